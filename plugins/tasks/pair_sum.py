@@ -1,0 +1,56 @@
+"""A search with checks, small enough for a laptop: which two of these numbers add up to the target?
+
+The demonstrations try pairs in order, check each sum, go back when a number has no partner, and are right in
+every step, but after each failed try they give up with probability `give_up`. What they lack is persistence:
+that is for reinforcement learning to find.
+"""
+
+import hashlib
+import itertools
+import random
+from typing import Any
+
+from rlsp_cli.rewards import task
+
+
+@task
+def pair_sum(index: int, split: str, *, numbers: int = 4, largest: int = 15, give_up: float = 0.5) -> dict[str, Any]:
+    """Row `index` of `split`: `problem`, `answer` such as "3 + 7", and `solution`, a demonstration.
+
+    The numbers are distinct, lie in 1..largest, and exactly one pair has the wanted sum. A tenth of all problems,
+    chosen by hash, make up the split `test` and never occur in another split.
+    """
+    rng = random.Random(f"{split}:{index}")
+    while True:
+        given = rng.sample(range(1, largest + 1), numbers)
+        pairs = list(itertools.combinations(given, 2))
+        wanted = rng.choice(pairs)
+        target = sum(wanted)
+        if sum(sum(pair) == target for pair in pairs) == 1 and _is_test(given, target) == (split == "test"):
+            break
+    return {
+        "id": f"{split}-{index}",
+        "problem": f"Which two of {', '.join(map(str, given))} add up to {target}?",
+        "answer": f"{wanted[0]} + {wanted[1]}",
+        "solution": _demonstration(pairs, target, give_up, rng),
+    }
+
+
+def _is_test(given: list[int], target: int) -> bool:
+    """Whether the set of numbers and the target fall into the test split, whatever the order of the numbers."""
+    return hashlib.sha256(f"{sorted(given)} {target}".encode()).digest()[0] % 10 == 0
+
+
+def _demonstration(pairs: list[tuple[int, int]], target: int, give_up: float, rng: random.Random) -> str:
+    text, first = f"Start with {pairs[0][0]}.", pairs[0][0]
+    for a, b in pairs:
+        if a != first:
+            text += f" No partner for {first}, go back. Start with {a}."
+            first = a
+        text += f" {a} + {b} = {a + b}, {target} wanted: "
+        if a + b == target:
+            return text + f"correct. \\boxed{{{a} + {b}}}"
+        text += "too low." if a + b < target else "too high."
+        if rng.random() < give_up:
+            break
+    return text + " I give up. \\boxed{none}"

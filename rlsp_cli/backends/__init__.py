@@ -1,0 +1,43 @@
+"""Backends turn a stage of a recipe into a Job. To add one, write a folder with `check` and `compile` and list it here."""
+
+from collections.abc import Iterator
+from types import ModuleType
+
+from rlsp_cli.backends import local
+from rlsp_cli.backends.job import Job
+from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.runs.paths import RunPaths
+
+BACKENDS: dict[str, ModuleType] = {"local": local}
+STAGES = ("sft", "ppo", "eval")
+
+
+def stages_of(recipe: Recipe) -> tuple[str, ...]:
+    """The stages that a recipe gives, in the order in which they run."""
+    return tuple(stage for stage in STAGES if getattr(recipe, stage) is not None)
+
+
+def backend_of(recipe: Recipe, stage: str) -> str:
+    """Name of the backend of a stage; evaluation is always local."""
+    return str(getattr(getattr(recipe, stage), "backend", "local"))
+
+
+def check(recipe: Recipe) -> list[Problem]:
+    """What a valid recipe asks for that its backends cannot do."""
+    return [problem for stage in stages_of(recipe) for problem in _check_stage(recipe, stage)]
+
+
+def compile_stage(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
+    """The job of one stage, for a run that will lie in `paths`. Pure: nothing is read or written."""
+    job: Job = BACKENDS[backend_of(recipe, stage)].compile(recipe, stage, paths)
+    return job
+
+
+def _check_stage(recipe: Recipe, stage: str) -> Iterator[Problem]:
+    name = backend_of(recipe, stage)
+    if name in BACKENDS:
+        yield from BACKENDS[name].check(recipe, stage)
+    else:
+        hint = f"use one of: {', '.join(BACKENDS)}"
+        yield Problem(f"{stage}.backend", f"backend {name!r} is not in this version of rlsp", hint)

@@ -1,0 +1,51 @@
+"""The embedded engine as a backend: one child process on this machine, CPU or one GPU."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from rlsp_cli.backends.job import Job, Resources
+from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.runs.paths import RunPaths
+
+
+def check(recipe: Recipe, stage: str) -> Iterator[Problem]:
+    """Keys that this backend cannot honour."""
+    settings = getattr(recipe, stage)
+    if getattr(settings, "extra", None):
+        yield Problem(f"{stage}.extra", "the local backend takes no extra keys", "remove them")
+    if recipe.cluster.nodes > 1 or recipe.cluster.gpus_per_node > 1:
+        yield Problem("cluster", "the local backend runs on one CPU or one GPU", "set nodes: 1, gpus_per_node: 0 or 1")
+    if recipe.cluster.launcher != "local":
+        yield Problem("cluster.launcher", "the local backend is started on this machine only", "set launcher: local")
+    if recipe.ppo is not None and stage == "ppo":
+        size = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt
+        if size % recipe.ppo.train_batch:
+            message = f"train_batch {recipe.ppo.train_batch} does not divide the {size} responses of a rollout"
+            yield Problem("ppo.train_batch", message, f"the nearest that does is {_divisor(size, recipe.ppo.train_batch)}")
+
+
+def compile(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
+    """The child process `python -m rlsp_cli.backends.local <stage>/job.json`."""
+    return Job(
+        stage=stage,
+        backend="local",
+        argv=(sys.executable, "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job)),
+        env={"TOKENIZERS_PARALLELISM": "false"},
+        resources=Resources(gpus_per_node=recipe.cluster.gpus_per_node),
+        inputs={"run": str(paths.root), **_models(recipe, stage, paths)},
+    )
+
+
+def _models(recipe: Recipe, stage: str, paths: RunPaths) -> dict[str, Any]:
+    """The policy that a training stage starts from (None: a new one), or all the models that eval compares."""
+    base = {"base": recipe.model.path} if recipe.model.path else {}
+    trained = {name: str(paths.stage(name).final) for name in ("sft", "ppo") if getattr(recipe, name)}
+    if stage == "eval":
+        return {"models": {**base, **trained}}
+    return {"model": trained["sft"] if stage == "ppo" and recipe.sft else recipe.model.path}
+
+
+def _divisor(size: int, wanted: int) -> int:
+    return min((d for d in range(1, size + 1) if size % d == 0), key=lambda d: (abs(d - wanted), d))

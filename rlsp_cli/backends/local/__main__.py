@@ -1,0 +1,38 @@
+"""The child process of the local backend: `python -m rlsp_cli.backends.local RUN/STAGE/job.json`."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.backends.job import read_inputs
+from rlsp_cli.backends.local.stages import run_stage
+from rlsp_cli.errors import NotReadyError, RlspError
+from rlsp_cli.runs.stream import write_json
+
+
+def main(argv: list[str]) -> int:
+    """Run one stage; an error of a known kind is one line on stderr and in the attempt's error.json."""
+    stage, inputs = read_inputs(Path(argv[0]))
+    try:
+        run_stage(stage, inputs)
+    except RlspError as error:
+        return _report(error)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _report(NotReadyError(f"no space left on the disk of {inputs['run']}; free some and add --resume"))
+    return 0
+
+
+def _report(error: RlspError) -> int:
+    print(f"rlsp: {error}", file=sys.stderr)
+    path: Any = os.environ.get("RLSP_ERROR_FILE")
+    if path:
+        write_json(Path(path), {"exit_code": error.exit_code, "message": str(error)})
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

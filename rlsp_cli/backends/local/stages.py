@@ -1,0 +1,76 @@
+"""What the child process does for each stage: build the surroundings from the run folder, call the engine."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.data import prompt_rows, trace_rows
+from rlsp_cli.engine.model import load_model, load_tokenizer, new_model, pick_device
+from rlsp_cli.engine.ppo import PpoTrainer
+from rlsp_cli.engine.seed import derive_seed
+from rlsp_cli.engine.sft import train_sft
+from rlsp_cli.engine.stage import Context, StopFlag
+from rlsp_cli.evals.run import evaluate_models
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.runs.paths import RunPaths
+
+
+def run_stage(stage: str, inputs: dict[str, Any]) -> None:
+    """Run one stage to its end, or to a StoppedError after a checkpoint."""
+    paths, stop, registry = RunPaths(Path(inputs["run"])), StopFlag().install(), Registry()
+    recipe = load_recipe(paths.resolved, plugins=registry)
+    _STAGES[stage](recipe, paths, inputs, stop, registry)
+
+
+def _sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:
+    assert recipe.sft and recipe.data.traces, "checked by the recipe"
+    context = _context(recipe, paths, "sft", inputs, stop, registry)
+    train_sft(context, recipe.sft, trace_rows(recipe.data.traces, registry, recipe.plugins))
+
+
+def _ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:
+    assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
+    problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
+    context = _context(recipe, paths, "ppo", inputs, stop, registry)
+    with Scorer(recipe.reward, recipe.plugins, registry) as scorer:
+        PpoTrainer(context, recipe.ppo, problems, scorer).run()
+
+
+def _eval(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:
+    evaluate_models(recipe, paths.stage("eval"), inputs["models"], stop, registry)
+
+
+def _context(
+    recipe: Recipe, paths: RunPaths, stage: str, inputs: dict[str, Any], stop: StopFlag, registry: Registry
+) -> Context:
+    device = pick_device(recipe.cluster.gpus_per_node)
+    if inputs["model"] is not None:
+        model, tokenizer = load_model(inputs["model"], device), load_tokenizer(inputs["model"])
+    else:
+        assert recipe.model.from_scratch, "checked by the recipe"
+        seed = derive_seed(recipe.seed, "init")
+        model, tokenizer = new_model(recipe.model.from_scratch, _texts(recipe, registry), seed)
+        model = model.to(device)
+    return Context(recipe, paths.stage(stage), model, tokenizer, device, stop)
+
+
+def _texts(recipe: Recipe, registry: Registry) -> list[str]:
+    """All text that a word-level tokenizer must know."""
+    texts = [recipe.data.template, recipe.data.system or ""]
+    if recipe.data.traces:
+        for trace in trace_rows(recipe.data.traces, registry, recipe.plugins):
+            texts += [trace.prompt, trace.response]
+    if recipe.data.prompts:
+        for problem in prompt_rows(recipe.data.prompts, registry, recipe.plugins):
+            texts += [problem.problem, problem.answer]
+    return texts
+
+
+_STAGES: dict[str, Callable[[Recipe, RunPaths, dict[str, Any], StopFlag, Registry], None]] = {
+    "sft": _sft,
+    "ppo": _ppo,
+    "eval": _eval,
+}

@@ -1,0 +1,139 @@
+"""`rlsp run`, `rlsp sft`, `rlsp ppo`, `rlsp eval`: recipes become runs."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rlsp_cli.cli.output import print_json
+
+RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as ppo.steps=10.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; runs/<name>/<time> when not given.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, or with the newest of this name.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Write the job files, print the commands, start nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+def run(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    stage: Annotated[list[str] | None, typer.Option(help="Only this stage (sft, ppo, eval); may be repeated.")] = None,
+    out: Out = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Run all stages of a recipe: SFT, PPO, evaluation, report.
+
+    Examples: rlsp run quickstart  |  rlsp run my.yaml ppo.steps=10 --out runs/try  |  rlsp run my.yaml --resume
+    """
+    _run(recipe, overrides or [], stage or [], out, resume, dry_run, json)
+
+
+def sft(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Run the SFT stage of a recipe. Example: rlsp sft my.yaml --out runs/try"""
+    _run(recipe, overrides or [], ["sft"], out, resume, dry_run, json)
+
+
+def ppo(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Run the PPO stage of a recipe; after `rlsp sft` in the same folder with --resume.
+
+    Example: rlsp ppo my.yaml --out runs/try --resume
+    """
+    _run(recipe, overrides or [], ["ppo"], out, resume, dry_run, json)
+
+
+def eval_(
+    target: Annotated[
+        str | None, typer.Argument(help="A run, a model folder, a hub id or a recipe; the newest run when not given.")
+    ] = None,
+    bench: Annotated[list[str] | None, typer.Option(help="aime24, math500 or heldout; may be repeated.")] = None,
+    data: Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, instead of the hub.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Sampled responses per problem.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Longest response in tokens.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
+    responses: Annotated[Path | None, typer.Option(help="Score this JSON Lines file (id, response) instead.")] = None,
+    gold: Annotated[bool, typer.Option("--gold", help="Score the reference answers as responses: do they verify?")] = False,
+    out: Out = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Evaluate a model on benches: greedy and sampled, avg@k, pass@k, maj@k, with intervals.
+
+    Examples: rlsp eval my-model --bench aime24 --samples 16  |  rlsp eval --bench math500 --gold --data math500.jsonl
+    """
+    from rlsp_cli.launch.evaluation import evaluation_recipe
+    from rlsp_cli.launch.run import start_run
+
+    settings: dict[str, Any] = {
+        "benches": bench,
+        "data": str(data.absolute()) if data else None,
+        "samples": samples,
+        "temperature": temperature,
+        "max_new_tokens": max_new_tokens,
+        "limit": limit,
+        "responses": "gold" if gold else str(responses.absolute()) if responses else None,
+    }
+    recipe = evaluation_recipe(target, {key: value for key, value in settings.items() if value is not None})
+    _finish(start_run(recipe, None, out, resume), ["eval"], json)
+
+
+def _run(
+    source: str, overrides: list[str], stages: list[str], out: Path | None, resume: bool, dry_run: bool, json: bool
+) -> None:
+    from rlsp_cli.cli.recipe import load_checked
+    from rlsp_cli.launch.run import pick_stages, plan_stages, start_run
+
+    recipe, path = load_checked(source, overrides)
+    picked = pick_stages(recipe, stages)
+    run = start_run(recipe, path, out, resume)
+    if dry_run:
+        for command in plan_stages(run, picked):
+            print(command)
+    else:
+        _finish(run, picked, json)
+
+
+def _finish(run: Any, stages: Any, json: bool) -> None:
+    """Run the stages, write the report, print it."""
+    from rich.console import Console
+
+    from rlsp_cli.launch.run import run_stages
+    from rlsp_cli.report import print_report, write_report
+
+    console = Console(stderr=True)
+    console.print(f"run folder: {run.paths.root}", highlight=False, soft_wrap=True)
+    run_stages(run, stages, console, _resume_command(run.paths.root))
+    report = write_report(run.paths.root)
+    if json:
+        print_json("report", report.to_json())
+    else:
+        print_report(report)
+        console.print(f"report: {run.paths.report_html}", highlight=False, soft_wrap=True)
+
+
+def _resume_command(root: Path) -> str:
+    """The command line that was typed, with --out and --resume."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    if "--out" in words:
+        at = words.index("--out")
+        del words[at : at + 2]
+    return shlex.join(["rlsp", *words, "--out", str(root), "--resume"])

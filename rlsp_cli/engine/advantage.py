@@ -1,0 +1,75 @@
+"""Per-token rewards and advantages.
+
+N responses, T positions; position t holds what concerns the token chosen after t. `mask` (N, T) is 1 on response
+tokens, which are contiguous. Formulas: RLSP (arXiv 2502.06773, section 2.3); GAE (1506.02438); RLOO (2402.14740);
+GRPO (2402.03300).
+"""
+
+import torch
+
+
+def kl_estimate(logp: torch.Tensor, reference: torch.Tensor, estimator: str) -> torch.Tensor:
+    """(N, T) estimates of KL(policy || reference) per token: k1, k2 or k3 of Schulman's note (2020)."""
+    ratio = logp - reference
+    if estimator == "k1":
+        return ratio
+    if estimator == "k2":
+        return ratio.square() / 2
+    return torch.expm1(-ratio) + ratio
+
+
+def token_rewards(scores: torch.Tensor, kl: torch.Tensor, kl_coef: float, mask: torch.Tensor) -> torch.Tensor:
+    """r_t = -beta * KL_t, plus the response's score (N,) at its last token: they sum to score - beta * sum KL."""
+    rewards = -kl_coef * kl * mask
+    last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(dim=1)  # (N,)
+    return rewards.scatter_add(1, last[:, None], scores[:, None])
+
+
+def gae(
+    rewards: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, gamma: float, gae_lambda: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Generalised advantage estimates and the returns A + V, both (N, T)."""
+    advantages = torch.zeros_like(rewards)
+    following_value = following_advantage = rewards.new_zeros(len(rewards))
+    for t in reversed(range(rewards.shape[1])):
+        delta = rewards[:, t] + gamma * following_value - values[:, t]
+        advantages[:, t] = (delta + gamma * gae_lambda * following_advantage) * mask[:, t]
+        following_value, following_advantage = values[:, t] * mask[:, t], advantages[:, t]
+    return advantages, (advantages + values) * mask
+
+
+def rewards_to_go(rewards: torch.Tensor, mask: torch.Tensor, gamma: float) -> torch.Tensor:
+    """(N, T) sums of gamma^k r_{t+k}: the advantage when the baseline is already in the score."""
+    return gae(rewards, torch.zeros_like(rewards), mask, gamma, 1.0)[0]
+
+
+def leave_one_out(scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
+    """RLOO's baseline taken off: each score minus the mean of the others in its group.
+
+    Both are (groups, n); unscored responses take no part and get 0, and so does one that is alone.
+    """
+    count = scored.sum(1, keepdim=True)
+    total = (scores * scored).sum(1, keepdim=True)
+    others = (total - scores) / (count - 1).clamp(min=1)
+    return torch.where((scored > 0) & (count > 1), scores - others, 0.0)
+
+
+def group_norm(scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
+    """GRPO's score: minus the group's mean, divided by its (sample) standard deviation. Shapes as `leave_one_out`."""
+    count = scored.sum(1, keepdim=True)
+    mean = (scores * scored).sum(1, keepdim=True) / count.clamp(min=1)
+    centred = (scores - mean) * scored
+    std = (centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
+    return centred / (std + 1e-6)
+
+
+def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean 0 and variance 1 over the masked tokens of the whole rollout."""
+    mean = masked_mean(values, mask)
+    std = masked_mean((values - mean).square(), mask).sqrt()
+    return (values - mean) / (std + 1e-8) * mask
+
+
+def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over the positions where `mask` is 1; 0 when there is none."""
+    return (values * mask).sum() / mask.sum().clamp(min=1)

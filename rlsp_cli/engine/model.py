@@ -1,0 +1,106 @@
+"""Language models and tokenizers: loaded from a folder or the hub, or made from scratch."""
+
+import copy
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from rlsp_cli.engine.tokenizer import word_tokenizer
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.recipe.schema import FromScratch
+
+
+def pick_device(gpus: int) -> torch.device:
+    """The GPU when the recipe asks for one, else the CPU."""
+    if gpus and not torch.cuda.is_available():
+        raise NotReadyError(f"cluster.gpus_per_node is {gpus}, but torch sees no GPU; set it to 0 to run on the CPU")
+    return torch.device("cuda" if gpus else "cpu")
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Computation in bfloat16 over float32 weights where the recipe's `model.precision` says so."""
+    enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def load_model(path: str, device: torch.device) -> PreTrainedModel:
+    """A causal language model in float32, from a folder or a hub id `org/name[@revision]`."""
+    name, _, revision = path.partition("@") if not Path(path).is_dir() else (path, "", "")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, revision=revision or "main", dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise NotReadyError(f"model {path!r} cannot be loaded: {_first_line(error)}") from error
+    return model.to(device)
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer beside a model; one without a padding token pads with its end token."""
+    name, _, revision = path.partition("@") if not Path(path).is_dir() else (path, "", "")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
+    except (OSError, ValueError, KeyError) as error:
+        raise NotReadyError(f"model {path!r} has no usable tokenizer: {_first_line(error)}") from error
+    if tokenizer.eos_token_id is None:
+        raise NotReadyError(f"the tokenizer of model {path!r} has no end token; responses could never end")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def new_model(spec: FromScratch, texts: Iterable[str], seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model with random weights on the CPU, and a word-level tokenizer that knows every word of `texts`."""
+    tokenizer = word_tokenizer(texts, spec.max_length)
+    config = AutoConfig.for_model(
+        spec.model_type,
+        vocab_size=len(tokenizer),
+        hidden_size=spec.hidden_size,
+        intermediate_size=spec.intermediate_size,
+        num_hidden_layers=spec.num_layers,
+        num_attention_heads=spec.num_heads,
+        num_key_value_heads=spec.num_heads,
+        max_position_embeddings=spec.max_length,
+        initializer_range=spec.init_std,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(config), tokenizer
+
+
+def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Every token that ends a response: the tokenizer's, and those of the model's generation settings."""
+    stated = model.generation_config.eos_token_id if model.generation_config else None
+    return {tokenizer.eos_token_id, *([stated] if isinstance(stated, int) else stated or [])}
+
+
+class Critic(nn.Module):
+    """V(s) for every position: a scalar head on hidden states, which starts at 0.
+
+    With `trunk` (the critic of its own) it runs a copy of the policy's layers; without, it is given the policy's states.
+    """
+
+    def __init__(self, policy: PreTrainedModel, own_trunk: bool) -> None:
+        super().__init__()
+        self.trunk = copy.deepcopy(policy.base_model) if own_trunk else None
+        self.head = nn.Linear(policy.config.get_text_config().hidden_size, 1, device=policy.device)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, tokens: torch.Tensor, states: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, T) tokens, or (N, T, D) hidden states of the policy -> (N, T) values in float32."""
+        if self.trunk is not None:
+            states = self.trunk(tokens, use_cache=False).last_hidden_state
+        assert states is not None, "a critic without a trunk needs the policy's hidden states"
+        with torch.autocast(tokens.device.type, enabled=False):
+            return self.head(states.float()).squeeze(-1)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

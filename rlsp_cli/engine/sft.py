@@ -1,0 +1,134 @@
+"""Supervised fine-tuning: cross-entropy on the responses, prompts masked out."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from torch.nn import functional
+
+from rlsp_cli.data import Trace
+from rlsp_cli.engine.batch import bucketed_batches, micro_batches, pad
+from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
+from rlsp_cli.engine.model import autocast
+from rlsp_cli.engine.optimise import Optimiser
+from rlsp_cli.engine.prompt import encode_prompt, encode_response, prompt_text
+from rlsp_cli.engine.seed import derive_seed
+from rlsp_cli.engine.stage import Context
+from rlsp_cli.errors import DataError
+from rlsp_cli.recipe.schema import Sft
+from rlsp_cli.runs.stream import append_rows, drop_rows_from
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and response as tokens; the loss is taken from `start` on."""
+
+    tokens: list[int]
+    start: int
+
+
+def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
+    """Train the context's model in place and write `final`; goes on from a checkpoint where there is one."""
+    examples = encode_examples(traces, context, settings.max_length)
+    total = num_steps(len(examples), settings)
+    optimiser = Optimiser(context.model.parameters(), settings, settings.learning_rate, total)
+    start = _restore(context, optimiser)
+    drop_rows_from(context.paths.metrics, start)
+    context.model.train()
+    for step, rows in enumerate(batches([len(e.tokens) for e in examples], settings, total, context.recipe.seed)):
+        if step < start:
+            continue
+        torch.manual_seed(derive_seed(context.recipe.seed, "sft", step))
+        metrics = train_step(context, settings, optimiser, [examples[row] for row in rows])
+        epoch = round((step + 1) * settings.batch / len(examples), 4)
+        append_rows(context.paths.metrics, [{"step": step, "total_steps": total, "epoch": epoch, **metrics}])
+
+        def save(done: int = step + 1) -> None:
+            state = {"optimiser": optimiser.state_dict()}
+            save_checkpoint(context.paths.checkpoint(done), context.model, context.tokenizer, done, state)
+
+        if (step + 1) % settings.save_every == 0 and step + 1 < total:
+            save()
+        context.stop.leave_if_set(save)
+    save_model(context.paths.final, context.model, context.tokenizer)
+
+
+def train_step(
+    context: Context, settings: Sft, optimiser: Optimiser, examples: Sequence[Example]
+) -> dict[str, float | int]:
+    """One optimiser step on a batch; the loss is the mean over all its response tokens."""
+    began = time.perf_counter()
+    lengths = torch.tensor([len(example.tokens) for example in examples])
+    targets = sum(len(example.tokens) - example.start for example in examples)
+    loss = 0.0
+    for rows in micro_batches(lengths, torch.arange(len(examples)), settings.micro_batch):
+        part = _loss_sum(context, [examples[row] for row in rows.tolist()]) / targets
+        part.backward()  # type: ignore[no-untyped-call]
+        loss += part.item()
+    norm, rate = optimiser.step()
+    speed = int(lengths.sum()) / (time.perf_counter() - began)
+    return {
+        "loss": loss,
+        "lr": rate,
+        "grad_norm": norm,
+        "tokens": int(lengths.sum()),
+        "time/tokens_per_s": round(speed, 1),
+    }
+
+
+def _loss_sum(context: Context, examples: Sequence[Example]) -> torch.Tensor:
+    """Summed cross-entropy of the response tokens."""
+    tokens = pad([example.tokens for example in examples], context.tokenizer.pad_token_id, context.device)
+    labels = tokens.clone()
+    for row, example in enumerate(examples):
+        labels[row, : example.start] = -100
+        labels[row, len(example.tokens) :] = -100
+    with autocast(context.device, context.recipe.model.precision):
+        logits = context.model(tokens, use_cache=False).logits
+    return functional.cross_entropy(
+        logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum"
+    )
+
+
+def encode_examples(traces: Sequence[Trace], context: Context, max_length: int) -> list[Example]:
+    """Tokenise; examples longer than `max_length` are left out and counted in the log."""
+    examples = []
+    for trace in traces:
+        prompt = encode_prompt(prompt_text(trace.prompt, context.recipe.data, context.tokenizer), context.tokenizer)
+        tokens = prompt + encode_response(trace.response, context.tokenizer)
+        examples.append(Example(tokens, len(prompt)))
+    kept = [example for example in examples if len(example.tokens) <= max_length]
+    print(f"sft: {len(kept)} examples; {len(examples) - len(kept)} longer than max_length {max_length} left out")
+    if not kept:
+        raise DataError(f"data.traces: every example is longer than sft.max_length ({max_length} tokens); raise it")
+    return kept
+
+
+def num_steps(rows: int, settings: Sft) -> int:
+    """Optimiser steps of the whole stage."""
+    steps = max(1, int(settings.epochs * max(rows // settings.batch, 1)))
+    return min(steps, settings.max_steps or steps)
+
+
+def batches(lengths: Sequence[int], settings: Sft, total: int, seed: int) -> Iterator[list[int]]:
+    """The rows of each of `total` steps, epoch after epoch."""
+    done, epoch = 0, 0
+    while done < total:
+        for rows in bucketed_batches(lengths, settings.batch, Random(f"{seed}:sft:{epoch}"))[: total - done]:
+            yield rows
+            done += 1
+        epoch += 1
+
+
+def _restore(context: Context, optimiser: Optimiser) -> int:
+    """Load the newest checkpoint's weights and optimiser; returns the steps done."""
+    checkpoint = newest_checkpoint(context.paths.checkpoints)
+    if checkpoint is None:
+        return 0
+    restored = type(context.model).from_pretrained(checkpoint.folder, dtype=torch.float32)
+    context.model.load_state_dict(restored.state_dict())
+    optimiser.load_state_dict(checkpoint.trainer["optimiser"])
+    print(f"sft: resumed after step {checkpoint.step}: weights, optimiser, schedule, data position, random numbers")
+    return checkpoint.step

@@ -1,0 +1,53 @@
+"""The recipe of an evaluation that was asked for on the command line."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.errors import UsageError
+from rlsp_cli.recipe.load import resolve_recipe
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.run import newest_run, open_run
+
+
+def evaluation_recipe(target: str | None, settings: dict[str, Any]) -> Recipe:
+    """A recipe with only an eval stage, for a run's last checkpoint, a model folder or a hub id.
+
+    A run's data, verifier and eval settings are kept; `settings` win. Responses that are given need no target.
+    """
+    if target is None and "responses" in settings:
+        return _resolve({"name": "eval-responses", "eval": settings})
+    root = Path(target) if target else newest_run()
+    if (root / "manifest.json").exists():
+        return _of_run(root, settings)
+    if target and root.suffix in (".yaml", ".yml"):
+        raise UsageError(f"{target}: a recipe has no trained model; run it first, or use `rlsp run {target} --stage eval`")
+    path = str(root.absolute()) if root.is_dir() else str(target)
+    return _resolve({"name": _name(path), "model": {"path": path}, "eval": _with_bench(settings)})
+
+
+def _of_run(root: Path, settings: dict[str, Any]) -> Recipe:
+    run = open_run(root)
+    trained = [run.paths.stage(stage).final for stage in ("ppo", "sft") if run.paths.stage(stage).final.exists()]
+    path = str(trained[0]) if trained else run.recipe.model.path
+    if path is None:
+        raise UsageError(f"{root}: this run has no trained model yet; go on with it by --resume")
+    kept = run.recipe.model_dump(mode="json", exclude={"sft", "ppo", "eval", "name", "model", "description"})
+    before = run.recipe.eval.model_dump(mode="json", exclude_none=True) if run.recipe.eval else {}
+    model = {"path": path, "precision": run.recipe.model.precision}
+    return _resolve({**kept, "name": f"eval-{run.recipe.name}", "model": model, "eval": {**before, **_with_bench(settings)}})
+
+
+def _with_bench(settings: dict[str, Any]) -> dict[str, Any]:
+    if "benches" not in settings:
+        raise UsageError("which bench? add --bench aime24, --bench math500 or, for a run with held-out data, --bench heldout")
+    return settings
+
+
+def _name(path: str) -> str:
+    return "eval-" + re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).name.partition("@")[0])
+
+
+def _resolve(data: dict[str, Any]) -> Recipe:
+    return resolve_recipe(data, plugins=Registry())

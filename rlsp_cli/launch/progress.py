@@ -1,0 +1,74 @@
+"""What a person sees on stderr while a stage runs: a live line on a terminal, a plain line now and then elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from rlsp_cli.runs.paths import StagePaths
+from rlsp_cli.runs.stream import read_rows
+
+_LABELS = {
+    "loss": "loss {:.3f}",
+    "correctness/mean": "correct {:.3f}",
+    "exploration/mean": "explore {:.3f}",
+    "response/tokens": "length {:.1f}",
+    "kl/response": "kl {:.3f}",
+    "time/tokens_per_s": "{:,.0f} tok/s",
+}
+_PLAIN_EVERY_S = 10.0
+
+
+class Follower:
+    """Reads what a stage appends to metrics.jsonl, and shows the newest row."""
+
+    def __init__(self, stage: str, paths: StagePaths, console: Console) -> None:
+        self.stage, self.paths, self.console = stage, paths, console
+        self.seen, self.said_at = -1, time.monotonic()
+        self.bar: Progress | None = None
+        if console.is_terminal:
+            columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+            self.bar = Progress(TextColumn("{task.description}"), *columns, TextColumn("{task.fields[text]}"), console=console)
+            self.task = self.bar.add_task(stage, total=None, text="starting")
+
+    def watch(self) -> None:
+        """Show the newest row, if there is a new one."""
+        row = self._newest()
+        if row is None or row["step"] == self.seen:
+            return
+        self.seen = row["step"]
+        done, total = row["step"] + 1, row.get("total_steps")
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, total=total, text=describe(row))
+        elif time.monotonic() - self.said_at > _PLAIN_EVERY_S or done == total:
+            self.said_at = time.monotonic()
+            self.console.print(f"{self.stage} {done}/{total}: {describe(row)}", highlight=False)
+
+    def _newest(self) -> dict[str, Any] | None:
+        row = None
+        for row in read_rows(self.paths.metrics):
+            pass
+        return row
+
+
+def describe(row: dict[str, Any]) -> str:
+    """The numbers of a metrics row that a person watches; rewards stay apart."""
+    parts = [text.format(row[key]) for key, text in _LABELS.items() if key in row]
+    for key, value in row.items():
+        if key.startswith("exploration/") and key.endswith("/mean") and key != "exploration/mean":
+            parts.insert(1, f"{key.split('/')[1]} {value:.3f}")
+    return ", ".join([row["text"], *parts] if "text" in row else parts)
+
+
+@contextmanager
+def following(stage: str, paths: StagePaths, console: Console) -> Iterator[Follower]:
+    """A Follower whose live line is on the screen."""
+    follower = Follower(stage, paths, console)
+    if follower.bar is None:
+        yield follower
+    else:
+        with follower.bar:
+            yield follower

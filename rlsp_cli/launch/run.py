@@ -1,0 +1,78 @@
+"""Recipe -> Run: every stage compiled, started and followed, in order."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from rlsp_cli.backends import compile_stage, stages_of
+from rlsp_cli.errors import RlspError, UsageError
+from rlsp_cli.launch.process import launch, prepare
+from rlsp_cli.launch.progress import following
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.runs.run import Run, changed_keys, create_run, newest_run, open_run
+
+
+def start_run(recipe: Recipe, source: Path | None, out: Path | None, resume: bool) -> Run:
+    """A new run, or with `resume` the one in `out` (the newest of this name), whose recipe must be the same."""
+    if not resume:
+        return create_run(recipe, source, out)
+    run = open_run(out or newest_run(recipe.name))
+    changed = changed_keys(run, recipe)
+    if changed:
+        raise UsageError(
+            f"{run.paths.root}: the recipe is not the one this run was started with; start a new run, or undo:\n  "
+            + "\n  ".join(changed)
+        )
+    return run
+
+
+def run_stages(run: Run, stages: Sequence[str], console: Console, how_to_resume: str) -> None:
+    """Run `stages` that are not done yet; status.json tells how far it came, also when it fails."""
+    for stage in stages:
+        if run.status()["stages"].get(stage) == "done":
+            console.print(f"{stage}: done before", highlight=False)
+            continue
+        run.update(state="running", stage=stage, exit_code=None, message=None, stages={stage: "running"})
+        try:
+            _run_stage(run, stage, console)
+        except RlspError as error:
+            stopped = error.exit_code in (130, 143)
+            state = "stopped" if stopped else "failed"
+            run.update(state=state, exit_code=error.exit_code, message=str(error), stages={stage: state})
+            error.args = (f"{stage}: {error}; go on with: {how_to_resume}" if stopped else f"{stage}: {error}",)
+            raise
+        run.update(stages={stage: "done"})
+    done = all(run.status()["stages"].get(stage) == "done" for stage in stages_of(run.recipe))
+    run.update(state="done" if done else "planned", stage=None, exit_code=0, message=None)
+
+
+def plan_stages(run: Run, stages: Sequence[str]) -> list[str]:
+    """Write the job files of `stages` and start nothing; returns the commands to run by hand."""
+    commands = []
+    for stage in stages:
+        job = compile_stage(run.recipe, stage, run.paths)
+        prepare(job, run.paths.stage(stage))
+        commands.append(" ".join([*(f"{key}={value}" for key, value in job.env.items()), *job.argv]))
+    return commands
+
+
+def pick_stages(recipe: Recipe, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The stages to run: all that the recipe gives, or the wanted ones among them."""
+    given = stages_of(recipe)
+    for stage in wanted:
+        if stage not in given:
+            raise UsageError(f"stage {stage!r}: this recipe has {', '.join(given) or 'no stage'}; add a section {stage!r}")
+    return tuple(stage for stage in given if not wanted or stage in wanted)
+
+
+def _run_stage(run: Run, stage: str, console: Console) -> None:
+    job, paths = compile_stage(run.recipe, stage, run.paths), run.paths.stage(stage)
+    if stage == "ppo" and run.recipe.sft and not run.paths.stage("sft").final.exists():
+        raise UsageError(
+            "it starts from the sft checkpoint, and this run has none: "
+            f"first `rlsp sft RECIPE --out {run.paths.root}`, then `rlsp ppo RECIPE --out {run.paths.root} --resume`"
+        )
+    prepare(job, paths)
+    with following(stage, paths, console) as follower:
+        launch(job, paths, follower.watch, lambda text: console.print(f"{stage}: {text}", highlight=False))

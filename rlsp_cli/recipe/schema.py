@@ -1,0 +1,353 @@
+"""The recipe: what a person may write, as frozen pydantic models with one sentence per field.
+
+Nothing here imports torch or reads files; `load.py` turns YAML into a `Recipe`.
+The defaults of `ppo` are the paper's (arXiv 2502.06773, Appendix B.4).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, unknown keys refused, fields documented by the text below them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class FromScratch(Section):
+    """A new model with random weights and a word-level tokenizer made from the training text."""
+
+    model_type: str = "llama"
+    """Architecture, by its transformers name."""
+    hidden_size: PositiveInt = 96
+    """Width of the residual stream."""
+    intermediate_size: PositiveInt = 384
+    """Width of the feed-forward layers."""
+    num_layers: PositiveInt = 3
+    """Number of transformer blocks."""
+    num_heads: PositiveInt = 4
+    """Number of attention heads."""
+    max_length: PositiveInt = 256
+    """Longest sequence in tokens, prompt and response together."""
+    init_std: PositiveFloat = 0.06
+    """Standard deviation of the initial weights; tiny models learn faster with more than the usual 0.02."""
+
+
+class Model(Section):
+    """The language model to train or evaluate: either `path` or `from_scratch`."""
+
+    path: str | None = None
+    """A folder, or a Hugging Face hub id as `org/name` or `org/name@revision`."""
+    from_scratch: FromScratch | None = None
+    """Make a new small model instead of loading one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of the computation over float32 weights; `auto` is bfloat16 on a GPU and float32 on a CPU."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Model":
+        if self.path is not None and self.from_scratch is not None:
+            raise ValueError("give either model.path or model.from_scratch, not both")
+        return self
+
+
+class Rows(Section):
+    """Where rows come from: a JSON Lines, JSON, CSV or Parquet file, `hf:org/name`, or `task:NAME`."""
+
+    source: str
+    """`hf:org/name[@revision]`, a file path, or `task:NAME` for a procedural task."""
+    split: str = "train"
+    """Split of the hub data set or of the task."""
+    rows: PositiveInt | None = None
+    """Use only the first so many rows; a procedural task makes so many."""
+    options: dict[str, Any] = {}
+    """Options of the task, when the source is `task:NAME`."""
+
+
+class Traces(Rows):
+    """Demonstrations of the thinking process, for SFT."""
+
+    prompt: str = "problem"
+    """Column that holds the prompt."""
+    response: str = "solution"
+    """Column that holds the response to imitate."""
+
+
+class Prompts(Rows):
+    """Problems with reference answers, for PPO and evaluation."""
+
+    problem: str = "problem"
+    """Column that holds the problem."""
+    answer: str = "answer"
+    """Column that holds the reference answer."""
+    id: str = "id"
+    """Column that names a problem; the row number is used where it is missing."""
+
+
+class Data(Section):
+    """The data of all stages, and how a problem becomes a prompt."""
+
+    traces: Traces | None = None
+    """Demonstrations for SFT."""
+    prompts: Prompts | None = None
+    """Problems for PPO."""
+    heldout: Prompts | None = None
+    """Problems kept out of training; the bench `heldout` of `eval`."""
+    system: str | None = None
+    """System message, for models whose tokenizer has a chat template."""
+    template: str = "{problem}"
+    """Text of the user's turn; `{problem}` stands for the problem."""
+
+
+class PluginUse(BaseModel):
+    """A plugin by name, with its options beside `use`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    use: str
+    """Name of a built-in or installed plugin, or `./file.py:function`."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The plugin's own options: every key that is not ours."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class ExplorationUse(PluginUse):
+    """An exploration reward and its weight among the others."""
+
+    weight: NonNegativeFloat = 1.0
+    """Share of this reward in the exploration signal; the weights are used as written."""
+
+
+class Schedule(Section):
+    """A value that changes over the rollout steps of PPO."""
+
+    start: Fraction
+    """Value at the first step."""
+    end: Fraction
+    """Value at the last step."""
+    shape: Literal["linear", "cosine"] = "linear"
+    """Path between the two."""
+    steps: PositiveInt | None = None
+    """Rollout steps until `end` is reached; all of them when not given."""
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+class Reward(Section):
+    """How a response is scored: correctness and exploration apart, then mixed by alpha."""
+
+    alpha: Fraction | Schedule = 0.8
+    """Weight of correctness; the rest is exploration. A number or a schedule over the rollout steps."""
+    combine: Literal["rlsp", "released_code"] = "rlsp"
+    """`rlsp`: alpha*c + (1-alpha)*e (the paper's Eq. 1). `released_code`: c + e, c = -0.5 without an answer."""
+    correctness: PluginUse = PluginUse(use="math_verify")
+    """The outcome verifier, in training and evaluation alike."""
+    exploration: Annotated[tuple[ExplorationUse, ...], BeforeValidator(_as_list)] = ()
+    """Exploration rewards, one or a list; their weighted sum is the exploration signal."""
+    clip: PositiveFloat = 10.0
+    """The mixed reward is cut to [-clip, clip]."""
+    timeout_s: PositiveFloat = 5.0
+    """Seconds that one plugin may take for one sample before its process is killed."""
+    workers: PositiveInt = 2
+    """Processes that score samples."""
+    memory_gb: PositiveFloat = 2.0
+    """Address space that one scoring process may use."""
+    failure_limit: Fraction = 0.5
+    """Stop the run (exit code 7) when more than this share of a step's samples could not be scored."""
+
+
+class Optimisation(Section):
+    """What SFT and PPO optimisers share."""
+
+    betas: tuple[Fraction, Fraction] = (0.9, 0.95)
+    """AdamW's decay rates."""
+    weight_decay: NonNegativeFloat = 0.0
+    """AdamW's decoupled weight decay."""
+    grad_clip: PositiveFloat = 1.0
+    """Largest norm of a gradient step."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    warmup_ratio: Fraction = 0.03
+    """Share of the steps during which the learning rate rises from 0."""
+    min_lr_ratio: Fraction = 0.1
+    """Learning rate at the end, as a share of its peak."""
+    micro_batch: PositiveInt = 8
+    """Sequences in one forward pass; gradients are accumulated over the batch."""
+    save_every: PositiveInt = 20
+    """Steps between checkpoints from which `--resume` can go on."""
+
+
+class Sft(Optimisation):
+    """Supervised fine-tuning on traces; the loss is taken on the response only."""
+
+    backend: Literal["local", "axolotl"] = "local"
+    """What runs this stage."""
+    epochs: PositiveFloat = 1.0
+    """Passes over the traces."""
+    max_steps: PositiveInt | None = None
+    """Stop after so many optimiser steps, even within an epoch."""
+    batch: PositiveInt = 64
+    """Sequences in one optimiser step."""
+    learning_rate: PositiveFloat = 2.0e-5
+    """Peak learning rate."""
+    max_length: PositiveInt = 8192
+    """Longest example in tokens; longer ones are left out and counted."""
+    extra: dict[str, Any] = {}
+    """Keys passed through to the backend, checked against its own schema."""
+
+
+class Ppo(Optimisation):
+    """PPO with an outcome verifier and exploration rewards."""
+
+    backend: Literal["local", "openrlhf"] = "local"
+    """What runs this stage."""
+    steps: PositiveInt | None = None
+    """Rollout steps; `episodes` decides when it is not given."""
+    episodes: PositiveFloat = 1.0
+    """Passes over the prompts, when `steps` is not given."""
+    rollout_batch: PositiveInt = 512
+    """Prompts in one rollout."""
+    samples_per_prompt: PositiveInt = 1
+    """Responses sampled for each prompt of a rollout."""
+    train_batch: PositiveInt = 128
+    """Responses in one optimiser step."""
+    epochs: PositiveInt = 1
+    """Passes over each rollout."""
+    temperature: PositiveFloat = 0.7
+    """Sampling temperature of rollouts."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling of rollouts."""
+    max_new_tokens: PositiveInt = 4096
+    """Longest response in tokens."""
+    learning_rate: PositiveFloat = 2.0e-7
+    """Peak learning rate of the policy."""
+    critic_learning_rate: PositiveFloat = 2.0e-6
+    """Peak learning rate of the critic."""
+    critic: Literal["own", "value_head"] = "own"
+    """`own`: a second model that starts from the policy's weights. `value_head`: a head on the policy's trunk."""
+    value_coef: PositiveFloat = 0.1
+    """Weight of the value loss beside the policy loss, for `value_head`."""
+    critic_warmup_steps: NonNegativeInt = 4
+    """First rollout steps that train only the critic."""
+    estimator: Literal["gae", "rloo", "group_norm"] = "gae"
+    """Advantage estimator; `rloo` and `group_norm` (GRPO) need several samples per prompt and no critic."""
+    gamma: Fraction = 1.0
+    """Discount per token."""
+    gae_lambda: Fraction = 0.95
+    """GAE's lambda."""
+    whiten_advantages: bool = True
+    """Give the advantages of a rollout mean 0 and variance 1 (not for `group_norm`)."""
+    clip: PositiveFloat = 0.2
+    """Range of the probability ratio."""
+    value_clip: PositiveFloat = 0.2
+    """Range of a value's change in one rollout."""
+    kl_coef: NonNegativeFloat = 0.05
+    """Weight of the KL penalty in the per-token reward; the first value when `kl_target` is given."""
+    kl_target: PositiveFloat | None = None
+    """KL per response that an adaptive coefficient aims at; fixed coefficient when not given."""
+    kl_horizon: PositiveInt = 10000
+    """Responses over which the adaptive coefficient reacts."""
+    kl_estimator: Literal["k1", "k2", "k3"] = "k1"
+    """Estimator of the per-token KL (Schulman, 2020)."""
+    save_every: PositiveInt = 20
+    """Rollout steps between checkpoints from which `--resume` can go on."""
+    extra: dict[str, Any] = {}
+    """Keys passed through to the backend, checked against its own schema."""
+
+    @model_validator(mode="after")
+    def _group_estimators_need_groups(self) -> "Ppo":
+        if self.estimator != "gae" and self.samples_per_prompt < 2:
+            raise ValueError(f"estimator {self.estimator!r} needs samples_per_prompt >= 2")
+        return self
+
+
+class Eval(Section):
+    """Evaluation of every checkpoint of the run on benches."""
+
+    benches: tuple[str, ...] = ("heldout",)
+    """Benches by name: `heldout`, `aime24`, `math500`."""
+    data: str | None = None
+    """A file, or a folder with `<bench>.jsonl`, to read benches from instead of the hub."""
+    samples: NonNegativeInt = 1
+    """Sampled responses per problem; 0 for greedy only."""
+    greedy: bool = True
+    """Also decode one greedy response per problem."""
+    temperature: PositiveFloat = 0.7
+    """Sampling temperature."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling."""
+    max_new_tokens: PositiveInt = 8192
+    """Longest response in tokens."""
+    batch: PositiveInt = 64
+    """Responses decoded at once."""
+    limit: PositiveInt | None = None
+    """Use only the first so many problems of each bench."""
+    responses: str | None = None
+    """Score these instead of decoding: a JSON Lines file with `id` and `response`, or `gold` for the references."""
+
+    @model_validator(mode="after")
+    def _some_response(self) -> "Eval":
+        if not self.samples and not self.greedy:
+            raise ValueError("nothing to decode: samples is 0 and greedy is false")
+        return self
+
+
+class Cluster(Section):
+    """Where the stages run."""
+
+    nodes: PositiveInt = 1
+    """Machines."""
+    gpus_per_node: NonNegativeInt = 0
+    """GPUs of each machine; 0 for CPU."""
+    launcher: Literal["local", "slurm", "ray"] = "local"
+    """What starts the processes."""
+
+
+class Recipe(Section):
+    """One training run: data, rewards and the stages that are given, in the order sft, ppo, eval."""
+
+    schema_version: Literal[1] = 1
+    """Version of this schema."""
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Short name; the run folder is runs/<name>/<id>."""
+    description: str = ""
+    """One line for `rlsp recipes list`."""
+    seed: NonNegativeInt = 0
+    """Seed of everything random: initial weights, data order, sampling."""
+    plugins: tuple[str, ...] = ()
+    """Python files with plugins, loaded before names are looked up."""
+    model: Model = Model()
+    """The language model; needed by every stage that trains or decodes."""
+    data: Data = Data()
+    """Traces, prompts and held-out problems."""
+    reward: Reward = Reward()
+    """Verifier, exploration rewards and their mixture."""
+    sft: Sft | None = None
+    """Supervised fine-tuning; left out when not given."""
+    ppo: Ppo | None = None
+    """Reinforcement learning; left out when not given."""
+    eval: Eval | None = None
+    """Evaluation; left out when not given."""
+    cluster: Cluster = Cluster()
+    """Machines and launcher."""
+
+    @model_validator(mode="after")
+    def _stages_have_what_they_need(self) -> "Recipe":
+        decodes = self.eval is not None and self.eval.responses is None
+        if (self.sft or self.ppo or decodes) and not (self.model.path or self.model.from_scratch):
+            raise ValueError("no model: give model.path or model.from_scratch")
+        if self.sft and not self.data.traces:
+            raise ValueError("sft needs data.traces")
+        if self.ppo and not self.data.prompts:
+            raise ValueError("ppo needs data.prompts")
+        if self.eval and "heldout" in self.eval.benches and not self.data.heldout:
+            raise ValueError("the bench 'heldout' needs data.heldout")
+        return self

@@ -1,0 +1,97 @@
+"""The formulas of PPO against slow, obvious versions of themselves."""
+
+import pytest
+import torch
+
+from rlsp_cli.engine.advantage import (
+    gae,
+    group_norm,
+    kl_estimate,
+    leave_one_out,
+    rewards_to_go,
+    token_rewards,
+    whiten,
+)
+from rlsp_cli.engine.loss import policy_loss, value_loss
+
+MASK = torch.tensor([[0.0, 1, 1, 1, 0], [0, 0, 1, 1, 1]])
+
+
+def test_token_rewards_sum_to_the_score_minus_the_kl_tax() -> None:
+    kl = torch.randn(2, 5, generator=torch.manual_seed(0))
+    scores = torch.tensor([0.7, -0.2])
+    rewards = token_rewards(scores, kl, 0.05, MASK)
+    torch.testing.assert_close(rewards.sum(1), scores - 0.05 * (kl * MASK).sum(1))
+
+
+def test_the_score_lies_on_the_last_response_token() -> None:
+    rewards = token_rewards(torch.tensor([1.0, 2.0]), torch.zeros(2, 5), 0.05, MASK)
+    assert rewards.tolist() == [[0, 0, 0, 1, 0], [0, 0, 0, 0, 2]]
+
+
+@pytest.mark.parametrize(("gamma", "gae_lambda"), [(1.0, 0.95), (0.9, 1.0), (0.9, 0.5)])
+def test_gae_is_the_discounted_sum_of_temporal_differences(gamma: float, gae_lambda: float) -> None:
+    torch.manual_seed(1)
+    rewards, values = torch.randn(2, 5) * MASK, torch.randn(2, 5) * MASK
+    advantages, returns = gae(rewards, values, MASK, gamma, gae_lambda)
+    for row in range(2):
+        inside = MASK[row].nonzero()[:, 0].tolist()
+        for i, t in enumerate(inside):
+            expected = 0.0
+            for k, u in enumerate(inside[i:]):
+                following = values[row, u + 1] if u + 1 in inside else 0.0
+                expected += (gamma * gae_lambda) ** k * float(rewards[row, u] + gamma * following - values[row, u])
+            assert float(advantages[row, t]) == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(returns, (advantages + values) * MASK)
+    assert advantages[MASK == 0].abs().sum() == 0
+
+
+def test_rewards_to_go_sum_what_follows() -> None:
+    rewards = torch.tensor([[0.0, 1, 2, 3, 0], [0, 0, 1, 1, 1]])
+    assert rewards_to_go(rewards, MASK, 1.0).tolist() == [[0, 6, 5, 3, 0], [0, 0, 3, 2, 1]]
+
+
+def test_leave_one_out_compares_with_the_others_and_passes_over_the_unscored() -> None:
+    scores = torch.tensor([[1.0, 0, 0, 0], [1, 0, 5, 5]])
+    scored = torch.tensor([[1.0, 1, 1, 1], [1, 1, 0, 0]])
+    expected = torch.tensor([[1, -1 / 3, -1 / 3, -1 / 3], [1, -1, 0, 0]])
+    torch.testing.assert_close(leave_one_out(scores, scored), expected)
+
+
+def test_group_norm_is_zero_where_all_scores_are_equal_and_standard_elsewhere() -> None:
+    normed = group_norm(torch.tensor([[1.0, 1, 1], [0, 0, 1]]), torch.ones(2, 3))
+    assert normed[0].tolist() == [0, 0, 0]
+    torch.testing.assert_close(normed[1].std(), torch.tensor(1.0), rtol=1e-4, atol=0)
+
+
+def test_whitened_advantages_have_mean_zero_and_variance_one_on_the_mask() -> None:
+    values = whiten(torch.randn(2, 5, generator=torch.manual_seed(0)) * 3 + 1, MASK)
+    inside = values[MASK == 1]
+    assert float(inside.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(inside.var(unbiased=False)) == pytest.approx(1, abs=1e-4)
+
+
+def test_kl_estimators_agree_in_expectation_and_k3_is_never_negative() -> None:
+    torch.manual_seed(0)
+    p, q = torch.randn(50).log_softmax(0), torch.randn(50).log_softmax(0)
+    exact = float((p.exp() * (p - q)).sum())
+    for estimator in ("k1", "k3"):
+        assert float((p.exp() * kl_estimate(p, q, estimator)).sum()) == pytest.approx(exact, rel=1e-4)
+    assert (kl_estimate(p, q, "k3") >= 0).all()
+    torch.testing.assert_close(kl_estimate(p, q, "k2"), (p - q) ** 2 / 2)
+
+
+def test_the_clip_stops_the_gradient_where_the_ratio_has_moved_far_enough() -> None:
+    old = torch.zeros(1, 2)
+    logp = torch.tensor([[0.5, -0.5]], requires_grad=True)
+    loss, clipped = policy_loss(logp, old, torch.tensor([[1.0, 1.0]]), torch.ones(1, 2), 0.2)
+    loss.backward()
+    assert logp.grad is not None
+    assert logp.grad[0, 0] == 0 and logp.grad[0, 1] != 0
+    assert clipped == 1
+
+
+def test_the_value_loss_takes_the_worse_of_free_and_clipped() -> None:
+    loss, clipped = value_loss(torch.tensor([[1.0]]), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1), 0.2)
+    assert float(loss) == pytest.approx(0.8**2 / 2)
+    assert clipped == 1
