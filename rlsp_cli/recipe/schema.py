@@ -4,9 +4,23 @@ Nothing here imports torch or reads files; `load.py` turns YAML into a `Recipe`.
 The defaults of `ppo` are the paper's (arXiv 2502.06773, Appendix B.4).
 """
 
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    model_validator,
+)
+
+from rlsp_cli.recipe.origin import DEFAULT, Origin
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
@@ -351,3 +365,20 @@ class Recipe(Section):
         if self.eval and "heldout" in self.eval.benches and not self.data.heldout:
             raise ValueError("the bench 'heldout' needs data.heldout")
         return self
+
+    _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)
+
+    def with_origins(self, origins: Mapping[str, Origin]) -> "Recipe":
+        """The same recipe, knowing where its values come from."""
+        self._origins = dict(origins)
+        return self
+
+    def origin(self, path: str) -> Origin:
+        """Where the value at a dotted path comes from."""
+        return self._origins.get(path, DEFAULT)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides the numbers: all but name and description."""
+        data = self.model_dump(mode="json", exclude={"name", "description"})
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,76 @@
+"""The command line: arguments -> one step -> print -> exit code. No logic lives here."""
+
+import errno
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from rlsp_cli import __version__
+from rlsp_cli.cli import plugins, recipe, report, run
+from rlsp_cli.errors import RlspError
+
+app = typer.Typer(
+    name="rlsp",
+    help="Teach a language model to think: one YAML recipe in, a trained and honestly measured model out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_COMMANDS = {
+    "run": run.run,
+    "sft": run.sft,
+    "ppo": run.ppo,
+    "eval": run.eval_,
+    "report": report.report,
+    "check": recipe.check,
+    "schema": recipe.schema,
+}
+_GROUPS = {"recipes": recipe.recipes_app, "plugins": plugins.app, "runs": report.runs_app}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
+for _name, _group in _GROUPS.items():
+    app.add_typer(_group, name=_name)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["RLSP_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Entry point of `rlsp`: every known error is one line on stderr and its exit code (docs/errors.md)."""
+    try:
+        app()
+    except RlspError as error:
+        _leave(str(error), error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: end quietly
+        sys.exit(0)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _leave("no space left on the disk", 4)
+        _leave(f"{error.filename or 'the system'}: {error.strerror}", 4)
+    except Exception as error:
+        _leave(f"a bug of rlsp: {type(error).__name__}: {error}; `rlsp --debug` shows where", 1)
+
+
+def _leave(message: str, code: int) -> None:
+    if os.environ.get("RLSP_DEBUG"):
+        traceback.print_exc()
+    print(f"rlsp: {message}" if "\n" not in message else message, file=sys.stderr)
+    sys.exit(code)

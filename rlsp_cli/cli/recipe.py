@@ -1,0 +1,114 @@
+"""`rlsp check`, `rlsp schema`, `rlsp recipes list|show|copy`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.errors import RecipeError, UsageError
+
+if TYPE_CHECKING:
+    from rlsp_cli.recipe.schema import Recipe
+
+_SCHEMA_LINE = "# yaml-language-server: $schema=rlsp.schema.json\n"
+
+recipes_app = typer.Typer(help="The recipes that come with rlsp.", no_args_is_help=True)
+
+
+def load_checked(name: str, overrides: list[str]) -> tuple["Recipe", Path]:
+    """The recipe of a file or shipped name, checked against plugins and backends too, and its file."""
+    from rlsp_cli import backends
+    from rlsp_cli.recipe.load import find_recipe, load_recipe
+    from rlsp_cli.rewards.registry import Registry
+
+    path = find_recipe(name)
+    return load_recipe(path, overrides, plugins=Registry(), check=backends.check), path
+
+
+def check(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    resolved: Annotated[bool, typer.Option("--resolved", help="Print the complete recipe; where is each value from?")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print problems or the complete recipe as JSON.")] = False,
+) -> None:
+    """Check a recipe: every problem at once, as file:line:column. Starts nothing, imports no torch.
+
+    Examples: rlsp check my.yaml  |  rlsp check quickstart ppo.steps=10 --resolved
+    """
+    from rlsp_cli.backends import backend_of, stages_of
+    from rlsp_cli.recipe.dump import dump_recipe
+
+    try:
+        loaded, path = load_checked(recipe, overrides or [])
+    except RecipeError as error:
+        if json:
+            print_json("check", {"ok": False, "problems": str(error).splitlines()})
+        raise
+    if json:
+        print_json("check", {"ok": True, "problems": [], "recipe": loaded.model_dump(mode="json")})
+    elif resolved:
+        print(dump_recipe(loaded, origins=True), end="")
+    else:
+        stages = [f"{stage} on {backend_of(loaded, stage)}" for stage in stages_of(loaded)]
+        print(f"{path}: ok ({', '.join(stages) or 'no stage'})")
+
+
+def schema() -> None:
+    """Print the JSON Schema of recipes, for editors. Example: rlsp schema > rlsp.schema.json"""
+    import json
+
+    from rlsp_cli.recipe.schema import Recipe
+
+    document = Recipe.model_json_schema()
+    text = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    document["properties"]["extends"] = {**text, "description": "Recipes to build on; later ones win."}
+    print(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **document}, indent=2))
+
+
+@recipes_app.command("list")
+def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the shipped recipes."""
+    from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+    from rlsp_cli.rewards.registry import Registry
+
+    loaded = {name: load_recipe(path, plugins=Registry()) for name, path in shipped_recipes().items()}
+    if json:
+        print_json("recipes", [{"name": name, "description": r.description} for name, r in loaded.items()])
+    else:
+        print_table(["recipe", "what it does"], [(name, r.description) for name, r in loaded.items()])
+
+
+@recipes_app.command()
+def show(name: str) -> None:
+    """Print a shipped recipe."""
+    print(_shipped(name).read_text(encoding="utf-8"), end="")
+
+
+@recipes_app.command()
+def copy(name: str, to: Annotated[Path | None, typer.Argument(help="New file; NAME.yaml when not given.")] = None) -> None:
+    """Copy a shipped recipe to change it; never overwrites. Example: rlsp recipes copy quickstart my.yaml"""
+    from rlsp_cli.runs.stream import write_text
+
+    target = to or Path(f"{Path(name).name}.yaml")
+    if target.exists():
+        raise UsageError(f"{target}: exists already; name another file")
+    write_text(target, _SCHEMA_LINE + _with_named_parents(_shipped(name).read_text(encoding="utf-8")))
+    print(target)
+
+
+def _shipped(name: str) -> Path:
+    from rlsp_cli.recipe.load import shipped_recipes
+    from rlsp_cli.recipe.problem import did_you_mean
+
+    recipes = shipped_recipes()
+    if name not in recipes:
+        raise UsageError(f"no shipped recipe {name!r} - {did_you_mean(name, recipes)}")
+    return recipes[name]
+
+
+def _with_named_parents(text: str) -> str:
+    """A copy lies elsewhere: it extends shipped recipes by name instead of by relative path."""
+    import re
+
+    return re.sub(r"^(extends: )\.\./(\S+)\.yaml$", r"\1\2", text, flags=re.MULTILINE)

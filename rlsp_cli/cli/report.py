@@ -1,0 +1,8 @@
+"""`rlsp report`, `rlsp runs`."""
+
+import typer
+
+runs_app = typer.Typer()
+
+
+def report() -> None: ...

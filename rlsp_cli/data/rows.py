@@ -1,0 +1,159 @@
+"""Reading rows, and taking the named columns out of them."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.errors import DataError, NotReadyError
+from rlsp_cli.recipe.schema import Prompts, Rows, Traces
+from rlsp_cli.rewards.registry import Registry
+
+_TASK_ROWS = 1000
+"""Rows that a procedural task makes when the recipe does not say."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem with its reference answer; `metadata` holds the other columns."""
+
+    id: str
+    problem: str
+    answer: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A demonstration."""
+
+    prompt: str
+    response: str
+
+
+def trace_rows(traces: Traces, registry: Registry, files: Sequence[str] = ()) -> list[Trace]:
+    """The demonstrations of a recipe; DataError names the row and its columns."""
+    rows = _rows(traces, registry, files)
+    return [Trace(_text(row, traces.prompt, place), _text(row, traces.response, place)) for place, row in rows]
+
+
+def prompt_rows(prompts: Prompts, registry: Registry, files: Sequence[str] = ()) -> list[Problem]:
+    """The problems of a recipe; DataError names the row and its columns."""
+    used = {prompts.problem, prompts.answer, prompts.id}
+    return [
+        Problem(
+            id=str(row.get(prompts.id, number)),
+            problem=_text(row, prompts.problem, place),
+            answer=_text(row, prompts.answer, place),
+            metadata={key: value for key, value in row.items() if key not in used},
+        )
+        for number, (place, row) in enumerate(_rows(prompts, registry, files))
+    ]
+
+
+def source_digest(source: str) -> str | None:
+    """SHA-256 of a data file; None for tasks and the hub, which are named by plugin digest and revision."""
+    path = Path(source)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _rows(rows: Rows, registry: Registry, files: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """(place, row) pairs, at least one."""
+    if rows.source.startswith("task:"):
+        found = _task_rows(rows, registry, files)
+    elif rows.source.startswith("hf:"):
+        found = _hub_rows(rows)
+    else:
+        found = _file_rows(Path(rows.source))
+    taken = list(islice(found, rows.rows))
+    if not taken:
+        raise DataError(f"{rows.source}: no rows in this data set")
+    return taken
+
+
+def _task_rows(rows: Rows, registry: Registry, files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    plugin = registry.get("task", rows.source.removeprefix("task:"), files)
+    options = plugin.options.model_validate(rows.options).model_dump()
+    for index in range(rows.rows or _TASK_ROWS):
+        yield f"{rows.source} {rows.split}:{index}", plugin.function(index, rows.split, **options)
+
+
+def _hub_rows(rows: Rows) -> Iterator[tuple[str, dict[str, Any]]]:
+    name, _, revision = rows.source.removeprefix("hf:").partition("@")
+    try:
+        import datasets
+    except ImportError as error:
+        raise NotReadyError(f"{rows.source}: reading from the hub needs `pip install 'rlsp[hub]'`; or name a file") from error
+    try:
+        loaded = datasets.load_dataset(name, split=rows.split, revision=revision or None)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise NotReadyError(f"{rows.source} ({rows.split}): the hub did not give it: {reason}; name a file instead") from error
+    for number, row in enumerate(loaded):
+        yield f"{rows.source}:{number}", dict(row)
+
+
+def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
+    if path.suffix not in readers:
+        raise DataError(f"{path}: cannot read {path.suffix or 'a file without an ending'}; known: {', '.join(readers)}")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    return readers[path.suffix](path)
+
+
+def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield f"{path}:{number}", _object(line, f"{path}:{number}")
+
+
+def _json(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path}: expected a list of objects")
+    yield from ((f"{path} row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        for row in reader:
+            yield f"{path}:{reader.line_num}", row
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise NotReadyError(f"{path}: Parquet needs `pip install 'rlsp[hub]'`") from error
+    yield from ((f"{path} row {n}", row) for n, row in enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1))
+
+
+def _object(line: str, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}:{error.colno}: not valid JSON: {error.msg}") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: expected an object, found {type(row).__name__}")
+    return row
+
+
+def _text(row: dict[str, Any], column: str, place: str) -> str:
+    if column not in row:
+        raise DataError(f"{place}: no column {column!r}; its columns: {', '.join(map(str, row))}")
+    value = row[column]
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise DataError(f"{place}: column {column!r} is empty")
+    if not isinstance(value, str | int | float):
+        raise DataError(f"{place}: column {column!r} holds {type(value).__name__}, expected text or a number")
+    return str(value)

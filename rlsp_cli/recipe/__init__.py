@@ -1,0 +1,1 @@
+"""Recipes: from YAML with positions to a frozen, validated and complete `Recipe`."""

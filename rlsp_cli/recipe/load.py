@@ -1,0 +1,281 @@
+"""Recipe files and overrides -> one validated Recipe, or every problem at once.
+
+The steps: read (with `extends`), override, interpolate, make paths absolute, resolve plugins, validate.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from rlsp_cli.errors import RecipeError
+from rlsp_cli.recipe import schema
+from rlsp_cli.recipe.problem import OptionProblems, Problem, did_you_mean
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.origin import Origin, nearest_origin
+from rlsp_cli.recipe.source import Source, parse_value, read_source
+from rlsp_cli.share import share
+
+Check = Callable[[Recipe], Sequence[Problem]]
+
+
+class PluginResolver(Protocol):
+    """What loading needs to know of plugins; `rlsp_cli.rewards.registry.Registry` is one."""
+
+    def resolve(self, kind: str, reference: str, options: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
+        """The complete options of a plugin, defaults filled in; raises OptionProblems."""
+        ...
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe file as given, or the shipped recipe of this name; RecipeError when there is neither."""
+    path, shipped = Path(name), share("recipes") / f"{name}.yaml"
+    if path.is_file() or not shipped.is_file():
+        if not path.exists() and path.suffix not in (".yaml", ".yml"):
+            raise RecipeError(f"{name}: no such file or shipped recipe - {did_you_mean(name, shipped_recipes())}")
+        return path
+    return shipped
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The ready recipes by name."""
+    root = share("recipes")
+    return {str(path.relative_to(root).with_suffix("")): path for path in sorted(root.rglob("*.yaml"))}
+
+
+def load_recipe(
+    path: Path, overrides: Sequence[str] = (), *, plugins: PluginResolver | None = None, check: Check | None = None
+) -> Recipe:
+    """Load a recipe file with `key.path=value` overrides; RecipeError lists every problem, one a line.
+
+    `check` may find more problems in a valid recipe, such as what a backend cannot do.
+    """
+    source = _with_parents(path.absolute(), ())
+    for number, override in enumerate(overrides, 1):
+        _override(source, override, number)
+    return _resolve(source, str(path), plugins, check)
+
+
+def resolve_recipe(data: dict[str, Any], *, plugins: PluginResolver | None = None) -> Recipe:
+    """A recipe from plain data instead of a file."""
+    return _resolve(Source(data), "recipe", plugins, None)
+
+
+def _resolve(source: Source, name: str, plugins: PluginResolver | None, check: Check | None) -> Recipe:
+    problems = [*_interpolate(source)]
+    if plugins is not None:
+        problems += _resolve_plugins(source.data, plugins)
+    recipe = None
+    try:
+        recipe = Recipe.model_validate(source.data)
+    except ValidationError as error:
+        problems += [_as_problem(dict(detail), source.data) for detail in error.errors()]
+    if recipe is not None:
+        recipe = recipe.with_origins(source.origins)
+        problems += check(recipe) if check and not problems else []
+    if problems or recipe is None:
+        raise RecipeError("\n".join(_lines(problems, source.origins, name)))
+    return recipe
+
+
+def _with_parents(path: Path, chain: tuple[Path, ...]) -> Source:
+    """A file merged over the recipes that it extends; later ones win."""
+    own = read_source(path)
+    _anchor(own.data, path.parent)
+    parents = own.data.pop("extends", [])
+    if path in chain:
+        cycle = " -> ".join(str(p) for p in (*chain, path))
+        raise RecipeError(f"{own.origins.get('extends', path)}: extends goes in a circle: {cycle}")
+    merged = Source({})
+    for parent in parents if isinstance(parents, list) else [parents]:
+        found = Path(parent) if Path(parent).is_absolute() else path.parent / parent
+        if not found.is_file():
+            shipped = shipped_recipes().get(str(parent))
+            if shipped is None:
+                raise RecipeError(f"{own.origins['extends']}: extends {parent!r}: no such file or shipped recipe")
+            found = shipped
+        _merge(merged, _with_parents(found.resolve(), (*chain, path)))
+    _merge(merged, own)
+    return merged
+
+
+def _merge(base: Source, over: Source) -> None:
+    """Merge mappings key by key; everything else is replaced, and so is a plugin with another `use`."""
+    base.data = _merged(base.data, over.data)
+    base.origins |= over.origins
+
+
+def _merged(base: Any, over: Any) -> Any:
+    other_plugin = isinstance(over, dict) and isinstance(base, dict) and over.get("use", base.get("use")) != base.get("use")
+    if not (isinstance(base, dict) and isinstance(over, dict)) or other_plugin:
+        return over
+    return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
+
+
+def _override(source: Source, text: str, number: int) -> None:
+    """Set `key.path=value`; list items are named by their number."""
+    key, equals, value = text.partition("=")
+    origin = Origin(f"override #{number} ({key})", (number, 0, 0))
+    if not equals or not key.strip():
+        raise RecipeError(f"override #{number}: {text!r} is not key.path=value")
+    parts, data = key.strip().split("."), parse_value(value)
+    tree: dict[str, Any] = data
+    for part in reversed(parts):
+        tree = {part: tree}
+    _anchor(tree, Path.cwd())
+    _merge(source, Source(_into_lists(source.data, tree), {key.strip(): origin}))
+    source.origins |= {path: origin for path in list(source.origins) if path.startswith(f"{key.strip()}.")}
+
+
+def _into_lists(base: Any, tree: Any) -> Any:
+    """`{"0": x}` over a list means its item 0."""
+    if isinstance(base, list) and isinstance(tree, dict) and all(k.isdigit() and int(k) < len(base) for k in tree):
+        return [_merged(item, _into_lists(item, tree[str(i)])) if str(i) in tree else item for i, item in enumerate(base)]
+    if isinstance(base, dict) and isinstance(tree, dict):
+        return {key: _into_lists(base.get(key), value) for key, value in tree.items()}
+    return tree
+
+
+def _anchor(node: Any, folder: Path, key: str = "") -> None:
+    """Make relative paths absolute against the folder of the file that wrote them, in place."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, value in list(items):
+        if isinstance(value, str):
+            node[name] = _absolute(value, folder, name if isinstance(name, str) else key)
+        else:
+            _anchor(value, folder, name if isinstance(name, str) else key)
+
+
+def _absolute(value: str, folder: Path, key: str) -> str:
+    is_path = value.startswith(("./", "../", "~/"))
+    is_path |= key == "source" and not value.startswith(("hf:", "task:")) and "${" not in value
+    is_path |= key in ("path", "data", "responses") and (folder / value).exists()
+    if not is_path:
+        return value
+    expanded = Path(value).expanduser()
+    return str((folder / expanded).resolve()) if not expanded.is_absolute() else str(expanded)
+
+
+def _interpolate(source: Source) -> list[Problem]:
+    """Replace `${key.path}` by the value at that key, with OmegaConf; text of prompts and plugins is left alone."""
+    wanted = [(path, value) for path, value in _leaves(source.data) if isinstance(value, str) and "${" in value]
+    wanted = [(path, value) for path, value in wanted if path not in ("data.template", "data.system")]
+    if not wanted:
+        return []
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    config, problems = OmegaConf.create(source.data), []
+    for path, value in wanted:
+        try:
+            _put(source.data, path, OmegaConf.select(config, path, throw_on_missing=True))
+        except OmegaConfBaseException as error:
+            reason = str(error).splitlines()[0]
+            problems.append(Problem(path, f"cannot resolve {value!r}: {reason}", "${...} names a key of this recipe"))
+    return problems
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else None
+    if items is None:
+        yield prefix, node
+        return
+    for key, value in items:
+        yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def _put(data: Any, path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        data = data[int(part)] if isinstance(data, list) else data[part]
+    data[int(last) if isinstance(data, list) else last] = value
+
+
+def _resolve_plugins(data: dict[str, Any], plugins: PluginResolver) -> list[Problem]:
+    """Fill in the options of every plugin named in raw data; what is malformed is left to the schema."""
+    files = data.get("plugins")
+    files = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
+    problems = []
+    for path, kind, holder, name_key in _plugin_uses(data):
+        ours = {"use", "weight"} if name_key == "use" else set(schema.Prompts.model_fields) | set(schema.Traces.model_fields)
+        options = holder.get("options", {}) if name_key == "source" else {k: v for k, v in holder.items() if k not in ours}
+        prefix = f"{path}.options" if name_key == "source" else path
+        if not isinstance(options, dict):
+            continue
+        try:
+            complete = plugins.resolve(kind, str(holder[name_key]).removeprefix("task:"), options, files)
+        except OptionProblems as error:
+            problems += [Problem(f"{prefix}.{key}" if key else f"{path}.{name_key}", text) for key, text in error.problems]
+        else:
+            holder.update({"options": complete} if name_key == "source" else complete)
+    return problems
+
+
+def _plugin_uses(data: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+    """(dotted path, kind, mapping that names the plugin, key of the name)."""
+    reward = data.setdefault("reward", {})
+    if isinstance(reward, dict):
+        verifier = reward.setdefault("correctness", {"use": schema.Reward().correctness.use})
+        if isinstance(verifier, dict) and "use" in verifier:
+            yield "reward.correctness", "verifier", verifier, "use"
+        exploration = reward.get("exploration", [])
+        for i, use in enumerate(exploration if isinstance(exploration, list) else [exploration]):
+            if isinstance(use, dict) and "use" in use:
+                path = f"reward.exploration.{i}" if isinstance(exploration, list) else "reward.exploration"
+                yield path, "exploration_reward", use, "use"
+    rows = data.get("data")
+    for role, source in rows.items() if isinstance(rows, dict) else ():
+        if isinstance(source, dict) and str(source.get("source", "")).startswith("task:"):
+            yield f"data.{role}", "task", source, "source"
+
+
+def _as_problem(detail: dict[str, Any], data: dict[str, Any]) -> Problem:
+    """One of pydantic's errors in our words."""
+    location = [part for part in detail["loc"] if not _is_union_branch(part, data)]
+    path = ".".join(map(str, location))
+    if detail["type"] == "extra_forbidden":
+        *parents, key = map(str, location)
+        where = ".".join(parents) or "the recipe"
+        return Problem(path, f'unknown key "{key}" in {where}', did_you_mean(key, _fields(parents)))
+    if detail["type"] == "missing":
+        *parents, key = map(str, location)
+        return Problem(".".join(parents), f'"{key}" is missing in {".".join(parents) or "the recipe"}')
+    message = detail["msg"].removeprefix("Value error, ")
+    found = detail["input"]
+    if isinstance(found, dict | list):
+        shown = "a mapping" if isinstance(found, dict) else "a list"
+        return Problem(path, message if detail["type"] == "value_error" else f"{path}: {message}, found {shown}")
+    hint = None
+    if detail["type"] == "literal_error" and isinstance(found, str):
+        hint = did_you_mean(found, [word.strip("' ") for word in detail["ctx"]["expected"].replace(" or ", ",").split(",")])
+    return Problem(path, f"{path}: {message[0].lower()}{message[1:]}, found {found!r}", hint)
+
+
+def _is_union_branch(part: Any, data: Any) -> bool:
+    """Pydantic names the branch of a union in the location; a person does not."""
+    return isinstance(part, str) and (part in ("Schedule", "float") or "constrained" in part or "[" in part)
+
+
+def _fields(parents: Sequence[str]) -> list[str]:
+    """The keys of a section."""
+    model: Any = Recipe
+    for part in parents:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        model = next(iter(_models(annotation)), schema.Section)
+    return [*model.model_fields, *(["extends"] if model is Recipe else [])]
+
+
+def _models(annotation: Any) -> Iterator[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, schema.BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from _models(part)
+
+
+def _lines(problems: Sequence[Problem], origins: dict[str, Origin], name: str) -> list[str]:
+    """Problems with their places, in the order in which they stand in the file, each once."""
+    placed = {(nearest_origin(problem.path, origins) or Origin(name), str(problem)) for problem in problems}
+    return [f"{origin}: {text}" for origin, text in sorted(placed, key=lambda p: (p[0].order, p[1]))]

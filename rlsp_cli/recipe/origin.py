@@ -1,0 +1,27 @@
+"""Where a value of a recipe comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A place in a file, an override, or the schema's default; `order` sorts by override, line and column."""
+
+    text: str
+    order: tuple[int, int, int] = (1 << 30, 0, 0)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+DEFAULT = Origin("default")
+
+
+def nearest_origin(path: str, origins: Mapping[str, Origin]) -> Origin | None:
+    """The origin of a dotted key, or of the nearest section around it that somebody wrote."""
+    while path:
+        if path in origins:
+            return origins[path]
+        path = path.rpartition(".")[0]
+    return None

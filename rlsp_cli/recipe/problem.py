@@ -1,0 +1,32 @@
+"""What is wrong with a recipe, and how it is said: `file:line:column: message - hint`, one problem a line."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong at the dotted key `path`; `hint` is the next move."""
+
+    path: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.message} - {self.hint}" if self.hint else self.message
+
+
+class OptionProblems(ValueError):
+    """What is wrong with the options of a plugin: pairs (option, or None for the plugin itself; message)."""
+
+    def __init__(self, problems: list[tuple[str | None, str]]) -> None:
+        super().__init__("; ".join(message for _, message in problems))
+        self.problems = problems
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known word, or all of them."""
+    words = sorted(known)
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return f'did you mean "{near[0]}"?' if near else f"known: {', '.join(words) or 'none'}"

@@ -1,0 +1,81 @@
+"""YAML files read once, with the position of every key (YAML 1.2: `yes` is text, `1e-5` is a number)."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from rlsp_cli.errors import RecipeError
+from rlsp_cli.recipe.origin import Origin
+
+
+@dataclass
+class Source:
+    """Plain data, and the origin of each dotted key in it."""
+
+    data: dict[str, Any]
+    origins: dict[str, Origin] = field(default_factory=dict)
+
+
+def read_source(path: Path) -> Source:
+    """Read a recipe file; a missing, empty or malformed one is a RecipeError with its position."""
+    shown = _shown(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise RecipeError(f"{shown}: cannot read this recipe: {reason}") from error
+    try:
+        tree = YAML(typ="rt", pure=True).load(io.StringIO(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
+        raise RecipeError(f"{place}: not valid YAML: {str(error.problem or error).splitlines()[0]}") from error
+    except YAMLError as error:
+        raise RecipeError(f"{shown}: not valid YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(tree, dict):
+        found = "nothing" if tree is None else type(tree).__name__
+        raise RecipeError(f"{shown}:1:1: a recipe is a mapping of keys to values, found {found}")
+    return Source(plain(tree), dict(_origins(tree, shown, "")))
+
+
+def parse_value(text: str) -> Any:
+    """The value of an override, read as YAML; text that is not YAML is taken as it is."""
+    try:
+        return plain(YAML(typ="rt", pure=True).load(io.StringIO(text)))
+    except YAMLError:
+        return text
+
+
+def plain(node: Any) -> Any:
+    """Python's own types for ruamel's: dict, list, str, int, float, bool, None."""
+    if isinstance(node, dict):
+        return {str(key): plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node if node is None else str(node)
+
+
+def _origins(node: Any, file: str, prefix: str) -> Iterator[tuple[str, Origin]]:
+    keys = node.keys() if isinstance(node, dict) else range(len(node))
+    for key in keys:
+        line, column = node.lc.key(key) if isinstance(node, dict) else node.lc.item(key)
+        path = f"{prefix}{key}"
+        yield path, Origin(f"{file}:{line + 1}:{column + 1}", (0, line, column))
+        if isinstance(node[key], dict | list):
+            yield from _origins(node[key], file, f"{path}.")
+
+
+def _shown(path: Path) -> str:
+    """The path as a person would type it here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

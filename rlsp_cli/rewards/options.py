@@ -1,0 +1,36 @@
+"""A plugin's keyword-only parameters as a pydantic model: the options that a recipe may give."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from rlsp_cli.recipe.problem import OptionProblems, did_you_mean
+
+
+def options_model(function: Callable[..., Any]) -> type[BaseModel]:
+    """The model of a function's keyword-only parameters; unknown options are refused."""
+    hints = get_type_hints(function)
+    fields: dict[str, Any] = {
+        name: (hints[name], parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    return create_model(f"{function.__name__}_options", __config__=config, **fields)
+
+
+def complete_options(model: type[BaseModel], options: dict[str, Any], plugin: str) -> dict[str, Any]:
+    """All options with their defaults; OptionProblems names each that is wrong."""
+    try:
+        return model.model_validate(options).model_dump(mode="json")
+    except ValidationError as error:
+        raise OptionProblems([_problem(dict(d), model, plugin) for d in error.errors()]) from error
+
+
+def _problem(detail: dict[str, Any], model: type[BaseModel], plugin: str) -> tuple[str, str]:
+    key = str(detail["loc"][0])
+    if detail["type"] == "extra_forbidden":
+        return key, f'unknown option "{key}" of {plugin} - {did_you_mean(key, model.model_fields)}'
+    return key, f"option {key} of {plugin}: {detail['msg'][0].lower()}{detail['msg'][1:]}, found {detail['input']!r}"

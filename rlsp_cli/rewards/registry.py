@@ -1,0 +1,236 @@
+"""Plugins by name: built in, installed (entry points), or from a file. Signatures are checked when they register."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType, NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+from rlsp_cli.errors import PluginError
+from rlsp_cli.recipe.problem import OptionProblems, did_you_mean
+from rlsp_cli.rewards.options import complete_options, options_model
+from rlsp_cli.rewards.sample import Sample, Verdict
+from rlsp_cli.share import share
+
+BUILT_IN = {
+    "verifier": {"math_verify": "verifiers/math_verify.py", "exact_match": "verifiers/exact_match.py"},
+    "exploration_reward": {"length": "rewards/length.py", "distinct_steps": "rewards/distinct_steps.py"},
+    "task": {"pair_sum": "tasks/pair_sum.py"},
+}
+ENTRY_POINTS = {"verifier": "rlsp.verifiers", "exploration_reward": "rlsp.rewards", "task": "rlsp.tasks"}
+_PARAMETERS: dict[str, list[Any]] = {"verifier": [Sample], "exploration_reward": [Sample], "task": [int, str]}
+_RETURNS: dict[str, set[Any]] = {
+    "verifier": {bool, Verdict, NoneType},
+    "exploration_reward": {float, NoneType},
+    "task": {dict},
+}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def exploration_reward(function: Function) -> Function:
+    """Register `f(sample: Sample, *, options) -> float`; None abstains."""
+    return _register("exploration_reward", function)
+
+
+def verifier(function: Function) -> Function:
+    """Register `f(sample: Sample, *, options) -> bool | Verdict`; None abstains."""
+    return _register("verifier", function)
+
+
+def task(function: Function) -> Function:
+    """Register `f(index: int, split: str, *, options) -> dict`, the row of that number, always the same one."""
+    return _register("task", function)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A registered function; `origin` is its file or entry point, `digest` the SHA-256 of its file."""
+
+    kind: str
+    name: str
+    function: Callable[..., Any]
+    origin: str
+
+    @cached_property
+    def options(self) -> type[BaseModel]:
+        """The options that a recipe may give, as a pydantic model."""
+        return options_model(self.function)
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(Path(inspect.getfile(self.function)).read_bytes()).hexdigest()
+
+    @property
+    def doc(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class BrokenPlugin:
+    """An installed plugin that cannot be loaded, and why."""
+
+    kind: str
+    name: str
+    origin: str
+    reason: str
+
+
+class Registry:
+    """Looks plugins up. `files` are Python files of a recipe, whose plugins are known by name."""
+
+    def get(self, kind: str, reference: str, files: Sequence[str] = ()) -> Plugin:
+        """The plugin named by name or by `path/file.py:function`; PluginError when there is none or there are two."""
+        path, colon, name = reference.rpartition(":")
+        if colon and path.endswith(".py"):
+            return self._from_file(kind, Path(path), name)
+        found = [*self._named(kind, reference, files)]
+        if not found:
+            raise PluginError(self._unknown(kind, reference, files))
+        if len(found) > 1:
+            sources = " and ".join(origin for origin, _ in found)
+            raise PluginError(f"{_words(kind)} {reference!r} is there twice: {sources}; rename one, or say file.py:{reference}")
+        return found[0][1]()
+
+    def resolve(self, kind: str, reference: str, options: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
+        """The complete options of a plugin; OptionProblems when it or one of them is wrong."""
+        try:
+            plugin = self.get(kind, reference, files)
+        except PluginError as error:
+            raise OptionProblems([(None, str(error))]) from error
+        return complete_options(plugin.options, options, reference)
+
+    def list(self) -> list[Plugin | BrokenPlugin]:
+        """Everything built in or installed."""
+        found: list[Plugin | BrokenPlugin] = []
+        for kind, table in BUILT_IN.items():
+            for name in sorted({*table, *(point.name for point in _entry_points(kind))}):
+                try:
+                    found.append(self.get(kind, name))
+                except PluginError as error:
+                    found.append(BrokenPlugin(kind, name, "", str(error)))
+        return found
+
+    def _named(self, kind: str, name: str, files: Sequence[str]) -> Iterator[tuple[str, Callable[[], Plugin]]]:
+        """Every source that has this name, as (its words, how to load it)."""
+        if name in BUILT_IN[kind]:
+            path = share("plugins") / BUILT_IN[kind][name]
+            yield f"built in ({path})", lambda: self._from_file(kind, path, name)
+        for point in _entry_points(kind):
+            if point.name == name:
+                yield _words_of(point), lambda point=point: self._from_entry_point(kind, point)
+        for file in files:
+            plugin = plugins_of(load_file(Path(file)), file).get((kind, name))
+            if plugin is not None:
+                yield file, lambda plugin=plugin: plugin
+
+    def _from_file(self, kind: str, path: Path, name: str) -> Plugin:
+        found = plugins_of(load_file(path), str(path))
+        if (kind, name) in found:
+            return found[kind, name]
+        others = [other for other, n in found if n == name]
+        if others:
+            raise PluginError(f"{path}: {name!r} is a {_words(others[0])}, wanted: a {_words(kind)}")
+        known = [n for k, n in found if k == kind]
+        raise PluginError(f"{path}: no {_words(kind)} {name!r} - {did_you_mean(name, known)}; decorate it with @{kind}")
+
+    def _from_entry_point(self, kind: str, point: importlib.metadata.EntryPoint) -> Plugin:
+        try:
+            function = point.load()
+        except Exception as error:
+            raise PluginError(f"{_words_of(point)}: {type(error).__name__}: {error}") from error
+        if getattr(function, "__rlsp_kind__", None) != kind:
+            raise PluginError(f"{_words_of(point)}: {point.value} is not decorated with @{kind}")
+        return Plugin(kind, point.name, function, _words_of(point))
+
+    def _unknown(self, kind: str, name: str, files: Sequence[str]) -> str:
+        known = {*BUILT_IN[kind], *(point.name for point in _entry_points(kind))}
+        for file in files:
+            known |= {n for k, n in plugins_of(load_file(Path(file)), file) if k == kind}
+        return f"unknown {_words(kind)} {name!r} - {did_you_mean(name, known)}"
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a plugin file as a real module, once; PluginError with its own file:line when it fails."""
+    path = path.absolute()
+    name = f"rlsp_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if not path.is_file():
+        raise PluginError(f"{path}: no such plugin file")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except PluginError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 1)
+        line = error.lineno or line if isinstance(error, SyntaxError) else line
+        raise PluginError(f"{path}:{line}: this plugin cannot be loaded: {type(error).__name__}: {error}") from error
+    return module
+
+
+def plugins_of(module: ModuleType, origin: str) -> dict[tuple[str, str], Plugin]:
+    """The plugins that a module defines, by (kind, name)."""
+    functions = [f for f in vars(module).values() if getattr(f, "__module__", None) == module.__name__]
+    found = [(f.__rlsp_kind__, f.__name__, f) for f in functions if hasattr(f, "__rlsp_kind__")]
+    return {(kind, name): Plugin(kind, name, function, origin) for kind, name, function in found}
+
+
+def _register(kind: str, function: Function) -> Function:
+    """Check the signature and mark the function."""
+    code = function.__code__
+    where = f"{code.co_filename}:{code.co_firstlineno}: @{kind} {function.__name__}"
+    try:
+        hints = get_type_hints(function)
+    except NameError as error:
+        raise PluginError(f"{where}: its annotations cannot be read: {error}") from error
+    parameters = list(inspect.signature(function).parameters.values())
+    wanted = _PARAMETERS[kind]
+    given = [hints.get(p.name) for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    if given != wanted or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        expected = ", ".join(t.__name__ for t in wanted)
+        found = ", ".join(getattr(t, "__name__", "no type") for t in given) or "nothing"
+        raise PluginError(f"{where}: takes ({found}), expected ({expected}, *, options)")
+    for parameter in parameters[len(wanted) :]:
+        if parameter.name not in hints or parameter.default is parameter.empty:
+            raise PluginError(f"{where}: option {parameter.name!r} needs a type and a default")
+    if not _return_types(hints.get("return")) <= _RETURNS[kind] or "return" not in hints:
+        allowed = " | ".join(sorted(t.__name__ for t in _RETURNS[kind] - {NoneType}))
+        raise PluginError(f"{where}: must be annotated to return {allowed}")
+    function.__rlsp_kind__ = kind  # type: ignore[attr-defined]
+    return function
+
+
+def _return_types(annotation: Any) -> set[Any]:
+    if get_origin(annotation) in (Union, UnionType):
+        return set().union(*(_return_types(part) for part in get_args(annotation)))
+    return {get_origin(annotation) or annotation}
+
+
+def _entry_points(kind: str) -> list[importlib.metadata.EntryPoint]:
+    return list(importlib.metadata.entry_points(group=ENTRY_POINTS[kind]))
+
+
+def _words_of(point: importlib.metadata.EntryPoint) -> str:
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+    return f"{package} ({point.value})"
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")

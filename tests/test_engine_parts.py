@@ -1,0 +1,122 @@
+"""Batches, tokenizer, optimiser and seeds of the embedded engine."""
+
+import math
+from random import Random
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from rlsp_cli.engine.batch import bucketed_batches, micro_batches, prompt_order
+from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
+from rlsp_cli.engine.model import Critic, new_model
+from rlsp_cli.engine.optimise import Optimiser, rate_factor
+from rlsp_cli.engine.rollout import as_tensors, log_probabilities
+from rlsp_cli.engine.decode import Generated
+from rlsp_cli.engine.seed import derive_seed
+from rlsp_cli.engine.tokenizer import word_tokenizer
+from rlsp_cli.recipe.schema import FromScratch, Sft
+
+TEXTS = ["Which two of 3, 7 add up to 10?", "3 + 7 = 10, 10 wanted: correct. \\boxed{3 + 7}"]
+
+
+def test_an_epoch_holds_every_row_once_in_batches_of_similar_length() -> None:
+    lengths = [Random(i).randint(1, 100) for i in range(320)]
+    batches = bucketed_batches(lengths, 32, Random(0))
+    assert sorted(row for batch in batches for row in batch) == list(range(320))
+    spreads = [max(lengths[r] for r in batch) - min(lengths[r] for r in batch) for batch in batches]
+    assert max(spreads) < 25
+    assert batches == bucketed_batches(lengths, 32, Random(0)) != bucketed_batches(lengths, 32, Random(1))
+
+
+def test_rollouts_pass_over_all_prompts_before_any_comes_again() -> None:
+    rows = [row for step in range(6) for row in prompt_order(10, 5, step, seed=0)]
+    assert sorted(rows[:10]) == sorted(rows[10:20]) == sorted(rows[20:]) == list(range(10))
+    assert rows[:10] != rows[10:20]
+
+
+def test_a_rollout_larger_than_the_prompts_uses_each_about_equally() -> None:
+    rows = prompt_order(3, 7, 0, seed=0)
+    assert sorted(rows.count(row) for row in range(3)) == [2, 2, 3]
+
+
+def test_micro_batches_hold_every_row_once() -> None:
+    lengths = torch.tensor([5, 1, 9, 3, 7])
+    parts = list(micro_batches(lengths, torch.tensor([0, 2, 3, 4]), 2))
+    assert [part.tolist() for part in parts] == [[3, 0], [4, 2]]
+
+
+def test_the_word_tokenizer_gives_text_back() -> None:
+    tokenizer = word_tokenizer(TEXTS, 64)
+    for text in TEXTS:
+        ids = tokenizer(text)["input_ids"]
+        assert tokenizer.unk_token_id not in ids
+        assert tokenizer.decode(ids) == text
+
+
+def test_new_models_are_the_same_for_the_same_seed_and_load_again(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    spec = FromScratch(hidden_size=32, num_heads=2, num_layers=1, intermediate_size=64)
+    model, tokenizer = new_model(spec, TEXTS, 1)
+    again, _ = new_model(spec, TEXTS, 1)
+    other, _ = new_model(spec, TEXTS, 2)
+    tokens = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
+    save_model(tmp_path / "final", model, tokenizer)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "final")
+    with torch.no_grad():
+        logits = model.eval()(tokens).logits
+        assert torch.equal(logits, again.eval()(tokens).logits)
+        assert torch.equal(logits, loaded.eval()(tokens).logits)
+        assert not torch.equal(logits, other.eval()(tokens).logits)
+
+
+@pytest.mark.parametrize("own_trunk", [True, False])
+def test_a_new_critic_predicts_zero_and_one_of_its_own_shares_nothing(own_trunk: bool) -> None:
+    model, tokenizer = new_model(FromScratch(hidden_size=32, num_heads=2, num_layers=1), TEXTS, 0)
+    critic = Critic(model, own_trunk)
+    tokens = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
+    states = None if own_trunk else model.base_model(tokens).last_hidden_state
+    assert critic(tokens, states).abs().max() == 0
+    shared = {id(p) for p in critic.parameters()} & {id(p) for p in model.parameters()}
+    assert not shared
+
+
+def test_only_the_newest_checkpoint_is_kept_and_a_draft_is_none(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model, tokenizer = new_model(FromScratch(hidden_size=32, num_heads=2, num_layers=1), TEXTS, 0)
+    optimiser = Optimiser(model.parameters(), Sft(), 1e-3, 10)
+    assert newest_checkpoint(tmp_path) is None
+    for step in (2, 10):
+        save_checkpoint(tmp_path / f"step-{step:06d}", model, tokenizer, step, {"optimiser": optimiser.state_dict()})
+    (tmp_path / "draft-step-000011").mkdir()
+    found = newest_checkpoint(tmp_path)
+    assert found is not None and found.step == 10
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-000010"]
+
+
+def test_the_learning_rate_warms_up_falls_and_ends_at_its_floor() -> None:
+    settings = Sft(warmup_ratio=0.1, min_lr_ratio=0.1)
+    rates = [rate_factor(step, 100, settings) for step in range(101)]
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert rates[10] == 1 and rates[100] == pytest.approx(0.1)
+    assert rates[55] == pytest.approx(0.1 + 0.9 * (1 + math.cos(math.pi / 2)) / 2)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_the_mask_covers_exactly_the_response_tokens() -> None:
+    tokens, mask, lengths = as_tensors(
+        [[5, 6], [5]], [Generated([7, 1], False), Generated([8, 9, 1], False)], 0, torch.device("cpu")
+    )
+    assert tokens.tolist() == [[5, 6, 7, 1], [5, 8, 9, 1]]
+    assert mask.tolist() == [[0, 1, 1], [1, 1, 1]]
+    assert lengths.tolist() == [4, 4]
+
+
+def test_log_probabilities_are_those_of_the_sampling_temperature() -> None:
+    logits = torch.randn(1, 3, 5, generator=torch.manual_seed(0))
+    tokens = torch.tensor([[1, 2, 3]])
+    expected = (logits / 0.7).log_softmax(-1)[0, [0, 1], [2, 3]]
+    torch.testing.assert_close(log_probabilities(logits, tokens, 0.7)[0], expected)
+
+
+def test_seeds_differ_by_place_and_do_not_depend_on_the_process() -> None:
+    assert derive_seed(0, "ppo", 1) == derive_seed(0, "ppo", 1)
+    assert len({derive_seed(s, place, step) for s in (0, 1) for place in ("sft", "ppo") for step in (0, 1)}) == 8
