@@ -46,9 +46,7 @@ def test_finished_sequences_end_with_one_end_token_and_the_rest_go_on() -> None:
     model = tiny_model()
     prompts = [[token, token] for token in range(2, 20)] * 4
     random = torch.Generator().manual_seed(0)
-    responses = generate(
-        model, prompts, max_new_tokens=30, temperature=1.0, eos_ids={EOS}, pad_id=PAD, random=random
-    )
+    responses = generate(model, prompts, max_new_tokens=30, temperature=1.0, eos_ids={EOS}, pad_id=PAD, random=random)
     for response in responses:
         assert response.tokens.count(EOS) == (0 if response.truncated else 1)
         assert len(response.tokens) == 30 if response.truncated else response.tokens[-1] == EOS

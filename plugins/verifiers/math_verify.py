@@ -1,6 +1,11 @@
 """Mathematical equality of the boxed answer and the reference, by math-verify."""
 
+import logging
+
 from rlsp_cli.rewards import Sample, Verdict, last_boxed, verifier
+
+
+logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns on every call that its own timeouts are off
 
 
 @verifier

@@ -29,7 +29,9 @@ def load_checked(name: str, overrides: list[str]) -> tuple["Recipe", Path]:
 def check(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
-    resolved: Annotated[bool, typer.Option("--resolved", help="Print the complete recipe; where is each value from?")] = False,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Print the complete recipe; where is each value from?")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print problems or the complete recipe as JSON.")] = False,
 ) -> None:
     """Check a recipe: every problem at once, as file:line:column. Starts nothing, imports no torch.
@@ -86,7 +88,9 @@ def show(name: str) -> None:
 
 
 @recipes_app.command()
-def copy(name: str, to: Annotated[Path | None, typer.Argument(help="New file; NAME.yaml when not given.")] = None) -> None:
+def copy(
+    name: str, to: Annotated[Path | None, typer.Argument(help="New file; NAME.yaml when not given.")] = None
+) -> None:
     """Copy a shipped recipe to change it; never overwrites. Example: rlsp recipes copy quickstart my.yaml"""
     from rlsp_cli.runs.stream import write_text
 

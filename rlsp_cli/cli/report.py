@@ -1,8 +1,83 @@
-"""`rlsp report`, `rlsp runs`."""
+"""`rlsp report`, `rlsp runs list|show`."""
+
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-runs_app = typer.Typer()
+from rlsp_cli.cli.output import print_json, print_table
+
+runs_app = typer.Typer(help="The runs of a folder.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 
 
-def report() -> None: ...
+def report(run: RunFolder, json: Json = False) -> None:
+    """Write report.html and report.json of a run again, and print its tables. Works on unfinished runs too."""
+    from rlsp_cli.report import print_report, write_report
+
+    written = write_report(run)
+    if json:
+        print_json("report", written.to_json())
+    else:
+        print_report(written)
+        print(run / "report.html")
+
+
+@runs_app.command("list")
+def list_(
+    folder: Annotated[Path, typer.Option("--in", help="Folder with runs.")] = Path("runs"), json: Json = False
+) -> None:
+    """List runs, the newest last."""
+    rows = sorted((_row(path.parent) for path in folder.glob("*/*/manifest.json")), key=lambda row: str(row["created"]))
+    if json:
+        print_json("runs", rows)
+    else:
+        columns = ["run", "state", "stages", "accuracy %", "created"]
+        print_table(columns, [(r["run"], r["state"], " ".join(r["stages"]), r["accuracy"], r["created"]) for r in rows])
+
+
+@runs_app.command()
+def show(run: RunFolder, json: Json = False) -> None:
+    """Show what a run is, how far it came, and where its files are."""
+    from rlsp_cli.report import summarise_run
+
+    found = summarise_run(run)
+    facts = {
+        "run": found.root,
+        "state": found.status["state"],
+        "stages": found.status["stages"],
+        "message": found.status["message"],
+        "recipe": f"{found.name} {found.manifest['recipe_digest'][:12]}, seed {found.manifest['seed']}",
+        "created": found.manifest["created"],
+        "checkpoints": [str(path) for path in sorted(run.glob("*/checkpoints/*")) if path.is_dir()],
+        "again": f"rlsp run {run / 'resolved.yaml'}",
+        "go on": f"rlsp run {run / 'resolved.yaml'} --out {run} --resume" if found.status["state"] != "done" else None,
+    }
+    if json:
+        print_json("run", facts)
+    else:
+        print_table(["", ""], [(key, _words(value)) for key, value in facts.items() if value])
+
+
+def _row(root: Path) -> dict[str, Any]:
+    from rlsp_cli.report import summarise_run
+    from rlsp_cli.report.table import accuracy_text
+
+    found = summarise_run(root)
+    models = found.evaluation.get("models", {})
+    best = [next(iter(model["benches"].values())) for model in models.values()]
+    texts = [accuracy_text(b.get("greedy") or b["sample"]).partition(" ")[0] for b in best]
+    return {
+        "run": str(root),
+        "state": found.status["state"],
+        "stages": [f"{stage}:{state}" for stage, state in found.status["stages"].items()],
+        "accuracy": " -> ".join(texts) or None,
+        "created": found.manifest["created"],
+    }
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part}" for key, part in value.items())
+    return "\n".join(value) if isinstance(value, list) else str(value)

@@ -10,7 +10,9 @@ import typer
 from rlsp_cli.cli.output import print_json
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as ppo.steps=10.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as ppo.steps=10.")
+]
 Out = Annotated[Path | None, typer.Option(help="Run folder; runs/<name>/<time> when not given.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, or with the newest of this name.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write the job files, print the commands, start nothing.")]
@@ -71,7 +73,9 @@ def eval_(
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest response in tokens.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
     responses: Annotated[Path | None, typer.Option(help="Score this JSON Lines file (id, response) instead.")] = None,
-    gold: Annotated[bool, typer.Option("--gold", help="Score the reference answers as responses: do they verify?")] = False,
+    gold: Annotated[
+        bool, typer.Option("--gold", help="Score the reference answers as responses: do they verify?")
+    ] = False,
     out: Out = None,
     resume: Resume = False,
     json: Json = False,

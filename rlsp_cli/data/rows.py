@@ -87,12 +87,16 @@ def _hub_rows(rows: Rows) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         import datasets
     except ImportError as error:
-        raise NotReadyError(f"{rows.source}: reading from the hub needs `pip install 'rlsp[hub]'`; or name a file") from error
+        raise NotReadyError(
+            f"{rows.source}: reading from the hub needs `pip install 'rlsp[hub]'`; or name a file"
+        ) from error
     try:
         loaded = datasets.load_dataset(name, split=rows.split, revision=revision or None)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
-        raise NotReadyError(f"{rows.source} ({rows.split}): the hub did not give it: {reason}; name a file instead") from error
+        raise NotReadyError(
+            f"{rows.source} ({rows.split}): the hub did not give it: {reason}; name a file instead"
+        ) from error
     for number, row in enumerate(loaded):
         yield f"{rows.source}:{number}", dict(row)
 

@@ -31,7 +31,9 @@ def bucketed_batches(lengths: Sequence[int], batch: int, random: Random) -> list
 
 def prompt_order(rows: int, batch: int, step: int, seed: int) -> list[int]:
     """Rows of rollout number `step`: consecutive pieces of one endless sequence of shuffled passes over the rows."""
-    return [_shuffled(rows, position // rows, seed)[position % rows] for position in range(step * batch, (step + 1) * batch)]
+    return [
+        _shuffled(rows, position // rows, seed)[position % rows] for position in range(step * batch, (step + 1) * batch)
+    ]
 
 
 def pad(sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> torch.Tensor:

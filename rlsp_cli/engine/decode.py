@@ -42,7 +42,9 @@ def generate(
     rows = torch.arange(len(prompts))  # (B,) index of each running row in `prompts`
     done = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)  # (B,)
     for _ in range(max_new_tokens):
-        logits = model(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1, **_positions(mask, tokens)).logits
+        logits = model(
+            tokens, past_key_values=cache, use_cache=True, logits_to_keep=1, **_positions(mask, tokens)
+        ).logits
         chosen = choose(logits[:, -1], temperature, top_p, random)  # (B,)
         for row, token, over in zip(rows.tolist(), chosen.tolist(), done.tolist(), strict=True):
             if not over:

@@ -222,9 +222,7 @@ class PpoTrainer:
                     records.append(self._minibatch(rollout, targets, minibatch, critic_only))
         return {key: sum(record[key] for record in records) / len(records) for key in records[0]}
 
-    def _minibatch(
-        self, rollout: Rollout, targets: Targets, rows: torch.Tensor, critic_only: bool
-    ) -> dict[str, float]:
+    def _minibatch(self, rollout: Rollout, targets: Targets, rows: torch.Tensor, critic_only: bool) -> dict[str, float]:
         """One optimiser step of the critic and, after the warm-up, of the policy."""
         count = targets.mask[rows].sum()
         sums: dict[str, float] = {}

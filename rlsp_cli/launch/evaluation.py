@@ -16,13 +16,17 @@ def evaluation_recipe(target: str | None, settings: dict[str, Any]) -> Recipe:
 
     A run's data, verifier and eval settings are kept; `settings` win. Responses that are given need no target.
     """
-    if target is None and "responses" in settings:
-        return _resolve({"name": "eval-responses", "eval": settings})
+    if "responses" in settings:
+        samples = settings.get("samples", 0)
+        replay = {**_with_bench(settings), "samples": samples, "greedy": samples == 0}
+        return _resolve({"name": "eval-responses", "eval": replay})
     root = Path(target) if target else newest_run()
     if (root / "manifest.json").exists():
         return _of_run(root, settings)
     if target and root.suffix in (".yaml", ".yml"):
-        raise UsageError(f"{target}: a recipe has no trained model; run it first, or use `rlsp run {target} --stage eval`")
+        raise UsageError(
+            f"{target}: a recipe has no trained model; run it first, or use `rlsp run {target} --stage eval`"
+        )
     path = str(root.absolute()) if root.is_dir() else str(target)
     return _resolve({"name": _name(path), "model": {"path": path}, "eval": _with_bench(settings)})
 
@@ -36,12 +40,16 @@ def _of_run(root: Path, settings: dict[str, Any]) -> Recipe:
     kept = run.recipe.model_dump(mode="json", exclude={"sft", "ppo", "eval", "name", "model", "description"})
     before = run.recipe.eval.model_dump(mode="json", exclude_none=True) if run.recipe.eval else {}
     model = {"path": path, "precision": run.recipe.model.precision}
-    return _resolve({**kept, "name": f"eval-{run.recipe.name}", "model": model, "eval": {**before, **_with_bench(settings)}})
+    return _resolve(
+        {**kept, "name": f"eval-{run.recipe.name}", "model": model, "eval": {**before, **_with_bench(settings)}}
+    )
 
 
 def _with_bench(settings: dict[str, Any]) -> dict[str, Any]:
     if "benches" not in settings:
-        raise UsageError("which bench? add --bench aime24, --bench math500 or, for a run with held-out data, --bench heldout")
+        raise UsageError(
+            "which bench? add --bench aime24, --bench math500 or, for a run with held-out data, --bench heldout"
+        )
     return settings
 
 

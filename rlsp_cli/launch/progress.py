@@ -31,7 +31,9 @@ class Follower:
         self.bar: Progress | None = None
         if console.is_terminal:
             columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-            self.bar = Progress(TextColumn("{task.description}"), *columns, TextColumn("{task.fields[text]}"), console=console)
+            self.bar = Progress(
+                TextColumn("{task.description}"), *columns, TextColumn("{task.fields[text]}"), console=console
+            )
             self.task = self.bar.add_task(stage, total=None, text="starting")
 
     def watch(self) -> None:

@@ -62,7 +62,9 @@ def pick_stages(recipe: Recipe, wanted: Sequence[str]) -> tuple[str, ...]:
     given = stages_of(recipe)
     for stage in wanted:
         if stage not in given:
-            raise UsageError(f"stage {stage!r}: this recipe has {', '.join(given) or 'no stage'}; add a section {stage!r}")
+            raise UsageError(
+                f"stage {stage!r}: this recipe has {', '.join(given) or 'no stage'}; add a section {stage!r}"
+            )
     return tuple(stage for stage in given if not wanted or stage in wanted)
 
 

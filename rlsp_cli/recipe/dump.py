@@ -44,7 +44,11 @@ def _scalar(value: Any) -> str:
         return re.sub(r"^(-?\d+)e", r"\1.0e", text)
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_./][\w./:-]*[\w/]|[A-Za-z_]", value):
         return yaml.safe_dump(value, default_style='"', width=1 << 30, allow_unicode=True).strip()
-    return yaml.safe_dump(value, default_flow_style=True, width=1 << 30, allow_unicode=True).removesuffix("\n...\n").strip()
+    return (
+        yaml.safe_dump(value, default_flow_style=True, width=1 << 30, allow_unicode=True)
+        .removesuffix("\n...\n")
+        .strip()
+    )
 
 
 def _comment(path: str, recipe: Recipe | None) -> str:

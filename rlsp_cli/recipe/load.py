@@ -19,6 +19,9 @@ from rlsp_cli.share import share
 
 Check = Callable[[Recipe], Sequence[Problem]]
 
+_UNION_BRANCHES = ("number", "schedule")
+"""Pydantic names the branch of a union in an error's location; a person does not."""
+
 
 class PluginResolver(Protocol):
     """What loading needs to know of plugins; `rlsp_cli.rewards.registry.Registry` is one."""
@@ -63,14 +66,16 @@ def resolve_recipe(data: dict[str, Any], *, plugins: PluginResolver | None = Non
 
 
 def _resolve(source: Source, name: str, plugins: PluginResolver | None, check: Check | None) -> Recipe:
-    problems = [*_interpolate(source)]
+    problems = _interpolate(source)
+    if problems:  # what follows would only complain of the unresolved text
+        raise RecipeError("\n".join(_lines(problems, source.origins, name)))
     if plugins is not None:
         problems += _resolve_plugins(source.data, plugins)
     recipe = None
     try:
         recipe = Recipe.model_validate(source.data)
     except ValidationError as error:
-        problems += [_as_problem(dict(detail), source.data) for detail in error.errors()]
+        problems += [_as_problem(dict(detail)) for detail in error.errors()]
     if recipe is not None:
         recipe = recipe.with_origins(source.origins)
         problems += check(recipe) if check and not problems else []
@@ -107,7 +112,9 @@ def _merge(base: Source, over: Source) -> None:
 
 
 def _merged(base: Any, over: Any) -> Any:
-    other_plugin = isinstance(over, dict) and isinstance(base, dict) and over.get("use", base.get("use")) != base.get("use")
+    other_plugin = (
+        isinstance(over, dict) and isinstance(base, dict) and over.get("use", base.get("use")) != base.get("use")
+    )
     if not (isinstance(base, dict) and isinstance(over, dict)) or other_plugin:
         return over
     return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
@@ -131,7 +138,9 @@ def _override(source: Source, text: str, number: int) -> None:
 def _into_lists(base: Any, tree: Any) -> Any:
     """`{"0": x}` over a list means its item 0."""
     if isinstance(base, list) and isinstance(tree, dict) and all(k.isdigit() and int(k) < len(base) for k in tree):
-        return [_merged(item, _into_lists(item, tree[str(i)])) if str(i) in tree else item for i, item in enumerate(base)]
+        return [
+            _merged(item, _into_lists(item, tree[str(i)])) if str(i) in tree else item for i, item in enumerate(base)
+        ]
     if isinstance(base, dict) and isinstance(tree, dict):
         return {key: _into_lists(base.get(key), value) for key, value in tree.items()}
     return tree
@@ -198,15 +207,23 @@ def _resolve_plugins(data: dict[str, Any], plugins: PluginResolver) -> list[Prob
     files = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
     problems = []
     for path, kind, holder, name_key in _plugin_uses(data):
-        ours = {"use", "weight"} if name_key == "use" else set(schema.Prompts.model_fields) | set(schema.Traces.model_fields)
-        options = holder.get("options", {}) if name_key == "source" else {k: v for k, v in holder.items() if k not in ours}
+        ours = (
+            {"use", "weight"}
+            if name_key == "use"
+            else set(schema.Prompts.model_fields) | set(schema.Traces.model_fields)
+        )
+        options = (
+            holder.get("options", {}) if name_key == "source" else {k: v for k, v in holder.items() if k not in ours}
+        )
         prefix = f"{path}.options" if name_key == "source" else path
         if not isinstance(options, dict):
             continue
         try:
             complete = plugins.resolve(kind, str(holder[name_key]).removeprefix("task:"), options, files)
         except OptionProblems as error:
-            problems += [Problem(f"{prefix}.{key}" if key else f"{path}.{name_key}", text) for key, text in error.problems]
+            problems += [
+                Problem(f"{prefix}.{key}" if key else f"{path}.{name_key}", text) for key, text in error.problems
+            ]
         else:
             holder.update({"options": complete} if name_key == "source" else complete)
     return problems
@@ -230,9 +247,9 @@ def _plugin_uses(data: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
             yield f"data.{role}", "task", source, "source"
 
 
-def _as_problem(detail: dict[str, Any], data: dict[str, Any]) -> Problem:
+def _as_problem(detail: dict[str, Any]) -> Problem:
     """One of pydantic's errors in our words."""
-    location = [part for part in detail["loc"] if not _is_union_branch(part, data)]
+    location = [part for part in detail["loc"] if part not in _UNION_BRANCHES]
     path = ".".join(map(str, location))
     if detail["type"] == "extra_forbidden":
         *parents, key = map(str, location)
@@ -248,13 +265,10 @@ def _as_problem(detail: dict[str, Any], data: dict[str, Any]) -> Problem:
         return Problem(path, message if detail["type"] == "value_error" else f"{path}: {message}, found {shown}")
     hint = None
     if detail["type"] == "literal_error" and isinstance(found, str):
-        hint = did_you_mean(found, [word.strip("' ") for word in detail["ctx"]["expected"].replace(" or ", ",").split(",")])
+        hint = did_you_mean(
+            found, [word.strip("' ") for word in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
+        )
     return Problem(path, f"{path}: {message[0].lower()}{message[1:]}, found {found!r}", hint)
-
-
-def _is_union_branch(part: Any, data: Any) -> bool:
-    """Pydantic names the branch of a union in the location; a person does not."""
-    return isinstance(part, str) and (part in ("Schedule", "float") or "constrained" in part or "[" in part)
 
 
 def _fields(parents: Sequence[str]) -> list[str]:

@@ -13,10 +13,12 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
+    Tag,
     model_validator,
 )
 
@@ -158,7 +160,10 @@ def _as_list(value: Any) -> Any:
 class Reward(Section):
     """How a response is scored: correctness and exploration apart, then mixed by alpha."""
 
-    alpha: Fraction | Schedule = 0.8
+    alpha: Annotated[
+        Annotated[Fraction, Tag("number")] | Annotated[Schedule, Tag("schedule")],
+        Discriminator(lambda value: "schedule" if isinstance(value, dict | Schedule) else "number"),
+    ] = 0.8
     """Weight of correctness; the rest is exploration. A number or a schedule over the rollout steps."""
     combine: Literal["rlsp", "released_code"] = "rlsp"
     """`rlsp`: alpha*c + (1-alpha)*e (the paper's Eq. 1). `released_code`: c + e, c = -0.5 without an answer."""
@@ -286,8 +291,8 @@ class Ppo(Optimisation):
 class Eval(Section):
     """Evaluation of every checkpoint of the run on benches."""
 
-    benches: tuple[str, ...] = ("heldout",)
-    """Benches by name: `heldout`, `aime24`, `math500`."""
+    benches: tuple[Literal["heldout", "aime24", "math500"], ...] = ("heldout",)
+    """Benches by name; `heldout` is the recipe's own `data.heldout`."""
     data: str | None = None
     """A file, or a folder with `<bench>.jsonl`, to read benches from instead of the hub."""
     samples: NonNegativeInt = 1

@@ -120,7 +120,9 @@ class Worker:
             ready = self._receive(_START_S)
         except (EOFError, BrokenPipeError, TimeoutError) as error:
             self.kill()
-            raise PluginError(f"a scoring process could not start ({type(error).__name__}); is reward.memory_gb too low?") from error
+            raise PluginError(
+                f"a scoring process could not start ({type(error).__name__}); is reward.memory_gb too low?"
+            ) from error
         if not ready["ready"]:
             self.kill()
             raise PluginError(ready["reason"])

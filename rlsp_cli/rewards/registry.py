@@ -99,7 +99,9 @@ class Registry:
             raise PluginError(self._unknown(kind, reference, files))
         if len(found) > 1:
             sources = " and ".join(origin for origin, _ in found)
-            raise PluginError(f"{_words(kind)} {reference!r} is there twice: {sources}; rename one, or say file.py:{reference}")
+            raise PluginError(
+                f"{_words(kind)} {reference!r} is there twice: {sources}; rename one, or say file.py:{reference}"
+            )
         return found[0][1]()
 
     def resolve(self, kind: str, reference: str, options: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
@@ -179,7 +181,9 @@ def load_file(path: Path) -> ModuleType:
         raise
     except Exception as error:
         del sys.modules[name]
-        line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 1)
+        line = next(
+            (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 1
+        )
         line = error.lineno or line if isinstance(error, SyntaxError) else line
         raise PluginError(f"{path}:{line}: this plugin cannot be loaded: {type(error).__name__}: {error}") from error
     return module

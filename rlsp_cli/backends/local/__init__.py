@@ -23,7 +23,9 @@ def check(recipe: Recipe, stage: str) -> Iterator[Problem]:
         size = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt
         if size % recipe.ppo.train_batch:
             message = f"train_batch {recipe.ppo.train_batch} does not divide the {size} responses of a rollout"
-            yield Problem("ppo.train_batch", message, f"the nearest that does is {_divisor(size, recipe.ppo.train_batch)}")
+            yield Problem(
+                "ppo.train_batch", message, f"the nearest that does is {_divisor(size, recipe.ppo.train_batch)}"
+            )
 
 
 def compile(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
@@ -32,7 +34,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
         stage=stage,
         backend="local",
         argv=(sys.executable, "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job)),
-        env={"TOKENIZERS_PARALLELISM": "false"},
+        env={"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"},  # spinning threads starve a busy machine
         resources=Resources(gpus_per_node=recipe.cluster.gpus_per_node),
         inputs={"run": str(paths.root), **_models(recipe, stage, paths)},
     )

@@ -19,11 +19,17 @@ def main(argv: list[str]) -> int:
         run_stage(stage, inputs)
     except RlspError as error:
         return _report(error)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        if not _is_full_disk(error):
             raise
         return _report(NotReadyError(f"no space left on the disk of {inputs['run']}; free some and add --resume"))
     return 0
+
+
+def _is_full_disk(error: Exception) -> bool:
+    """Whether a write failed for lack of space; safetensors and torch say so in types of their own."""
+    words = ("No space left on device", "PytorchStreamWriter failed writing")
+    return getattr(error, "errno", None) == errno.ENOSPC or any(word in str(error) for word in words)
 
 
 def _report(error: RlspError) -> int:

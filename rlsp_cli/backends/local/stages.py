@@ -10,7 +10,7 @@ from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context, StopFlag
-from rlsp_cli.evals.run import evaluate_models
+from rlsp_cli.backends.local.evaluation import evaluate_models
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -35,7 +35,7 @@ def _ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
     problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
     context = _context(recipe, paths, "ppo", inputs, stop, registry)
-    with Scorer(recipe.reward, recipe.plugins, registry) as scorer:
+    with Scorer(recipe.reward, recipe.plugins) as scorer:
         PpoTrainer(context, recipe.ppo, problems, scorer).run()
 
 

@@ -1,0 +1,34 @@
+# Commands of the README. Everything runs in .venv, made from constraints.txt, the versions that the tests know.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: venv quickstart test lint types check bench clean
+
+venv: .venv/made
+
+.venv/made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch .venv/made
+
+quickstart: venv
+	$(BIN)/rlsp run recipes/quickstart.yaml
+
+test: venv
+	$(BIN)/pytest
+
+lint: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: venv
+	$(BIN)/mypy
+
+check: lint types test
+
+bench: venv
+	@echo "benchmarks/README.md says what each script compares, and what it needs"
+
+clean:
+	rm -rf .venv dist

@@ -1,0 +1,82 @@
+"""The eval stage of the local backend: every model of the run on every bench of the recipe."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.engine.stage import StopFlag
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.evals.bench import Bench, load_bench
+from rlsp_cli.evals.compare import comparisons
+from rlsp_cli.evals.evaluate import evaluate
+from rlsp_cli.evals.sampler import ReplaySampler, Sampler
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.runs.paths import StagePaths
+from rlsp_cli.runs.stream import append_rows, read_rows, write_json
+
+
+def evaluate_models(
+    recipe: Recipe, paths: StagePaths, models: dict[str, str], stop: StopFlag, registry: Registry
+) -> None:
+    """Write samples.jsonl of each model and bench, and results.json."""
+    assert recipe.eval, "checked by the recipe"
+    benches = [load_bench(name, recipe.eval, recipe.data, registry, recipe.plugins) for name in recipe.eval.benches]
+    results: dict[str, Any] = {}
+    paths.metrics.unlink(missing_ok=True)
+    with Scorer(recipe.reward, recipe.plugins) as scorer:
+        for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
+            sampler, prompt = _sampler(recipe, path)
+            results[label] = {"path": path, "benches": {}}
+            for bench in benches:
+                results[label]["benches"][bench.name] = evaluate(
+                    bench,
+                    _gold(bench) if recipe.eval.responses == "gold" else sampler,
+                    scorer.verify,
+                    recipe.eval,
+                    seed=recipe.seed,
+                    prompt=prompt,
+                    out=paths.samples(label, bench.name),
+                    tick=partial(_tick, paths, stop, label, bench.name),
+                )
+    rows = {m: {b.name: list(read_rows(paths.samples(m, b.name))) for b in benches} for m in results}
+    verifier = recipe.reward.correctness.model_dump(mode="json")
+    data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier}
+    write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
+
+
+def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[[str], str]]:
+    """Who answers, and how a problem is put to them."""
+    assert recipe.eval, "checked by the recipe"
+    if recipe.eval.responses is not None:
+        replay = ReplaySampler({}) if recipe.eval.responses == "gold" else ReplaySampler.from_file(Path(path))
+        return replay, lambda problem: problem
+    from rlsp_cli.engine.model import load_model, load_tokenizer, pick_device
+    from rlsp_cli.engine.prompt import prompt_text
+    from rlsp_cli.engine.sampler import LocalSampler
+
+    model, tokenizer = load_model(path, pick_device(recipe.cluster.gpus_per_node)), load_tokenizer(path)
+    _refuse_long(recipe.eval.max_new_tokens, model)
+    return (
+        LocalSampler(model, tokenizer, recipe.model.precision),
+        partial(prompt_text, data=recipe.data, tokenizer=tokenizer),
+    )
+
+
+def _refuse_long(max_new_tokens: int, model: Any) -> None:
+    """Positions beyond a model's limit give garbage or a crash."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if limit is not None and max_new_tokens >= limit:
+        raise NotReadyError(f"max_new_tokens {max_new_tokens} does not fit the model's {limit} positions; lower it")
+
+
+def _gold(bench: Bench) -> ReplaySampler:
+    """The bench's own references as responses: those that do not verify are the verifier's or the data's fault."""
+    return ReplaySampler({problem.id: [f"\\boxed{{{problem.answer}}}"] for problem in bench.problems})
+
+
+def _tick(paths: StagePaths, stop: StopFlag, label: str, bench: str, done: int, total: int) -> None:
+    append_rows(paths.metrics, [{"step": done - 1, "total_steps": total, "text": f"{label} on {bench}"}])
+    stop.leave_if_set(lambda: None)

@@ -1,0 +1,1 @@
+"""Honest evaluation: benches, samplers, metrics with intervals, behaviour counts."""

@@ -1,0 +1,136 @@
+"""One model on one bench: every response is written down as it comes, so a restart goes on where it was."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.data import Problem
+from rlsp_cli.evals.bench import Bench
+from rlsp_cli.evals.metrics import summarise
+from rlsp_cli.evals.sampler import Request, Response, Sampler
+from rlsp_cli.recipe.schema import Eval
+from rlsp_cli.rewards.sample import Sample, Score
+from rlsp_cli.runs.stream import append_rows, read_rows, write_text
+
+Verify = Callable[[Sequence[Sample]], list[Score]]
+
+
+def evaluate(
+    bench: Bench,
+    sampler: Sampler,
+    verify: Verify,
+    settings: Eval,
+    *,
+    seed: int,
+    prompt: Callable[[str], str],
+    out: Path,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Decode and score what `out` (samples.jsonl) lacks, then summarise it all.
+
+    Chunks of `eval.batch` responses have seeds of their own, so an interrupted evaluation ends with the same samples.
+    `tick(done, total)` is called after each chunk and may raise to stop.
+    """
+    done = {(row["id"], row["kind"]) for row in _whole_rows(out)}
+    chunks = list(_chunks(bench.problems, settings))
+    for number, (kind, n, problems) in enumerate(chunks, 1):
+        missing = [problem for problem in problems if (problem.id, kind) not in done]
+        if missing:
+            requests = [Request(problem.id, prompt(problem.problem)) for problem in problems]
+            responses = sampler.sample(
+                requests,
+                n,
+                temperature=settings.temperature if kind == "sample" else 0.0,
+                top_p=settings.top_p,
+                max_new_tokens=settings.max_new_tokens,
+                seed=_chunk_seed(seed, bench.name, number),
+            )
+            append_rows(
+                out, [r for r in _score(kind, problems, requests, responses, verify) if (r["id"], kind) not in done]
+            )
+        tick(number, len(chunks))
+    return {**summarise(read_rows(out)), "protocol": _protocol(bench, settings, seed, prompt)}
+
+
+def _chunks(problems: Sequence[Problem], settings: Eval) -> Iterator[tuple[str, int, Sequence[Problem]]]:
+    """(kind, responses per problem, problems): at most `eval.batch` responses at once."""
+    for kind, n in (("greedy", int(settings.greedy)), ("sample", settings.samples)):
+        size = max(1, settings.batch // n) if n else 0
+        for start in range(0, len(problems) if n else 0, size or 1):
+            yield kind, n, problems[start : start + size]
+
+
+def _score(
+    kind: str,
+    problems: Sequence[Problem],
+    requests: Sequence[Request],
+    responses: Sequence[Sequence[Response]],
+    verify: Verify,
+) -> list[dict[str, Any]]:
+    flat = [
+        (
+            problem,
+            index,
+            response,
+            Sample(
+                prompt=request.prompt,
+                response=response.text,
+                reference=problem.answer,
+                id=problem.id,
+                metadata=problem.metadata,
+                num_tokens=response.num_tokens or 0,
+                truncated=response.truncated,
+            ),
+        )
+        for problem, request, several in zip(problems, requests, responses, strict=True)
+        for index, response in enumerate(several)
+    ]
+    scores = verify([sample for *_, sample in flat])
+    return [
+        {
+            "id": problem.id,
+            "kind": kind,
+            "index": index,
+            "response": response.text,
+            "reference": problem.answer,
+            "num_tokens": response.num_tokens,
+            "truncated": response.truncated,
+            "correctness": {
+                "outcome": score.outcome,
+                "value": score.value,
+                "answer": score.answer,
+                "reason": score.reason,
+            },
+        }
+        for (problem, index, response, _), score in zip(flat, scores, strict=True)
+    ]
+
+
+def _protocol(bench: Bench, settings: Eval, seed: int, prompt: Callable[[str], str]) -> dict[str, Any]:
+    """What somebody needs to know to compare this number with another."""
+    prompts = "\0".join(prompt(problem.problem) for problem in bench.problems)
+    return {
+        "problems": len(bench.problems),
+        "samples": settings.samples,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "max_new_tokens": settings.max_new_tokens,
+        "seed": seed,
+        "source": bench.source,
+        "bench_digest": bench.digest,
+        "prompt_digest": hashlib.sha256(prompts.encode()).hexdigest(),
+    }
+
+
+def _chunk_seed(seed: int, bench: str, number: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{bench}:{number}".encode()).digest()[:7], "big")
+
+
+def _whole_rows(out: Path) -> list[dict[str, Any]]:
+    """Rows that are there already; a half-written last line is cut off, so that new ones start on a line of their own."""
+    if out.exists():
+        text = out.read_text(encoding="utf-8")
+        if text and not text.endswith("\n"):
+            write_text(out, text[: text.rfind("\n") + 1])
+    return list(read_rows(out))

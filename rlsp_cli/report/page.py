@@ -1,0 +1,25 @@
+"""The report as one HTML file that needs nothing else; whatever a model wrote is escaped."""
+
+from typing import TYPE_CHECKING, Any
+
+from rlsp_cli.report.plot import PPO_PLOTS, SFT_PLOTS, plots
+from rlsp_cli.share import share
+
+if TYPE_CHECKING:
+    from rlsp_cli.report.summary import Report
+
+
+def page(report: "Report", examples: list[dict[str, Any]]) -> str:
+    """Render templates/report.html.j2."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(share("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    figures = [*plots(report.ppo, PPO_PLOTS), *plots(report.sft, SFT_PLOTS)]
+    template = environment.get_template("report.html.j2")
+    return template.render(report=report, tables=report.tables, figures=figures, examples=examples)

@@ -1,0 +1,115 @@
+"""Run folder -> Report: plain numbers, read back from the files; nothing is computed that the files do not hold."""
+
+import json
+import statistics
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
+from rlsp_cli.runs.run import Run, open_run
+from rlsp_cli.runs.stream import read_rows, write_json, write_text
+
+_WINDOW = 5
+"""Steps whose means are compared at the beginning and the end of PPO."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run came to. `notes` are sentences that ask the reader to look at something."""
+
+    name: str
+    root: str
+    manifest: dict[str, Any]
+    status: dict[str, Any]
+    sft: list[dict[str, Any]] = field(default_factory=list)
+    ppo: list[dict[str, Any]] = field(default_factory=list)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables that there is data for."""
+        tables = [eval_table(self.evaluation), difference_table(self.evaluation), ppo_table(self.ppo)]
+        return [table for table in tables if table.rows]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def summarise_run(root: Path) -> Report:
+    """Read a run folder; parts that are not there yet are empty. UsageError when it is no run."""
+    run = open_run(root)
+    paths = run.paths
+    ppo = list(read_rows(paths.stage("ppo").metrics))
+    results = paths.stage("eval").results
+    return Report(
+        name=run.recipe.name,
+        root=str(paths.root),
+        manifest=json.loads(paths.manifest.read_text(encoding="utf-8")),
+        status=run.status(),
+        sft=list(read_rows(paths.stage("sft").metrics)),
+        ppo=ppo,
+        evaluation=json.loads(results.read_text(encoding="utf-8"))["data"] if results.exists() else {},
+        notes=notes(ppo),
+    )
+
+
+def notes(ppo: list[dict[str, Any]]) -> list[str]:
+    """Where to look: unscored responses; length that grows while correctness or answers fall; growing repetition."""
+    found = []
+    failed = {k: sum(row.get(f"outcome/{k}", 0) for row in ppo) for k in ("error", "timeout", "abstain")}
+    if any(failed.values()):
+        counts = ", ".join(f"{int(n)} {kind}" for kind, n in failed.items() if n)
+        found.append(f"reward components without a value: {counts}; those responses taught nothing")
+    if len(ppo) < 2 * _WINDOW:
+        return found
+    change = {
+        key: _change(ppo, key)
+        for key in ("response/tokens", "correctness/mean", "response/answered", "response/repetition")
+    }
+    if change["response/tokens"] > 0 and min(change["correctness/mean"], change["response/answered"]) < -0.02:
+        found.append("look here: responses grew longer while correctness or the answer rate fell")
+    if change["response/repetition"] > 0.1:
+        found.append(f"look here: repetition rose by {change['response/repetition']:.2f}")
+    return found
+
+
+def write_report(root: Path) -> Report:
+    """Write report.json and report.html of a run; returns the report."""
+    from rlsp_cli.report.page import page
+
+    report = summarise_run(root)
+    run = open_run(root)
+    write_json(run.paths.report_json, {"schema": "rlsp.report/1", "data": report.to_json()})
+    write_text(run.paths.report_html, page(report, _examples(run)))
+    return report
+
+
+def print_report(report: Report) -> None:
+    """The tables and notes on stdout."""
+    from rlsp_cli.cli.output import print_table
+
+    for table in report.tables:
+        print_table(table.columns, table.rows, title=table.title)
+        print()
+    for note in report.notes:
+        print(note)
+    sys.stdout.flush()
+
+
+def _examples(run: Run) -> list[dict[str, Any]]:
+    """The same few held-out problems, answered by each model; else rollouts of the first and the last step."""
+    results = run.paths.stage("eval")
+    found = []
+    for samples in sorted(results.root.glob("*/*/samples.jsonl"), key=lambda p: p.stat().st_mtime):
+        greedy = [row for row in read_rows(samples) if row["kind"] == "greedy"][:3]
+        found += [{"label": f"{samples.parent.parent.name} on {samples.parent.name}", **row} for row in greedy]
+    return found
+
+
+def _change(rows: list[dict[str, Any]], key: str) -> float:
+    """Mean of the last steps minus mean of the first."""
+    values = [row[key] for row in rows if key in row]
+    return statistics.fmean(values[-_WINDOW:]) - statistics.fmean(values[:_WINDOW]) if values else 0.0

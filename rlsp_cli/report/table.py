@@ -1,0 +1,107 @@
+"""The tables of a report, as text cells."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_PPO_ROWS = 8
+_PPO_COLUMNS = {
+    "correctness/mean": ("correct", "{:.3f}"),
+    "response/tokens": ("tokens", "{:.1f}"),
+    "response/truncated": ("truncated", "{:.3f}"),
+    "response/answered": ("answered", "{:.3f}"),
+    "response/repetition": ("repetition", "{:.3f}"),
+    "behaviour/backtrack": ("backtrack", "{:.2f}"),
+    "behaviour/verify": ("verify", "{:.2f}"),
+    "kl/response": ("KL", "{:.3f}"),
+    "alpha": ("alpha", "{:.2f}"),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, column names and rows of text."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def eval_table(evaluation: dict[str, Any]) -> Table:
+    """One row per bench, kind of decoding and model; shares in percent with 95% intervals."""
+    columns = ["bench", "decoding", "model", "accuracy % (95%)", "pass@k %", "maj@k %", "tokens", "truncated %"]
+    columns += ["answered %", "repetition", "backtrack", "verify", "unscored"]
+    models = evaluation.get("models", {})
+    benches = next(iter(models.values()), {"benches": {}})["benches"]
+    rows = [
+        [bench, _decoding(kind, result["benches"][bench][kind]), model, *_cells(result["benches"][bench][kind])]
+        for bench in benches
+        for kind in ("greedy", "sample")
+        for model, result in models.items()
+        if kind in result["benches"][bench]
+    ]
+    return Table("Evaluation, per response", columns, rows)
+
+
+def difference_table(evaluation: dict[str, Any]) -> Table:
+    """Paired differences in points of percent, and whether they can be told from 0."""
+    rows = []
+    for item in evaluation.get("comparisons", []):
+        words = "cannot be told apart" if item["low"] <= 0 <= item["high"] else "better" if item["low"] > 0 else "worse"
+        points = f"{100 * item['difference']:+.1f} ({100 * item['low']:+.1f} to {100 * item['high']:+.1f})"
+        decoding = "greedy" if item["kind"] == "greedy" else "sampled"
+        rows.append([item["bench"], decoding, f"{item['from']} -> {item['to']}", points, words])
+    return Table("Difference on the same problems", ["bench", "decoding", "models", "points (95%)", "which is"], rows)
+
+
+def ppo_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """PPO over steps: means over some eight equal stretches."""
+    exploration = sorted({key for row in rows for key in row if key.startswith("exploration/")})
+    names = {key: (key.split("/")[1], "{:.3f}") for key in exploration}
+    columns = {**dict(list(_PPO_COLUMNS.items())[:1]), **names, **dict(list(_PPO_COLUMNS.items())[1:])}
+    size = max(1, -(-len(rows) // _PPO_ROWS))
+    stretches = [rows[i : i + size] for i in range(0, len(rows), size)]
+    cells = [[_steps(part), *(_mean(part, key, text) for key, (_, text) in columns.items())] for part in stretches]
+    return Table(
+        "PPO over rollout steps (training problems)", ["steps", *(name for name, _ in columns.values())], cells
+    )
+
+
+def accuracy_text(part: dict[str, Any]) -> str:
+    """`41.2 (37.0 to 45.6)`, or - when nothing was scored."""
+    accuracy = part["accuracy"]
+    if accuracy is None:
+        return "-"
+    return f"{100 * accuracy['value']:.1f} ({100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f})"
+
+
+def _cells(part: dict[str, Any]) -> list[str]:
+    passes = part.get("pass_at", {})
+    unscored = ", ".join(f"{n} {kind}" for kind, n in part["unscored"].items()) or "0"
+    return [
+        accuracy_text(part),
+        f"{100 * passes[str(part['k'])]:.1f}" if passes else "-",
+        f"{100 * part['maj_at_k']:.1f}" if passes else "-",
+        "-" if part["tokens"] is None else f"{part['tokens']:.1f}",
+        f"{100 * part['truncated']:.1f}",
+        f"{100 * part['answered']:.1f}",
+        f"{part['repetition']:.3f}",
+        f"{part['behaviour']['backtrack']:.2f}",
+        f"{part['behaviour']['verify']:.2f}",
+        unscored,
+    ]
+
+
+def _decoding(kind: str, part: dict[str, Any]) -> str:
+    return "greedy" if kind == "greedy" else f"avg@{part.get('k', '-')}"
+
+
+def _steps(part: Sequence[dict[str, Any]]) -> str:
+    first, last = part[0]["step"], part[-1]["step"]
+    return f"{first}" if first == last else f"{first}-{last}"
+
+
+def _mean(part: Sequence[dict[str, Any]], key: str, text: str) -> str:
+    values = [row[key] for row in part if key in row]
+    return text.format(statistics.fmean(values)) if values else "-"

@@ -1,0 +1,96 @@
+"""Evaluation: every response written down, restarts that end the same, benches that are complete."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rlsp_cli.errors import DataError, NotReadyError
+from rlsp_cli.evals.bench import load_bench
+from rlsp_cli.evals.evaluate import evaluate
+from rlsp_cli.evals.sampler import ReplaySampler, Request, Response
+from rlsp_cli.recipe.schema import Data, Eval
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.sample import Sample, Score
+from rlsp_cli.runs.stream import read_rows
+
+
+class Seeded:
+    """Answers with its seed, so that equal responses mean equal seeds."""
+
+    def sample(
+        self, requests: Sequence[Request], n: int, *, temperature: float, seed: int, **_: object
+    ) -> list[list[Response]]:
+        return [[Response(f"{seed} {temperature} {r.id} {i}", 1, False) for i in range(n)] for r in requests]
+
+
+def verify(samples: Sequence[Sample]) -> list[Score]:
+    return [Score("odd", "value", float(len(sample.response) % 2), sample.response) for sample in samples]
+
+
+def heldout(rows: int) -> Data:
+    return Data.model_validate({"heldout": {"source": "task:pair_sum", "split": "test", "rows": rows}})
+
+
+def run(out: Path, stop_after: int | None = None) -> dict:
+    settings = Eval(samples=2, batch=4)
+    bench = load_bench("heldout", settings, heldout(9), Registry())
+
+    def tick(done: int, total: int) -> None:
+        if done == stop_after:
+            raise KeyboardInterrupt
+
+    return evaluate(bench, Seeded(), verify, settings, seed=1, prompt=str, out=out, tick=tick)
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4, 7])
+def test_an_interrupted_evaluation_ends_with_the_same_responses(tmp_path: Path, stop_after: int) -> None:
+    whole = run(tmp_path / "whole.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts.jsonl", stop_after)
+    with (tmp_path / "parts.jsonl").open("a") as stream:
+        stream.write('{"id": "half a li')
+    assert run(tmp_path / "parts.jsonl") == whole
+    assert list(read_rows(tmp_path / "parts.jsonl")) == list(read_rows(tmp_path / "whole.jsonl"))
+    assert whole["greedy"]["responses"] == 9 and whole["sample"]["responses"] == 18
+
+
+def test_the_protocol_tells_prompts_and_benches_apart(tmp_path: Path) -> None:
+    settings = Eval(samples=0)
+    benches = [load_bench("heldout", settings, heldout(rows), Registry()) for rows in (3, 4)]
+    protocols = [
+        evaluate(bench, Seeded(), verify, settings, seed=0, prompt=prompt, out=tmp_path / f"{i}{j}")["protocol"]
+        for i, bench in enumerate(benches)
+        for j, prompt in enumerate((str, str.upper))
+    ]
+    assert len({p["bench_digest"] for p in protocols}) == 2
+    assert len({p["prompt_digest"] for p in protocols}) == 4
+
+
+def test_a_bench_is_read_from_a_file_a_folder_or_the_environment(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_file = load_bench("aime24", Eval(data=str(shared_data / "aime24.jsonl")), Data(), Registry())
+    by_folder = load_bench("aime24", Eval(data=str(shared_data)), Data(), Registry())
+    monkeypatch.setenv("RLSP_DATA_DIR", str(shared_data))
+    by_environment = load_bench("aime24", Eval(), Data(), Registry())
+    assert len(by_file.problems) == 30
+    assert by_file.digest == by_folder.digest == by_environment.digest
+    assert len(load_bench("math500", Eval(limit=7), Data(), Registry()).problems) == 7
+
+
+def test_a_bench_that_is_not_to_be_had_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RLSP_DATA_DIR", raising=False)
+    with pytest.raises(NotReadyError, match="--data FILE"):
+        load_bench("aime24", Eval(), Data(), Registry())
+    with pytest.raises(NotReadyError, match=r"aime24.jsonl does not exist"):
+        load_bench("aime24", Eval(data=str(tmp_path)), Data(), Registry())
+
+
+def test_given_responses_must_cover_the_bench(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text('{"id": "a", "response": "x"}\n')
+    sampler = ReplaySampler.from_file(tmp_path / "r.jsonl")
+    settings = {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 1, "seed": 0}
+    assert sampler.sample([Request("a", "")], 1, **settings) == [[Response("x", None, False)]]
+    with pytest.raises(DataError, match="problem 'b': 0 responses given, 1 wanted"):
+        sampler.sample([Request("b", "")], 1, **settings)

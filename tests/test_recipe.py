@@ -1,0 +1,206 @@
+"""Recipes: what is read, what is refused, and what is said about it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rlsp_cli.errors import RecipeError
+from rlsp_cli.recipe.dump import dump_recipe
+from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.recipe.schema import Recipe, Section
+from rlsp_cli.rewards.registry import Registry
+from tests.conftest import TINY
+
+
+def load(folder: Path, text: str, *overrides: str) -> Recipe:
+    (folder / "r.yaml").write_text(text)
+    return load_recipe(folder / "r.yaml", overrides, plugins=Registry())
+
+
+def problems(folder: Path, text: str, *overrides: str) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        load(folder, text, *overrides)
+    return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_loads_and_its_resolved_form_is_the_same_recipe(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(shipped_recipes()[name], plugins=Registry())
+    assert recipe.description
+    (tmp_path / "resolved.yaml").write_text(dump_recipe(recipe))
+    again = load_recipe(tmp_path / "resolved.yaml", plugins=Registry())
+    assert again.model_dump() == recipe.model_dump() and again.digest == recipe.digest
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_a_resolved_recipe_reads_the_same_in_pyyaml(name: str) -> None:
+    recipe = load_recipe(shipped_recipes()[name], plugins=Registry())
+    assert yaml.safe_load(dump_recipe(recipe)) == recipe.model_dump(mode="json")
+
+
+def test_words_that_some_reader_takes_for_something_else_survive(tmp_path: Path) -> None:
+    odd = ["yes", "on", "1e-5", "0x10", "null", "~", "1:30", "010", "a: b", "# x", " x", "é\n", '"', "- a", "{problem}"]
+    for word in odd:
+        recipe = load(tmp_path, TINY).model_copy(update={"description": word})
+        text = dump_recipe(recipe)
+        assert yaml.safe_load(text)["description"] == word
+        assert load(tmp_path, text).description == word
+
+
+def test_an_unknown_key_names_its_place_and_the_nearest_one(tmp_path: Path) -> None:
+    text = TINY.replace("exploration:", "exploraton:")
+    assert problems(tmp_path, text) == ['r.yaml:12:3: unknown key "exploraton" in reward - did you mean "exploration"?']
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = TINY.replace("seed: 3", "sed: 3").replace("exact_match", "exact_mach").replace("scale: 10", "scael: 10")
+    text = text.replace("steps: 4\n", "steps: many\n").replace("task:pair_sum, rows: 64}\n  p", "task:pair_sim}\n  p")
+    found = problems(tmp_path, text)
+    assert [line.split(" ")[0] for line in found] == [
+        "r.yaml:3:1:",
+        "r.yaml:7:12:",
+        "r.yaml:11:17:",
+        "r.yaml:12:30:",
+        "r.yaml:16:3:",
+    ]
+    assert 'did you mean "pair_sum"?' in found[1]
+    assert 'did you mean "exact_match"?' in found[2]
+    assert 'did you mean "scale"?' in found[3]
+    assert "ppo.steps" in found[4] and "'many'" in found[4]
+
+
+def test_numbers_written_as_text_are_numbers(tmp_path: Path) -> None:
+    text = TINY.replace("learning_rate: 3.0e-3", 'learning_rate: "1e-5"')
+    recipe = load(tmp_path, text, "ppo.learning_rate=2e-7")
+    assert recipe.sft is not None and recipe.sft.learning_rate == 1e-5
+    assert recipe.ppo is not None and recipe.ppo.learning_rate == 2e-7
+
+
+def test_yes_and_on_are_text_and_a_doubled_key_is_refused(tmp_path: Path) -> None:
+    assert load(tmp_path, TINY.replace("name: tiny", "name: yes")).name == "yes"
+    (line,) = problems(tmp_path, TINY + "seed: 4\n")
+    assert line.startswith("r.yaml:26:1: not valid YAML") and "seed" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "found nothing"),
+        ("- a\n", "found CommentedSeq"),
+        ("name: [1\n", "not valid YAML"),
+        ("a:\n\tb: 1", "not valid"),
+    ],
+)
+def test_what_is_no_recipe_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:
+    (line,) = problems(tmp_path, text)
+    assert line.startswith("r.yaml") and words in line
+
+
+def test_a_missing_file_and_a_circle_of_extends_are_said(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none.yaml: cannot read this recipe: No such file"):
+        load_recipe(tmp_path / "none.yaml")
+    (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
+    with pytest.raises(RecipeError, match="circle"):
+        load_recipe(tmp_path / "a.yaml")
+
+
+def test_extends_merges_a_chain_and_later_values_win(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(TINY)
+    (tmp_path / "mid.yaml").write_text("extends: base.yaml\nppo: {steps: 7, rollout_batch: 32}\n")
+    recipe = load(tmp_path, "extends: mid.yaml\nname: top\nppo: {steps: 9}\n", "ppo.train_batch=4")
+    assert recipe.ppo is not None
+    assert (recipe.name, recipe.ppo.steps, recipe.ppo.rollout_batch, recipe.ppo.train_batch) == ("top", 9, 32, 4)
+    assert "r.yaml:3:7" in str(recipe.origin("ppo.steps"))
+    assert "mid.yaml:2:17" in str(recipe.origin("ppo.rollout_batch"))
+    assert "base.yaml" in str(recipe.origin("seed"))
+    assert str(recipe.origin("ppo.train_batch")) == "override #1 (ppo.train_batch)"
+    assert str(recipe.origin("ppo.gamma")) == "default"
+
+
+def test_another_plugin_does_not_inherit_the_options_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(TINY)
+    recipe = load(tmp_path, "extends: base.yaml\nreward: {exploration: {use: distinct_steps}}\n")
+    assert recipe.reward.exploration[0].options == {"target": 10}
+
+
+def test_an_override_can_reach_into_a_list_and_a_bad_one_is_named(tmp_path: Path) -> None:
+    text = TINY.replace("{use: length, scale: 10}", "[{use: length, scale: 10}, {use: distinct_steps, weight: 2}]")
+    recipe = load(tmp_path, text, "reward.exploration.1.target=4")
+    assert recipe.reward.exploration[1].options == {"target": 4}
+    assert problems(tmp_path, TINY, "ppo.stepps=3") == [
+        'override #1 (ppo.stepps): unknown key "stepps" in ppo - did you mean "steps"?'
+    ]
+    assert problems(tmp_path, TINY, "nonsense") == ["override #1: 'nonsense' is not key.path=value"]
+
+
+def test_interpolation_copies_a_value_and_an_unknown_key_is_a_problem(tmp_path: Path) -> None:
+    recipe = load(
+        tmp_path, TINY.replace("name: tiny", "name: tiny-${seed}").replace("batch: 16,", 'batch: "${ppo.steps}",')
+    )
+    assert recipe.name == "tiny-3" and recipe.sft is not None and recipe.sft.batch == 4
+    (line,) = problems(tmp_path, TINY.replace("exact_match", "'${sed}'"))
+    assert line.startswith("r.yaml:11:17: cannot resolve '${sed}'")
+
+
+def test_braces_in_a_prompt_template_are_text(tmp_path: Path) -> None:
+    recipe = load(tmp_path, TINY.replace("data:\n", "data:\n  template: 'Pay ${x}: {problem}'\n"))
+    assert recipe.data.template == "Pay ${x}: {problem}"
+
+
+def test_relative_paths_belong_to_the_file_that_wrote_them(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "base.yaml").write_text(TINY.replace("task:pair_sum, rows: 64}\nre", "./p.jsonl}\nre"))
+    (tmp_path / "sub" / "base.yaml").write_text(
+        TINY.replace("prompts: {source: task:pair_sum", "prompts: {source: p.jsonl")
+    )
+    recipe = load(tmp_path, "extends: sub/base.yaml\n")
+    assert recipe.data.prompts is not None and recipe.data.prompts.source == str(tmp_path / "sub" / "p.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("ppo.estimator=rloo", "needs samples_per_prompt >= 2"),
+        ("ppo.estimator=gea", 'did you mean "gae"?'),
+        ("ppo.gae_lambda=1.5", "less than or equal to 1"),
+        ("reward.alpha=-1", "greater than or equal to 0"),
+        ("model.path=x", "not both"),
+        ("sft.backend=axolotl", "not in this version"),
+        ("ppo.train_batch=6", "does not divide the 16 responses"),
+        ("ppo.extra={a: 1}", "takes no extra keys"),
+        ("cluster.nodes=2", "one CPU or one GPU"),
+        ("eval.benches=[heldout, aime42]", 'did you mean "aime24"?'),
+        ("schema_version=2", "schema_version"),
+    ],
+)
+def test_what_cannot_run_is_refused_in_words(tmp_path: Path, change: str, words: str) -> None:
+    from rlsp_cli import backends
+
+    (tmp_path / "r.yaml").write_text(TINY)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(tmp_path / "r.yaml", [change], plugins=Registry(), check=backends.check)
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_digest_changes_with_what_decides_the_numbers_and_only_with_that(tmp_path: Path) -> None:
+    recipe = load(tmp_path, TINY)
+    assert load(tmp_path, TINY, "name=other").digest == recipe.digest
+    assert load(tmp_path, TINY, "seed=4").digest != recipe.digest
+
+
+def _sections(model: type[Section]) -> list[type[Section]]:
+    from rlsp_cli.recipe.load import _models
+
+    inner = [m for field in model.model_fields.values() for m in _models(field.annotation) if issubclass(m, Section)]
+    return [model, *(section for m in inner for section in _sections(m))]
+
+
+def test_every_field_has_a_sentence_and_the_schema_shows_it() -> None:
+    for section in _sections(Recipe):
+        for name, field in section.model_fields.items():
+            assert field.description and field.description.endswith("."), f"{section.__name__}.{name}"
+    assert "exploration" in json.dumps(Recipe.model_json_schema())

@@ -1,0 +1,139 @@
+"""Answers, verifiers, exploration rewards and their mixture."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from rlsp_cli.recipe.schema import Reward, Schedule
+from rlsp_cli.rewards.answers import last_boxed
+from rlsp_cli.rewards.combine import alpha_at, combine
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.sample import Sample, Score
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.runs.stream import read_rows
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"so \boxed{4}", "4"),
+        (r"\boxed{3}, no: \boxed{4}", "4"),
+        (r"\boxed{\frac{\sqrt{3}}{2}}", r"\frac{\sqrt{3}}{2}"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{4} and \boxed{5", "4"),
+        (r"<think>\boxed{3}</think> \boxed{4}", "4"),
+        (r"<think>\boxed{3}</think> four", None),
+        (r"\boxed {4}", "4"),
+        ("4", None),
+        ("", None),
+    ],
+)
+def test_the_last_complete_box_after_the_thinking_is_the_answer(text: str, answer: str | None) -> None:
+    assert last_boxed(text) == answer
+
+
+def score(reward: Reward, *pairs: tuple[str, str]) -> list[Score]:
+    with Scorer(reward) as scorer:
+        return scorer.verify([Sample(prompt="", response=response, reference=gold) for response, gold in pairs])
+
+
+def test_math_verify_knows_equal_from_unequal() -> None:
+    equal = [
+        ("1/2", "0.5"),
+        (r"\dfrac{1}{2}", r"\frac12"),
+        ("90", r"90^\circ"),
+        (r"12\text{ cm}", "12"),
+        ("(1,2)", "(1, 2)"),
+    ]
+    equal += [
+        (r"\$18.90", "18.90"),
+        (r"\text{Evelyn}", "Evelyn"),
+        ("x=5", "5"),
+        (r"\frac{\sqrt{3}}{2}", r"\frac{\sqrt3}{2}"),
+    ]
+    unequal = [("500", "5"), ("0.05", "5"), ("10001", "10000"), ("a+b", "c+b"), ("3", "5"), ("", "5")]
+    boxed = [(rf"\boxed{{{answer}}}", gold) for answer, gold in [*equal, *unequal]]
+    scores = score(Reward(workers=2), *boxed, ("5", "5"))
+    assert [s.value for s in scores] == [1.0] * len(equal) + [0.0] * (len(unequal) + 1)
+    assert scores[-1].answer is None
+
+
+def test_the_whole_of_aime24_and_math500_verifies_against_itself(shared_data: Path) -> None:
+    golds = [row["answer"] for name in ("aime24", "math500") for row in read_rows(shared_data / f"{name}.jsonl")]
+    assert len(golds) == 530
+    scores = score(Reward(workers=2), *((rf"\boxed{{{gold}}}", gold) for gold in golds))
+    assert [gold for gold, s in zip(golds, scores, strict=True) if s.value != 1.0] == []
+
+
+def test_adversarial_answers_neither_hang_nor_run_nor_count(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = read_rows(shared_data / "grader_cases.jsonl")
+    hostile = [row for row in rows if row["kind"] == "adversarial" and not row["expected"] and not row["policy"]]
+    chosen = random.Random(0).sample(hostile, min(60, len(hostile)))
+    assert chosen
+    monkeypatch.chdir(tmp_path)
+    scores = score(Reward(workers=2, timeout_s=2), *((row["response"], row["reference"]) for row in chosen))
+    right = [row["id"] for row, s in zip(chosen, scores, strict=True) if s.value == 1.0]
+    assert len(right) <= len(chosen) // 20, right
+    assert not list(tmp_path.iterdir())
+
+
+def sample(tokens: int = 0, response: str = "") -> Sample:
+    return Sample(prompt="", response=response, num_tokens=tokens)
+
+
+def test_length_is_the_papers_and_is_clamped() -> None:
+    length = Registry().get("exploration_reward", "length").function
+    assert length(sample(2000)) == -0.5
+    assert length(sample(10)) == length(sample(0)) == -1.0
+    assert length(sample(100), scale=10) == -0.1
+
+
+def test_distinct_steps_cannot_be_farmed_by_repetition() -> None:
+    steps = Registry().get("exploration_reward", "distinct_steps").function
+    assert steps(sample(response="Try 2. Try 3.\nTry 4."), target=3) == 1.0
+    assert steps(sample(response="Try 2. " * 50)) < steps(sample(response="Try 2.")) == 0.1
+    assert steps(sample(response=" \n")) == 0.0
+
+
+def value(x: float, answer: str | None = "1") -> Score:
+    return Score("c", "value", x, answer)
+
+
+@pytest.mark.parametrize(
+    ("correct", "tokens", "mode", "expected"),
+    [
+        (1.0, 1000, "rlsp", 0.6),
+        (0.0, 1000, "rlsp", -0.2),
+        (1.0, 250, "rlsp", 0.0),
+        (1.0, 1000, "released_code", 0.0),
+        (0.0, 1000, "released_code", -1.0),
+        (1.0, 250, "released_code", -3.0),
+    ],
+)
+def test_the_mixture_in_closed_form(correct: float, tokens: int, mode: str, expected: float) -> None:
+    reward = Reward.model_validate({"combine": mode, "exploration": {"use": "length"}})
+    assert combine(value(correct), [value(-1000 / tokens)], reward, 0.8) == pytest.approx(expected)
+
+
+def test_the_released_code_punishes_a_missing_answer_and_both_modes_clip() -> None:
+    released = Reward.model_validate({"combine": "released_code", "exploration": {"use": "length"}, "clip": 0.9})
+    assert combine(value(0.0, None), [value(-0.25)], released, 0.8) == -0.75
+    assert combine(value(0.0, None), [value(-5.0)], released, 0.8) == -0.9
+
+
+def test_an_unscored_component_leaves_the_response_without_a_reward() -> None:
+    reward = Reward.model_validate({"exploration": [{"use": "length", "weight": 2}]})
+    assert combine(value(1.0), [value(-0.5)], reward, 0.8) == pytest.approx(0.8 - 0.2)
+    assert combine(value(1.0), [Score("e", "timeout")], reward, 0.8) is None
+    assert combine(Score("c", "error"), [value(1.0)], reward, 0.8) is None
+
+
+def test_alpha_moves_along_its_schedule() -> None:
+    assert alpha_at(0.8, 7, 10) == 0.8
+    linear = Schedule(start=0.2, end=1.0)
+    assert [alpha_at(linear, step, 5) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    cosine = Schedule(start=0.0, end=1.0, shape="cosine", steps=3)
+    assert [alpha_at(cosine, step, 99) for step in (0, 1, 2, 50)] == pytest.approx([0, 0.5, 1, 1])

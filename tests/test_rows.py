@@ -1,0 +1,104 @@
+"""Data rows: what is read, and what is said when it is not there."""
+
+from pathlib import Path
+
+import pytest
+
+from rlsp_cli.data import prompt_rows, trace_rows
+from rlsp_cli.errors import DataError, NotReadyError
+from rlsp_cli.recipe.schema import Prompts, Traces
+from rlsp_cli.rewards.registry import Registry
+
+
+def prompts(folder: Path, name: str, text: str, **keys: str) -> list[tuple[str, str, str]]:
+    (folder / name).write_text(text, encoding="utf-8")
+    rows = prompt_rows(Prompts(source=str(folder / name), **keys), Registry())
+    return [(row.id, row.problem, row.answer) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "p.jsonl",
+            '\ufeff{"id": "a", "problem": "1+1", "answer": 2}\n\n{"id": "b", "problem": "2+2", "answer": "4"}\n',
+        ),
+        ("p.json", '[{"id": "a", "problem": "1+1", "answer": 2}, {"id": "b", "problem": "2+2", "answer": "4"}]'),
+        ("p.csv", "id,problem,answer\na,1+1,2\nb,2+2,4\n"),
+    ],
+)
+def test_all_file_forms_give_the_same_problems(tmp_path: Path, name: str, text: str) -> None:
+    assert prompts(tmp_path, name, text) == [("a", "1+1", "2"), ("b", "2+2", "4")]
+
+
+def test_columns_are_named_by_the_recipe_and_ids_default_to_the_row_number(tmp_path: Path) -> None:
+    text = '{"q": "1+1", "a": "2", "level": 3}\n'
+    assert prompts(tmp_path, "p.jsonl", text, problem="q", answer="a") == [("0", "1+1", "2")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "p.jsonl",
+            '{"problem": "x", "answer": "1"}\n{"question": "x"}\n',
+            "p.jsonl:2: no column 'problem'; its columns: question",
+        ),
+        ("p.jsonl", '{"problem": "x", "answer": "1"}\n{"problem"\n', "p.jsonl:2:1: not valid JSON"),
+        ("p.jsonl", "[1]\n", "p.jsonl:1: expected an object, found list"),
+        ("p.jsonl", '{"problem": "x", "answer": " "}\n', "p.jsonl:1: column 'answer' is empty"),
+        ("p.jsonl", '{"problem": "x", "answer": ["1"]}\n', "p.jsonl:1: column 'answer' holds list"),
+        ("p.jsonl", "\n", "no rows in this data set"),
+        ("p.csv", "problem,answer\n", "no rows in this data set"),
+        ("p.json", "{}", "expected a list of objects"),
+        ("p.txt", "x", "cannot read .txt; known: .jsonl"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_row(tmp_path: Path, name: str, text: str, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        prompts(tmp_path, name, text)
+    assert words in str(caught.value)
+
+
+def test_a_missing_file_is_told() -> None:
+    with pytest.raises(DataError, match=r"none.jsonl: no such file"):
+        prompt_rows(Prompts(source="none.jsonl"), Registry())
+
+
+def test_the_hub_without_its_package_says_how_to_get_it() -> None:
+    with pytest.raises(NotReadyError, match=r"rlsp\[hub\]|the hub did not give it"):
+        prompt_rows(Prompts(source="hf:org/name"), Registry())
+
+
+def test_a_task_gives_the_same_rows_each_time_and_its_splits_share_no_problem() -> None:
+    train = prompt_rows(Prompts(source="task:pair_sum", rows=3000), Registry())
+    test = prompt_rows(Prompts(source="task:pair_sum", split="test", rows=300), Registry())
+    assert train == prompt_rows(Prompts(source="task:pair_sum", rows=3000), Registry())
+
+    def key(problem: str) -> tuple[str, ...]:
+        words = problem.removesuffix("?").replace(",", "").split()
+        return (*sorted(word for word in words[:-1] if word.isdigit()), words[-1])
+
+    assert not {key(row.problem) for row in train} & {key(row.problem) for row in test}
+
+
+def test_demonstrations_of_the_task_are_right_in_every_step_and_give_up_too_early() -> None:
+    rows = trace_rows(Traces(source="task:pair_sum", rows=500), Registry())
+    gave_up = 0
+    for row in rows:
+        target = int(row.prompt.rstrip("?").split()[-1])
+        for step in row.response.split(". ")[1:]:
+            if "=" in step:
+                left, _, right = step.partition(" = ")
+                a, b = map(int, left.split(" + "))
+                total, wanted, verdict = int(right.split(",")[0]), int(right.split()[1]), step.split(": ")[1]
+                assert total == a + b and wanted == target
+                assert verdict.startswith("too low" if total < target else "too high" if total > target else "correct")
+        gave_up += row.response.endswith("\\boxed{none}")
+    assert 0.5 < gave_up / len(rows) < 0.85
+    assert any("go back" in row.response for row in rows)
+
+
+def test_the_papers_aime_prompts_are_read_whole(shared_data: Path) -> None:
+    rows = prompt_rows(Prompts(source=str(shared_data / "aime_1983_2023.jsonl")), Registry())
+    assert len(rows) == 918 and rows[0].id == "1983-1" and rows[0].metadata == {"year": "1983"}
