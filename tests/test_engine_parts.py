@@ -1,6 +1,7 @@
 """Batches, tokenizer, optimiser and seeds of the embedded engine."""
 
 import math
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -9,10 +10,10 @@ from transformers import AutoModelForCausalLM
 
 from rlsp_cli.engine.batch import bucketed_batches, micro_batches, prompt_order
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
+from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.model import Critic, new_model
 from rlsp_cli.engine.optimise import Optimiser, rate_factor
 from rlsp_cli.engine.rollout import as_tensors, log_probabilities
-from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.recipe.schema import FromScratch, Sft
@@ -98,7 +99,7 @@ def test_the_learning_rate_warms_up_falls_and_ends_at_its_floor() -> None:
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert rates[10] == 1 and rates[100] == pytest.approx(0.1)
     assert rates[55] == pytest.approx(0.1 + 0.9 * (1 + math.cos(math.pi / 2)) / 2)
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[10:]))
 
 
 def test_the_mask_covers_exactly_the_response_tokens() -> None:

@@ -19,7 +19,7 @@ from rlsp_cli.rewards import Sample, exploration_reward
 @exploration_reward
 def act(sample: Sample) -> float | None:
     match sample.response:
-        case "hang": 
+        case "hang":
             while True: pass
         case "hold the lock": return float(9 ** 9 ** 9 ** 9)
         case "exit": os._exit(3)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.recipe.problem import OptionProblems
+from rlsp_cli.recipe.problem import OptionsError
 from rlsp_cli.rewards.registry import BUILT_IN, BrokenPlugin, Registry, load_file
 
 HEAD = "from rlsp_cli.rewards import Sample, Verdict, exploration_reward, task, verifier\n\n"
@@ -33,7 +33,7 @@ def test_a_plugin_in_a_file_is_named_by_path_and_by_name(tmp_path: Path) -> None
 def test_options_are_completed_and_wrong_ones_are_named(tmp_path: Path) -> None:
     registry = Registry()
     assert registry.resolve("exploration_reward", "length", {"scale": 5}, ()) == {"scale": 5.0, "floor": -1.0}
-    with pytest.raises(OptionProblems) as caught:
+    with pytest.raises(OptionsError) as caught:
         registry.resolve("exploration_reward", "length", {"scael": 5, "floor": "low"}, ())
     assert dict(caught.value.problems).keys() == {"scael", "floor"}
     assert 'did you mean "scale"?' in str(caught.value)

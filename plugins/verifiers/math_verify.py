@@ -4,7 +4,6 @@ import logging
 
 from rlsp_cli.rewards import Sample, Verdict, last_boxed, verifier
 
-
 logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns on every call that its own timeouts are off
 
 

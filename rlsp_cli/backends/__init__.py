@@ -1,4 +1,4 @@
-"""Backends turn a stage of a recipe into a Job. To add one, write a folder with `check` and `compile` and list it here."""
+"""Backends turn a stage of a recipe into a Job; to add one, write a folder with `check` and `compile`, list it here."""
 
 from collections.abc import Iterator
 from types import ModuleType

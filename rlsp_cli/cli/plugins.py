@@ -81,7 +81,7 @@ def new(
         if target.exists():
             raise UsageError(f"{target}: exists already; choose another name or --out")
     loader = FileSystemLoader(share("templates") / "plugin")
-    environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)
+    environment = Environment(loader=loader, autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True)
     for target, template in targets.items():
         write_text(target, environment.get_template(template).render(name=name))
         print(target)

@@ -45,7 +45,7 @@ def pad(sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device) -
 def micro_batches(lengths: torch.Tensor, rows: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
     """Split `rows` (indices into `lengths`) into pieces of at most `size` rows of similar length."""
     ordered = rows[torch.argsort(lengths[rows], stable=True)]
-    yield from ordered.split(size)
+    yield from ordered.split(size)  # type: ignore[no-untyped-call]
 
 
 def _shuffled(rows: int, epoch: int, seed: int) -> list[int]:

@@ -18,7 +18,7 @@ def policy_loss(
 def value_loss(
     values: torch.Tensor, old_values: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor, clip: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Half the squared error, the worse of the value and the value clipped around its old one; and the clipped count."""
+    """Half the squared error of the worse of the value and the value clipped around the old one; the clipped count."""
     clipped = old_values + (values - old_values).clamp(-clip, clip)
     free_error, clipped_error = (values - returns).square(), (clipped - returns).square()
     return (torch.max(free_error, clipped_error) * mask).sum() / 2, ((clipped_error > free_error) * mask).sum()

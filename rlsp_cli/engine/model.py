@@ -83,7 +83,7 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[i
 class Critic(nn.Module):
     """V(s) for every position: a scalar head on hidden states, which starts at 0.
 
-    With `trunk` (the critic of its own) it runs a copy of the policy's layers; without, it is given the policy's states.
+    With a trunk of its own it runs a copy of the policy's layers; without, it is given the policy's states.
     """
 
     def __init__(self, policy: PreTrainedModel, own_trunk: bool) -> None:
@@ -99,7 +99,8 @@ class Critic(nn.Module):
             states = self.trunk(tokens, use_cache=False).last_hidden_state
         assert states is not None, "a critic without a trunk needs the policy's hidden states"
         with torch.autocast(tokens.device.type, enabled=False):
-            return self.head(states.float()).squeeze(-1)
+            values: torch.Tensor = self.head(states.float()).squeeze(-1)
+        return values
 
 
 def _first_line(error: Exception) -> str:

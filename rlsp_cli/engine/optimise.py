@@ -34,9 +34,11 @@ class Optimiser:
         return float(norm), rate
 
     def state_dict(self) -> dict[str, object]:
+        """What `load_state_dict` needs to go on."""
         return {"adamw": self.adamw.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
+        """Go on where another optimiser was."""
         self.adamw.load_state_dict(state["adamw"])  # type: ignore[arg-type]
         self.steps = int(state["steps"])  # type: ignore[call-overload]
 

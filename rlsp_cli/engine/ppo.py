@@ -282,13 +282,14 @@ class PpoTrainer:
             if self.critic.trunk is None:
                 states = last_states(self.policy, tokens)
                 states = states if train_trunk else states.detach()
-            return self.critic(tokens, states)[:, :-1]
+            values: torch.Tensor = self.critic(tokens, states)[:, :-1]
+        return values
 
     def _in_micro_batches(self, function: Any, rollout: Rollout) -> torch.Tensor:
         return in_micro_batches(function, rollout.tokens, rollout.lengths, self.settings.micro_batch)
 
     def _adapt_kl(self, kl: float, responses: int) -> None:
-        """Move the coefficient towards `kl_target`, by at most 20% of responses/horizon (Ziegler et al., 1909.08593)."""
+        """Move the coefficient towards `kl_target` by at most 20% of responses/horizon (Ziegler, 1909.08593)."""
         if self.settings.kl_target is not None:
             error = max(-0.2, min(0.2, kl / self.settings.kl_target - 1))
             self.kl_coef *= 1 + error * responses / self.settings.kl_horizon

@@ -1,6 +1,6 @@
 """Rollouts: responses sampled from the policy, their scores, and the log-probabilities that PPO compares with.
 
-N responses of at most T+1 tokens (prompt and response); position t of an (N, T) tensor concerns the choice of token t+1.
+N sequences of at most T+1 tokens; position t of an (N, T) tensor concerns the choice of token t+1.
 """
 
 from collections.abc import Callable, Sequence
@@ -70,4 +70,5 @@ def in_micro_batches(
 
 def last_states(model: PreTrainedModel, tokens: torch.Tensor) -> torch.Tensor:
     """(N, T) tokens -> (N, T, D) hidden states before the language-model head."""
-    return model.base_model(tokens, use_cache=False).last_hidden_state
+    states: torch.Tensor = model.base_model(tokens, use_cache=False).last_hidden_state
+    return states

@@ -21,6 +21,7 @@ class StopFlag:
         self.signal: int | None = None
 
     def install(self) -> "StopFlag":
+        """Listen to both signals; only the main thread can."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self._remember)
             signal.signal(signal.SIGTERM, self._remember)

@@ -63,7 +63,7 @@ def _exploration(scores: Iterable[SampleScore]) -> dict[str, float]:
 
 def _outcomes(scores: Iterable[SampleScore]) -> dict[str, float]:
     """How many components ended in each way."""
-    counts = Counter(part.outcome for score in scores for part in (score.correctness, *score.exploration))
+    counts: Counter[str] = Counter(part.outcome for score in scores for part in (score.correctness, *score.exploration))
     return {f"outcome/{outcome}": counts[outcome] for outcome in _OUTCOMES}
 
 

@@ -128,7 +128,7 @@ def _chunk_seed(seed: int, bench: str, number: int) -> int:
 
 
 def _whole_rows(out: Path) -> list[dict[str, Any]]:
-    """Rows that are there already; a half-written last line is cut off, so that new ones start on a line of their own."""
+    """Rows that are there already; a half-written last line is cut off, so that new ones do not continue it."""
     if out.exists():
         text = out.read_text(encoding="utf-8")
         if text and not text.endswith("\n"):

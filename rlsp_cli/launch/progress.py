@@ -50,10 +50,7 @@ class Follower:
             self.console.print(f"{self.stage} {done}/{total}: {describe(row)}", highlight=False)
 
     def _newest(self) -> dict[str, Any] | None:
-        row = None
-        for row in read_rows(self.paths.metrics):
-            pass
-        return row
+        return max(read_rows(self.paths.metrics), key=lambda row: row["step"], default=None)
 
 
 def describe(row: dict[str, Any]) -> str:

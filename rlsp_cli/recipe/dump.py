@@ -38,7 +38,7 @@ def _items(values: list[Any], indent: str) -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
-    """One value in flow style. Floats get a point (`1.0e-05`), words that some reader takes for something else quotes."""
+    """One value in flow style. Floats get a point (`1.0e-05`), words that some reader takes for another type quotes."""
     if isinstance(value, float):
         text = repr(value)
         return re.sub(r"^(-?\d+)e", r"\1.0e", text)

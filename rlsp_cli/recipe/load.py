@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.recipe import schema
-from rlsp_cli.recipe.problem import OptionProblems, Problem, did_you_mean
-from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.origin import Origin, nearest_origin
+from rlsp_cli.recipe.problem import OptionsError, Problem, did_you_mean
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.source import Source, parse_value, read_source
 from rlsp_cli.share import share
 
@@ -27,7 +27,7 @@ class PluginResolver(Protocol):
     """What loading needs to know of plugins; `rlsp_cli.rewards.registry.Registry` is one."""
 
     def resolve(self, kind: str, reference: str, options: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
-        """The complete options of a plugin, defaults filled in; raises OptionProblems."""
+        """The complete options of a plugin, defaults filled in; raises OptionsError."""
         ...
 
 
@@ -220,7 +220,7 @@ def _resolve_plugins(data: dict[str, Any], plugins: PluginResolver) -> list[Prob
             continue
         try:
             complete = plugins.resolve(kind, str(holder[name_key]).removeprefix("task:"), options, files)
-        except OptionProblems as error:
+        except OptionsError as error:
             problems += [
                 Problem(f"{prefix}.{key}" if key else f"{path}.{name_key}", text) for key, text in error.problems
             ]
@@ -283,7 +283,7 @@ def _fields(parents: Sequence[str]) -> list[str]:
 
 
 def _models(annotation: Any) -> Iterator[Any]:
-    if isinstance(annotation, type) and issubclass(annotation, schema.BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in getattr(annotation, "__args__", ()):
         yield from _models(part)

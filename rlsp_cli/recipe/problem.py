@@ -17,7 +17,7 @@ class Problem:
         return f"{self.message} - {self.hint}" if self.hint else self.message
 
 
-class OptionProblems(ValueError):
+class OptionsError(ValueError):
     """What is wrong with the options of a plugin: pairs (option, or None for the plugin itself; message)."""
 
     def __init__(self, problems: list[tuple[str | None, str]]) -> None:

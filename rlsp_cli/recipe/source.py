@@ -64,9 +64,10 @@ def plain(node: Any) -> Any:
 
 
 def _origins(node: Any, file: str, prefix: str) -> Iterator[tuple[str, Origin]]:
-    keys = node.keys() if isinstance(node, dict) else range(len(node))
+    is_mapping = isinstance(node, dict)
+    keys = list(node) if is_mapping else range(len(node))
     for key in keys:
-        line, column = node.lc.key(key) if isinstance(node, dict) else node.lc.item(key)
+        line, column = node.lc.key(key) if is_mapping else node.lc.item(key)
         path = f"{prefix}{key}"
         yield path, Origin(f"{file}:{line + 1}:{column + 1}", (0, line, column))
         if isinstance(node[key], dict | list):

@@ -35,6 +35,7 @@ class Report:
         return [table for table in tables if table.rows]
 
     def to_json(self) -> dict[str, Any]:
+        """Plain data for report.json."""
         return asdict(self)
 
 

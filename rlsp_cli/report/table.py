@@ -33,7 +33,7 @@ def eval_table(evaluation: dict[str, Any]) -> Table:
     columns = ["bench", "decoding", "model", "accuracy % (95%)", "pass@k %", "maj@k %", "tokens", "truncated %"]
     columns += ["answered %", "repetition", "backtrack", "verify", "unscored"]
     models = evaluation.get("models", {})
-    benches = next(iter(models.values()), {"benches": {}})["benches"]
+    benches: dict[str, Any] = next(iter(models.values()), {"benches": {}})["benches"]
     rows = [
         [bench, _decoding(kind, result["benches"][bench][kind]), model, *_cells(result["benches"][bench][kind])]
         for bench in benches

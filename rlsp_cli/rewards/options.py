@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from rlsp_cli.recipe.problem import OptionProblems, did_you_mean
+from rlsp_cli.recipe.problem import OptionsError, did_you_mean
 
 
 def options_model(function: Callable[..., Any]) -> type[BaseModel]:
@@ -22,11 +22,11 @@ def options_model(function: Callable[..., Any]) -> type[BaseModel]:
 
 
 def complete_options(model: type[BaseModel], options: dict[str, Any], plugin: str) -> dict[str, Any]:
-    """All options with their defaults; OptionProblems names each that is wrong."""
+    """All options with their defaults; OptionsError names each that is wrong."""
     try:
         return model.model_validate(options).model_dump(mode="json")
     except ValidationError as error:
-        raise OptionProblems([_problem(dict(d), model, plugin) for d in error.errors()]) from error
+        raise OptionsError([_problem(dict(d), model, plugin) for d in error.errors()]) from error
 
 
 def _problem(detail: dict[str, Any], model: type[BaseModel], plugin: str) -> tuple[str, str]:

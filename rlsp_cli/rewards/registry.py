@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.recipe.problem import OptionProblems, did_you_mean
+from rlsp_cli.recipe.problem import OptionsError, did_you_mean
 from rlsp_cli.rewards.options import complete_options, options_model
 from rlsp_cli.rewards.sample import Sample, Verdict
 from rlsp_cli.share import share
@@ -68,6 +68,7 @@ class Plugin:
 
     @cached_property
     def digest(self) -> str:
+        """SHA-256 of the file."""
         return hashlib.sha256(Path(inspect.getfile(self.function)).read_bytes()).hexdigest()
 
     @property
@@ -105,11 +106,11 @@ class Registry:
         return found[0][1]()
 
     def resolve(self, kind: str, reference: str, options: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
-        """The complete options of a plugin; OptionProblems when it or one of them is wrong."""
+        """The complete options of a plugin; OptionsError when it or one of them is wrong."""
         try:
             plugin = self.get(kind, reference, files)
         except PluginError as error:
-            raise OptionProblems([(None, str(error))]) from error
+            raise OptionsError([(None, str(error))]) from error
         return complete_options(plugin.options, options, reference)
 
     def list(self) -> list[Plugin | BrokenPlugin]:
@@ -127,14 +128,14 @@ class Registry:
         """Every source that has this name, as (its words, how to load it)."""
         if name in BUILT_IN[kind]:
             path = share("plugins") / BUILT_IN[kind][name]
-            yield f"built in ({path})", lambda: self._from_file(kind, path, name)
+            yield f"built in ({path})", partial(self._from_file, kind, path, name)
         for point in _entry_points(kind):
             if point.name == name:
-                yield _words_of(point), lambda point=point: self._from_entry_point(kind, point)
+                yield _words_of(point), partial(self._from_entry_point, kind, point)
         for file in files:
             plugin = plugins_of(load_file(Path(file)), file).get((kind, name))
             if plugin is not None:
-                yield file, lambda plugin=plugin: plugin
+                yield file, partial(_given, plugin)
 
     def _from_file(self, kind: str, path: Path, name: str) -> Plugin:
         found = plugins_of(load_file(path), str(path))
@@ -160,6 +161,10 @@ class Registry:
         for file in files:
             known |= {n for k, n in plugins_of(load_file(Path(file)), file) if k == kind}
         return f"unknown {_words(kind)} {name!r} - {did_you_mean(name, known)}"
+
+
+def _given(plugin: Plugin) -> Plugin:
+    return plugin
 
 
 def load_file(path: Path) -> ModuleType:

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from functools import cache
+from pathlib import Path
 from typing import Any, TextIO
 
 from rlsp_cli.errors import PluginError
@@ -41,7 +42,7 @@ def score(use: dict[str, Any], sample: Sample) -> dict[str, Any]:
         outcome = {"outcome": "error", "reason": "MemoryError: over reward.memory_gb"}
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__}: {error} ({os.path.basename(frame.filename)}:{frame.lineno})"
+        reason = f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
         outcome = {"outcome": "error", "reason": reason}
     return {**outcome, "ms": round((time.perf_counter() - began) * 1000, 3)}
 
@@ -68,7 +69,7 @@ def _sample(data: dict[str, Any]) -> Sample:
 
 
 def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:
-    """Import the plugins and run each once, so that no sample pays for slow imports; a plugin that is missing is told."""
+    """Import the plugins and run each once, so that no sample pays for slow imports; a missing one is told."""
     for use in uses:
         try:
             _plugin(use["kind"], use["reference"], tuple(use["files"]))

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.backends.local.evaluation import evaluate_models
 from rlsp_cli.data import prompt_rows, trace_rows
 from rlsp_cli.engine.model import load_model, load_tokenizer, new_model, pick_device
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context, StopFlag
-from rlsp_cli.backends.local.evaluation import evaluate_models
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry

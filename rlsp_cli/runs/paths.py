@@ -1,0 +1,85 @@
+"""Every file name that rlsp writes into a run folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class StagePaths:
+    """The files of one stage (`sft`, `ppo`, `eval`) of a run."""
+
+    root: Path
+
+    @property
+    def job(self) -> Path:
+        return self.root / "job.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.jsonl"
+
+    @property
+    def rollouts(self) -> Path:
+        return self.root / "rollouts.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def final(self) -> Path:
+        """The stage's trained model in the Hugging Face layout."""
+        return self.checkpoints / "final"
+
+    def checkpoint(self, step: int) -> Path:
+        """Checkpoint after `step` steps, from which the stage can go on."""
+        return self.checkpoints / f"step-{step:06d}"
+
+    @property
+    def results(self) -> Path:
+        """Results of the eval stage."""
+        return self.root / "results.json"
+
+    def attempt(self, number: int) -> Path:
+        """Folder of one start: `command`, `stdout.log`, `stderr.log`, `error.json`."""
+        return self.root / "attempts" / str(number)
+
+    def samples(self, model: str, bench: str) -> Path:
+        """Scored responses of one model on one bench."""
+        return self.root / model / bench / "samples.jsonl"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one run."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe file as the user wrote it."""
+        return self.root / "recipe.yaml"
+
+    @property
+    def resolved(self) -> Path:
+        """The complete recipe, runnable again."""
+        return self.root / "resolved.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+    @property
+    def status(self) -> Path:
+        return self.root / "status.json"
+
+    @property
+    def report_html(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def report_json(self) -> Path:
+        return self.root / "report.json"
+
+    def stage(self, name: str) -> StagePaths:
+        return StagePaths(self.root / name)

@@ -1,0 +1,96 @@
+"""A Run: a folder with everything needed to redo it by hand."""
+
+import datetime
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.errors import UsageError
+from rlsp_cli.recipe.dump import dump_recipe
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.manifest import manifest
+from rlsp_cli.runs.paths import RunPaths
+from rlsp_cli.runs.stream import write_json, write_text
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its recipe."""
+
+    paths: RunPaths
+    recipe: Recipe
+
+    def status(self) -> dict[str, Any]:
+        """The document status.json."""
+        data: dict[str, Any] = json.loads(self.paths.status.read_text(encoding="utf-8"))
+        return data
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of status.json; `stages` is merged."""
+        status = self.status() if self.paths.status.exists() else {"stages": {}}
+        stages = {**status["stages"], **changes.pop("stages", {})}
+        write_json(self.paths.status, {**status, **changes, "stages": stages, "updated": now()})
+
+
+def create_run(recipe: Recipe, source: Path | None, out: Path | None = None) -> Run:
+    """Make the folder (runs/<name>/<time> unless told) and write recipe, resolved recipe, manifest and status."""
+    root = (out or _free(RUNS / recipe.name / f"{datetime.datetime.now():%Y%m%d-%H%M%S}")).absolute()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UsageError(f"{root}: this folder is used; choose another --out, or add --resume to go on with its run")
+    root.mkdir(parents=True, exist_ok=True)
+    run = Run(RunPaths(root), recipe)
+    resolved = dump_recipe(recipe)
+    write_text(run.paths.recipe, source.read_text(encoding="utf-8") if source else resolved)
+    write_text(run.paths.resolved, resolved)
+    write_json(run.paths.manifest, manifest(recipe, root.name))
+    run.update(state="planned", stage=None, exit_code=None, message=None)
+    return run
+
+
+def open_run(root: Path) -> Run:
+    """An existing run, with the recipe that it was started with."""
+    paths = RunPaths(root.absolute())
+    if not paths.manifest.exists() or not paths.resolved.exists():
+        raise UsageError(f"{root}: not a run folder (no manifest.json); `rlsp runs list` shows the runs")
+    return Run(paths, load_recipe(paths.resolved, plugins=Registry()))
+
+
+def newest_run(name: str | None = None) -> Path:
+    """The run of this name (of any name) that was created last, in ./runs."""
+    found = [path.parent for path in RUNS.glob(f"{name or '*'}/*/manifest.json")]
+    if not found:
+        raise UsageError(f"{RUNS}/{name or ''}: no run here; name one with --out")
+    return max(found, key=lambda root: json.loads((root / "manifest.json").read_text(encoding="utf-8"))["created"])
+
+
+def changed_keys(run: Run, recipe: Recipe) -> list[str]:
+    """Lines `key: was -> is` for everything in which `recipe` differs from the run's own."""
+    before, after = _flat(run.recipe.model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key) and key != "description"]
+    return [f"{key}: {before.get(key)!r} -> {after.get(key)!r}" for key in keys]
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def _free(root: Path) -> Path:
+    """`root`, or the first of root-2, root-3, ... that does not exist: two runs may start in one second."""
+    number = 1
+    candidate = root
+    while candidate.exists():
+        number += 1
+        candidate = root.with_name(f"{root.name}-{number}")
+    return candidate
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    return {key: leaf for name, part in value.items() for key, leaf in _flat(part, f"{prefix}.{name}".lstrip(".")).items()}

@@ -1,0 +1,44 @@
+"""Files that a crash cannot half-write: append-only JSON Lines streams, and documents renamed into place."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append one JSON object per line; non-finite numbers are refused, because JSON has none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write("".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a stream; a last line that was cut off by a crash is passed over. Nothing if it is missing."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def drop_rows_from(path: Path, step: int) -> None:
+    """Remove what a resumed stage will write again: rows with `step` or later, and a half-written last line."""
+    if path.exists():
+        kept = [row for row in read_rows(path) if row["step"] < step]
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a document beside its place, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document, indented, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
