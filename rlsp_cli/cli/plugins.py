@@ -41,18 +41,9 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a plugin's origin, text and options."""
-    from rlsp_cli.errors import PluginError
-    from rlsp_cli.rewards.registry import BUILT_IN, Registry
+    from rlsp_cli.rewards.registry import find_plugin
 
-    found, reasons = [], []
-    for kind in BUILT_IN:
-        try:
-            found.append(Registry().get(kind, reference))
-        except PluginError as error:
-            reasons.append(str(error))
-    if not found:
-        raise PluginError(reasons[0])
-    plugin = found[0]
+    plugin = find_plugin(reference)
     schema = plugin.options.model_json_schema().get("properties", {})
     if json:
         facts = {"kind": plugin.kind, "name": plugin.name, "origin": plugin.origin, "doc": plugin.function.__doc__}

@@ -1,11 +1,14 @@
 """`rlsp report`, `rlsp runs list|show`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rlsp_cli.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from rlsp_cli.report import Report
 
 runs_app = typer.Typer(help="The runs of a folder.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -14,7 +17,7 @@ RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 
 def report(run: RunFolder, json: Json = False) -> None:
     """Write report.html and report.json of a run again, and print its tables. Works on unfinished runs too."""
-    from rlsp_cli.report import print_report, write_report
+    from rlsp_cli.report import write_report
 
     written = write_report(run)
     if json:
@@ -58,6 +61,15 @@ def show(run: RunFolder, json: Json = False) -> None:
         print_json("run", facts)
     else:
         print_table(["", ""], [(key, _words(value)) for key, value in facts.items() if value])
+
+
+def print_report(report: "Report") -> None:
+    """The tables and notes of a report."""
+    for table in report.tables:
+        print_table(table.columns, table.rows, title=table.title)
+        print()
+    for note in report.notes:
+        print(note)
 
 
 def _row(root: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rlsp_cli.cli.output import print_json
+from rlsp_cli.cli.report import print_report
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")]
 Overrides = Annotated[
@@ -121,7 +122,7 @@ def _finish(run: Any, stages: Any, json: bool) -> None:
     from rich.console import Console
 
     from rlsp_cli.launch.run import run_stages
-    from rlsp_cli.report import print_report, write_report
+    from rlsp_cli.report import write_report
 
     console = Console(stderr=True)
     console.print(f"run folder: {run.paths.root}", highlight=False, soft_wrap=True)

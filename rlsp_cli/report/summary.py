@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,18 +85,6 @@ def write_report(root: Path) -> Report:
     write_json(run.paths.report_json, {"schema": "rlsp.report/1", "data": report.to_json()})
     write_text(run.paths.report_html, page(report, _examples(run)))
     return report
-
-
-def print_report(report: Report) -> None:
-    """The tables and notes on stdout."""
-    from rlsp_cli.cli.output import print_table
-
-    for table in report.tables:
-        print_table(table.columns, table.rows, title=table.title)
-        print()
-    for note in report.notes:
-        print(note)
-    sys.stdout.flush()
 
 
 def _examples(run: Run) -> list[dict[str, Any]]:

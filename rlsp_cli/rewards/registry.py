@@ -163,6 +163,19 @@ class Registry:
         return f"unknown {_words(kind)} {name!r} - {did_you_mean(name, known)}"
 
 
+def find_plugin(reference: str) -> Plugin:
+    """The plugin of this name or `file.py:function`, whatever its kind."""
+    path, _, name = reference.rpartition(":")
+    if path.endswith(".py"):
+        found = [p for p in plugins_of(load_file(Path(path)), path).values() if p.name == name]
+    else:
+        found = [p for p in Registry().list() if isinstance(p, Plugin) and p.name == reference]
+    if not found:
+        known = [p.name for p in Registry().list()] if not path else []
+        raise PluginError(f"unknown plugin {reference!r} - {did_you_mean(reference, known)}")
+    return found[0]
+
+
 def _given(plugin: Plugin) -> Plugin:
     return plugin
 

@@ -4,7 +4,6 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from pathlib import Path
 from typing import Any
 
 from rlsp_cli import __version__
@@ -30,7 +29,11 @@ def manifest(recipe: Recipe, run_id: str) -> dict[str, Any]:
         "git": _git(),
         "plugins": _plugins(recipe),
         "data": _data(recipe),
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "threads": os.environ.get("OMP_NUM_THREADS")},
+        "machine": {
+            "system": platform.platform(),
+            "cpus": os.cpu_count(),
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+        },
     }
 
 
@@ -57,7 +60,9 @@ def _git() -> dict[str, Any] | None:
 def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses = [("verifier", recipe.reward.correctness.use)]
     uses += [("exploration_reward", use.use) for use in recipe.reward.exploration]
-    uses += [("task", rows.source.removeprefix("task:")) for _, rows in _rows(recipe) if rows.source.startswith("task:")]
+    uses += [
+        ("task", rows.source.removeprefix("task:")) for _, rows in _rows(recipe) if rows.source.startswith("task:")
+    ]
     registry, found = Registry(), {}
     for kind, name in uses:
         plugin = registry.get(kind, name, recipe.plugins)

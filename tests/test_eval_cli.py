@@ -1,0 +1,110 @@
+"""`rlsp eval`, and PPO on real problems: the models are tiny and score 0, everything else is as with large ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from rlsp_cli.engine.checkpoint import save_model
+from rlsp_cli.engine.model import new_model
+from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.runs.stream import read_rows
+from tests.conftest import rlsp
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """A Hugging Face folder whose tokenizer knows AIME's words, with a chat template."""
+    texts = [
+        row["problem"] for name in ("aime24", "aime_1983_2023") for row in read_rows(shared_data / f"{name}.jsonl")
+    ]
+    texts += [str(n) for n in range(1000)] + ["\\boxed{}"]
+    spec = FromScratch(hidden_size=32, num_layers=1, num_heads=2, intermediate_size=32, max_length=1024)
+    model, tokenizer = new_model(spec, texts, 0)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}assistant:"
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    save_model(folder, model, tokenizer)
+    assert AutoTokenizer.from_pretrained(folder).chat_template
+    return folder
+
+
+def results(run: Path) -> dict:
+    return json.loads((run / "eval" / "results.json").read_text())["data"]["models"]
+
+
+def test_aime24_with_a_real_model_is_complete_though_its_score_is_0(
+    model: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    done = rlsp(
+        "eval", model, "--bench", "aime24", "--data", shared_data / "aime24.jsonl", "--samples", 4,
+        "--max-new-tokens", 16, "--out", tmp_path / "run", cwd=tmp_path,
+    )  # fmt: skip
+    bench = results(tmp_path / "run")["base"]["benches"]["aime24"]
+    assert bench["greedy"]["accuracy"] == {"value": 0.0, "low": 0.0, "high": pytest.approx(0.1135, abs=1e-3)}
+    assert bench["sample"]["problems"] == 30 and bench["sample"]["responses"] == 120
+    assert set(bench["sample"]["pass_at"]) == {"1", "2", "4"} and bench["sample"]["maj_at_k"] == 0.0
+    assert bench["protocol"]["samples"] == 4 and bench["protocol"]["temperature"] == 0.7
+    rows = list(read_rows(tmp_path / "run" / "eval" / "base" / "aime24" / "samples.jsonl"))
+    assert len(rows) == 150 and {row["kind"] for row in rows} == {"greedy", "sample"}
+    assert "avg@4" in done.stdout and "aime24" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("bench", "count"), [("aime24", 30), ("math500", 500)])
+def test_the_references_verify_against_themselves(bench: str, count: int, shared_data: Path, tmp_path: Path) -> None:
+    rlsp("eval", "--bench", bench, "--gold", "--data", shared_data, "--out", tmp_path / "run", cwd=tmp_path)
+    greedy = results(tmp_path / "run")["responses"]["benches"][bench]["greedy"]
+    assert greedy["accuracy"]["value"] == 1.0 and greedy["problems"] == count and greedy["unscored"] == {}
+
+
+def test_responses_from_elsewhere_are_scored(shared_data: Path, tmp_path: Path) -> None:
+    rows = list(read_rows(shared_data / "aime24.jsonl"))
+    answers = [row["answer"] if i < 12 else "no" for i, row in enumerate(rows)]
+    lines = [json.dumps({"id": r["id"], "response": f"so \\boxed{{{a}}}"}) for r, a in zip(rows, answers, strict=True)]
+    (tmp_path / "r.jsonl").write_text("\n".join(lines) + "\n")
+    arguments = ("eval", "--bench", "aime24", "--data", shared_data, "--responses", "r.jsonl")
+    rlsp(*arguments, "--out", "run", cwd=tmp_path)
+    greedy = results(tmp_path / "run")["responses"]["benches"]["aime24"]["greedy"]
+    assert greedy["accuracy"]["value"] == pytest.approx(0.4) and greedy["tokens"] is None
+    (tmp_path / "r.jsonl").write_text(lines[0] + "\n")
+    done = rlsp(*arguments, "--out", "other", cwd=tmp_path, check=False)
+    assert done.returncode == 3 and "0 responses given, 1 wanted" in done.stderr
+
+
+def test_ppo_on_the_papers_aime_prompts_runs_two_rollout_steps(model: Path, shared_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "aime.yaml").write_text(
+        f"""\
+name: aime
+model: {{path: {model}}}
+data:
+  prompts: {{source: {shared_data}/aime_1983_2023.jsonl}}
+reward:
+  exploration: {{use: length}}
+ppo:
+  steps: 2
+  rollout_batch: 8
+  train_batch: 4
+  max_new_tokens: 24
+  critic_warmup_steps: 1
+  learning_rate: 1e-3
+"""
+    )
+    rlsp("ppo", "aime.yaml", "--out", "run", cwd=tmp_path)
+    rows = list(read_rows(tmp_path / "run" / "ppo" / "metrics.jsonl"))
+    assert [row["step"] for row in rows] == [0, 1]
+    assert all(row["outcome/value"] == 16 for row in rows)
+    rollouts = list(read_rows(tmp_path / "run" / "ppo" / "rollouts.jsonl"))
+    assert rollouts[0]["prompt"].startswith("user: ") and rollouts[0]["prompt"].endswith("assistant:")
+    done = rlsp(
+        "eval", "run", "--bench", "aime24", "--data", shared_data, "--limit", 3, "--max-new-tokens", 8, cwd=tmp_path
+    )
+    assert "base" in done.stdout and "eval-aime" in done.stderr
+
+
+def test_eval_without_a_target_or_bench_says_what_to_type(tmp_path: Path) -> None:
+    done = rlsp("eval", "--bench", "aime24", cwd=tmp_path, check=False)
+    assert done.returncode == 2 and "no run here" in done.stderr
+    done = rlsp("eval", "some-model", cwd=tmp_path, check=False)
+    assert done.returncode == 2 and "--bench aime24" in done.stderr
+    done = rlsp("eval", "some-org/some-model", "--bench", "aime24", cwd=tmp_path, check=False)
+    assert done.returncode == 4 and "--data FILE" in done.stderr
