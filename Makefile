@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv quickstart test lint types check bench clean
+.PHONY: venv quickstart test lint types check docs clean
 
 venv: .venv/made
 
@@ -27,8 +27,8 @@ types: venv
 
 check: lint types test
 
-bench: venv
-	@echo "benchmarks/README.md says what each script compares, and what it needs"
+docs: venv
+	$(BIN)/python docs/reference.py > docs/recipe.md
 
 clean:
 	rm -rf .venv dist

@@ -1,6 +1,7 @@
 """What a person sees on stderr while a stage runs: a live line on a terminal, a plain line now and then elsewhere."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ _LABELS = {
     "loss": "loss {:.3f}",
     "correctness/mean": "correct {:.3f}",
     "exploration/mean": "explore {:.3f}",
-    "response/tokens": "length {:.1f}",
+    "response/tokens": "{:.1f} tokens",
     "kl/response": "kl {:.3f}",
     "time/tokens_per_s": "{:,.0f} tok/s",
 }
@@ -27,7 +28,8 @@ class Follower:
 
     def __init__(self, stage: str, paths: StagePaths, console: Console) -> None:
         self.stage, self.paths, self.console = stage, paths, console
-        self.seen, self.said_at = -1, time.monotonic()
+        self.seen: tuple[Any, ...] = ()
+        self.said_at = time.monotonic()
         self.bar: Progress | None = None
         if console.is_terminal:
             columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -39,9 +41,9 @@ class Follower:
     def watch(self) -> None:
         """Show the newest row, if there is a new one."""
         row = self._newest()
-        if row is None or row["step"] == self.seen:
+        if row is None or (row["step"], row.get("text")) == self.seen:
             return
-        self.seen = row["step"]
+        self.seen = (row["step"], row.get("text"))
         done, total = row["step"] + 1, row.get("total_steps")
         if self.bar is not None:
             self.bar.update(self.task, completed=done, total=total, text=describe(row))
@@ -50,7 +52,8 @@ class Follower:
             self.console.print(f"{self.stage} {done}/{total}: {describe(row)}", highlight=False)
 
     def _newest(self) -> dict[str, Any] | None:
-        return max(read_rows(self.paths.metrics), key=lambda row: row["step"], default=None)
+        rows = deque(read_rows(self.paths.metrics), maxlen=1)
+        return rows[0] if rows else None
 
 
 def describe(row: dict[str, Any]) -> str:

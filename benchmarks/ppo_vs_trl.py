@@ -1,0 +1,71 @@
+"""Completions/s of our PPO against TRL's GRPOTrainer: same model folder, prompts, reward and number of completions.
+
+Each step samples 256 completions of at most 128 tokens, 8 for each of 32 prompts, and makes 4 optimiser steps of 64.
+Ours runs twice: PPO with a critic (the default), and `group_norm`, which is the algorithm that TRL runs. The clock of
+each side covers its training steps only, without imports and start-up; the first step is left out.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+STEPS = 5
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--python", required=True, help="an interpreter with TRL")
+    parser.add_argument("--model", required=True, help="a model folder, such as a quickstart's sft/checkpoints/final")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        _write_prompts(root / "prompts.jsonl")
+        trl = [_trl(arguments.python, arguments.model, root)]
+        ours = {e: _ours(arguments.model, root, e) for e in ("gae", "group_norm")}
+        trl.append(_trl(arguments.python, arguments.model, root))
+    peer = sum(trl) / len(trl)
+    ratios = {estimator: round(speed / peer, 2) for estimator, speed in ours.items()}
+    print(json.dumps({"completions_per_s": {**ours, "trl_grpo": trl}, "ratio": ratios, "steps": STEPS}))
+
+
+def _write_prompts(path: Path) -> None:
+    from rlsp_cli.data import prompt_rows
+    from rlsp_cli.recipe.load import find_recipe, load_recipe
+    from rlsp_cli.rewards.registry import Registry
+
+    prompts = load_recipe(find_recipe("quickstart"), ["data.prompts.rows=1000"], plugins=Registry()).data.prompts
+    rows = [{"id": p.id, "problem": p.problem, "answer": p.answer} for p in prompt_rows(prompts, Registry())]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _ours(model: str, root: Path, estimator: str) -> float:
+    recipe = root / f"{estimator}.yaml"
+    recipe.write_text(
+        f"""\
+name: bench
+model: {{path: {model}}}
+data: {{prompts: {{source: {root}/prompts.jsonl}}}}
+reward: {{alpha: 1.0, correctness: {{use: exact_match}}}}
+ppo: {{steps: {STEPS}, rollout_batch: 32, samples_per_prompt: 8, train_batch: 64, micro_batch: 64, estimator: {estimator},
+      temperature: 1.0, max_new_tokens: 128, learning_rate: 1.0e-5, critic_warmup_steps: 0, kl_coef: 0.02}}
+"""
+    )
+    out = root / f"run-{estimator}"
+    subprocess.run([Path(sys.executable).parent / "rlsp", "run", recipe, "--out", out], check=True, capture_output=True)
+    rows = [json.loads(line) for line in (out / "ppo" / "metrics.jsonl").read_text().splitlines()][1:]
+    seconds = sum(row[f"time/{part}_s"] for row in rows for part in ("rollout", "score", "train"))
+    return round(256 * len(rows) / seconds, 1)
+
+
+def _trl(python: str, model: str, root: Path) -> float:
+    command = [python, HERE / "trl_grpo.py", model, root / "prompts.jsonl", str(STEPS)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return round(float(done.stdout.strip().splitlines()[-1]), 1)
+
+
+if __name__ == "__main__":
+    main()

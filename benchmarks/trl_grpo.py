@@ -1,0 +1,64 @@
+"""The TRL side of `ppo_vs_trl.py`; runs in an environment with TRL. Prints completions/s as its last line."""
+
+import re
+import sys
+import tempfile
+import time
+
+from datasets import load_dataset
+from transformers import AutoTokenizer, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+
+class Clock(TrainerCallback):
+    """Time at the end of every optimiser step."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        self.times.append(time.perf_counter())
+
+
+def reward(completions: list[str], answer: list[str], **_: object) -> list[float]:
+    """1 when the last box is the answer."""
+    found = [re.findall(r"\\boxed\{([^}]*)\}", text) for text in completions]
+    return [float(bool(boxes) and boxes[-1] == wanted) for boxes, wanted in zip(found, answer, strict=True)]
+
+
+def main(model: str, prompts: str, steps: int) -> None:
+    data = load_dataset("json", data_files=prompts, split="train").rename_column("problem", "prompt")
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        config = GRPOConfig(
+            output_dir=folder,
+            per_device_train_batch_size=64,
+            steps_per_generation=4,
+            num_generations=8,
+            max_completion_length=128,
+            max_steps=4 * steps,
+            temperature=1.0,
+            learning_rate=1e-5,
+            beta=0.02,
+            use_cpu=True,
+            bf16=False,
+            report_to=[],
+            save_strategy="no",
+            logging_steps=1000,
+            disable_tqdm=True,
+            gradient_checkpointing=False,
+        )
+        trainer = GRPOTrainer(
+            model=model,
+            reward_funcs=reward,
+            args=config,
+            train_dataset=data,
+            processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
+            callbacks=[clock],
+        )
+        trainer.train()
+    print(256 * (steps - 1) / (clock.times[-1] - clock.times[3]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
