@@ -38,25 +38,26 @@ def theirs(model: PreTrainedModel, prompts: Tokens, pad_id: int, count: int, tem
     return responses
 
 
-def tokens_per_second(decode: Callable[..., Tokens], *arguments: object) -> tuple[float, Tokens]:
-    """How fast one call decodes, and what."""
-    began = time.perf_counter()
+def timed(decode: Callable[..., Tokens], *arguments: object) -> tuple[Tokens, float, float]:
+    """What one call decodes, its seconds, and its seconds of CPU time."""
+    began, cpu = time.perf_counter(), time.process_time()
     responses = decode(*arguments)
-    return sum(map(len, responses)) / (time.perf_counter() - began), responses
+    return responses, time.perf_counter() - began, time.process_time() - cpu
 
 
-def compare(model: PreTrainedModel, prompts: Tokens, pad_id: int, count: int, temperature: float, runs: int) -> dict:
-    """Medians of alternating runs, after one of each to warm up."""
-    speeds: dict[str, list[float]] = {"rlsp": [], "transformers": []}
+def compare(runs: int, *arguments: object) -> dict[str, float]:
+    """Medians over pairs of runs, after one pair to warm up. CPU time is what a busy machine disturbs least."""
+    speeds, ratios, cpu_ratios = [], [], []
     for _ in range(runs + 1):
-        own, a = tokens_per_second(ours, model, prompts, pad_id, count, temperature)
-        peer, b = tokens_per_second(theirs, model, prompts, pad_id, count, temperature)
-        assert [len(r) for r in a] == [len(r) for r in b] and (temperature or a == b), "the two decoded differently"
-        speeds["rlsp"].append(own)
-        speeds["transformers"].append(peer)
-    medians = {name: statistics.median(values[1:]) for name, values in speeds.items()}
-    rounded = {name: round(median) for name, median in medians.items()}
-    return {**rounded, "ratio": round(medians["rlsp"] / medians["transformers"], 2)}
+        a, own, own_cpu = timed(ours, *arguments)
+        b, peer, peer_cpu = timed(theirs, *arguments)
+        assert [len(r) for r in a] == [len(r) for r in b] and (arguments[-1] or a == b), "the two decoded differently"
+        speeds.append((sum(map(len, a)) / own, sum(map(len, b)) / peer))
+        ratios.append(peer / own)
+        cpu_ratios.append(peer_cpu / own_cpu)
+    rlsp, transformers = (round(statistics.median(column)) for column in zip(*speeds[1:], strict=True))
+    ratio, cpu_ratio = (round(statistics.median(values[1:]), 2) for values in (ratios, cpu_ratios))
+    return {"rlsp": rlsp, "transformers": transformers, "ratio": ratio, "cpu_time_ratio": cpu_ratio}
 
 
 def shortened(prompts: Sequence[list[int]]) -> Tokens:
@@ -70,7 +71,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=96, help="new tokens per prompt")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     task = Registry().get("task", "pair_sum").function
     rows = [task(index, "train") for index in range(1000)]
     spec = FromScratch(max_length=options.tokens + 32)
@@ -79,7 +82,7 @@ def main() -> None:
     prompts = tokenizer([row["problem"] for row in rows[: options.batch]])["input_ids"]
     for lengths, batch in {"one": prompts, "mixed": shortened(prompts)}.items():
         for name, temperature in {"greedy": 0.0, "sampled": 1.0}.items():
-            result = compare(model, batch, tokenizer.pad_token_id, options.tokens, temperature, options.runs)
+            result = compare(options.runs, model, batch, tokenizer.pad_token_id, options.tokens, temperature)
             print(json.dumps({"prompt_lengths": lengths, "decoding": name, "batch": options.batch, **result}))
 
 

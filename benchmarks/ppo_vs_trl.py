@@ -50,7 +50,8 @@ name: bench
 model: {{path: {model}}}
 data: {{prompts: {{source: {root}/prompts.jsonl}}}}
 reward: {{alpha: 1.0, correctness: {{use: exact_match}}}}
-ppo: {{steps: {STEPS}, rollout_batch: 32, samples_per_prompt: 8, train_batch: 64, micro_batch: 64, estimator: {estimator},
+ppo: {{steps: {STEPS}, rollout_batch: 32, samples_per_prompt: 8, train_batch: 64, micro_batch: 64,
+      estimator: {estimator},
       temperature: 1.0, max_new_tokens: 128, learning_rate: 1.0e-5, critic_warmup_steps: 0, kl_coef: 0.02}}
 """
     )

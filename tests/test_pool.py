@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,3 +121,23 @@ def test_a_worker_imports_no_torch(tmp_path: Path) -> None:
     spy = Use("exploration_reward", f"{path}:spy", {})
     with Pool([spy], 1, 5.0, 2.0) as pool:
         assert pool.map([(spy, sample("x"))])[0].value == 0.0
+
+
+def test_a_worker_in_an_endless_loop_dies_with_its_parent(use: Use, tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time, threading\n"
+        "from rlsp_cli.rewards.pool import Pool, Use\nfrom rlsp_cli.rewards.sample import Sample\n"
+        f"use = Use('exploration_reward', {use.reference!r}, {{}})\n"
+        "pool = Pool([use], 1, 600.0, 1.0)\n"
+        "pool.map([(use, Sample(prompt='', response='fine'))])\n"
+        "worker = pool._workers.queue[0]._process.pid\n"
+        "threading.Thread(target=pool.map, args=([(use, Sample(prompt='', response='hang'))],), daemon=True).start()\n"
+        "time.sleep(0.5)\nprint(worker, flush=True)\nos.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    worker = int(done.stdout)
+    for _ in range(100):
+        if not Path(f"/proc/{worker}").exists() or "State:\tZ" in Path(f"/proc/{worker}/status").read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"worker {worker} lives on")

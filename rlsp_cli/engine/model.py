@@ -1,7 +1,7 @@
 """Language models and tokenizers: loaded from a folder or the hub, or made from scratch."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.engine.tokenizer import word_tokenizer
-from rlsp_cli.errors import NotReadyError
+from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import FromScratch
 
 
@@ -78,6 +78,17 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[i
     """Every token that ends a response: the tokenizer's, and those of the model's generation settings."""
     stated = model.generation_config.eos_token_id if model.generation_config else None
     return {tokenizer.eos_token_id, *([stated] if isinstance(stated, int) else stated or [])}
+
+
+def refuse_overflow(model: PreTrainedModel, prompts: Iterable[Sequence[int]], max_new_tokens: int) -> None:
+    """DataError when a prompt and its response could outgrow the model's positions: garbage or a crash would follow."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    longest = max(map(len, prompts))
+    if limit is not None and longest + max_new_tokens > limit:
+        raise DataError(
+            f"prompt ({longest} tokens) and max_new_tokens {max_new_tokens} do not fit the model's {limit} positions; "
+            "lower max_new_tokens or leave out the longest prompts"
+        )
 
 
 class Critic(nn.Module):

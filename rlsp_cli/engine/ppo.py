@@ -18,7 +18,7 @@ from rlsp_cli.engine.batch import micro_batches, prompt_order
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.decode import generate
 from rlsp_cli.engine.loss import policy_loss, value_loss
-from rlsp_cli.engine.model import Critic, autocast, end_ids
+from rlsp_cli.engine.model import Critic, autocast, end_ids, refuse_overflow
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.prompt import encode_prompt, prompt_text
 from rlsp_cli.engine.rollout import Rollout, as_tensors, entropy, in_micro_batches, last_states, log_probabilities
@@ -49,9 +49,11 @@ class PpoTrainer:
 
     def __init__(self, context: Context, settings: Ppo, problems: Sequence[Problem], scorer: Scorer) -> None:
         self.context, self.settings, self.problems, self.scorer = context, settings, problems, scorer
-        self.recipe, self.policy, self.device = context.recipe, context.model, context.device
+        self.recipe, self.device = context.recipe, context.device
+        self.policy = context.model.eval()  # no dropout: it would make the probability ratios noisy
         self.reference = copy.deepcopy(self.policy).requires_grad_(False).eval()
         self.total = num_steps(len(problems), settings)
+        refuse_overflow(self.policy, map(self._prompt, problems), settings.max_new_tokens)
         self.kl_coef = settings.kl_coef
         updates = settings.epochs * max(1, rollout_size(settings) // settings.train_batch)
         policy_updates = updates * (self.total - self.warmup_steps)
@@ -73,7 +75,6 @@ class PpoTrainer:
         paths, start = self.context.paths, self._restore()
         for stream in (paths.metrics, paths.rollouts):
             drop_rows_from(stream, start)
-        self.policy.train()
         for step in range(start, self.total):
             torch.manual_seed(derive_seed(self.recipe.seed, "ppo", step))
             rollout, metrics = self.step(step)
@@ -119,11 +120,13 @@ class PpoTrainer:
         rows = prompt_order(len(self.problems), self.settings.rollout_batch, step, self.recipe.seed)
         return [self.problems[row] for row in rows for _ in range(self.settings.samples_per_prompt)]
 
+    def _prompt(self, problem: Problem) -> list[int]:
+        text = prompt_text(problem.problem, self.recipe.data, self.context.tokenizer)
+        return encode_prompt(text, self.context.tokenizer)
+
     def _sample(self, step: int, problems: Sequence[Problem]) -> tuple[list[list[int]], list[Sample], list[Any]]:
         settings, tokenizer = self.settings, self.context.tokenizer
-        texts = [prompt_text(problem.problem, self.recipe.data, tokenizer) for problem in problems]
-        prompts = [encode_prompt(text, tokenizer) for text in texts]
-        self.policy.eval()
+        prompts = [self._prompt(problem) for problem in problems]
         with autocast(self.device, self.recipe.model.precision):
             generated = generate(
                 self.policy,
@@ -135,11 +138,10 @@ class PpoTrainer:
                 pad_id=tokenizer.pad_token_id,
                 random=generator(self.device, self.recipe.seed, "rollout", step),
             )
-        self.policy.train()
         replies = tokenizer.batch_decode([response.tokens for response in generated], skip_special_tokens=True)
         samples = [
             Sample(
-                prompt=text,
+                prompt=prompt_text(problem.problem, self.recipe.data, tokenizer),
                 response=reply,
                 reference=problem.answer,
                 id=problem.id,
@@ -148,7 +150,7 @@ class PpoTrainer:
                 truncated=response.truncated,
                 step=step,
             )
-            for text, reply, problem, response in zip(texts, replies, problems, generated, strict=True)
+            for reply, problem, response in zip(replies, problems, generated, strict=True)
         ]
         return prompts, samples, generated
 

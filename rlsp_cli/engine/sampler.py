@@ -6,7 +6,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.engine.decode import generate
-from rlsp_cli.engine.model import autocast, end_ids
+from rlsp_cli.engine.model import autocast, end_ids, refuse_overflow
 from rlsp_cli.engine.prompt import encode_prompt
 from rlsp_cli.evals.sampler import Request, Response
 
@@ -29,6 +29,7 @@ class LocalSampler:
     ) -> list[list[Response]]:
         """`n` responses to each request, in order; temperature 0 is greedy."""
         prompts = [encode_prompt(request.prompt, self.tokenizer) for request in requests for _ in range(n)]
+        refuse_overflow(self.model, prompts, max_new_tokens)
         with autocast(self.model.device, self.precision):
             generated = generate(
                 self.model,

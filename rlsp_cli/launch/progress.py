@@ -1,7 +1,6 @@
 """What a person sees on stderr while a stage runs: a live line on a terminal, a plain line now and then elsewhere."""
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rlsp_cli.runs.paths import StagePaths
-from rlsp_cli.runs.stream import read_rows
+from rlsp_cli.runs.stream import Tail
 
 _LABELS = {
     "loss": "loss {:.3f}",
@@ -27,8 +26,7 @@ class Follower:
     """Reads what a stage appends to metrics.jsonl, and shows the newest row."""
 
     def __init__(self, stage: str, paths: StagePaths, console: Console) -> None:
-        self.stage, self.paths, self.console = stage, paths, console
-        self.seen: tuple[Any, ...] = ()
+        self.stage, self.console, self.tail = stage, console, Tail(paths.metrics)
         self.said_at = time.monotonic()
         self.bar: Progress | None = None
         if console.is_terminal:
@@ -40,20 +38,16 @@ class Follower:
 
     def watch(self) -> None:
         """Show the newest row, if there is a new one."""
-        row = self._newest()
-        if row is None or (row["step"], row.get("text")) == self.seen:
+        rows = self.tail.read()
+        if not rows:
             return
-        self.seen = (row["step"], row.get("text"))
+        row = rows[-1]
         done, total = row["step"] + 1, row.get("total_steps")
         if self.bar is not None:
             self.bar.update(self.task, completed=done, total=total, text=describe(row))
         elif time.monotonic() - self.said_at > _PLAIN_EVERY_S or done == total:
             self.said_at = time.monotonic()
             self.console.print(f"{self.stage} {done}/{total}: {describe(row)}", highlight=False)
-
-    def _newest(self) -> dict[str, Any] | None:
-        rows = deque(read_rows(self.paths.metrics), maxlen=1)
-        return rows[0] if rows else None
 
 
 def describe(row: dict[str, Any]) -> str:

@@ -32,7 +32,8 @@ def combine(correctness: Score, exploration: Sequence[Score], reward: Reward, al
     weights = [use.weight for use in reward.exploration]
     explored = sum(weight * float(value or 0.0) for weight, value in zip(weights, values, strict=True))
     if reward.combine == "released_code":
-        mixed = (_NO_ANSWER if correctness.answer is None else correctness.value) + explored
+        unanswered = correctness.answer is None and not correctness.value
+        mixed = (_NO_ANSWER if unanswered else correctness.value) + explored
     else:
         mixed = alpha * correctness.value + (1 - alpha) * explored
     return max(-reward.clip, min(reward.clip, mixed))

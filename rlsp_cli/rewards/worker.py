@@ -4,10 +4,12 @@ It reads JSON lines {plugin, sample} and answers each with one JSON line, so tha
 here. What a plugin prints goes to stderr.
 """
 
+import ctypes
 import json
 import math
 import os
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -19,11 +21,14 @@ from rlsp_cli.errors import PluginError
 from rlsp_cli.rewards.registry import Plugin, Registry
 from rlsp_cli.rewards.sample import Sample, Verdict
 
+_PR_SET_PDEATHSIG = 1
+
 
 def main() -> None:
     """Answer requests until the parent closes the pipe."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    _die_with_parent()
     setup = json.loads(sys.stdin.readline())
     _limit(setup["memory_bytes"])
     _say(replies, _warm(setup["plugins"]))
@@ -77,6 +82,12 @@ def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:
             return {"ready": False, "reason": str(error)}
         score(use, Sample(prompt="1", response="\\boxed{1}", reference="2", num_tokens=1))
     return {"ready": True}
+
+
+def _die_with_parent() -> None:
+    """A plugin in an endless loop would not notice that nobody waits for it any more; Linux can tell the kernel."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _limit(memory_bytes: int) -> None:

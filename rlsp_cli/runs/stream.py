@@ -24,6 +24,25 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
+class Tail:
+    """Reads what is appended to a stream; starts again when the file was written anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.position = path, 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """The whole lines since the last call."""
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as stream:
+            if self.position > os.fstat(stream.fileno()).st_size:
+                self.position = 0
+            stream.seek(self.position)
+            whole, newline, _ = stream.read().rpartition(b"\n")
+        self.position += len(whole) + len(newline)
+        return [json.loads(line) for line in whole.splitlines()]
+
+
 def drop_rows_from(path: Path, step: int) -> None:
     """Remove what a resumed stage will write again: rows with `step` or later, and a half-written last line."""
     if path.exists():

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.engine.stage import StopFlag
-from rlsp_cli.errors import NotReadyError
 from rlsp_cli.evals.bench import Bench, load_bench
 from rlsp_cli.evals.compare import comparisons
 from rlsp_cli.evals.evaluate import evaluate
@@ -58,18 +57,10 @@ def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[[str], str]]:
     from rlsp_cli.engine.sampler import LocalSampler
 
     model, tokenizer = load_model(path, pick_device(recipe.cluster.gpus_per_node)), load_tokenizer(path)
-    _refuse_long(recipe.eval.max_new_tokens, model)
     return (
         LocalSampler(model, tokenizer, recipe.model.precision),
         partial(prompt_text, data=recipe.data, tokenizer=tokenizer),
     )
-
-
-def _refuse_long(max_new_tokens: int, model: Any) -> None:
-    """Positions beyond a model's limit give garbage or a crash."""
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if limit is not None and max_new_tokens >= limit:
-        raise NotReadyError(f"max_new_tokens {max_new_tokens} does not fit the model's {limit} positions; lower it")
 
 
 def _gold(bench: Bench) -> ReplaySampler:

@@ -1,0 +1,143 @@
+"""Reports read a run's files back, also half a run's, and say where to look."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlsp_cli.errors import UsageError
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.report import summarise_run, write_report
+from rlsp_cli.report.summary import notes
+from rlsp_cli.report.table import difference_table
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.run import create_run
+from rlsp_cli.runs.stream import append_rows, write_json
+
+
+@pytest.fixture
+def run(tiny_recipe: Path, tmp_path: Path) -> Path:
+    create_run(load_recipe(tiny_recipe, plugins=Registry()), tiny_recipe, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def ppo_row(step: int, **changes: float) -> dict[str, Any]:
+    row = {"correctness/mean": 0.5, "exploration/length/mean": -0.3, "response/tokens": 20.0, "response/truncated": 0.0}
+    row |= {
+        "response/answered": 1.0,
+        "response/repetition": 0.0,
+        "behaviour/verify": 1.0,
+        "kl/response": 0.1,
+        "alpha": 0.8,
+    }
+    return {"step": step, **row, "outcome/value": 8, "outcome/error": 0, **changes}
+
+
+def test_a_run_without_any_stage_has_a_report(run: Path) -> None:
+    report = write_report(run)
+    assert report.tables == [] and (run / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_half_a_run_shows_what_is_there_with_rewards_apart(run: Path) -> None:
+    append_rows(run / "ppo" / "metrics.jsonl", [ppo_row(step) for step in range(20)])
+    with (run / "ppo" / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 20, "corr')
+    (table,) = write_report(run).tables
+    assert table.columns[:3] == ["steps", "correct", "length"]
+    assert table.rows[0][:3] == ["0-2", "0.500", "-0.300"] and table.rows[-1][0] == "18-19"
+    page = (run / "report.html").read_text()
+    assert page.count("<svg") == 6
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+
+
+def test_what_a_model_wrote_is_escaped(run: Path) -> None:
+    row = {
+        "id": "1",
+        "kind": "greedy",
+        "index": 0,
+        "response": "<script>alert(1)</script>",
+        "reference": "<b>",
+        "num_tokens": 3,
+    }
+    row |= {"truncated": False, "correctness": {"outcome": "value", "value": 0.0, "answer": None, "reason": None}}
+    append_rows(run / "eval" / "base" / "heldout" / "samples.jsonl", [row])
+    write_report(run)
+    page = (run / "report.html").read_text()
+    assert "<script>" not in page and "&lt;script&gt;" in page
+
+
+def test_the_collapse_behind_growing_length_is_pointed_at_and_a_healthy_run_is_not() -> None:
+    collapse = [
+        ppo_row(step, **{"response/tokens": 20 + 5 * step, "response/answered": 1 - step / 25, "correctness/mean": 0.5})
+        for step in range(20)
+    ]
+    healthy = [ppo_row(step, **{"response/tokens": 20 + 5 * step, "correctness/mean": step / 25}) for step in range(20)]
+    looping = [ppo_row(step, **{"response/repetition": step / 25}) for step in range(20)]
+    assert any("responses grew longer while" in note for note in notes(collapse))
+    assert notes(healthy) == []
+    assert any("repetition rose" in note for note in notes(looping))
+
+
+def test_unscored_components_are_named_with_their_count() -> None:
+    (note,) = notes([ppo_row(0, **{"outcome/error": 3, "outcome/timeout": 1})])
+    assert "3 error, 1 timeout" in note
+
+
+def test_differences_that_hold_zero_cannot_be_told_apart() -> None:
+    item = {"from": "sft", "to": "ppo", "bench": "aime24", "kind": "sample", "problems": 30}
+    items = [{**item, "difference": d, "low": d - 0.1, "high": d + 0.1} for d in (0.05, 0.2, -0.2)]
+    words = [row[-1] for row in difference_table({"comparisons": items}).rows]
+    assert words == ["cannot be told apart", "better", "worse"]
+
+
+def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"not a run folder \(no manifest.json\)"):
+        summarise_run(tmp_path)
+
+
+def test_the_page_shows_its_curves_in_a_browser(run: Path, tmp_path: Path) -> None:
+    """Chromium, where there is one, lays the page out and finds every figure with a size."""
+    import shutil
+
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("no chromium on this machine")
+    append_rows(run / "ppo" / "metrics.jsonl", [ppo_row(step) for step in range(20)])
+    write_report(run)
+    wide = "[...document.querySelectorAll('svg')].filter(s => s.clientWidth > 200).length"
+    probe = f"<script>document.title = {wide}</script>"
+    page = tmp_path / "probe.html"
+    page.write_text((run / "report.html").read_text().replace("</body>", f"{probe}</body>"))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+    flags += [
+        "--disable-background-networking",
+        "--disable-component-update",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    done = subprocess.run(
+        [browser, *flags, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "<title>6</title>" in done.stdout
+
+
+def test_results_with_and_without_samples_make_a_table(run: Path) -> None:
+    accuracy = {"value": 0.5, "low": 0.4, "high": 0.6}
+    shape = {
+        "tokens": None,
+        "truncated": 0.0,
+        "answered": 1.0,
+        "repetition": 0.0,
+        "behaviour": {"backtrack": 0, "verify": 0},
+    }
+    greedy = {"accuracy": accuracy, "k": 1, "unscored": {"timeout": 2}, **shape}
+    sample = {"accuracy": None, "unscored": {"error": 8}, **shape}
+    models = {"base": {"path": "x", "benches": {"aime24": {"greedy": greedy, "sample": sample}}}}
+    write_json(run / "eval" / "results.json", {"schema": "rlsp.eval/1", "data": {"models": models, "comparisons": []}})
+    (table,) = write_report(run).tables
+    assert [row[3] for row in table.rows] == ["50.0 (40.0 to 60.0)", "-"]
+    assert [row[-1] for row in table.rows] == ["2 timeout", "8 error"]
+    assert json.loads((run / "report.json").read_text())["schema"] == "rlsp.report/1"
