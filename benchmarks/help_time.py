@@ -1,4 +1,4 @@
-"""Wall time of `rlsp --help` beside `axolotl --help`: python benchmarks/help_time.py PATH_OF_AXOLOTL"""
+"""Wall time of `rlsp --help` beside `axolotl --help`."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ def wall_time(executable: Path) -> float:
 def main() -> None:
     """Alternating runs, after one of each that fills the file cache; medians and their ratio as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("axolotl", type=Path, help="the axolotl executable of its own environment")
+    parser.add_argument("--axolotl", type=Path, required=True, help="the axolotl executable of its own environment")
     parser.add_argument("--runs", type=int, default=9)
     options = parser.parse_args()
     executables = {"rlsp": Path(sys.executable).parent / "rlsp", "axolotl": options.axolotl}

@@ -130,6 +130,8 @@ def test_an_override_can_reach_into_a_list_and_a_bad_one_is_named(tmp_path: Path
     text = TINY.replace("{use: length, scale: 10}", "[{use: length, scale: 10}, {use: distinct_steps, weight: 2}]")
     recipe = load(tmp_path, text, "reward.exploration.1.target=4")
     assert recipe.reward.exploration[1].options == {"target": 4}
+    assert load(tmp_path, TINY, "reward.exploration.0.scale=7").reward.exploration[0].options["scale"] == 7
+    assert problems(tmp_path, TINY, "ppo=3") == ["override #1 (ppo): ppo: expected a mapping, found 3"]
     assert problems(tmp_path, TINY, "ppo.stepps=3") == [
         'override #1 (ppo.stepps): unknown key "stepps" in ppo - did you mean "steps"?'
     ]

@@ -1,5 +1,6 @@
 """`rlsp plugins list|show|new`."""
 
+import inspect
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +50,8 @@ def show(
         facts = {"kind": plugin.kind, "name": plugin.name, "origin": plugin.origin, "doc": plugin.function.__doc__}
         print_json("plugin", {**facts, "options": schema, "digest": plugin.digest})
         return
-    print(f"{plugin.name}: {plugin.kind.replace('_', ' ')} from {plugin.origin}\n\n{plugin.function.__doc__}\n")
+    text = inspect.getdoc(plugin.function) or "(no docstring)"
+    print(f"{plugin.name}: {plugin.kind.replace('_', ' ')} from {plugin.origin}\n\n{text}\n")
     print_table(["option", "type", "default"], [(k, v.get("type"), v.get("default")) for k, v in schema.items()])
 
 

@@ -136,7 +136,9 @@ def _override(source: Source, text: str, number: int) -> None:
 
 
 def _into_lists(base: Any, tree: Any) -> Any:
-    """`{"0": x}` over a list means its item 0."""
+    """`{"0": x}` over a list means its item 0, and over a single plugin, which stands for a list of one, that plugin."""
+    if isinstance(base, dict) and "use" in base and isinstance(tree, dict) and set(tree) == {"0"}:
+        return _into_lists(base, tree["0"])
     if isinstance(base, list) and isinstance(tree, dict) and all(k.isdigit() and int(k) < len(base) for k in tree):
         return [
             _merged(item, _into_lists(item, tree[str(i)])) if str(i) in tree else item for i, item in enumerate(base)
@@ -259,6 +261,8 @@ def _as_problem(detail: dict[str, Any]) -> Problem:
         *parents, key = map(str, location)
         return Problem(".".join(parents), f'"{key}" is missing in {".".join(parents) or "the recipe"}')
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        message = "expected a mapping"
     found = detail["input"]
     if isinstance(found, dict | list):
         shown = "a mapping" if isinstance(found, dict) else "a list"
