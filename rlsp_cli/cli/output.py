@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-
 _NO_TERMINAL = 250
 """Columns to print into a file or pipe, where nothing should be folded."""
 

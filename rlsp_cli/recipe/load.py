@@ -136,7 +136,7 @@ def _override(source: Source, text: str, number: int) -> None:
 
 
 def _into_lists(base: Any, tree: Any) -> Any:
-    """`{"0": x}` over a list means its item 0, and over a single plugin, which stands for a list of one, that plugin."""
+    """`{"0": x}` over a list means its item 0; over a single plugin, which stands for a list of one, that plugin."""
     if isinstance(base, dict) and "use" in base and isinstance(tree, dict) and set(tree) == {"0"}:
         return _into_lists(base, tree["0"])
     if isinstance(base, list) and isinstance(tree, dict) and all(k.isdigit() and int(k) < len(base) for k in tree):
