@@ -7,6 +7,7 @@ each side covers its training steps only, without imports and start-up; the firs
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -64,7 +65,8 @@ ppo: {{steps: {STEPS}, rollout_batch: 32, samples_per_prompt: 8, train_batch: 64
 
 def _trl(python: str, model: str, root: Path) -> float:
     command = [python, HERE / "trl_grpo.py", model, root / "prompts.jsonl", str(STEPS)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}  # as rlsp sets it
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return round(float(done.stdout.strip().splitlines()[-1]), 1)
 
 
