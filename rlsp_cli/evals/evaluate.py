@@ -68,43 +68,44 @@ def _score(
     responses: Sequence[Sequence[Response]],
     verify: Verify,
 ) -> list[dict[str, Any]]:
+    """The rows of samples.jsonl for one chunk."""
     flat = [
-        (
-            problem,
-            index,
-            response,
-            Sample(
-                prompt=request.prompt,
-                response=response.text,
-                reference=problem.answer,
-                id=problem.id,
-                metadata=problem.metadata,
-                num_tokens=response.num_tokens or 0,
-                truncated=response.truncated,
-            ),
-        )
+        (problem, index, response, _sample(problem, request, response))
         for problem, request, several in zip(problems, requests, responses, strict=True)
         for index, response in enumerate(several)
     ]
     scores = verify([sample for *_, sample in flat])
     return [
-        {
-            "id": problem.id,
-            "kind": kind,
-            "index": index,
-            "response": response.text,
-            "reference": problem.answer,
-            "num_tokens": response.num_tokens,
-            "truncated": response.truncated,
-            "correctness": {
-                "outcome": score.outcome,
-                "value": score.value,
-                "answer": score.answer,
-                "reason": score.reason,
-            },
-        }
+        {"id": problem.id, "kind": kind, "index": index, **_row(problem, response, score)}
         for (problem, index, response, _), score in zip(flat, scores, strict=True)
     ]
+
+
+def _sample(problem: Problem, request: Request, response: Response) -> Sample:
+    return Sample(
+        prompt=request.prompt,
+        response=response.text,
+        reference=problem.answer,
+        id=problem.id,
+        metadata=problem.metadata,
+        num_tokens=response.num_tokens or 0,
+        truncated=response.truncated,
+    )
+
+
+def _row(problem: Problem, response: Response, score: Score) -> dict[str, Any]:
+    return {
+        "response": response.text,
+        "reference": problem.answer,
+        "num_tokens": response.num_tokens,
+        "truncated": response.truncated,
+        "correctness": {
+            "outcome": score.outcome,
+            "value": score.value,
+            "answer": score.answer,
+            "reason": score.reason,
+        },
+    }
 
 
 def _protocol(bench: Bench, settings: Eval, seed: int, prompt: Callable[[str], str]) -> dict[str, Any]:
