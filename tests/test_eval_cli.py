@@ -20,7 +20,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
         row["problem"] for name in ("aime24", "aime_1983_2023") for row in read_rows(shared_data / f"{name}.jsonl")
     ]
     texts += [str(n) for n in range(1000)] + ["\\boxed{}"]
-    spec = FromScratch(hidden_size=32, num_layers=1, num_heads=2, intermediate_size=32, max_length=1024)
+    spec = FromScratch(hidden_size=32, num_layers=1, num_heads=2, intermediate_size=32, max_length=2048)
     model, tokenizer = new_model(spec, texts, 0)
     tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}assistant:"
     folder = tmp_path_factory.mktemp("model") / "tiny"
