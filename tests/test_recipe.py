@@ -147,6 +147,19 @@ def test_interpolation_copies_a_value_and_an_unknown_key_is_a_problem(tmp_path: 
     assert line.startswith("r.yaml:11:17: cannot resolve '${sed}'")
 
 
+def test_environment_variables_do_not_get_into_a_recipe(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, TINY, "reward.correctness.use='${oc.env:HOME}'")
+    assert "are not allowed" in line and str(Path.home()) not in line
+
+
+def test_a_broken_interpolation_in_a_prompt_is_text_beside_one_that_works(tmp_path: Path) -> None:
+    text = TINY.replace("data:\n", "data:\n  template: 'Set ${ {x}: {problem}'\n").replace(
+        "batch: 16,", 'batch: "${ppo.steps}",'
+    )
+    recipe = load(tmp_path, text)
+    assert recipe.data.template == "Set ${ {x}: {problem}" and recipe.sft is not None and recipe.sft.batch == 4
+
+
 def test_braces_in_a_prompt_template_are_text(tmp_path: Path) -> None:
     recipe = load(tmp_path, TINY.replace("data:\n", "data:\n  template: 'Pay ${x}: {problem}'\n"))
     assert recipe.data.template == "Pay ${x}: {problem}"

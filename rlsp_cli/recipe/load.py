@@ -3,6 +3,7 @@
 The steps: read (with `extends`), override, interpolate, make paths absolute, resolve plugins, validate.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -169,21 +170,29 @@ def _absolute(value: str, folder: Path, key: str) -> str:
 
 
 def _interpolate(source: Source) -> list[Problem]:
-    """Replace `${key.path}` by the value at that key, with OmegaConf; text of prompts and plugins is left alone."""
-    wanted = [(path, value) for path, value in _leaves(source.data) if isinstance(value, str) and "${" in value]
-    wanted = [(path, value) for path, value in wanted if path not in ("data.template", "data.system")]
+    """Replace `${key.path}` by the value at that key, with OmegaConf; in the text of prompts it means nothing."""
+    wanted = {path: text for path, text in _leaves(source.data) if isinstance(text, str) and "${" in text}
+    prompts = {path: wanted.pop(path) for path in list(wanted) if path in ("data.template", "data.system")}
     if not wanted:
         return []
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    config, problems = OmegaConf.create(source.data), []
-    for path, value in wanted:
+    problems = []
+    for path in prompts:
+        _put(source.data, path, "")
+    for path, text in wanted.items():
         try:
-            _put(source.data, path, OmegaConf.select(config, path, throw_on_missing=True))
+            if re.search(
+                r"\$\{[^}]*:", text
+            ):  # OmegaConf's resolvers would write environment variables into the run folder
+                raise OmegaConfBaseException("resolvers such as ${oc.env:NAME} are not allowed")
+            _put(source.data, path, OmegaConf.select(OmegaConf.create(source.data), path, throw_on_missing=True))
         except OmegaConfBaseException as error:
             reason = str(error).splitlines()[0]
-            problems.append(Problem(path, f"cannot resolve {value!r}: {reason}", "${...} names a key of this recipe"))
+            problems.append(Problem(path, f"cannot resolve {text!r}: {reason}", "${...} names a key of this recipe"))
+    for path, text in prompts.items():
+        _put(source.data, path, text)
     return problems
 
 
