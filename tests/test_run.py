@@ -213,6 +213,7 @@ def test_a_reward_that_fails_too_often_stops_the_run_with_its_reason(tiny_recipe
     assert done.returncode == 7
     assert "16 of 16 responses could not be scored" in done.stderr and "ValueError: cannot read this" in done.stderr
     assert json.loads((tmp_path / "run" / "status.json").read_text())["exit_code"] == 7
+    assert (tmp_path / "run" / "ppo" / "checkpoints" / "step-000000" / "trainer.pt").exists()
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,11 @@ class PpoTrainer:
             drop_rows_from(stream, start)
         for step in range(start, self.total):
             torch.manual_seed(derive_seed(self.recipe.seed, "ppo", step))
-            rollout, metrics = self.step(step)
+            try:
+                rollout, metrics = self.step(step)
+            except SafetyError:
+                self._save(step)  # it is raised before the update: nothing learnt so far is lost
+                raise
             append_rows(paths.metrics, [{"step": step, "total_steps": self.total, **metrics}])
             append_rows(paths.rollouts, rollout_rows(step, rollout))
             if (step + 1) % self.settings.save_every == 0 and step + 1 < self.total:
