@@ -25,12 +25,23 @@ from rlsp_cli.runs.stream import read_rows
         (r"<think>\boxed{3}</think> \boxed{4}", "4"),
         (r"<think>\boxed{3}</think> four", None),
         (r"\boxed {4}", "4"),
+        (r"\boxed{\fbox{1} + \boxed{2}}", "2"),
+        (r"\boxed{1 \boxed{2}", "2"),
+        (r"{{\boxed{4}", "4"),
+        (r"\\boxed{4}", "4"),
         ("4", None),
         ("", None),
     ],
 )
 def test_the_last_complete_box_after_the_thinking_is_the_answer(text: str, answer: str | None) -> None:
     assert last_boxed(text) == answer
+
+
+def test_finding_a_box_takes_time_in_proportion_to_the_text(tmp_path: Path) -> None:
+    hostile = [r"\boxed{" * 200_000, "\\" * 1_000_001, (r"\boxed" + " " * 50) * 20_000, "{" * 1_000_000]
+    with Scorer(Reward.model_validate({"correctness": {"use": "exact_match"}})) as scorer:  # a deadline of 5 s
+        scores = scorer.verify([Sample(prompt="", response=text, reference="1") for text in hostile])
+    assert [s.outcome for s in scores] == ["value"] * 4, scores
 
 
 def score(reward: Reward, *pairs: tuple[str, str]) -> list[Score]:

@@ -2,33 +2,24 @@
 
 import re
 
-_BOX = re.compile(r"\\f?boxed\s*\{")
+_TOKEN = re.compile(r"(?P<box>\\{1,2}f?boxed\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL)
 _THINK_END = "</think>"
 
 
 def last_boxed(text: str) -> str | None:
     r"""Content of the last complete `\boxed{...}` after the thinking ends; None when there is none.
 
-    Braces are matched, `\{` and `\}` are letters of the answer; a box that is never closed does not count.
+    Braces are matched, `\{` and `\}` are letters of the answer; a box that is never closed does not count. One pass:
+    the time grows with the length of the text, whatever is in it.
     """
     text = text.rpartition(_THINK_END)[2]
-    answer = None
-    for match in _BOX.finditer(text):
-        end = _closing_brace(text, match.end())
-        if end is not None:
-            answer = text[match.end() : end].strip()
-    return answer
-
-
-def _closing_brace(text: str, start: int) -> int | None:
-    depth, position = 1, start
-    while position < len(text):
-        letter = text[position]
-        if letter == "\\":
-            position += 1
-        elif letter in "{}":
-            depth += 1 if letter == "{" else -1
-            if depth == 0:
-                return position
-        position += 1
-    return None
+    open_braces: list[tuple[int, bool]] = []  # where each one's content starts, and whether it is a box
+    start, end = -1, -1
+    for token in _TOKEN.finditer(text):
+        if token["box"] or token["brace"] == "{":
+            open_braces.append((token.end(), bool(token["box"])))
+        elif token["brace"] == "}" and open_braces:
+            content, is_box = open_braces.pop()
+            if is_box and content > start:
+                start, end = content, token.start()
+    return None if start < 0 else text[start:end].strip()
