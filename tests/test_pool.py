@@ -141,3 +141,14 @@ def test_a_worker_in_an_endless_loop_dies_with_its_parent(use: Use, tmp_path: Pa
             return
         time.sleep(0.1)
     pytest.fail(f"worker {worker} lives on")
+
+
+def test_a_file_of_the_user_does_not_shadow_the_library_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "math_verify.py").write_text("raise RuntimeError('not the library')\n")
+    monkeypatch.chdir(tmp_path)
+    verifier = Use("verifier", "math_verify", {})
+    with Pool([verifier], 1, 20.0, 2.0) as pool:
+        (score,) = pool.map([(verifier, Sample(prompt="", response="\\boxed{0.5}", reference="1/2"))])
+    assert score.value == 1.0, score

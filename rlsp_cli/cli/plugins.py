@@ -1,7 +1,7 @@
 """`rlsp plugins list|show|new`."""
 
 import inspect
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ app = typer.Typer(help="Exploration rewards, verifiers and tasks.", no_args_is_h
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What `rlsp plugins new` can write."""
 
     reward = "reward"

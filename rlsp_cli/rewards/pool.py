@@ -108,7 +108,7 @@ class Worker:
             return
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rlsp_cli.rewards.worker"],
+            [sys.executable, "-P", "-m", "rlsp_cli.rewards.worker"],  # -P: a file here must not shadow a library
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -77,7 +77,7 @@ def changed_keys(run: Run, recipe: Recipe) -> list[str]:
 
 def now() -> str:
     """The time in UTC, ISO 8601."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _free(root: Path) -> Path:

@@ -29,11 +29,11 @@ def check(recipe: Recipe, stage: str) -> Iterator[Problem]:
 
 
 def compile(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
-    """The child process `python -m rlsp_cli.backends.local <stage>/job.json`."""
+    """The child process `python -m rlsp_cli.backends.local <stage>/job.json`; -P: no file here shadows a library."""
     return Job(
         stage=stage,
         backend="local",
-        argv=(sys.executable, "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job)),
+        argv=(sys.executable, "-P", "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job)),
         env={"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"},  # spinning threads starve a busy machine
         resources=Resources(gpus_per_node=recipe.cluster.gpus_per_node),
         inputs={"run": str(paths.root), **_models(recipe, stage, paths)},
