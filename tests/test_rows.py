@@ -102,3 +102,18 @@ def test_demonstrations_of_the_task_are_right_in_every_step_and_give_up_too_earl
 def test_the_papers_aime_prompts_are_read_whole(shared_data: Path) -> None:
     rows = prompt_rows(Prompts(source=str(shared_data / "aime_1983_2023.jsonl")), Registry())
     assert len(rows) == 918 and rows[0].id == "1983-1" and rows[0].metadata == {"year": "1983"}
+
+
+def test_columns_that_json_does_not_have_become_lists_and_text(tmp_path: Path) -> None:
+    import datetime
+
+    import numpy
+
+    row = {"problem": "1+1", "answer": "2", "levels": numpy.array([1, 2]), "on": datetime.date(2024, 1, 2)}
+    plugin = tmp_path / "rows.py"
+    plugin.write_text(
+        "import datetime\nimport numpy\nfrom typing import Any\nfrom rlsp_cli.rewards import task\n\n@task\n"
+        f"def rows(index: int, split: str) -> dict[str, Any]:\n    array = numpy.array\n    return {row!r}\n"
+    )
+    (problem,) = prompt_rows(Prompts(source=f"task:{plugin}:rows", rows=1), Registry())
+    assert problem.metadata == {"levels": [1, 2], "on": "2024-01-02"}

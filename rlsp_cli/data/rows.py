@@ -49,7 +49,7 @@ def prompt_rows(prompts: Prompts, registry: Registry, files: Sequence[str] = ())
             id=str(row.get(prompts.id, number)),
             problem=_text(row, prompts.problem, place),
             answer=_text(row, prompts.answer, place),
-            metadata={key: value for key, value in row.items() if key not in used},
+            metadata=_plain({key: value for key, value in row.items() if key not in used}),
         )
         for number, (place, row) in enumerate(_rows(prompts, registry, files))
     ]
@@ -102,7 +102,7 @@ def _hub_rows(rows: Rows) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
+    readers = {".jsonl": jsonl_rows, ".json": _json, ".csv": _csv, ".parquet": _parquet}
     if path.suffix not in readers:
         raise DataError(f"{path}: cannot read {path.suffix or 'a file without an ending'}; known: {', '.join(readers)}")
     if not path.is_file():
@@ -110,7 +110,8 @@ def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     return readers[path.suffix](path)
 
 
-def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, object) pairs of a JSON Lines file; DataError names the line that is no object."""
     with path.open(encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
@@ -150,6 +151,16 @@ def _object(line: str, place: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise DataError(f"{place}: expected an object, found {type(row).__name__}")
     return row
+
+
+def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Only what JSON has: plugins run in other processes; arrays become lists, dates and the rest text."""
+    data: dict[str, Any] = json.loads(json.dumps(metadata, default=_as_json))
+    return data
+
+
+def _as_json(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _text(row: dict[str, Any], column: str, place: str) -> str:
