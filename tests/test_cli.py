@@ -99,6 +99,14 @@ def test_runs_are_listed_and_shown_and_a_folder_that_is_none_is_told(tiny_recipe
     shown = json.loads(rlsp("runs", "show", row["run"], "--json", cwd=tmp_path).stdout)["data"]
     assert shown["go on"].endswith("--resume")
     rlsp("report", row["run"], cwd=tmp_path)
+    old = tmp_path / "runs" / "tiny" / "old"
+    old.mkdir()
+    for name in ("manifest.json", "status.json"):
+        (old / name).write_text("{}")
+    (old / "resolved.yaml").write_text("no_such_key: 1")
+    first, second = json.loads(rlsp("runs", "list", "--json", cwd=tmp_path).stdout)["data"]
+    assert first["run"] == row["run"] or second["run"] == row["run"]
+    assert "unreadable" in first["state"] + second["state"]
     done = rlsp("report", tmp_path, cwd=tmp_path, check=False)
     assert done.returncode == 2 and "not a run folder" in done.stderr
 

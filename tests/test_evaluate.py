@@ -12,6 +12,7 @@ from rlsp_cli.evals.sampler import ReplaySampler, Request, Response
 from rlsp_cli.recipe.schema import Data, Eval
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample, Score
+from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.stream import read_rows
 
 
@@ -32,7 +33,7 @@ def heldout(rows: int) -> Data:
     return Data.model_validate({"heldout": {"source": "task:pair_sum", "split": "test", "rows": rows}})
 
 
-def run(out: Path, stop_after: int | None = None) -> dict:
+def run(out: Path, stop_after: int | None = None, seed: int = 1) -> dict:
     settings = Eval(samples=2, batch=4)
     bench = load_bench("heldout", settings, heldout(9), Registry())
 
@@ -40,26 +41,51 @@ def run(out: Path, stop_after: int | None = None) -> dict:
         if done == stop_after:
             raise KeyboardInterrupt
 
-    return evaluate(bench, Seeded(), verify, settings, seed=1, prompt=str, out=out, tick=tick)
+    return evaluate(bench, Seeded(), verify, settings, seed=seed, prompt=str, paths=AnswerPaths(out), tick=tick)
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4, 7])
 def test_an_interrupted_evaluation_ends_with_the_same_responses(tmp_path: Path, stop_after: int) -> None:
-    whole = run(tmp_path / "whole.jsonl")
+    whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts.jsonl", stop_after)
-    with (tmp_path / "parts.jsonl").open("a") as stream:
+        run(tmp_path / "parts", stop_after)
+    with (tmp_path / "parts" / "samples.jsonl").open("a") as stream:
         stream.write('{"id": "half a li')
-    assert run(tmp_path / "parts.jsonl") == whole
-    assert list(read_rows(tmp_path / "parts.jsonl")) == list(read_rows(tmp_path / "whole.jsonl"))
+    assert run(tmp_path / "parts") == whole
+    assert list(read_rows(tmp_path / "parts" / "samples.jsonl")) == list(
+        read_rows(tmp_path / "whole" / "samples.jsonl")
+    )
     assert whole["greedy"]["responses"] == 9 and whole["sample"]["responses"] == 18
+
+
+def test_a_response_that_a_crash_lost_in_the_middle_of_a_problem_is_made_again(tmp_path: Path) -> None:
+    whole, samples = run(tmp_path), tmp_path / "samples.jsonl"
+    lines = samples.read_text().splitlines(keepends=True)
+    samples.write_text("".join(lines[:-1]))  # the second of the last problem's two samples
+    assert run(tmp_path) == whole
+    assert samples.read_text() == "".join(lines)
+
+
+def test_responses_made_in_another_way_are_not_mixed_with_new_ones(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(DataError, match="seed was 1, is 2"):
+        run(tmp_path, seed=2)
+
+
+def test_two_problems_of_one_id_are_refused(tmp_path: Path) -> None:
+    rows = '{"id": "a", "problem": "1+1", "answer": "2"}\n{"id": "a", "problem": "2+2", "answer": "4"}\n'
+    (tmp_path / "aime24.jsonl").write_text(rows)
+    with pytest.raises(DataError, match=r"2 problems have the id 'a' \(column 'id'\)"):
+        load_bench("aime24", Eval(data=str(tmp_path)), Data(), Registry())
 
 
 def test_the_protocol_tells_prompts_and_benches_apart(tmp_path: Path) -> None:
     settings = Eval(samples=0)
     benches = [load_bench("heldout", settings, heldout(rows), Registry()) for rows in (3, 4)]
     protocols = [
-        evaluate(bench, Seeded(), verify, settings, seed=0, prompt=prompt, out=tmp_path / f"{i}{j}")["protocol"]
+        evaluate(bench, Seeded(), verify, settings, seed=0, prompt=prompt, paths=AnswerPaths(tmp_path / f"{i}{j}"))[
+            "protocol"
+        ]
         for i, bench in enumerate(benches)
         for j, prompt in enumerate((str, str.upper))
     ]
@@ -87,8 +113,22 @@ def test_a_bench_that_is_not_to_be_had_says_what_to_do(tmp_path: Path, monkeypat
         load_bench("aime24", Eval(data=str(tmp_path)), Data(), Registry())
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"id": "a", "response": null}', "r.jsonl:1: response holds NoneType, expected text"),
+        ('{"id": "a"}', "r.jsonl:1: needs id and response"),
+        ('{"id": "a", ', "r.jsonl:1:13: not valid JSON"),
+    ],
+)
+def test_a_malformed_response_is_told_with_its_line(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "r.jsonl").write_text(line)
+    with pytest.raises(DataError, match=words):
+        ReplaySampler.from_file(tmp_path / "r.jsonl")
+
+
 def test_given_responses_must_cover_the_bench(tmp_path: Path) -> None:
-    (tmp_path / "r.jsonl").write_text('{"id": "a", "response": "x"}\n')
+    (tmp_path / "r.jsonl").write_text('{"id": "a", "response": "x"}')  # no newline at the end: still a response
     sampler = ReplaySampler.from_file(tmp_path / "r.jsonl")
     settings = {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 1, "seed": 0}
     assert sampler.sample([Request("a", "")], 1, **settings) == [[Response("x", None, False)]]

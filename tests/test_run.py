@@ -163,8 +163,20 @@ def test_resuming_with_another_recipe_is_refused_key_by_key(whole: Path, tiny_re
     [
         ["ppo.estimator=rloo", "ppo.samples_per_prompt=4", "ppo.rollout_batch=4"],
         ["ppo.estimator=group_norm", "ppo.samples_per_prompt=4", "ppo.rollout_batch=4", "ppo.kl_estimator=k3"],
-        ["ppo.critic=value_head", "reward.combine=released_code", "ppo.kl_target=0.5", "ppo.kl_horizon=100"],
-        ["reward.alpha={start: 0.5, end: 1.0}", "ppo.top_p=0.9", "ppo.epochs=2", "ppo.kl_estimator=k2"],
+        [
+            "ppo.critic=value_head",
+            "model.from_scratch.model_type=gpt2",
+            "reward.combine=released_code",
+            "ppo.kl_target=0.5",
+            "ppo.kl_horizon=100",
+        ],
+        [
+            "reward.alpha={start: 0.5, end: 1.0}",
+            "model.from_scratch.model_type=qwen3",
+            "ppo.top_p=0.9",
+            "ppo.epochs=2",
+            "ppo.kl_estimator=k2",
+        ],
     ],
 )
 def test_every_estimator_critic_and_schedule_trains(changes: list[str], tiny_recipe: Path, tmp_path: Path) -> None:

@@ -73,10 +73,14 @@ def print_report(report: "Report") -> None:
 
 
 def _row(root: Path) -> dict[str, Any]:
+    from rlsp_cli.errors import RlspError
     from rlsp_cli.report import summarise_run
     from rlsp_cli.report.table import accuracy_text
 
-    found = summarise_run(root)
+    try:
+        found = summarise_run(root)
+    except RlspError as error:  # one folder that this version cannot read must not hide the others
+        return {"run": str(root), "state": f"unreadable: {error}", "stages": [], "accuracy": None, "created": None}
     models = found.evaluation.get("models", {})
     best = [next(iter(model["benches"].values())) for model in models.values()]
     texts = [accuracy_text(b.get("greedy") or b["sample"]).partition(" ")[0] for b in best]

@@ -1,5 +1,5 @@
 """Rows for training and evaluation: from files, the hub, or procedural tasks."""
 
-from rlsp_cli.data.rows import Problem, Trace, prompt_rows, source_digest, trace_rows
+from rlsp_cli.data.rows import Problem, Trace, jsonl_rows, prompt_rows, source_digest, trace_rows
 
-__all__ = ["Problem", "Trace", "prompt_rows", "source_digest", "trace_rows"]
+__all__ = ["Problem", "Trace", "jsonl_rows", "prompt_rows", "source_digest", "trace_rows"]

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlsp_cli.data import Problem, prompt_rows
-from rlsp_cli.errors import NotReadyError, RecipeError
+from rlsp_cli.errors import DataError, NotReadyError, RecipeError
 from rlsp_cli.recipe.problem import did_you_mean
 from rlsp_cli.recipe.schema import Data, Eval, Prompts
 from rlsp_cli.rewards.registry import Registry
@@ -48,7 +49,19 @@ def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files:
         raise NotReadyError(
             f"bench {name}: {error} (--data FILE, or a folder with {name}.jsonl in RLSP_DATA_DIR)"
         ) from error
+    _refuse_twins(prompts, problems)
     return Bench(name, problems[: settings.limit], prompts.source)
+
+
+def _refuse_twins(prompts: Prompts, problems: Sequence[Problem]) -> None:
+    """Responses are kept by problem id, so two problems of one id would be counted as one."""
+    counts = Counter(problem.id for problem in problems)
+    twins = [id for id, n in counts.items() if n > 1]
+    if twins:
+        raise DataError(
+            f"{prompts.source}: {counts[twins[0]]} problems have the id {twins[0]!r} (column {prompts.id!r}), and "
+            f"{len(twins) - 1} more ids are shared; ids must differ"
+        )
 
 
 def _local(name: str, settings: Eval) -> Prompts | None:

@@ -1,17 +1,20 @@
 """One model on one bench: every response is written down as it comes, so a restart goes on where it was."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlsp_cli.data import Problem
+from rlsp_cli.errors import DataError
 from rlsp_cli.evals.bench import Bench
 from rlsp_cli.evals.metrics import summarise
 from rlsp_cli.evals.sampler import Request, Response, Sampler
 from rlsp_cli.recipe.schema import Eval
 from rlsp_cli.rewards.sample import Sample, Score
-from rlsp_cli.runs.stream import append_rows, read_rows, write_text
+from rlsp_cli.runs.paths import AnswerPaths
+from rlsp_cli.runs.stream import append_rows, read_rows, write_json, write_text
 
 Verify = Callable[[Sequence[Sample]], list[Score]]
 
@@ -24,19 +27,20 @@ def evaluate(
     *,
     seed: int,
     prompt: Callable[[str], str],
-    out: Path,
+    paths: AnswerPaths,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Decode and score what `out` (samples.jsonl) lacks, then summarise it all.
+    """Decode and score what `paths.samples` lacks, then summarise it all; DataError if it was made in another way.
 
     Chunks of `eval.batch` responses have seeds of their own, so an interrupted evaluation ends with the same samples.
     `tick(done, total)` is called after each chunk and may raise to stop.
     """
-    done = {(row["id"], row["kind"]) for row in _whole_rows(out)}
+    protocol = _protocol(bench, settings, seed, prompt)
+    _refuse_other_protocol(paths.protocol, protocol)
+    done = {_key(row) for row in _whole_rows(paths.samples)}
     chunks = list(_chunks(bench.problems, settings))
     for number, (kind, n, problems) in enumerate(chunks, 1):
-        missing = [problem for problem in problems if (problem.id, kind) not in done]
-        if missing:
+        if any((problem.id, kind, index) not in done for problem in problems for index in range(n)):
             requests = [Request(problem.id, prompt(problem.problem)) for problem in problems]
             responses = sampler.sample(
                 requests,
@@ -46,11 +50,29 @@ def evaluate(
                 max_new_tokens=settings.max_new_tokens,
                 seed=_chunk_seed(seed, bench.name, number),
             )
-            append_rows(
-                out, [r for r in _score(kind, problems, requests, responses, verify) if (r["id"], kind) not in done]
-            )
+            rows = _score(kind, problems, requests, responses, verify)
+            append_rows(paths.samples, [row for row in rows if _key(row) not in done])
         tick(number, len(chunks))
-    return {**summarise(read_rows(out)), "protocol": _protocol(bench, settings, seed, prompt)}
+    return {**summarise(read_rows(paths.samples)), "protocol": protocol}
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["id"], row["kind"], row["index"]
+
+
+def _refuse_other_protocol(path: Path, protocol: dict[str, Any]) -> None:
+    """Responses to other problems, or sampled in another way, must not be mixed with new ones."""
+    if not path.exists():
+        write_json(path, protocol)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    changed = [
+        f"{key} was {before.get(key)!r}, is {value!r}" for key, value in protocol.items() if before.get(key) != value
+    ]
+    if changed:
+        raise DataError(
+            f"{path.parent}: the responses here were made differently ({changed[0]}); move this folder away"
+        )
 
 
 def _chunks(problems: Sequence[Problem], settings: Eval) -> Iterator[tuple[str, int, Sequence[Problem]]]:

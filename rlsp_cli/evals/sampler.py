@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rlsp_cli.data import jsonl_rows
 from rlsp_cli.errors import DataError
-from rlsp_cli.runs.stream import read_rows
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,11 @@ class ReplaySampler:
         responses: dict[str, list[str]] = {}
         if not path.is_file():
             raise DataError(f"{path}: no such file of responses")
-        for number, row in enumerate(read_rows(path), 1):
+        for place, row in jsonl_rows(path):
             if not {"id", "response"} <= row.keys():
-                raise DataError(f"{path}:{number}: needs id and response; its keys: {', '.join(row)}")
+                raise DataError(f"{place}: needs id and response; its keys: {', '.join(row)}")
+            if not isinstance(row["response"], str):
+                raise DataError(f"{place}: response holds {type(row['response']).__name__}, expected text")
             responses.setdefault(str(row["id"]), []).append(row["response"])
         return cls(responses)
 

@@ -5,6 +5,23 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class AnswerPaths:
+    """What one model answered on one bench."""
+
+    root: Path
+
+    @property
+    def samples(self) -> Path:
+        """Scored responses."""
+        return self.root / "samples.jsonl"
+
+    @property
+    def protocol(self) -> Path:
+        """How they were made; a restart goes on only in the same way."""
+        return self.root / "protocol.json"
+
+
+@dataclass(frozen=True)
 class StagePaths:
     """The files of one stage (`sft`, `ppo`, `eval`) of a run."""
 
@@ -44,9 +61,9 @@ class StagePaths:
         """Folder of one start: `command`, `stdout.log`, `stderr.log`, `error.json`."""
         return self.root / "attempts" / str(number)
 
-    def samples(self, model: str, bench: str) -> Path:
-        """Scored responses of one model on one bench."""
-        return self.root / model / bench / "samples.jsonl"
+    def answers(self, model: str, bench: str) -> "AnswerPaths":
+        """One model on one bench."""
+        return AnswerPaths(self.root / model / bench)
 
 
 @dataclass(frozen=True)

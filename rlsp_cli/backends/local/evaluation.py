@@ -37,10 +37,10 @@ def evaluate_models(
                     recipe.eval,
                     seed=recipe.seed,
                     prompt=prompt,
-                    out=paths.samples(label, bench.name),
+                    paths=paths.answers(label, bench.name),
                     tick=partial(_tick, paths, stop, label, bench.name),
                 )
-    rows = {m: {b.name: list(read_rows(paths.samples(m, b.name))) for b in benches} for m in results}
+    rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
     verifier = recipe.reward.correctness.model_dump(mode="json")
     data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier}
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
