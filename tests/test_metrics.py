@@ -5,10 +5,10 @@ import statistics
 
 import pytest
 
-from rlsp_cli.evals.behaviour import behaviour_counts, repetition
 from rlsp_cli.evals.compare import comparisons
 from rlsp_cli.evals.interval import bootstrap_mean, paired_difference, wilson
 from rlsp_cli.evals.metrics import majority, pass_at_k, summarise
+from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 
 
 @pytest.mark.parametrize(("n", "correct", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 6), (4, 1, 4)])

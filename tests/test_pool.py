@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.rewards.pool import Pool, Use
+from rlsp_cli.rewards.pool import Pool
+from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.sample import Sample, Score
 
 HOSTILE = """
@@ -40,7 +41,7 @@ EXPECTED = {
     "hang": ("timeout", "no result after 1 s"),
     "hold the lock": ("timeout", "no result after 1 s"),
     "exit": ("error", "the plugin ended its process (exit code 3)"),
-    "crash": ("error", "the plugin ended its process (signal 11)"),
+    "crash": ("error", "the plugin ended its process (SIGSEGV)"),
     "memory": ("error", "MemoryError"),
     "raise": ("error", "KeyError: 'no such thing' (hostile.py:14)"),
     "nan": ("error", "returned nan"),
@@ -65,14 +66,13 @@ def pool(use: Use) -> Iterator[Pool]:
         yield pool
 
 
-def sample(response: str) -> Sample:
-    return Sample(prompt="", response=response)
+def call(use: Use, *responses: str) -> list[Call]:
+    return [Call(use, (Sample(prompt="", response=response),)) for response in responses]
 
 
 def test_every_hostile_sample_has_its_own_outcome_and_the_others_are_scored(pool: Pool, use: Use) -> None:
     words = [word for hostile in EXPECTED for word in (hostile, "fine")]
-    scores = pool.map([(use, sample(word)) for word in words])
-    for word, score in zip(words, scores, strict=True):
+    for word, (score,) in zip(words, pool.map(call(use, *words)), strict=True):
         outcome, reason = EXPECTED[word]
         assert score.outcome == outcome, (word, score)
         assert (score.value is not None) == (outcome == "value")
@@ -81,25 +81,24 @@ def test_every_hostile_sample_has_its_own_outcome_and_the_others_are_scored(pool
 
 
 def test_the_pool_works_from_many_threads_and_from_an_event_loop(pool: Pool, use: Use) -> None:
-    results: list[list[Score]] = []
-    threads = [threading.Thread(target=lambda: results.append(pool.map([(use, sample("fine"))] * 5))) for _ in range(6)]
+    results: list[list[list[Score]]] = []
+    threads = [threading.Thread(target=lambda: results.append(pool.map(call(use, "fine") * 5))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    async def scored() -> list[Score]:
-        return await asyncio.to_thread(pool.map, [(use, sample("fine"))] * 3)
+    async def scored() -> list[list[Score]]:
+        return await asyncio.to_thread(pool.map, call(use, "fine") * 3)
 
     results.append(asyncio.run(scored()))
-    assert [score.value for result in results for score in result] == [0.5] * 33
+    assert [score.value for result in results for (score,) in result] == [0.5] * 33
 
 
 def test_closing_leaves_no_process_behind(use: Use) -> None:
     with Pool([use], count=2, timeout_s=1.0, memory_gb=1.0) as pool:
-        pool.map([(use, sample("fine"))] * 8)
-        workers = list(pool._workers.queue)
-        pids = [worker._process.pid for worker in workers if worker._process]
+        pool.map(call(use, "fine") * 8)
+        pids = pool.pids()
     assert pids
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -109,7 +108,7 @@ def test_closing_leaves_no_process_behind(use: Use) -> None:
 def test_a_plugin_that_does_not_exist_is_told_when_scoring_starts() -> None:
     missing = Use("verifier", "no_such_verifier", {})
     with Pool([missing], 1, 1.0, 1.0) as pool, pytest.raises(PluginError, match="unknown verifier 'no_such_verifier'"):
-        pool.map([(missing, sample("x"))])
+        pool.map(call(missing, "x"))
 
 
 def test_a_worker_imports_no_torch(tmp_path: Path) -> None:
@@ -120,27 +119,30 @@ def test_a_worker_imports_no_torch(tmp_path: Path) -> None:
     )
     spy = Use("exploration_reward", f"{path}:spy", {})
     with Pool([spy], 1, 5.0, 2.0) as pool:
-        assert pool.map([(spy, sample("x"))])[0].value == 0.0
+        assert pool.map(call(spy, "x"))[0][0].value == 0.0
 
 
 def test_a_worker_in_an_endless_loop_dies_with_its_parent(use: Use, tmp_path: Path) -> None:
     code = (
         "import os, sys, time, threading\n"
-        "from rlsp_cli.rewards.pool import Pool, Use\nfrom rlsp_cli.rewards.sample import Sample\n"
+        "from rlsp_cli.rewards.pool import Pool\n"
+        "from rlsp_cli.rewards.process import Call, Use\nfrom rlsp_cli.rewards.sample import Sample\n"
         f"use = Use('exploration_reward', {use.reference!r}, {{}})\n"
         "pool = Pool([use], 1, 600.0, 1.0)\n"
-        "pool.map([(use, Sample(prompt='', response='fine'))])\n"
-        "worker = pool._workers.queue[0]._process.pid\n"
-        "threading.Thread(target=pool.map, args=([(use, Sample(prompt='', response='hang'))],), daemon=True).start()\n"
-        "time.sleep(0.5)\nprint(worker, flush=True)\nos.kill(os.getpid(), 9)\n"
+        "hang = Call(use, (Sample(prompt='', response='hang'),))\n"
+        "pool.map([Call(use, (Sample(prompt='', response='fine'),))])\n"
+        "threading.Thread(target=pool.map, args=([hang],), daemon=True).start()\n"
+        "time.sleep(0.5)\nprint(*pool.pids(), flush=True)\nos.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    worker = int(done.stdout)
+    pids = done.stdout.split()
+    assert pids, done.stderr
     for _ in range(100):
-        if not Path(f"/proc/{worker}").exists() or "State:\tZ" in Path(f"/proc/{worker}/status").read_text():
+        alive = [p for p in pids if Path(f"/proc/{p}").exists() and "\tZ" not in Path(f"/proc/{p}/status").read_text()]
+        if not alive:
             return
         time.sleep(0.1)
-    pytest.fail(f"worker {worker} lives on")
+    pytest.fail(f"{alive} live on")
 
 
 def test_a_file_of_the_user_does_not_shadow_the_library_of_its_name(
@@ -150,5 +152,75 @@ def test_a_file_of_the_user_does_not_shadow_the_library_of_its_name(
     monkeypatch.chdir(tmp_path)
     verifier = Use("verifier", "math_verify", {})
     with Pool([verifier], 1, 20.0, 2.0) as pool:
-        (score,) = pool.map([(verifier, Sample(prompt="", response="\\boxed{0.5}", reference="1/2"))])
+        ((score,),) = pool.map([Call(verifier, (Sample(prompt="", response="\\boxed{0.5}", reference="1/2"),))])
     assert score.value == 1.0, score
+
+
+def test_a_process_that_somebody_kills_costs_no_sample(tmp_path: Path) -> None:
+    path = tmp_path / "slow.py"
+    path.write_text(
+        "import time\nfrom rlsp_cli.rewards import Sample, exploration_reward\n\n@exploration_reward\n"
+        "def slow(sample: Sample) -> float:\n    time.sleep(0.05)\n    return float(sample.response)\n"
+    )
+    use = Use("exploration_reward", f"{path}:slow", {})
+    with Pool([use], count=2, timeout_s=20.0, memory_gb=1.0) as pool:
+        futures = [pool.submit(one) for one in call(use, *map(str, range(60)))]
+        futures[0].result()
+        for _ in range(4):
+            os.kill(pool.pids()[0], 9)
+            time.sleep(0.5)
+        assert [future.result()[0].value for future in futures] == [float(n) for n in range(60)]
+
+
+def test_processes_are_replaced_after_so_many_calls(use: Use) -> None:
+    with Pool([use], count=1, timeout_s=5.0, memory_gb=1.0, recycle_after=3) as pool:
+        before = set(pool.pids())
+        assert [score.value for (score,) in pool.map(call(use, "fine") * 12)] == [0.5] * 12
+        assert not before & set(pool.pids())
+
+
+def test_a_forked_child_has_processes_of_its_own(use: Use) -> None:
+    with Pool([use], count=1, timeout_s=5.0, memory_gb=1.0) as pool:
+        pool.map(call(use, "fine"))
+        parents = set(pool.pids())
+        child = os.fork()
+        if child == 0:
+            ((score,),) = pool.map(call(use, "fine"))
+            fine = score.value == 0.5 and not parents & set(pool.pids())
+            pool.close()
+            os._exit(0 if fine else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert pool.map(call(use, "fine"))[0][0].value == 0.5
+
+
+def test_a_stopped_process_is_a_timeout_even_for_a_sample_larger_than_a_pipe(use: Use) -> None:
+    with Pool([use], count=1, timeout_s=1.0, memory_gb=1.0) as pool:
+        pool.map(call(use, "fine"))
+        for pid in pool.pids():
+            os.kill(pid, 19)
+        ((score,),) = pool.map(call(use, "x" * 1_000_000))
+        assert score.outcome == "timeout"
+
+
+GROUP = """
+from collections.abc import Sequence
+from rlsp_cli.rewards import Sample, exploration_reward
+
+@exploration_reward
+def rank(group: Sequence[Sample]) -> list[float | None]:
+    if group[0].response == "short":
+        return [1.0]
+    order = sorted(group, key=lambda sample: len(sample.response))
+    return [None if not s.response else float(order.index(s)) for s in group]
+"""
+
+
+def test_a_reward_of_a_group_sees_all_samples_of_a_prompt_at_once(tmp_path: Path) -> None:
+    (tmp_path / "rank.py").write_text(GROUP)
+    use = Use("exploration_reward", f"{tmp_path}/rank.py:rank", {}, takes_group=True)
+    samples = tuple(Sample(prompt="", response=text) for text in ("ccc", "", "a", "bb"))
+    with Pool([use], 1, 5.0, 1.0) as pool:
+        scores, wrong = pool.map([Call(use, samples), Call(use, (Sample("", "short"), Sample("", "b")))])
+    assert [score.value for score in scores] == [3.0, None, 1.0, 2.0]
+    assert [score.outcome for score in scores] == ["value", "abstain", "value", "value"]
+    assert ["returned 1 items, expected a list of 2" in (score.reason or "") for score in wrong] == [True, True]

@@ -43,8 +43,8 @@ def test_options_are_completed_and_wrong_ones_are_named(tmp_path: Path) -> None:
     ("body", "words"),
     [
         ("@verifier\ndef f(sample) -> bool: ...", "takes (no type), expected (Sample, *, options)"),
-        ("@verifier\ndef f(sample: Sample): ...", "must be annotated to return Verdict | bool"),
-        ("@verifier\ndef f(sample: Sample) -> float: ...", "must be annotated to return Verdict | bool"),
+        ("@verifier\ndef f(sample: Sample): ...", "must be annotated to return Verdict | bool | float"),
+        ("@verifier\ndef f(sample: Sample) -> str: ...", "must be annotated to return Verdict | bool | float"),
         ("@exploration_reward\ndef f(sample: Sample) -> bool: ...", "must be annotated to return float"),
         ("@exploration_reward\ndef f(sample: Sample, k: int = 1) -> float: ...", "takes (Sample, int)"),
         (
@@ -52,6 +52,7 @@ def test_options_are_completed_and_wrong_ones_are_named(tmp_path: Path) -> None:
             "option 'k' needs a type and a default",
         ),
         ("@exploration_reward\ndef f(sample: Sample, **k: int) -> float: ...", "takes (Sample"),
+        ("@exploration_reward\ndef f(sample: Sample, *, weight: float = 1.0) -> float: ...", "recipes use this key"),
         ("@task\ndef f(index: int) -> dict: ...", "takes (int), expected (int, str, *, options)"),
         ("@verifier\ndef f(sample: Nothing) -> bool: ...", "annotations cannot be read"),
     ],

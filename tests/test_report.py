@@ -77,7 +77,7 @@ def test_the_collapse_behind_growing_length_is_pointed_at_and_a_healthy_run_is_n
     ]
     healthy = [ppo_row(step, **{"response/tokens": 20 + 5 * step, "correctness/mean": step / 25}) for step in range(20)]
     looping = [ppo_row(step, **{"response/repetition": step / 25}) for step in range(20)]
-    assert any("responses grew longer while" in note for note in notes(collapse))
+    assert any("responses grew longer" in note and "answer rate fell" in note for note in notes(collapse))
     assert notes(healthy) == []
     assert any("repetition rose" in note for note in notes(looping))
 

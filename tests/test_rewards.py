@@ -1,6 +1,7 @@
 """Answers, verifiers, exploration rewards and their mixture."""
 
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,9 +66,34 @@ def test_math_verify_knows_equal_from_unequal() -> None:
     ]
     unequal = [("500", "5"), ("0.05", "5"), ("10001", "10000"), ("a+b", "c+b"), ("3", "5"), ("", "5")]
     boxed = [(rf"\boxed{{{answer}}}", gold) for answer, gold in [*equal, *unequal]]
-    scores = score(Reward(workers=2), *boxed, ("5", "5"))
-    assert [s.value for s in scores] == [1.0] * len(equal) + [0.0] * (len(unequal) + 1)
-    assert scores[-1].answer is None
+    scores = score(Reward(workers=2), *boxed)
+    assert [s.value for s in scores] == [1.0] * len(equal) + [0.0] * len(unequal)
+
+
+def test_without_a_box_math_verify_looks_where_the_recipe_says() -> None:
+    pairs = [("The answer is 5.", "5"), ("We get $5$", "5"), (r"We get $5$, \boxed{6}", "5")]
+    found = {}
+    for extract in ("boxed", "stated", "anywhere"):
+        use = {"use": "math_verify", "extract": extract}
+        found[extract] = [s.value for s in score(Reward.model_validate({"correctness": use}), *pairs)]
+    assert found == {"boxed": [0.0, 0.0, 0.0], "stated": [1.0, 0.0, 0.0], "anywhere": [1.0, 1.0, 0.0]}
+
+
+def test_math_verify_reads_signs_lists_of_boxes_and_bases() -> None:
+    equal = [
+        ("\\boxed{\u221a2}", "\\sqrt{2}"),
+        ("\\boxed{x\u00b2}", "x^2"),
+        ("\\boxed{\u22125}", "-5"),
+        (r"\boxed{(1,2)} and \boxed{(2,1)}", "(2,1),(1,2)"),
+    ]
+    unequal = [
+        (r"\boxed{10_{8}}", "10_{7}"),
+        (r"\boxed{1}, no, \boxed{2}", "1"),
+        (r"\boxed{0}", "a+3z=0"),
+        (r"\boxed{}", ""),
+    ]
+    scores = score(Reward(workers=2), *equal, *unequal)
+    assert [s.value for s in scores] == [1.0] * len(equal) + [0.0] * len(unequal)
 
 
 def test_the_whole_of_aime24_and_math500_verifies_against_itself(shared_data: Path) -> None:
@@ -126,20 +152,20 @@ def value(x: float, answer: str | None = "1") -> Score:
 )
 def test_the_mixture_in_closed_form(correct: float, tokens: int, mode: str, expected: float) -> None:
     reward = Reward.model_validate({"combine": mode, "exploration": {"use": "length"}})
-    assert combine(value(correct), [value(-1000 / tokens)], reward, 0.8) == pytest.approx(expected)
+    assert combine(value(correct), [value(-1000 / tokens)], reward, 0.8).reward == pytest.approx(expected)
 
 
 def test_the_released_code_punishes_a_missing_answer_and_both_modes_clip() -> None:
     released = Reward.model_validate({"combine": "released_code", "exploration": {"use": "length"}, "clip": 0.9})
-    assert combine(value(0.0, None), [value(-0.25)], released, 0.8) == -0.75
-    assert combine(value(0.0, None), [value(-5.0)], released, 0.8) == -0.9
+    assert combine(value(0.0, None), [value(-0.25)], released, 0.8).reward == -0.75
+    assert combine(value(0.0, None), [value(-5.0)], released, 0.8).reward == -0.9
 
 
 def test_an_unscored_component_leaves_the_response_without_a_reward() -> None:
     reward = Reward.model_validate({"exploration": [{"use": "length", "weight": 2}]})
-    assert combine(value(1.0), [value(-0.5)], reward, 0.8) == pytest.approx(0.8 - 0.2)
-    assert combine(value(1.0), [Score("e", "timeout")], reward, 0.8) is None
-    assert combine(Score("c", "error"), [value(1.0)], reward, 0.8) is None
+    assert combine(value(1.0), [value(-0.5)], reward, 0.8).reward == pytest.approx(0.8 - 0.2)
+    assert combine(value(1.0), [Score("e", "timeout")], reward, 0.8).reward is None
+    assert combine(Score("c", "error"), [value(1.0)], reward, 0.8).reward is None
 
 
 def test_alpha_moves_along_its_schedule() -> None:
@@ -148,3 +174,42 @@ def test_alpha_moves_along_its_schedule() -> None:
     assert [alpha_at(linear, step, 5) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
     cosine = Schedule(start=0.0, end=1.0, shape="cosine", steps=3)
     assert [alpha_at(cosine, step, 99) for step in (0, 1, 2, 50)] == pytest.approx([0, 0.5, 1, 1])
+
+
+COUNTING = """
+from pathlib import Path
+from rlsp_cli.rewards import Sample, verifier
+
+@verifier
+def counting(sample: Sample, *, log: str = "", sign: int = 1) -> bool:
+    with Path(log).open("a") as stream:
+        print(sample.response, file=stream)
+    if sample.response == "break":
+        raise ValueError("broken")
+    return sign * len(sample.response) > 2
+"""
+
+
+def test_a_verdict_is_kept_until_source_options_reference_or_response_change(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(COUNTING)
+
+    def calls(responses: list[str], reference: str = "r", **options: int) -> tuple[int, list[float | None]]:
+        log = tmp_path / "log"
+        use = {"use": f"{tmp_path}/mine.py:counting", "log": str(log), **options}
+        reward = Reward.model_validate({"correctness": use, "workers": 1, "cache": str(tmp_path / "v.sqlite")})
+        log.unlink(missing_ok=True)
+        with Scorer(reward) as scorer:
+            samples = [Sample("", text, reference, id=str(i), step=i) for i, text in enumerate(responses)]
+            values = [score.value for score in scorer.verify(samples)]
+            return len([line for line in log.read_text().splitlines() if "boxed" not in line]), values
+
+    assert calls(["a", "abc"]) == (2, [0.0, 1.0])
+    assert calls(["abc", "a", "abcd"]) == (1, [1.0, 0.0, 1.0])
+    assert calls(["abc"], reference="other") == (1, [1.0])
+    assert calls(["abc"], sign=-1) == (1, [0.0])
+    assert calls(["break", "break"]) == (2, [None, None])
+    assert calls(["break"]) == (1, [None])  # a failure is tried again
+    (tmp_path / "mine.py").write_text(COUNTING.replace("> 2", "> 3"))
+    for name in [name for name in sys.modules if name.startswith("rlsp_plugin_") and name.endswith("_mine")]:
+        del sys.modules[name]  # a new process would not have it
+    assert calls(["abc"]) == (1, [0.0])

@@ -27,7 +27,10 @@ def outcome(run: Path) -> dict[str, Any]:
     """Everything that equal runs must agree in."""
     results = json.loads((run / "eval" / "results.json").read_text())["data"]
     numbers = {model: result["benches"] for model, result in results["models"].items()}
-    rollouts = list(read_rows(run / "ppo" / "rollouts.jsonl"))
+    rollouts = [
+        {**row, "parts": [{**part, "ms": 0} for part in (row.pop("correctness"), *row.pop("exploration"))]}
+        for row in read_rows(run / "ppo" / "rollouts.jsonl")
+    ]
     return {"sft": metrics(run, "sft"), "ppo": metrics(run, "ppo"), "rollouts": rollouts, "eval": numbers}
 
 
@@ -223,7 +226,7 @@ def test_a_reward_that_fails_too_often_stops_the_run_with_its_reason(tiny_recipe
     change = f"reward.exploration={{use: {tmp_path}/mine.py:sometimes, share: 1.0}}"
     done = rlsp("run", tiny_recipe, change, "--out", tmp_path / "run", cwd=tmp_path, check=False)
     assert done.returncode == 7
-    assert "16 of 16 responses could not be scored" in done.stderr and "ValueError: cannot read this" in done.stderr
+    assert "16 of 16 responses failed to be scored" in done.stderr and "ValueError: cannot read this" in done.stderr
     assert json.loads((tmp_path / "run" / "status.json").read_text())["exit_code"] == 7
     assert (tmp_path / "run" / "ppo" / "checkpoints" / "step-000000" / "trainer.pt").exists()
 

@@ -24,10 +24,12 @@ from rlsp_cli.engine.prompt import encode_prompt, prompt_text
 from rlsp_cli.engine.rollout import Rollout, as_tensors, entropy, in_micro_batches, last_states, log_probabilities
 from rlsp_cli.engine.seed import derive_seed, generator
 from rlsp_cli.engine.stage import Context
-from rlsp_cli.engine.telemetry import reward_metrics, rollout_rows
+from rlsp_cli.engine.telemetry import rollout_rows
 from rlsp_cli.errors import SafetyError
 from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.combine import alpha_at
+from rlsp_cli.rewards.ledger import ledger
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.stream import append_rows, drop_rows_from
@@ -100,7 +102,7 @@ class PpoTrainer:
         scored = time.perf_counter()
         tensors = as_tensors(prompts, generated, self.context.tokenizer.pad_token_id, self.device)
         rollout = Rollout(problems, generated, samples, scores, *tensors)
-        self._refuse_failing_rewards(step, rollout)
+        refuse_failing(samples, scores, self.recipe.reward)
         targets, kl_metrics = self._targets(rollout)
         critic_only = step < self.warmup_steps
         losses = self._update(step, rollout, targets, critic_only)
@@ -108,8 +110,7 @@ class PpoTrainer:
         ended = time.perf_counter()
         tokens = sum(len(response.tokens) for response in generated)
         return rollout, {
-            "alpha": alpha,
-            **reward_metrics(rollout),
+            **ledger(samples, scores, self.recipe.reward, alpha),
             **kl_metrics,
             **losses,
             "critic_only": int(critic_only),
@@ -151,23 +152,13 @@ class PpoTrainer:
                 id=problem.id,
                 metadata=problem.metadata,
                 num_tokens=len(response.tokens),
+                max_tokens=settings.max_new_tokens,
                 truncated=response.truncated,
                 step=step,
             )
             for reply, problem, response in zip(replies, problems, generated, strict=True)
         ]
         return prompts, samples, generated
-
-    def _refuse_failing_rewards(self, step: int, rollout: Rollout) -> None:
-        failed = [score for score in rollout.scores if score.reward is None]
-        if len(failed) <= self.recipe.reward.failure_limit * len(rollout.scores) and len(failed) < len(rollout.scores):
-            return
-        components = [part for score in failed for part in (score.correctness, *score.exploration)]
-        worst = next(part for part in components if part.outcome != "value")
-        raise SafetyError(
-            f"step {step}: {len(failed)} of {len(rollout.scores)} responses could not be scored (reward.failure_limit "
-            f"{self.recipe.reward.failure_limit}); the first: {worst.component} {worst.outcome}: {worst.reason}"
-        )
 
     @torch.no_grad()
     def _targets(self, rollout: Rollout) -> tuple[Targets, dict[str, float]]:
@@ -177,7 +168,6 @@ class PpoTrainer:
         reference = self._in_micro_batches(lambda tokens: self._logp(self.reference, tokens), rollout)
         kl = advantage.kl_estimate(old[..., 0], reference, settings.kl_estimator)
         scored = torch.tensor([float(s.reward is not None) for s in rollout.scores], device=self.device)
-        scores = torch.tensor([s.reward or 0.0 for s in rollout.scores], device=self.device)
         values = torch.zeros_like(mask)
         if self.critic is not None:
             values = self._in_micro_batches(self._values, rollout) * mask
@@ -188,12 +178,22 @@ class PpoTrainer:
             "entropy": float(advantage.masked_mean(old[..., 1], mask)),
         }
         mask = mask * scored[:, None]
-        advantages, returns = self._advantages(self._baselined(scores, scored), kl, values, mask)
+        advantages, returns = self._advantages(self._mixed_scores(rollout, scored), kl, values, mask)
         if self.critic is not None:
             unexplained = advantage.masked_mean((returns - values).square(), mask)
             spread = advantage.masked_mean((returns - advantage.masked_mean(returns, mask)).square(), mask)
             metrics["explained_variance"] = float(1 - unexplained / (spread + 1e-8))
         return Targets(mask, old[..., 0], values, advantages, returns), metrics
+
+    def _mixed_scores(self, rollout: Rollout, scored: torch.Tensor) -> torch.Tensor:
+        """(N,) scores: the rewards, or with `advantages: separate` both streams, each normalised before the mixture."""
+        if self.settings.advantages == "mixed":
+            rewards = [score.reward or 0.0 for score in rollout.scores]
+            return self._baselined(torch.tensor(rewards, device=self.device), scored)
+        alpha = alpha_at(self.recipe.reward.alpha, rollout.samples[0].step or 0, self.total)
+        streams = torch.tensor([score.streams or (0.0, 0.0) for score in rollout.scores], device=self.device)
+        correctness, exploration = (self._baselined(stream, scored) for stream in streams.unbind(1))
+        return alpha * correctness + (1 - alpha) * exploration
 
     def _baselined(self, scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
         """(N,) scores with the group's baseline taken off, where the estimator has one."""

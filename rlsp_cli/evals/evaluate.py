@@ -110,7 +110,7 @@ def _sample(problem: Problem, request: Request, response: Response) -> Sample:
         reference=problem.answer,
         id=problem.id,
         metadata=problem.metadata,
-        num_tokens=response.num_tokens or 0,
+        num_tokens=response.num_tokens,
         truncated=response.truncated,
     )
 

@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rlsp_cli.evals.behaviour import behaviour_counts, repetition
 from rlsp_cli.evals.interval import bootstrap_mean, wilson
+from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
+from rlsp_cli.rewards.sample import is_right
 
 Row = dict[str, Any]
 
@@ -63,7 +64,8 @@ def _kind_metrics(kind: str, rows: Sequence[Row]) -> dict[str, Any]:
         return {"accuracy": None, **shape}
     means = [statistics.fmean(v) for v in values.values()]
     k = max(map(len, values.values()))
-    interval = wilson(round(sum(means)), len(means)) if k == 1 else bootstrap_mean(means)
+    yes_or_no = k == 1 and set(means) <= {0.0, 1.0}
+    interval = wilson(round(sum(means)), len(means)) if yes_or_no else bootstrap_mean(means)
     accuracy = {"value": interval.value, "low": interval.low, "high": interval.high}
     return {"accuracy": accuracy, "problems": len(values), "k": k, **_of_k(rows, values, k), **shape}
 
@@ -77,10 +79,10 @@ def _of_k(rows: Sequence[Row], values: dict[str, list[float]], k: int) -> dict[s
     for row in rows:
         if row["correctness"]["outcome"] == "value":
             answers[row["id"]].append(row["correctness"]["answer"])
-    chances = {size: [pass_at_k(k, round(sum(v)), size) for v in values.values()] for size in sizes}
+    chances = {size: [pass_at_k(k, sum(map(is_right, v)), size) for v in values.values()] for size in sizes}
     return {
         "pass_at": {str(size): statistics.fmean(column) for size, column in chances.items()},
-        "maj_at_k": statistics.fmean(majority(answers[id], [x > 0.5 for x in v]) for id, v in values.items()),
+        "maj_at_k": statistics.fmean(majority(answers[id], [*map(is_right, v)]) for id, v in values.items()),
     }
 
 

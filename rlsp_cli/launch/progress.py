@@ -1,6 +1,7 @@
 """What a person sees on stderr while a stage runs: a live line on a terminal, a plain line now and then elsewhere."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import Tail
 
@@ -20,6 +22,8 @@ _LABELS = {
     "time/tokens_per_s": "{:,.0f} tok/s",
 }
 _PLAIN_EVERY_S = 10.0
+_ALARM_ROWS = 60
+"""Rows that the live alarms look back on."""
 
 
 class Follower:
@@ -28,6 +32,8 @@ class Follower:
     def __init__(self, stage: str, paths: StagePaths, console: Console) -> None:
         self.stage, self.console, self.tail = stage, console, Tail(paths.metrics)
         self.said_at = time.monotonic()
+        self.recent: deque[dict[str, Any]] = deque(maxlen=_ALARM_ROWS)
+        self.alarmed: set[str] = set()
         self.bar: Progress | None = None
         if console.is_terminal:
             columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -41,6 +47,7 @@ class Follower:
         rows = self.tail.read()
         if not rows:
             return
+        self._raise_alarms(rows)
         row = rows[-1]
         done, total = row["step"] + 1, row.get("total_steps")
         if self.bar is not None:
@@ -48,6 +55,14 @@ class Follower:
         elif time.monotonic() - self.said_at > _PLAIN_EVERY_S or done == total:
             self.said_at = time.monotonic()
             self.console.print(f"{self.stage} {done}/{total}: {describe(row)}", highlight=False)
+
+    def _raise_alarms(self, rows: list[dict[str, Any]]) -> None:
+        """Say each kind of alarm once."""
+        self.recent.extend(rows)
+        for alarm in alarms(list(self.recent)):
+            if alarm.kind not in self.alarmed:
+                self.alarmed.add(alarm.kind)
+                self.console.print(f"{self.stage}: {alarm.text}", highlight=False)
 
 
 def describe(row: dict[str, Any]) -> str:

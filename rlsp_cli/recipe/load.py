@@ -20,7 +20,7 @@ from rlsp_cli.share import share
 
 Check = Callable[[Recipe], Sequence[Problem]]
 
-_UNION_BRANCHES = ("number", "schedule")
+_UNION_BRANCHES = ("number", "schedule", "policy_word", "policy_penalty")
 """Pydantic names the branch of a union in an error's location; a person does not."""
 
 
@@ -163,6 +163,7 @@ def _absolute(value: str, folder: Path, key: str) -> str:
     is_path = value.startswith(("./", "../", "~/"))
     is_path |= key == "source" and not value.startswith(("hf:", "task:")) and "${" not in value
     is_path |= key in ("path", "data", "responses") and (folder / value).exists()
+    is_path |= key == "cache"
     if not is_path:
         return value
     expanded = Path(value).expanduser()
@@ -218,14 +219,9 @@ def _resolve_plugins(data: dict[str, Any], plugins: PluginResolver) -> list[Prob
     files = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
     problems = []
     for path, kind, holder, name_key in _plugin_uses(data):
-        ours = (
-            {"use", "weight"}
-            if name_key == "use"
-            else set(schema.Prompts.model_fields) | set(schema.Traces.model_fields)
-        )
-        options = (
-            holder.get("options", {}) if name_key == "source" else {k: v for k, v in holder.items() if k not in ours}
-        )
+        ours = schema.ExplorationUse if kind == "exploration_reward" else schema.PluginUse
+        own_keys = {k: v for k, v in holder.items() if k not in ours.model_fields}
+        options = holder.get("options", {}) if name_key == "source" else own_keys
         prefix = f"{path}.options" if name_key == "source" else path
         if not isinstance(options, dict):
             continue

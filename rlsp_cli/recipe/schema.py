@@ -119,6 +119,19 @@ class Data(Section):
     """Text of the user's turn; `{problem}` stands for the problem."""
 
 
+class Penalise(Section):
+    """What a component that gave no value counts as."""
+
+    penalise: float
+    """The component's value in the mixture; its outcome is logged all the same."""
+
+
+OnFailure = Annotated[
+    Annotated[Literal["skip", "stop"], Tag("policy_word")] | Annotated[Penalise, Tag("policy_penalty")],
+    Discriminator(lambda value: "policy_penalty" if isinstance(value, dict | Penalise) else "policy_word"),
+]
+
+
 class PluginUse(BaseModel):
     """A plugin by name, with its options beside `use`."""
 
@@ -126,6 +139,19 @@ class PluginUse(BaseModel):
 
     use: str
     """Name of a built-in or installed plugin, or `./file.py:function`."""
+    on_error: OnFailure = "skip"
+    """When the plugin breaks: `skip` (the response teaches nothing), `{penalise: X}`, or `stop` the run."""
+    on_timeout: OnFailure = "skip"
+    """When it outlives `reward.timeout_s`: `skip`, `{penalise: X}` or `stop`."""
+    on_abstain: OnFailure = "skip"
+    """When it has no opinion: `skip`, `{penalise: X}` or `stop`."""
+    timeout_s: PositiveFloat | None = None
+    """Its own deadline in seconds for one call; `reward.timeout_s` when not given."""
+
+    def policy(self, outcome: str) -> str | Penalise:
+        """What to do with a component that ended as `error`, `timeout` or `abstain`."""
+        found: str | Penalise = getattr(self, f"on_{outcome}")
+        return found
 
     @property
     def options(self) -> dict[str, Any]:
@@ -165,8 +191,8 @@ class Reward(Section):
         Discriminator(lambda value: "schedule" if isinstance(value, dict | Schedule) else "number"),
     ] = 0.8
     """Weight of correctness; the rest is exploration. A number or a schedule over the rollout steps."""
-    combine: Literal["rlsp", "released_code"] = "rlsp"
-    """`rlsp`: alpha*c + (1-alpha)*e (the paper's Eq. 1). `released_code`: c + e, c = -0.5 without an answer."""
+    combine: Literal["rlsp", "released_code", "gated_correct", "gated_wrong", "rm_shaping", "ensemble"] = "rlsp"
+    """`rlsp`: alpha*c + (1-alpha)*e (the paper's Eq. 1); the other modes are in docs/rewards.md."""
     correctness: PluginUse = PluginUse(use="math_verify")
     """The outcome verifier, in training and evaluation alike."""
     exploration: Annotated[tuple[ExplorationUse, ...], BeforeValidator(_as_list)] = ()
@@ -180,7 +206,9 @@ class Reward(Section):
     memory_gb: PositiveFloat = 2.0
     """Address space that one scoring process may use."""
     failure_limit: Fraction = 0.5
-    """Stop the run (exit code 7) when more than this share of a step's samples could not be scored."""
+    """Stop the run (exit code 7) when more than this share of a step's responses failed to be scored."""
+    cache: str | None = None
+    """A file that keeps verdicts (SQLite), so that a verifier never judges the same response twice."""
 
 
 class Optimisation(Section):
@@ -258,6 +286,8 @@ class Ppo(Optimisation):
     """First rollout steps that train only the critic."""
     estimator: Literal["gae", "rloo", "group_norm"] = "gae"
     """Advantage estimator; `rloo` and `group_norm` (GRPO) need several samples per prompt and no critic."""
+    advantages: Literal["mixed", "separate"] = "mixed"
+    """`separate`: correctness and exploration each get their group's baseline before alpha mixes them."""
     gamma: Fraction = 1.0
     """Discount per token."""
     gae_lambda: Fraction = 0.95
@@ -285,6 +315,8 @@ class Ppo(Optimisation):
     def _group_estimators_need_groups(self) -> "Ppo":
         if self.estimator != "gae" and self.samples_per_prompt < 2:
             raise ValueError(f"estimator {self.estimator!r} needs samples_per_prompt >= 2")
+        if self.estimator == "gae" and self.advantages == "separate":
+            raise ValueError("advantages: separate needs an estimator with groups: rloo or group_norm")
         return self
 
 
@@ -363,6 +395,8 @@ class Recipe(Section):
         decodes = self.eval is not None and self.eval.responses is None
         if (self.sft or self.ppo or decodes) and not (self.model.path or self.model.from_scratch):
             raise ValueError("no model: give model.path or model.from_scratch")
+        if self.ppo and self.ppo.advantages == "separate" and self.reward.combine != "rlsp":
+            raise ValueError("ppo.advantages: separate mixes by alpha; it needs reward.combine: rlsp")
         if self.sft and not self.data.traces:
             raise ValueError("sft needs data.traces")
         if self.ppo and not self.data.prompts:

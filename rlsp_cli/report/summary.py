@@ -1,17 +1,14 @@
 """Run folder -> Report: plain numbers, read back from the files; nothing is computed that the files do not hold."""
 
 import json
-import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
+from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.runs.run import Run, open_run
 from rlsp_cli.runs.stream import read_rows, write_json, write_text
-
-_WINDOW = 5
-"""Steps whose means are compared at the beginning and the end of PPO."""
 
 
 @dataclass(frozen=True)
@@ -57,23 +54,11 @@ def summarise_run(root: Path) -> Report:
 
 
 def notes(ppo: list[dict[str, Any]]) -> list[str]:
-    """Where to look: unscored responses; length that grows while correctness or answers fall; growing repetition."""
-    found = []
+    """Where to look: unscored components with their counts, and the alarms."""
     failed = {k: sum(row.get(f"outcome/{k}", 0) for row in ppo) for k in ("error", "timeout", "abstain")}
-    if any(failed.values()):
-        counts = ", ".join(f"{int(n)} {kind}" for kind, n in failed.items() if n)
-        found.append(f"reward components without a value: {counts}; those responses taught nothing")
-    if len(ppo) < 2 * _WINDOW:
-        return found
-    change = {
-        key: _change(ppo, key)
-        for key in ("response/tokens", "correctness/mean", "response/answered", "response/repetition")
-    }
-    if change["response/tokens"] > 0 and min(change["correctness/mean"], change["response/answered"]) < -0.02:
-        found.append("look here: responses grew longer while correctness or the answer rate fell")
-    if change["response/repetition"] > 0.1:
-        found.append(f"look here: repetition rose by {change['response/repetition']:.2f}")
-    return found
+    counts = ", ".join(f"{int(n)} {kind}" for kind, n in failed.items() if n)
+    unscored = [f"reward components without a value: {counts}"] if counts else []
+    return unscored + [alarm.text for alarm in alarms(ppo)]
 
 
 def write_report(root: Path) -> Report:
@@ -95,9 +80,3 @@ def _examples(run: Run) -> list[dict[str, Any]]:
         greedy = [row for row in read_rows(samples) if row["kind"] == "greedy"][:3]
         found += [{"label": f"{samples.parent.parent.name} on {samples.parent.name}", **row} for row in greedy]
     return found
-
-
-def _change(rows: list[dict[str, Any]], key: str) -> float:
-    """Mean of the last steps minus mean of the first."""
-    values = [row[key] for row in rows if key in row]
-    return statistics.fmean(values[-_WINDOW:]) - statistics.fmean(values[:_WINDOW]) if values else 0.0

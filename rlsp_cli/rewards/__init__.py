@@ -1,7 +1,21 @@
 """Rewards: what a plugin author needs, re-exported. A plugin is a plain typed function under one of the decorators."""
 
-from rlsp_cli.rewards.answers import last_boxed
+from rlsp_cli.rewards.answers import boxed_run, last_boxed, stated_answer, without_thinking
+from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from rlsp_cli.rewards.registry import exploration_reward, task, verifier
-from rlsp_cli.rewards.sample import Sample, Verdict
+from rlsp_cli.rewards.sample import Sample, Verdict, is_right
 
-__all__ = ["Sample", "Verdict", "exploration_reward", "last_boxed", "task", "verifier"]
+__all__ = [
+    "Sample",
+    "Verdict",
+    "behaviour_counts",
+    "boxed_run",
+    "exploration_reward",
+    "is_right",
+    "last_boxed",
+    "repetition",
+    "stated_answer",
+    "task",
+    "verifier",
+    "without_thinking",
+]

@@ -3,7 +3,14 @@
 import re
 
 _TOKEN = re.compile(r"(?P<box>\\{1,2}f?boxed\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL)
+_STATED = re.compile(r"\banswer(?:\s+is|\s*:)[ \t*:]*(\S[^\n]*)", re.IGNORECASE)
+_BETWEEN_BOXES = re.compile(r"(?:[\s,;$]|\\(?:quad|qquad|[,;! ])|\\text\{[^{}]*\}|and|or)*")
 _THINK_END = "</think>"
+
+
+def without_thinking(text: str) -> str:
+    """What follows the last `</think>`; all of the text when there is none."""
+    return text.rpartition(_THINK_END)[2]
 
 
 def last_boxed(text: str) -> str | None:
@@ -12,14 +19,40 @@ def last_boxed(text: str) -> str | None:
     Braces are matched, `\{` and `\}` are letters of the answer; a box that is never closed does not count. One pass:
     the time grows with the length of the text, whatever is in it.
     """
-    text = text.rpartition(_THINK_END)[2]
+    text = without_thinking(text)
+    boxes = _boxes(text)
+    return text[slice(*boxes[-1])].strip() if boxes else None
+
+
+def boxed_run(text: str) -> str | None:
+    r"""The last boxes joined by commas, when only `,`, `and` and the like stand between them; None for a single one."""
+    text = without_thinking(text)
+    boxes = _boxes(text)
+    run = boxes[-1:]  # from the last to the first
+    for start, end in reversed(boxes[:-1]):
+        between = text[end + 1 : text.rfind("\\", end, run[-1][0])]
+        if not _BETWEEN_BOXES.fullmatch(between):
+            break
+        run.append((start, end))
+    return ", ".join(text[start:end].strip() for start, end in reversed(run)) if len(run) > 1 else None
+
+
+def stated_answer(text: str) -> str | None:
+    """The last box, or where there is none the rest of the line after the last "answer is" or "answer:"."""
+    boxed = last_boxed(text)
+    stated = _STATED.findall(without_thinking(text)) if boxed is None else []
+    return stated[-1].strip().rstrip(".*").strip() or None if stated else boxed
+
+
+def _boxes(text: str) -> list[tuple[int, int]]:
+    """Start and end of the content of every complete box, in the order in which they start."""
     open_braces: list[tuple[int, bool]] = []  # where each one's content starts, and whether it is a box
-    start, end = -1, -1
+    found = []
     for token in _TOKEN.finditer(text):
         if token["box"] or token["brace"] == "{":
             open_braces.append((token.end(), bool(token["box"])))
         elif token["brace"] == "}" and open_braces:
             content, is_box = open_braces.pop()
-            if is_box and content > start:
-                start, end = content, token.start()
-    return None if start < 0 else text[start:end].strip()
+            if is_box:
+                found.append((content, token.start()))
+    return sorted(found)

@@ -1,10 +1,10 @@
 """How correctness and exploration become one reward: the only place where they meet."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from rlsp_cli.recipe.schema import Reward, Schedule
-from rlsp_cli.rewards.sample import Score
+from rlsp_cli.recipe.schema import Penalise, PluginUse, Reward, Schedule
+from rlsp_cli.rewards.sample import SampleScore, Score, is_right
 
 _NO_ANSWER = -0.5
 """Correctness of a response without an answer in the released code."""
@@ -20,20 +20,47 @@ def alpha_at(alpha: float | Schedule, step: int, total_steps: int) -> float:
     return alpha.start + (alpha.end - alpha.start) * progress
 
 
-def combine(correctness: Score, exploration: Sequence[Score], reward: Reward, alpha: float) -> float | None:
-    """The reward of one response; None when any component is unscored.
+def combine(correctness: Score, exploration: Sequence[Score], reward: Reward, alpha: float) -> SampleScore:
+    """A sample's components with their mixture, which is None when a component has no value and no penalty.
 
-    `rlsp`: alpha * c + (1 - alpha) * e (arXiv 2502.06773, Eq. 1). `released_code`: c + e with c = -0.5 without an
-    answer, which is what the paper's released code computes with its length penalty; alpha plays no part.
+    With c correctness, e_i the exploration rewards and E their weighted sum:
+
+    - `rlsp`: alpha * c + (1 - alpha) * E (arXiv 2502.06773, Eq. 1).
+    - `released_code`: c + E, c = -0.5 without an answer, as the paper's released code with its length penalty.
+    - `gated_correct`, `gated_wrong`: as `rlsp`, with E only for a correct, or only for a wrong response.
+    - `rm_shaping`: sigmoid(alpha * E) + c - 1: any right answer outranks any wrong one (Qwen2.5-Math, 2409.12122).
+    - `ensemble`: alpha * c + (1 - alpha) * min(c, e_1, ...): nominal and worst case (after 2409.15360).
     """
-    values = [score.value for score in exploration]
-    if correctness.value is None or None in values:
-        return None
-    weights = [use.weight for use in reward.exploration]
-    explored = sum(weight * float(value or 0.0) for weight, value in zip(weights, values, strict=True))
-    if reward.combine == "released_code":
-        unanswered = correctness.answer is None and not correctness.value
-        mixed = (_NO_ANSWER if unanswered else correctness.value) + explored
-    else:
-        mixed = alpha * correctness.value + (1 - alpha) * explored
-    return max(-reward.clip, min(reward.clip, mixed))
+    c = _value(correctness, reward.correctness)
+    values = [_value(score, use) for score, use in zip(exploration, reward.exploration, strict=True)]
+    known = [value for value in values if value is not None]
+    if c is None or len(known) < len(values):
+        return SampleScore(correctness, tuple(exploration), None)
+    if reward.combine == "released_code" and correctness.answer is None and not c:
+        c = _NO_ANSWER
+    explored = sum(use.weight * value for use, value in zip(reward.exploration, known, strict=True))
+    worst = min([c, *known])
+    mixed = _MODES[reward.combine](c, explored, worst, alpha)
+    return SampleScore(correctness, tuple(exploration), max(-reward.clip, min(reward.clip, mixed)), (c, explored))
+
+
+def _value(score: Score, use: PluginUse) -> float | None:
+    """What the component contributes: its value, or the penalty that the recipe sets for how it ended."""
+    if score.value is not None:
+        return score.value
+    policy = use.policy(score.outcome)
+    return policy.penalise if isinstance(policy, Penalise) else None
+
+
+def _linear(c: float, explored: float, _worst: float, alpha: float) -> float:
+    return alpha * c + (1 - alpha) * explored
+
+
+_MODES: dict[str, Callable[[float, float, float, float], float]] = {
+    "rlsp": _linear,
+    "released_code": lambda c, e, _worst, _alpha: c + e,
+    "gated_correct": lambda c, e, worst, alpha: _linear(c, e if is_right(c) else 0.0, worst, alpha),
+    "gated_wrong": lambda c, e, worst, alpha: _linear(c, 0.0 if is_right(c) else e, worst, alpha),
+    "rm_shaping": lambda c, e, _worst, alpha: 1 / (1 + math.exp(-alpha * e)) + c - 1,
+    "ensemble": lambda c, _e, worst, alpha: _linear(c, worst, worst, alpha),
+}

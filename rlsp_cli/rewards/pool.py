@@ -1,63 +1,65 @@
 """Plugins in processes that can be killed: only a kill stops an endless loop that holds the interpreter's lock.
 
-Each worker serves one sample at a time. A sample that outlives its deadline, or that ends its process, costs itself
-and a restart; every other sample is scored as usual. Threads wait on pipes, so the pool works from any thread.
+Each process serves one call at a time. A call that outlives its deadline, or that ends its process, costs itself and
+a spare process that is ready; every other call is scored as usual. Threads wait on pipes, so the pool works from any
+thread; a forked child gets processes of its own.
 """
 
-import json
 import os
 import queue
-import select
-import subprocess
-import sys
+import signal
+import threading
 import time
+import weakref
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.rewards.sample import Sample, Score
+from rlsp_cli.rewards.process import Call, ProcessDiedError, Use, Worker
+from rlsp_cli.rewards.sample import Score
 
-_START_S = 120.0
-"""Time a worker may take to start and import: long, because a loaded machine is no fault of the plugin."""
-
-
-@dataclass(frozen=True)
-class Use:
-    """A plugin with its options, as the worker is told of it."""
-
-    kind: str
-    reference: str
-    options: dict[str, Any]
-    files: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The component's name in scores and metrics: the function's."""
-        return self.reference.rpartition(":")[2]
+_SPARES = 1
+"""Processes that are ready beyond those that score: a start takes a second or more."""
+_RECYCLE_AFTER = 5000
+"""Calls after which a process is replaced, so that what plugins leak does not grow for ever."""
+_BACKLOG = 4096
+"""Calls that may wait; whoever submits more waits."""
 
 
 class Pool:
-    """`count` workers that score samples with `uses`; a context manager."""
+    """`count` processes that score calls with `uses`; a context manager."""
 
-    def __init__(self, uses: Sequence[Use], count: int, timeout_s: float, memory_gb: float) -> None:
-        self.timeout_s = timeout_s
-        setup = {"memory_bytes": int(memory_gb * 2**30), "plugins": [asdict(use) for use in uses]}
-        self._workers: queue.LifoQueue[Worker] = queue.LifoQueue()
-        for _ in range(count):
-            self._workers.put(Worker(json.dumps(setup)))
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="rlsp-scoring")
+    def __init__(
+        self,
+        uses: Sequence[Use],
+        count: int,
+        timeout_s: float,
+        memory_gb: float,
+        recycle_after: int = _RECYCLE_AFTER,
+    ) -> None:
+        self.uses, self.count, self.timeout_s, self.memory_gb = tuple(uses), count, timeout_s, memory_gb
+        self.recycle_after = recycle_after
+        self._crew = _Crew(self)
+        self._crew.start()
+        forked = weakref.WeakMethod(self._after_fork)
+        os.register_at_fork(after_in_child=lambda: (renew := forked()) and renew())  # type: ignore[func-returns-value]
 
-    def map(self, calls: Sequence[tuple[Use, Sample]]) -> list[Score]:
-        """Score every call, in order."""
-        return list(self._threads.map(self._score, calls))
+    def submit(self, call: Call) -> "Future[list[Score]]":
+        """Score a call some time; waits first when too many calls wait already."""
+        self._crew.start()
+        return self._crew.submit(call)
+
+    def map(self, calls: Sequence[Call]) -> list[list[Score]]:
+        """Score every call, in order: a list for each, with one score for each of its samples."""
+        return [future.result() for future in [self.submit(call) for call in calls]]
+
+    def pids(self) -> list[int]:
+        """The processes that are alive."""
+        return [worker.pid for worker in self._crew.workers()]
 
     def close(self) -> None:
-        """End all workers."""
-        self._threads.shutdown(cancel_futures=True)
-        while not self._workers.empty():
-            self._workers.get().kill()
+        """End all processes at once."""
+        self._crew.close()
 
     def __enter__(self) -> "Pool":
         return self
@@ -65,95 +67,110 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _score(self, call: tuple[Use, Sample]) -> Score:
-        use, sample = call
-        worker = self._workers.get()
+    def _after_fork(self) -> None:
+        """Threads do not survive a fork, and the processes are the parent's."""
+        self._crew = _Crew(self)
+
+
+class _Crew:
+    """The threads and processes of a pool in one (parent) process."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self._ready: queue.Queue[Worker | PluginError] = queue.Queue()
+        self._alive: set[Worker] = set()
+        self._lock = threading.Lock()
+        self._started = self._closed = False
+        self._places = threading.Semaphore(_BACKLOG)
+        self._scoring = ThreadPoolExecutor(pool.count, thread_name_prefix="rlsp-scoring")
+        # Its threads last as long as the crew: Linux kills a process when the thread that started it ends.
+        self._hiring = ThreadPoolExecutor(pool.count + _SPARES, thread_name_prefix="rlsp-hiring")
+
+    def start(self) -> None:
+        """Start the processes, once."""
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+        for _ in range(self.pool.count + _SPARES):
+            self._hiring.submit(self._hire)
+
+    def submit(self, call: Call) -> "Future[list[Score]]":
+        self._places.acquire()
+        future = self._scoring.submit(self._score, call)
+        future.add_done_callback(lambda _: self._places.release())
+        return future
+
+    def workers(self) -> list[Worker]:
+        with self._lock:
+            return list(self._alive)
+
+    def close(self) -> None:
+        self._closed = True
+        for worker in self.workers():
+            worker.kill()
+        self._hiring.shutdown(cancel_futures=True)
+        self._ready.put(PluginError("the pool was closed"))
+        self._scoring.shutdown(cancel_futures=True)
+        for worker in self.workers():
+            self._part_with(worker)
+
+    def _hire(self) -> None:
+        """Start a process and offer it; a failure is offered too, for the next call to raise."""
         try:
-            return worker.score(use, sample, self.timeout_s)
-        finally:
-            self._workers.put(worker)
-
-
-class Worker:
-    """One process; started when first needed and after each death."""
-
-    def __init__(self, setup: str) -> None:
-        self._setup = setup
-        self._process: subprocess.Popen[bytes] | None = None
-        self._unread = b""
-
-    def score(self, use: Use, sample: Sample, timeout_s: float) -> Score:
-        """The outcome of one plugin on one sample, after at most `timeout_s` and a restart."""
-        self._start()
-        began = time.monotonic()
-        try:
-            self._send(json.dumps({"plugin": asdict(use), "sample": asdict(sample)}))
-            reply = self._receive(timeout_s)
-        except TimeoutError:
-            reply = {"outcome": "timeout", "reason": f"no result after {timeout_s:g} s"}
-            self.kill()
-        except (EOFError, BrokenPipeError):
-            reply = {"outcome": "error", "reason": f"the plugin ended its process ({self._end()})"}
-        reply.setdefault("ms", round((time.monotonic() - began) * 1000, 3))
-        return Score(component=use.name, **reply)
-
-    def kill(self) -> None:
-        """End the process at once."""
-        if self._process is not None:
-            self._process.kill()
-            self._end()
-
-    def _start(self) -> None:
-        if self._process is not None:
+            worker = Worker(self.pool.uses, self.pool.memory_gb)
+        except PluginError as error:
+            self._ready.put(error)
             return
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "rlsp_cli.rewards.worker"],  # -P: a file here must not shadow a library
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            bufsize=0,
-        )
-        self._unread = b""
-        try:
-            self._send(self._setup)
-            ready = self._receive(_START_S)
-        except (EOFError, BrokenPipeError, TimeoutError) as error:
-            self.kill()
-            raise PluginError(
-                f"a scoring process could not start ({type(error).__name__}); is reward.memory_gb too low?"
-            ) from error
-        if not ready["ready"]:
-            self.kill()
-            raise PluginError(ready["reason"])
+        with self._lock:
+            self._alive.add(worker)
+        if self._closed:
+            worker.kill()
+        self._ready.put(worker)
 
-    def _send(self, line: str) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        self._process.stdin.write(line.encode() + b"\n")
+    def _score(self, call: Call) -> list[Score]:
+        """Scores of one call. A process that somebody else killed is no fault of the sample: it is tried again."""
+        left = limit = call.use.timeout_s or self.pool.timeout_s
+        while True:
+            worker, began = self._take(), time.monotonic()
+            try:
+                scores = worker.score(call, left)
+            except TimeoutError:
+                self._replace(worker)
+                return _failed(call, "timeout", f"no result after {limit:g} s", began)
+            except ProcessDiedError as error:
+                self._replace(worker)
+                left -= time.monotonic() - began
+                if error.signal_number != signal.SIGKILL or left <= 0 or self._closed:
+                    return _failed(call, "error", f"the plugin ended its process ({error})", began)
+            else:
+                self._give_back(worker)
+                return scores
 
-    def _receive(self, timeout_s: float) -> dict[str, Any]:
-        """The next line of the process; TimeoutError or EOFError."""
-        assert self._process is not None and self._process.stdout is not None
-        deadline = time.monotonic() + timeout_s
-        while b"\n" not in self._unread:
-            readable, _, _ = select.select([self._process.stdout], [], [], max(deadline - time.monotonic(), 0))
-            if not readable:
-                raise TimeoutError
-            chunk = os.read(self._process.stdout.fileno(), 1 << 16)
-            if not chunk:
-                raise EOFError
-            self._unread += chunk
-        line, _, self._unread = self._unread.partition(b"\n")
-        reply: dict[str, Any] = json.loads(line)
-        return reply
+    def _give_back(self, worker: Worker) -> None:
+        if worker.served < self.pool.recycle_after:
+            self._ready.put(worker)
+        else:
+            self._replace(worker)
 
-    def _end(self) -> str:
-        """Wait for the process, close its pipes; how it ended, in words."""
-        assert self._process is not None
-        process, self._process = self._process, None
-        process.kill()
-        code = process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+    def _take(self) -> Worker:
+        found = self._ready.get()
+        if isinstance(found, PluginError):
+            self._ready.put(found)  # for the others
+            raise found
+        return found
+
+    def _replace(self, worker: Worker) -> None:
+        if not self._closed:
+            self._hiring.submit(self._hire)
+        self._part_with(worker)
+
+    def _part_with(self, worker: Worker) -> None:
+        worker.end()
+        with self._lock:
+            self._alive.discard(worker)
+
+
+def _failed(call: Call, outcome: str, reason: str, began: float) -> list[Score]:
+    ms = round((time.monotonic() - began) * 1000, 3)
+    return [Score(call.use.name, outcome, reason=reason, ms=ms) for _ in call.samples]  # type: ignore[arg-type]

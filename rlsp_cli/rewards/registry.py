@@ -17,33 +17,34 @@ from pydantic import BaseModel
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.problem import OptionsError, did_you_mean
+from rlsp_cli.recipe.schema import ExplorationUse
 from rlsp_cli.rewards.options import complete_options, options_model
 from rlsp_cli.rewards.sample import Sample, Verdict
 from rlsp_cli.share import share
 
-BUILT_IN = {
-    "verifier": {"math_verify": "verifiers/math_verify.py", "exact_match": "verifiers/exact_match.py"},
-    "exploration_reward": {"length": "rewards/length.py", "distinct_steps": "rewards/distinct_steps.py"},
-    "task": {"pair_sum": "tasks/pair_sum.py"},
-}
+_FOLDERS = {"verifier": "verifiers", "exploration_reward": "rewards", "task": "tasks"}
 ENTRY_POINTS = {"verifier": "rlsp.verifiers", "exploration_reward": "rlsp.rewards", "task": "rlsp.tasks"}
-_PARAMETERS: dict[str, list[Any]] = {"verifier": [Sample], "exploration_reward": [Sample], "task": [int, str]}
-_RETURNS: dict[str, set[Any]] = {
-    "verifier": {bool, Verdict, NoneType},
-    "exploration_reward": {float, NoneType},
-    "task": {dict},
+_SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {  # positional parameters -> what may be returned
+    "verifier": {(Sample,): {bool, float, Verdict, NoneType}},
+    "exploration_reward": {(Sample,): {float, NoneType}, (Sequence[Sample],): {list}},
+    "task": {(int, str): {dict}},
 }
+_TAKEN = frozenset(ExplorationUse.model_fields)
+"""Keys of a recipe's plugin entry that are ours, so that no option can have their names."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def exploration_reward(function: Function) -> Function:
-    """Register `f(sample: Sample, *, options) -> float`; None abstains."""
+    """Register `f(sample: Sample, *, options) -> float`; None abstains.
+
+    A function of `Sequence[Sample]` is given all samples of one prompt at once and returns a list, one item each.
+    """
     return _register("exploration_reward", function)
 
 
 def verifier(function: Function) -> Function:
-    """Register `f(sample: Sample, *, options) -> bool | Verdict`; None abstains."""
+    """Register `f(sample: Sample, *, options) -> bool | float | Verdict`, 0 to 1; None abstains."""
     return _register("verifier", function)
 
 
@@ -65,6 +66,12 @@ class Plugin:
     def options(self) -> type[BaseModel]:
         """The options that a recipe may give, as a pydantic model."""
         return options_model(self.function)
+
+    @cached_property
+    def takes_group(self) -> bool:
+        """Whether it scores all samples of a prompt in one call."""
+        first = next(iter(inspect.signature(self.function).parameters))
+        return self.kind == "exploration_reward" and get_type_hints(self.function)[first] != Sample
 
     @cached_property
     def digest(self) -> str:
@@ -116,8 +123,8 @@ class Registry:
     def list(self) -> list[Plugin | BrokenPlugin]:
         """Everything built in or installed."""
         found: list[Plugin | BrokenPlugin] = []
-        for kind, table in BUILT_IN.items():
-            for name in sorted({*table, *(point.name for point in _entry_points(kind))}):
+        for kind in _FOLDERS:
+            for name in sorted({*built_in(kind), *(point.name for point in _entry_points(kind))}):
                 try:
                     found.append(self.get(kind, name))
                 except PluginError as error:
@@ -126,8 +133,8 @@ class Registry:
 
     def _named(self, kind: str, name: str, files: Sequence[str]) -> Iterator[tuple[str, Callable[[], Plugin]]]:
         """Every source that has this name, as (its words, how to load it)."""
-        if name in BUILT_IN[kind]:
-            path = share("plugins") / BUILT_IN[kind][name]
+        path = built_in(kind).get(name)
+        if path is not None:
             yield f"built in ({path})", partial(self._from_file, kind, path, name)
         for point in _entry_points(kind):
             if point.name == name:
@@ -157,10 +164,15 @@ class Registry:
         return Plugin(kind, point.name, function, _words_of(point))
 
     def _unknown(self, kind: str, name: str, files: Sequence[str]) -> str:
-        known = {*BUILT_IN[kind], *(point.name for point in _entry_points(kind))}
+        known = {*built_in(kind), *(point.name for point in _entry_points(kind))}
         for file in files:
             known |= {n for k, n in plugins_of(load_file(Path(file)), file) if k == kind}
         return f"unknown {_words(kind)} {name!r} - {did_you_mean(name, known)}"
+
+
+def built_in(kind: str) -> dict[str, Path]:
+    """The files of the plugins that ship with rlsp; each has the name of its function."""
+    return {path.stem: path for path in sorted((share("plugins") / _FOLDERS[kind]).glob("*.py"))}
 
 
 def find_plugin(reference: str) -> Plugin:
@@ -223,20 +235,32 @@ def _register(kind: str, function: Function) -> Function:
     except NameError as error:
         raise PluginError(f"{where}: its annotations cannot be read: {error}") from error
     parameters = list(inspect.signature(function).parameters.values())
-    wanted = _PARAMETERS[kind]
-    given = [hints.get(p.name) for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    if given != wanted or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        expected = ", ".join(t.__name__ for t in wanted)
-        found = ", ".join(getattr(t, "__name__", "no type") for t in given) or "nothing"
-        raise PluginError(f"{where}: takes ({found}), expected ({expected}, *, options)")
-    for parameter in parameters[len(wanted) :]:
+    positional = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    given = tuple(hints.get(p.name) for p in positional)
+    allowed = _SIGNATURES[kind].get(given)
+    if allowed is None or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        expected = " or ".join(f"({', '.join(map(_type_name, types))}, *, options)" for types in _SIGNATURES[kind])
+        raise PluginError(f"{where}: takes ({', '.join(map(_type_name, given)) or 'nothing'}), expected {expected}")
+    for parameter in parameters[len(positional) :]:
         if parameter.name not in hints or parameter.default is parameter.empty:
             raise PluginError(f"{where}: option {parameter.name!r} needs a type and a default")
-    if not _return_types(hints.get("return")) <= _RETURNS[kind] or "return" not in hints:
-        allowed = " | ".join(sorted(t.__name__ for t in _RETURNS[kind] - {NoneType}))
-        raise PluginError(f"{where}: must be annotated to return {allowed}")
+        if parameter.name in _TAKEN:
+            raise PluginError(f"{where}: option {parameter.name!r}: recipes use this key themselves; rename it")
+    if "return" not in hints or not _return_types(hints["return"]) <= allowed:
+        words = " | ".join(sorted(_type_name(t) for t in allowed - {NoneType}))
+        raise PluginError(f"{where}: must be annotated to return {words}")
     function.__rlsp_kind__ = kind  # type: ignore[attr-defined]
     return function
+
+
+def _type_name(annotation: Any) -> str:
+    if annotation is None:
+        return "no type"
+    return (
+        annotation.__name__
+        if isinstance(annotation, type) and not get_args(annotation)
+        else str(annotation).rpartition("abc.")[2].replace("rlsp_cli.rewards.sample.", "")
+    )
 
 
 def _return_types(annotation: Any) -> set[Any]:

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+Outcome = Literal["value", "abstain", "error", "timeout"]
+
 
 @dataclass(frozen=True)
 class Sample:
     """One response to one prompt.
 
-    `num_tokens` counts response tokens; `truncated` says that the length limit ended it; `step` is the
-    rollout step in training, None in evaluation; `group` holds the other responses to the same prompt.
+    `num_tokens` counts response tokens, `max_tokens` is their limit, None when nobody knows; `truncated` says that the
+    limit ended the response; `step` is the rollout step in training, None elsewhere. `correct` and `answer` are the
+    verifier's, for exploration rewards, which are scored after it; `correct` is None when it gave no value.
     """
 
     prompt: str
@@ -18,16 +21,29 @@ class Sample:
     reference: str | None = None
     id: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    num_tokens: int = 0
+    num_tokens: int | None = None
+    max_tokens: int | None = None
     truncated: bool = False
     step: int | None = None
-    group: tuple["Sample", ...] = ()
+    correct: float | None = None
+    answer: str | None = None
+
+    def length(self) -> int:
+        """`num_tokens`; ValueError when nobody counted, because a guess would be a wrong reward."""
+        if self.num_tokens is None:
+            raise ValueError("nobody counted this response's tokens; name a tokenizer, or give num_tokens")
+        return self.num_tokens
+
+
+def is_right(correct: float | None) -> bool:
+    """Whether a verifier's value counts as right where yes or no is needed: partial credit does above one half."""
+    return correct is not None and correct > 0.5
 
 
 class Verdict(NamedTuple):
-    """A verifier's answer, for those that extract one: `answer` is None when the response gave none."""
+    """A verifier's answer, for those that extract one: `correct` is a bool, or a share of 1 for partial credit."""
 
-    correct: bool
+    correct: float
     answer: str | None
 
 
@@ -36,17 +52,26 @@ class Score:
     """How one component ended for one sample; `value` is None unless `outcome` is "value"."""
 
     component: str
-    outcome: Literal["value", "abstain", "error", "timeout"]
+    outcome: Outcome
     value: float | None = None
     answer: str | None = None
     reason: str | None = None
     ms: float = 0.0
 
+    @property
+    def failed(self) -> bool:
+        """Whether the plugin broke; an abstention is its own choice."""
+        return self.outcome in ("error", "timeout")
+
 
 @dataclass(frozen=True)
 class SampleScore:
-    """All components of one sample, and their mixture; `reward` is None when a component is unscored."""
+    """All components of one sample, and their mixture.
+
+    `streams` is what is mixed: correctness and weighted exploration. It and `reward` are None when one is unscored.
+    """
 
     correctness: Score
     exploration: tuple[Score, ...]
     reward: float | None
+    streams: tuple[float, float] | None = None

@@ -1,6 +1,6 @@
-"""The process that runs plugins: `python -m rlsp_cli.rewards.worker`.
+"""The process that runs plugins: `python -P -m rlsp_cli.rewards.worker`.
 
-It reads JSON lines {plugin, sample} and answers each with one JSON line, so that the parent never loads objects from
+It reads JSON lines {use, samples} and answers each with one JSON line, so that the parent never loads objects from
 here. What a plugin prints goes to stderr.
 """
 
@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,28 +29,40 @@ def main() -> None:
     """Answer requests until the parent closes the pipe."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers itself
     _die_with_parent()
     setup = json.loads(sys.stdin.readline())
     _limit(setup["memory_bytes"])
-    _say(replies, _warm(setup["plugins"]))
+    _say(replies, _warm(setup["uses"]))
     for line in sys.stdin:
         request = json.loads(line)
-        _say(replies, score(request["plugin"], _sample(request["sample"])))
+        _say(replies, score(request["use"], [Sample(**data) for data in request["samples"]]))
 
 
-def score(use: dict[str, Any], sample: Sample) -> dict[str, Any]:
-    """Run one plugin on one sample; anything that it raises is an outcome, not a crash."""
+def score(use: dict[str, Any], samples: Sequence[Sample]) -> dict[str, Any]:
+    """Run one plugin on one sample, or on the group; anything that it raises is an outcome, not a crash."""
     began = time.perf_counter()
     try:
-        plugin = _plugin(use["kind"], use["reference"], tuple(use["files"]))
-        outcome = _outcome(plugin.function(sample, **use["options"]))
+        outcomes = [_outcome(result) for result in _call(use, samples)]
     except MemoryError:
-        outcome = {"outcome": "error", "reason": "MemoryError: over reward.memory_gb"}
+        outcomes = [{"outcome": "error", "reason": "MemoryError: over reward.memory_gb"}] * len(samples)
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
-        outcome = {"outcome": "error", "reason": reason}
-    return {**outcome, "ms": round((time.perf_counter() - began) * 1000, 3)}
+        outcomes = [{"outcome": "error", "reason": reason}] * len(samples)
+    return {"outcomes": outcomes, "ms": round((time.perf_counter() - began) * 1000, 3)}
+
+
+def _call(use: dict[str, Any], samples: Sequence[Sample]) -> Sequence[Any]:
+    """One result for each sample."""
+    function = _plugin(use["kind"], use["reference"], tuple(use["files"])).function
+    if not use["takes_group"]:
+        return [function(samples[0], **use["options"])]
+    results = function(samples, **use["options"])
+    if not isinstance(results, list) or len(results) != len(samples):
+        found = f"{len(results)} items" if isinstance(results, list) else type(results).__name__
+        raise ValueError(f"returned {found}, expected a list of {len(samples)}")
+    return results
 
 
 def _outcome(result: Any) -> dict[str, Any]:
@@ -69,18 +82,18 @@ def _plugin(kind: str, reference: str, files: tuple[str, ...]) -> Plugin:
     return Registry().get(kind, reference, files)
 
 
-def _sample(data: dict[str, Any]) -> Sample:
-    return Sample(**{**data, "group": tuple(_sample(other) for other in data["group"])})
-
-
 def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:
-    """Import the plugins and run each once, so that no sample pays for slow imports; a missing one is told."""
+    """Import the plugins and run each once, so that no sample pays for slow imports; a missing one is told.
+
+    Exploration rewards are given an empty response, about which none needs to ask anybody.
+    """
     for use in uses:
         try:
             _plugin(use["kind"], use["reference"], tuple(use["files"]))
         except PluginError as error:
             return {"ready": False, "reason": str(error)}
-        score(use, Sample(prompt="1", response="\\boxed{1}", reference="2", num_tokens=1))
+        response = "\\boxed{1}" if use["kind"] == "verifier" else ""
+        score(use, [Sample(prompt="1", response=response, reference="2", num_tokens=1)])
     return {"ready": True}
 
 

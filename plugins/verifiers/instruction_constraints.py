@@ -1,0 +1,50 @@
+"""How many of the instructions were followed?"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
+
+
+@verifier
+def instruction_constraints(sample: Sample, *, all_of_them: bool = False) -> Verdict | None:
+    """Share of `metadata["constraints"]` that the text after the thinking satisfies; or 1 if all, else 0.
+
+    Each is an object such as {"max_words": 50}, {"min_words": 10}, {"include": "tea"}, {"exclude": "coffee"},
+    {"starts_with": "Dear"}, {"ends_with": "Yours."}, {"lines": 3}, {"bullets": 4}, {"lowercase": true},
+    {"uppercase": true}, {"json": true}, {"matches": "^[a-z ]+$"}. Abstains when there are none.
+    The share as a dense reward is Light-IF's idea.
+    """
+    constraints = [pair for item in sample.metadata.get("constraints", []) for pair in item.items()]
+    if not constraints:
+        return None
+    text = without_thinking(sample.response).strip()
+    kept = [CHECKS[kind](text, wanted) for kind, wanted in constraints]
+    share = sum(kept) / len(kept)
+    return Verdict(float(share == 1) if all_of_them else share, text or None)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+CHECKS: dict[str, Callable[[str, Any], bool]] = {
+    "min_words": lambda text, n: len(text.split()) >= n,
+    "max_words": lambda text, n: len(text.split()) <= n,
+    "include": lambda text, word: word.lower() in text.lower(),
+    "exclude": lambda text, word: word.lower() not in text.lower(),
+    "starts_with": lambda text, words: text.startswith(words),
+    "ends_with": lambda text, words: text.endswith(words),
+    "lines": lambda text, n: len([line for line in text.splitlines() if line.strip()]) == n,
+    "bullets": lambda text, n: len(re.findall(r"^\s*[-*\u2022]\s", text, re.MULTILINE)) == n,
+    "lowercase": lambda text, wanted: (text == text.lower()) == wanted,
+    "uppercase": lambda text, wanted: (text == text.upper()) == wanted,
+    "json": lambda text, wanted: _is_json(text) == wanted,
+    "matches": lambda text, pattern: re.search(pattern, text) is not None,
+}

@@ -1,0 +1,35 @@
+"""The answer is JSON of the wanted shape."""
+
+import json
+import re
+from typing import Any
+
+from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
+
+_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+
+
+@verifier
+def json_schema(sample: Sample) -> Verdict:
+    """What follows the thinking, or its last fenced block, is JSON that the schema in `reference` accepts.
+
+    The schema is JSON Schema (the jsonschema library); references to other documents are not followed.
+    """
+    from jsonschema.validators import validator_for
+
+    schema = json.loads(sample.reference or "{}")
+    text = without_thinking(sample.response)
+    fenced = _FENCED.findall(text)
+    answer = (fenced[-1] if fenced else text).strip()
+    try:
+        value = json.loads(answer, parse_constant=_refuse)
+    except ValueError:
+        return Verdict(False, None)
+    validator = validator_for(schema)
+    validator.check_schema(schema)
+    return Verdict(validator(schema).is_valid(value), answer)
+
+
+def _refuse(constant: str) -> Any:
+    """NaN and Infinity are Python's, not JSON's."""
+    raise ValueError(constant)

@@ -1,0 +1,19 @@
+"""Any task of reasoning-gym, by its own scoring."""
+
+from typing import Any
+
+from rlsp_cli.rewards import Sample, Verdict, stated_answer, verifier, without_thinking
+
+
+@verifier
+def reasoning_gym(sample: Sample) -> Verdict:
+    r"""What reasoning-gym's task gives the answer, 0 to 1; rows come from `task:reasoning_gym`, or have its `entry`.
+
+    The answer is the last box, what follows "answer is", or else all that follows the thinking.
+    """
+    import reasoning_gym as library
+
+    entry: dict[str, Any] = sample.metadata["entry"]
+    answer = stated_answer(sample.response) or without_thinking(sample.response).strip()
+    score = library.get_score_answer_fn(entry["metadata"]["source_dataset"])
+    return Verdict(float(score(answer=answer, entry=entry)), answer or None)

@@ -1,0 +1,41 @@
+"""A query that gives the same rows as the reference query."""
+
+import re
+import sqlite3
+from collections import Counter
+
+from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
+
+_FENCED = re.compile(r"```(?:sql)?\s*\n(.*?)```", re.DOTALL)
+_ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+_MOST_ROWS = 100_000
+
+
+@verifier
+def sql_result(sample: Sample) -> Verdict:
+    """The last fenced SQL block gives the same rows as the query in `reference`, in SQLite.
+
+    Both run on a fresh database in memory made by the script `metadata["setup"]`, and may only read. The order of rows
+    counts when the reference says ORDER BY.
+    """
+    fenced = _FENCED.findall(without_thinking(sample.response))
+    if not fenced:
+        return Verdict(False, None)
+    query, gold = fenced[-1].strip().rstrip(";"), (sample.reference or "").strip().rstrip(";")
+    wanted = _rows(sample.metadata["setup"], gold)
+    try:
+        found = _rows(sample.metadata["setup"], query)
+    except (sqlite3.Error, sqlite3.Warning):
+        return Verdict(False, query)
+    ordered = re.search(r"\border\s+by\b", gold, re.IGNORECASE)
+    return Verdict(found == wanted if ordered else Counter(found) == Counter(wanted), query)
+
+
+def _rows(setup: str, query: str) -> list[tuple[object, ...]]:
+    database = sqlite3.connect(":memory:")
+    try:
+        database.executescript(setup)
+        database.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY)
+        return database.execute(query).fetchmany(_MOST_ROWS)
+    finally:
+        database.close()

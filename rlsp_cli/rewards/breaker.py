@@ -1,0 +1,59 @@
+"""When failing rewards stop a run, the same on every backend."""
+
+from collections.abc import Iterable, Sequence
+
+from rlsp_cli.errors import SafetyError
+from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.rewards.sample import Sample, SampleScore, Score
+
+_NAMED = 10
+"""Samples that the message names."""
+
+
+def refuse_failing(samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward) -> None:
+    """SafetyError when a component ended as its recipe says `stop`, or too many responses failed.
+
+    A response failed when a component broke (error, timeout), penalised or not, or when it has no reward.
+    """
+    told = [(sample, part) for sample, part, policy in _ended(samples, scores, reward) if policy == "stop"]
+    if told:
+        raise SafetyError(f"a reward ended as the recipe says `stop`:{_named(told)}")
+    failed = [
+        (sample, _worst(score))
+        for sample, score in zip(samples, scores, strict=True)
+        if score.reward is None or any(part.failed for part in _parts(score))
+    ]
+    share = len(failed) / len(scores)
+    if share > reward.failure_limit or all(score.reward is None for score in scores):
+        raise SafetyError(
+            f"{len(failed)} of {len(scores)} responses failed to be scored (reward.failure_limit "
+            f"{reward.failure_limit}); the worst:{_named(failed)}"
+        )
+
+
+def _ended(
+    samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward
+) -> Iterable[tuple[Sample, Score, object]]:
+    uses = (reward.correctness, *reward.exploration)
+    for sample, score in zip(samples, scores, strict=True):
+        for part, use in zip(_parts(score), uses, strict=True):
+            if part.outcome != "value":
+                yield sample, part, use.policy(part.outcome)
+
+
+def _parts(score: SampleScore) -> tuple[Score, ...]:
+    return (score.correctness, *score.exploration)
+
+
+def _worst(score: SampleScore) -> Score:
+    """The component that failed, the slowest when there are several."""
+    return max(_parts(score), key=lambda part: (part.failed, part.outcome != "value", part.ms))
+
+
+def _named(failed: Sequence[tuple[Sample, Score]]) -> str:
+    worst = sorted(failed, key=lambda pair: (pair[1].failed, pair[1].ms), reverse=True)[:_NAMED]
+    lines = [
+        f"  {sample.id or '(no id)'}: {part.component} {part.outcome}, {part.ms:.0f} ms: {part.reason or 'no reason'}"
+        for sample, part in worst
+    ]
+    return "\n" + "\n".join(lines)
