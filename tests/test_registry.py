@@ -6,7 +6,7 @@ import pytest
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.problem import OptionsError
-from rlsp_cli.rewards.registry import BUILT_IN, BrokenPlugin, Registry, load_file
+from rlsp_cli.rewards.registry import BrokenPlugin, Registry, built_in, load_file
 
 HEAD = "from rlsp_cli.rewards import Sample, Verdict, exploration_reward, task, verifier\n\n"
 
@@ -17,7 +17,9 @@ def write(folder: Path, body: str, name: str = "mine.py") -> Path:
     return path
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, table in BUILT_IN.items() for name in table])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(k, n) for k in ("verifier", "exploration_reward", "task") for n in built_in(k)]
+)
 def test_built_in_plugins_load_and_say_what_they_do(kind: str, name: str) -> None:
     plugin = Registry().get(kind, name)
     assert plugin.doc and len(plugin.digest) == 64
@@ -32,7 +34,11 @@ def test_a_plugin_in_a_file_is_named_by_path_and_by_name(tmp_path: Path) -> None
 
 def test_options_are_completed_and_wrong_ones_are_named(tmp_path: Path) -> None:
     registry = Registry()
-    assert registry.resolve("exploration_reward", "length", {"scale": 5}, ()) == {"scale": 5.0, "floor": -1.0}
+    assert registry.resolve("exploration_reward", "length", {"scale": 5}, ()) == {
+        "scale": 5.0,
+        "floor": -1.0,
+        "form": "inverse",
+    }
     with pytest.raises(OptionsError) as caught:
         registry.resolve("exploration_reward", "length", {"scael": 5, "floor": "low"}, ())
     assert dict(caught.value.problems).keys() == {"scael", "floor"}

@@ -1,14 +1,17 @@
-"""`rlsp plugins list|show|new`."""
+"""`rlsp plugins list|show|check|new`."""
 
 import inspect
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rlsp_cli.cli.output import print_json, print_table
-from rlsp_cli.errors import UsageError
+from rlsp_cli.errors import CheckError, UsageError
+
+if TYPE_CHECKING:
+    from rlsp_cli.rewards.registry import Plugin
 
 app = typer.Typer(help="Exploration rewards, verifiers and tasks.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -53,6 +56,47 @@ def show(
     text = inspect.getdoc(plugin.function) or "(no docstring)"
     print(f"{plugin.name}: {plugin.kind.replace('_', ' ')} from {plugin.origin}\n\n{text}\n")
     print_table(["option", "type", "default"], [(k, v.get("type"), v.get("default")) for k, v in schema.items()])
+
+
+@app.command()
+def check(
+    reference: Annotated[str, typer.Argument(help="A plugin file, file.py:function, or a name.")],
+    json: Json = False,
+) -> None:
+    """Check that rewards and verifiers do what a run will ask of them; exit code 6 when one does not.
+
+    Signature, own process, no exception and finite values, equal results from thread, event loop and another process.
+    Example: rlsp plugins check ./novelty.py
+    """
+    from rlsp_cli.rewards.conformance import check_plugin
+
+    found = {plugin.name: check_plugin(plugin) for plugin in _plugins(reference)}
+    rows = [(name, one.name, "ok" if one.passed else "FAILED", one.detail) for name, c in found.items() for one in c]
+    if json:
+        keys = ("plugin", "check", "result", "detail")
+        print_json("plugins-check", [dict(zip(keys, row, strict=True)) for row in rows])
+    else:
+        print_table(["plugin", "check", "result", "detail"], rows)
+    failed = [f"{name}: {check}" for name, check, result, _ in rows if result == "FAILED"]
+    if failed:
+        raise CheckError("; ".join(failed))
+
+
+def _plugins(reference: str) -> list["Plugin"]:
+    """Those of a file, or the one that is named; tasks are not among them."""
+    from rlsp_cli.errors import PluginError
+    from rlsp_cli.rewards.registry import find_plugin, load_file, plugins_of
+
+    if reference.endswith(".py"):
+        found = list(plugins_of(load_file(Path(reference)), reference).values())
+    else:
+        found = [find_plugin(reference)]
+    checked = [plugin for plugin in found if plugin.kind != "task"]
+    if not checked:
+        raise PluginError(
+            f"{reference}: no verifier or exploration reward here; decorate a function with one of the two"
+        )
+    return checked
 
 
 @app.command()

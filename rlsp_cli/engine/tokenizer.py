@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-_WORD = r"\\boxed\{|\w+|[^\w\s]"
+from rlsp_cli.rewards.tokens import word_split
 
 
 def word_tokenizer(texts: Iterable[str], max_length: int) -> PreTrainedTokenizerFast:
@@ -13,7 +13,7 @@ def word_tokenizer(texts: Iterable[str], max_length: int) -> PreTrainedTokenizer
 
     Decoding gives the text back with single spaces, none before `, . ? : }` and none inside a box.
     """
-    split = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
+    split = word_split()
     words = sorted({word for text in texts for word, _ in split.pre_tokenize_str(text)})
     vocabulary = {token: i for i, token in enumerate(["[PAD]", "[EOS]", "[UNK]", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))

@@ -67,6 +67,11 @@ class Plugin:
         """The options that a recipe may give, as a pydantic model."""
         return options_model(self.function)
 
+    @property
+    def reference(self) -> str:
+        """A name that finds it from anywhere: `file.py:function`, or that of an installed one."""
+        return f"{self.origin}:{self.name}" if self.origin.endswith(".py") else self.name
+
     @cached_property
     def takes_group(self) -> bool:
         """Whether it scores all samples of a prompt in one call."""

@@ -23,6 +23,11 @@ class Scorer:
         self.cache = VerdictCache(Path(reward.cache)) if reward.cache else None
         self.pool = Pool([self.verifier, *self.exploration], reward.workers, reward.timeout_s, reward.memory_gb)
 
+    @property
+    def deadline_s(self) -> float:
+        """The longest that one component may take for one sample."""
+        return max(use.timeout_s or self.reward.timeout_s for use in (self.verifier, *self.exploration))
+
     def score(self, samples: Sequence[Sample], alpha: float) -> list[SampleScore]:
         """All components of every sample, and their mixture with this alpha; samples of one prompt are a group."""
         verdicts = self.verify(samples)

@@ -1,0 +1,269 @@
+"""`rlsp reward try|diff|audit|serve`."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.errors import CheckError, UsageError
+
+if TYPE_CHECKING:
+    from rlsp_cli.recipe.schema import Recipe
+    from rlsp_cli.rewards.audit import Finding
+    from rlsp_cli.rewards.sample import Sample, SampleScore
+
+app = typer.Typer(help="Try, compare, attack and serve the rewards of a recipe.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as reward.alpha=0.5.")
+]
+Tokenizer = Annotated[
+    str | None, typer.Option(help="Folder or hub id that counts tokens; the recipe's model if not given.")
+]
+RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")]
+_EPILOG = "Exit codes: docs/errors.md"
+
+
+@app.command("try", epilog=_EPILOG)
+def try_(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe file, or the name of a shipped recipe.")] = None,
+    overrides: Overrides = None,
+    verifier: Annotated[str | None, typer.Option(help="Only this verifier, without a recipe.")] = None,
+    response: Annotated[str | None, typer.Option(help="A response to score.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Its reference answer.")] = None,
+    prompt: Annotated[str, typer.Option(help="Its prompt.")] = "",
+    samples: Annotated[
+        Path | None, typer.Option(help="JSON Lines with response, reference, and any other field of a sample.")
+    ] = None,
+    tokenizer: Tokenizer = None,
+    json: Json = False,
+) -> None:
+    r"""Score responses with every component and its reason. Starts no training.
+
+    Examples: rlsp reward try quickstart --response '\boxed{3 + 7}' --reference '3 + 7'
+    |  rlsp reward try --verifier math_verify --samples graded.jsonl --json
+    """
+    from rlsp_cli.rewards.scorer import Scorer
+    from rlsp_cli.rewards.tokens import token_counter
+
+    if (recipe is None) == (verifier is None):
+        raise UsageError("what shall score? give either a recipe or --verifier NAME")
+    loaded = _load(recipe, overrides or []) if recipe else _only(str(verifier))
+    rows = _samples(response, reference, prompt, samples, token_counter(loaded.model, tokenizer))
+    with Scorer(loaded.reward, loaded.plugins) as scorer:
+        if verifier:
+            _show_verdicts(rows, scorer.verify(rows), json)
+        else:
+            _show_scores(rows, scorer.score(rows, _alpha(loaded)), json)
+
+
+@app.command(epilog=_EPILOG)
+def diff(
+    run: Annotated[Path, typer.Argument(help="A run with rollouts.")],
+    overrides: Overrides = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="The recipe whose reward is tried; the run's own if not given.")
+    ] = None,
+    tokenizer: Tokenizer = None,
+    json: Json = False,
+) -> None:
+    """Score a run's saved rollouts again, with another reward: flipped verdicts, ranks, advantages. Needs no GPU.
+
+    Examples: rlsp reward diff runs/a/1 --recipe new.yaml  |  rlsp reward diff runs/a/1 reward.combine=gated_correct
+    """
+    from rlsp_cli.data import read_samples
+    from rlsp_cli.rewards.rescore import rescore
+    from rlsp_cli.rewards.scorer import Scorer
+    from rlsp_cli.rewards.tokens import token_counter
+    from rlsp_cli.runs.run import open_run
+    from rlsp_cli.runs.stream import read_rows
+
+    paths = open_run(run).paths
+    loaded = _load(recipe or str(paths.resolved), overrides or [])
+    file = paths.stage("ppo").rollouts
+    rows, samples = list(read_rows(file)), read_samples(file, token_counter(loaded.model, tokenizer))
+    with Scorer(loaded.reward, loaded.plugins) as scorer:
+        found = rescore(rows, samples, lambda part, step: scorer.score(part, _alpha(loaded, step)))
+    if json:
+        print_json("reward-diff", found.to_json())
+        return
+    facts = {key: value for key, value in found.to_json().items() if key != "flips"}
+    print_table(["", ""], [(key.replace("_", " "), _number(value)) for key, value in facts.items()])
+    if found.flips:
+        columns = ["id", "step", "reference", "answer before", "answer now", "now"]
+        cells = [
+            (f["id"], f["step"], f["reference"], f["answer_before"], f["answer_now"], "right" if f["now"] else "wrong")
+            for f in found.flips
+        ]
+        print_table(columns, cells, title="Flipped verdicts, the first of them")
+
+
+@app.command(epilog=_EPILOG)
+def audit(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    problems: Annotated[int, typer.Option(help="Problems of the recipe's data to attack with.", min=2)] = 4,
+    tokenizer: Tokenizer = None,
+    json: Json = False,
+) -> None:
+    """Attack a recipe's reward; exit code 6 when a trick earns more than an honest answer, or outlives the deadline.
+
+    Example: rlsp reward audit my.yaml
+    """
+    from rlsp_cli.data import audit_cases
+    from rlsp_cli.rewards.audit import audit as run_audit
+    from rlsp_cli.rewards.scorer import Scorer
+    from rlsp_cli.rewards.tokens import token_counter
+
+    loaded = _load(recipe, overrides or [])
+    with Scorer(loaded.reward, loaded.plugins) as scorer:
+        found = run_audit(
+            audit_cases(loaded, problems),
+            lambda samples: scorer.score(samples, _alpha(loaded)),
+            scorer.deadline_s,
+            token_counter(loaded.model, tokenizer),
+        )
+    _show_findings(found, json)
+    holes = [finding.attack for finding in found if finding.is_hole]
+    if holes:
+        raise CheckError(
+            f"{len(holes)} of {len(found)} attacks pay: {', '.join(holes)}; docs/rewards.md says what helps"
+        )
+
+
+@app.command(epilog=_EPILOG)
+def serve(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    host: Annotated[
+        str, typer.Option(help="Address; others than loopback need a token in RLSP_REWARD_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one and says which.")] = 8000,
+    backlog: Annotated[int, typer.Option(help="Samples in work before requests are refused with 503.", min=1)] = 1024,
+    tokenizer: Tokenizer = None,
+) -> None:
+    """Serve a recipe's rewards over HTTP: OpenRLHF's protocol on /, all components on /score, /health, /metrics.
+
+    Example: rlsp reward serve my.yaml --port 8000
+    """
+    from rlsp_cli.errors import NotReadyError
+
+    try:
+        from rlsp_cli.rewards.service.serve import serve as run_service
+    except ImportError as error:
+        raise NotReadyError(f"serving needs `pip install 'rlsp[serve]'` ({error.name} is missing)") from error
+
+    loaded = _load(recipe, overrides or [])
+    run_service(
+        loaded, host, port, lambda text: print(text, file=sys.stderr, flush=True), tokenizer=tokenizer, backlog=backlog
+    )
+
+
+def _load(name: str, overrides: list[str]) -> "Recipe":
+    """A recipe whose rewards are valid; its stages are not looked at."""
+    from rlsp_cli.recipe.load import find_recipe, load_recipe
+    from rlsp_cli.rewards.registry import Registry
+
+    return load_recipe(find_recipe(name), overrides, plugins=Registry())
+
+
+def _only(verifier: str) -> "Recipe":
+    """A recipe of one verifier, on all cores."""
+    import os
+
+    from rlsp_cli.recipe.load import resolve_recipe
+    from rlsp_cli.rewards.registry import Registry
+
+    reward = {"correctness": {"use": verifier}, "workers": os.cpu_count() or 1}
+    return resolve_recipe({"name": "try", "reward": reward}, plugins=Registry())
+
+
+def _alpha(recipe: "Recipe", step: int = 0) -> float:
+    from rlsp_cli.rewards.combine import alpha_at
+
+    return alpha_at(recipe.reward.alpha, step, (recipe.ppo.steps if recipe.ppo else None) or 1)
+
+
+def _samples(
+    response: str | None, reference: str | None, prompt: str, file: Path | None, count: Callable[[str], int] | None
+) -> list["Sample"]:
+    from rlsp_cli.data import read_samples
+    from rlsp_cli.rewards.sample import Sample
+
+    if (response is None) == (file is None):
+        raise UsageError("what shall be scored? give either --response TEXT or --samples FILE")
+    if file is not None:
+        return read_samples(file, count)
+    text = str(response)
+    return [Sample(prompt, text, reference, num_tokens=count(text) if count else None)]
+
+
+def _show_verdicts(samples: Sequence["Sample"], scores: Sequence[Any], json: bool) -> None:
+    from rlsp_cli.rewards.plain import plain_part
+
+    keys = ("outcome", "value", "seconds", "reason")
+    parts = [plain_part(score) for score in scores]
+    if json:
+        data = [{"id": s.id, **{key: part[key] for key in keys}} for s, part in zip(samples, parts, strict=True)]
+        print_json("reward-try", data)
+    else:
+        cells = [
+            (s.id, p["outcome"], p["value"], p["answer"], p["reason"]) for s, p in zip(samples, parts, strict=True)
+        ]
+        print_table(["id", "outcome", "value", "answer", "reason"], cells)
+
+
+def _show_scores(samples: Sequence["Sample"], scores: Sequence["SampleScore"], json: bool) -> None:
+    from rlsp_cli.rewards.plain import plain_score
+
+    rows = [plain_score(sample, score) for sample, score in zip(samples, scores, strict=True)]
+    if json:
+        print_json("reward-try", rows)
+        return
+    cells: list[tuple[Any, ...]] = []
+    for row in rows:
+        cells += [
+            (row["id"], p["component"], p["outcome"], _number(p["value"]), p["answer"], p["reason"])
+            for p in row["components"]
+        ]
+        cells.append((row["id"], "reward", "", _number(row["reward"]), "", ""))
+    print_table(["id", "component", "outcome", "value", "answer", "reason"], cells)
+
+
+def _show_findings(found: Sequence["Finding"], json: bool) -> None:
+    from dataclasses import asdict
+
+    if json:
+        print_json("reward-audit", [{**asdict(finding), "is_hole": finding.is_hole} for finding in found])
+        return
+    cells = [
+        (
+            f.attack,
+            *map(_number, (f.reward, f.honest_wrong, f.honest_right)),
+            f"{f.beats_wrong}/{f.problems}",
+            f"{f.beats_right}/{f.problems}",
+            f.overdue,
+            f.unscored,
+            "look here" if f.is_hole else "",
+        )
+        for f in found
+    ]
+    columns = [
+        "attack",
+        "reward",
+        "honest wrong",
+        "honest right",
+        "beats wrong",
+        "beats right",
+        "overdue",
+        "unscored",
+        "",
+    ]
+    print_table(columns, cells)
+
+
+def _number(value: Any) -> Any:
+    return f"{value:.3f}" if isinstance(value, float) else value

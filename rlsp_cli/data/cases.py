@@ -1,0 +1,28 @@
+"""Problems of a recipe for its reward to be attacked with."""
+
+from rlsp_cli.data.rows import prompt_rows
+from rlsp_cli.errors import DataError
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.audit import Case
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.sample import Sample
+
+_POOL = 10
+"""Rows read for each problem, to find a wrong answer among their references."""
+
+
+def audit_cases(recipe: Recipe, problems: int) -> list[Case]:
+    """The first problems of `data.prompts` (or `heldout`); a wrong answer is another problem's reference."""
+    source = recipe.data.prompts or recipe.data.heldout
+    if source is None:
+        raise DataError("the recipe has no problems to attack with; give data.prompts or data.heldout")
+    rows = prompt_rows(source.model_copy(update={"rows": _POOL * problems}), Registry(), recipe.plugins)
+    limit = recipe.ppo.max_new_tokens if recipe.ppo else None
+    found = []
+    for row in rows[:problems]:
+        wrong = next((other.answer for other in rows if other.answer != row.answer), None)
+        if wrong is None:
+            raise DataError(f"{source.source}: all references are {row.answer!r}; there is no wrong answer to take")
+        sample = Sample(row.problem, "", row.answer, row.id, row.metadata, max_tokens=limit)
+        found.append(Case(row.problem, row.answer, wrong, sample))
+    return found

@@ -1,0 +1,22 @@
+"""Responses to score, read from a file: those of users, and the rollouts of a run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rlsp_cli.data.rows import jsonl_rows
+from rlsp_cli.errors import DataError
+from rlsp_cli.rewards.plain import as_sample
+from rlsp_cli.rewards.sample import Sample
+
+
+def read_samples(path: Path, count: Callable[[str], int] | None = None) -> list[Sample]:
+    """The samples of a JSON Lines file with `response` and, if there are, the other fields of Sample.
+
+    `count` counts tokens where `num_tokens` is missing. DataError names the line.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file of responses")
+    found = [as_sample(row, place, count) for place, row in jsonl_rows(path)]
+    if not found:
+        raise DataError(f"{path}: no rows in this file")
+    return found

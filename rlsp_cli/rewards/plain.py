@@ -1,0 +1,66 @@
+"""Samples and scores as plain data: lines of files, bodies of requests."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rlsp_cli.errors import DataError
+from rlsp_cli.rewards.sample import Sample, SampleScore, Score
+
+_TYPES: dict[str, Any] = {
+    "prompt": str,
+    "response": str,
+    "reference": str | int | float | None,
+    "id": str | int | None,
+    "metadata": dict | None,
+    "num_tokens": int | None,
+    "max_tokens": int | None,
+    "truncated": bool | None,
+    "step": int | None,
+}
+
+
+def as_sample(row: dict[str, Any], place: str, count: Callable[[str], int] | None = None) -> Sample:
+    """One sample from plain data; DataError says what is wrong with it."""
+    if "response" not in row:
+        raise DataError(f"{place}: no key 'response'; its keys: {', '.join(row)}")
+    given = {key: row[key] for key in _TYPES if key in row}
+    for key, value in given.items():
+        if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and key != "truncated"):
+            raise DataError(f"{place}: {key} holds {type(value).__name__}, expected {_words(_TYPES[key])}")
+    reference = given.get("reference")
+    num_tokens = given.get("num_tokens")
+    if num_tokens is None and count is not None:
+        num_tokens = count(given["response"])
+    return Sample(
+        prompt=given.get("prompt", ""),
+        response=given["response"],
+        reference=None if reference is None else str(reference),
+        id=str(given["id"]) if given.get("id") is not None else "",
+        metadata=given.get("metadata") or {},
+        num_tokens=num_tokens,
+        max_tokens=given.get("max_tokens"),
+        truncated=bool(given.get("truncated")),
+        step=given.get("step"),
+    )
+
+
+def _words(kind: Any) -> str:
+    return " or ".join(part.strip() for part in str(getattr(kind, "__name__", kind)).split("|") if "None" not in part)
+
+
+def plain_score(sample: Sample, score: SampleScore) -> dict[str, Any]:
+    """A sample's reward with all its components."""
+    parts = [plain_part(part) for part in (score.correctness, *score.exploration)]
+    return {"id": sample.id, "reward": score.reward, "components": parts}
+
+
+def plain_part(score: Score) -> dict[str, Any]:
+    """One component: how it ended, its value or None, and in what time."""
+    return {
+        "component": score.component,
+        "outcome": score.outcome,
+        "value": score.value,
+        "answer": score.answer,
+        "seconds": score.ms / 1000,
+        "reason": score.reason,
+    }

@@ -1,0 +1,1 @@
+"""The reward service: a recipe's rewards over HTTP, for trainers that run elsewhere."""

@@ -1,0 +1,179 @@
+"""The service's HTTP surface: who may ask, what is answered, what is counted."""
+
+import asyncio
+import hmac
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from rlsp_cli.errors import DataError, SafetyError
+from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.rewards.breaker import refuse_failing
+from rlsp_cli.rewards.plain import as_sample, plain_score
+from rlsp_cli.rewards.sample import Sample, SampleScore
+from rlsp_cli.rewards.service.gather import BusyError, Gatherer
+from rlsp_cli.rewards.service.openrlhf import Count, Means, RequestError, read_request, reply
+
+_LARGEST = 64 << 20
+"""Bytes of a request."""
+_WINDOW, _JUDGED_FROM = 512, 64
+"""Samples that the breaker looks back on, and how many it wants to see before it judges."""
+
+
+class Numbers:
+    """What is counted, in a registry of its own, so that several services fit into one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.outcomes = Counter(
+            "rlsp_outcomes", "How components ended", ["component", "outcome"], registry=self.registry
+        )
+        self.busy = Counter("rlsp_busy", "Requests refused because too many samples waited", registry=self.registry)
+        self.in_work = Gauge("rlsp_samples_in_work", "Samples that are being scored", registry=self.registry)
+        self.incomplete = Gauge(
+            "rlsp_groups_incomplete", "Groups scored before all their samples came", registry=self.registry
+        )
+        self.seconds = Histogram("rlsp_request_seconds", "Time to score a request", registry=self.registry)
+
+
+@dataclass
+class Service:
+    """What the endpoints share.
+
+    `step_at` tells the rollout step from the samples that were served, `alpha_at` the alpha of a step. `stop` is called
+    once, when failing rewards end the service.
+    """
+
+    reward: Reward
+    gatherer: Gatherer
+    step_at: Callable[[int], int]
+    alpha_at: Callable[[int], float]
+    count: Count | None = None
+    endings: Sequence[str] = ()
+    max_tokens: int | None = None
+    token: str | None = None
+    stop: Callable[[SafetyError], None] = lambda error: None
+    tripped: SafetyError | None = None
+    served: int = 0
+    means: Means = field(default_factory=Means)
+    window: deque[tuple[Sample, SampleScore]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    numbers: Numbers = field(default_factory=Numbers)
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        routes = [
+            Route("/", self._guarded(self.openrlhf), methods=["POST"]),
+            Route("/get_reward", self._guarded(self.openrlhf), methods=["POST"]),
+            Route("/score", self._guarded(self.native), methods=["POST"]),
+            Route("/health", self.health),
+            Route("/metrics", self._guarded(self.metrics)),
+        ]
+        return Starlette(routes=routes)
+
+    async def openrlhf(self, request: Request) -> Response:
+        """OpenRLHF's protocol."""
+        body = await _body(request)
+        samples, scalar = read_request(body, self.count, self.endings, self.max_tokens)
+        alpha = self.alpha_at(self.step_at(self.served))
+        return JSONResponse(reply(await self._score(samples), self.reward, self.means, alpha, scalar))
+
+    async def native(self, request: Request) -> Response:
+        """All components of `{"samples": [{prompt, response, reference, ...}]}`."""
+        body = await _body(request)
+        rows = body.get("samples") if isinstance(body, dict) else None
+        if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+            raise RequestError("expected an object with a list of samples")
+        samples = [as_sample(row, f"sample {n}", self.count) for n, row in enumerate(rows)]
+        scores = await self._score(samples)
+        data = [plain_score(sample, score) for sample, score in zip(samples, scores, strict=True)]
+        return JSONResponse({"schema": "rlsp.scores/1", "data": data})
+
+    async def health(self, _: Request) -> Response:
+        """200 while it scores, 503 once failing rewards have stopped it."""
+        state = {"state": "stopped" if self.tripped else "ok", "samples": self.served, "in_work": self.gatherer.in_work}
+        return JSONResponse(state, 503 if self.tripped else 200)
+
+    async def metrics(self, _: Request) -> Response:
+        """Counters in Prometheus' format."""
+        self.numbers.in_work.set(self.gatherer.in_work)
+        self.numbers.incomplete.set(self.gatherer.incomplete)
+        return PlainTextResponse(generate_latest(self.numbers.registry))
+
+    async def _score(self, samples: Sequence[Sample]) -> list[SampleScore]:
+        step = self.step_at(self.served)
+        samples = [replace(sample, step=step if sample.step is None else sample.step) for sample in samples]
+        with self.numbers.seconds.time():
+            scores = await self.gatherer.score(samples)
+        self.served += len(samples)
+        self.window.extend(zip(samples, scores, strict=True))
+        for part in (part for score in scores for part in (score.correctness, *score.exploration)):
+            self.numbers.outcomes.labels(part.component, part.outcome).inc()
+        self._judge()
+        return scores
+
+    def _judge(self) -> None:
+        """Trip the breaker when too many of the last samples failed."""
+        recent = list(self.window)
+        if self.tripped is None and len(recent) >= _JUDGED_FROM:
+            try:
+                refuse_failing([sample for sample, _ in recent], [score for _, score in recent], self.reward)
+            except SafetyError as error:
+                self.tripped = error
+                self.stop(error)
+
+    def _guarded(self, endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """Refuse strangers, and turn what is wrong with a request into a status and one line."""
+
+        async def answer(request: Request) -> Response:
+            if not self._knows(request):
+                return _error(401, "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN")
+            if self.tripped is not None:
+                return _error(503, f"stopped: {self.tripped}")
+            try:
+                return await endpoint(request)
+            except BusyError:
+                self.numbers.busy.inc()
+                return _error(503, "too many samples wait; try again", {"Retry-After": "1"})
+            except _TooLargeError:
+                return _error(413, f"a request has at most {_LARGEST >> 20} MiB")
+            except (RequestError, DataError) as error:
+                return _error(422, str(error))
+
+        return answer
+
+    def _knows(self, request: Request) -> bool:
+        if self.token is None:
+            return True
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ") or request.query_params.get(
+            "token", ""
+        )
+        return hmac.compare_digest(given.encode(), self.token.encode())
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+async def _body(request: Request) -> Any:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > _LARGEST:
+            raise _TooLargeError
+        parts.append(part)
+    try:
+        return await asyncio.to_thread(json.loads, b"".join(parts))
+    except ValueError as error:
+        raise RequestError(f"the body is not JSON: {error}") from error
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": message}, status, headers)

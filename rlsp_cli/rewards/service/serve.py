@@ -1,0 +1,104 @@
+"""Running the service until SIGTERM, Ctrl-C or the breaker ends it; what was taken in is answered first."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from rlsp_cli.errors import NotReadyError, SafetyError, UsageError
+from rlsp_cli.recipe.schema import Recipe, Schedule
+from rlsp_cli.rewards.combine import alpha_at
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.rewards.service.app import Service
+from rlsp_cli.rewards.service.gather import Gatherer
+from rlsp_cli.rewards.tokens import special_tokens, token_counter
+
+TOKEN_VARIABLE = "RLSP_REWARD_TOKEN"  # noqa: S105 (a name, not a token)
+_PENDING = 2048
+"""Connections that the system keeps waiting."""
+
+
+def serve(
+    recipe: Recipe,
+    host: str,
+    port: int,
+    say: Callable[[str], None],
+    *,
+    tokenizer: str | None = None,
+    backlog: int = 1024,
+) -> None:
+    """Serve the reward section of a recipe; SafetyError when failing rewards ended it.
+
+    UsageError when others could reach it without a token; NotReadyError when the address is taken.
+    """
+    token = os.environ.get(TOKEN_VARIABLE)
+    if not token and not _is_loopback(host):
+        raise UsageError(f"--host {host}: others can reach it, so a token is needed; set {TOKEN_VARIABLE}")
+    listener = _bind(host, port)
+    alpha = _alpha_of(recipe)
+    with Scorer(recipe.reward, recipe.plugins) as scorer:
+        gatherer = Gatherer(
+            lambda samples: scorer.score(samples, alpha(samples[0].step or 0)),
+            _group_size(recipe, scorer),
+            backlog=backlog,
+        )
+        server = uvicorn.Server(uvicorn.Config("", log_level="warning", access_log=False))
+        service = Service(
+            recipe.reward,
+            gatherer,
+            step_at=_step_of(recipe),
+            alpha_at=alpha,
+            count=token_counter(recipe.model, tokenizer),
+            endings=special_tokens(recipe.model, tokenizer),
+            max_tokens=recipe.ppo.max_new_tokens if recipe.ppo else None,
+            token=token,
+            stop=lambda _: setattr(server, "should_exit", True),
+        )
+        server.config.app = service.app()
+        say(f"listening on http://{host}:{listener.getsockname()[1]}")
+        server.run(sockets=[listener])
+        gatherer.close()
+    if service.tripped is not None:
+        raise SafetyError(str(service.tripped))
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_PENDING)  # so that whoever reads our first line can connect
+    except OSError as error:
+        raise NotReadyError(f"{host}:{port}: cannot listen here: {error.strerror}; choose another --port") from error
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _group_size(recipe: Recipe, scorer: Scorer) -> int:
+    """Samples to wait for, when a reward compares those of one prompt."""
+    needs_group = any(use.takes_group for use in scorer.exploration)
+    return recipe.ppo.samples_per_prompt if recipe.ppo and needs_group else 1
+
+
+def _step_of(recipe: Recipe) -> Callable[[int], int]:
+    """The rollout step that a number of served samples has reached; the protocol does not tell it."""
+    size = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt if recipe.ppo else 1
+    return lambda served: served // size
+
+
+def _alpha_of(recipe: Recipe) -> Callable[[int], float]:
+    """Alpha by rollout step; UsageError for a schedule whose end cannot be known here."""
+    alpha = recipe.reward.alpha
+    total = recipe.ppo.steps if recipe.ppo else None
+    if isinstance(alpha, Schedule) and not (alpha.steps or total):
+        raise UsageError("reward.alpha is a schedule without an end here; give reward.alpha.steps or ppo.steps")
+    return lambda step: alpha_at(alpha, step, total or 1)
