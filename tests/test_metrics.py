@@ -88,7 +88,8 @@ def test_models_are_compared_on_the_problems_that_both_scored() -> None:
 
 def test_behaviours_are_counted_by_words_and_repetition_by_fourgrams() -> None:
     text = "Start with 3. 3 + 7 = 10, too high. No partner for 3, go back. Wait, let me check: correct."
-    assert behaviour_counts(text) == {"backtrack": 1, "verify": 3, "alternative": 2}
-    assert behaviour_counts("The checkered backyard") == {"backtrack": 0, "verify": 0, "alternative": 0}
+    assert behaviour_counts(text) == {"backtrack": 1, "verify": 3, "alternative": 2, "subgoal": 0}
+    assert sum(behaviour_counts("The checkered backyard").values()) == 0
+    assert behaviour_counts("First, break it down. Next, it remains to show b.")["subgoal"] == 4
     assert repetition("a b c d e f g") == repetition("a b") == 0
     assert repetition("a b c d " * 25) > 0.9

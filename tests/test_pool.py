@@ -224,3 +224,27 @@ def test_a_reward_of_a_group_sees_all_samples_of_a_prompt_at_once(tmp_path: Path
     assert [score.value for score in scores] == [3.0, None, 1.0, 2.0]
     assert [score.outcome for score in scores] == ["value", "abstain", "value", "value"]
     assert ["returned 1 items, expected a list of 2" in (score.reason or "") for score in wrong] == [True, True]
+
+
+def test_a_threaded_ray_actor_scores_as_everybody_else() -> None:
+    ray = pytest.importorskip("ray")
+
+    @ray.remote(max_concurrency=4)
+    class Grader:
+        def __init__(self) -> None:
+            self.use = Use("verifier", "math_verify", {})
+            self.pool = Pool([self.use], 2, 3.0, 2.0)
+
+        def verify(self, response: str) -> tuple[str, float | None]:
+            ((score,),) = self.pool.map([Call(self.use, (Sample("", response, "1/2"),))])
+            return score.outcome, score.value
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        grader = Grader.remote()
+        boxes = ["\\boxed{0.5}", "\\boxed{3}", "\\boxed{9^{9^{9^{9}}}}", "\\boxed{\\frac12}"]
+        found = ray.get([grader.verify.remote(box) for box in boxes * 3])
+    finally:
+        ray.shutdown()
+    assert {found[n][1] for n in (2, 6, 10)} <= {None, 0.0}
+    assert {found[n] for n in (0, 4, 8)} == {("value", 1.0)} and {found[n] for n in (1, 5, 9)} == {("value", 0.0)}

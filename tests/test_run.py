@@ -27,10 +27,9 @@ def outcome(run: Path) -> dict[str, Any]:
     """Everything that equal runs must agree in."""
     results = json.loads((run / "eval" / "results.json").read_text())["data"]
     numbers = {model: result["benches"] for model, result in results["models"].items()}
-    rollouts = [
-        {**row, "parts": [{**part, "ms": 0} for part in (row.pop("correctness"), *row.pop("exploration"))]}
-        for row in read_rows(run / "ppo" / "rollouts.jsonl")
-    ]
+    rollouts = list(read_rows(run / "ppo" / "rollouts.jsonl"))
+    for part in (part for row in rollouts for part in (row["correctness"], *row["exploration"])):
+        del part["ms"]  # the clock again
     return {"sft": metrics(run, "sft"), "ppo": metrics(run, "ppo"), "rollouts": rollouts, "eval": numbers}
 
 
