@@ -8,6 +8,7 @@ from rlsp_cli.engine.advantage import (
     group_norm,
     kl_estimate,
     leave_one_out,
+    mixed,
     rewards_to_go,
     token_rewards,
     whiten,
@@ -95,3 +96,21 @@ def test_the_value_loss_takes_the_worse_of_free_and_clipped() -> None:
     loss, clipped = value_loss(torch.tensor([[1.0]]), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1), 0.2)
     assert float(loss) == pytest.approx(0.8**2 / 2)
     assert clipped == 1
+
+
+def test_separate_streams_do_not_let_one_set_the_scale_of_the_other() -> None:
+    correctness, exploration = torch.tensor([1.0, 1, 1, 1]), torch.tensor([0.1, 0.11, 0.12, 0.13])
+    scored, alpha = torch.ones(4), 0.8
+    together = (alpha * correctness + (1 - alpha) * exploration)[:, None]
+    blown_up = mixed(together, [1.0], scored, 4, "group_norm")
+    apart = mixed(torch.stack([correctness, exploration], 1), [alpha, 1 - alpha], scored, 4, "group_norm")
+    torch.testing.assert_close(blown_up, group_norm(exploration[None], scored[None])[0], atol=1e-2, rtol=0)
+    torch.testing.assert_close(apart, (1 - alpha) * group_norm(exploration[None], scored[None])[0])
+
+
+def test_one_stream_is_the_estimators_own_and_streams_without_a_baseline_are_mixed_as_they_are() -> None:
+    scores, scored = torch.randn(8, generator=torch.manual_seed(2)), torch.ones(8)
+    for estimator, baseline in (("rloo", leave_one_out), ("group_norm", group_norm)):
+        expected = baseline(scores.view(2, 4), scored.view(2, 4)).flatten()
+        torch.testing.assert_close(mixed(scores[:, None], [1.0], scored, 4, estimator), expected)
+    torch.testing.assert_close(mixed(scores[:, None], [1.0], scored, 1, "gae"), scores)

@@ -163,7 +163,7 @@ def test_resuming_with_another_recipe_is_refused_key_by_key(whole: Path, tiny_re
 @pytest.mark.parametrize(
     "changes",
     [
-        ["ppo.estimator=rloo", "ppo.samples_per_prompt=4", "ppo.rollout_batch=4"],
+        ["ppo.estimator=rloo", "ppo.samples_per_prompt=4", "ppo.rollout_batch=4", "ppo.advantages=separate"],
         ["ppo.estimator=group_norm", "ppo.samples_per_prompt=4", "ppo.rollout_batch=4", "ppo.kl_estimator=k3"],
         [
             "ppo.critic=value_head",

@@ -5,6 +5,8 @@ tokens, which are contiguous. Formulas: RLSP (arXiv 2502.06773, section 2.3); GA
 GRPO (2402.03300).
 """
 
+from collections.abc import Sequence
+
 import torch
 
 
@@ -61,6 +63,21 @@ def group_norm(scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
     centred = (scores - mean) * scored
     std = (centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
     return centred / (std + 1e-6)
+
+
+def mixed(
+    streams: torch.Tensor, weights: Sequence[float], scored: torch.Tensor, group: int, estimator: str
+) -> torch.Tensor:
+    """(N, k) streams of scores -> (N,): each stream minus the baseline of its groups of `group`, then weighted.
+
+    An estimator without a baseline leaves the streams as they are. `scored` (N,) is 1 for responses with scores.
+    """
+    baseline = {"rloo": leave_one_out, "group_norm": group_norm}.get(estimator)
+    columns = [
+        baseline(column.reshape(-1, group), scored.view(-1, group)).flatten() if baseline else column
+        for column in streams.unbind(1)
+    ]
+    return torch.stack([weight * column for weight, column in zip(weights, columns, strict=True)]).sum(0)
 
 
 def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -187,21 +187,13 @@ class PpoTrainer:
 
     def _mixed_scores(self, rollout: Rollout, scored: torch.Tensor) -> torch.Tensor:
         """(N,) scores: the rewards, or with `advantages: separate` both streams, each normalised before the mixture."""
-        if self.settings.advantages == "mixed":
-            rewards = [score.reward or 0.0 for score in rollout.scores]
-            return self._baselined(torch.tensor(rewards, device=self.device), scored)
-        alpha = alpha_at(self.recipe.reward.alpha, rollout.samples[0].step or 0, self.total)
-        streams = torch.tensor([score.streams or (0.0, 0.0) for score in rollout.scores], device=self.device)
-        correctness, exploration = (self._baselined(stream, scored) for stream in streams.unbind(1))
-        return alpha * correctness + (1 - alpha) * exploration
-
-    def _baselined(self, scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
-        """(N,) scores with the group's baseline taken off, where the estimator has one."""
-        baseline = {"rloo": advantage.leave_one_out, "group_norm": advantage.group_norm}.get(self.settings.estimator)
-        if baseline is None:
-            return scores
-        shape = (-1, self.settings.samples_per_prompt)
-        return baseline(scores.view(shape), scored.view(shape)).flatten()
+        columns: list[tuple[float, ...]] = [(score.reward or 0.0,) for score in rollout.scores]
+        weights = [1.0]
+        if self.settings.advantages == "separate":
+            alpha = alpha_at(self.recipe.reward.alpha, rollout.samples[0].step or 0, self.total)
+            columns, weights = [score.streams or (0.0, 0.0) for score in rollout.scores], [alpha, 1 - alpha]
+        streams = torch.tensor(columns, device=self.device)
+        return advantage.mixed(streams, weights, scored, self.settings.samples_per_prompt, self.settings.estimator)
 
     def _advantages(
         self, scores: torch.Tensor, kl: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
