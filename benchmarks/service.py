@@ -7,6 +7,7 @@ kills one of its scoring processes every second.
 import argparse
 import asyncio
 import os
+import random
 import signal
 import statistics
 import subprocess
@@ -52,9 +53,9 @@ def scoring_processes(parent: int) -> list[int]:
 async def kill_every_second(parent: int, kills: list[int]) -> None:
     while True:
         await asyncio.sleep(1)
-        for pid in scoring_processes(parent)[:1]:
-            os.kill(pid, signal.SIGKILL)
-            kills.append(pid)
+        pid = random.choice(scoring_processes(parent))
+        os.kill(pid, signal.SIGKILL)
+        kills.append(pid)
 
 
 async def measure(url: str, pid: int, requests: int, concurrency: int) -> None:
@@ -81,10 +82,12 @@ def main() -> None:
         recipe = Path(folder) / "load.yaml"
         recipe.write_text(RECIPE)
         command = [sys.executable, "-m", "rlsp_cli", "reward", "serve", str(recipe), "--port", "0"]
-        service = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        assert service.stderr is not None
+        log = Path(folder) / "log"
+        service = subprocess.Popen(command, stderr=log.open("w"))
         try:
-            url = service.stderr.readline().split()[-1]
+            while not (words := log.read_text().split()):
+                time.sleep(0.1)
+            url = words[-1]
             asyncio.run(measure(url, service.pid, arguments.requests, arguments.concurrency))
         finally:
             service.terminate()

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -156,6 +158,14 @@ def test_a_file_of_the_user_does_not_shadow_the_library_of_its_name(
     assert score.value == 1.0, score
 
 
+def children(parent: int) -> list[int]:
+    """Scoring processes of this process, also those that are still starting."""
+    listing = subprocess.run(
+        ["ps", "--ppid", str(parent), "-o", "pid=,args="], capture_output=True, text=True, check=True
+    )
+    return [int(line.split()[0]) for line in listing.stdout.splitlines() if "rlsp_cli.rewards.worker" in line]
+
+
 def test_a_process_that_somebody_kills_costs_no_sample(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(
@@ -166,9 +176,10 @@ def test_a_process_that_somebody_kills_costs_no_sample(tmp_path: Path) -> None:
     with Pool([use], count=2, timeout_s=20.0, memory_gb=1.0) as pool:
         futures = [pool.submit(one) for one in call(use, *map(str, range(60)))]
         futures[0].result()
-        for _ in range(4):
-            os.kill(pool.pids()[0], 9)
-            time.sleep(0.5)
+        for _ in range(12):
+            with suppress(ProcessLookupError):
+                os.kill(random.choice(children(os.getpid())), 9)  # one that scores, waits or is being started
+            time.sleep(0.2)
         assert [future.result()[0].value for future in futures] == [float(n) for n in range(60)]
 
 
@@ -248,3 +259,22 @@ def test_a_threaded_ray_actor_scores_as_everybody_else() -> None:
         ray.shutdown()
     assert {found[n][1] for n in (2, 6, 10)} <= {None, 0.0}
     assert {found[n] for n in (0, 4, 8)} == {("value", 1.0)} and {found[n] for n in (1, 5, 9)} == {("value", 0.0)}
+
+
+def test_whoever_submits_too_much_waits(use: Use) -> None:
+    with Pool([use], count=1, timeout_s=1.0, memory_gb=1.0, backlog=2) as pool:
+        pool.map(call(use, "fine"))
+        submitted: list[int] = []
+        calls = call(use, *["hang"] * 3)
+
+        def submit_all() -> None:
+            for number, one in enumerate(calls):
+                pool.submit(one)
+                submitted.append(number)
+
+        thread = threading.Thread(target=submit_all)
+        thread.start()
+        time.sleep(0.5)
+        assert submitted == [0, 1]  # the third waits for a place
+        thread.join()
+        assert submitted == [0, 1, 2]

@@ -10,8 +10,8 @@ LEXICON = {
     "verify": r"\b(too (low|high|small|large|big)|(re|double-)?check(s|ing)?|verif(y|ies|ying)|re-?examin(e|es|ing)"
     r"|correct(?=[.!]))\b",
     "alternative": r"\b(wait|alternatively|another (way|approach)|instead|let'?s try|try (again|another)|start with)\b",
-    "subgoal": r"\b(first(ly)?(?=,)|next(?=,)|step \d+|(our|my|the) (plan|strategy) is|break (it|this|the \w+) (down|into)"
-    r"|sub-?(goal|problem|task)s?|it (suffices|remains) to)\b",
+    "subgoal": r"\b(first(ly)?(?=,)|next(?=,)|step \d+|(our|my|the) (plan|strategy) is"
+    r"|break (it|this|the \w+) (down|into)|sub-?(goal|problem|task)s?|it (suffices|remains) to)\b",
 }
 _PATTERNS = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in LEXICON.items()}
 

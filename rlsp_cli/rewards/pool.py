@@ -22,6 +22,8 @@ _SPARES = 1
 """Processes that are ready beyond those that score: a start takes a second or more."""
 _RECYCLE_AFTER = 5000
 """Calls after which a process is replaced, so that what plugins leak does not grow for ever."""
+_GIVE_UP_S = 120.0
+"""Seconds without a process that came up after which killed ones are not started anew."""
 _BACKLOG = 4096
 """Calls that may wait; whoever submits more waits."""
 
@@ -36,9 +38,10 @@ class Pool:
         timeout_s: float,
         memory_gb: float,
         recycle_after: int = _RECYCLE_AFTER,
+        backlog: int = _BACKLOG,
     ) -> None:
         self.uses, self.count, self.timeout_s, self.memory_gb = tuple(uses), count, timeout_s, memory_gb
-        self.recycle_after = recycle_after
+        self.recycle_after, self.backlog = recycle_after, backlog
         self._crew = _Crew(self)
         self._crew.start()
         forked = weakref.WeakMethod(self._after_fork)
@@ -81,7 +84,8 @@ class _Crew:
         self._alive: set[Worker] = set()
         self._lock = threading.Lock()
         self._started = self._closed = False
-        self._places = threading.Semaphore(_BACKLOG)
+        self._came_up = time.monotonic()
+        self._places = threading.Semaphore(pool.backlog)
         self._scoring = ThreadPoolExecutor(pool.count, thread_name_prefix="rlsp-scoring")
         # Its threads last as long as the crew: Linux kills a process when the thread that started it ends.
         self._hiring = ThreadPoolExecutor(pool.count + _SPARES, thread_name_prefix="rlsp-hiring")
@@ -118,7 +122,7 @@ class _Crew:
     def _hire(self) -> None:
         """Start a process and offer it; a failure is offered too, for the next call to raise."""
         try:
-            worker = Worker(self.pool.uses, self.pool.memory_gb)
+            worker = self._start_one()
         except PluginError as error:
             self._ready.put(error)
             return
@@ -127,6 +131,20 @@ class _Crew:
         if self._closed:
             worker.kill()
         self._ready.put(worker)
+
+    def _start_one(self) -> Worker:
+        """A process that is ready. One that somebody kills while it starts is started again, unless none comes up."""
+        while True:
+            try:
+                worker = Worker(self.pool.uses, self.pool.memory_gb)
+            except (ProcessDiedError, TimeoutError) as error:
+                killed = isinstance(error, ProcessDiedError) and error.signal_number == signal.SIGKILL
+                if not killed or self._closed or time.monotonic() - self._came_up > _GIVE_UP_S:
+                    reason = f"a scoring process could not start ({error}); is reward.memory_gb too low?"
+                    raise PluginError(reason) from error
+            else:
+                self._came_up = time.monotonic()
+                return worker
 
     def _score(self, call: Call) -> list[Score]:
         """Scores of one call. A process that somebody else killed is no fault of the sample: it is tried again."""

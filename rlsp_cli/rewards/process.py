@@ -52,7 +52,10 @@ class ProcessDiedError(Exception):
 
 
 class Worker:
-    """A process that is ready to score when this returns; PluginError when it cannot."""
+    """A process that is ready to score when this returns.
+
+    PluginError when a plugin cannot be loaded, ProcessDiedError or TimeoutError when the process did not come up.
+    """
 
     def __init__(self, uses: Sequence[Use], memory_gb: float) -> None:
         self.served, self._unread = 0, b""
@@ -66,10 +69,9 @@ class Worker:
         setup = {"memory_bytes": int(memory_gb * 2**30), "uses": [asdict(use) for use in uses]}
         try:
             ready = self._ask(setup, _START_S)
-        except (ProcessDiedError, TimeoutError) as error:
+        except (ProcessDiedError, TimeoutError):
             self.end()
-            reason = f"a scoring process could not start ({error}); is reward.memory_gb too low?"
-            raise PluginError(reason) from error
+            raise
         if not ready["ready"]:
             self.end()
             raise PluginError(ready["reason"])

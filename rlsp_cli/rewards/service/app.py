@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from rlsp_cli.errors import DataError, SafetyError
+from rlsp_cli.errors import DataError, RlspError, SafetyError
 from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.plain import as_sample, plain_score
@@ -42,6 +42,14 @@ class Numbers:
             "rlsp_groups_incomplete", "Groups scored before all their samples came", registry=self.registry
         )
         self.seconds = Histogram("rlsp_request_seconds", "Time to score a request", registry=self.registry)
+
+
+class _TooLargeError(RequestError):
+    pass
+
+
+_STATUS: dict[type[Exception], int] = {_TooLargeError: 413, RequestError: 422, DataError: 422}
+"""What is wrong with a request; anything else is wrong with us or with a plugin."""
 
 
 @dataclass
@@ -142,10 +150,8 @@ class Service:
             except BusyError:
                 self.numbers.busy.inc()
                 return _error(503, "too many samples wait; try again", {"Retry-After": "1"})
-            except _TooLargeError:
-                return _error(413, f"a request has at most {_LARGEST >> 20} MiB")
-            except (RequestError, DataError) as error:
-                return _error(422, str(error))
+            except (RequestError, RlspError) as error:
+                return _error(_STATUS.get(type(error), 500), str(error))
 
         return answer
 
@@ -158,16 +164,12 @@ class Service:
         return hmac.compare_digest(given.encode(), self.token.encode())
 
 
-class _TooLargeError(Exception):
-    pass
-
-
 async def _body(request: Request) -> Any:
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
         if size > _LARGEST:
-            raise _TooLargeError
+            raise _TooLargeError(f"a request has at most {_LARGEST >> 20} MiB")
         parts.append(part)
     try:
         return await asyncio.to_thread(json.loads, b"".join(parts))
