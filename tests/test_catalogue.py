@@ -104,6 +104,11 @@ def test_json_schema_judges_the_last_block(response: str, right: bool) -> None:
     assert verdict("json_schema", response, SCHEMA) == right
 
 
+def test_json_schema_follows_no_reference_to_elsewhere() -> None:
+    with pytest.raises(Exception, match=r"127\.0\.0\.1"):
+        verdict("json_schema", "{}", json.dumps({"$ref": "http://127.0.0.1:9/schema.json"}))
+
+
 def test_instruction_constraints_gives_the_share_that_was_kept() -> None:
     constraints = [{"max_words": 3}, {"include": "Tea"}, {"uppercase": True}, {"ends_with": "."}]
     assert verdict("instruction_constraints", "I like tea.", metadata={"constraints": constraints}) == 0.75

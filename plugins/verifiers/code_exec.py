@@ -1,14 +1,11 @@
 """Unit tests on a program, in a sandbox."""
 
 import json
-import re
 import secrets
 from typing import Any
 
-from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
+from rlsp_cli.rewards import Sample, Verdict, last_fenced, verifier
 from rlsp_cli.rewards.sandbox import run_python
-
-_FENCED = re.compile(r"```(?:python|py)?\s*\n(.*?)```", re.DOTALL)
 
 
 @verifier
@@ -24,15 +21,15 @@ def code_exec(sample: Sample, *, partial: bool = False, seconds: float = 2.0, me
     tests = _tests(sample.reference or "")
     if not tests:
         return None
-    fenced = _FENCED.findall(without_thinking(sample.response))
-    if not fenced:
+    program = last_fenced(sample.response, "python", "py")
+    if program is None:
         return Verdict(False, None)
     passed = 0
     for done, test in enumerate(tests):
-        passed += _passes(fenced[-1], test, seconds, memory_mb)
+        passed += _passes(program, test, seconds, memory_mb)
         if not partial and passed <= done:
             break
-    return Verdict(passed / len(tests) if partial else passed == len(tests), fenced[-1])
+    return Verdict(passed / len(tests) if partial else passed == len(tests), program)
 
 
 def _tests(text: str) -> list[Any]:

@@ -1,12 +1,9 @@
 """The answer is JSON of the wanted shape."""
 
 import json
-import re
 from typing import Any
 
-from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
-
-_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+from rlsp_cli.rewards import Sample, Verdict, last_fenced, verifier, without_thinking
 
 
 @verifier
@@ -16,18 +13,17 @@ def json_schema(sample: Sample) -> Verdict:
     The schema is JSON Schema (the jsonschema library); references to other documents are not followed.
     """
     from jsonschema.validators import validator_for
+    from referencing import Registry
 
     schema = json.loads(sample.reference or "{}")
-    text = without_thinking(sample.response)
-    fenced = _FENCED.findall(text)
-    answer = (fenced[-1] if fenced else text).strip()
+    answer = last_fenced(sample.response, "json") or without_thinking(sample.response).strip()
     try:
         value = json.loads(answer, parse_constant=_refuse)
     except ValueError:
         return Verdict(False, None)
     validator = validator_for(schema)
     validator.check_schema(schema)
-    return Verdict(validator(schema).is_valid(value), answer)
+    return Verdict(validator(schema, registry=Registry()).is_valid(value), answer)
 
 
 def _refuse(constant: str) -> Any:

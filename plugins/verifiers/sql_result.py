@@ -4,9 +4,8 @@ import re
 import sqlite3
 from collections import Counter
 
-from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
+from rlsp_cli.rewards import Sample, Verdict, last_fenced, verifier
 
-_FENCED = re.compile(r"```(?:sql)?\s*\n(.*?)```", re.DOTALL)
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _MOST_ROWS = 100_000
 
@@ -18,10 +17,10 @@ def sql_result(sample: Sample) -> Verdict:
     Both run on a fresh database in memory made by the script `metadata["setup"]`, and may only read. The order of rows
     counts when the reference says ORDER BY.
     """
-    fenced = _FENCED.findall(without_thinking(sample.response))
-    if not fenced:
+    query = last_fenced(sample.response, "sql", "sqlite")
+    if query is None:
         return Verdict(False, None)
-    query, gold = fenced[-1].strip().rstrip(";"), (sample.reference or "").strip().rstrip(";")
+    query, gold = query.rstrip(";"), (sample.reference or "").strip().rstrip(";")
     wanted = _rows(sample.metadata["setup"], gold)
     try:
         found = _rows(sample.metadata["setup"], query)

@@ -1,6 +1,6 @@
 """Rewards: what a plugin author needs, re-exported. A plugin is a plain typed function under one of the decorators."""
 
-from rlsp_cli.rewards.answers import boxed_run, last_boxed, stated_answer, without_thinking
+from rlsp_cli.rewards.answers import boxed_run, last_boxed, last_fenced, stated_answer, without_thinking
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from rlsp_cli.rewards.registry import exploration_reward, task, verifier
 from rlsp_cli.rewards.sample import Sample, Verdict, is_right
@@ -13,6 +13,7 @@ __all__ = [
     "exploration_reward",
     "is_right",
     "last_boxed",
+    "last_fenced",
     "repetition",
     "stated_answer",
     "task",

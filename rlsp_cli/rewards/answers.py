@@ -5,6 +5,7 @@ import re
 _TOKEN = re.compile(r"(?P<box>\\{1,2}f?boxed\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL)
 _STATED = re.compile(r"\banswer(?:\s+is|\s*:)[ \t*:]*(\S[^\n]*)", re.IGNORECASE)
 _BETWEEN_BOXES = re.compile(r"(?:[\s,;$]|\\(?:quad|qquad|[,;! ])|\\text\{[^{}]*\}|and|or)*")
+_FENCED = re.compile(r"```([\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
 _THINK_END = "</think>"
 
 
@@ -42,6 +43,12 @@ def stated_answer(text: str) -> str | None:
     boxed = last_boxed(text)
     stated = _STATED.findall(without_thinking(text)) if boxed is None else []
     return stated[-1].strip().rstrip(".*").strip() or None if stated else boxed
+
+
+def last_fenced(text: str, *languages: str) -> str | None:
+    """The last fenced block after the thinking, of one of these languages or of none; None when there is none."""
+    blocks = [code for name, code in _FENCED.findall(without_thinking(text)) if name.lower() in ("", *languages)]
+    return blocks[-1].strip() if blocks else None
 
 
 def _boxes(text: str) -> list[tuple[int, int]]:

@@ -111,9 +111,10 @@ class _Crew:
 
     def close(self) -> None:
         self._closed = True
+        self._hiring.shutdown(wait=False, cancel_futures=True)
         for worker in self.workers():
             worker.kill()
-        self._hiring.shutdown(cancel_futures=True)
+        self._hiring.shutdown()
         self._ready.put(PluginError("the pool was closed"))
         self._scoring.shutdown(cancel_futures=True)
         for worker in self.workers():
@@ -122,22 +123,23 @@ class _Crew:
     def _hire(self) -> None:
         """Start a process and offer it; a failure is offered too, for the next call to raise."""
         try:
-            worker = self._start_one()
+            self._ready.put(self._start_one())
         except PluginError as error:
             self._ready.put(error)
-            return
-        with self._lock:
-            self._alive.add(worker)
-        if self._closed:
-            worker.kill()
-        self._ready.put(worker)
 
     def _start_one(self) -> Worker:
         """A process that is ready. One that somebody kills while it starts is started again, unless none comes up."""
         while True:
+            worker = Worker()
+            with self._lock:
+                self._alive.add(worker)
             try:
-                worker = Worker(self.pool.uses, self.pool.memory_gb)
+                worker.prepare(self.pool.uses, self.pool.memory_gb)
+            except PluginError:
+                self._part_with(worker)
+                raise
             except (ProcessDiedError, TimeoutError) as error:
+                self._part_with(worker)
                 killed = isinstance(error, ProcessDiedError) and error.signal_number == signal.SIGKILL
                 if not killed or self._closed or time.monotonic() - self._came_up > _GIVE_UP_S:
                     reason = f"a scoring process could not start ({error}); is reward.memory_gb too low?"

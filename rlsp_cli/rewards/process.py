@@ -52,12 +52,9 @@ class ProcessDiedError(Exception):
 
 
 class Worker:
-    """A process that is ready to score when this returns.
+    """A process, started but not yet ready to score."""
 
-    PluginError when a plugin cannot be loaded, ProcessDiedError or TimeoutError when the process did not come up.
-    """
-
-    def __init__(self, uses: Sequence[Use], memory_gb: float) -> None:
+    def __init__(self) -> None:
         self.served, self._unread = 0, b""
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "rlsp_cli.rewards.worker"],  # -P: a file here must not shadow a library
@@ -66,14 +63,15 @@ class Worker:
             env={**os.environ, "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1"},
             bufsize=0,
         )
+
+    def prepare(self, uses: Sequence[Use], memory_gb: float) -> None:
+        """Load the plugins: it is ready to score when this returns.
+
+        PluginError when a plugin cannot be loaded, ProcessDiedError or TimeoutError when the process did not come up.
+        """
         setup = {"memory_bytes": int(memory_gb * 2**30), "uses": [asdict(use) for use in uses]}
-        try:
-            ready = self._ask(setup, _START_S)
-        except (ProcessDiedError, TimeoutError):
-            self.end()
-            raise
+        ready = self._ask(setup, _START_S)
         if not ready["ready"]:
-            self.end()
             raise PluginError(ready["reason"])
 
     def score(self, call: Call, timeout_s: float) -> list[Score]:
