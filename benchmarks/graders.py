@@ -101,7 +101,8 @@ def report(side: str, rows: Sequence[Row], scores: Sequence[Score]) -> None:
         right[kind] += (score.value == 1.0) == bool(row["expected"])
     shares = ", ".join(f"{kind} {right[kind]}/{total[kind]} = {right[kind] / total[kind]:.4f}" for kind in total)
     outcomes = dict(Counter(score.outcome for score in scores))
-    print(f"{side}: {shares}; {outcomes}, slowest {max(score.ms for score in scores) / 1000:.1f} s", flush=True)
+    slowest = max(score.ms for score in scores) / 1000
+    print(f"{side}: {shares}; {outcomes}" + (f", slowest {slowest:.1f} s" if slowest else ""), flush=True)
 
 
 if __name__ == "__main__":
