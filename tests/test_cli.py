@@ -117,3 +117,9 @@ def test_a_wrong_option_is_a_usage_error_and_a_closed_pipe_is_quiet() -> None:
         f"{sys.executable} -m rlsp_cli schema | head -1", shell=True, capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
+
+
+def test_a_reward_of_groups_is_refused_where_a_prompt_has_one_response(tiny_recipe: Path) -> None:
+    done = rlsp("check", tiny_recipe, "reward.exploration={use: novelty}", check=False)
+    assert done.returncode == 3 and "novelty compares the responses to one prompt" in done.stderr
+    rlsp("check", tiny_recipe, "reward.exploration={use: novelty}", "ppo.samples_per_prompt=2")

@@ -219,3 +219,38 @@ def test_every_field_has_a_sentence_and_the_schema_shows_it() -> None:
         for name, field in section.model_fields.items():
             assert field.description and field.description.endswith("."), f"{section.__name__}.{name}"
     assert "exploration" in json.dumps(Recipe.model_json_schema())
+
+
+POLICIES = """
+schema_version: 1
+name: policies
+reward:
+  correctness: {use: math_verify, extract: boxed, on_timeout: {penalise: 0}}
+  exploration:
+    - {use: length, on_error: stop, on_abstain: {penalise: -1e-5}}
+    - {use: structured_format, tags: [think, "yes", "1:30"], weight: 0.5, timeout_s: 60}
+"""
+
+
+def test_policies_and_lists_survive_the_resolved_form(tmp_path: Path) -> None:
+    recipe = load(tmp_path, POLICIES)
+    (tmp_path / "resolved.yaml").write_text(dump_recipe(recipe))
+    again = load_recipe(tmp_path / "resolved.yaml", plugins=Registry())
+    assert again.model_dump() == recipe.model_dump()
+    assert yaml.safe_load(dump_recipe(recipe)) == recipe.model_dump(mode="json")
+    assert again.reward.exploration[1].options["tags"] == ["think", "yes", "1:30"]
+
+
+def test_a_wrong_policy_is_told_in_the_words_of_the_recipe(tmp_path: Path) -> None:
+    text = POLICIES.replace("on_error: stop", "on_error: ignore").replace("{penalise: 0}", "{penalize: 0}")
+    found = "\n".join(problems(tmp_path, text))
+    assert "reward.exploration.0.on_error" in found and "'ignore'" in found
+    assert 'unknown key "penalize"' in found and 'did you mean "penalise"?' in found
+
+
+def test_separate_advantages_need_groups_and_the_linear_mixture(tmp_path: Path) -> None:
+    groups = ("ppo.samples_per_prompt=4", "ppo.rollout_batch=4", "ppo.advantages=separate")
+    load(tmp_path, TINY, *groups, "ppo.estimator=rloo")
+    assert "needs an estimator with groups" in problems(tmp_path, TINY, *groups)[0]
+    found = problems(tmp_path, TINY, *groups, "ppo.estimator=rloo", "reward.combine=ensemble")
+    assert "needs reward.combine: rlsp" in found[0]

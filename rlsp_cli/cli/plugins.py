@@ -3,7 +3,7 @@
 import inspect
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,7 +55,14 @@ def show(
         return
     text = inspect.getdoc(plugin.function) or "(no docstring)"
     print(f"{plugin.name}: {plugin.kind.replace('_', ' ')} from {plugin.origin}\n\n{text}\n")
-    print_table(["option", "type", "default"], [(k, v.get("type"), v.get("default")) for k, v in schema.items()])
+    print_table(["option", "type", "default"], [(k, _type(v), v.get("default")) for k, v in schema.items()])
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A JSON Schema's type in words."""
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    return " | ".join(_type(part) for part in schema["anyOf"]) if "anyOf" in schema else str(schema.get("type", "any"))
 
 
 @app.command()

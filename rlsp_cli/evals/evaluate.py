@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +122,7 @@ def _row(problem: Problem, response: Response, score: Score) -> dict[str, Any]:
         "reference": problem.answer,
         "num_tokens": response.num_tokens,
         "truncated": response.truncated,
-        "correctness": {
-            "outcome": score.outcome,
-            "value": score.value,
-            "answer": score.answer,
-            "reason": score.reason,
-        },
+        "correctness": asdict(score),
     }
 
 
