@@ -254,3 +254,8 @@ def test_separate_advantages_need_groups_and_the_linear_mixture(tmp_path: Path) 
     assert "needs an estimator with groups" in problems(tmp_path, TINY, *groups)[0]
     found = problems(tmp_path, TINY, *groups, "ppo.estimator=rloo", "reward.combine=ensemble")
     assert "needs reward.combine: rlsp" in found[0]
+
+
+def test_two_components_of_one_name_are_refused(tmp_path: Path) -> None:
+    text = POLICIES.replace('use: structured_format, tags: [think, "yes", "1:30"]', "use: length")
+    assert "'length' is there twice" in problems(tmp_path, text)[0]

@@ -154,3 +154,11 @@ def test_plugins_check_passes_what_rlsp_ships_and_refuses_a_file_without_rewards
     (tmp_path / "none.py").write_text("x = 1\n")
     done = rlsp("plugins", "check", tmp_path / "none.py", check=False)
     assert done.returncode == 3 and "no verifier or exploration reward here" in done.stderr
+
+
+def test_plugins_check_takes_the_metadata_that_a_plugin_needs_from_samples(tmp_path: Path) -> None:
+    assert "KeyError: 'numbers'" in rlsp("plugins", "check", "countdown", check=False).stdout
+    row = {"response": "\\boxed{2 * 3}", "reference": "6", "metadata": {"numbers": [2, 3]}}
+    append_rows(tmp_path / "s.jsonl", [row])
+    done = rlsp("plugins", "check", "countdown", "--samples", tmp_path / "s.jsonl")
+    assert "FAILED" not in done.stdout and "0 to 1" in done.stdout

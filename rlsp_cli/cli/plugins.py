@@ -68,6 +68,9 @@ def _type(schema: dict[str, Any]) -> str:
 @app.command()
 def check(
     reference: Annotated[str, typer.Argument(help="A plugin file, file.py:function, or a name.")],
+    samples: Annotated[
+        Path | None, typer.Option(help="JSON Lines of responses with the reference and metadata that it needs.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check that rewards and verifiers do what a run will ask of them; exit code 6 when one does not.
@@ -75,9 +78,11 @@ def check(
     Signature, own process, no exception and finite values, equal results from thread, event loop and another process.
     Example: rlsp plugins check ./novelty.py
     """
+    from rlsp_cli.data import read_samples
     from rlsp_cli.rewards.conformance import check_plugin
 
-    found = {plugin.name: check_plugin(plugin) for plugin in _plugins(reference)}
+    given = read_samples(samples) if samples else []
+    found = {plugin.name: check_plugin(plugin, given) for plugin in _plugins(reference)}
     rows = [(name, one.name, "ok" if one.passed else "FAILED", one.detail) for name, c in found.items() for one in c]
     if json:
         keys = ("plugin", "check", "result", "detail")

@@ -210,6 +210,16 @@ class Reward(Section):
     cache: str | None = None
     """A file that keeps verdicts (SQLite), so that a verifier never judges the same response twice."""
 
+    @model_validator(mode="after")
+    def _components_have_names_of_their_own(self) -> "Reward":
+        names = [use.use.rpartition(":")[2] for use in (self.correctness, *self.exploration)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"{twice!r} is there twice, and metrics are told apart by name; use a copy of another name"
+            )
+        return self
+
 
 class Optimisation(Section):
     """What SFT and PPO optimisers share."""

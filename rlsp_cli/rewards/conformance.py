@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from rlsp_cli.rewards.options import complete_options
 from rlsp_cli.rewards.pool import Pool
@@ -32,14 +33,16 @@ class Check:
     detail: str
 
 
-def check_plugin(plugin: Plugin) -> list[Check]:
-    """What holds for a verifier or an exploration reward; its signature was checked when it was loaded."""
+def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
+    """What holds for a verifier or an exploration reward; its signature was checked when it was loaded.
+
+    It is run on awkward responses, with the prompt, reference and metadata of the first `given` sample, and on those.
+    """
     options = complete_options(plugin.options, {}, plugin.name)
     use = Use(plugin.kind, plugin.reference, options, takes_group=plugin.takes_group)
-    samples = [
-        Sample("What is 2 + 2?", text, "4", str(i), {}, len(text.split()) + 1, 10**6, correct=float(i % 2), answer="4")
-        for i, text in enumerate(_TEXTS)
-    ]
+    base = given[0] if given else Sample("What is 2 + 2?", "", "4")
+    samples = [replace(base, response=text, id=str(i), **_known(i, text)) for i, text in enumerate(_TEXTS)]
+    samples += [replace(sample, **_known(i, sample.response)) for i, sample in enumerate(given)]
     calls = [Call(use, tuple(samples))] if plugin.takes_group else [Call(use, (sample,)) for sample in samples]
     with Pool([use], 2, _TIMEOUT_S, _MEMORY_GB) as pool:
         first = pool.map(calls)
@@ -54,6 +57,11 @@ def check_plugin(plugin: Plugin) -> list[Check]:
         _in_range(plugin, scores),
         Check("time", True, f"{max(score.ms for score in scores):.0f} ms for the slowest of {len(scores)} samples"),
     ]
+
+
+def _known(number: int, text: str) -> dict[str, Any]:
+    """What a run would know of a response."""
+    return {"num_tokens": len(text.split()) + 1, "max_tokens": 10**6, "correct": float(number % 2), "answer": "4"}
 
 
 def _in_thread(pool: Pool, calls: Sequence[Call]) -> list[list[Score]]:
