@@ -54,6 +54,14 @@ def test_half_a_run_shows_what_is_there_with_rewards_apart(run: Path) -> None:
     )
 
 
+def test_the_ledger_has_plots_of_its_own_and_the_table_one_column_a_reward(run: Path) -> None:
+    more = {"exploration/length/share": 0.2, "exploration/length/corr_tokens": 0.9, "reward/wrong_over_right": 0.0}
+    append_rows(run / "ppo" / "metrics.jsonl", [ppo_row(step, **more) for step in range(12)])
+    (table,) = write_report(run).tables
+    assert table.columns.count("length") == 1
+    assert (run / "report.html").read_text().count("<svg") == 8
+
+
 def test_what_a_model_wrote_is_escaped(run: Path) -> None:
     row = {
         "id": "1",

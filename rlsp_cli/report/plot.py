@@ -2,24 +2,30 @@
 
 import io
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from typing import Any
 
 PPO_PLOTS = {
     "Correctness": ["correctness/mean"],
-    "Exploration": ["exploration/"],
+    "Exploration": ["exploration/*/mean"],
+    "What exploration goes along with": ["exploration/*/corr_*"],
     "Response length in tokens": ["response/tokens"],
-    "Search behaviours per response": ["behaviour/"],
+    "Search behaviours per response": ["behaviour/*"],
     "Truncation, repetition, answer rate": ["response/truncated", "response/repetition", "response/answered"],
+    "Wrong over right, groups of equal rewards": [
+        "reward/wrong_over_right",
+        "reward/flat_groups",
+    ],
     "KL to the reference per response, in nats": ["kl/response"],
 }
 SFT_PLOTS = {"SFT loss per response token": ["loss"]}
 
 
 def plots(rows: Sequence[dict[str, Any]], wanted: dict[str, list[str]]) -> list[str]:
-    """One SVG for each title whose keys (a final `/` means all below) occur in the rows."""
+    """One SVG for each title whose keys (with `*` as in file names) occur in the rows."""
     keys = {
-        title: [k for k in _keys(rows) if any(k == w or (w[-1] == "/" and k.startswith(w)) for w in prefixes)]
-        for title, prefixes in wanted.items()
+        title: [key for key in _keys(rows) if any(fnmatch(key, pattern) for pattern in patterns)]
+        for title, patterns in wanted.items()
     }
     return [_svg(rows, title, found) for title, found in keys.items() if found]
 
@@ -34,7 +40,7 @@ def _svg(rows: Sequence[dict[str, Any]], title: str, keys: Sequence[str]) -> str
         figure, axes = pyplot.subplots(figsize=(4.6, 2.5), layout="constrained")
         for key in keys:
             points = [(row["step"], row[key]) for row in rows if key in row]
-            axes.plot(*zip(*points, strict=True), label=key.removesuffix("/mean").split("/")[-1], linewidth=1.4)
+            axes.plot(*zip(*points, strict=True), label=_label(key), linewidth=1.4)
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_xlabel("step")
         axes.grid(alpha=0.25)
@@ -45,6 +51,13 @@ def _svg(rows: Sequence[dict[str, Any]], title: str, keys: Sequence[str]) -> str
         figure.savefig(text, format="svg", metadata={"Date": None})
         pyplot.close(figure)
     return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _label(key: str) -> str:
+    """The key without what the title says."""
+    if fnmatch(key, "exploration/*/corr_*"):
+        return key.removeprefix("exploration/").replace("/corr_", " and ")
+    return key.removesuffix("/mean").rpartition("/")[2].replace("_", " ")
 
 
 def _keys(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import Any
 
 _PPO_ROWS = 8
@@ -57,7 +58,7 @@ def difference_table(evaluation: dict[str, Any]) -> Table:
 
 def ppo_table(rows: Sequence[dict[str, Any]]) -> Table:
     """PPO over steps: means over some eight equal stretches."""
-    exploration = sorted({key for row in rows for key in row if key.startswith("exploration/")})
+    exploration = sorted({key for row in rows for key in row if fnmatch(key, "exploration/*/mean")})
     names = {key: (key.split("/")[1], "{:.3f}") for key in exploration}
     columns = {**dict(list(_PPO_COLUMNS.items())[:1]), **names, **dict(list(_PPO_COLUMNS.items())[1:])}
     size = max(1, -(-len(rows) // _PPO_ROWS))
