@@ -183,6 +183,12 @@ def test_a_process_that_somebody_kills_costs_no_sample(tmp_path: Path) -> None:
         assert [future.result()[0].value for future in futures] == [float(n) for n in range(60)]
 
 
+def test_a_machine_that_can_start_no_process_is_told(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with Pool([use], 1, 5.0, 1.0) as pool, pytest.raises(PluginError, match=r"could not start \(FileNotFoundError"):
+        pool.map(call(use, "fine"))
+
+
 def test_processes_are_replaced_after_so_many_calls(use: Use) -> None:
     with Pool([use], count=1, timeout_s=5.0, memory_gb=1.0, recycle_after=3) as pool:
         before = set(pool.pids())

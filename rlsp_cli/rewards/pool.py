@@ -126,6 +126,8 @@ class _Crew:
             self._ready.put(self._start_one())
         except PluginError as error:
             self._ready.put(error)
+        except Exception as error:  # whoever waits for a process must hear of it, whatever it was
+            self._ready.put(PluginError(f"a scoring process could not start ({type(error).__name__}: {error})"))
 
     def _start_one(self) -> Worker:
         """A process that is ready. One that somebody kills while it starts is started again, unless none comes up."""

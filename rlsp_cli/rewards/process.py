@@ -44,7 +44,7 @@ class Call(NamedTuple):
 
 
 class ProcessDiedError(Exception):
-    """The process ended by itself or was killed by somebody else; `signal_number` is None for an exit."""
+    """The process is of no more use: it ended by itself (`signal_number` None), was killed, or talks nonsense."""
 
     def __init__(self, words: str, signal_number: int | None) -> None:
         super().__init__(words)
@@ -115,7 +115,10 @@ class Worker:
             words = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             raise ProcessDiedError(words, -code if code < 0 else None) from error
         line, _, self._unread = self._unread.partition(b"\n")
-        reply: dict[str, Any] = json.loads(line)
+        try:
+            reply: dict[str, Any] = json.loads(line)
+        except ValueError as error:
+            raise ProcessDiedError(f"it answered {line[:40]!r}", None) from error
         return reply
 
     def _write(self, data: bytes, deadline: float) -> None:
