@@ -24,7 +24,7 @@ def test_the_recipe_reference_is_current() -> None:
 
 def test_the_plugin_of_the_docs_works_in_the_recipe_of_the_docs(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "plugins.md").read_text()
-    (tmp_path / "novelty.py").write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1])
+    (tmp_path / "variety.py").write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1])
     recipe = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1]
     (tmp_path / "r.yaml").write_text(f"extends: quickstart\n{recipe}")
     assert "ok" in rlsp("check", "r.yaml", cwd=tmp_path).stdout

@@ -76,7 +76,7 @@ def check(
     """Check that rewards and verifiers do what a run will ask of them; exit code 6 when one does not.
 
     Signature, own process, no exception and finite values, equal results from thread, event loop and another process.
-    Example: rlsp plugins check ./novelty.py
+    Example: rlsp plugins check ./variety.py
     """
     from rlsp_cli.data import read_samples
     from rlsp_cli.rewards.conformance import check_plugin
@@ -117,7 +117,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Name of the function and of its file.")],
     out: Annotated[Path, typer.Option(help="Folder for the two files.")] = Path(),
 ) -> None:
-    """Write a plugin and its test to start from. Example: rlsp plugins new reward novelty"""
+    """Write a plugin and its test to start from. Example: rlsp plugins new reward variety"""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from rlsp_cli.runs.stream import write_text
