@@ -212,10 +212,19 @@ def test_failing_rewards_end_the_service_with_exit_code_7(tmp_path: Path) -> Non
         assert "80 of 80 responses failed" in text and "size error" in text and text.count("\n  ") == 10
 
 
+def test_a_component_that_shall_stop_the_run_stops_the_service_at_once(tmp_path: Path) -> None:
+    change = f"reward.exploration={{use: {tmp_path / 'mine.py'}:size, on_error: stop}}"
+    with serving(tmp_path, change) as (url, process):
+        assert ask(url, {"query": "p", "prompts": "p", "labels": "4"})[0] == 200
+        ask(url, {"query": "p fail", "prompts": "p", "labels": "4"})
+        assert process.wait(30) == 7
+        assert "as the recipe says `stop`" in process.stderr.read()
+
+
 def test_a_group_reward_waits_for_the_samples_of_its_prompt_but_not_for_ever(tmp_path: Path) -> None:
     changes = ["reward.exploration={use: ./mine.py:rank}", "ppo={samples_per_prompt: 4, steps: 1}"]
     changes[0] = changes[0].replace("./mine.py", str(tmp_path / "mine.py"))
-    with serving(tmp_path, *changes) as (url, _), ThreadPoolExecutor(9) as threads:
+    with serving(tmp_path, *changes, "--group-wait", "2") as (url, _), ThreadPoolExecutor(9) as threads:
         bodies = [
             {"query": f"{p} r", "prompts": p, "labels": "4"} for p in ("a", "a", "b", "a", "b", "b", "a", "b", "c")
         ]

@@ -143,6 +143,9 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one and says which.")] = 8000,
     backlog: Annotated[int, typer.Option(help="Samples in work before requests are refused with 503.", min=1)] = 1024,
+    group_wait: Annotated[
+        float, typer.Option(help="Seconds to wait for the other samples of a prompt, for rewards that take a group.")
+    ] = 60.0,
     tokenizer: Tokenizer = None,
 ) -> None:
     """Serve a recipe's rewards over HTTP: OpenRLHF's protocol on /, all components on /score, /health, /metrics.
@@ -157,9 +160,11 @@ def serve(
         raise NotReadyError(f"serving needs `pip install 'rlsp[serve]'` ({error.name} is missing)") from error
 
     loaded = _load(recipe, overrides or [])
-    run_service(
-        loaded, host, port, lambda text: print(text, file=sys.stderr, flush=True), tokenizer=tokenizer, backlog=backlog
-    )
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    run_service(loaded, host, port, say, tokenizer=tokenizer, backlog=backlog, group_wait_s=group_wait)
 
 
 def _load(name: str, overrides: list[str]) -> "Recipe":

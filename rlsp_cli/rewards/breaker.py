@@ -15,9 +15,7 @@ def refuse_failing(samples: Sequence[Sample], scores: Sequence[SampleScore], rew
 
     A response failed when a component broke (error, timeout), penalised or not, or when it has no reward.
     """
-    told = [(sample, part) for sample, part, policy in _ended(samples, scores, reward) if policy == "stop"]
-    if told:
-        raise SafetyError(f"a reward ended as the recipe says `stop`:{_named(told)}")
+    refuse_stopped(samples, scores, reward)
     failed = [
         (sample, _worst(score))
         for sample, score in zip(samples, scores, strict=True)
@@ -29,6 +27,13 @@ def refuse_failing(samples: Sequence[Sample], scores: Sequence[SampleScore], rew
             f"{len(failed)} of {len(scores)} responses failed to be scored (reward.failure_limit "
             f"{reward.failure_limit}); the worst:{_named(failed)}"
         )
+
+
+def refuse_stopped(samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward) -> None:
+    """SafetyError when a component ended as its recipe says `stop`."""
+    told = [(sample, part) for sample, part, policy in _ended(samples, scores, reward) if policy == "stop"]
+    if told:
+        raise SafetyError(f"a reward ended as the recipe says `stop`:{_named(told)}")
 
 
 def _ended(

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from rlsp_cli.errors import DataError, RlspError, SafetyError
 from rlsp_cli.recipe.schema import Reward
-from rlsp_cli.rewards.breaker import refuse_failing
+from rlsp_cli.rewards.breaker import refuse_failing, refuse_stopped
 from rlsp_cli.rewards.plain import as_sample, plain_score
 from rlsp_cli.rewards.sample import Sample, SampleScore
 from rlsp_cli.rewards.service.gather import BusyError, Gatherer
@@ -121,19 +121,20 @@ class Service:
         with self.numbers.seconds.time():
             scores = await self.gatherer.score(samples)
         self.served += len(samples)
-        self.window.extend(zip(samples, scores, strict=True))
         for part in (part for score in scores for part in (score.correctness, *score.exploration)):
             self.numbers.outcomes.labels(part.component, part.outcome).inc()
-        self._judge()
+        self._judge(samples, scores)
         return scores
 
-    def _judge(self) -> None:
-        """Trip the breaker when too many of the last samples failed."""
-        recent = list(self.window)
-        if self.tripped is None and len(recent) >= _JUDGED_FROM:
-            try:
-                refuse_failing([sample for sample, _ in recent], [score for _, score in recent], self.reward)
-            except SafetyError as error:
+    def _judge(self, samples: Sequence[Sample], scores: Sequence[SampleScore]) -> None:
+        """Trip the breaker when a component ended as `stop`, or when too many of the last samples failed."""
+        self.window.extend(zip(samples, scores, strict=True))
+        try:
+            refuse_stopped(samples, scores, self.reward)
+            if len(self.window) >= _JUDGED_FROM:
+                refuse_failing([sample for sample, _ in self.window], [score for _, score in self.window], self.reward)
+        except SafetyError as error:
+            if self.tripped is None:
                 self.tripped = error
                 self.stop(error)
 
@@ -158,9 +159,8 @@ class Service:
     def _knows(self, request: Request) -> bool:
         if self.token is None:
             return True
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ") or request.query_params.get(
-            "token", ""
-        )
+        header = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        given = header or request.query_params.get("token", "")
         return hmac.compare_digest(given.encode(), self.token.encode())
 
 

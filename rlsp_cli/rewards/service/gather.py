@@ -24,7 +24,7 @@ class Gatherer:
     At most `backlog` samples are in work; more are refused with BusyError. Belongs to one event loop.
     """
 
-    def __init__(self, score: Score, group_size: int = 1, wait_s: float = 2.0, backlog: int = 1024) -> None:
+    def __init__(self, score: Score, group_size: int, wait_s: float, backlog: int) -> None:
         self.score_now, self.group_size, self.wait_s, self.backlog = score, group_size, wait_s, backlog
         self.in_work = self.incomplete = 0
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rlsp-service")

@@ -28,6 +28,7 @@ def serve(
     *,
     tokenizer: str | None = None,
     backlog: int = 1024,
+    group_wait_s: float = 60.0,
 ) -> None:
     """Serve the reward section of a recipe; SafetyError when failing rewards ended it.
 
@@ -42,7 +43,8 @@ def serve(
         gatherer = Gatherer(
             lambda samples: scorer.score(samples, alpha(samples[0].step or 0)),
             _group_size(recipe, scorer),
-            backlog=backlog,
+            group_wait_s,
+            backlog,
         )
         server = uvicorn.Server(uvicorn.Config("", log_level="warning", access_log=False))
         service = Service(
