@@ -267,20 +267,27 @@ def test_a_threaded_ray_actor_scores_as_everybody_else() -> None:
     assert {found[n] for n in (0, 4, 8)} == {("value", 1.0)} and {found[n] for n in (1, 5, 9)} == {("value", 0.0)}
 
 
-def test_whoever_submits_too_much_waits(use: Use) -> None:
-    with Pool([use], count=1, timeout_s=1.0, memory_gb=1.0, backlog=2) as pool:
-        pool.map(call(use, "fine"))
+def test_whoever_submits_too_much_waits(tmp_path: Path) -> None:
+    (tmp_path / "gate.py").write_text(
+        "import time\nfrom pathlib import Path\nfrom rlsp_cli.rewards import Sample, exploration_reward\n\n"
+        "@exploration_reward\ndef gate(sample: Sample) -> float:\n"
+        "    while sample.response and not Path(sample.response).exists():\n        time.sleep(0.01)\n    return 1.0\n"
+    )
+    use = Use("exploration_reward", f"{tmp_path}/gate.py:gate", {})
+    with Pool([use], count=1, timeout_s=60.0, memory_gb=1.0, backlog=2) as pool:
         submitted: list[int] = []
-        calls = call(use, *["hang"] * 3)
 
         def submit_all() -> None:
-            for number, one in enumerate(calls):
+            for number, one in enumerate(call(use, *[str(tmp_path / "open")] * 3)):
                 pool.submit(one)
                 submitted.append(number)
 
         thread = threading.Thread(target=submit_all)
         thread.start()
-        time.sleep(0.5)
+        while len(submitted) < 2:
+            time.sleep(0.01)
+        thread.join(0.5)
         assert submitted == [0, 1]  # the third waits for a place
+        (tmp_path / "open").touch()
         thread.join()
         assert submitted == [0, 1, 2]
