@@ -158,8 +158,9 @@ class _Crew:
             try:
                 scores = worker.score(call, left)
             except TimeoutError:
+                scores = _failed(call, "timeout", f"no result after {limit:g} s", began)
                 self._replace(worker)
-                return _failed(call, "timeout", f"no result after {limit:g} s", began)
+                return scores
             except ProcessDiedError as error:
                 self._replace(worker)
                 left -= time.monotonic() - began
