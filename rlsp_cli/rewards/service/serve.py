@@ -38,32 +38,33 @@ def serve(
     if not token and not _is_loopback(host):
         raise UsageError(f"--host {host}: others can reach it, so a token is needed; set {TOKEN_VARIABLE}")
     listener = _bind(host, port)
-    alpha = _alpha_of(recipe)
     with Scorer(recipe.reward, recipe.plugins) as scorer:
-        gatherer = Gatherer(
-            lambda samples: scorer.score(samples, alpha(samples[0].step or 0)),
-            _group_size(recipe, scorer),
-            group_wait_s,
-            backlog,
-        )
-        server = uvicorn.Server(uvicorn.Config("", log_level="warning", access_log=False))
-        service = Service(
-            recipe.reward,
-            gatherer,
-            step_at=_step_of(recipe),
-            alpha_at=alpha,
-            count=token_counter(recipe.model, tokenizer),
-            endings=special_tokens(recipe.model, tokenizer),
-            max_tokens=recipe.ppo.max_new_tokens if recipe.ppo else None,
-            token=token,
-            stop=lambda _: setattr(server, "should_exit", True),
-        )
-        server.config.app = service.app()
+        service = _service(recipe, scorer, (group_wait_s, backlog), tokenizer)
+        server = uvicorn.Server(uvicorn.Config(service.app(), log_level="warning", access_log=False))
+        service.token, service.stop = token, lambda _: setattr(server, "should_exit", True)
         say(f"listening on http://{host}:{listener.getsockname()[1]}")
         server.run(sockets=[listener])
-        gatherer.close()
+        service.gatherer.close()
     if service.tripped is not None:
         raise SafetyError(str(service.tripped))
+
+
+def _service(recipe: Recipe, scorer: Scorer, gatherer_settings: tuple[float, int], tokenizer: str | None) -> Service:
+    """The endpoints of a recipe; UsageError for a schedule of alpha whose end cannot be known here."""
+    alpha = _alpha_of(recipe)
+    return Service(
+        recipe.reward,
+        Gatherer(
+            lambda samples: scorer.score(samples, alpha(samples[0].step or 0)),
+            _group_size(recipe, scorer),
+            *gatherer_settings,
+        ),
+        step_at=_step_of(recipe),
+        alpha_at=alpha,
+        count=token_counter(recipe.model, tokenizer),
+        endings=special_tokens(recipe.model, tokenizer),
+        max_tokens=recipe.ppo.max_new_tokens if recipe.ppo else None,
+    )
 
 
 def _bind(host: str, port: int) -> socket.socket:
