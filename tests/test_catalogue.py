@@ -364,6 +364,16 @@ def test_the_spend_cap_holds_across_processes(judge: str, tmp_path: Path) -> Non
     assert any("most_calls is reached" in (score.reason or "") for score in scores)
 
 
+def test_the_judge_is_not_asked_faster_than_the_rate(judge: str, tmp_path: Path) -> None:
+    Judge.replies = [(200, '{"score": 5}')] * 10
+    options = {"base_url": judge, "cache": str(tmp_path / "judge.sqlite"), "calls_per_minute": 2}
+    use = Use("exploration_reward", "llm_judge", options, timeout_s=3.0)
+    with Pool([use], 2, 20.0, 2.0) as pool:
+        scores = [score for (score,) in pool.map([Call(use, (sample(f"try {n}"),)) for n in range(4)])]
+    assert len(Judge.seen) == 2  # the others waited for their minute until their deadline
+    assert sorted(score.outcome for score in scores) == ["timeout", "timeout", "value", "value"]
+
+
 METADATA = {
     "numbers": [6, 61, 94, 4],
     "setup": SETUP,
