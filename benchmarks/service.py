@@ -37,7 +37,7 @@ async def load(url: str, requests: int, concurrency: int) -> list[tuple[int, flo
                 while (reply := await client.post(url, json=body)).status_code == 503:
                     await asyncio.sleep(float(reply.headers["Retry-After"]))
             data: Any = reply.json()
-            correct = None if data["extra_logs"]["rlsp_unscored"][0] else data["scores"][0]
+            correct = None if data["extra_logs"]["rlsp_unscored"] else data["scores"][0]
             return reply.status_code, correct, time.perf_counter() - began, right
 
         return await asyncio.gather(*(one(n) for n in range(requests)))

@@ -113,6 +113,8 @@ def test_openrlhf_is_answered_in_the_shape_that_it_asks_in(service: str) -> None
         assert status == 200 and batch["rewards"] == pytest.approx([reward, 0.2 * 2 / 100])
         assert batch["scores"] == [1.0, 0.0] and batch["extra_logs"]["rlsp_size"] == [len(response) / 100, 0.02]
         assert set(scalar["extra_logs"]) == set(batch["extra_logs"])
+        _, one, _ = ask(service + path, {"query": [RIGHT], "prompts": ["Which?"], "labels": ["3 + 7"]})
+        assert one["rewards"] == [scalar["rewards"]] and one["extra_logs"] == scalar["extra_logs"]
 
 
 def test_the_prompt_is_what_the_client_says_whatever_is_in_it(service: str) -> None:

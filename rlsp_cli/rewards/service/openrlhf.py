@@ -36,17 +36,19 @@ def read_request(
 def reply(scores: Sequence[SampleScore], reward: Reward, means: "Means", alpha: float, scalar: bool) -> dict[str, Any]:
     """The answer; its keys are the same for every sample, and every value is a number, as the client needs.
 
+    Rewards and scores have the request's shape. The logs of one sample are plain numbers, also in a list of one: the
+    client makes a tensor of each by itself.
+
     The protocol cannot leave a sample out: what is unscored counts as the mean of what was scored so far, and
     `rlsp_unscored` is 1.
     """
     rows = [means.complete(_logs(score, reward)) for score in scores]
     rewards = [row.pop("rlsp_reward") for row in rows]
     columns = {key: [row[key] for row in rows] for key in rows[0]} | {"rlsp_alpha": [alpha] * len(rows)}
-    found: dict[str, Any] = {"rewards": rewards, "scores": columns["rlsp_correctness"], "extra_logs": columns}
-    if not scalar:
-        return found
-    logs = {key: column[0] for key, column in columns.items()}
-    return {"rewards": rewards[0], "scores": found["scores"][0], "extra_logs": logs}
+    logs = {key: column[0] for key, column in columns.items()} if len(rows) == 1 else columns
+    if scalar:
+        return {"rewards": rewards[0], "scores": columns["rlsp_correctness"][0], "extra_logs": logs}
+    return {"rewards": rewards, "scores": columns["rlsp_correctness"], "extra_logs": logs}
 
 
 class Means:
