@@ -87,6 +87,13 @@ def test_diff_with_another_reward_counts_flips_ranks_and_signs(run: Path) -> Non
     assert "now right" in done.stdout and "Flipped verdicts" in done.stdout
 
 
+def test_diff_refuses_a_schedule_whose_end_it_cannot_know(run: Path) -> None:
+    changes = ("reward.alpha={start: 0.2, end: 1.0}", "ppo.steps=null")
+    done = rlsp("reward", "diff", run, *changes, check=False)
+    assert done.returncode == 2 and "give reward.alpha.steps or ppo.steps" in done.stderr
+    rlsp("reward", "diff", run, changes[0])
+
+
 def test_audit_of_the_papers_length_reward_names_the_tricks_that_pay() -> None:
     done = rlsp("reward", "audit", "quickstart", "--problems", 2, "--json", check=False)
     assert done.returncode == 6 and "attacks pay" in done.stderr

@@ -46,6 +46,7 @@ def try_(
     Examples: rlsp reward try quickstart --response '\boxed{3 + 7}' --reference '3 + 7'
     |  rlsp reward try --verifier math_verify --samples graded.jsonl --json
     """
+    from rlsp_cli.rewards.combine import alpha_of
     from rlsp_cli.rewards.scorer import Scorer
     from rlsp_cli.rewards.tokens import token_counter
 
@@ -57,7 +58,7 @@ def try_(
         if verifier:
             _show_verdicts(rows, scorer.verify(rows), json)
         else:
-            _show_scores(rows, scorer.score(rows, _alpha(loaded)), json)
+            _show_scores(rows, scorer.score(rows, alpha_of(loaded, 0)), json)
 
 
 @app.command(epilog=_EPILOG)
@@ -75,6 +76,7 @@ def diff(
     Examples: rlsp reward diff runs/a/1 --recipe new.yaml  |  rlsp reward diff runs/a/1 reward.combine=gated_correct
     """
     from rlsp_cli.data import read_samples
+    from rlsp_cli.rewards.combine import alpha_of
     from rlsp_cli.rewards.rescore import rescore
     from rlsp_cli.rewards.scorer import Scorer
     from rlsp_cli.rewards.tokens import token_counter
@@ -86,7 +88,7 @@ def diff(
     file = paths.stage("ppo").rollouts
     rows, samples = list(read_rows(file)), read_samples(file, token_counter(loaded.model, tokenizer))
     with Scorer(loaded.reward, loaded.plugins) as scorer:
-        found = rescore(rows, samples, lambda part, step: scorer.score(part, _alpha(loaded, step)))
+        found = rescore(rows, samples, lambda part, step: scorer.score(part, alpha_of(loaded, step)))
     if json:
         print_json("reward-diff", found.to_json())
         return
@@ -115,6 +117,7 @@ def audit(
     """
     from rlsp_cli.data import audit_cases
     from rlsp_cli.rewards.audit import audit as run_audit
+    from rlsp_cli.rewards.combine import alpha_of
     from rlsp_cli.rewards.scorer import Scorer
     from rlsp_cli.rewards.tokens import token_counter
 
@@ -122,7 +125,7 @@ def audit(
     with Scorer(loaded.reward, loaded.plugins) as scorer:
         found = run_audit(
             audit_cases(loaded, problems),
-            lambda samples: scorer.score(samples, _alpha(loaded)),
+            lambda samples: scorer.score(samples, alpha_of(loaded, 0)),
             scorer.deadline_s,
             token_counter(loaded.model, tokenizer),
         )
@@ -184,12 +187,6 @@ def _only(verifier: str) -> "Recipe":
 
     reward = {"correctness": {"use": verifier}, "workers": os.cpu_count() or 1}
     return resolve_recipe({"name": "try", "reward": reward}, plugins=Registry())
-
-
-def _alpha(recipe: "Recipe", step: int = 0) -> float:
-    from rlsp_cli.rewards.combine import alpha_at
-
-    return alpha_at(recipe.reward.alpha, step, (recipe.ppo.steps if recipe.ppo else None) or 1)
 
 
 def _samples(

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 
-from rlsp_cli.recipe.schema import Penalise, PluginUse, Reward, Schedule
+from rlsp_cli.errors import UsageError
+from rlsp_cli.recipe.schema import Penalise, PluginUse, Recipe, Reward, Schedule
 from rlsp_cli.rewards.sample import SampleScore, Score, is_right
 
 _NO_ANSWER = -0.5
@@ -18,6 +19,14 @@ def alpha_at(alpha: float | Schedule, step: int, total_steps: int) -> float:
     if alpha.shape == "cosine":
         progress = (1 - math.cos(math.pi * progress)) / 2
     return alpha.start + (alpha.end - alpha.start) * progress
+
+
+def alpha_of(recipe: Recipe, step: int) -> float:
+    """Alpha at a rollout step where no trainer knows their total; UsageError when the recipe does not tell the end."""
+    alpha, total = recipe.reward.alpha, recipe.ppo.steps if recipe.ppo else None
+    if step > 0 and isinstance(alpha, Schedule) and not (alpha.steps or total):
+        raise UsageError("reward.alpha is a schedule without an end here; give reward.alpha.steps or ppo.steps")
+    return alpha_at(alpha, step, total or 1)
 
 
 def combine(correctness: Score, exploration: Sequence[Score], reward: Reward, alpha: float) -> SampleScore:

@@ -4,15 +4,16 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 
 import uvicorn
 
 from rlsp_cli.errors import NotReadyError, SafetyError, UsageError
-from rlsp_cli.recipe.schema import Recipe, Schedule
-from rlsp_cli.rewards.combine import alpha_at
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.service.app import Service
-from rlsp_cli.rewards.service.gather import Gatherer
+from rlsp_cli.rewards.service.gather import Gatherer, Score
 from rlsp_cli.rewards.tokens import special_tokens, token_counter
 
 TOKEN_VARIABLE = "RLSP_REWARD_TOKEN"  # noqa: S105 (a name, not a token)
@@ -37,30 +38,27 @@ def serve(
     token = os.environ.get(TOKEN_VARIABLE)
     if not token and not _is_loopback(host):
         raise UsageError(f"--host {host}: others can reach it, so a token is needed; set {TOKEN_VARIABLE}")
+    alpha_of(recipe, 1)  # a schedule whose end nobody knows is told before anything is served
     listener = _bind(host, port)
     with Scorer(recipe.reward, recipe.plugins) as scorer:
-        service = _service(recipe, scorer, (group_wait_s, backlog), tokenizer)
+        gatherer = Gatherer(_score_with(scorer, recipe), _group_size(recipe, scorer), group_wait_s, backlog)
+        service = _service(recipe, gatherer, tokenizer)
         server = uvicorn.Server(uvicorn.Config(service.app(), log_level="warning", access_log=False))
         service.token, service.stop = token, lambda _: setattr(server, "should_exit", True)
         say(f"listening on http://{host}:{listener.getsockname()[1]}")
         server.run(sockets=[listener])
-        service.gatherer.close()
+        gatherer.close()
     if service.tripped is not None:
         raise SafetyError(str(service.tripped))
 
 
-def _service(recipe: Recipe, scorer: Scorer, gatherer_settings: tuple[float, int], tokenizer: str | None) -> Service:
-    """The endpoints of a recipe; UsageError for a schedule of alpha whose end cannot be known here."""
-    alpha = _alpha_of(recipe)
+def _service(recipe: Recipe, gatherer: Gatherer, tokenizer: str | None) -> Service:
+    """The endpoints of a recipe."""
     return Service(
         recipe.reward,
-        Gatherer(
-            lambda samples: scorer.score(samples, alpha(samples[0].step or 0)),
-            _group_size(recipe, scorer),
-            *gatherer_settings,
-        ),
+        gatherer,
         step_at=_step_of(recipe),
-        alpha_at=alpha,
+        alpha_at=partial(alpha_of, recipe),
         count=token_counter(recipe.model, tokenizer),
         endings=special_tokens(recipe.model, tokenizer),
         max_tokens=recipe.ppo.max_new_tokens if recipe.ppo else None,
@@ -98,10 +96,6 @@ def _step_of(recipe: Recipe) -> Callable[[int], int]:
     return lambda served: served // size
 
 
-def _alpha_of(recipe: Recipe) -> Callable[[int], float]:
-    """Alpha by rollout step; UsageError for a schedule whose end cannot be known here."""
-    alpha = recipe.reward.alpha
-    total = recipe.ppo.steps if recipe.ppo else None
-    if isinstance(alpha, Schedule) and not (alpha.steps or total):
-        raise UsageError("reward.alpha is a schedule without an end here; give reward.alpha.steps or ppo.steps")
-    return lambda step: alpha_at(alpha, step, total or 1)
+def _score_with(scorer: Scorer, recipe: Recipe) -> Score:
+    """Score samples with the alpha of their step."""
+    return lambda samples: scorer.score(samples, alpha_of(recipe, samples[0].step or 0))
