@@ -83,7 +83,7 @@ def _triple(case: Case, attack: str, number: int, count: Callable[[str], int] | 
 
 def _finding(attack: str, rows: Sequence[Sequence[SampleScore]], deadline_s: float) -> Finding:
     rewards = [[score.reward for score in row] for row in rows]
-    slowest = [max(part.ms for part in (row[0].correctness, *row[0].exploration)) for row in rows]
+    slowest = [max(part.ms for part in row[0].components) for row in rows]
     return Finding(
         attack=attack,
         reward=_mean([trick for trick, _, _ in rewards]),

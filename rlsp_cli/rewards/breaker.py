@@ -19,12 +19,12 @@ def refuse_failing(samples: Sequence[Sample], scores: Sequence[SampleScore], rew
     failed = [
         (sample, _worst(score))
         for sample, score in zip(samples, scores, strict=True)
-        if score.reward is None or any(part.failed for part in _parts(score))
+        if score.reward is None or any(part.failed for part in score.components)
     ]
     share = len(failed) / len(scores)
     if share > reward.failure_limit or all(score.reward is None for score in scores):
         raise SafetyError(
-            f"{len(failed)} of {len(scores)} responses failed to be scored (reward.failure_limit "
+            f"{_where(samples)}{len(failed)} of {len(scores)} responses failed to be scored (reward.failure_limit "
             f"{reward.failure_limit}); the worst:{_named(failed)}"
         )
 
@@ -33,7 +33,7 @@ def refuse_stopped(samples: Sequence[Sample], scores: Sequence[SampleScore], rew
     """SafetyError when a component ended as its recipe says `stop`."""
     told = [(sample, part) for sample, part, policy in _ended(samples, scores, reward) if policy == "stop"]
     if told:
-        raise SafetyError(f"a reward ended as the recipe says `stop`:{_named(told)}")
+        raise SafetyError(f"{_where(samples)}a reward ended as the recipe says `stop`:{_named(told)}")
 
 
 def _ended(
@@ -41,18 +41,19 @@ def _ended(
 ) -> Iterable[tuple[Sample, Score, object]]:
     uses = (reward.correctness, *reward.exploration)
     for sample, score in zip(samples, scores, strict=True):
-        for part, use in zip(_parts(score), uses, strict=True):
+        for part, use in zip(score.components, uses, strict=True):
             if part.outcome != "value":
                 yield sample, part, use.policy(part.outcome)
 
 
-def _parts(score: SampleScore) -> tuple[Score, ...]:
-    return (score.correctness, *score.exploration)
+def _where(samples: Sequence[Sample]) -> str:
+    """The rollout step, in training."""
+    return "" if samples[-1].step is None else f"step {samples[-1].step}: "
 
 
 def _worst(score: SampleScore) -> Score:
     """The component that failed, the slowest when there are several."""
-    return max(_parts(score), key=lambda part: (part.failed, part.outcome != "value", part.ms))
+    return max(score.components, key=lambda part: (part.failed, part.outcome != "value", part.ms))
 
 
 def _named(failed: Sequence[tuple[Sample, Score]]) -> str:

@@ -64,7 +64,7 @@ def _ranks(samples: Sequence[Sample], scores: Sequence[SampleScore]) -> dict[str
     groups: dict[tuple[str, str], list[SampleScore]] = defaultdict(list)
     for sample, score in zip(samples, scores, strict=True):
         if score.reward is not None:
-            groups[sample.id, sample.prompt].append(score)
+            groups[sample.group].append(score)
     found = {}
     several = [group for group in groups.values() if len(group) > 1]
     if several:
@@ -86,7 +86,7 @@ def _is_flat(group: Sequence[SampleScore]) -> bool:
 
 def _outcomes(scores: Iterable[SampleScore]) -> dict[str, float]:
     """How many components ended in each way."""
-    counts: Counter[str] = Counter(part.outcome for score in scores for part in (score.correctness, *score.exploration))
+    counts: Counter[str] = Counter(part.outcome for score in scores for part in score.components)
     return {f"outcome/{outcome}": counts[outcome] for outcome in _OUTCOMES}
 
 

@@ -50,7 +50,7 @@ def _words(kind: Any) -> str:
 
 def plain_score(sample: Sample, score: SampleScore) -> dict[str, Any]:
     """A sample's reward with all its components."""
-    parts = [plain_part(part) for part in (score.correctness, *score.exploration)]
+    parts = [plain_part(part) for part in score.components]
     return {"id": sample.id, "reward": score.reward, "components": parts}
 
 

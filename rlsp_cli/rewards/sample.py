@@ -28,6 +28,11 @@ class Sample:
     correct: float | None = None
     answer: str | None = None
 
+    @property
+    def group(self) -> tuple[str, str]:
+        """Samples that agree in this are responses to the same prompt."""
+        return self.id, self.prompt
+
     def length(self) -> int:
         """`num_tokens`; ValueError when nobody counted, because a guess would be a wrong reward."""
         if self.num_tokens is None:
@@ -75,3 +80,8 @@ class SampleScore:
     exploration: tuple[Score, ...]
     reward: float | None
     streams: tuple[float, float] | None = None
+
+    @property
+    def components(self) -> tuple[Score, ...]:
+        """Correctness, then the exploration rewards in the recipe's order."""
+        return (self.correctness, *self.exploration)

@@ -73,7 +73,7 @@ def _rows(use: Use, samples: Sequence[Sample]) -> list[list[int]]:
         return [[row] for row in range(len(samples))]
     groups: dict[tuple[str, str], list[int]] = {}
     for row, sample in enumerate(samples):
-        groups.setdefault((sample.id, sample.prompt), []).append(row)
+        groups.setdefault(sample.group, []).append(row)
     return list(groups.values())
 
 

@@ -121,7 +121,7 @@ class Service:
         with self.numbers.seconds.time():
             scores = await self.gatherer.score(samples)
         self.served += len(samples)
-        for part in (part for score in scores for part in (score.correctness, *score.exploration)):
+        for part in (part for score in scores for part in score.components):
             self.numbers.outcomes.labels(part.component, part.outcome).inc()
         self._judge(samples, scores)
         return scores

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from rlsp_cli.rewards.sample import Sample, SampleScore
 
 Score = Callable[[Sequence[Sample]], list[SampleScore]]
-_Key = tuple[str, str | None]
+_Key = tuple[str, str]
 _Group = list[tuple[Sample, "asyncio.Future[SampleScore]"]]
 
 _THREADS = 256
@@ -49,14 +49,13 @@ class Gatherer:
     def _join(self, sample: Sample) -> "asyncio.Future[SampleScore]":
         """Wait for the others of the prompt; the first of them sets the deadline."""
         loop = asyncio.get_running_loop()
-        key = (sample.prompt, sample.reference)
         future: asyncio.Future[SampleScore] = loop.create_future()
-        group = self._groups.setdefault(key, [])
+        group = self._groups.setdefault(sample.group, [])
         group.append((sample, future))
         if len(group) == 1:
-            loop.call_later(self.wait_s, self._release_late, key, group)
+            loop.call_later(self.wait_s, self._release_late, sample.group, group)
         if len(group) >= self.group_size:
-            self._release(key)
+            self._release(sample.group)
         return future
 
     def _release_late(self, key: _Key, group: _Group) -> None:
