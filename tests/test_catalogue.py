@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -402,7 +403,7 @@ def test_every_plugin_gives_the_same_from_main_thread_thread_and_event_loop(judg
         thread.join()
 
         async def gathered() -> list[list[Score]]:
-            return await asyncio.gather(*(asyncio.wrap_future(pool.submit(one)) for one in calls))
+            return await asyncio.gather(*(asyncio.wrap_future(pool.submit(partial(pool.run, one))) for one in calls))
 
         results.append(asyncio.run(gathered()))
     plain = [[[(s.component, s.outcome, s.value, s.reason) for s in scores] for scores in result] for result in results]

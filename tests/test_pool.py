@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -173,7 +174,7 @@ def test_a_process_that_somebody_kills_costs_no_sample(tmp_path: Path) -> None:
     )
     use = Use("exploration_reward", f"{path}:slow", {})
     with Pool([use], count=2, timeout_s=20.0, memory_gb=1.0) as pool:
-        futures = [pool.submit(one) for one in call(use, *map(str, range(60)))]
+        futures = [pool.submit(partial(pool.run, one)) for one in call(use, *map(str, range(60)))]
         futures[0].result()
         for _ in range(12):
             with suppress(ProcessLookupError):
@@ -279,7 +280,7 @@ def test_whoever_submits_too_much_waits(tmp_path: Path) -> None:
 
         def submit_all() -> None:
             for number, one in enumerate(call(use, *[str(tmp_path / "open")] * 3)):
-                pool.submit(one)
+                pool.submit(partial(pool.run, one))
                 submitted.append(number)
 
         thread = threading.Thread(target=submit_all)

@@ -1,5 +1,6 @@
 """The reward service in a process of its own, asked over HTTP as a trainer would."""
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,12 @@ from typing import Any
 
 import pytest
 
+from rlsp_cli.errors import PluginError
+from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.rewards.sample import Sample
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.rewards.service.gather import Gatherer
+
 PLUGINS = """
 import time
 from collections.abc import Sequence
@@ -33,6 +40,17 @@ def size(sample: Sample) -> float:
 @exploration_reward
 def rank(group: Sequence[Sample]) -> list[float]:
     return [float(len(group))] * len(group)
+"""
+GATE = """
+import time
+from pathlib import Path
+from rlsp_cli.rewards import Sample, exploration_reward
+
+@exploration_reward
+def gate(sample: Sample) -> float:
+    while not Path(sample.response).exists():
+        time.sleep(0.01)
+    return 1.0
 """
 RECIPE = """
 schema_version: 1
@@ -165,6 +183,40 @@ def test_health_and_metrics(service: str) -> None:
     status, text = get(f"{service}/metrics")
     assert status == 200 and 'rlsp_outcomes_total{component="exact_match",outcome="value"}' in text
     assert "rlsp_request_seconds_count" in text
+
+
+def test_what_comes_together_goes_on_in_one_batch_and_nobody_in_it_waits_for_the_slowest(tmp_path: Path) -> None:
+    (tmp_path / "gate.py").write_text(GATE)
+    gate = tmp_path / "open"
+    reward = Reward.model_validate(
+        {"correctness": {"use": "exact_match"}, "exploration": {"use": f"{tmp_path}/gate.py:gate"}, "timeout_s": 60}
+    )
+
+    async def ask_all(gatherer: Gatherer) -> None:
+        slow, *others = [
+            asyncio.create_task(gatherer.score([Sample(prompt="", response=text, reference="1")]))
+            for text in [str(gate), *["/"] * 20]
+        ]
+        await asyncio.gather(*others)
+        assert gatherer.batches == 1 and gatherer.in_work == 1 and not slow.done()
+        gate.touch()
+        assert (await slow)[0].reward == pytest.approx(0.2)
+
+    with Scorer(reward) as scorer:
+        gatherer = Gatherer(lambda samples: scorer.submit(samples, [0.8] * len(samples)), 1, 60.0, 100)
+        asyncio.run(ask_all(gatherer))
+        gatherer.close()
+
+
+def test_a_request_hears_what_went_wrong_in_its_batch() -> None:
+    def refuse(_: Any) -> Any:
+        raise PluginError("no such thing")
+
+    gatherer = Gatherer(refuse, 1, 60.0, 100)
+    with pytest.raises(PluginError, match="no such thing"):
+        asyncio.run(gatherer.score([Sample(prompt="", response="", reference="1")]))
+    gatherer.close()
+    assert gatherer.in_work == 0
 
 
 def test_requests_beyond_the_backlog_are_told_to_come_back(tmp_path: Path) -> None:

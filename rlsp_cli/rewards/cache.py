@@ -27,6 +27,7 @@ class VerdictCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, timeout=60, check_same_thread=False)
             self._file.execute("PRAGMA journal_mode=WAL")
+            self._file.execute("PRAGMA synchronous=NORMAL")  # a power cut may cost verdicts, never the file
             self._file.execute("CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, score TEXT) WITHOUT ROWID")
         except (OSError, sqlite3.Error) as error:
             raise NotReadyError(f"{path}: not usable as reward.cache ({error}); name another file") from error

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rlsp_cli.rewards.options import complete_options
@@ -74,7 +75,7 @@ def _in_thread(pool: Pool, calls: Sequence[Call]) -> list[list[Score]]:
 
 def _in_event_loop(pool: Pool, calls: Sequence[Call]) -> list[list[Score]]:
     async def gathered() -> list[list[Score]]:
-        return await asyncio.gather(*(asyncio.wrap_future(pool.submit(call)) for call in calls))
+        return await asyncio.gather(*(asyncio.wrap_future(pool.submit(partial(pool.run, call))) for call in calls))
 
     return asyncio.run(gathered())
 

@@ -11,12 +11,16 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.rewards.process import Call, ProcessDiedError, Use, Worker
 from rlsp_cli.rewards.sample import Score
+
+T = TypeVar("T")
 
 _SPARES = 1
 """Processes that are ready beyond those that score: a start takes a second or more."""
@@ -25,7 +29,7 @@ _RECYCLE_AFTER = 5000
 _GIVE_UP_S = 120.0
 """Seconds without a process that came up after which killed ones are not started anew."""
 _BACKLOG = 4096
-"""Calls that may wait; whoever submits more waits."""
+"""Jobs that may wait; whoever submits more waits."""
 
 
 class Pool:
@@ -47,14 +51,18 @@ class Pool:
         forked = weakref.WeakMethod(self._after_fork)
         os.register_at_fork(after_in_child=lambda: (renew := forked()) and renew())  # type: ignore[func-returns-value]
 
-    def submit(self, call: Call) -> "Future[list[Score]]":
-        """Score a call some time; waits first when too many calls wait already."""
+    def submit(self, job: Callable[[], T]) -> "Future[T]":
+        """Do a job, which calls `run`, in a scoring thread some time; waits first when too many jobs wait already."""
         self._crew.start()
-        return self._crew.submit(call)
+        return self._crew.submit(job)
+
+    def run(self, call: Call) -> list[Score]:
+        """One score for each sample of a call; from a job, so that no more calls than processes are under way."""
+        return self._crew.run(call)
 
     def map(self, calls: Sequence[Call]) -> list[list[Score]]:
         """Score every call, in order: a list for each, with one score for each of its samples."""
-        return [future.result() for future in [self.submit(call) for call in calls]]
+        return [future.result() for future in [self.submit(partial(self.run, call)) for call in calls]]
 
     def pids(self) -> list[int]:
         """The processes that are alive."""
@@ -99,9 +107,9 @@ class _Crew:
         for _ in range(self.pool.count + _SPARES):
             self._hiring.submit(self._hire)
 
-    def submit(self, call: Call) -> "Future[list[Score]]":
+    def submit(self, job: Callable[[], T]) -> "Future[T]":
         self._places.acquire()
-        future = self._scoring.submit(self._score, call)
+        future = self._scoring.submit(job)
         future.add_done_callback(lambda _: self._places.release())
         return future
 
@@ -150,7 +158,7 @@ class _Crew:
                 self._came_up = time.monotonic()
                 return worker
 
-    def _score(self, call: Call) -> list[Score]:
+    def run(self, call: Call) -> list[Score]:
         """Scores of one call. A process that somebody else killed is no fault of the sample: it is tried again."""
         left = limit = call.use.timeout_s or self.pool.timeout_s
         while True:

@@ -1,12 +1,13 @@
 """Scoring samples as a recipe says: the verifier, then the exploration rewards, then the mixture."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 from rlsp_cli.recipe.schema import PluginUse, Reward
 from rlsp_cli.rewards.cache import VerdictCache
-from rlsp_cli.rewards.combine import combine
+from rlsp_cli.rewards.group import Group
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.registry import Registry
@@ -30,29 +31,46 @@ class Scorer:
 
     def score(self, samples: Sequence[Sample], alpha: float) -> list[SampleScore]:
         """All components of every sample, and their mixture with this alpha; samples of one prompt are a group."""
-        verdicts = self.verify(samples)
-        judged = [replace(s, correct=v.value, answer=v.answer) for s, v in zip(samples, verdicts, strict=True)]
-        columns = self._explore(judged)
-        return [combine(v, row, self.reward, alpha) for v, *row in zip(verdicts, *columns, strict=True)]
+        return [future.result() for future in self.submit(samples, [alpha] * len(samples))]
+
+    def submit(self, samples: Sequence[Sample], alphas: Sequence[float]) -> list["Future[SampleScore]"]:
+        """As `score`, with an alpha for each sample; each is done when it is, or when its group is."""
+        asked = self._ask(samples)
+        futures: list[Future[SampleScore]] = [Future() for _ in samples]
+        for rows in self._together(samples):
+            group = Group(self.pool, self.exploration, self.reward, [samples[row] for row in rows])
+            group.start([asked[row] for row in rows], [alphas[row] for row in rows], [futures[row] for row in rows])
+        return futures
 
     def verify(self, samples: Sequence[Sample]) -> list[Score]:
         """Correctness alone; verdicts that the cache has are not asked for again."""
-        keys = [self.cache.key(self.verifier, sample) for sample in samples] if self.cache else []
-        known = self.cache.get(keys) if self.cache else {}
-        missing = [i for i in range(len(samples)) if not keys or keys[i] not in known]
-        fresh = dict(zip(missing, self.pool.map([Call(self.verifier, (samples[i],)) for i in missing]), strict=True))
-        if self.cache:
-            self.cache.put({keys[i]: score for i, (score,) in fresh.items()})
-        return [fresh[i][0] if i in fresh else known[keys[i]] for i in range(len(samples))]
+        return [future.result() for future in [self.pool.submit(asked) for asked in self._ask(samples)]]
 
-    def _explore(self, samples: Sequence[Sample]) -> list[list[Score]]:
-        """A column of scores for each exploration reward, all asked for at once."""
-        parts = [(n, rows) for n, use in enumerate(self.exploration) for rows in _rows(use, samples)]
-        calls = [Call(self.exploration[n], tuple(samples[row] for row in rows)) for n, rows in parts]
-        columns: list[dict[int, Score]] = [{} for _ in self.exploration]
-        for (n, rows), scores in zip(parts, self.pool.map(calls), strict=True):
-            columns[n].update(zip(rows, scores, strict=True))
-        return [[column[row] for row in range(len(samples))] for column in columns]
+    def _ask(self, samples: Sequence[Sample]) -> list[Callable[[], Score]]:
+        """For each sample what gives its verdict: what the cache knows (it is asked once for all), or the verifier."""
+        if self.cache is None:
+            return [partial(self._verdict, sample, None) for sample in samples]
+        keys = [self.cache.key(self.verifier, sample) for sample in samples]
+        known = self.cache.get(keys)
+        return [
+            partial(known.__getitem__, key) if key in known else partial(self._verdict, sample, key)
+            for key, sample in zip(keys, samples, strict=True)
+        ]
+
+    def _verdict(self, sample: Sample, key: bytes | None) -> Score:
+        (score,) = self.pool.run(Call(self.verifier, (sample,)))
+        if self.cache is not None and key is not None:
+            self.cache.put({key: score})
+        return score
+
+    def _together(self, samples: Sequence[Sample]) -> list[list[int]]:
+        """The rows of samples that are scored together: those of one prompt, when a reward compares them."""
+        if not any(use.takes_group for use in self.exploration):
+            return [[row] for row in range(len(samples))]
+        groups: dict[tuple[str, str], list[int]] = {}
+        for row, sample in enumerate(samples):
+            groups.setdefault(sample.group, []).append(row)
+        return list(groups.values())
 
     def close(self) -> None:
         """End the pool's processes."""
@@ -65,16 +83,6 @@ class Scorer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _rows(use: Use, samples: Sequence[Sample]) -> list[list[int]]:
-    """The rows of each call: one by one, or those of one prompt together for rewards that take a group."""
-    if not use.takes_group:
-        return [[row] for row in range(len(samples))]
-    groups: dict[tuple[str, str], list[int]] = {}
-    for row, sample in enumerate(samples):
-        groups.setdefault(sample.group, []).append(row)
-    return list(groups.values())
 
 
 def _use(kind: str, use: PluginUse, files: Sequence[str]) -> Use:

@@ -36,6 +36,7 @@ class Numbers:
         self.outcomes = Counter(
             "rlsp_outcomes", "How components ended", ["component", "outcome"], registry=self.registry
         )
+        self.batches = Gauge("rlsp_batches", "Batches handed to the scoring processes", registry=self.registry)
         self.busy = Counter("rlsp_busy", "Requests refused because too many samples waited", registry=self.registry)
         self.in_work = Gauge("rlsp_samples_in_work", "Samples that are being scored", registry=self.registry)
         self.incomplete = Gauge(
@@ -113,6 +114,7 @@ class Service:
         """Counters in Prometheus' format."""
         self.numbers.in_work.set(self.gatherer.in_work)
         self.numbers.incomplete.set(self.gatherer.incomplete)
+        self.numbers.batches.set(self.gatherer.batches)
         return PlainTextResponse(generate_latest(self.numbers.registry))
 
     async def _score(self, samples: Sequence[Sample]) -> list[SampleScore]:

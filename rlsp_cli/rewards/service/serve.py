@@ -13,7 +13,7 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.service.app import Service
-from rlsp_cli.rewards.service.gather import Gatherer, Score
+from rlsp_cli.rewards.service.gather import Gatherer, Submit
 from rlsp_cli.rewards.tokens import special_tokens, token_counter
 
 TOKEN_VARIABLE = "RLSP_REWARD_TOKEN"  # noqa: S105 (a name, not a token)
@@ -41,7 +41,7 @@ def serve(
     alpha_of(recipe, 1)  # a schedule whose end nobody knows is told before anything is served
     listener = _bind(host, port)
     with Scorer(recipe.reward, recipe.plugins) as scorer:
-        gatherer = Gatherer(_score_with(scorer, recipe), _group_size(recipe, scorer), group_wait_s, backlog)
+        gatherer = Gatherer(_submit_to(scorer, recipe), _group_size(recipe, scorer), group_wait_s, backlog)
         service = _service(recipe, gatherer, tokenizer)
         server = uvicorn.Server(uvicorn.Config(service.app(), log_level="warning", access_log=False))
         service.token, service.stop = token, lambda _: setattr(server, "should_exit", True)
@@ -96,6 +96,6 @@ def _step_of(recipe: Recipe) -> Callable[[int], int]:
     return lambda served: served // size
 
 
-def _score_with(scorer: Scorer, recipe: Recipe) -> Score:
+def _submit_to(scorer: Scorer, recipe: Recipe) -> Submit:
     """Score samples with the alpha of their step."""
-    return lambda samples: scorer.score(samples, alpha_of(recipe, samples[0].step or 0))
+    return lambda samples: scorer.submit(samples, [alpha_of(recipe, sample.step or 0) for sample in samples])

@@ -1,0 +1,77 @@
+"""Samples that are scored together: one alone, or those of a prompt when a reward compares them."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.rewards.combine import combine
+from rlsp_cli.rewards.pool import Pool
+from rlsp_cli.rewards.process import Call, Use
+from rlsp_cli.rewards.sample import Sample, SampleScore, Score
+
+
+class _Judged(NamedTuple):
+    sample: Sample
+    verdict: Score
+    parts: dict[int, Score]
+    """Scores of the exploration rewards that look at one sample, by their place in the recipe."""
+
+
+class Group:
+    """Judges each sample by itself, in the pool's threads; whoever is last asks the rewards that compare them."""
+
+    def __init__(self, pool: Pool, exploration: Sequence[Use], reward: Reward, samples: Sequence[Sample]) -> None:
+        self._pool, self._reward, self._samples = pool, reward, samples
+        self._alone = {n: use for n, use in enumerate(exploration) if not use.takes_group}
+        self._comparing = {n: use for n, use in enumerate(exploration) if use.takes_group}
+        self._left, self._lock = len(samples), threading.Lock()
+        self._jobs: list[Future[_Judged]] = []
+
+    def start(
+        self,
+        verdicts: Sequence[Callable[[], Score]],
+        alphas: Sequence[float],
+        futures: Sequence["Future[SampleScore]"],
+    ) -> None:
+        """Fulfil the futures some time; an error of the pool is theirs too. Waits when too much is in the pool."""
+        self._alphas, self._futures = alphas, futures
+        for future in futures:
+            future.set_running_or_notify_cancel()  # nobody who stops waiting ends the scoring of the others
+        for sample, verdict in zip(self._samples, verdicts, strict=True):
+            job = self._pool.submit(partial(self._judge, sample, verdict))
+            self._jobs.append(job)
+            job.add_done_callback(lambda _: self._count_down())
+
+    def _judge(self, sample: Sample, verdict: Callable[[], Score]) -> _Judged:
+        """The verdict first: exploration rewards see it."""
+        score = verdict()
+        sample = replace(sample, correct=score.value, answer=score.answer)
+        parts = {n: self._pool.run(Call(use, (sample,)))[0] for n, use in self._alone.items()}
+        return _Judged(sample, score, parts)
+
+    def _count_down(self) -> None:
+        with self._lock:
+            self._left -= 1
+            if self._left:
+                return
+        try:
+            scores = self._scores([job.result() for job in self._jobs])
+        except Exception as error:  # whoever waits must hear of it, whatever it was
+            for future in self._futures:
+                future.set_exception(error)
+        else:
+            for future, score in zip(self._futures, scores, strict=True):
+                future.set_result(score)
+
+    def _scores(self, judged: Sequence[_Judged]) -> list[SampleScore]:
+        samples = tuple(one.sample for one in judged)
+        compared = {n: self._pool.run(Call(use, samples)) for n, use in self._comparing.items()}
+        rows = [one.parts | {n: column[row] for n, column in compared.items()} for row, one in enumerate(judged)]
+        return [
+            combine(one.verdict, [parts[n] for n in sorted(parts)], self._reward, alpha)
+            for one, parts, alpha in zip(judged, rows, self._alphas, strict=True)
+        ]
