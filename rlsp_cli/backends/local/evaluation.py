@@ -56,7 +56,10 @@ def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[[str], str]]:
     from rlsp_cli.engine.prompt import prompt_text
     from rlsp_cli.engine.sampler import LocalSampler
 
-    model, tokenizer = load_model(path, pick_device(recipe.cluster.gpus_per_node)), load_tokenizer(path)
+    model, tokenizer = (
+        load_model(path, pick_device(recipe.cluster.gpus_per_node)),
+        load_tokenizer(path, recipe.model.chat_template),
+    )
     return (
         LocalSampler(model, tokenizer, recipe.model.precision),
         partial(prompt_text, data=recipe.data, tokenizer=tokenizer),
