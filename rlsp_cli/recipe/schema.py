@@ -516,8 +516,9 @@ class Recipe(Section):
         return self
 
     def origin(self, path: str) -> Origin:
-        """Where the value at a dotted path comes from."""
-        return self._origins.get(path, DEFAULT)
+        """Where the value at a dotted path comes from; for a section without a place, where its first key does."""
+        inside = (origin for key, origin in self._origins.items() if key.startswith(f"{path}."))
+        return self._origins.get(path) or next(inside, DEFAULT)
 
     @property
     def digest(self) -> str:

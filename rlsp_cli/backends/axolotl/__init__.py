@@ -10,7 +10,7 @@ from rlsp_cli.backends.axolotl.batch import batch_problem
 from rlsp_cli.backends.axolotl.config import attention, settings
 from rlsp_cli.backends.axolotl.deepspeed import deepspeed_config
 from rlsp_cli.backends.axolotl.files import StageFiles
-from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, wrong_keys
+from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, probe, wrong_keys
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import Job, Resources
 from rlsp_cli.backends.setting import Setting, unused
@@ -21,6 +21,9 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
 
+__all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "probe", "rendered"]
+
+STAGES = ("sft",)
 SCOPE = ("model", "data.traces", "data.system", "data.template", "sft", "cluster", "tracking")
 """Parts of a recipe that this backend must honour or refuse."""
 _ELSEWHERE = ("sft.backend", "model.path", "cluster.launcher", "cluster.host", "cluster.port", "cluster.join_timeout_s")

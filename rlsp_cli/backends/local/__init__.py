@@ -17,6 +17,15 @@ _UNUSED = ("sft.packing", "sft.lora", "sft.gradient_checkpointing", "sft.shardin
 
 
 TESTED = (LOCAL.version,)
+STAGES = ("sft", "ppo", "eval")
+
+
+def probe(environment: Environment) -> dict[str, Any]:
+    """What rlsp's own environment is: packages and GPUs."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    return {"packages": {"local": environment.version}, "gpus": gpus}
 
 
 def newest_checkpoint(paths: StagePaths) -> Path | None:
