@@ -6,22 +6,20 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 from rlsp_cli import errors
 from rlsp_cli.backends.job import Job
 from rlsp_cli.launch.cause import likely_cause
+from rlsp_cli.launch.signals import catching_signals
+from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import write_text
 
 _POLL_S = 0.2
 _LOG_BYTES = 1 << 16
 """The end of a log in which a cause is looked for."""
-
-Start = Callable[[], "subprocess.Popen[bytes]"]
 
 
 def prepare(job: Job, paths: StagePaths) -> None:
@@ -49,8 +47,16 @@ def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable
     stop_file = paths.root / job.stop_file if job.stop_file else None
     if stop_file is not None:
         stop_file.unlink(missing_ok=True)
-    for argv in commands:
-        run_command(argv, environment, attempt, watch, say, stop_file if argv == job.argv else None)
+    for argv in job.setup:
+        run_command(argv, environment, attempt, watch, say)
+    if job.batch:
+        code, received = run_batch(paths.root / job.batch, environment, attempt, watch, say, stop_file)
+        if code:
+            raise failure(code, attempt, received)
+    else:
+        run_command(job.argv, environment, attempt, watch, say, stop_file)
+    for argv in job.finish:
+        run_command(argv, environment, attempt, watch, say)
 
 
 def new_attempt(paths: StagePaths) -> Path:
@@ -67,7 +73,7 @@ def run_command(
     attempt: Path,
     watch: Callable[[], None],
     say: Callable[[str], None],
-    stop_file: Path | None,
+    stop_file: Path | None = None,
 ) -> None:
     """Run one command in a session of its own; its output is appended to the attempt's logs."""
     with (attempt / "stdout.log").open("ab") as out, (attempt / "stderr.log").open("ab") as err:
@@ -105,23 +111,6 @@ def _supervise(
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
     return received
-
-
-@contextmanager
-def catching_signals(pass_on: Callable[[int], None]) -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them."""
-    received: list[int] = []
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        pass_on(number)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def failure(code: int, attempt: Path, received: Sequence[int] = ()) -> errors.RlspError:

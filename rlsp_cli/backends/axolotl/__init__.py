@@ -11,6 +11,7 @@ from rlsp_cli.backends.axolotl.config import attention, settings
 from rlsp_cli.backends.axolotl.deepspeed import deepspeed_config
 from rlsp_cli.backends.axolotl.files import StageFiles
 from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, probe, wrong_keys
+from rlsp_cli.backends.batch import BATCH, batch_script
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import Job, Resources
 from rlsp_cli.backends.setting import Setting, unused
@@ -26,8 +27,9 @@ __all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "probe",
 STAGES = ("sft",)
 SCOPE = ("model", "data.traces", "data.system", "data.template", "sft", "cluster", "tracking")
 """Parts of a recipe that this backend must honour or refuse."""
-_ELSEWHERE = ("sft.backend", "model.path", "cluster.launcher", "cluster.host", "cluster.port", "cluster.join_timeout_s")
+_ELSEWHERE = ("sft.backend", "model.path", "cluster.launcher", "cluster.port", "cluster.join_timeout_s")
 """Keys that decide the command instead of the configuration."""
+_OF_LAUNCHER = {"torchrun": ("cluster.host",), "slurm": ("cluster.slurm",)}
 _APART = ("flash_attention_2", "flash_attention_3", "flex_attention")
 _QUIET = {"AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -51,16 +53,21 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     python, ours = environment.python(paths.root), (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl")
     program = (str(files.stage.root / "start.py"), str(files.config))
     hidden = {} if cluster.gpus_per_node else {"CUDA_VISIBLE_DEVICES": ""}
-    job = str(files.stage.job)
+    job, env = str(files.stage.job), {**_QUIET, **hidden, "PYTHONPATH": str(files.stage.root)}
+    argv = spread(cluster, python, program, f"{recipe.name}-{paths.root.name}")
+    texts = _texts(recipe, environment, files, resume)
+    if cluster.launcher == "slurm":
+        texts[BATCH] = batch_script(cluster, f"{recipe.name}-{stage}", argv, env)
     return Job(
         stage=stage,
         backend="axolotl",
-        argv=spread(cluster, python, program, f"{recipe.name}-{paths.root.name}"),
+        argv=argv,
+        batch=BATCH if cluster.launcher == "slurm" else None,
         setup=((*ours, "setup", job),),
         finish=((*ours, "finish", job),),
         stop_file="stop",
-        env={**_QUIET, **hidden, "PYTHONPATH": str(files.stage.root)},
-        files=_texts(recipe, environment, files, resume),
+        env=env,
+        files=texts,
         resources=Resources(cluster.nodes, cluster.gpus_per_node),
         inputs={"run": str(paths.root), "python": list(python), "resume": str(resume) if resume else None},
     )
@@ -96,7 +103,8 @@ def _unknown(recipe: Recipe, environment: Environment | None) -> Iterator[Proble
     config = {setting.key: setting.value for setting in found}
     for key, message in wrong_keys(config, keys):
         yield Problem(f"sft.extra.{key}", f"{message} (version {version})")
-    yield from unused(recipe, SCOPE, [*_ELSEWHERE, *(source for setting in found for source in setting.sources)])
+    used = [source for setting in found for source in setting.sources]
+    yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())])
 
 
 def _conflicts(recipe: Recipe) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.backends.batch import BATCH, batch_script
 from rlsp_cli.backends.environment import LOCAL, Environment
 from rlsp_cli.backends.job import Job, Resources
 from rlsp_cli.backends.setting import unused
@@ -38,10 +39,11 @@ def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Itera
     settings = getattr(recipe, stage)
     if getattr(settings, "extra", None):
         yield Problem(f"{stage}.extra", "the local backend takes no extra keys", "remove them")
-    if recipe.cluster.nodes > 1 or recipe.cluster.gpus_per_node > 1:
+    if stage != "eval" and (recipe.cluster.nodes > 1 or recipe.cluster.gpus_per_node > 1):
         yield Problem("cluster", "the local backend runs on one CPU or one GPU", "set nodes: 1, gpus_per_node: 0 or 1")
-    if recipe.cluster.launcher != "local":
-        yield Problem("cluster.launcher", "the local backend is started on this machine only", "set launcher: local")
+    if stage != "eval" and recipe.cluster.launcher not in ("local", "slurm"):
+        message = f"{recipe.cluster.launcher} starts several processes, and the local backend is one"
+        yield Problem("cluster.launcher", message, "set it to local or slurm")
     if stage == "sft":
         yield from unused(recipe, _UNUSED, [])
     if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
@@ -70,12 +72,18 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
 
     It finds the checkpoint to go on from by itself.
     """
+    argv = (*environment.command, "-P", "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job))
+    env = {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}  # spinning threads starve a busy machine
+    one = recipe.cluster.model_copy(update={"nodes": 1, "gpus_per_node": min(recipe.cluster.gpus_per_node, 1)})
+    on_slurm = one.launcher == "slurm"
     return Job(
         stage=stage,
         backend="local",
-        argv=(*environment.command, "-P", "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job)),
-        env={"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"},  # spinning threads starve a busy machine
-        resources=Resources(gpus_per_node=recipe.cluster.gpus_per_node),
+        argv=argv,
+        env=env,
+        batch=BATCH if on_slurm else None,
+        files={BATCH: batch_script(one, f"{recipe.name}-{stage}", argv, env)} if on_slurm else {},
+        resources=Resources(gpus_per_node=one.gpus_per_node),
         inputs={"run": str(paths.root), **_models(recipe, stage, paths)},
     )
 
