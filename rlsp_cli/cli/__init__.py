@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rlsp_cli import __version__
-from rlsp_cli.cli import backends, plugins, recipe, report, reward, run
+from rlsp_cli.cli import backends, launch, plugins, recipe, report, reward, run
 from rlsp_cli.errors import RlspError
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ _GROUPS = {
     "plugins": plugins.app,
     "reward": reward.app,
     "backends": backends.app,
+    "launch": launch.app,
     "runs": report.runs_app,
 }
 for _name, _command in _COMMANDS.items():

@@ -16,6 +16,7 @@ Overrides = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Run folder; runs/<name>/<time> when not given.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, or with the newest of this name.")]
+AllowChanges = Annotated[bool, typer.Option("--allow-changes", help="Resume though the recipe is another one now.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write the job files, print the commands, start nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
@@ -26,6 +27,7 @@ def run(
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage (sft, ppo, eval); may be repeated.")] = None,
     out: Out = None,
     resume: Resume = False,
+    allow_changes: AllowChanges = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -33,7 +35,7 @@ def run(
 
     Examples: rlsp run quickstart  |  rlsp run my.yaml ppo.steps=10 --out runs/try  |  rlsp run my.yaml --resume
     """
-    _run(recipe, overrides or [], stage or [], out, resume, dry_run, json)
+    _run(recipe, overrides or [], stage or [], out, resume, allow_changes, dry_run, json)
 
 
 def sft(
@@ -41,11 +43,12 @@ def sft(
     overrides: Overrides = None,
     out: Out = None,
     resume: Resume = False,
+    allow_changes: AllowChanges = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Run the SFT stage of a recipe. Example: rlsp sft my.yaml --out runs/try"""
-    _run(recipe, overrides or [], ["sft"], out, resume, dry_run, json)
+    _run(recipe, overrides or [], ["sft"], out, resume, allow_changes, dry_run, json)
 
 
 def ppo(
@@ -53,6 +56,7 @@ def ppo(
     overrides: Overrides = None,
     out: Out = None,
     resume: Resume = False,
+    allow_changes: AllowChanges = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -60,7 +64,7 @@ def ppo(
 
     Example: rlsp ppo my.yaml --out runs/try --resume
     """
-    _run(recipe, overrides or [], ["ppo"], out, resume, dry_run, json)
+    _run(recipe, overrides or [], ["ppo"], out, resume, allow_changes, dry_run, json)
 
 
 def eval_(
@@ -102,14 +106,21 @@ def eval_(
 
 
 def _run(
-    source: str, overrides: list[str], stages: list[str], out: Path | None, resume: bool, dry_run: bool, json: bool
+    source: str,
+    overrides: list[str],
+    stages: list[str],
+    out: Path | None,
+    resume: bool,
+    allow_changes: bool,
+    dry_run: bool,
+    json: bool,
 ) -> None:
     from rlsp_cli.cli.recipe import load_checked
     from rlsp_cli.launch.run import pick_stages, plan_stages, start_run
 
     recipe, path = load_checked(source, overrides)
     picked = pick_stages(recipe, stages)
-    run = start_run(recipe, path, out, resume)
+    run = start_run(recipe, path, out, resume, allow_changes)
     if dry_run:
         for command in plan_stages(run, picked):
             print(command)

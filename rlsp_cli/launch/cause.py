@@ -6,9 +6,9 @@ _CAUSES = (
     (r"CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED", "out of GPU memory; lower micro_batch"),
     (r"DefaultCPUAllocator|MemoryError|Cannot allocate memory", "out of memory; lower micro_batch or max_length"),
     (r"No space left on device|Disk quota exceeded", "the disk is full; free some and add --resume"),
-    (r"Found no NVIDIA driver|No CUDA GPUs are available|not compiled with CUDA", "no GPU here; see `nvidia-smi`"),
+    (r"Found no NVIDIA driver|No CUDA GPUs are|Error: Torch not compiled with CUDA", "no GPU here; see `nvidia-smi`"),
     (r"EADDRINUSE|[Aa]ddress already in use", "the port is taken; set cluster.port to another"),
-    (r"RendezvousTimeout|RendezvousConnectionError|DistNetworkError|Rendezvous.*timed? ?out", "a machine did not join"),
+    (r"RendezvousTimeout|RendezvousConnectionError|DistNetworkError", "a machine did not join in time, or was lost"),
     (r"NCCL (error|timeout)|ncclSystemError|Watchdog caught collective", "GPUs could not talk to each other (NCCL)"),
     (r"OfflineModeIsEnabled|LocalEntryNotFound|couldn't connect to|Max retries exceeded|Name or service not known",
      "the hub cannot be reached; use local folders, or unset HF_HUB_OFFLINE"),
@@ -19,6 +19,14 @@ _CAUSES = (
     (r"ModuleNotFoundError|ImportError", "the backend's environment lacks a package; see `rlsp backends doctor`"),
     (r"KeyError", "a key or a column is missing"),
 )  # fmt: skip
+
+
+def last_words(log: str) -> str:
+    """The last exception in a log, or else its last line; launchers print pages after the line that matters."""
+    lines = [re.sub(r"^\[\w+\d+\]: ?", "", line).strip() for line in log.splitlines()]
+    raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b(: |$)", line)]
+    outer = [line for line in raised if "ChildFailedError" not in line]
+    return next(iter([*outer[-1:], *[line for line in lines if line][-1:]]), "it printed nothing")
 
 
 def likely_cause(log: str, code: int) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rlsp_cli import errors
 from rlsp_cli.backends.job import Job
-from rlsp_cli.launch.cause import likely_cause
+from rlsp_cli.launch.cause import last_words, likely_cause
 from rlsp_cli.launch.signals import catching_signals
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.runs.paths import StagePaths
@@ -41,8 +41,8 @@ def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable
     Raises the error that a command reported, or JobError with its last line and likely cause.
     """
     attempt = new_attempt(paths)
-    commands = [*job.setup, job.argv, *job.finish]
-    write_text(attempt / "command", "\n".join(command_line(job, argv) for argv in commands) + "\n")
+    lines = [command_line(job, argv) for argv in job.by_hand(paths.root)]
+    write_text(attempt / "command", "\n".join(lines) + "\n")
     environment = {**os.environ, "DO_NOT_TRACK": "1", **job.env, "RLSP_ERROR_FILE": str(attempt / "error.json")}
     stop_file = paths.root / job.stop_file if job.stop_file else None
     if stop_file is not None:
@@ -124,10 +124,9 @@ def failure(code: int, attempt: Path, received: Sequence[int] = ()) -> errors.Rl
         error = errors.JobError(data["message"])
         error.exit_code = data["exit_code"]
     else:
-        log = _end_of(attempt / "stderr.log") + _end_of(attempt / "stdout.log")
-        lines = _end_of(attempt / "stderr.log").strip().splitlines()
+        log = _end_of(attempt / "stdout.log") + _end_of(attempt / "stderr.log")
         cause = likely_cause(log, code)
-        words = f"{lines[-1] if lines else 'it printed nothing'} (more in {attempt / 'stderr.log'})"
+        words = f"{last_words(log)} (more in {attempt / 'stderr.log'})"
         error = errors.JobError(f"the process ended with code {code}: {f'{cause}: ' if cause else ''}{words}")
     return error
 

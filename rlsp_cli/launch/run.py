@@ -9,20 +9,26 @@ from rlsp_cli.backends import compile_for, stages_of
 from rlsp_cli.errors import RlspError, UsageError
 from rlsp_cli.launch.process import command_line, launch, prepare
 from rlsp_cli.launch.progress import following
+from rlsp_cli.launch.worker import call_for_workers
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.runs.run import Run, changed_keys, create_run, newest_run, open_run
+from rlsp_cli.runs.run import Run, change_recipe, changed_keys, create_run, newest_run, open_run
 
 
-def start_run(recipe: Recipe, source: Path | None, out: Path | None, resume: bool) -> Run:
-    """A new run, or with `resume` the one in `out` (the newest of this name), whose recipe must be the same."""
+def start_run(recipe: Recipe, source: Path | None, out: Path | None, resume: bool, allow_changes: bool = False) -> Run:
+    """A new run, or with `resume` the one in `out` (the newest of this name), whose recipe must be the same.
+
+    With `allow_changes` the run goes on with another recipe; its manifest keeps what changed, and when.
+    """
     if not resume:
         return create_run(recipe, source, out)
     run = open_run(out or newest_run(recipe.name))
     changed = changed_keys(run, recipe)
+    if changed and allow_changes:
+        return change_recipe(run, recipe, changed)
     if changed:
         raise UsageError(
-            f"{run.paths.root}: the recipe is not the one this run was started with; start a new run, or undo:\n  "
-            + "\n  ".join(changed)
+            f"{run.paths.root}: the recipe is not the one this run was started with; start a new run, undo, "
+            "or add --allow-changes:\n  " + "\n  ".join(changed)
         )
     return run
 
@@ -53,7 +59,7 @@ def plan_stages(run: Run, stages: Sequence[str]) -> list[str]:
     for stage in stages:
         job = compile_for(run.recipe, stage, run.paths)
         prepare(job, run.paths.stage(stage))
-        commands += [command_line(job, argv) for argv in (*job.setup, job.argv, *job.finish)]
+        commands += [command_line(job, argv) for argv in job.by_hand(run.paths.stage(stage).root)]
     return commands
 
 
@@ -76,5 +82,12 @@ def _run_stage(run: Run, stage: str, console: Console) -> None:
             f"first `rlsp sft RECIPE --out {run.paths.root}`, then `rlsp ppo RECIPE --out {run.paths.root} --resume`"
         )
     prepare(job, paths)
+
+    def say(text: str) -> None:
+        console.print(f"{stage}: {text}", highlight=False, soft_wrap=True)
+
+    if job.resumes:
+        say(job.resumes)
+    call_for_workers(job, run.recipe.cluster, paths, say)
     with following(stage, paths, console) as follower:
-        launch(job, paths, follower.watch, lambda text: console.print(f"{stage}: {text}", highlight=False))
+        launch(job, paths, follower.watch, say)

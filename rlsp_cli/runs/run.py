@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,16 @@ def changed_keys(run: Run, recipe: Recipe) -> list[str]:
     before, after = flat(run.recipe.model_dump(mode="json")), flat(recipe.model_dump(mode="json"))
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key) and key != "description"]
     return [f"{key}: {before.get(key)!r} -> {after.get(key)!r}" for key in keys]
+
+
+def change_recipe(run: Run, recipe: Recipe, changed: Sequence[str]) -> Run:
+    """The run with another recipe from now on; its manifest tells what changed, and when."""
+    manifest = json.loads(run.paths.manifest.read_text(encoding="utf-8"))
+    manifest["changes"] = [*manifest.get("changes", []), {"at": now(), "keys": list(changed)}]
+    manifest["recipe_digest"] = recipe.digest
+    write_json(run.paths.manifest, manifest)
+    write_text(run.paths.resolved, dump_recipe(recipe))
+    return Run(run.paths, recipe)
 
 
 def now() -> str:

@@ -30,7 +30,10 @@ class Follower(TrainerCallback):
         self.metrics, self.stop, self.told = folder / "metrics.jsonl", folder / "stop", False
 
     def on_train_begin(self, args, state, control, **_):
-        """Listen."""
+        """Listen; and refuse to train when the processes of the job do not train together."""
+        wanted = int(os.environ.get("WORLD_SIZE", "1"))
+        if args.world_size != wanted:
+            raise RuntimeError(f"{wanted} processes were started, and each trains as one of {args.world_size}")
         signal.signal(signal.SIGTERM, self._stop)
 
     def on_log(self, args, state, control, logs=None, **_):

@@ -13,7 +13,7 @@ from rlsp_cli.backends.axolotl.files import StageFiles
 from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, probe, wrong_keys
 from rlsp_cli.backends.batch import BATCH, batch_script
 from rlsp_cli.backends.environment import Environment
-from rlsp_cli.backends.job import Job, Resources
+from rlsp_cli.backends.job import RESTORED, Job, Resources
 from rlsp_cli.backends.setting import Setting, unused
 from rlsp_cli.backends.spread import cluster_problem, spread
 from rlsp_cli.recipe.dump import dump_data
@@ -52,7 +52,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
     python, ours = environment.python(paths.root), (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl")
     program = (str(files.stage.root / "start.py"), str(files.config))
-    hidden = {} if cluster.gpus_per_node else {"CUDA_VISIBLE_DEVICES": ""}
+    hidden = {} if cluster.gpus_per_node else {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
     job, env = str(files.stage.job), {**_QUIET, **hidden, "PYTHONPATH": str(files.stage.root)}
     argv = spread(cluster, python, program, f"{recipe.name}-{paths.root.name}")
     texts = _texts(recipe, environment, files, resume)
@@ -66,6 +66,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
         setup=((*ours, "setup", job),),
         finish=((*ours, "finish", job),),
         stop_file="stop",
+        resumes=f"going on from {resume.name}: {RESTORED}" if resume else None,
         env=env,
         files=texts,
         resources=Resources(cluster.nodes, cluster.gpus_per_node),

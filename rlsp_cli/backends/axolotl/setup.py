@@ -58,4 +58,3 @@ def _resume(checkpoint: str | None, files: StageFiles) -> None:
         return
     step = checkpoint_step(Path(checkpoint))
     drop_rows_from(files.stage.metrics, step)
-    print(f"sft: resumed after step {step}: weights, optimiser, schedule, data position, random numbers")

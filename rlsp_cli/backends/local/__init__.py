@@ -6,7 +6,7 @@ from typing import Any
 
 from rlsp_cli.backends.batch import BATCH, batch_script
 from rlsp_cli.backends.environment import LOCAL, Environment
-from rlsp_cli.backends.job import Job, Resources
+from rlsp_cli.backends.job import RESTORED, Job, Resources
 from rlsp_cli.backends.setting import unused
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Ppo, Recipe
@@ -30,8 +30,8 @@ def probe(environment: Environment) -> dict[str, Any]:
 
 
 def newest_checkpoint(paths: StagePaths) -> Path | None:
-    """None: the engine finds its checkpoint by itself."""
-    return None
+    """The checkpoint to go on from."""
+    return max(paths.checkpoints.glob("step-*"), default=None)
 
 
 def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Iterator[Problem]:
@@ -70,7 +70,7 @@ def _groups_that_are_none(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
 def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:
     """The child process `python -m rlsp_cli.backends.local <stage>/job.json`; -P: no file here shadows a library.
 
-    It finds the checkpoint to go on from by itself.
+    The engine looks for the newest checkpoint, which is `resume`, by itself.
     """
     argv = (*environment.command, "-P", "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job))
     env = {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}  # spinning threads starve a busy machine
@@ -84,6 +84,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
         batch=BATCH if on_slurm else None,
         files={BATCH: batch_script(one, f"{recipe.name}-{stage}", argv, env)} if on_slurm else {},
         resources=Resources(gpus_per_node=one.gpus_per_node),
+        resumes=f"going on from {resume.name}: {RESTORED}" if resume else None,
         inputs={"run": str(paths.root), **_models(recipe, stage, paths)},
     )
 
