@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rlsp_cli import __version__
-from rlsp_cli.cli import plugins, recipe, report, reward, run
+from rlsp_cli.cli import data, plugins, recipe, report, reward, run
 from rlsp_cli.errors import RlspError
 
 app = typer.Typer(
@@ -29,7 +29,13 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "check": recipe.check,
     "schema": recipe.schema,
 }
-_GROUPS = {"recipes": recipe.recipes_app, "plugins": plugins.app, "reward": reward.app, "runs": report.runs_app}
+_GROUPS = {
+    "data": data.app,
+    "recipes": recipe.recipes_app,
+    "plugins": plugins.app,
+    "reward": reward.app,
+    "runs": report.runs_app,
+}
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 for _name, _group in _GROUPS.items():

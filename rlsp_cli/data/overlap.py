@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 NGRAM = 8
 """Words in a run that is looked for; a shorter problem is one run."""
-SHARE = 0.4
+SHARE = 0.5
 """Share of a bench problem's own runs that makes a text a copy of it."""
 _SHORTEST = 6
 """A problem of fewer words is an everyday phrase; only the same text counts."""
