@@ -99,7 +99,7 @@ def test_columns_of_plain_rows_have_the_names_that_are_given() -> None:
     ("row", "words"),
     [
         ({"question": "2+2"}, "only the columns question; known: qwq (problem, qwq); openthoughts (conversations);"),
-        ({"conversations": "2+2"}, "f:1: column 'conversations' is no list of turns"),
+        ({"conversations": "2+2"}, "f:1: column 'conversations' must hold a list of {role, content}"),
         (
             {"conversations": talk(("user", "a"), ("assistant", "b"), ("user", "c"))},
             "turns are of user, assistant, user",

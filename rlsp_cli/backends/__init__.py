@@ -1,16 +1,19 @@
 """Backends turn a stage of a recipe into a Job; to add one, write a folder with `check` and `compile`, list it here."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
-from rlsp_cli.backends import local
+from rlsp_cli.backends import axolotl, local
+from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.job import Job
+from rlsp_cli.errors import RecipeError
 from rlsp_cli.evals.contamination import check_overlap
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths
 
-BACKENDS: dict[str, ModuleType] = {"local": local}
+BACKENDS: dict[str, ModuleType] = {"local": local, "axolotl": axolotl}
 STAGES = ("sft", "ppo", "eval")
 
 
@@ -30,10 +33,28 @@ def check(recipe: Recipe) -> list[Problem]:
     return [*found, *check_overlap(recipe)]
 
 
-def compile_stage(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
-    """The job of one stage, for a run that will lie in `paths`. Pure: nothing is read or written."""
-    job: Job = BACKENDS[backend_of(recipe, stage)].compile(recipe, stage, paths)
+def compile_stage(
+    recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None
+) -> Job:
+    """The job of one stage, for a run that will lie in `paths`; `resume` is the checkpoint to go on from.
+
+    A function of its arguments and of the texts that come with rlsp: nothing is written, and no backend is asked.
+    """
+    job: Job = BACKENDS[backend_of(recipe, stage)].compile(recipe, stage, paths, environment, resume)
     return job
+
+
+def compile_for(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
+    """The job of one stage for the environment that is there, from the newest whole checkpoint if there is one.
+
+    RecipeError for what this version of the backend cannot do; NotReadyError when it is missing or untested.
+    """
+    backend = BACKENDS[backend_of(recipe, stage)]
+    environment = usable_environment(backend_of(recipe, stage), recipe, backend.TESTED)
+    problems = list(backend.check(recipe, stage, environment))
+    if problems:
+        raise RecipeError("\n".join(f"{recipe.origin(problem.path)}: {problem}" for problem in problems))
+    return compile_stage(recipe, stage, paths, environment, backend.newest_checkpoint(paths.stage(stage)))
 
 
 def _check_stage(recipe: Recipe, stage: str) -> Iterator[Problem]:

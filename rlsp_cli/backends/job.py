@@ -17,11 +17,20 @@ class Resources:
 
 @dataclass(frozen=True)
 class Job:
-    """One stage, compiled. `files` maps names inside the stage's folder to their text."""
+    """One stage, compiled. `files` maps names inside the stage's folder to their text.
+
+    `argv` is what the cluster runs; the commands of `setup` before it and of `finish` after it run where rlsp does.
+    `batch` names the one of `files` that is to be submitted to Slurm, and that holds `argv`. A job with a `stop_file`
+    saves and leaves when that file appears; others do so on SIGTERM.
+    """
 
     stage: str
     backend: str
     argv: tuple[str, ...]
+    setup: tuple[tuple[str, ...], ...] = ()
+    finish: tuple[tuple[str, ...], ...] = ()
+    batch: str | None = None
+    stop_file: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     resources: Resources = Resources()

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rlsp_cli import __version__
-from rlsp_cli.cli import data, plugins, recipe, report, reward, run
+from rlsp_cli.cli import backends, data, plugins, recipe, report, reward, run
 from rlsp_cli.errors import RlspError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "eval": run.eval_,
     "report": report.report,
     "check": recipe.check,
+    "render": recipe.render,
     "schema": recipe.schema,
 }
 _GROUPS = {
@@ -34,6 +35,7 @@ _GROUPS = {
     "recipes": recipe.recipes_app,
     "plugins": plugins.app,
     "reward": reward.app,
+    "backends": backends.app,
     "runs": report.runs_app,
 }
 for _name, _command in _COMMANDS.items():

@@ -56,6 +56,28 @@ def check(
         print(f"{path}: ok ({', '.join(stages) or 'no stage'})")
 
 
+def render(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    stage: Annotated[str, typer.Option(help="The stage to compile.")] = "sft",
+    explain: Annotated[bool, typer.Option("--explain", help="Say where each of the backend's keys is from.")] = False,
+    version: Annotated[str | None, typer.Option(help="Version of the backend; the newest tested if not given.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what a backend will be given for a stage. Starts nothing, needs no backend.
+
+    Example: rlsp render my.yaml --explain
+    """
+    from rlsp_cli.backends.render import render_stage
+
+    loaded, _ = load_checked(recipe, overrides or [])
+    page = render_stage(loaded, stage, version)
+    if json:
+        print_json("render", page.to_json(loaded))
+    else:
+        print(page.text(loaded, explain), end="")
+
+
 def schema() -> None:
     """Print the JSON Schema of recipes, for editors. Example: rlsp schema > rlsp.schema.json"""
     import json

@@ -1,12 +1,23 @@
 """Rows for training and evaluation: from files, the hub, or procedural tasks."""
 
 from rlsp_cli.data.cases import audit_cases
-from rlsp_cli.data.rows import Problem, Trace, jsonl_rows, prompt_rows, source_digest, source_rows, trace_rows
+from rlsp_cli.data.rows import (
+    Problem,
+    Trace,
+    Turn,
+    jsonl_rows,
+    prompt_rows,
+    source_digest,
+    source_rows,
+    trace_rows,
+    training_rows,
+)
 from rlsp_cli.data.samples import read_samples
 
 __all__ = [
     "Problem",
     "Trace",
+    "Turn",
     "audit_cases",
     "jsonl_rows",
     "prompt_rows",
@@ -14,4 +25,5 @@ __all__ = [
     "source_digest",
     "source_rows",
     "trace_rows",
+    "training_rows",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.rows import column_text, plain_columns
+from rlsp_cli.data.rows import column_text, conversation_turns, plain_columns
 from rlsp_cli.errors import DataError
 from rlsp_cli.rewards.answers import last_boxed
 
@@ -17,7 +17,6 @@ _MARKED = re.compile(
     re.DOTALL,
 )
 _MARKER = re.compile(r"<\|(?:begin|end)_of_(?:thought|solution)\|>")
-_ASKS, _ANSWERS = ("user", "human"), ("assistant", "gpt")
 
 
 @dataclass(frozen=True)
@@ -77,26 +76,20 @@ def _read_qwq(row: Row, place: str, columns: Columns) -> Content:
 
 
 def _read_openthoughts(row: Row, place: str, columns: Columns) -> Content:
-    problem, response = _turns(row, "conversations", "from", "value", place)
-    return Content(problem, _with_think(response, place), None, ("conversations", "system"))
+    return _conversation(row, "conversations", place)
 
 
 def _read_messages(row: Row, place: str, columns: Columns) -> Content:
-    problem, response = _turns(row, "messages", "role", "content", place)
-    return Content(problem, _with_think(response, place), None, ("messages",))
+    return _conversation(row, "messages", place)
 
 
-def _turns(row: Row, column: str, who: str, what: str, place: str) -> tuple[str, str]:
-    """The question and the answer of a conversation of one turn; a system message is the recipe's to give."""
-    turns = row.get(column)
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise DataError(f"{place}: column {column!r} is no list of turns")
-    spoken = [turn for turn in turns if turn.get(who) != "system"]
-    roles = [turn.get(who) for turn in spoken]
-    if len(roles) != 2 or roles[0] not in _ASKS or roles[1] not in _ANSWERS:
-        raise DataError(f"{place}: the turns are of {', '.join(map(str, roles)) or 'nobody'}, expected user, assistant")
-    question, answer = (column_text(turn, what, place) for turn in spoken)
-    return question, answer
+def _conversation(row: Row, column: str, place: str) -> Content:
+    """A question and its answer; a system message is the recipe's to give."""
+    spoken = [turn for turn in conversation_turns(row, column, place) if turn[0] != "system"]
+    roles = [role for role, _ in spoken]
+    if roles != ["user", "assistant"]:
+        raise DataError(f"{place}: the turns are of {', '.join(roles) or 'nobody'}, expected user, assistant")
+    return Content(spoken[0][1], _with_think(spoken[1][1], place), None, (column, "system"))
 
 
 def _with_think(text: str, place: str) -> str:

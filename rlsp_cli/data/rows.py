@@ -13,6 +13,9 @@ from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import Prompts, Rows, Traces
 from rlsp_cli.rewards.registry import Registry
 
+Turn = tuple[str, str]
+"""A role, `system`, `user` or `assistant`, and what it says."""
+_ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 _TASK_ROWS = 1000
 """Rows that a procedural task makes when the recipe does not say."""
 
@@ -29,18 +32,39 @@ class Problem:
 
 @dataclass(frozen=True)
 class Trace:
-    """A demonstration."""
+    """A demonstration; `turns` is the conversation before the response, for data that comes as conversations."""
 
     prompt: str
     response: str
+    turns: tuple[Turn, ...] = ()
 
 
 def trace_rows(traces: Traces, registry: Registry, files: Sequence[str] = ()) -> list[Trace]:
     """The demonstrations of a recipe; DataError names the row and its columns."""
     rows = source_rows(traces, registry, files)
+    if traces.messages is not None:
+        return [trace for place, row in rows for trace in conversation_traces(row, traces.messages, place)]
     return [
         Trace(column_text(row, traces.prompt, place), column_text(row, traces.response, place)) for place, row in rows
     ]
+
+
+def training_rows(traces: Sequence[Trace], val_rows: int) -> tuple[Sequence[Trace], Sequence[Trace]]:
+    """(training, validation): the last `val_rows` are kept out of training; DataError when nothing is left."""
+    if val_rows >= len(traces):
+        raise DataError(f"sft.val_rows is {val_rows}, and there are {len(traces)} traces; keep fewer out")
+    split = len(traces) - val_rows
+    return traces[:split], traces[split:]
+
+
+def conversation_traces(row: Mapping[str, Any], column: str, place: str) -> Iterator[Trace]:
+    """One trace for each assistant turn, with all turns before it: as the model will see it when it answers."""
+    turns = conversation_turns(row, column, place)
+    answers = [n for n, (role, _) in enumerate(turns) if role == "assistant"]
+    if not answers or answers[0] == 0:
+        raise DataError(f"{place}: column {column!r} needs a user's turn and an assistant's after it")
+    for n in answers:
+        yield Trace(prompt=turns[n - 1][1], response=turns[n][1], turns=turns[:n])
 
 
 def prompt_rows(prompts: Prompts, registry: Registry, files: Sequence[str] = ()) -> list[Problem]:
@@ -163,6 +187,20 @@ def plain_columns(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_json(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def conversation_turns(row: Mapping[str, Any], column: str, place: str) -> tuple[Turn, ...]:
+    """(role, content) of a conversation, whichever of the two usual spellings it has; DataError for what is none."""
+    value = row.get(column)
+    if not isinstance(value, Sequence) or not all(isinstance(turn, Mapping) for turn in value):
+        raise DataError(
+            f"{place}: column {column!r} must hold a list of {{role, content}}; columns: {', '.join(map(str, row))}"
+        )
+    turns = [(turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))) for turn in value]
+    for role, content in turns:
+        if _ROLES.get(str(role)) is None or not isinstance(content, str) or not content.strip():
+            raise DataError(f"{place}: a turn of role {role!r} without text, or a role other than {', '.join(_ROLES)}")
+    return tuple((_ROLES[role], content) for role, content in turns)
 
 
 def column_text(row: Mapping[str, Any], column: str, place: str) -> str:

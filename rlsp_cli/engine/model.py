@@ -37,8 +37,8 @@ def load_model(path: str, device: torch.device) -> PreTrainedModel:
     return model.to(device)
 
 
-def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer beside a model; one without a padding token pads with its end token."""
+def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenizerBase:
+    """The tokenizer beside a model, with the recipe's `model.chat_template`; its end token pads if no other does."""
     name, _, revision = path.partition("@") if not Path(path).is_dir() else (path, "", "")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
@@ -48,7 +48,24 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
         raise NotReadyError(f"the tokenizer of model {path!r} has no end token; responses could never end")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if chat_template != "auto":
+        tokenizer.chat_template = None if chat_template == "none" else _read_template(Path(chat_template))
     return tokenizer
+
+
+def add_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> None:
+    """Make tokens known as one piece each; new ones get new rows of the embedding."""
+    if tokenizer.add_tokens(list(tokens), special_tokens=False):
+        model.resize_token_embeddings(max(len(tokenizer), model.get_input_embeddings().num_embeddings))
+
+
+def _read_template(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise NotReadyError(
+            f"model.chat_template: {path}: {error.strerror}; expected auto, none or a Jinja file"
+        ) from error
 
 
 def new_model(spec: FromScratch, texts: Iterable[str], seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

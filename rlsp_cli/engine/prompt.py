@@ -1,21 +1,31 @@
-"""How a problem becomes the token prompt of a model: one rule for SFT, PPO and evaluation."""
+"""How a problem becomes the token prompt of a model: one rule for SFT on any backend, PPO and evaluation."""
+
+from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
+from rlsp_cli.data import Trace, Turn
 from rlsp_cli.recipe.schema import Data
 
 
 def prompt_text(problem: str, data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
     """The recipe's template, inside the tokenizer's chat template when it has one."""
-    content = data.template.replace("{problem}", problem)
+    return _render([("user", data.template.replace("{problem}", problem))], data, tokenizer)
+
+
+def trace_prompt(trace: Trace, data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
+    """What comes before a demonstration's response; a conversation says itself how it asks, without `data.template`."""
+    return _render(trace.turns, data, tokenizer) if trace.turns else prompt_text(trace.prompt, data, tokenizer)
+
+
+def _render(turns: Sequence[Turn], data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The turns as the model sees them when it is to answer; `data.system` first when no turn is a system's."""
+    if data.system and turns[0][0] != "system":
+        turns = [("system", data.system), *turns]
     if not tokenizer.chat_template:
-        return f"{data.system}\n{content}" if data.system else content
-    system = [{"role": "system", "content": data.system}] if data.system else []
-    return str(
-        tokenizer.apply_chat_template(
-            [*system, {"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-    )
+        return "\n".join(content for _, content in turns)
+    messages = [{"role": role, "content": content} for role, content in turns]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def encode_prompt(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -8,12 +8,12 @@ from random import Random
 import torch
 from torch.nn import functional
 
-from rlsp_cli.data import Trace
+from rlsp_cli.data import Trace, training_rows
 from rlsp_cli.engine.batch import bucketed_batches, micro_batches, pad
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.model import autocast
 from rlsp_cli.engine.optimise import Optimiser
-from rlsp_cli.engine.prompt import encode_prompt, encode_response, prompt_text
+from rlsp_cli.engine.prompt import encode_prompt, encode_response, trace_prompt
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import DataError
@@ -31,7 +31,9 @@ class Example:
 
 def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
     """Train the context's model in place and write `final`; goes on from a checkpoint where there is one."""
-    examples = encode_examples(traces, context, settings.max_length)
+    training, validation = training_rows(traces, settings.val_rows)
+    examples = encode_examples(training, context, settings.max_length)
+    kept_out = encode_examples(validation, context, settings.max_length) if validation else []
     total = num_steps(len(examples), settings)
     optimiser = Optimiser(context.model.parameters(), settings, settings.learning_rate, total)
     start = _restore(context, optimiser)
@@ -42,6 +44,8 @@ def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
             continue
         torch.manual_seed(derive_seed(context.recipe.seed, "sft", step))
         metrics = train_step(context, settings, optimiser, [examples[row] for row in rows])
+        if kept_out and ((step + 1) % settings.val_every == 0 or step + 1 == total):
+            metrics["eval_loss"] = validation_loss(context, settings, kept_out)
         epoch = round((step + 1) * settings.batch / len(examples), 4)
         append_rows(context.paths.metrics, [{"step": step, "total_steps": total, "epoch": epoch, **metrics}])
 
@@ -78,6 +82,18 @@ def train_step(
     }
 
 
+@torch.no_grad()
+def validation_loss(context: Context, settings: Sft, examples: Sequence[Example]) -> float:
+    """Mean cross-entropy over all response tokens of the examples."""
+    context.model.eval()
+    lengths = torch.tensor([len(example.tokens) for example in examples])
+    targets = sum(len(example.tokens) - example.start for example in examples)
+    parts = micro_batches(lengths, torch.arange(len(examples)), settings.micro_batch)
+    loss = sum(_loss_sum(context, [examples[row] for row in rows.tolist()]).item() for rows in parts) / targets
+    context.model.train()
+    return loss
+
+
 def _loss_sum(context: Context, examples: Sequence[Example]) -> torch.Tensor:
     """Summed cross-entropy of the response tokens."""
     tokens = pad([example.tokens for example in examples], context.tokenizer.pad_token_id, context.device)
@@ -96,7 +112,7 @@ def encode_examples(traces: Sequence[Trace], context: Context, max_length: int) 
     """Tokenise; examples longer than `max_length` are left out and counted in the log."""
     examples = []
     for trace in traces:
-        prompt = encode_prompt(prompt_text(trace.prompt, context.recipe.data, context.tokenizer), context.tokenizer)
+        prompt = encode_prompt(trace_prompt(trace, context.recipe.data, context.tokenizer), context.tokenizer)
         tokens = prompt + encode_response(trace.response, context.tokenizer)
         examples.append(Example(tokens, len(prompt)))
     kept = [example for example in examples if len(example.tokens) <= max_length]

@@ -1,21 +1,25 @@
-"""One attempt of a job: a child process whose output goes to files, supervised until it ends."""
+"""One attempt of a job: its commands one after the other, their output in files, supervised until they end."""
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from rlsp_cli import errors
 from rlsp_cli.backends.job import Job
+from rlsp_cli.launch.cause import likely_cause
+from rlsp_cli.launch.signals import catching_signals
+from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import write_text
 
 _POLL_S = 0.2
+_LOG_BYTES = 1 << 16
+"""The end of a log in which a cause is looked for."""
 
 
 def prepare(job: Job, paths: StagePaths) -> None:
@@ -25,37 +29,78 @@ def prepare(job: Job, paths: StagePaths) -> None:
         write_text(paths.root / name, text)
 
 
+def command_line(job: Job, argv: Sequence[str]) -> str:
+    """A command of the job as one would type it."""
+    return " ".join([*(f"{key}={shlex.quote(value)}" for key, value in job.env.items()), *map(shlex.quote, argv)])
+
+
 def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable[[str], None]) -> None:
     """Run a prepared job to its end; `watch` is called a few times a second.
 
-    A first Ctrl-C or SIGTERM asks the child to save and leave (StoppedError), a second one kills it.
-    Raises the error that the child reported, or JobError with its last line.
+    A first Ctrl-C or SIGTERM asks the job to save and leave (StoppedError), a second one kills it.
+    Raises the error that a command reported, or JobError with its last line and likely cause.
     """
-    attempt = paths.attempt(_next_attempt(paths))
+    attempt = new_attempt(paths)
+    commands = [*job.setup, job.argv, *job.finish]
+    write_text(attempt / "command", "\n".join(command_line(job, argv) for argv in commands) + "\n")
+    environment = {**os.environ, "DO_NOT_TRACK": "1", **job.env, "RLSP_ERROR_FILE": str(attempt / "error.json")}
+    stop_file = paths.root / job.stop_file if job.stop_file else None
+    if stop_file is not None:
+        stop_file.unlink(missing_ok=True)
+    for argv in job.setup:
+        run_command(argv, environment, attempt, watch, say)
+    if job.batch:
+        code, received = run_batch(paths.root / job.batch, environment, attempt, watch, say, stop_file)
+        if code:
+            raise failure(code, attempt, received)
+    else:
+        run_command(job.argv, environment, attempt, watch, say, stop_file)
+    for argv in job.finish:
+        run_command(argv, environment, attempt, watch, say)
+
+
+def new_attempt(paths: StagePaths) -> Path:
+    """The folder of the next attempt."""
+    done = [int(folder.name) for folder in (paths.root / "attempts").glob("*") if folder.name.isdigit()]
+    attempt = paths.attempt(max(done, default=0) + 1)
     attempt.mkdir(parents=True)
-    command = " ".join([*(f"{key}={value}" for key, value in job.env.items()), *job.argv])
-    write_text(attempt / "command", command + "\n")
-    with (attempt / "stdout.log").open("w") as out, (attempt / "stderr.log").open("w") as err:
-        environment = {**os.environ, "DO_NOT_TRACK": "1", **job.env, "RLSP_ERROR_FILE": str(attempt / "error.json")}
+    return attempt
+
+
+def run_command(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    attempt: Path,
+    watch: Callable[[], None],
+    say: Callable[[str], None],
+    stop_file: Path | None = None,
+) -> None:
+    """Run one command in a session of its own; its output is appended to the attempt's logs."""
+    with (attempt / "stdout.log").open("ab") as out, (attempt / "stderr.log").open("ab") as err:
         child = subprocess.Popen(
-            job.argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
         )
-        received = _supervise(child, watch, say)
+        received = _supervise(child, watch, say, stop_file)
     if child.returncode:
-        raise _failure(child.returncode, attempt, received)
+        raise failure(child.returncode, attempt, received)
 
 
-def _supervise(child: "subprocess.Popen[bytes]", watch: Callable[[], None], say: Callable[[str], None]) -> list[int]:
+def _supervise(
+    child: "subprocess.Popen[bytes]", watch: Callable[[], None], say: Callable[[str], None], stop_file: Path | None
+) -> list[int]:
     """Wait for the child, pass signals on; returns the signals that came."""
 
     def pass_on(number: int) -> None:
         if len(received) > 1:
             os.killpg(child.pid, signal.SIGKILL)
+            return
+        say("stopping after this step, with a checkpoint; again to kill")
+        if stop_file is not None:
+            stop_file.touch()
         else:
-            say("stopping after this step, with a checkpoint; again to kill")
             os.kill(child.pid, signal.SIGTERM)
 
-    with _signals(pass_on) as received:
+    with catching_signals(pass_on) as received:
         try:
             while child.poll() is None:
                 watch()
@@ -68,25 +113,8 @@ def _supervise(child: "subprocess.Popen[bytes]", watch: Callable[[], None], say:
     return received
 
 
-@contextmanager
-def _signals(pass_on: Callable[[int], None]) -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them."""
-    received: list[int] = []
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        pass_on(number)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _failure(code: int, attempt: Any, received: list[int]) -> errors.RlspError:
-    """The error of a child that ended with `code`."""
+def failure(code: int, attempt: Path, received: Sequence[int] = ()) -> errors.RlspError:
+    """The error of a command that ended with `code`."""
     report = attempt / "error.json"
     if received:
         error: errors.RlspError = errors.StoppedError("stopped" if report.exists() else "killed")
@@ -96,12 +124,17 @@ def _failure(code: int, attempt: Any, received: list[int]) -> errors.RlspError:
         error = errors.JobError(data["message"])
         error.exit_code = data["exit_code"]
     else:
-        lines = (attempt / "stderr.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        last = lines[-1] if lines else "it printed nothing"
-        error = errors.JobError(f"the process ended with code {code}: {last} (more in {attempt / 'stderr.log'})")
+        log = _end_of(attempt / "stderr.log") + _end_of(attempt / "stdout.log")
+        lines = _end_of(attempt / "stderr.log").strip().splitlines()
+        cause = likely_cause(log, code)
+        words = f"{lines[-1] if lines else 'it printed nothing'} (more in {attempt / 'stderr.log'})"
+        error = errors.JobError(f"the process ended with code {code}: {f'{cause}: ' if cause else ''}{words}")
     return error
 
 
-def _next_attempt(paths: StagePaths) -> int:
-    done = [int(folder.name) for folder in (paths.root / "attempts").glob("*") if folder.name.isdigit()]
-    return max(done, default=0) + 1
+def _end_of(log: Path) -> str:
+    if not log.exists():
+        return ""
+    with log.open("rb") as stream:
+        stream.seek(max(log.stat().st_size - _LOG_BYTES, 0))
+        return stream.read().decode("utf-8", errors="replace")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rlsp_cli.backends import compile_stage, stages_of
+from rlsp_cli.backends import compile_for, stages_of
 from rlsp_cli.errors import RlspError, UsageError
-from rlsp_cli.launch.process import launch, prepare
+from rlsp_cli.launch.process import command_line, launch, prepare
 from rlsp_cli.launch.progress import following
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.run import Run, changed_keys, create_run, newest_run, open_run
@@ -51,9 +51,9 @@ def plan_stages(run: Run, stages: Sequence[str]) -> list[str]:
     """Write the job files of `stages` and start nothing; returns the commands to run by hand."""
     commands = []
     for stage in stages:
-        job = compile_stage(run.recipe, stage, run.paths)
+        job = compile_for(run.recipe, stage, run.paths)
         prepare(job, run.paths.stage(stage))
-        commands.append(" ".join([*(f"{key}={value}" for key, value in job.env.items()), *job.argv]))
+        commands += [command_line(job, argv) for argv in (*job.setup, job.argv, *job.finish)]
     return commands
 
 
@@ -69,7 +69,7 @@ def pick_stages(recipe: Recipe, wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def _run_stage(run: Run, stage: str, console: Console) -> None:
-    job, paths = compile_stage(run.recipe, stage, run.paths), run.paths.stage(stage)
+    job, paths = compile_for(run.recipe, stage, run.paths), run.paths.stage(stage)
     if stage == "ppo" and run.recipe.sft and not run.paths.stage("sft").final.exists():
         raise UsageError(
             "it starts from the sft checkpoint, and this run has none: "

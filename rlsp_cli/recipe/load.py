@@ -132,7 +132,8 @@ def _override(source: Source, text: str, number: int) -> None:
     for part in reversed(parts):
         tree = {part: tree}
     _anchor(tree, Path.cwd())
-    _merge(source, Source(_into_lists(source.data, tree), {key.strip(): origin}))
+    written = {path: origin for path, _ in _leaves(data, key.strip())}
+    _merge(source, Source(_into_lists(source.data, tree), {key.strip(): origin, **written}))
     source.origins |= {path: origin for path in list(source.origins) if path.startswith(f"{key.strip()}.")}
 
 

@@ -63,6 +63,12 @@ class Model(Section):
     """Make a new small model instead of loading one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of the computation over float32 weights; `auto` is bfloat16 on a GPU and float32 on a CPU."""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] = "auto"
+    """Attention implementation; `auto` is flash_attention_2 where sequences are packed, else sdpa."""
+    chat_template: str = "auto"
+    """`auto`: the tokenizer's own, if it has one; `none`: plain text; or a Jinja file, `./template.jinja`."""
+    special_tokens: tuple[str, ...] = ()
+    """Tokens that the tokenizer shall know as one piece, such as `<think>`; added where they are missing."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Model":
@@ -91,6 +97,8 @@ class Traces(Rows):
     """Column that holds the prompt."""
     response: str = "solution"
     """Column that holds the response to imitate."""
+    messages: str | None = None
+    """Column that holds a conversation, instead of prompt and response; every assistant turn is imitated."""
 
 
 class Prompts(Rows):
@@ -244,6 +252,21 @@ class Optimisation(Section):
     """Steps between checkpoints from which `--resume` can go on."""
 
 
+class Lora(Section):
+    """Low-rank adapters (arXiv 2106.09685) in place of full fine-tuning; merged into the model at the end."""
+
+    rank: PositiveInt = 32
+    """Rank of the adapters."""
+    alpha: PositiveInt = 64
+    """Scale of the adapters; they are multiplied by alpha / rank."""
+    dropout: Fraction = 0.0
+    """Dropout on the adapters' input."""
+    targets: tuple[str, ...] = ()
+    """Names of the layers that get adapters; all linear ones when not given."""
+    bits: Literal[4, 8] | None = None
+    """Load the frozen weights in 4 bits (QLoRA, arXiv 2305.14314) or 8 bits."""
+
+
 class Sft(Optimisation):
     """Supervised fine-tuning on traces; the loss is taken on the response only."""
 
@@ -259,6 +282,20 @@ class Sft(Optimisation):
     """Peak learning rate."""
     max_length: PositiveInt = 8192
     """Longest example in tokens; longer ones are left out and counted."""
+    packing: bool = False
+    """Put several examples into one sequence of `max_length`; they do not see each other."""
+    lora: Lora | None = None
+    """Train adapters instead of all weights."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, more time."""
+    sharding: Literal["none", "zero1", "zero2", "zero3", "fsdp2"] = "none"
+    """What GPUs share instead of each holding a copy: DeepSpeed ZeRO 1 to 3, or PyTorch's FSDP2."""
+    kernels: tuple[Literal["liger", "cut_cross_entropy"], ...] = ()
+    """Fused kernels that save memory on GPUs."""
+    val_rows: NonNegativeInt = 0
+    """Examples kept out of training, on which the loss is measured."""
+    val_every: PositiveInt = 100
+    """Steps between measurements of the loss on those examples."""
     extra: dict[str, Any] = {}
     """Keys passed through to the backend, checked against its own schema."""
 
@@ -363,6 +400,21 @@ class Eval(Section):
         return self
 
 
+class Slurm(Section):
+    """What a Slurm job asks for."""
+
+    partition: str | None = None
+    """Partition; Slurm's default when not given."""
+    account: str | None = None
+    """Account to charge."""
+    time: str | None = None
+    """Time limit, as in `24:00:00`."""
+    options: tuple[str, ...] = ()
+    """More options of sbatch, each as in `--constraint=h100`."""
+    setup: str = ""
+    """Shell lines that run on every node first, such as `module load cuda`."""
+
+
 class Cluster(Section):
     """Where the stages run."""
 
@@ -370,8 +422,45 @@ class Cluster(Section):
     """Machines."""
     gpus_per_node: NonNegativeInt = 0
     """GPUs of each machine; 0 for CPU."""
-    launcher: Literal["local", "slurm", "ray"] = "local"
-    """What starts the processes."""
+    launcher: Literal["local", "torchrun", "accelerate", "slurm", "ray"] = "local"
+    """What starts the processes; `local` takes torchrun where there are several on one machine."""
+    host: str | None = None
+    """Address of the first machine, where the others meet it; for `torchrun` on several machines."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 29400
+    """Port of that meeting."""
+    join_timeout_s: PositiveInt = 600
+    """Seconds that machines wait for each other before the job gives up."""
+    slurm: Slurm = Slurm()
+    """What a Slurm job asks for, when the launcher is `slurm`."""
+
+
+class Tracking(Section):
+    """Where a backend sends its numbers, besides metrics.jsonl; keys and logins come from the environment."""
+
+    to: tuple[Literal["wandb", "mlflow", "trackio", "tensorboard"], ...] = ()
+    """Trackers by name."""
+    project: str | None = None
+    """Project there; the recipe's name when not given."""
+
+
+class Container(Section):
+    """A container image that holds a backend."""
+
+    image: str
+    """Image name."""
+    command: str = "docker run --rm --gpus all --ipc=host --network=host -v {run}:{run} {image}"
+    """Words before the command; `{run}` is the run folder and `{image}` the image."""
+
+
+class BackendEnvironment(Section):
+    """A backend's environment that somebody made himself, instead of `rlsp backends install`."""
+
+    python: str | None = None
+    """Interpreter that has the backend; inside the container when there is one."""
+    container: Container | None = None
+    """Container image to run it in."""
+    allow_untested: bool = False
+    """Run a version of the backend that rlsp has not been tested with."""
 
 
 class Recipe(Section):
@@ -401,6 +490,10 @@ class Recipe(Section):
     """Evaluation; left out when not given."""
     cluster: Cluster = Cluster()
     """Machines and launcher."""
+    tracking: Tracking = Tracking()
+    """Experiment trackers."""
+    backends: dict[Literal["axolotl", "openrlhf"], BackendEnvironment] = {}
+    """Environments of backends, by name; also in `rlsp.toml`."""
 
     @model_validator(mode="after")
     def _stages_have_what_they_need(self) -> "Recipe":
@@ -425,11 +518,12 @@ class Recipe(Section):
         return self
 
     def origin(self, path: str) -> Origin:
-        """Where the value at a dotted path comes from."""
-        return self._origins.get(path, DEFAULT)
+        """Where the value at a dotted path comes from; for a section without a place, where its first key does."""
+        inside = (origin for key, origin in self._origins.items() if key.startswith(f"{path}."))
+        return self._origins.get(path) or next(inside, DEFAULT)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything that decides the numbers: all but name and description."""
-        data = self.model_dump(mode="json", exclude={"name", "description"})
+        """SHA-256 of everything that decides the numbers: all but names and where backends and trackers are."""
+        data = self.model_dump(mode="json", exclude={"name", "description", "backends", "tracking"})
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -9,6 +9,7 @@ from typing import Any
 from rlsp_cli.errors import UsageError
 from rlsp_cli.recipe.dump import dump_recipe
 from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.origin import flat
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.manifest import manifest
@@ -70,7 +71,7 @@ def newest_run(name: str | None = None) -> Path:
 
 def changed_keys(run: Run, recipe: Recipe) -> list[str]:
     """Lines `key: was -> is` for everything in which `recipe` differs from the run's own."""
-    before, after = _flat(run.recipe.model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
+    before, after = flat(run.recipe.model_dump(mode="json")), flat(recipe.model_dump(mode="json"))
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key) and key != "description"]
     return [f"{key}: {before.get(key)!r} -> {after.get(key)!r}" for key in keys]
 
@@ -88,11 +89,3 @@ def _free(root: Path) -> Path:
         number += 1
         candidate = root.with_name(f"{root.name}-{number}")
     return candidate
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {prefix: value}
-    return {
-        key: leaf for name, part in value.items() for key, leaf in _flat(part, f"{prefix}.{name}".lstrip(".")).items()
-    }

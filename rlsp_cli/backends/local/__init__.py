@@ -1,25 +1,53 @@
 """The embedded engine as a backend: one child process on this machine, CPU or one GPU."""
 
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from rlsp_cli.backends.batch import BATCH, batch_script
+from rlsp_cli.backends.environment import LOCAL, Environment
 from rlsp_cli.backends.job import Job, Resources
+from rlsp_cli.backends.setting import unused
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.rewards.registry import Registry
-from rlsp_cli.runs.paths import RunPaths
+from rlsp_cli.runs.paths import RunPaths, StagePaths
+
+_UNUSED = ("sft.packing", "sft.lora", "sft.gradient_checkpointing", "sft.sharding", "sft.kernels")
+"""What a model of the size that the embedded engine is for does without."""
 
 
-def check(recipe: Recipe, stage: str) -> Iterator[Problem]:
+TESTED = (LOCAL.version,)
+STAGES = ("sft", "ppo", "eval")
+
+
+def probe(environment: Environment) -> dict[str, Any]:
+    """What rlsp's own environment is: packages and GPUs."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    return {"packages": {"local": environment.version}, "gpus": gpus}
+
+
+def newest_checkpoint(paths: StagePaths) -> Path | None:
+    """None: the engine finds its checkpoint by itself."""
+    return None
+
+
+def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Iterator[Problem]:
     """Keys that this backend cannot honour."""
     settings = getattr(recipe, stage)
     if getattr(settings, "extra", None):
         yield Problem(f"{stage}.extra", "the local backend takes no extra keys", "remove them")
-    if recipe.cluster.nodes > 1 or recipe.cluster.gpus_per_node > 1:
+    if stage != "eval" and (recipe.cluster.nodes > 1 or recipe.cluster.gpus_per_node > 1):
         yield Problem("cluster", "the local backend runs on one CPU or one GPU", "set nodes: 1, gpus_per_node: 0 or 1")
-    if recipe.cluster.launcher != "local":
-        yield Problem("cluster.launcher", "the local backend is started on this machine only", "set launcher: local")
+    if stage != "eval" and recipe.cluster.launcher not in ("local", "slurm"):
+        message = f"{recipe.cluster.launcher} starts several processes, and the local backend is one"
+        yield Problem("cluster.launcher", message, "set it to local or slurm")
+    if stage == "sft":
+        yield from unused(recipe, _UNUSED, [])
+    if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
+        yield from unused(recipe, ("tracking", "model.attention"), [])
     if recipe.ppo is not None and stage == "ppo":
         yield from _groups_that_are_none(recipe, recipe.ppo)
         size = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt
@@ -39,14 +67,23 @@ def _groups_that_are_none(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
             yield Problem(f"reward.exploration.{number}", message, "set it to 2 or more")
 
 
-def compile(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
-    """The child process `python -m rlsp_cli.backends.local <stage>/job.json`; -P: no file here shadows a library."""
+def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:
+    """The child process `python -m rlsp_cli.backends.local <stage>/job.json`; -P: no file here shadows a library.
+
+    It finds the checkpoint to go on from by itself.
+    """
+    argv = (*environment.command, "-P", "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job))
+    env = {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}  # spinning threads starve a busy machine
+    one = recipe.cluster.model_copy(update={"nodes": 1, "gpus_per_node": min(recipe.cluster.gpus_per_node, 1)})
+    on_slurm = one.launcher == "slurm"
     return Job(
         stage=stage,
         backend="local",
-        argv=(sys.executable, "-P", "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job)),
-        env={"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"},  # spinning threads starve a busy machine
-        resources=Resources(gpus_per_node=recipe.cluster.gpus_per_node),
+        argv=argv,
+        env=env,
+        batch=BATCH if on_slurm else None,
+        files={BATCH: batch_script(one, f"{recipe.name}-{stage}", argv, env)} if on_slurm else {},
+        resources=Resources(gpus_per_node=one.gpus_per_node),
         inputs={"run": str(paths.root), **_models(recipe, stage, paths)},
     )
 

@@ -53,7 +53,8 @@ def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[[str], str]]:
     if recipe.eval.responses is not None:
         replay = ReplaySampler({}) if recipe.eval.responses == "gold" else ReplaySampler.from_file(Path(path))
         return replay, lambda problem: problem
-    return local_sampler(path, recipe.data, recipe.model.precision, recipe.cluster.gpus_per_node)
+    model, gpus = recipe.model, recipe.cluster.gpus_per_node
+    return local_sampler(path, recipe.data, model.precision, gpus, model.chat_template)
 
 
 def _gold(bench: Bench) -> ReplaySampler:

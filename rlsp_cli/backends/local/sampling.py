@@ -8,7 +8,7 @@ from rlsp_cli.recipe.schema import Data
 
 
 def local_sampler(
-    path: str, data: Data, precision: str = "auto", gpus: int | None = None
+    path: str, data: Data, precision: str = "auto", gpus: int | None = None, chat_template: str = "auto"
 ) -> tuple[Sampler, Callable[[str], str]]:
     """The model of a folder or hub id, and how a problem is put to it; on a GPU if `gpus` is None and there is one."""
     import torch
@@ -18,5 +18,5 @@ def local_sampler(
     from rlsp_cli.engine.sampler import LocalSampler
 
     device = pick_device(int(torch.cuda.is_available()) if gpus is None else gpus)
-    model, tokenizer = load_model(path, device), load_tokenizer(path)
+    model, tokenizer = load_model(path, device), load_tokenizer(path, chat_template)
     return LocalSampler(model, tokenizer, precision), partial(prompt_text, data=data, tokenizer=tokenizer)

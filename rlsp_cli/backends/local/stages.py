@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends.local.evaluation import evaluate_models
+from rlsp_cli.backends.local.models import starting_model
 from rlsp_cli.data import prompt_rows, trace_rows
-from rlsp_cli.engine.model import load_model, load_tokenizer, new_model, pick_device
+from rlsp_cli.engine.model import pick_device
 from rlsp_cli.engine.ppo import PpoTrainer
-from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context, StopFlag
 from rlsp_cli.evals.contamination import refuse_overlap
@@ -50,26 +50,8 @@ def _context(
     recipe: Recipe, paths: RunPaths, stage: str, inputs: dict[str, Any], stop: StopFlag, registry: Registry
 ) -> Context:
     device = pick_device(recipe.cluster.gpus_per_node)
-    if inputs["model"] is not None:
-        model, tokenizer = load_model(inputs["model"], device), load_tokenizer(inputs["model"])
-    else:
-        assert recipe.model.from_scratch, "checked by the recipe"
-        seed = derive_seed(recipe.seed, "init")
-        model, tokenizer = new_model(recipe.model.from_scratch, _texts(recipe, registry), seed)
-        model = model.to(device)
+    model, tokenizer = starting_model(recipe, inputs["model"], device, registry)
     return Context(recipe, paths.stage(stage), model, tokenizer, device, stop)
-
-
-def _texts(recipe: Recipe, registry: Registry) -> list[str]:
-    """All text that a word-level tokenizer must know."""
-    texts = [recipe.data.template, recipe.data.system or ""]
-    if recipe.data.traces:
-        for trace in trace_rows(recipe.data.traces, registry, recipe.plugins):
-            texts += [trace.prompt, trace.response]
-    if recipe.data.prompts:
-        for problem in prompt_rows(recipe.data.prompts, registry, recipe.plugins):
-            texts += [problem.problem, problem.answer]
-    return texts
 
 
 _STAGES: dict[str, Callable[[Recipe, RunPaths, dict[str, Any], StopFlag, Registry], None]] = {

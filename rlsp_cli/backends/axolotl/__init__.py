@@ -1,0 +1,130 @@
+"""Axolotl as a backend of SFT: the recipe becomes its configuration file, and it runs in its own environment."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.backends.axolotl import checkpoint
+from rlsp_cli.backends.axolotl.batch import batch_problem
+from rlsp_cli.backends.axolotl.config import attention, settings
+from rlsp_cli.backends.axolotl.deepspeed import deepspeed_config
+from rlsp_cli.backends.axolotl.files import StageFiles
+from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, probe, wrong_keys
+from rlsp_cli.backends.batch import BATCH, batch_script
+from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends.job import Job, Resources
+from rlsp_cli.backends.setting import Setting, unused
+from rlsp_cli.backends.spread import cluster_problem, spread
+from rlsp_cli.recipe.dump import dump_data
+from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.runs.paths import RunPaths, StagePaths
+from rlsp_cli.share import share
+
+__all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "probe", "rendered"]
+
+STAGES = ("sft",)
+SCOPE = ("model", "data.traces", "data.system", "data.template", "sft", "cluster", "tracking")
+"""Parts of a recipe that this backend must honour or refuse."""
+_ELSEWHERE = ("sft.backend", "model.path", "cluster.launcher", "cluster.port", "cluster.join_timeout_s")
+"""Keys that decide the command instead of the configuration."""
+_OF_LAUNCHER = {"torchrun": ("cluster.host",), "slurm": ("cluster.slurm",)}
+_APART = ("flash_attention_2", "flash_attention_3", "flex_attention")
+_QUIET = {"AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def newest_checkpoint(paths: StagePaths) -> Path | None:
+    """The checkpoint to go on from."""
+    return checkpoint.newest_checkpoint(StageFiles(paths).output)
+
+
+def check(recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Problem]:
+    """What Axolotl cannot do, before anything starts; what the newest tested version cannot, where none is given."""
+    assert recipe.sft, "checked by the recipe"
+    yield from filter(None, [batch_problem(recipe, recipe.sft), cluster_problem(recipe.cluster)])
+    yield from _unknown(recipe, environment)
+    yield from _conflicts(recipe)
+
+
+def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:
+    """Axolotl's training, between a setup that writes its data and a finish that checks and hands over the model."""
+    files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
+    python, ours = environment.python(paths.root), (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl")
+    program = (str(files.stage.root / "start.py"), str(files.config))
+    hidden = {} if cluster.gpus_per_node else {"CUDA_VISIBLE_DEVICES": ""}
+    job, env = str(files.stage.job), {**_QUIET, **hidden, "PYTHONPATH": str(files.stage.root)}
+    argv = spread(cluster, python, program, f"{recipe.name}-{paths.root.name}")
+    texts = _texts(recipe, environment, files, resume)
+    if cluster.launcher == "slurm":
+        texts[BATCH] = batch_script(cluster, f"{recipe.name}-{stage}", argv, env)
+    return Job(
+        stage=stage,
+        backend="axolotl",
+        argv=argv,
+        batch=BATCH if cluster.launcher == "slurm" else None,
+        setup=((*ours, "setup", job),),
+        finish=((*ours, "finish", job),),
+        stop_file="stop",
+        env=env,
+        files=texts,
+        resources=Resources(cluster.nodes, cluster.gpus_per_node),
+        inputs={"run": str(paths.root), "python": list(python), "resume": str(resume) if resume else None},
+    )
+
+
+def rendered(recipe: Recipe, paths: RunPaths, version: str) -> list[Setting]:
+    """The configuration as settings that know where they come from."""
+    return settings(recipe, version, StageFiles(paths.stage("sft")))
+
+
+def config_text(found: list[Setting]) -> str:
+    """The configuration file; PyYAML, which Axolotl reads it with, takes every value as we mean it."""
+    return dump_data({setting.key: setting.value for setting in found})
+
+
+def _texts(recipe: Recipe, environment: Environment, files: StageFiles, resume: Path | None) -> dict[str, str]:
+    assert recipe.sft, "checked by the recipe"
+    found = settings(recipe, environment.version, files, resume)
+    texts = {files.config.name: config_text(found)}
+    for name in ("start.py", "rlsp_follow.py"):
+        texts[name] = (share("templates") / "axolotl" / name).read_text(encoding="utf-8")
+    if recipe.sft.sharding.startswith("zero"):
+        half: Any = next(setting.value for setting in found if setting.key == "bf16")
+        texts[files.deepspeed.name] = deepspeed_config(int(recipe.sft.sharding[-1]), half)
+    return texts
+
+
+def _unknown(recipe: Recipe, environment: Environment | None) -> Iterator[Problem]:
+    """Keys that Axolotl would drop, and recipe keys that reach none of its keys."""
+    version = environment.version if environment else TESTED[-1]
+    keys = known_keys(version) if version in TESTED or environment is None else asked_keys(environment)
+    found = rendered(recipe, RunPaths(Path("run")), version)
+    config = {setting.key: setting.value for setting in found}
+    for key, message in wrong_keys(config, keys):
+        yield Problem(f"sft.extra.{key}", f"{message} (version {version})")
+    used = [source for setting in found for source in setting.sources]
+    yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())])
+
+
+def _conflicts(recipe: Recipe) -> Iterator[Problem]:
+    """Settings that Axolotl accepts together and that go wrong later."""
+    sft = recipe.sft
+    assert sft, "checked by the recipe"
+    gpu = recipe.cluster.gpus_per_node > 0
+    if sft.packing and attention(recipe) not in _APART:
+        hint = "set model.attention to auto, or one of " + ", ".join(_APART)
+        yield Problem("sft.packing", f"with {attention(recipe)} attention, packed examples would see each other", hint)
+    needs_gpu = {
+        "sft.packing": sft.packing,
+        "sft.sharding": sft.sharding != "none",
+        "sft.kernels": bool(sft.kernels),
+        "sft.lora.bits": sft.lora is not None and sft.lora.bits is not None,
+    }
+    for path, asked in needs_gpu.items():
+        if asked and not gpu:
+            yield Problem(path, f"{path} needs GPUs, and cluster.gpus_per_node is 0", "set it, or remove this key")
+    if "cut_cross_entropy" in sft.kernels and recipe.model.precision == "float32":
+        yield Problem("sft.kernels", "cut_cross_entropy needs bfloat16", "set model.precision to auto")
+    if len(sft.kernels) == 2:
+        yield Problem("sft.kernels", "liger and cut_cross_entropy both replace the loss", "keep one of them")

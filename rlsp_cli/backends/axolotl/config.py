@@ -1,0 +1,209 @@
+"""An SFT recipe in Axolotl's words. Every spelling of Axolotl's configuration is in this file and the next ones."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.backends.axolotl.batch import accumulation_steps, world_size
+from rlsp_cli.backends.axolotl.files import StageFiles
+from rlsp_cli.backends.axolotl.keys import version_number
+from rlsp_cli.backends.setting import Setting
+from rlsp_cli.recipe.schema import Recipe, Sft
+
+_ATTENTION_FLAGS = {
+    "eager": "eager_attention",
+    "sdpa": "sdp_attention",
+    "flash_attention_2": "flash_attention",
+    "flex_attention": "flex_attention",
+}
+"""Before 0.17 attention was chosen by one of these; since then by `attn_implementation`."""
+_LIGER = ("liger_rope", "liger_rms_norm", "liger_glu_activation", "liger_fused_linear_cross_entropy")
+_DATA = ("source", "split", "rows", "options", "prompt", "response", "messages")
+
+
+def settings(recipe: Recipe, version: str, files: StageFiles, resume: Path | None = None) -> list[Setting]:
+    """Everything that the configuration file holds, in its order; `extra` wins."""
+    assert recipe.sft, "checked by the recipe"
+    sft = recipe.sft
+    parts = (
+        _model(recipe, version, files),
+        _data(recipe, sft, files),
+        _batch(recipe, sft),
+        _optimiser(recipe, sft),
+        _precision(recipe, sft),
+        _adapters(recipe, sft),
+        _sharding(recipe, sft, files),
+        _plugins(sft),
+        _saving(sft, files, resume),
+        _trackers(recipe),
+    )
+    found = {setting.key: setting for part in parts for setting in part}
+    extra = {key: Setting(key, value, (f"sft.extra.{key}",)) for key, value in sft.extra.items()}
+    return list({**found, **extra}.values())
+
+
+def attention(recipe: Recipe) -> str:
+    """The attention implementation; packed examples stay apart only in flash attention and flex attention."""
+    if recipe.model.attention != "auto":
+        return recipe.model.attention
+    return "flash_attention_2" if recipe.sft and recipe.sft.packing else "sdpa"
+
+
+def _model(recipe: Recipe, version: str, files: StageFiles) -> Iterator[Setting]:
+    if recipe.model.from_scratch is not None:
+        yield Setting("base_model", str(files.base), ("model.from_scratch", "seed"))
+    else:
+        name, _, revision = str(recipe.model.path).partition("@")
+        yield Setting("base_model", name, ("model.path",))
+        if revision:
+            yield Setting("revision_of_model", revision, ("model.path",))
+    yield Setting("tokenizer_config", str(files.tokenizer), ("model.special_tokens", "model.chat_template"))
+    sources = ("model.attention", "sft.packing")
+    if version_number(version) >= (0, 17):
+        yield Setting("attn_implementation", attention(recipe), sources)
+    else:
+        yield Setting(_ATTENTION_FLAGS[attention(recipe)], True, sources)
+
+
+def _data(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
+    """Prompts and responses come as text with the prompt masked out: rendered as in PPO and evaluation."""
+    form = {"ds_type": "json", "type": "input_output"}
+    sources = (*(f"data.traces.{key}" for key in _DATA), "data.system", "data.template")
+    yield Setting("datasets", [{"path": str(files.train), **form}], sources)
+    if sft.val_rows:
+        yield Setting("test_datasets", [{"path": str(files.val), "split": "train", **form}], ("sft.val_rows",))
+        yield Setting("eval_steps", sft.val_every, ("sft.val_every",))
+        yield Setting("eval_batch_size", sft.micro_batch, ("sft.micro_batch",))
+        if sft.packing:
+            yield Setting("eval_sample_packing", False, ("sft.packing",))
+    yield Setting("dataset_prepared_path", str(files.prepared))
+    yield Setting("train_on_inputs", False)
+    yield Setting("sequence_len", sft.max_length, ("sft.max_length",))
+    yield Setting("excess_length_strategy", "drop", ("sft.max_length",))
+    yield Setting("sample_packing", sft.packing, ("sft.packing",))
+    yield Setting("pad_to_sequence_len", sft.packing, ("sft.packing",))
+
+
+def _batch(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
+    size = ("sft.batch", "sft.micro_batch", "cluster.nodes", "cluster.gpus_per_node")
+    yield Setting("micro_batch_size", sft.micro_batch, ("sft.micro_batch",))
+    yield Setting("gradient_accumulation_steps", accumulation_steps(recipe, sft), size)
+    yield Setting("num_epochs", sft.epochs, ("sft.epochs",))
+    if sft.max_steps is not None:
+        yield Setting("max_steps", sft.max_steps, ("sft.max_steps",))
+    if recipe.cluster.launcher == "ray":
+        yield Setting("use_ray", True, ("cluster.launcher",))
+        yield Setting("ray_num_workers", world_size(recipe), size[2:])
+        yield Setting("resources_per_worker", {"GPU": 1}, ("cluster.gpus_per_node",))
+
+
+def _optimiser(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
+    """AdamW, and a schedule that ends where ours does."""
+    fused = recipe.cluster.gpus_per_node > 0
+    yield Setting("optimizer", "adamw_torch_fused" if fused else "adamw_torch", ("cluster.gpus_per_node",))
+    yield Setting("learning_rate", sft.learning_rate, ("sft.learning_rate",))
+    yield Setting("adam_beta1", sft.betas[0], ("sft.betas",))
+    yield Setting("adam_beta2", sft.betas[1], ("sft.betas",))
+    yield Setting("weight_decay", sft.weight_decay, ("sft.weight_decay",))
+    yield Setting("max_grad_norm", sft.grad_clip, ("sft.grad_clip",))
+    scheduler, options = _scheduler(sft)
+    sources = ("sft.schedule", "sft.min_lr_ratio")
+    yield Setting("lr_scheduler", scheduler, sources)
+    if options:
+        yield Setting("lr_scheduler_kwargs", options, (*sources, "sft.learning_rate"))
+    yield Setting("warmup_ratio", sft.warmup_ratio, ("sft.warmup_ratio",))
+    yield Setting("seed", recipe.seed, ("seed",))
+
+
+def _scheduler(sft: Sft) -> tuple[str, dict[str, Any]]:
+    """Transformers' name of the schedule, and its options."""
+    if sft.schedule == "constant":
+        return "constant_with_warmup", {}
+    if sft.schedule == "linear":  # a polynomial of power 1 is the line that may end above 0
+        return "polynomial", {"lr_end": sft.learning_rate * sft.min_lr_ratio, "power": 1.0}
+    return "cosine_with_min_lr", {"min_lr_rate": sft.min_lr_ratio}
+
+
+def _precision(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
+    """Left out, Axolotl would choose half precision, and fail on a CPU."""
+    gpu = recipe.cluster.gpus_per_node > 0
+    half = recipe.model.precision == "bfloat16" or (recipe.model.precision == "auto" and gpu)
+    yield Setting("bf16", half, ("model.precision", "cluster.gpus_per_node"))
+    yield Setting("fp16", False)
+    yield Setting("tf32", gpu, ("cluster.gpus_per_node",))
+    yield Setting("gradient_checkpointing", sft.gradient_checkpointing, ("sft.gradient_checkpointing",))
+    if sft.gradient_checkpointing:
+        yield Setting("gradient_checkpointing_kwargs", {"use_reentrant": False}, ("sft.gradient_checkpointing",))
+    if not gpu:
+        yield Setting("dataloader_pin_memory", False, ("cluster.gpus_per_node",))
+        yield Setting("dataloader_num_workers", 0, ("cluster.gpus_per_node",))
+
+
+def _adapters(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
+    if sft.lora is None:
+        return
+    lora = sft.lora
+    yield Setting("adapter", "qlora" if lora.bits == 4 else "lora", ("sft.lora", "sft.lora.bits"))
+    if lora.bits is not None:
+        yield Setting(f"load_in_{lora.bits}bit", True, ("sft.lora.bits",))
+    yield Setting("lora_r", lora.rank, ("sft.lora.rank",))
+    yield Setting("lora_alpha", lora.alpha, ("sft.lora.alpha",))
+    yield Setting("lora_dropout", lora.dropout, ("sft.lora.dropout",))
+    if lora.targets:
+        yield Setting("lora_target_modules", list(lora.targets), ("sft.lora.targets",))
+    else:
+        yield Setting("lora_target_linear", True, ("sft.lora.targets",))
+    if recipe.model.special_tokens:  # the rows of new tokens are random until they are trained
+        yield Setting("lora_modules_to_save", ["embed_tokens", "lm_head"], ("model.special_tokens",))
+    if not recipe.cluster.gpus_per_node:
+        for kernel in ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel"):
+            yield Setting(kernel, False, ("cluster.gpus_per_node",))
+
+
+def _sharding(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
+    if sft.sharding.startswith("zero"):
+        yield Setting("deepspeed", str(files.deepspeed), ("sft.sharding",))
+    elif sft.sharding == "fsdp2":
+        yield Setting("fsdp_version", 2, ("sft.sharding",))
+        options = {
+            "offload_params": False,
+            "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+            "state_dict_type": "FULL_STATE_DICT",
+            "reshard_after_forward": True,
+        }
+        yield Setting("fsdp_config", options, ("sft.sharding",))
+
+
+def _plugins(sft: Sft) -> Iterator[Setting]:
+    names = ["rlsp_follow.Follow"]
+    if "liger" in sft.kernels:
+        names.append("axolotl.integrations.liger.LigerPlugin")
+        yield from (Setting(key, True, ("sft.kernels",)) for key in _LIGER)
+    if "cut_cross_entropy" in sft.kernels:
+        names.append("axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin")
+        yield Setting("cut_cross_entropy", True, ("sft.kernels",))
+    yield Setting("plugins", names, ("sft.kernels",))
+
+
+def _saving(sft: Sft, files: StageFiles, resume: Path | None) -> Iterator[Setting]:
+    yield Setting("output_dir", str(files.output))
+    yield Setting("save_steps", sft.save_every, ("sft.save_every",))
+    yield Setting("save_total_limit", 2)  # should the newest be half written, the one before is whole
+    yield Setting("logging_steps", 1)
+    if resume is not None:
+        yield Setting("resume_from_checkpoint", str(resume))
+
+
+def _trackers(recipe: Recipe) -> Iterator[Setting]:
+    """Logins come from the environment; a configuration file is no place for secrets."""
+    project = recipe.tracking.project or recipe.name
+    keys = {
+        "wandb": ("wandb_project", "wandb_name"),
+        "mlflow": ("mlflow_experiment_name", "mlflow_run_name"),
+        "trackio": ("trackio_project_name", "trackio_run_name"),
+    }
+    for name in recipe.tracking.to:
+        yield Setting(f"use_{name}", True, ("tracking.to",))
+        if name in keys:
+            yield Setting(keys[name][0], project, ("tracking.project", "name"))
+            yield Setting(keys[name][1], f"{recipe.name}-sft", ("name",))

@@ -1,0 +1,71 @@
+"""The configuration keys that a version of Axolotl knows; it drops unknown ones without a word, so we look first."""
+
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from rlsp_cli.backends.environment import Environment
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.recipe.problem import did_you_mean
+from rlsp_cli.share import share
+
+Keys = Mapping[str, Any]
+_FOLDER = Path(__file__).parent / "keys"
+
+
+def version_number(version: str) -> tuple[int, ...]:
+    """`0.16.1` as (0, 16, 1); what follows the numbers, as in `.dev0`, does not count."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+TESTED = tuple(sorted((path.stem for path in _FOLDER.glob("*.json")), key=version_number))
+"""Versions that rlsp is tested with, the newest last; their keys lie beside this file."""
+
+
+@cache
+def known_keys(version: str) -> Keys:
+    """The keys of a tested version, read from its own schema by `templates/axolotl/probe.py`."""
+    data: Keys = json.loads((_FOLDER / f"{version}.json").read_text(encoding="utf-8"))
+    return data
+
+
+def asked_keys(environment: Environment) -> Keys:
+    """The keys of an untested version, asked of it; this takes a while, because it imports Axolotl."""
+    return cast(Keys, probe(environment)["keys"])
+
+
+def probe(environment: Environment) -> dict[str, Any]:
+    """What an environment is: python, packages, gpus, keys; NotReadyError with the last line when it cannot say."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        argv = [*environment.python(Path(folder)), str(share("templates") / "axolotl" / "probe.py"), str(answer)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode or not answer.exists():
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise NotReadyError(f"{argv[0]}: Axolotl does not load here: {reason}; install it anew")
+        data: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+        return data
+
+
+def wrong_keys(config: Any, keys: Keys, path: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, what is wrong) for each key that Axolotl would drop."""
+    if isinstance(config, Sequence) and not isinstance(config, str):
+        for item in config:
+            yield from wrong_keys(item, keys, path)
+    elif isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from _wrong(f"{path}.{key}".lstrip("."), key, value, keys)
+
+
+def _wrong(path: str, key: str, value: Any, keys: Keys) -> Iterator[tuple[str, str]]:
+    if key not in keys:
+        yield path, f'Axolotl has no key "{path}" - {did_you_mean(key, keys)}'
+        return
+    known = keys[key]
+    if "keys" in known and not (known.get("open") and isinstance(value, Mapping)):
+        yield from wrong_keys(value, known["keys"], path)

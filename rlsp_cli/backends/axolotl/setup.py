@@ -1,0 +1,63 @@
+"""Before Axolotl's training: the data as text, the tokenizer, and a model from scratch when the recipe wants one."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from rlsp_cli.backends.axolotl.checkpoint import checkpoint_step
+from rlsp_cli.backends.axolotl.files import StageFiles
+from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
+from rlsp_cli.data import Trace, trace_rows, training_rows
+from rlsp_cli.engine.prompt import encode_prompt, trace_prompt
+from rlsp_cli.evals.contamination import refuse_overlap
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.paths import RunPaths
+from rlsp_cli.runs.stream import drop_rows_from, write_lines
+
+
+def setup(inputs: dict[str, Any]) -> None:
+    """Write what the configuration names, and drop the metrics that a resumed training will write again."""
+    paths, registry = RunPaths(Path(inputs["run"])), Registry()
+    recipe = load_recipe(paths.resolved, plugins=registry)
+    assert recipe.sft and recipe.data.traces, "checked by the recipe"
+    files = StageFiles(paths.stage("sft"))
+    traces = trace_rows(recipe.data.traces, registry, recipe.plugins)
+    refuse_overlap(recipe, "traces", [trace.prompt for trace in traces], registry)
+    if recipe.model.from_scratch is not None:
+        write_new_model(recipe, registry, files.base)
+    tokenizer = starting_tokenizer(recipe, files.base)
+    tokenizer.save_pretrained(files.tokenizer)
+    training, validation = training_rows(traces, recipe.sft.val_rows)
+    write_lines(files.train, _rows(training, recipe, tokenizer))
+    if validation:
+        write_lines(files.val, _rows(validation, recipe, tokenizer))
+    _resume(inputs["resume"], files)
+    print(f"sft: {len(training)} examples for training, {len(validation)} kept out")
+
+
+def _rows(traces: Sequence[Trace], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    """Segments of text, of which Axolotl learns those with a label; tokenised each by itself, as our engine does."""
+    for trace in traces:
+        prompt = trace_prompt(trace, recipe.data, tokenizer)
+        first = encode_prompt(prompt, tokenizer)[:1]
+        if not tokenizer.chat_template and first == [tokenizer.bos_token_id]:
+            prompt = f"{tokenizer.bos_token}{prompt}"  # Axolotl adds no special tokens to segments
+        segments = [
+            {"label": False, "text": prompt},
+            {"label": True, "text": f"{trace.response}{tokenizer.eos_token}"},
+        ]
+        yield json.dumps({"segments": segments}, ensure_ascii=False) + "\n"
+
+
+def _resume(checkpoint: str | None, files: StageFiles) -> None:
+    if checkpoint is None:
+        files.stage.metrics.unlink(missing_ok=True)
+        return
+    step = checkpoint_step(Path(checkpoint))
+    drop_rows_from(files.stage.metrics, step)
+    print(f"sft: resumed after step {step}: weights, optimiser, schedule, data position, random numbers")

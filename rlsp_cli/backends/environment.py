@@ -1,0 +1,99 @@
+"""Where a backend is installed: an interpreter that has it, alone or inside a container. rlsp imports none of them."""
+
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from rlsp_cli import __version__
+from rlsp_cli.errors import NotReadyError, UsageError
+from rlsp_cli.recipe.schema import BackendEnvironment, Recipe
+
+SETTINGS = "rlsp.toml"
+_ASK_VERSION = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An installed backend: the words that start its interpreter, where `{run}` is the run folder; its version."""
+
+    backend: str
+    command: tuple[str, ...]
+    version: str
+    allow_untested: bool = False
+
+    def python(self, run: Path) -> tuple[str, ...]:
+        """The interpreter's command for a run."""
+        return tuple(word.replace("{run}", str(run)) for word in self.command)
+
+
+LOCAL = Environment("local", (sys.executable,), __version__)
+"""The embedded engine lives with rlsp itself."""
+
+
+def default_folder(backend: str) -> Path:
+    """Where `rlsp backends install` puts a backend: $XDG_DATA_HOME/rlsp/backends/NAME."""
+    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return home / "rlsp" / "backends" / backend
+
+
+def find_environment(backend: str, recipe: Recipe | None = None) -> Environment:
+    """The environment that the recipe, or rlsp.toml, names, or the installed one; NotReadyError when there is none."""
+    if backend == "local":
+        return LOCAL
+    named = (recipe.backends.get(backend) if recipe else None) or _from_settings(backend)  # type: ignore[call-overload]
+    command = _command(backend, named or BackendEnvironment())
+    hint = f"`rlsp backends install {backend}` makes one; or name yours in {SETTINGS}: [backends.{backend}] python"
+    try:
+        words = [word.replace("{run}", str(Path.cwd())) for word in command]
+        done = subprocess.run([*words, "-c", _ASK_VERSION, backend], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise NotReadyError(f"no environment for {backend}: {command[0]}: {error.strerror}; {hint}") from error
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise NotReadyError(f"{shlex.join(command)} has no {backend} ({reason}); {hint}")
+    return Environment(backend, command, done.stdout.strip(), bool(named and named.allow_untested))
+
+
+def usable_environment(backend: str, recipe: Recipe, tested: Sequence[str]) -> Environment:
+    """As `find_environment`; NotReadyError too for a version that nobody has tested, unless that is allowed."""
+    found = find_environment(backend, recipe)
+    if found.version not in tested and not found.allow_untested:
+        raise NotReadyError(
+            f"{backend} {found.version}: rlsp is tested with {', '.join(tested)}; install one of them, "
+            f"or set backends.{backend}.allow_untested: true"
+        )
+    return found
+
+
+def _command(backend: str, named: BackendEnvironment) -> tuple[str, ...]:
+    if named.container is None:
+        return (named.python or str(default_folder(backend) / "bin" / "python"),)
+    words = shlex.split(named.container.command)
+    return (*(word.replace("{image}", named.container.image) for word in words), named.python or "python")
+
+
+def _from_settings(backend: str) -> BackendEnvironment | None:
+    """What the nearest rlsp.toml at or above the working directory says."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / SETTINGS).is_file():
+            return _read_settings(folder / SETTINGS).get(backend)
+    return None
+
+
+def _read_settings(path: Path) -> dict[str, BackendEnvironment]:
+    try:
+        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("backends", {})
+        return {name: BackendEnvironment.model_validate(part) for name, part in data.items()}
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{path}: backends.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

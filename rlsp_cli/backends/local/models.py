@@ -1,0 +1,52 @@
+"""The model and the tokenizer that training starts from, whichever backend trains."""
+
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rlsp_cli.data import prompt_rows, trace_rows
+from rlsp_cli.engine.checkpoint import save_model
+from rlsp_cli.engine.model import add_special_tokens, load_model, load_tokenizer, new_model
+from rlsp_cli.engine.seed import derive_seed
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import Registry
+
+
+def starting_model(
+    recipe: Recipe, path: str | None, device: torch.device, registry: Registry
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model at `path`, or a new one, with the recipe's chat template and special tokens."""
+    if path is not None:
+        model, tokenizer = load_model(path, device), load_tokenizer(path, recipe.model.chat_template)
+    else:
+        assert recipe.model.from_scratch, "checked by the recipe"
+        seed = derive_seed(recipe.seed, "init")
+        model, tokenizer = new_model(recipe.model.from_scratch, _texts(recipe, registry), seed)
+        model = model.to(device)
+    add_special_tokens(model, tokenizer, recipe.model.special_tokens)
+    return model, tokenizer
+
+
+def write_new_model(recipe: Recipe, registry: Registry, folder: Path) -> None:
+    """A model from scratch as a folder, for backends that read models from folders."""
+    save_model(folder, *starting_model(recipe, None, torch.device("cpu"), registry))
+
+
+def starting_tokenizer(recipe: Recipe, new: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer alone; `new` is the folder of a model from scratch."""
+    tokenizer = load_tokenizer(recipe.model.path or str(new), recipe.model.chat_template)
+    tokenizer.add_tokens(list(recipe.model.special_tokens), special_tokens=False)
+    return tokenizer
+
+
+def _texts(recipe: Recipe, registry: Registry) -> list[str]:
+    """All text that a word-level tokenizer must know."""
+    texts = [recipe.data.template, recipe.data.system or ""]
+    if recipe.data.traces:
+        for trace in trace_rows(recipe.data.traces, registry, recipe.plugins):
+            texts += [trace.prompt, trace.response, *(content for _, content in trace.turns)]
+    if recipe.data.prompts:
+        for problem in prompt_rows(recipe.data.prompts, registry, recipe.plugins):
+            texts += [problem.problem, problem.answer]
+    return texts

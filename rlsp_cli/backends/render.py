@@ -1,0 +1,61 @@
+"""A compiled stage as text: the backend's keys, and where each is from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.backends import BACKENDS, backend_of, stages_of
+from rlsp_cli.backends.setting import Setting, explain
+from rlsp_cli.errors import UsageError
+from rlsp_cli.recipe.dump import dump_data
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.runs.paths import RunPaths
+
+_RUN = RunPaths(Path("RUN"))
+"""Stands for the run folder, which is made when a run starts."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The settings of one stage for one version of its backend."""
+
+    backend: str
+    version: str
+    settings: tuple[Setting, ...]
+
+    def text(self, recipe: Recipe, explained: bool) -> str:
+        """The configuration file; with the origin of each key behind it."""
+        origins = {setting.key: explain(setting, recipe) for setting in self.settings}
+        data = {setting.key: setting.value for setting in self.settings}
+        head = f"# {self.backend} {self.version}\n"
+        return head + dump_data(
+            data, (lambda path: f"  # {origins[path.partition('.')[0]]}") if explained else _nothing
+        )
+
+    def to_json(self, recipe: Recipe) -> dict[str, Any]:
+        """The same as data."""
+        rows = [
+            {"key": s.key, "value": s.value, "from": list(s.sources), "origin": explain(s, recipe)}
+            for s in self.settings
+        ]
+        return {"backend": self.backend, "version": self.version, "settings": rows}
+
+
+def render_stage(recipe: Recipe, stage: str, version: str | None) -> Page:
+    """The settings of a stage; UsageError for a stage or version that is not there, or that has no settings."""
+    if stage not in stages_of(recipe):
+        raise UsageError(f"stage {stage!r}: this recipe has {', '.join(stages_of(recipe)) or 'no stage'}")
+    name = backend_of(recipe, stage)
+    module = BACKENDS[name]
+    if not hasattr(module, "rendered"):
+        raise UsageError(
+            f"{stage} runs on the {name} backend, which reads the recipe itself; see `rlsp check --resolved`"
+        )
+    if version is not None and version not in module.TESTED:
+        raise UsageError(f"{name} {version}: not a tested version; known: {', '.join(module.TESTED)}")
+    chosen = version or module.TESTED[-1]
+    return Page(name, chosen, tuple(module.rendered(recipe, _RUN, chosen)))
+
+
+def _nothing(_: str) -> str:
+    return ""

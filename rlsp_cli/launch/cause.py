@@ -1,0 +1,31 @@
+"""Why a backend's process failed, read from its last lines: a guess, worded as one, with the next move."""
+
+import re
+
+_CAUSES = (
+    (r"CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED", "out of GPU memory; lower micro_batch"),
+    (r"DefaultCPUAllocator|MemoryError|Cannot allocate memory", "out of memory; lower micro_batch or max_length"),
+    (r"No space left on device|Disk quota exceeded", "the disk is full; free some and add --resume"),
+    (r"Found no NVIDIA driver|No CUDA GPUs are available|not compiled with CUDA", "no GPU here; see `nvidia-smi`"),
+    (r"EADDRINUSE|[Aa]ddress already in use", "the port is taken; set cluster.port to another"),
+    (r"RendezvousTimeout|RendezvousConnectionError|DistNetworkError|Rendezvous.*timed? ?out", "a machine did not join"),
+    (r"NCCL (error|timeout)|ncclSystemError|Watchdog caught collective", "GPUs could not talk to each other (NCCL)"),
+    (r"OfflineModeIsEnabled|LocalEntryNotFound|couldn't connect to|Max retries exceeded|Name or service not known",
+     "the hub cannot be reached; use local folders, or unset HF_HUB_OFFLINE"),
+    (r"GatedRepo|401 Client Error|403 Client Error", "the hub refused access; log in, and accept the model's licence"),
+    (r"RepositoryNotFound|404 Client Error", "no such model or data set on the hub"),
+    (r"ValidationError|Extra inputs are not permitted", "the backend refused its configuration"),
+    (r"must have the same dtype", "mixed precisions; set model.precision"),
+    (r"ModuleNotFoundError|ImportError", "the backend's environment lacks a package; see `rlsp backends doctor`"),
+    (r"KeyError", "a key or a column is missing"),
+)  # fmt: skip
+
+
+def likely_cause(log: str, code: int) -> str | None:
+    """The first known cause in the log of a process that ended with `code`; None when nothing is recognised."""
+    for pattern, cause in _CAUSES:
+        if re.search(pattern, log):
+            return cause
+    if code in (-9, 137):
+        return "something killed it, perhaps the system for lack of memory; see `dmesg`"
+    return None

@@ -1,0 +1,97 @@
+"""A job on Slurm: submitted with sbatch, followed with squeue, its end read from sacct or from what it wrote itself."""
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.launch.signals import catching_signals
+
+_POLL_S, _LOOKS = 2.0, 5
+_OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "BOOT_FAIL")
+
+
+def run_batch(
+    script: Path,
+    environment: Mapping[str, str],
+    attempt: Path,
+    watch: Callable[[], None],
+    say: Callable[[str], None],
+    stop_file: Path | None,
+) -> tuple[int, list[int]]:
+    """Submit a script and wait for its end; (exit code, signals that came).
+
+    A first signal asks it to save and leave, or cancels it when it has not started; a second one cancels it.
+    """
+    exit_file = attempt / "exit_code"
+    job = submit(script, {**environment, "RLSP_EXIT_FILE": str(exit_file)}, attempt)
+    say(f"Slurm job {job} submitted")
+    state = "PENDING"
+
+    def pass_on(_: int) -> None:
+        if len(received) > 1 or state == "PENDING":
+            _slurm(["scancel", job])
+            return
+        say("stopping after this step, with a checkpoint; again to cancel the job")
+        if stop_file is not None:
+            stop_file.touch()
+        else:
+            _slurm(["scancel", "--signal=TERM", job])
+
+    with catching_signals(pass_on) as received:
+        while state not in _OVER:
+            watch()
+            time.sleep(_POLL_S)
+            new, reason = job_state(job)
+            if new != state:
+                say(f"Slurm job {job}: {new.lower()}{f' ({reason})' if new == 'PENDING' else ''}")
+            state = new
+        watch()
+    return _exit_code(job, state, exit_file), received
+
+
+def submit(script: Path, environment: Mapping[str, str], attempt: Path) -> str:
+    """The job's id; NotReadyError with sbatch's own words when it refuses."""
+    logs = [f"--output={attempt / 'stdout.log'}", f"--error={attempt / 'stderr.log'}"]
+    found = _slurm(["sbatch", "--parsable", "--export=ALL", "--open-mode=append", *logs, str(script)], environment)
+    return found.strip().partition(";")[0]
+
+
+def job_state(job: str) -> tuple[str, str]:
+    """(state, reason); a job that the queue has forgotten counts as COMPLETED, its exit code tells more."""
+    try:
+        line = _slurm(["squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%R"]).strip()
+    except NotReadyError as error:
+        if "Invalid job id" in str(error):
+            return "COMPLETED", ""
+        raise
+    state, _, reason = line.partition("|")
+    return state or "COMPLETED", reason
+
+
+def _exit_code(job: str, state: str, exit_file: Path) -> int:
+    """What the script wrote, which a shared folder may show late; else accounting's word, where there is accounting."""
+    for _ in range(_LOOKS if state == "COMPLETED" else 1):
+        if exit_file.exists():
+            return int(exit_file.read_text(encoding="utf-8"))
+        time.sleep(_POLL_S)
+    try:
+        found = _slurm(["sacct", "--noheader", "--parsable2", "-X", f"--jobs={job}", "--format=ExitCode"])
+    except NotReadyError:
+        found = ""
+    code = re.match(r"(\d+):(\d+)", found.strip())
+    return (int(code[1]) or -int(code[2])) if code else 1
+
+
+def _slurm(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> str:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
+    except OSError as error:
+        raise NotReadyError(f"{argv[0]}: {error.strerror}; Slurm's commands are needed where rlsp runs") from error
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["failed without a word"])[0]
+        raise NotReadyError(f"{argv[0]}: {reason.removeprefix(f'{argv[0]}: ')}")
+    return done.stdout
