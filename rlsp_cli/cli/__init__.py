@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rlsp_cli import __version__
-from rlsp_cli.cli import backends, launch, plugins, recipe, report, reward, run
+from rlsp_cli.cli import backends, data, launch, plugins, recipe, report, reward, run
 from rlsp_cli.errors import RlspError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "schema": recipe.schema,
 }
 _GROUPS = {
+    "data": data.app,
     "recipes": recipe.recipes_app,
     "plugins": plugins.app,
     "reward": reward.app,

@@ -1,7 +1,17 @@
 """Rows for training and evaluation: from files, the hub, or procedural tasks."""
 
 from rlsp_cli.data.cases import audit_cases
-from rlsp_cli.data.rows import Problem, Trace, Turn, jsonl_rows, prompt_rows, source_digest, trace_rows, training_rows
+from rlsp_cli.data.rows import (
+    Problem,
+    Trace,
+    Turn,
+    jsonl_rows,
+    prompt_rows,
+    source_digest,
+    source_rows,
+    trace_rows,
+    training_rows,
+)
 from rlsp_cli.data.samples import read_samples
 
 __all__ = [
@@ -13,6 +23,7 @@ __all__ = [
     "prompt_rows",
     "read_samples",
     "source_digest",
+    "source_rows",
     "trace_rows",
     "training_rows",
 ]

@@ -41,10 +41,12 @@ class Trace:
 
 def trace_rows(traces: Traces, registry: Registry, files: Sequence[str] = ()) -> list[Trace]:
     """The demonstrations of a recipe; DataError names the row and its columns."""
-    rows = _rows(traces, registry, files)
+    rows = source_rows(traces, registry, files)
     if traces.messages is not None:
         return [trace for place, row in rows for trace in conversation_traces(row, traces.messages, place)]
-    return [Trace(_text(row, traces.prompt, place), _text(row, traces.response, place)) for place, row in rows]
+    return [
+        Trace(column_text(row, traces.prompt, place), column_text(row, traces.response, place)) for place, row in rows
+    ]
 
 
 def training_rows(traces: Sequence[Trace], val_rows: int) -> tuple[Sequence[Trace], Sequence[Trace]]:
@@ -57,7 +59,7 @@ def training_rows(traces: Sequence[Trace], val_rows: int) -> tuple[Sequence[Trac
 
 def conversation_traces(row: Mapping[str, Any], column: str, place: str) -> Iterator[Trace]:
     """One trace for each assistant turn, with all turns before it: as the model will see it when it answers."""
-    turns = _turns(row, column, place)
+    turns = conversation_turns(row, column, place)
     answers = [n for n, (role, _) in enumerate(turns) if role == "assistant"]
     if not answers or answers[0] == 0:
         raise DataError(f"{place}: column {column!r} needs a user's turn and an assistant's after it")
@@ -71,11 +73,11 @@ def prompt_rows(prompts: Prompts, registry: Registry, files: Sequence[str] = ())
     return [
         Problem(
             id=str(row.get(prompts.id, number)),
-            problem=_text(row, prompts.problem, place),
-            answer=_text(row, prompts.answer, place),
-            metadata=_plain({key: value for key, value in row.items() if key not in used}),
+            problem=column_text(row, prompts.problem, place),
+            answer=column_text(row, prompts.answer, place),
+            metadata=plain_columns({key: value for key, value in row.items() if key not in used}),
         )
-        for number, (place, row) in enumerate(_rows(prompts, registry, files))
+        for number, (place, row) in enumerate(source_rows(prompts, registry, files))
     ]
 
 
@@ -85,8 +87,8 @@ def source_digest(source: str) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def _rows(rows: Rows, registry: Registry, files: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    """(place, row) pairs, at least one."""
+def source_rows(rows: Rows, registry: Registry, files: Sequence[str] = ()) -> list[tuple[str, dict[str, Any]]]:
+    """(place, row) pairs with all columns, at least one; DataError when there is none."""
     if rows.source.startswith("task:"):
         found = _task_rows(rows, registry, files)
     elif rows.source.startswith("hf:"):
@@ -177,9 +179,9 @@ def _object(line: str, place: str) -> dict[str, Any]:
     return row
 
 
-def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
+def plain_columns(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Only what JSON has: plugins run in other processes; arrays become lists, dates and the rest text."""
-    data: dict[str, Any] = json.loads(json.dumps(metadata, default=_as_json))
+    data: dict[str, Any] = json.loads(json.dumps(dict(metadata), default=_as_json))
     return data
 
 
@@ -187,8 +189,8 @@ def _as_json(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
-def _turns(row: Mapping[str, Any], column: str, place: str) -> tuple[Turn, ...]:
-    """(role, content) of a conversation, whichever of the two usual spellings it has."""
+def conversation_turns(row: Mapping[str, Any], column: str, place: str) -> tuple[Turn, ...]:
+    """(role, content) of a conversation, whichever of the two usual spellings it has; DataError for what is none."""
     value = row.get(column)
     if not isinstance(value, Sequence) or not all(isinstance(turn, Mapping) for turn in value):
         raise DataError(
@@ -201,7 +203,8 @@ def _turns(row: Mapping[str, Any], column: str, place: str) -> tuple[Turn, ...]:
     return tuple((_ROLES[role], content) for role, content in turns)
 
 
-def _text(row: dict[str, Any], column: str, place: str) -> str:
+def column_text(row: Mapping[str, Any], column: str, place: str) -> str:
+    """The text of a column; DataError when it is missing, empty or neither text nor a number."""
     if column not in row:
         raise DataError(f"{place}: no column {column!r}; its columns: {', '.join(map(str, row))}")
     value = row[column]

@@ -37,12 +37,7 @@ class Bench:
 
 def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files: Sequence[str] = ()) -> Bench:
     """A bench by name: `heldout` from the recipe, the others from `eval.data`, RLSP_DATA_DIR or the hub."""
-    if name == "heldout" and data.heldout is not None:
-        prompts = data.heldout
-    elif name in BENCHES:
-        prompts = _local(name, settings) or BENCHES[name]
-    else:
-        raise RecipeError(f"unknown bench {name!r} - {did_you_mean(name, [*BENCHES, 'heldout'])}")
+    prompts = bench_prompts(name, settings, data)
     try:
         problems = prompt_rows(prompts, registry, files)
     except NotReadyError as error:
@@ -51,6 +46,15 @@ def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files:
         ) from error
     _refuse_twins(prompts, problems)
     return Bench(name, problems[: settings.limit], prompts.source)
+
+
+def bench_prompts(name: str, settings: Eval, data: Data) -> Prompts:
+    """Where `load_bench` reads a bench; RecipeError for an unknown name, NotReadyError for a folder without it."""
+    if name == "heldout" and data.heldout is not None:
+        return data.heldout
+    if name in BENCHES:
+        return _local(name, settings) or BENCHES[name]
+    raise RecipeError(f"unknown bench {name!r} - {did_you_mean(name, [*BENCHES, 'heldout'])}")
 
 
 def _refuse_twins(prompts: Prompts, problems: Sequence[Problem]) -> None:

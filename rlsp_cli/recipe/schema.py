@@ -125,6 +125,8 @@ class Data(Section):
     """System message, for models whose tokenizer has a chat template."""
     template: str = "{problem}"
     """Text of the user's turn; `{problem}` stands for the problem."""
+    allow_overlap: bool = False
+    """Train even when traces or prompts hold problems of the benches of `eval`."""
 
 
 class Penalise(Section):

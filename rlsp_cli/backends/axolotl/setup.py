@@ -12,6 +12,7 @@ from rlsp_cli.backends.axolotl.files import StageFiles
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.data import Trace, trace_rows, training_rows
 from rlsp_cli.engine.prompt import encode_prompt, trace_prompt
+from rlsp_cli.evals.contamination import refuse_overlap
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -26,6 +27,7 @@ def setup(inputs: dict[str, Any]) -> None:
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
     files = StageFiles(paths.stage("sft"))
     traces = trace_rows(recipe.data.traces, registry, recipe.plugins)
+    refuse_overlap(recipe, "traces", [trace.prompt for trace in traces], registry)
     if recipe.model.from_scratch is not None:
         write_new_model(recipe, registry, files.base)
     tokenizer = starting_tokenizer(recipe, files.base)

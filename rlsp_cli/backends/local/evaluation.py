@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.backends.local.sampling import local_sampler
 from rlsp_cli.engine.stage import StopFlag
 from rlsp_cli.evals.bench import Bench, load_bench
 from rlsp_cli.evals.compare import comparisons
@@ -52,18 +53,8 @@ def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[[str], str]]:
     if recipe.eval.responses is not None:
         replay = ReplaySampler({}) if recipe.eval.responses == "gold" else ReplaySampler.from_file(Path(path))
         return replay, lambda problem: problem
-    from rlsp_cli.engine.model import load_model, load_tokenizer, pick_device
-    from rlsp_cli.engine.prompt import prompt_text
-    from rlsp_cli.engine.sampler import LocalSampler
-
-    model, tokenizer = (
-        load_model(path, pick_device(recipe.cluster.gpus_per_node)),
-        load_tokenizer(path, recipe.model.chat_template),
-    )
-    return (
-        LocalSampler(model, tokenizer, recipe.model.precision),
-        partial(prompt_text, data=recipe.data, tokenizer=tokenizer),
-    )
+    model, gpus = recipe.model, recipe.cluster.gpus_per_node
+    return local_sampler(path, recipe.data, model.precision, gpus, model.chat_template)
 
 
 def _gold(bench: Bench) -> ReplaySampler:

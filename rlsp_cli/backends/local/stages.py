@@ -11,6 +11,7 @@ from rlsp_cli.engine.model import pick_device
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context, StopFlag
+from rlsp_cli.evals.contamination import refuse_overlap
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -27,13 +28,15 @@ def run_stage(stage: str, inputs: dict[str, Any]) -> None:
 
 def _sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
-    context = _context(recipe, paths, "sft", inputs, stop, registry)
-    train_sft(context, recipe.sft, trace_rows(recipe.data.traces, registry, recipe.plugins))
+    traces = trace_rows(recipe.data.traces, registry, recipe.plugins)
+    refuse_overlap(recipe, "traces", [trace.prompt for trace in traces], registry)
+    train_sft(_context(recipe, paths, "sft", inputs, stop, registry), recipe.sft, traces)
 
 
 def _ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
     problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
+    refuse_overlap(recipe, "prompts", [problem.problem for problem in problems], registry)
     context = _context(recipe, paths, "ppo", inputs, stop, registry)
     with Scorer(recipe.reward, recipe.plugins) as scorer:
         PpoTrainer(context, recipe.ppo, problems, scorer).run()

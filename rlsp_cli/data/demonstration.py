@@ -1,0 +1,26 @@
+"""A demonstration on its way from a source to a file of traces."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A problem, a solution to imitate, and the reference answer where the source has one.
+
+    `place` says where it was read; `length` counts the solution's tokens or words, 0 while nobody has counted.
+    """
+
+    place: str
+    id: str
+    problem: str
+    solution: str
+    answer: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    length: int = 0
+
+    def to_row(self) -> dict[str, Any]:
+        """A row of traces.jsonl: the source's other columns, then ours."""
+        answer = {} if self.answer is None else {"answer": self.answer}
+        return {**self.metadata, "id": self.id, "problem": self.problem, "solution": self.solution, **answer}
