@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv quickstart test lint types check docs clean
+.PHONY: venv quickstart test lint types check golden docs clean
 
 venv: .venv/made
 
@@ -26,6 +26,9 @@ types: venv
 	$(BIN)/mypy
 
 check: lint types test
+
+golden: venv
+	$(BIN)/python tests/golden/write.py
 
 docs: venv
 	$(BIN)/python docs/reference.py > docs/recipe.md

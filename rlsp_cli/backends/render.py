@@ -23,14 +23,12 @@ class Page:
     version: str
     settings: tuple[Setting, ...]
 
-    def text(self, recipe: Recipe, explained: bool) -> str:
-        """The configuration file; with the origin of each key behind it."""
-        origins = {setting.key: explain(setting, recipe) for setting in self.settings}
+    def text(self, origins: Recipe | None = None) -> str:
+        """The configuration file; with a recipe, where each key is from stands behind it."""
+        found = {setting.key: explain(setting, origins) for setting in self.settings} if origins else {}
         data = {setting.key: setting.value for setting in self.settings}
         head = f"# {self.backend} {self.version}\n"
-        return head + dump_data(
-            data, (lambda path: f"  # {origins[path.partition('.')[0]]}") if explained else _nothing
-        )
+        return head + dump_data(data, (lambda path: f"  # {found[path.partition('.')[0]]}") if found else _nothing)
 
     def to_json(self, recipe: Recipe) -> dict[str, Any]:
         """The same as data."""

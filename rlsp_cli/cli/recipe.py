@@ -75,7 +75,7 @@ def render(
     if json:
         print_json("render", page.to_json(loaded))
     else:
-        print(page.text(loaded, explain), end="")
+        print(page.text(loaded if explain else None), end="")
 
 
 def schema() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlsp_cli.backends.axolotl import checkpoint
 from rlsp_cli.backends.axolotl.batch import batch_problem
-from rlsp_cli.backends.axolotl.config import attention, settings
+from rlsp_cli.backends.axolotl.config import attention, settings, with_extra
 from rlsp_cli.backends.axolotl.deepspeed import deepspeed_config
 from rlsp_cli.backends.axolotl.files import StageFiles
 from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, probe, wrong_keys
@@ -30,6 +30,7 @@ SCOPE = ("model", "data.traces", "data.system", "data.template", "sft", "cluster
 _ELSEWHERE = ("sft.backend", "model.path", "cluster.launcher", "cluster.port", "cluster.join_timeout_s")
 """Keys that decide the command instead of the configuration."""
 _OF_LAUNCHER = {"torchrun": ("cluster.host",), "slurm": ("cluster.slurm",)}
+_SOMEWHERE = RunPaths(Path("run"))
 _APART = ("flash_attention_2", "flash_attention_3", "flex_attention")
 _QUIET = {"AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -55,7 +56,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     hidden = {} if cluster.gpus_per_node else {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
     job, env = str(files.stage.job), {**_QUIET, **hidden, "PYTHONPATH": str(files.stage.root)}
     argv = spread(cluster, python, program, f"{recipe.name}-{paths.root.name}")
-    texts = _texts(recipe, environment, files, resume)
+    texts = _texts(recipe, files, rendered(recipe, paths, environment.version, resume))
     if cluster.launcher == "slurm":
         texts[BATCH] = batch_script(cluster, f"{recipe.name}-{stage}", argv, env)
     return Job(
@@ -74,9 +75,11 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     )
 
 
-def rendered(recipe: Recipe, paths: RunPaths, version: str) -> list[Setting]:
+def rendered(recipe: Recipe, paths: RunPaths, version: str, resume: Path | None = None) -> list[Setting]:
     """The configuration as settings that know where they come from."""
-    return settings(recipe, version, StageFiles(paths.stage("sft")))
+    assert recipe.sft, "checked by the recipe"
+    own = settings(recipe, version, StageFiles(paths.stage("sft")), resume)
+    return with_extra(own, recipe.sft.extra)
 
 
 def config_text(found: list[Setting]) -> str:
@@ -84,9 +87,8 @@ def config_text(found: list[Setting]) -> str:
     return dump_data({setting.key: setting.value for setting in found})
 
 
-def _texts(recipe: Recipe, environment: Environment, files: StageFiles, resume: Path | None) -> dict[str, str]:
+def _texts(recipe: Recipe, files: StageFiles, found: list[Setting]) -> dict[str, str]:
     assert recipe.sft, "checked by the recipe"
-    found = settings(recipe, environment.version, files, resume)
     texts = {files.config.name: config_text(found)}
     for name in ("start.py", "rlsp_follow.py"):
         texts[name] = (share("templates") / "axolotl" / name).read_text(encoding="utf-8")
@@ -100,12 +102,17 @@ def _unknown(recipe: Recipe, environment: Environment | None) -> Iterator[Proble
     """Keys that Axolotl would drop, and recipe keys that reach none of its keys."""
     version = environment.version if environment else TESTED[-1]
     keys = known_keys(version) if version in TESTED or environment is None else asked_keys(environment)
-    found = rendered(recipe, RunPaths(Path("run")), version)
-    config = {setting.key: setting.value for setting in found}
+    assert recipe.sft, "checked by the recipe"
+    own = settings(recipe, version, StageFiles(_SOMEWHERE.stage("sft")))
+    config = {setting.key: setting.value for setting in with_extra(own, recipe.sft.extra)}
     for key, message in wrong_keys(config, keys):
         yield Problem(f"sft.extra.{key}", f"{message} (version {version})")
-    used = [source for setting in found for source in setting.sources]
-    yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())])
+    for setting in own:
+        if setting.key in recipe.sft.extra and setting.sources:
+            message = f"rlsp sets this key from {', '.join(setting.sources)}"
+            yield Problem(f"sft.extra.{setting.key}", message, "set that instead")
+    used = [source for setting in own for source in setting.sources]
+    yield from unused(recipe, SCOPE, ["sft.extra", *used, *_ELSEWHERE, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())])
 
 
 def _conflicts(recipe: Recipe) -> Iterator[Problem]:

@@ -22,7 +22,7 @@ _DATA = ("source", "split", "rows", "options", "prompt", "response", "messages")
 
 
 def settings(recipe: Recipe, version: str, files: StageFiles, resume: Path | None = None) -> list[Setting]:
-    """Everything that the configuration file holds, in its order; `extra` wins."""
+    """Everything that the configuration file holds, in its order, but for `sft.extra`."""
     assert recipe.sft, "checked by the recipe"
     sft = recipe.sft
     parts = (
@@ -37,9 +37,13 @@ def settings(recipe: Recipe, version: str, files: StageFiles, resume: Path | Non
         _saving(sft, files, resume),
         _trackers(recipe),
     )
-    found = {setting.key: setting for part in parts for setting in part}
-    extra = {key: Setting(key, value, (f"sft.extra.{key}",)) for key, value in sft.extra.items()}
-    return list({**found, **extra}.values())
+    return [setting for part in parts for setting in part]
+
+
+def with_extra(own: list[Setting], extra: dict[str, Any]) -> list[Setting]:
+    """The settings with the user's own keys, which win over what rlsp sets by itself."""
+    added = {key: Setting(key, value, (f"sft.extra.{key}",)) for key, value in extra.items()}
+    return list({**{setting.key: setting for setting in own}, **added}.values())
 
 
 def attention(recipe: Recipe) -> str:

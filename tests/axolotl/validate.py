@@ -1,0 +1,30 @@
+"""Run in Axolotl's interpreter: its own validation of configurations, and which of their keys it kept.
+
+Reads {name: configuration} from the file named first, writes {name: {"dropped": [...], "error": text or null}} to the
+file named second.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from axolotl.cli.config import prepare_plugins
+from axolotl.utils.config import validate_config
+from axolotl.utils.dict import DictDefault
+
+
+def judge(config):
+    """What validation says without knowing of any GPU."""
+    try:
+        prepare_plugins(DictDefault(config))
+        kept = validate_config(DictDefault(config)).to_dict()
+    except Exception as error:
+        return {"dropped": [], "error": f"{type(error).__name__}: {error}"}
+    return {
+        "dropped": sorted(key for key, value in config.items() if value is not None and key not in kept),
+        "error": None,
+    }
+
+
+configs = json.loads(Path(sys.argv[1]).read_text())
+Path(sys.argv[2]).write_text(json.dumps({name: judge(config) for name, config in configs.items()}))

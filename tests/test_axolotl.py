@@ -1,0 +1,219 @@
+"""SFT recipes as Axolotl jobs: what is written, what is refused, where each key is from. Nothing is started here."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors.torch import save_file
+
+from rlsp_cli.backends import axolotl, check, compile_stage
+from rlsp_cli.backends.axolotl.checkpoint import newest_checkpoint, tensor_shapes
+from rlsp_cli.backends.axolotl.keys import TESTED, known_keys, wrong_keys
+from rlsp_cli.backends.environment import Environment, find_environment
+from rlsp_cli.backends.render import render_stage
+from rlsp_cli.data import trace_rows
+from rlsp_cli.errors import DataError, JobError, NotReadyError, RecipeError, UsageError
+from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.recipe.schema import Recipe, Traces
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.paths import RunPaths
+
+GOLDEN = Path(__file__).parent / "golden"
+RECIPE = """\
+schema_version: 1
+name: job
+model: {path: org/model@v1}
+data: {traces: {source: task:pair_sum, rows: 64}}
+sft: {backend: axolotl, batch: 64, micro_batch: 2}
+cluster: {gpus_per_node: 8}
+"""
+EVERY_OPTION = [
+    ["sft.lora={rank: 8, alpha: 16, dropout: 0.1}", "model.special_tokens=[<think>, </think>]"],
+    ["sft.lora={rank: 8, bits: 4, targets: [q_proj, v_proj]}", "sft.packing=true", "sft.val_rows=8"],
+    ["sft.lora={bits: 8}", "sft.schedule=linear", "sft.max_steps=5", "sft.min_lr_ratio=0.0"],
+    ["sft.sharding=zero1", "sft.kernels=[liger]", "tracking={to: [wandb, mlflow, trackio, tensorboard]}"],
+    ["sft.sharding=zero2", "sft.schedule=constant", "model.attention=eager"],
+    ["sft.sharding=zero3", "sft.gradient_checkpointing=true", "cluster.launcher=torchrun"],
+    ["sft.sharding=fsdp2", "sft.kernels=[cut_cross_entropy]", "cluster.launcher=accelerate"],
+    ["cluster={nodes: 2, launcher: slurm, slurm: {partition: gpu, setup: module load cuda}}", "sft.micro_batch=4"],
+    ["cluster.launcher=ray", "model.attention=flex_attention", "sft.packing=true"],
+    ["cluster.gpus_per_node=0", "sft.lora={rank: 4}", "model.precision=bfloat16"],
+    ["sft.extra={neftune_noise_alpha: 5, save_total_limit: 5}"],
+]
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "job.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+def load(path: Path, *overrides: str) -> Recipe:
+    return load_recipe(path, overrides, plugins=Registry(), check=check)
+
+
+def config(recipe: Recipe, version: str = TESTED[-1]) -> dict[str, Any]:
+    """The configuration file as PyYAML, and so Axolotl, reads it."""
+    environment = Environment("axolotl", ("python",), version)
+    text = compile_stage(recipe, "sft", RunPaths(Path("/run")), environment).files["axolotl.yaml"]
+    data: dict[str, Any] = yaml.safe_load(text)
+    return data
+
+
+def axolotl_recipes() -> list[str]:
+    return [n for n, path in shipped_recipes().items() if (sft := load_recipe(path).sft) and sft.backend == "axolotl"]
+
+
+@pytest.mark.parametrize("name", axolotl_recipes())
+def test_every_shipped_recipe_compiles_to_the_text_that_is_kept_here(name: str) -> None:
+    """`make golden` writes the texts anew; look at what changed before committing."""
+    text = render_stage(load_recipe(shipped_recipes()[name], plugins=Registry()), "sft", None).text()
+    assert text == (GOLDEN / f"{name.replace('/', '-')}.yaml").read_text()
+
+
+@pytest.mark.parametrize("version", TESTED)
+@pytest.mark.parametrize("overrides", EVERY_OPTION, ids=lambda o: o[0])
+def test_every_option_compiles_to_keys_that_each_tested_version_has(
+    recipe_file: Path, overrides: list[str], version: str
+) -> None:
+    recipe = load(recipe_file, *overrides)
+    environment = Environment("axolotl", ("python",), version)
+    assert list(axolotl.check(recipe, "sft", environment)) == []
+    assert list(wrong_keys(config(recipe, version), known_keys(version))) == []
+
+
+def test_attention_is_chosen_in_each_versions_own_words(recipe_file: Path) -> None:
+    recipe = load(recipe_file, "sft.packing=true")
+    assert config(recipe, "0.16.1")["flash_attention"] is True
+    assert config(recipe, "0.19.0")["attn_implementation"] == "flash_attention_2"
+    assert "attn_implementation" not in config(recipe, "0.16.1") and "flash_attention" not in config(recipe, "0.19.0")
+
+
+def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
+    found = config(load(recipe_file, "sft.learning_rate=1e-5", "name=on", "sft.betas=[0.9, 0.95]"))
+    assert found["learning_rate"] == 1e-5 and isinstance(found["learning_rate"], float)
+    assert found["base_model"] == "org/model" and found["revision_of_model"] == "v1"
+    assert found["gradient_accumulation_steps"] == 64 // (2 * 8)
+    assert found["lr_scheduler_kwargs"] == {"min_lr_rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["sft.extra.micro_batch_sise=4"], 'no key "micro_batch_sise" - did you mean "micro_batch_size"?'),
+        (["sft.extra={lr_groups: [{nam: x, lr: 1.0}]}"], 'no key "lr_groups.nam" - did you mean "name"?'),
+        (["sft.batch=60"], "the nearest batches are 48, 64, 80"),
+        (["sft.batch=72"], "the nearest batches are 48, 64, 80; or set sft.micro_batch to 1"),
+        (["sft.extra.learning_rate=1"], "rlsp sets this key from sft.learning_rate"),
+        (["sft.batch=4"], "the nearest batches are 16, 32, 48"),
+        (["sft.packing=true", "model.attention=sdpa"], "packed examples would see each other"),
+        (["cluster.gpus_per_node=0", "sft.sharding=zero3"], "sft.sharding needs GPUs"),
+        (["cluster.gpus_per_node=0", "sft.lora.bits=4"], "sft.lora.bits needs GPUs"),
+        (["cluster.nodes=2"], "set it to torchrun, slurm or ray"),
+        (["cluster={nodes: 2, launcher: torchrun}"], "set cluster.host"),
+        (["cluster.slurm.partition=gpu"], "cluster.slurm.partition reaches nothing"),
+        (["cluster.host=a"], "cluster.host reaches nothing"),
+        (["sft.kernels=[cut_cross_entropy]", "model.precision=float32"], "needs bfloat16"),
+        (["sft.backend=local", "cluster.gpus_per_node=1", "sft.lora.rank=4"], "sft.lora.rank reaches nothing"),
+        (["sft.backend=local", "cluster.gpus_per_node=1", "tracking.to=[wandb]"], "tracking.to reaches nothing"),
+    ],
+)
+def test_what_would_go_wrong_later_is_refused_with_its_place(
+    recipe_file: Path, overrides: list[str], words: str
+) -> None:
+    with pytest.raises(RecipeError) as error:
+        load(recipe_file, *overrides)
+    line = next(line for line in str(error.value).splitlines() if words in line)
+    assert line.startswith(("override #", str(recipe_file), "job.yaml"))
+
+
+def test_explain_names_the_line_the_override_and_the_default(recipe_file: Path) -> None:
+    recipe = load(recipe_file, "sft.learning_rate=1e-4")
+    text = render_stage(recipe, "sft", None).text(recipe)
+    line = {row.partition(":")[0]: row for row in text.splitlines()}
+    assert (
+        "sft.batch (" in line["gradient_accumulation_steps"] and "job.yaml:5:25)" in line["gradient_accumulation_steps"]
+    )
+    assert "sft.learning_rate (override #1 (sft.learning_rate))" in line["learning_rate"]
+    assert line["weight_decay"].endswith("sft.weight_decay (default)") and line["fp16"].endswith("set by rlsp")
+    with pytest.raises(UsageError, match=r"known: 0\.16\.1"):
+        render_stage(recipe, "sft", "0.1.0")
+
+
+def test_slurm_gets_a_script_in_which_the_machines_meet_at_the_first(recipe_file: Path) -> None:
+    slurm = "slurm: {partition: gpu, time: '10:00:00', options: [--mem=0], setup: module load cuda}"
+    recipe = load(recipe_file, f"cluster={{nodes: 4, launcher: slurm, {slurm}}}", "sft.batch=64", "sft.micro_batch=1")
+    job = compile_stage(recipe, "sft", RunPaths(Path("/run")), Environment("axolotl", ("/env/python",), TESTED[-1]))
+    script = job.files["job.sbatch"]
+    for line in ("#SBATCH --nodes=4", "#SBATCH --gpus-per-node=8", "#SBATCH --partition=gpu", "#SBATCH --mem=0"):
+        assert line in script.splitlines()
+    assert "module load cuda\nsrun" in script and '--rdzv-endpoint "$RLSP_HEAD:29400"' in script
+    assert job.by_hand(Path("/run/sft"))[1] == ("sbatch", "/run/sft/job.sbatch")
+
+
+def test_an_environment_is_the_recipes_or_that_of_rlsp_toml(
+    tmp_path: Path, monkeypatch: Any, recipe_file: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(NotReadyError, match="rlsp backends install axolotl"):
+        find_environment("axolotl")
+    fake = tmp_path / "python"
+    fake.write_text('#!/bin/sh\n[ -z "$INSIDE" ] || echo 7.7.7\necho 9.9.9\n')
+    fake.chmod(0o755)
+    (tmp_path / "rlsp.toml").write_text(f'[backends.axolotl]\npython = "{fake}"\n')
+    assert find_environment("axolotl").version == "9.9.9"
+    image = f"backends.axolotl={{python: {fake}, container: {{image: INSIDE=yes, command: 'env {{image}}'}}}}"
+    inside = find_environment("axolotl", load(recipe_file, image))
+    assert inside.command == ("env", "INSIDE=yes", str(fake)) and inside.version.startswith("7.7.7")
+    (tmp_path / "rlsp.toml").write_text("[backends.axolotl]\npyton = 'x'\n")
+    with pytest.raises(UsageError, match=r"rlsp\.toml: backends\.pyton"):
+        find_environment("axolotl")
+
+
+def test_a_model_that_is_not_whole_is_refused_with_the_tensor(tmp_path: Path) -> None:
+    import torch
+
+    save_file({"a": torch.zeros(2, 3), "b": torch.zeros(4)}, tmp_path / "model.safetensors")
+    assert tensor_shapes(tmp_path) == {"a": [2, 3], "b": [4]}
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[:-4])
+    with pytest.raises(JobError, match="cut short"):
+        tensor_shapes(tmp_path)
+    save_file({"a": torch.zeros(0, 3)}, tmp_path / "model.safetensors")
+    with pytest.raises(JobError, match="tensor a is empty"):
+        tensor_shapes(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
+    with pytest.raises(JobError, match=r"gone\.safetensors"):
+        tensor_shapes(tmp_path)
+
+
+def test_the_newest_whole_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
+    import torch
+
+    for step in (9, 10, 100):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        for name in ("optimizer.pt", "scheduler.pt"):
+            (folder / name).write_bytes(b"x")
+        (folder / "trainer_state.json").write_text("{}")
+        save_file({"a": torch.zeros(2)}, folder / "model.safetensors")
+    (tmp_path / "checkpoint-100" / "trainer_state.json").write_text("{")
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    (tmp_path / "checkpoint-10" / "optimizer.pt").unlink()
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
+    assert newest_checkpoint(tmp_path / "none") is None
+
+
+def test_each_assistant_turn_of_a_conversation_is_a_trace_with_what_came_before(tmp_path: Path) -> None:
+    source = tmp_path / "chat.jsonl"
+    turns = '[{"from": "human", "value": "1+1?"}, {"from": "gpt", "value": "2"}, {"role": "user", "content": "+1?"}'
+    source.write_text(f'{{"chat": {turns}, {{"role": "assistant", "content": "3"}}]}}\n')
+    first, second = trace_rows(Traces(source=str(source), messages="chat"), Registry())
+    assert (first.response, first.turns) == ("2", (("user", "1+1?"),))
+    assert (second.response, second.turns[-1], len(second.turns)) == ("3", ("user", "+1?"), 3)
+    source.write_text('{"chat": [{"role": "user", "content": "x"}]}\n')
+    with pytest.raises(DataError, match=r"chat\.jsonl:1"):
+        trace_rows(Traces(source=str(source), messages="chat"), Registry())
