@@ -27,8 +27,9 @@ __all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "probe",
 STAGES = ("sft",)
 SCOPE = ("model", "data.traces", "data.system", "data.template", "sft", "cluster", "tracking")
 """Parts of a recipe that this backend must honour or refuse."""
-_ELSEWHERE = ("sft.backend", "model.path", "cluster.launcher", "cluster.port", "cluster.join_timeout_s")
-"""Keys that decide the command instead of the configuration."""
+_ELSEWHERE = ("sft.backend", "model.path", "sft.val_every", "tracking.project")
+"""Keys that decide the command, or that have a meaning only beside another key."""
+_COMMAND = ("cluster.launcher", "cluster.port", "cluster.join_timeout_s")
 _OF_LAUNCHER = {"torchrun": ("cluster.host",), "slurm": ("cluster.slurm",)}
 _SOMEWHERE = RunPaths(Path("run"))
 _APART = ("flash_attention_2", "flash_attention_3", "flex_attention")
@@ -112,7 +113,9 @@ def _unknown(recipe: Recipe, environment: Environment | None) -> Iterator[Proble
             message = f"rlsp sets this key from {', '.join(setting.sources)}"
             yield Problem(f"sft.extra.{setting.key}", message, "set that instead")
     used = [source for setting in own for source in setting.sources]
-    yield from unused(recipe, SCOPE, ["sft.extra", *used, *_ELSEWHERE, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())])
+    yield from unused(
+        recipe, SCOPE, ["sft.extra", *used, *_ELSEWHERE, *_COMMAND, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())]
+    )
 
 
 def _conflicts(recipe: Recipe) -> Iterator[Problem]:

@@ -1,0 +1,296 @@
+"""Real SFT through Axolotl's own training code, in an environment that rlsp installs: on one CPU, two, and on Slurm."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from rlsp_cli.backends.axolotl.keys import TESTED, known_keys, probe
+from rlsp_cli.backends.environment import find_environment
+from rlsp_cli.backends.render import render_stage
+from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.rewards.registry import Registry
+from tests.conftest import TINY, rlsp
+from tests.test_axolotl import EVERY_OPTION, RECIPE, load
+
+STEPS = 24
+SFT = f"""\
+sft:
+  backend: axolotl
+  max_steps: {STEPS}
+  epochs: 10
+  batch: 16
+  micro_batch: 8
+  learning_rate: 1.0e-2
+  save_every: 8
+  val_rows: 16
+  val_every: 12
+  max_length: 96
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment() -> Any:
+    """Axolotl for the CPU: made once on a machine, in some eighty seconds, and kept while its lock is the same."""
+    done = rlsp("backends", "install", "axolotl", "--profile", "cpu", "--json")
+    assert json.loads(done.stdout)["data"]["version"] == TESTED[-1]
+    return find_environment("axolotl")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("axolotl") / "tiny.yaml"
+    lines = [line for line in TINY.splitlines() if not line.startswith("sft:")]
+    path.write_text("\n".join(lines) + "\n" + SFT)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(recipe: Path) -> Path:
+    """The folder of a run whose SFT is done."""
+    run = recipe.parent / "trained"
+    rlsp("sft", recipe, "--out", run)
+    return run
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "sft" / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(run: Path) -> dict[int, float]:
+    return {row["step"]: row["loss"] for row in rows(run) if "loss" in row}
+
+
+def test_the_loss_falls_and_the_numbers_arrive_in_our_metrics(trained: Path) -> None:
+    found = losses(trained)
+    assert sorted(found) == list(range(STEPS)) and found[STEPS - 1] < 0.7 * found[0]
+    assert all({"lr", "grad_norm", "total_steps"} <= row.keys() for row in rows(trained) if "loss" in row)
+    assert [row["step"] for row in rows(trained) if "eval_loss" in row][-1] == STEPS - 1
+
+
+def test_the_checkpoint_loads_and_the_next_stages_start_from_it(trained: Path, recipe: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    final = trained / "sft" / "checkpoints" / "final"
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(final), AutoTokenizer.from_pretrained(final)
+    assert model.num_parameters() > 0 and tokenizer.eos_token_id == model.config.eos_token_id
+    rlsp("ppo", recipe, "--out", trained, "--resume")
+    report = json.loads(rlsp("report", trained, "--json").stdout)["data"]
+    assert (trained / "ppo" / "checkpoints" / "final" / "model.safetensors").exists() and report
+
+
+def test_axolotl_learns_what_our_engine_learns_from_the_same_recipe(trained: Path, recipe: Path) -> None:
+    """The same start to the last digit, and validation losses near each other: batches come in another order."""
+    ours = recipe.parent / "ours"
+    rlsp("sft", recipe, "sft.backend=local", "--out", ours)
+    assert losses(ours)[0] == pytest.approx(losses(trained)[0], rel=0.05)
+    mine, theirs = ([row["eval_loss"] for row in rows(run) if "eval_loss" in row][-1] for run in (ours, trained))
+    assert mine == pytest.approx(theirs, rel=0.35)
+    start = load_file(trained / "sft" / "base" / "model.safetensors")
+    assert start.keys() == load_file(ours / "sft" / "checkpoints" / "final" / "model.safetensors").keys()
+
+
+def test_sigterm_saves_and_resume_ends_where_an_uninterrupted_run_does(trained: Path, recipe: Path) -> None:
+    run = recipe.parent / "stopped"
+    command = [sys.executable, "-m", "rlsp_cli", "sft", str(recipe), "--out", str(run)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (run / "sft" / "metrics.jsonl").exists() or max(losses(run), default=0) < 3:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, text = process.communicate()
+    assert process.returncode == 143 and "--resume" in text
+    assert json.loads((run / "status.json").read_text())["state"] == "stopped"
+    assert not (run / "sft" / "checkpoints" / "final").exists()
+    refused = rlsp("sft", recipe, "sft.weight_decay=0.5", "--out", run, "--resume", check=False)
+    assert refused.returncode == 2 and "sft.weight_decay: 0.0 -> 0.5" in refused.stderr
+    done = rlsp("sft", recipe, "--out", run, "--resume")
+    assert "going on from checkpoint-" in done.stderr and "optimiser" in done.stderr
+    assert sorted(losses(run)) == list(range(STEPS))
+    assert losses(run)[STEPS - 1] == pytest.approx(losses(trained)[STEPS - 1], rel=1e-3)
+
+
+def test_a_recipe_that_changed_goes_on_only_when_told_and_the_run_says_so(trained: Path, recipe: Path) -> None:
+    run = recipe.parent / "changed"
+    shutil.copytree(trained, run)
+    resolved = (run / "resolved.yaml").read_text()
+    rlsp("sft", recipe, "seed=4", "--out", run, "--resume", "--allow-changes")
+    changes = json.loads((run / "manifest.json").read_text())["changes"]
+    assert changes[0]["keys"] == ["seed: 3 -> 4"] and (run / "resolved.yaml").read_text() != resolved
+
+
+def test_adapters_are_merged_into_the_model_that_is_handed_over(trained: Path, recipe: Path) -> None:
+    run, base = recipe.parent / "lora", trained / "sft" / "checkpoints" / "final"
+    changes = ["model.from_scratch=null", f"model.path={base}", "sft.lora={rank: 4}", "sft.max_steps=4", "ppo=null"]
+    rlsp("sft", recipe, *changes, "--out", run)
+    before, after = (load_file(f / "model.safetensors") for f in (base, run / "sft" / "checkpoints" / "final"))
+    assert before.keys() == after.keys() and (run / "sft" / "output" / "adapter_model.safetensors").exists()
+    moved = [name for name in before if not before[name].equal(after[name])]
+    assert moved and all("proj" in name for name in moved)
+
+
+def test_two_machines_train_together_over_gloo(recipe: Path) -> None:
+    """Two runs of torchrun on one host stand for two machines; a node sees half of every batch."""
+    run, port = recipe.parent / "two", free_port()
+    cluster = f"cluster={{nodes: 2, launcher: torchrun, host: 127.0.0.1, port: {port}, join_timeout_s: 300}}"
+    changes = [cluster, "sft.max_steps=6", "sft.val_rows=0", "ppo=null", "eval=null"]
+    command = [sys.executable, "-m", "rlsp_cli", "sft", str(recipe), *changes, "--out", str(run)]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (run / "sft" / "attempts" / "1").exists():
+        assert first.poll() is None, first.stderr and first.stderr.read()
+        time.sleep(0.1)
+    rlsp("launch", "worker", run)
+    _, text = first.communicate()
+    assert first.returncode == 0 and f"rlsp launch worker {run} --stage sft" in text
+    assert [row["step"] for row in rows(run)] == list(range(6))  # one writer
+    assert rows(run)[-1]["epoch"] == pytest.approx(6 * 16 / 64)  # each took 8 of the 16: not twice the same
+
+
+def test_a_machine_that_never_joins_is_named(recipe: Path) -> None:
+    cluster = f"cluster={{nodes: 2, launcher: torchrun, host: 127.0.0.1, port: {free_port()}, join_timeout_s: 3}}"
+    run = recipe.parent / "alone"
+    done = rlsp("sft", recipe, cluster, "sft.val_rows=0", "ppo=null", "eval=null", "--out", run, check=False)
+    assert done.returncode == 5 and "a machine did not join in time" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_named_before_the_job_starts(recipe: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        cluster = f"cluster={{nodes: 2, launcher: torchrun, host: 127.0.0.1, port: {taken.getsockname()[1]}}}"
+        run = recipe.parent / "port"
+        done = rlsp("sft", recipe, cluster, "ppo=null", "eval=null", "--out", run, check=False)
+    assert done.returncode == 4 and "is taken here; set cluster.port" in done.stderr
+    assert not (run / "sft" / "attempts").exists()
+
+
+def test_a_missing_column_and_a_missing_gpu_are_named_in_one_line(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"question": "1+1?", "solution": "2"}\n' * 40)
+    traces = f"data.traces={{source: {tmp_path / 'rows.jsonl'}}}"
+    done = rlsp("sft", recipe, traces, "--out", tmp_path / "column", check=False)
+    assert done.returncode == 3 and "rows.jsonl:1: no column 'problem'" in done.stderr
+    doctor = rlsp("backends", "doctor", recipe, "cluster.gpus_per_node=1", check=False)
+    assert doctor.returncode == 4 and "the recipe wants 1 GPUs" in doctor.stdout
+
+
+def test_doctor_finds_the_environment_as_the_lock_says(recipe: Path) -> None:
+    done = rlsp("backends", "doctor", recipe, "--json")
+    found = {one["backend"]: one for one in json.loads(done.stdout)["data"]}
+    assert found["axolotl"]["version"] == TESTED[-1] and found["axolotl"]["problems"] == []
+
+
+def test_the_keys_that_come_with_rlsp_are_those_of_the_installed_version(environment: Any) -> None:
+    assert probe(environment)["keys"] == known_keys(environment.version)
+
+
+def test_axolotls_own_validation_takes_every_option_and_drops_no_key(environment: Any, tmp_path: Path) -> None:
+    """Its checks of what a GPU can do are left out, because there is none."""
+    path = tmp_path / "job.yaml"
+    path.write_text(RECIPE)
+    recipes = {overrides[0]: load(path, *overrides) for overrides in EVERY_OPTION}
+    recipes |= {n: r for n, p in shipped_recipes().items() if (r := load_recipe(p, plugins=Registry())).sft}
+    configs = {}
+    for name, one in recipes.items():
+        if one.sft and one.sft.backend == "axolotl":
+            config = {setting.key: setting.value for setting in render_stage(one, "sft", None).settings}
+            config["plugins"] = [plugin for plugin in config["plugins"] if not plugin.startswith("rlsp")]
+            configs[name] = config
+    (tmp_path / "in.json").write_text(json.dumps(configs))
+    script, answer = Path(__file__).parent / "axolotl" / "validate.py", tmp_path / "out.json"
+    command = [*environment.command, str(script), str(tmp_path / "in.json"), str(answer)]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    found = json.loads(answer.read_text())
+    assert found.keys() == configs.keys()
+    assert {name: one for name, one in found.items() if one["dropped"] or one["error"]} == {}
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A real Slurm of one machine, where Debian's packages are installed; who cannot start it skips its tests."""
+    needed = ("munged", "slurmctld", "slurmd", "sbatch")
+    if os.geteuid() != 0 or not all(shutil.which(name) for name in needed):
+        pytest.skip("needs root and the packages slurmctld, slurmd, slurm-client, munge")
+    folder, host = tmp_path_factory.mktemp("slurm"), socket.gethostname()
+    folder.parent.chmod(0o755)
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    (folder / "munge.key").write_bytes(os.urandom(1024))
+    (folder / "munge.key").chmod(0o400)
+    (folder / "slurm.conf").write_text(
+        f"ClusterName=test\nSlurmctldHost={host}\nSlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\n"
+        f"AuthInfo=socket={folder}/munge.socket\nStateSaveLocation={folder}/state\nSlurmdSpoolDir={folder}/spool\n"
+        f"SlurmctldPidFile={folder}/ctld.pid\nSlurmdPidFile={folder}/d.pid\nSlurmctldPort={free_port()}\n"
+        f"SlurmdPort={free_port()}\nProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nReturnToService=2\n"
+        f"SelectType=select/cons_tres\nSelectTypeParameters=CR_Core\nSlurmctldLogFile={folder}/ctld.log\n"
+        f"SlurmdLogFile={folder}/d.log\nMpiDefault=none\nNodeName={host} CPUs={os.cpu_count()} State=UNKNOWN\n"
+        f"PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP\n"
+    )
+    files = {"socket": "munge.socket", "key-file": "munge.key", "log-file": "munge.log"}
+    files |= {"pid-file": "munge.pid", "seed-file": "munge.seed"}
+    subprocess.run(["munged", "--force", *(f"--{k}={folder / v}" for k, v in files.items())], check=True)
+    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+    daemons = [
+        subprocess.Popen(["slurmctld", "-D", "-c"], stderr=subprocess.DEVNULL),
+        subprocess.Popen(["slurmd", "-D", "-N", host], stderr=subprocess.DEVNULL),
+    ]
+    while "idle" not in subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False).stdout:
+        assert all(daemon.poll() is None for daemon in daemons), (folder / "ctld.log").read_text()
+        time.sleep(0.5)
+    yield
+    del os.environ["SLURM_CONF"]
+    for daemon in daemons:
+        daemon.terminate()
+        daemon.wait()
+    os.kill(int((folder / "munge.pid").read_text()), signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("slurm")
+def test_a_slurm_job_is_submitted_followed_and_handed_over(recipe: Path) -> None:
+    run = recipe.parent / "slurm"
+    changes = ["cluster.launcher=slurm", "sft.max_steps=6", "sft.val_rows=0", "ppo.steps=1"]
+    done = rlsp("run", recipe, *changes, "--stage", "sft", "--stage", "ppo", "--out", run)
+    assert "sft: Slurm job" in done.stderr and "completed" in done.stderr
+    assert sorted(losses(run)) == list(range(6))
+    assert (run / "ppo" / "checkpoints" / "final" / "model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("slurm")
+def test_what_slurm_refuses_and_what_fails_there_is_told(recipe: Path) -> None:
+    changes = ["cluster.launcher=slurm", "ppo=null", "eval=null", "sft.val_rows=0"]
+    run = recipe.parent / "refused"
+    done = rlsp("sft", recipe, *changes, "cluster.slurm.partition=nowhere", "--out", run, check=False)
+    assert done.returncode == 4 and "sbatch: error: " in done.stderr and "invalid partition" in done.stderr
+    run = recipe.parent / "broken"
+    done = rlsp("sft", recipe, *changes, "sft.extra.loss_watchdog_threshold=x", "--out", run, check=False)
+    assert done.returncode == 5 and "the backend refused its configuration" in done.stderr
+
+
+@pytest.mark.usefixtures("slurm")
+def test_ctrl_c_lets_a_slurm_job_save(recipe: Path) -> None:
+    run = recipe.parent / "slurm-stop"
+    changes = ["cluster.launcher=slurm", "sft.max_steps=2000", "sft.epochs=5000", "sft.val_rows=0", "eval=null"]
+    command = [sys.executable, "-m", "rlsp_cli", "sft", str(recipe), *changes, "--out", str(run)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (run / "sft" / "metrics.jsonl").exists() or max(losses(run), default=0) < 3:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    assert list((run / "sft" / "output").glob("checkpoint-*"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe_socket:
+        probe_socket.bind(("127.0.0.1", 0))
+        return int(probe_socket.getsockname()[1])
