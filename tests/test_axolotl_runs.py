@@ -139,6 +139,29 @@ def test_adapters_are_merged_into_the_model_that_is_handed_over(trained: Path, r
     assert moved and all("proj" in name for name in moved)
 
 
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_launchers_of_one_machine_train_as_a_bare_process_does(trained: Path, recipe: Path, launcher: str) -> None:
+    run = recipe.parent / launcher
+    rlsp("sft", recipe, f"cluster={{launcher: {launcher}, port: {free_port()}}}", "ppo=null", "eval=null", "--out", run)
+    assert losses(run)[STEPS - 1] == pytest.approx(losses(trained)[STEPS - 1], rel=1e-3)
+
+
+def test_an_untested_version_is_refused_before_anything_starts(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\necho 9.9.9\n")
+    (tmp_path / "python").chmod(0o755)
+    named = f"backends.axolotl.python={tmp_path / 'python'}"
+    done = rlsp("sft", recipe, named, "--out", tmp_path / "run", check=False)
+    assert done.returncode == 4 and "axolotl 9.9.9: rlsp is tested with 0.16.1" in done.stderr
+
+
+def test_dry_run_prints_commands_that_can_be_typed(recipe: Path, tmp_path: Path) -> None:
+    done = rlsp("sft", recipe, "--dry-run", "--out", tmp_path / "dry")
+    assert not (tmp_path / "dry" / "sft" / "attempts").exists()
+    for line in done.stdout.splitlines():
+        subprocess.run(line, shell=True, check=True, capture_output=True)
+    assert (tmp_path / "dry" / "sft" / "checkpoints" / "final" / "model.safetensors").exists()
+
+
 def test_two_machines_train_together_over_gloo(recipe: Path) -> None:
     """Two runs of torchrun on one host stand for two machines; a node sees half of every batch."""
     run, port = recipe.parent / "two", free_port()
@@ -179,6 +202,8 @@ def test_a_missing_column_and_a_missing_gpu_are_named_in_one_line(recipe: Path, 
     traces = f"data.traces={{source: {tmp_path / 'rows.jsonl'}}}"
     done = rlsp("sft", recipe, traces, "--out", tmp_path / "column", check=False)
     assert done.returncode == 3 and "rows.jsonl:1: no column 'problem'" in done.stderr
+    done = rlsp("sft", recipe, "cluster.gpus_per_node=1", "--out", tmp_path / "gpu", check=False)
+    assert done.returncode == 4 and "it wants 1 GPUs, and this machine has 0" in done.stderr
     doctor = rlsp("backends", "doctor", recipe, "cluster.gpus_per_node=1", check=False)
     assert doctor.returncode == 4 and "the recipe wants 1 GPUs" in doctor.stdout
 

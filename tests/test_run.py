@@ -237,7 +237,7 @@ def test_a_reward_that_fails_too_often_stops_the_run_with_its_reason(tiny_recipe
         ("data.prompts.source=/none/p.jsonl", 3, "/none/p.jsonl: no such file"),
         ("reward.correctness.use=exact_mach", 3, 'did you mean "exact_match"?'),
         ("sft.max_length=8", 3, "every example is longer than sft.max_length"),
-        ("cluster.gpus_per_node=1", 4, "torch sees no GPU"),
+        ("cluster.gpus_per_node=1", 4, "this machine has 0"),
         ("eval.max_new_tokens=500", 3, "do not fit the model's 96 positions"),
         ("ppo.max_new_tokens=500", 3, "do not fit the model's 96 positions"),
     ],

@@ -29,6 +29,12 @@ def last_words(log: str) -> str:
     return next(iter([*outer[-1:], *[line for line in lines if line][-1:]]), "it printed nothing")
 
 
+def last_lines(log: str, count: int = 5) -> list[str]:
+    """The last lines that are no progress bar's."""
+    lines = [line.rpartition("\r")[2].rstrip() for line in log.splitlines()]
+    return [line for line in lines if line and not re.search(r"\d+%\|", line)][-count:]
+
+
 def likely_cause(log: str, code: int) -> str | None:
     """The first known cause in the log of a process that ended with `code`; None when nothing is recognised."""
     for pattern, cause in _CAUSES:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rlsp_cli import errors
 from rlsp_cli.backends.job import Job
-from rlsp_cli.launch.cause import last_words, likely_cause
+from rlsp_cli.launch.cause import last_lines, last_words, likely_cause
 from rlsp_cli.launch.signals import catching_signals
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.runs.paths import StagePaths
@@ -52,7 +52,7 @@ def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable
     if job.batch:
         code, received = run_batch(paths.root / job.batch, environment, attempt, watch, say, stop_file)
         if code:
-            raise failure(code, attempt, received)
+            raise failure(code, attempt, received, say)
     else:
         run_command(job.argv, environment, attempt, watch, say, stop_file)
     for argv in job.finish:
@@ -82,7 +82,7 @@ def run_command(
         )
         received = _supervise(child, watch, say, stop_file)
     if child.returncode:
-        raise failure(child.returncode, attempt, received)
+        raise failure(child.returncode, attempt, received, say)
 
 
 def _supervise(
@@ -113,8 +113,8 @@ def _supervise(
     return received
 
 
-def failure(code: int, attempt: Path, received: Sequence[int] = ()) -> errors.RlspError:
-    """The error of a command that ended with `code`."""
+def failure(code: int, attempt: Path, received: Sequence[int], say: Callable[[str], None]) -> errors.RlspError:
+    """The error of a command that ended with `code`; says the last lines of a log whose writer could not say why."""
     report = attempt / "error.json"
     if received:
         error: errors.RlspError = errors.StoppedError("stopped" if report.exists() else "killed")
@@ -125,6 +125,8 @@ def failure(code: int, attempt: Path, received: Sequence[int] = ()) -> errors.Rl
         error.exit_code = data["exit_code"]
     else:
         log = _end_of(attempt / "stdout.log") + _end_of(attempt / "stderr.log")
+        for line in last_lines(_end_of(attempt / "stderr.log")):
+            say(f"| {line}")
         cause = likely_cause(log, code)
         words = f"{last_words(log)} (more in {attempt / 'stderr.log'})"
         error = errors.JobError(f"the process ended with code {code}: {f'{cause}: ' if cause else ''}{words}")

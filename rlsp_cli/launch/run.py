@@ -7,6 +7,7 @@ from rich.console import Console
 
 from rlsp_cli.backends import compile_for, stages_of
 from rlsp_cli.errors import RlspError, UsageError
+from rlsp_cli.launch.gpus import refuse_missing_gpus
 from rlsp_cli.launch.process import command_line, launch, prepare
 from rlsp_cli.launch.progress import following
 from rlsp_cli.launch.worker import call_for_workers
@@ -81,6 +82,7 @@ def _run_stage(run: Run, stage: str, console: Console) -> None:
             "it starts from the sft checkpoint, and this run has none: "
             f"first `rlsp sft RECIPE --out {run.paths.root}`, then `rlsp ppo RECIPE --out {run.paths.root} --resume`"
         )
+    refuse_missing_gpus(job, run.recipe.cluster.launcher)
     prepare(job, paths)
 
     def say(text: str) -> None:

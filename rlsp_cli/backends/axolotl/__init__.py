@@ -72,7 +72,12 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
         env=env,
         files=texts,
         resources=Resources(cluster.nodes, cluster.gpus_per_node),
-        inputs={"run": str(paths.root), "python": list(python), "resume": str(resume) if resume else None},
+        inputs={
+            "run": str(paths.root),
+            "python": list(python),
+            "version": environment.version,
+            "resume": str(resume) if resume else None,
+        },
     )
 
 
