@@ -33,6 +33,8 @@ _COMMAND = ("cluster.launcher", "cluster.port", "cluster.join_timeout_s")
 _OF_LAUNCHER = {"torchrun": ("cluster.host",), "slurm": ("cluster.slurm",)}
 _SOMEWHERE = RunPaths(Path("run"))
 _APART = ("flash_attention_2", "flash_attention_3", "flex_attention")
+_ON_CPU = {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that spin while they wait would starve a busy machine."""
 _QUIET = {"AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -54,7 +56,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
     python, ours = environment.python(paths.root), (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl")
     program = (str(files.stage.root / "start.py"), str(files.config))
-    hidden = {} if cluster.gpus_per_node else {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+    hidden = {} if cluster.gpus_per_node else _ON_CPU
     job, env = str(files.stage.job), {**_QUIET, **hidden, "PYTHONPATH": str(files.stage.root)}
     argv = spread(cluster, python, program, f"{recipe.name}-{paths.root.name}")
     texts = _texts(recipe, files, rendered(recipe, paths, environment.version, resume))
