@@ -61,7 +61,7 @@ def _differences(backend: str, found: dict[str, Any]) -> Iterator[str]:
 
 
 def _recipe_problems(backend: str, recipe: Recipe, found: dict[str, Any]) -> Iterator[str]:
-    wanted = recipe.cluster.gpus_per_node
+    wanted = min(recipe.cluster.gpus_per_node, 1) if backend == "local" else recipe.cluster.gpus_per_node
     if wanted > len(found["gpus"]) and recipe.cluster.launcher != "slurm":
         yield f"the recipe wants {wanted} GPUs on each machine, this one has {len(found['gpus'])}"
     for stage in stages_of(recipe):

@@ -35,7 +35,7 @@ class Environment:
 
 
 LOCAL = Environment("local", (sys.executable,), __version__)
-"""The embedded engine lives with rlsp itself."""
+"""The embedded engine is part of rlsp itself."""
 
 
 def default_folder(backend: str) -> Path:
