@@ -28,7 +28,7 @@ types: venv
 check: lint types test
 
 golden: venv
-	$(BIN)/python tests/golden/write.py
+	$(BIN)/python -m tests.golden.write
 
 docs: venv
 	$(BIN)/python docs/reference.py > docs/recipe.md

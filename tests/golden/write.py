@@ -1,13 +1,37 @@
 """Write the job texts of the shipped recipes anew; read the difference before you commit it."""
 
+import sys
 from pathlib import Path
 
-from rlsp_cli.backends.render import render_stage
+from rlsp_cli.backends import BACKENDS, backend_of, compile_stage, stages_of
+from rlsp_cli.backends.environment import Environment
+from rlsp_cli.launch.process import command_line
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.paths import RunPaths
 
-for name, path in shipped_recipes().items():
-    recipe = load_recipe(path, plugins=Registry())
-    if recipe.sft and recipe.sft.backend == "axolotl":
-        text = render_stage(recipe, "sft", None).text()
-        (Path(__file__).parent / f"{name.replace('/', '-')}.yaml").write_text(text)
+COPIED = ("start.py", "rlsp_follow.py")
+"""Files that every job is given as they are."""
+
+
+def golden_file(name: str) -> Path:
+    return Path(__file__).parent / f"{name.replace('/', '-')}.txt"
+
+
+def job_text(name: str) -> str:
+    """The commands and files of every stage of a shipped recipe; RUN and PYTHON stand for what differs by machine."""
+    recipe, lines = load_recipe(shipped_recipes()[name], plugins=Registry()), []
+    for stage in stages_of(recipe):
+        backend = backend_of(recipe, stage)
+        version = BACKENDS[backend].TESTED[-1]
+        job = compile_stage(recipe, stage, RunPaths(Path("RUN")), Environment(backend, ("PYTHON",), version))
+        lines.append(f"== {stage} on {backend}{f' {version}' if backend != 'local' else ''}")
+        lines += [command_line(job, argv) for argv in job.by_hand(Path("RUN") / stage)]
+        for file, text in job.files.items():
+            lines += [] if file in COPIED else [f"-- {file}", text.rstrip("\n")]
+    return "\n".join(lines).replace(sys.executable, "RLSP_PYTHON") + "\n"
+
+
+if __name__ == "__main__":
+    for recipe_name in shipped_recipes():
+        golden_file(recipe_name).write_text(job_text(recipe_name))
