@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from rlsp_cli.backends.axolotl.keys import TESTED, known_keys, probe
 from rlsp_cli.backends.environment import find_environment
 from rlsp_cli.backends.render import render_stage
+from rlsp_cli.data import trace_rows
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import Registry
 from tests.conftest import TINY, rlsp
@@ -76,6 +77,28 @@ def test_the_loss_falls_and_the_numbers_arrive_in_our_metrics(trained: Path) -> 
     assert sorted(found) == list(range(STEPS)) and found[STEPS - 1] < 0.7 * found[0]
     assert all({"lr", "grad_norm", "total_steps"} <= row.keys() for row in rows(trained) if "loss" in row)
     assert [row["step"] for row in rows(trained) if "eval_loss" in row][-1] == STEPS - 1
+
+
+def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(trained: Path, recipe: Path, environment: Any) -> None:
+    from rlsp_cli.engine.model import load_tokenizer
+    from rlsp_cli.engine.prompt import encode_prompt, encode_response, trace_prompt
+
+    dump = (
+        "import json, sys\nfrom datasets import load_from_disk\nfrom pathlib import Path\n"
+        "folders = [p.parent for p in Path(sys.argv[1]).rglob('dataset_info.json')]\n"
+        "rows = [row for folder in folders for row in load_from_disk(str(folder))]\n"
+        "print(json.dumps([[row['input_ids'], row['labels']] for row in rows]))\n"
+    )
+    command = [*environment.command, "-c", dump, str(trained / "sft" / "prepared")]
+    theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    loaded, tokenizer = load_recipe(recipe, plugins=Registry()), load_tokenizer(str(trained / "sft" / "tokenizer"))
+    ours = []
+    for trace in trace_rows(loaded.data.traces, Registry()):
+        prompt = encode_prompt(trace_prompt(trace, loaded.data, tokenizer), tokenizer)
+        response = encode_response(trace.response, tokenizer)
+        ours.append([prompt + response, [-100] * len(prompt) + response])
+    kept = [row for row in ours if len(row[0]) <= 96]  # sft.max_length
+    assert sorted(theirs) == sorted(kept) and len(kept) > 50
 
 
 def test_the_checkpoint_loads_and_the_next_stages_start_from_it(trained: Path, recipe: Path) -> None:

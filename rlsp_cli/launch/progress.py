@@ -15,6 +15,7 @@ from rlsp_cli.runs.stream import Tail
 
 _LABELS = {
     "loss": "loss {:.3f}",
+    "eval_loss": "validation loss {:.3f}",
     "correctness/mean": "correct {:.3f}",
     "exploration/mean": "explore {:.3f}",
     "response/tokens": "{:.1f} tokens",
