@@ -180,8 +180,11 @@ def test_an_untested_version_is_refused_before_anything_starts(recipe: Path, tmp
 def test_dry_run_prints_commands_that_can_be_typed(recipe: Path, tmp_path: Path) -> None:
     done = rlsp("sft", recipe, "--dry-run", "--out", tmp_path / "dry")
     assert not (tmp_path / "dry" / "sft" / "attempts").exists()
+    stale = tmp_path / "dry" / "sft" / "prepared" / "of-other-rows"
+    stale.mkdir(parents=True)
     for line in done.stdout.splitlines():
         subprocess.run(line, shell=True, check=True, capture_output=True)
+    assert not stale.exists()  # what was prepared from rows that were there before is not trained on
     assert (tmp_path / "dry" / "sft" / "checkpoints" / "final" / "model.safetensors").exists()
 
 

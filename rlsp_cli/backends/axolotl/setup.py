@@ -1,6 +1,7 @@
 """Before Axolotl's training: the data as text, the tokenizer, and a model from scratch when the recipe wants one."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def setup(inputs: dict[str, Any]) -> None:
         write_new_model(recipe, registry, files.base)
     tokenizer = starting_tokenizer(recipe, files.base)
     tokenizer.save_pretrained(files.tokenizer)
+    shutil.rmtree(files.prepared, ignore_errors=True)  # Axolotl knows it by the files' names, whatever is in them now
     training, validation = training_rows(traces, recipe.sft.val_rows)
     write_lines(files.train, _rows(training, recipe, tokenizer))
     if validation:
@@ -42,13 +44,11 @@ def setup(inputs: dict[str, Any]) -> None:
 
 def _rows(traces: Sequence[Trace], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
     """Segments of text, of which Axolotl learns those with a label; tokenised each by itself, as our engine does."""
+    starts = not tokenizer.chat_template and encode_prompt("x", tokenizer)[:1] == [tokenizer.bos_token_id]
+    start = tokenizer.bos_token if starts else ""  # Axolotl adds no special tokens to segments
     for trace in traces:
-        prompt = trace_prompt(trace, recipe.data, tokenizer)
-        first = encode_prompt(prompt, tokenizer)[:1]
-        if not tokenizer.chat_template and first == [tokenizer.bos_token_id]:
-            prompt = f"{tokenizer.bos_token}{prompt}"  # Axolotl adds no special tokens to segments
         segments = [
-            {"label": False, "text": prompt},
+            {"label": False, "text": f"{start}{trace_prompt(trace, recipe.data, tokenizer)}"},
             {"label": True, "text": f"{trace.response}{tokenizer.eos_token}"},
         ]
         yield json.dumps({"segments": segments}, ensure_ascii=False) + "\n"
