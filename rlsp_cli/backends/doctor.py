@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlsp_cli.backends import BACKENDS, backend_of, stages_of
-from rlsp_cli.backends.environment import find_environment
+from rlsp_cli.backends.environment import Environment, find_environment
 from rlsp_cli.backends.install import lock_file, pins
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.schema import Recipe
@@ -35,7 +35,7 @@ def examine(backend: str, recipe: Recipe | None = None) -> Finding:
         *_differences(backend, found),
     ]
     if recipe is not None:
-        problems += _recipe_problems(backend, recipe, found)
+        problems += _recipe_problems(environment, recipe, found)
     return Finding(backend, " ".join(environment.command), environment.version, tuple(found["gpus"]), tuple(problems))
 
 
@@ -60,10 +60,11 @@ def _differences(backend: str, found: dict[str, Any]) -> Iterator[str]:
             yield f"{name} is {there}, the lock has {version}"
 
 
-def _recipe_problems(backend: str, recipe: Recipe, found: dict[str, Any]) -> Iterator[str]:
+def _recipe_problems(environment: Environment, recipe: Recipe, found: dict[str, Any]) -> Iterator[str]:
+    backend = environment.backend
     wanted = min(recipe.cluster.gpus_per_node, 1) if backend == "local" else recipe.cluster.gpus_per_node
     if wanted > len(found["gpus"]) and recipe.cluster.launcher != "slurm":
         yield f"the recipe wants {wanted} GPUs on each machine, this one has {len(found['gpus'])}"
     for stage in stages_of(recipe):
         if backend_of(recipe, stage) == backend:
-            yield from (f"{problem.path}: {problem}" for problem in BACKENDS[backend].check(recipe, stage))
+            yield from (f"{problem.path}: {problem}" for problem in BACKENDS[backend].check(recipe, stage, environment))

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends import BACKENDS, backend_of, stages_of
-from rlsp_cli.backends.setting import Setting, explain
+from rlsp_cli.backends.setting import Setting, explain, settings_text
 from rlsp_cli.errors import UsageError
-from rlsp_cli.recipe.dump import dump_data
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths
 
@@ -25,10 +24,7 @@ class Page:
 
     def text(self, origins: Recipe | None = None) -> str:
         """The configuration file; with a recipe, where each key is from stands behind it."""
-        found = {setting.key: explain(setting, origins) for setting in self.settings} if origins else {}
-        data = {setting.key: setting.value for setting in self.settings}
-        head = f"# {self.backend} {self.version}\n"
-        return head + dump_data(data, (lambda path: f"  # {found[path.partition('.')[0]]}") if found else _nothing)
+        return f"# {self.backend} {self.version}\n" + settings_text(self.settings, origins)
 
     def to_json(self, recipe: Recipe) -> dict[str, Any]:
         """The same as data."""
@@ -53,7 +49,3 @@ def render_stage(recipe: Recipe, stage: str, version: str | None) -> Page:
         raise UsageError(f"{name} {version}: not a tested version; known: {', '.join(module.TESTED)}")
     chosen = version or module.TESTED[-1]
     return Page(name, chosen, tuple(module.rendered(recipe, _RUN, chosen)))
-
-
-def _nothing(_: str) -> str:
-    return ""

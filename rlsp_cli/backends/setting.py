@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlsp_cli.recipe.dump import dump_data
 from rlsp_cli.recipe.origin import flat
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
@@ -23,6 +24,16 @@ def explain(setting: Setting, recipe: Recipe) -> str:
     if not setting.sources:
         return "set by rlsp"
     return ", ".join(f"{source} ({recipe.origin(source)})" for source in setting.sources)
+
+
+def settings_text(settings: Iterable[Setting], origins: Recipe | None = None) -> str:
+    """Settings as YAML that PyYAML too takes as we mean it; with a recipe, each says where it is from."""
+    found = list(settings)
+    data = {setting.key: setting.value for setting in found}
+    if origins is None:
+        return dump_data(data)
+    comments = {setting.key: f"  # {explain(setting, origins)}" for setting in found}
+    return dump_data(data, lambda path: comments[path.partition(".")[0]])
 
 
 def unused(recipe: Recipe, scope: Iterable[str], used: Sequence[str]) -> Iterator[Problem]:

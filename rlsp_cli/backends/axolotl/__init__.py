@@ -14,9 +14,8 @@ from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, probe
 from rlsp_cli.backends.batch import BATCH, batch_script
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import RESTORED, Job, Resources
-from rlsp_cli.backends.setting import Setting, unused
+from rlsp_cli.backends.setting import Setting, settings_text, unused
 from rlsp_cli.backends.spread import cluster_problem, spread
-from rlsp_cli.recipe.dump import dump_data
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
@@ -90,14 +89,9 @@ def rendered(recipe: Recipe, paths: RunPaths, version: str, resume: Path | None 
     return with_extra(own, recipe.sft.extra)
 
 
-def config_text(found: list[Setting]) -> str:
-    """The configuration file; PyYAML, which Axolotl reads it with, takes every value as we mean it."""
-    return dump_data({setting.key: setting.value for setting in found})
-
-
 def _texts(recipe: Recipe, files: StageFiles, found: list[Setting]) -> dict[str, str]:
     assert recipe.sft, "checked by the recipe"
-    texts = {files.config.name: config_text(found)}
+    texts = {files.config.name: settings_text(found)}
     for name in ("start.py", "rlsp_follow.py"):
         texts[name] = (share("templates") / "axolotl" / name).read_text(encoding="utf-8")
     if recipe.sft.sharding.startswith("zero"):

@@ -1,12 +1,13 @@
 """The arithmetic of one optimiser step: batch = micro batch x accumulation steps x processes."""
 
+from rlsp_cli.backends.spread import processes_per_node
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe, Sft
 
 
 def world_size(recipe: Recipe) -> int:
     """Processes that train: one for each GPU, or one for each machine without any."""
-    return recipe.cluster.nodes * max(recipe.cluster.gpus_per_node, 1)
+    return recipe.cluster.nodes * processes_per_node(recipe.cluster)
 
 
 def accumulation_steps(recipe: Recipe, sft: Sft) -> int:
