@@ -2,13 +2,12 @@
 
 import math
 from itertools import pairwise
-from random import Random
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from rlsp_cli.engine.batch import bucketed_batches, micro_batches, prompt_order
+from rlsp_cli.engine.batch import batch_rows, micro_batches
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.model import Critic, new_model
@@ -21,23 +20,14 @@ from rlsp_cli.recipe.schema import FromScratch, Sft
 TEXTS = ["Which two of 3, 7 add up to 10?", "3 + 7 = 10, 10 wanted: correct. \\boxed{3 + 7}"]
 
 
-def test_an_epoch_holds_every_row_once_in_batches_of_similar_length() -> None:
-    lengths = [Random(i).randint(1, 100) for i in range(320)]
-    batches = bucketed_batches(lengths, 32, Random(0))
-    assert sorted(row for batch in batches for row in batch) == list(range(320))
-    spreads = [max(lengths[r] for r in batch) - min(lengths[r] for r in batch) for batch in batches]
-    assert max(spreads) < 25
-    assert batches == bucketed_batches(lengths, 32, Random(0)) != bucketed_batches(lengths, 32, Random(1))
-
-
-def test_rollouts_pass_over_all_prompts_before_any_comes_again() -> None:
-    rows = [row for step in range(6) for row in prompt_order(10, 5, step, seed=0)]
+def test_batches_pass_over_all_rows_before_any_comes_again() -> None:
+    rows = [row for step in range(6) for row in batch_rows(10, 5, step, seed=0)]
     assert sorted(rows[:10]) == sorted(rows[10:20]) == sorted(rows[20:]) == list(range(10))
-    assert rows[:10] != rows[10:20]
+    assert rows[:10] != rows[10:20] and rows[:5] == batch_rows(10, 5, 0, seed=0) != batch_rows(10, 5, 0, seed=1)
 
 
 def test_a_rollout_larger_than_the_prompts_uses_each_about_equally() -> None:
-    rows = prompt_order(3, 7, 0, seed=0)
+    rows = batch_rows(3, 7, 0, seed=0)
     assert sorted(rows.count(row) for row in range(3)) == [2, 2, 3]
 
 

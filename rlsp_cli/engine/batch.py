@@ -8,29 +8,9 @@ from random import Random
 
 import torch
 
-_WINDOW = 16
-"""Batches whose rows are sorted together: similar lengths share a batch, and the order of batches stays random."""
 
-
-def bucketed_batches(lengths: Sequence[int], batch: int, random: Random) -> list[list[int]]:
-    """One epoch: row indices in batches of similar length, in random order; the incomplete last batch is left out.
-
-    With fewer rows than `batch`, all rows make one batch.
-    """
-    order = list(range(len(lengths)))
-    random.shuffle(order)
-    if len(order) <= batch:
-        return [order]
-    batches = []
-    for start in range(0, len(order), _WINDOW * batch):
-        window = sorted(order[start : start + _WINDOW * batch], key=lambda row: lengths[row])
-        batches += [window[i : i + batch] for i in range(0, len(window) - batch + 1, batch)]
-    random.shuffle(batches)
-    return batches
-
-
-def prompt_order(rows: int, batch: int, step: int, seed: int) -> list[int]:
-    """Rows of rollout number `step`: consecutive pieces of one endless sequence of shuffled passes over the rows."""
+def batch_rows(rows: int, batch: int, step: int, seed: int) -> list[int]:
+    """Rows of the batch or rollout number `step`: pieces of one endless sequence of shuffled passes over all rows."""
     return [
         _shuffled(rows, position // rows, seed)[position % rows] for position in range(step * batch, (step + 1) * batch)
     ]

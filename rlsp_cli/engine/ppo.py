@@ -14,7 +14,7 @@ import torch
 
 from rlsp_cli.data import Problem
 from rlsp_cli.engine import advantage
-from rlsp_cli.engine.batch import micro_batches, prompt_order
+from rlsp_cli.engine.batch import batch_rows, micro_batches
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.decode import generate
 from rlsp_cli.engine.loss import policy_loss, value_loss
@@ -122,7 +122,7 @@ class PpoTrainer:
 
     def _choose_problems(self, step: int) -> list[Problem]:
         """The step's problems, each `samples_per_prompt` times in a row."""
-        rows = prompt_order(len(self.problems), self.settings.rollout_batch, step, self.recipe.seed)
+        rows = batch_rows(len(self.problems), self.settings.rollout_batch, step, self.recipe.seed)
         return [self.problems[row] for row in rows for _ in range(self.settings.samples_per_prompt)]
 
     def _prompt(self, problem: Problem) -> list[int]:

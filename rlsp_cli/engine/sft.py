@@ -1,15 +1,14 @@
 """Supervised fine-tuning: cross-entropy on the responses, prompts masked out."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from random import Random
 
 import torch
 from torch.nn import functional
 
 from rlsp_cli.data import Trace, training_rows
-from rlsp_cli.engine.batch import bucketed_batches, micro_batches, pad
+from rlsp_cli.engine.batch import batch_rows, micro_batches, pad
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.model import autocast
 from rlsp_cli.engine.optimise import Optimiser
@@ -39,9 +38,9 @@ def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
     start = _restore(context, optimiser)
     drop_rows_from(context.paths.metrics, start)
     context.model.train()
-    for step, rows in enumerate(batches([len(e.tokens) for e in examples], settings, total, context.recipe.seed)):
-        if step < start:
-            continue
+    order = derive_seed(context.recipe.seed, "sft order")
+    for step in range(start, total):
+        rows = batch_rows(len(examples), settings.batch, step, order)
         torch.manual_seed(derive_seed(context.recipe.seed, "sft", step))
         metrics = train_step(context, settings, optimiser, [examples[row] for row in rows])
         if kept_out and ((step + 1) % settings.val_every == 0 or step + 1 == total):
@@ -124,18 +123,8 @@ def encode_examples(traces: Sequence[Trace], context: Context, max_length: int) 
 
 def num_steps(rows: int, settings: Sft) -> int:
     """Optimiser steps of the whole stage."""
-    steps = max(1, int(settings.epochs * max(rows // settings.batch, 1)))
+    steps = max(1, int(settings.epochs * rows / settings.batch))
     return min(steps, settings.max_steps or steps)
-
-
-def batches(lengths: Sequence[int], settings: Sft, total: int, seed: int) -> Iterator[list[int]]:
-    """The rows of each of `total` steps, epoch after epoch."""
-    done, epoch = 0, 0
-    while done < total:
-        for rows in bucketed_batches(lengths, settings.batch, Random(f"{seed}:sft:{epoch}"))[: total - done]:
-            yield rows
-            done += 1
-        epoch += 1
 
 
 def _restore(context: Context, optimiser: Optimiser) -> int:
