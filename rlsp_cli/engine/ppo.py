@@ -106,7 +106,7 @@ class PpoTrainer:
         targets, kl_metrics = self._targets(rollout)
         critic_only = step < self.warmup_steps
         losses = self._update(step, rollout, targets, critic_only)
-        self._adapt_kl(kl_metrics["kl/response"], len(samples))
+        self._adapt_kl(kl_metrics["kl/token"], len(samples))
         ended = time.perf_counter()
         tokens = sum(len(response.tokens) for response in generated)
         return rollout, {

@@ -300,6 +300,34 @@ class Sft(Optimisation):
     """Keys passed through to the backend, checked against its own schema."""
 
 
+class Placement(Section):
+    """Which models share GPUs, and how many each has; what is not given is shared out evenly. For `openrlhf`."""
+
+    share: Literal["all", "actor_reference", "none"] = "all"
+    """`all`: every model on every GPU, taking turns; `actor_reference`: these two together; `none`: each its own."""
+    actor: PositiveInt | None = None
+    """GPUs of the policy that is trained."""
+    reference: PositiveInt | None = None
+    """GPUs of the frozen reference; those of the actor where they are shared."""
+    critic: PositiveInt | None = None
+    """GPUs of the critic."""
+
+
+class Engines(Section):
+    """The vLLM engines that sample rollouts. For `openrlhf`."""
+
+    count: PositiveInt | None = None
+    """Engines; as many as their GPUs allow when not given."""
+    tensor_parallel: PositiveInt = 1
+    """GPUs that one engine is spread over."""
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of a GPU's memory that an engine takes; 0.6 where models share GPUs, else 0.9, when not given."""
+    prefix_caching: bool = False
+    """Keep the attention states of common prefixes."""
+    eager: bool = False
+    """Run without CUDA graphs: starts faster, samples more slowly."""
+
+
 class Ppo(Optimisation):
     """PPO with an outcome verifier and exploration rewards."""
 
@@ -321,8 +349,14 @@ class Ppo(Optimisation):
     """Sampling temperature of rollouts."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus sampling of rollouts."""
+    max_prompt_tokens: PositiveInt = 2048
+    """Longest prompt in tokens; problems with longer ones are left out and counted."""
     max_new_tokens: PositiveInt = 4096
     """Longest response in tokens."""
+    micro_rollout_batch: PositiveInt | None = None
+    """Responses in one forward pass that takes no gradient; `micro_batch` when not given. For `openrlhf`."""
+    dynamic_filtering: tuple[Fraction, Fraction] | None = None
+    """Replace prompts whose samples' mean correctness is not between these two (DAPO, 2503.14476). For `openrlhf`."""
     learning_rate: PositiveFloat = 2.0e-7
     """Peak learning rate of the policy."""
     critic_learning_rate: PositiveFloat = 2.0e-6
@@ -333,8 +367,8 @@ class Ppo(Optimisation):
     """Weight of the value loss beside the policy loss, for `value_head`."""
     critic_warmup_steps: NonNegativeInt = 4
     """First rollout steps that train only the critic."""
-    estimator: Literal["gae", "rloo", "group_norm"] = "gae"
-    """Advantage estimator; `rloo` and `group_norm` (GRPO) need several samples per prompt and no critic."""
+    estimator: Literal["gae", "reinforce", "reinforce_baseline", "rloo", "group_norm", "dr_grpo"] = "gae"
+    """Advantage estimator; only `gae` has a critic, only `gae` and `reinforce` do with one sample per prompt."""
     advantages: Literal["mixed", "separate"] = "mixed"
     """`separate`: correctness and exploration each get their group's baseline before alpha mixes them."""
     gamma: Fraction = 1.0
@@ -342,7 +376,7 @@ class Ppo(Optimisation):
     gae_lambda: Fraction = 0.95
     """GAE's lambda."""
     whiten_advantages: bool = True
-    """Give the advantages of a rollout mean 0 and variance 1 (not for `group_norm`)."""
+    """Give the advantages of a rollout mean 0 and variance 1; for `gae`, `reinforce` and `reinforce_baseline`."""
     clip: PositiveFloat = 0.2
     """Range of the probability ratio."""
     value_clip: PositiveFloat = 0.2
@@ -350,22 +384,51 @@ class Ppo(Optimisation):
     kl_coef: NonNegativeFloat = 0.05
     """Weight of the KL penalty in the per-token reward; the first value when `kl_target` is given."""
     kl_target: PositiveFloat | None = None
-    """KL per response that an adaptive coefficient aims at; fixed coefficient when not given."""
+    """KL per token that an adaptive coefficient aims at; fixed coefficient when not given."""
     kl_horizon: PositiveInt = 10000
     """Responses over which the adaptive coefficient reacts."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     """Estimator of the per-token KL (Schulman, 2020)."""
     save_every: PositiveInt = 20
     """Rollout steps between checkpoints from which `--resume` can go on."""
+    eval_every: PositiveInt | None = None
+    """Rollout steps between evaluations on `data.heldout` while training; none when not given. For `openrlhf`."""
+    lora: Lora | None = None
+    """Train adapters instead of all weights. For `openrlhf`."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an average of the policy's weights, which is then what is saved. For `openrlhf`."""
+    async_rollout: Literal["none", "full", "partial"] = "none"
+    """Sample the next rollout during training; `partial` also takes new weights within a response. For `openrlhf`."""
+    placement: Placement = Placement()
+    """Which models share GPUs. For `openrlhf`."""
+    engines: Engines = Engines()
+    """How rollouts are sampled. For `openrlhf`."""
+    sharding: Literal["none", "zero1", "zero2", "zero3"] = "zero2"
+    """What the GPUs of a model share instead of each holding a copy: DeepSpeed ZeRO 1 to 3. For `openrlhf`."""
+    offload: tuple[Literal["optimizer", "reference"], ...] = ()
+    """What waits in the CPU's memory: Adam's states, the reference's weights. For `openrlhf`."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, more time. For `openrlhf`."""
+    packing: bool = False
+    """Put several responses into one sequence without padding. For `openrlhf`."""
+    ring_attention: PositiveInt = 1
+    """GPUs that share one long sequence (Ring Attention, 2310.01889); needs `packing`. For `openrlhf`."""
+    quiet_limit_s: PositiveInt = 3600
+    """Seconds without any progress after which a job on Ray counts as hung, and is examined. For `openrlhf`."""
     extra: dict[str, Any] = {}
     """Keys passed through to the backend, checked against its own schema."""
 
+    @property
+    def needs_groups(self) -> bool:
+        """Whether the estimator compares the responses to one prompt."""
+        return self.estimator not in ("gae", "reinforce")
+
     @model_validator(mode="after")
     def _group_estimators_need_groups(self) -> "Ppo":
-        if self.estimator != "gae" and self.samples_per_prompt < 2:
+        if self.needs_groups and self.samples_per_prompt < 2:
             raise ValueError(f"estimator {self.estimator!r} needs samples_per_prompt >= 2")
-        if self.estimator == "gae" and self.advantages == "separate":
-            raise ValueError("advantages: separate needs an estimator with groups: rloo or group_norm")
+        if not self.needs_groups and self.advantages == "separate":
+            raise ValueError("advantages: separate needs an estimator with groups, such as rloo or group_norm")
         return self
 
 
@@ -430,6 +493,8 @@ class Cluster(Section):
     """Port of that meeting."""
     join_timeout_s: PositiveInt = 600
     """Seconds that machines wait for each other before the job gives up."""
+    ray_address: str | None = None
+    """Dashboard of a Ray cluster that runs already, as `http://HOST:8265`; the variable RAY_ADDRESS also counts."""
     slurm: Slurm = Slurm()
     """What a Slurm job asks for, when the launcher is `slurm`."""
 

@@ -13,7 +13,13 @@ from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 
-_UNUSED = ("sft.packing", "sft.lora", "sft.gradient_checkpointing", "sft.sharding", "sft.kernels")
+_UNUSED = {
+    "sft": ("packing", "lora", "gradient_checkpointing", "sharding", "kernels"),
+    "ppo": (
+        *("micro_rollout_batch", "dynamic_filtering", "eval_every", "lora", "ema", "async_rollout", "placement"),
+        *("engines", "sharding", "offload", "gradient_checkpointing", "packing", "ring_attention", "quiet_limit_s"),
+    ),
+}
 """What a model of the size that the embedded engine is for does without."""
 
 
@@ -44,8 +50,7 @@ def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Itera
     if stage != "eval" and recipe.cluster.launcher not in ("local", "slurm"):
         message = f"{recipe.cluster.launcher} starts several processes, and the local backend is one"
         yield Problem("cluster.launcher", message, "set it to local or slurm")
-    if stage == "sft":
-        yield from unused(recipe, _UNUSED, [])
+    yield from unused(recipe, [f"{stage}.{key}" for key in _UNUSED.get(stage, ())], [])
     if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
         yield from unused(recipe, ("tracking", "model.attention"), [])
     if recipe.ppo is not None and stage == "ppo":
