@@ -24,12 +24,12 @@ from rlsp_cli.engine.prompt import encode_prompt, prompt_text
 from rlsp_cli.engine.rollout import Rollout, as_tensors, entropy, in_micro_batches, last_states, log_probabilities
 from rlsp_cli.engine.seed import derive_seed, generator
 from rlsp_cli.engine.stage import Context
-from rlsp_cli.engine.telemetry import rollout_rows
 from rlsp_cli.errors import SafetyError
 from rlsp_cli.recipe.schema import Ppo
 from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.combine import alpha_at
 from rlsp_cli.rewards.ledger import ledger
+from rlsp_cli.rewards.plain import rollout_row
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.stream import append_rows, drop_rows_from
@@ -85,7 +85,8 @@ class PpoTrainer:
                 self._save(step)  # it is raised before the update: nothing learnt so far is lost
                 raise
             append_rows(paths.metrics, [{"step": step, "total_steps": self.total, **metrics}])
-            append_rows(paths.rollouts, rollout_rows(step, rollout))
+            pairs = zip(rollout.samples, rollout.scores, strict=True)
+            append_rows(paths.rollouts, [rollout_row(step, sample, score) for sample, score in pairs])
             if (step + 1) % self.settings.save_every == 0 and step + 1 < self.total:
                 self._save(step + 1)
             self.context.stop.leave_if_set(lambda done=step + 1: self._save(done))  # type: ignore[misc]
