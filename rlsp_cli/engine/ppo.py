@@ -106,7 +106,10 @@ class PpoTrainer:
         targets, kl_metrics = self._targets(rollout)
         critic_only = step < self.warmup_steps
         losses = self._update(step, rollout, targets, critic_only)
-        self._adapt_kl(kl_metrics["kl/token"], len(samples))
+        if self.settings.kl_target is not None:
+            self.kl_coef = advantage.adapted_kl_coef(
+                self.kl_coef, kl_metrics["kl/token"], self.settings.kl_target, len(samples), self.settings.kl_horizon
+            )
         ended = time.perf_counter()
         tokens = sum(len(response.tokens) for response in generated)
         return rollout, {
@@ -204,7 +207,7 @@ class PpoTrainer:
             advantages, returns = advantage.gae(rewards, values, mask, settings.gamma, settings.gae_lambda)
         else:
             advantages = returns = advantage.rewards_to_go(rewards, mask, settings.gamma)
-        if settings.whiten_advantages and settings.estimator != "group_norm":
+        if settings.whiten_advantages and settings.estimator in advantage.WHITENED:
             advantages = advantage.whiten(advantages, mask)
         return advantages, returns
 
@@ -285,12 +288,6 @@ class PpoTrainer:
 
     def _in_micro_batches(self, function: Any, rollout: Rollout) -> torch.Tensor:
         return in_micro_batches(function, rollout.tokens, rollout.lengths, self.settings.micro_batch)
-
-    def _adapt_kl(self, kl: float, responses: int) -> None:
-        """Move the coefficient towards `kl_target` by at most 20% of responses/horizon (Ziegler, 1909.08593)."""
-        if self.settings.kl_target is not None:
-            error = max(-0.2, min(0.2, kl / self.settings.kl_target - 1))
-            self.kl_coef *= 1 + error * responses / self.settings.kl_horizon
 
     def _save(self, step: int) -> None:
         trainer: dict[str, Any] = {"kl_coef": self.kl_coef, "policy_optimiser": self.optimiser.state_dict()}
