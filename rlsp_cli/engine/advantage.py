@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import torch
 
-WHITENED = ("gae", "reinforce", "reinforce_baseline")
+from rlsp_cli.recipe.schema import Ppo
+
+_WHITENED = ("gae", "reinforce", "reinforce_baseline")
 """Estimators whose advantages are whitened over the rollout; the others are scaled, or not, by their definition."""
 
 _MAX_KL = 10.0
@@ -111,6 +113,23 @@ def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     mean = masked_mean(values, mask)
     variance = masked_mean((values - mean).square(), mask)
     return (values - mean) * variance.clamp(min=1e-8).rsqrt() * mask
+
+
+def advantages_and_returns(
+    scores: torch.Tensor, kl: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, kl_coef: float, settings: Ppo
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of a rollout, both (N, T): `scores` (N,) have their baseline off, `values` are those of gae's critic.
+
+    Rows of unscored responses are masked out: they take no part in the whitening.
+    """
+    rewards = token_rewards(scores, kl, kl_coef, mask) * mask
+    if settings.estimator == "gae":
+        advantages, returns = gae(rewards, values, mask, settings.gamma, settings.gae_lambda)
+    else:
+        advantages = returns = rewards_to_go(rewards, mask, settings.gamma)
+    if settings.whiten_advantages and settings.estimator in _WHITENED:
+        advantages = whiten(advantages, mask)
+    return advantages, returns
 
 
 def adapted_kl_coef(coef: float, kl: float, target: float, responses: int, horizon: int) -> float:

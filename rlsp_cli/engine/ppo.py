@@ -181,7 +181,8 @@ class PpoTrainer:
             "entropy": float(advantage.masked_mean(old[..., 1], mask)),
         }
         mask = mask * scored[:, None]
-        advantages, returns = self._advantages(self._mixed_scores(rollout, scored), kl, values, mask)
+        scores = self._mixed_scores(rollout, scored)
+        advantages, returns = advantage.advantages_and_returns(scores, kl, values, mask, self.kl_coef, settings)
         if self.critic is not None:
             unexplained = advantage.masked_mean((returns - values).square(), mask)
             spread = advantage.masked_mean((returns - advantage.masked_mean(returns, mask)).square(), mask)
@@ -197,19 +198,6 @@ class PpoTrainer:
             columns, weights = [score.streams or (0.0, 0.0) for score in rollout.scores], [alpha, 1 - alpha]
         streams = torch.tensor(columns, device=self.device)
         return advantage.mixed(streams, weights, scored, self.settings.samples_per_prompt, self.settings.estimator)
-
-    def _advantages(
-        self, scores: torch.Tensor, kl: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        settings = self.settings
-        rewards = advantage.token_rewards(scores, kl, self.kl_coef, mask) * mask
-        if settings.estimator == "gae":
-            advantages, returns = advantage.gae(rewards, values, mask, settings.gamma, settings.gae_lambda)
-        else:
-            advantages = returns = advantage.rewards_to_go(rewards, mask, settings.gamma)
-        if settings.whiten_advantages and settings.estimator in advantage.WHITENED:
-            advantages = advantage.whiten(advantages, mask)
-        return advantages, returns
 
     def _update(self, step: int, rollout: Rollout, targets: Targets, critic_only: bool) -> dict[str, float]:
         """All minibatches of a rollout; returns the means of their losses."""
