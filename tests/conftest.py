@@ -50,7 +50,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def openrlhf_source() -> Path:
-    """OpenRLHF's code in the environment that rlsp installs: made once on a machine, kept while its lock is the same."""
+    """OpenRLHF's code in the environment that rlsp installs: made once on a machine and kept while its lock is."""
     rlsp("backends", "install", "openrlhf", "--profile", "cpu")
     (source,) = default_folder("openrlhf").glob("lib/python3*/site-packages/openrlhf")
     return source
