@@ -53,9 +53,9 @@ class OpenRlhf:
             self.experience = import_module("openrlhf.trainer.ppo_utils.experience").Experience
             self.controller = import_module("openrlhf.trainer.ppo_utils.kl_controller").AdaptiveKLController
 
-    def advantages(self, batch: "Batch", estimator: str, gamma: float) -> tuple[torch.Tensor, ...]:
+    def advantages(self, batch: "Batch", estimator: str, gamma: float, divide: bool = True) -> tuple[torch.Tensor, ...]:
         """Its advantages and returns for a whole rollout, in two pieces and not in the order of the prompts."""
-        settings = SimpleNamespace(estimator=estimator, gamma=gamma, lambd=GAE_LAMBDA, no_std_norm=False)
+        settings = SimpleNamespace(estimator=estimator, gamma=gamma, lambd=GAE_LAMBDA, no_std_norm=not divide)
         args = SimpleNamespace(
             algo=SimpleNamespace(advantage=settings),
             rollout=SimpleNamespace(n_samples_per_prompt=SAMPLES),
@@ -157,6 +157,12 @@ def test_a_discount_reaches_reinforce_in_both_and_estimators_with_groups_in_ours
     assert not torch.allclose(our_advantages(batch, "rloo", gamma=0.9)[0], their * batch.mask)
 
 
+def test_without_whitening_the_mean_is_still_taken_off_there(batch: Batch, theirs: OpenRlhf) -> None:
+    ours, _ = our_advantages(batch, "reinforce", gamma=1.0, whiten=False)
+    their, _ = theirs.advantages(batch, "reinforce", gamma=1.0, divide=False)
+    same((ours - advantage.masked_mean(ours, batch.mask)) * batch.mask, their * batch.mask)
+
+
 def test_equal_rewards_teach_nothing_here_and_rounding_there_unless_they_are_float64(theirs: OpenRlhf) -> None:
     batch = Batch(0)
     batch.scores, batch.kl = torch.full((GROUPS * SAMPLES,), 0.9), torch.zeros_like(batch.kl)
@@ -198,10 +204,12 @@ def test_log_probabilities_agree_at_any_temperature(temperature: float, theirs: 
     same(ours, theirs.utils.log_probs_from_logits(logits[:, :-1].clone(), tokens[:, 1:], temperature))
 
 
-def test_means_agree_over_tokens_and_differ_over_none(batch: Batch, theirs: OpenRlhf) -> None:
+def test_means_agree_over_tokens_but_not_over_none_and_not_over_responses(batch: Batch, theirs: OpenRlhf) -> None:
     same(advantage.masked_mean(batch.kl, batch.mask), theirs.utils.masked_mean(batch.kl, batch.mask))
     nothing = torch.zeros_like(batch.mask)
     assert advantage.masked_mean(batch.kl, nothing) == 0 and theirs.utils.masked_mean(batch.kl, nothing).isnan()
+    per_response = theirs.utils.masked_mean(batch.kl, batch.mask, dim=-1)  # what its KL controller gets the mean of
+    assert not torch.allclose(per_response.mean(), advantage.masked_mean(batch.kl, batch.mask))
 
 
 def test_adaptive_kl_coefficients_agree_step_by_step(theirs: OpenRlhf) -> None:
@@ -212,8 +220,9 @@ def test_adaptive_kl_coefficients_agree_step_by_step(theirs: OpenRlhf) -> None:
         assert coef == pytest.approx(controller.value, rel=1e-12)
 
 
-def our_advantages(batch: Batch, estimator: str, gamma: float) -> tuple[torch.Tensor, torch.Tensor]:
+def our_advantages(batch: Batch, estimator: str, gamma: float, whiten: bool = True) -> tuple[torch.Tensor, ...]:
     """What PpoTrainer makes of a rollout in which every response has a score."""
-    settings = Ppo(estimator=estimator, samples_per_prompt=SAMPLES, gamma=gamma, gae_lambda=GAE_LAMBDA)
+    options = {"samples_per_prompt": SAMPLES, "gae_lambda": GAE_LAMBDA, "whiten_advantages": whiten}
+    settings = Ppo(estimator=estimator, gamma=gamma, **options)
     scores = advantage.mixed(batch.scores[:, None], [1.0], torch.ones(len(batch.scores)), SAMPLES, estimator)
     return advantage.advantages_and_returns(scores, batch.kl, batch.values, batch.mask, KL_COEF, settings)
