@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.backends.batch import BATCH, batch_script
 from rlsp_cli.backends.environment import LOCAL, Environment
 from rlsp_cli.backends.grouping import lonely_groups
 from rlsp_cli.backends.job import RESTORED, Job, Resources
+from rlsp_cli.backends.sbatch import BATCH, batch_script
 from rlsp_cli.backends.setting import unused
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
