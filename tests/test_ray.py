@@ -16,11 +16,14 @@ from typing import Any
 import pytest
 
 from rlsp_cli.backends.environment import find_environment
+from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.ray.address import free_ports
 from rlsp_cli.launch.ray.cluster import await_nodes, claimed, node_environment, start_words
 from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.launch.ray.leash import end, spawn
+from rlsp_cli.launch.slurm import run_batch
+from rlsp_cli.recipe.schema import Cluster
 
 SECRET = "wandb-7f3a9c"
 PLACED = """
@@ -168,13 +171,13 @@ class Started:
 
 
 @pytest.fixture
-def start(tmp_path: Path, python: tuple[str, ...]) -> Iterator[Callable[..., Started]]:
-    """Starts the driver of a job that runs a script, on the head that it is told or starts."""
-    started = []
+def prepare(tmp_path: Path, python: tuple[str, ...]) -> Callable[..., tuple[Path, dict[str, str]]]:
+    """Writes a job that runs a script; gives its stage's folder and the variables of its driver."""
 
-    def begin(script: str, environment: dict[str, str] | None = None, **changes: Any) -> Started:
-        stage = tmp_path / f"run{len(started)}" / "ppo"
-        (stage / "attempts" / "1").mkdir(parents=True)
+    def write(script: str, **changes: Any) -> tuple[Path, dict[str, str]]:
+        stage = tmp_path / f"run{len(list(tmp_path.glob('run*')))}" / "ppo"
+        attempt = stage / "attempts" / "1"
+        attempt.mkdir(parents=True)
         (stage / "job.py").write_text(script)
         (stage / "hook.py").write_text(HOOK)
         inputs = {
@@ -185,12 +188,24 @@ def start(tmp_path: Path, python: tuple[str, ...]) -> Iterator[Callable[..., Sta
         }  # fmt: skip
         data = {"stage": "ppo", "inputs": {"ray": {**inputs, **changes}}}
         (stage / "job.json").write_text(json.dumps({"data": data}))
-        attempt = stage / "attempts" / "1"
         known = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        known |= {"WANDB_API_KEY": SECRET, "RLSP_ERROR_FILE": str(attempt / "error.json"), **(environment or {})}
+        return stage, {**known, "WANDB_API_KEY": SECRET, "RLSP_ERROR_FILE": str(attempt / "error.json")}
+
+    return write
+
+
+@pytest.fixture
+def start(prepare: Any) -> Iterator[Callable[..., Started]]:
+    """Starts the driver of a job that runs a script, on the head that it is told or starts."""
+    started = []
+
+    def begin(script: str, environment: dict[str, str] | None = None, **changes: Any) -> Started:
+        stage, known = prepare(script, **changes)
+        attempt = stage / "attempts" / "1"
         with (attempt / "stdout.log").open("w") as out, (attempt / "stderr.log").open("w") as err:
             command = [sys.executable, "-P", "-m", "rlsp_cli.launch.ray", str(stage / "job.json")]
-            process = subprocess.Popen(command, stdout=out, stderr=err, text=True, env=known)
+            variables = {**known, **(environment or {})}
+            process = subprocess.Popen(command, stdout=out, stderr=err, text=True, env=variables)
         started.append(Started(process, stage))
         return started[-1]
 
@@ -232,6 +247,17 @@ def test_a_job_waits_for_a_busy_cluster_and_sigterm_stops_it_there(start: Any, c
     submission = first.err.partition("submitted to Ray as ")[2].split()[0]
     assert cluster.dashboard.job(submission).status == "STOPPED"
     assert third.wait() == 0 and "my turn" in third.out
+
+
+def test_a_job_ends_on_a_cluster_of_others_when_its_driver_is_killed(start: Any, cluster: TwoNodes) -> None:
+    job = start("import time; print('up', flush=True); time.sleep(600)", address=cluster.dashboard.url)
+    job.wait_for(lambda: "up" in job.out.split("\n"))
+    job.process.kill()
+    submission = job.err.partition("submitted to Ray as ")[2].split()[0]
+    deadline = time.monotonic() + 60
+    while cluster.dashboard.job(submission).status != "STOPPED":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_a_failed_job_tells_its_last_error_and_likely_cause(start: Any, cluster: TwoNodes) -> None:
@@ -357,3 +383,43 @@ def test_nobody_at_the_address_and_a_taken_port_are_told(start: Any) -> None:
     with socket.create_server(("", port)):
         job = start("", port=port)
         assert job.wait() == 4 and f"port {port} is taken here" in job.error and "cluster.port" in job.error
+
+
+def test_the_batch_script_says_what_the_recipe_asks_for() -> None:
+    cluster = Cluster.model_validate(
+        {"nodes": 3, "gpus_per_node": 8, "port": 7000, "launcher": "slurm",
+         "slurm": {"partition": "gpu", "time": "10:00:00", "options": ["--mem=0"], "setup": "module load cuda"}}
+    )  # fmt: skip
+    script = ray_batch_script(
+        cluster, "math-ppo", ["/opt/my py"], "/rlsp/python", Path("/r/job.json"), Path("/r/stop"), {}
+    )
+    lines = script.splitlines()
+    for line in ("--nodes=3", "--gpus-per-node=8", "--partition=gpu", "--mem=0", "--signal=B:TERM@300"):
+        assert f"#SBATCH {line}" in lines
+    assert "module load cuda" in lines and "sleep" not in script
+    assert "'/opt/my py' -m ray.scripts.scripts start --block" in script and "--num-gpus=8" in script
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.usefixtures("slurm")
+@pytest.mark.parametrize("fails", [False, True])
+def test_on_slurm_the_head_the_workers_and_the_driver_run_in_one_allocation(
+    tmp_path: Path, python: tuple[str, ...], prepare: Any, fails: bool
+) -> None:
+    script = "raise ValueError('no luck')" if fails else "import ray; ray.init(); print(len(ray.nodes()), 'node')"
+    stage, environment = prepare(script, asked=[["actor", 1]])
+    port = free_ports(1)[0]
+    cluster = Cluster.model_validate({"gpus_per_node": 0, "port": port, "launcher": "slurm"})
+    (stage / "job.sbatch").write_text(
+        ray_batch_script(cluster, "ppo", python, sys.executable, stage / "job.json", stage / "stop", {}).replace(
+            "--disable-usage-stats", "--disable-usage-stats --num-gpus=1"
+        )
+    )
+    said: list[str] = []
+    code, _ = run_batch(stage / "job.sbatch", environment, stage / "attempts" / "1", lambda: None, said.append, None)
+    err = (stage / "attempts" / "1" / "stderr.log").read_text()
+    assert code == (5 if fails else 0), err
+    assert (
+        ("ValueError: no luck" in err) if fails else "1 node" in (stage / "attempts" / "1" / "stdout.log").read_text()
+    )
+    assert not [path for path in Path("/proc").glob("[0-9]*") if _belongs(path, port)]

@@ -20,6 +20,8 @@ from rlsp_cli.launch.ray.leash import end, spawn
 _POLL_S = 0.3
 _START_S = 180.0
 """The longest that a head takes on a busy machine."""
+_LONGEST_HOME = 24
+"""Letters of the temporary folder's name; a socket's path has 107 at most, and Ray takes the rest."""
 _SPARE_CPUS = 2
 """CPUs that a fake node has for actors without a GPU."""
 
@@ -98,7 +100,8 @@ def claimed(gpus: int) -> list[str]:
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """A folder of our own for Ray's sockets and logs; its name is short, as sockets want it, and it is removed."""
-    folder = Path(tempfile.mkdtemp(prefix="rlsp-"))
+    home = tempfile.gettempdir()
+    folder = Path(tempfile.mkdtemp(prefix="rlsp-", dir=home if len(home) <= _LONGEST_HOME else "/tmp"))  # noqa: S108
     try:
         yield folder
     finally:

@@ -113,7 +113,15 @@ class Dashboard:
 
     def stop(self, submission: str) -> None:
         """Ask a job to end; nothing happens when it has."""
-        self._json("POST", f"/api/jobs/{submission}/stop")
+        self._json("POST", self._stop_path(submission))
+
+    def stop_url(self, submission: str) -> str:
+        """Where somebody else can ask for the same."""
+        return self.url + self._stop_path(submission)
+
+    @staticmethod
+    def _stop_path(submission: str) -> str:
+        return f"/api/jobs/{submission}/stop"
 
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         text = self._ask(method, path, None if body is None else json.dumps(body).encode(), "application/json")

@@ -16,6 +16,7 @@ from rlsp_cli.launch.ray.address import our_address
 from rlsp_cli.launch.ray.capacity import wait_for_room
 from rlsp_cli.launch.ray.cluster import Cluster, cluster_of
 from rlsp_cli.launch.ray.follow import Follower
+from rlsp_cli.launch.ray.guard import guarded
 from rlsp_cli.launch.ray.job import RayJob
 from rlsp_cli.launch.ray.package import pack
 from rlsp_cli.launch.ray.service import RewardService, serving
@@ -47,7 +48,7 @@ def say(text: str) -> None:
 def _submitted(
     job: RayJob, cluster: Cluster, folder: Path, logs: Path, environment: Mapping[str, str], hidden: list[str]
 ) -> Iterator[Follower]:
-    """The job, submitted under a name of its own, and stopped if it outlives the block."""
+    """The job, submitted under a name of its own, and stopped if it outlives the block, or us."""
     runtime: dict[str, Any] = {"env_vars": environment}
     if job.ship:
         runtime["working_dir"] = cluster.dashboard.upload(*pack(folder, job.ship))
@@ -55,12 +56,13 @@ def _submitted(
         runtime["worker_process_setup_hook"] = job.setup_hook
     submission = f"rlsp-{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
     follower = Follower(cluster, submission, folder, logs, _concealing(hidden), say)
-    try:
-        cluster.dashboard.submit(submission, shlex.join(job.entrypoint), runtime)
-        say(f"submitted to Ray as {submission}")
-        yield follower
-    finally:
-        follower.stop()
+    with guarded(cluster.dashboard.stop_url(submission)):
+        try:
+            cluster.dashboard.submit(submission, shlex.join(job.entrypoint), runtime)
+            say(f"submitted to Ray as {submission}")
+            yield follower
+        finally:
+            follower.stop()
 
 
 def _environment(job: RayJob, service: RewardService | None, token: str, report: str | None) -> dict[str, str]:
