@@ -1,14 +1,12 @@
 """Real SFT through Axolotl's own training code, in an environment that rlsp installs: on one CPU, two, and on Slurm."""
 
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from rlsp_cli.backends.render import render_stage
 from rlsp_cli.data import trace_rows
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import Registry
-from tests.conftest import TINY, rlsp
+from tests.conftest import TINY, free_port, rlsp
 from tests.test_axolotl import EVERY_OPTION, RECIPE, load
 
 STEPS = 24
@@ -265,46 +263,6 @@ def test_axolotls_own_validation_takes_every_option_and_drops_no_key(environment
     assert {name: one for name, one in found.items() if one["dropped"] or one["error"]} == {}
 
 
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A real Slurm of one machine, where Debian's packages are installed; who cannot start it skips its tests."""
-    needed = ("munged", "slurmctld", "slurmd", "sbatch")
-    if os.geteuid() != 0 or not all(shutil.which(name) for name in needed):
-        pytest.skip("needs root and the packages slurmctld, slurmd, slurm-client, munge")
-    folder, host = tmp_path_factory.mktemp("slurm"), socket.gethostname()
-    folder.parent.chmod(0o755)
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
-    (folder / "munge.key").write_bytes(os.urandom(1024))
-    (folder / "munge.key").chmod(0o400)
-    (folder / "slurm.conf").write_text(
-        f"ClusterName=test\nSlurmctldHost={host}\nSlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\n"
-        f"AuthInfo=socket={folder}/munge.socket\nStateSaveLocation={folder}/state\nSlurmdSpoolDir={folder}/spool\n"
-        f"SlurmctldPidFile={folder}/ctld.pid\nSlurmdPidFile={folder}/d.pid\nSlurmctldPort={free_port()}\n"
-        f"SlurmdPort={free_port()}\nProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nReturnToService=2\n"
-        f"SelectType=select/cons_tres\nSelectTypeParameters=CR_Core\nSlurmctldLogFile={folder}/ctld.log\n"
-        f"SlurmdLogFile={folder}/d.log\nMpiDefault=none\nNodeName={host} CPUs={os.cpu_count()} State=UNKNOWN\n"
-        f"PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP\n"
-    )
-    files = {"socket": "munge.socket", "key-file": "munge.key", "log-file": "munge.log"}
-    files |= {"pid-file": "munge.pid", "seed-file": "munge.seed"}
-    subprocess.run(["munged", "--force", *(f"--{k}={folder / v}" for k, v in files.items())], check=True)
-    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
-    daemons = [
-        subprocess.Popen(["slurmctld", "-D", "-c"], stderr=subprocess.DEVNULL),
-        subprocess.Popen(["slurmd", "-D", "-N", host], stderr=subprocess.DEVNULL),
-    ]
-    while "idle" not in subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False).stdout:
-        assert all(daemon.poll() is None for daemon in daemons), (folder / "ctld.log").read_text()
-        time.sleep(0.5)
-    yield
-    del os.environ["SLURM_CONF"]
-    for daemon in daemons:
-        daemon.terminate()
-        daemon.wait()
-    os.kill(int((folder / "munge.pid").read_text()), signal.SIGTERM)
-
-
 @pytest.mark.usefixtures("slurm")
 def test_a_slurm_job_is_submitted_followed_and_handed_over(recipe: Path) -> None:
     run = recipe.parent / "slurm"
@@ -339,9 +297,3 @@ def test_ctrl_c_lets_a_slurm_job_save(recipe: Path) -> None:
     process.communicate()
     assert process.returncode == 130
     assert list((run / "sft" / "output").glob("checkpoint-*"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe_socket:
-        probe_socket.bind(("127.0.0.1", 0))
-        return int(probe_socket.getsockname()[1])

@@ -16,13 +16,33 @@ def _group() -> None:
 
 @app.command()
 def worker(
-    run: Annotated[Path, typer.Argument(help="Run folder of the first machine, on storage that both see.")],
+    run: Annotated[
+        Path | None, typer.Argument(help="Run folder of the first machine, on storage that both see.")
+    ] = None,
     stage: Annotated[str, typer.Option(help="The stage that runs there.")] = "sft",
+    head: Annotated[str | None, typer.Option("--join", help="HOST:PORT of a Ray head to join instead.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=0, help="With --join: GPUs to offer; all that are here when not given.")
+    ] = None,
 ) -> None:
-    """Join a training that torchrun spreads over machines (cluster.launcher: torchrun). Run it on each further machine.
+    """Join a training that is spread over machines. Run it on each further machine, as the first one says.
 
-    Example: rlsp launch worker /shared/runs/math/20260101-120000
+    With torchrun (cluster.launcher: torchrun): rlsp launch worker /shared/runs/math/20260101-120000
+
+    With Ray, for PPO by OpenRLHF: rlsp launch worker --join 10.0.0.1:29400
     """
-    from rlsp_cli.launch.worker import join
+    from rlsp_cli.errors import UsageError
 
-    join(run, stage, lambda text: print(text, file=sys.stderr))
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    if (run is None) == (head is None):
+        raise UsageError("name either a run folder, or the head of a Ray cluster by --join HOST:PORT")
+    if head is not None:
+        from rlsp_cli.launch.ray.join import join_cluster
+
+        join_cluster(head, gpus, say)
+    elif run is not None:
+        from rlsp_cli.launch.worker import join
+
+        join(run, stage, say)

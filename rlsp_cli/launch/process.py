@@ -20,6 +20,7 @@ from rlsp_cli.runs.stream import write_text
 _POLL_S = 0.2
 _LOG_BYTES = 1 << 16
 """The end of a log in which a cause is looked for."""
+_NOTE = b"note: "
 
 
 def prepare(job: Job, paths: StagePaths) -> None:
@@ -35,7 +36,7 @@ def command_line(job: Job, argv: Sequence[str]) -> str:
 
 
 def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable[[str], None]) -> None:
-    """Run a prepared job to its end; `watch` is called a few times a second.
+    """Run a prepared job to its end; `watch` is called a few times a second, and notes in the job's stderr are said.
 
     A first Ctrl-C or SIGTERM asks the job to save and leave (StoppedError), a second one kills it.
     Raises the error that a command reported, or JobError with its last line and likely cause.
@@ -47,6 +48,7 @@ def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable
     stop_file = paths.root / job.stop_file if job.stop_file else None
     if stop_file is not None:
         stop_file.unlink(missing_ok=True)
+    watch = _with_notes(attempt / "stderr.log", watch, say)
     for argv in job.setup:
         run_command(argv, environment, attempt, watch, say)
     if job.batch:
@@ -83,6 +85,25 @@ def run_command(
         received = _supervise(child, watch, say, stop_file)
     if child.returncode:
         raise failure(child.returncode, attempt, received, say)
+
+
+def _with_notes(log: Path, watch: Callable[[], None], say: Callable[[str], None]) -> Callable[[], None]:
+    """`watch`, and what a command tells the person who waits: lines of its stderr that begin with `note: `."""
+    position = 0
+
+    def look() -> None:
+        nonlocal position
+        watch()
+        if log.exists():
+            with log.open("rb") as stream:
+                stream.seek(position)
+                whole, newline, _ = stream.read().rpartition(b"\n")
+            position += len(whole) + len(newline)
+            for line in whole.splitlines():
+                if line.startswith(_NOTE):
+                    say(line.removeprefix(_NOTE).decode("utf-8", errors="replace"))
+
+    return look
 
 
 def _supervise(

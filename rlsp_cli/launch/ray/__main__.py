@@ -1,0 +1,38 @@
+"""`python -m rlsp_cli.launch.ray RUN/STAGE/job.json` drives a job; `... wait URL NODES SECONDS` waits for a cluster."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from rlsp_cli.errors import RlspError
+from rlsp_cli.launch.ray.cluster import await_nodes
+from rlsp_cli.launch.ray.dashboard import Dashboard
+from rlsp_cli.launch.ray.driver import drive
+from rlsp_cli.runs.stream import write_json
+
+
+def main(argv: list[str]) -> int:
+    """Do one of both; an error of a known kind is a message on stderr, and in the attempt's error.json.
+
+    What the job itself has reported there stands, whatever Ray says of its end.
+    """
+    report = Path(os.environ["RLSP_ERROR_FILE"]) if os.environ.get("RLSP_ERROR_FILE") else None
+    code = 0
+    try:
+        if argv[0] == "wait":
+            await_nodes(Dashboard(argv[1]), int(argv[2]), float(argv[3]))
+        else:
+            drive(Path(argv[0]))
+    except RlspError as error:
+        print(f"rlsp: {error}", file=sys.stderr)
+        code = error.exit_code
+        if report and not report.exists():
+            write_json(report, {"exit_code": code, "message": str(error)})
+    if report and report.exists():
+        code = int(json.loads(report.read_text(encoding="utf-8"))["exit_code"])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,69 @@
+"""What is left to learn from a job that hangs, gathered into one folder before it is stopped."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.errors import JobError
+from rlsp_cli.launch.ray.dashboard import Dashboard, JobInfo
+from rlsp_cli.runs.stream import write_text
+
+_LINES = 200
+
+
+def gather(dashboard: Dashboard, info: JobInfo, log: str, folder: Path, conceal: Callable[[str], str]) -> None:
+    """Write the stacks of the job's processes, Ray's state, the last lines and the state of GPUs here.
+
+    A part that cannot be had is a file that says why.
+    """
+    parts: dict[str, Callable[[], str]] = {
+        "last_lines.txt": lambda: "\n".join(log.splitlines()[-_LINES:]) + "\n",
+        "stacks.txt": lambda: "\n\n".join(_stacks(dashboard, info)) + "\n",
+        **{f"{what}.json": _rows(dashboard, what) for what in ("nodes", "actors", "placement_groups", "tasks")},
+    }
+    if shutil.which("nvidia-smi"):
+        parts["nvidia-smi.txt"] = _gpus
+    for name, read in parts.items():
+        write_text(folder / name, conceal(_or_reason(read)))
+
+
+def _or_reason(read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except (JobError, OSError) as error:
+        return f"not to be had: {error}\n"
+
+
+def _rows(dashboard: Dashboard, what: str) -> Callable[[], str]:
+    return lambda: json.dumps(dashboard.state(what, detail=what == "nodes"), indent=2) + "\n"
+
+
+def _stacks(dashboard: Dashboard, info: JobInfo) -> Iterator[str]:
+    """One text for each process of the job: its driver, its live actors, its running tasks."""
+    for (node, pid), what in _processes(dashboard, info).items():
+        yield f"== {what}, process {pid} on node {node}\n" + _or_reason(lambda n=node, p=pid: dashboard.stack(n, p))  # type: ignore[misc]
+
+
+def _processes(dashboard: Dashboard, info: JobInfo) -> dict[tuple[str, int], str]:
+    found: dict[tuple[str, int], str] = {}
+    if info.node and info.pid:
+        found[info.node, info.pid] = "the job's driver"
+
+    def ours(row: dict[str, Any], state: str) -> bool:
+        return bool(row["job_id"] == info.job_id and row["state"] == state)
+
+    for row in dashboard.state("actors"):
+        if ours(row, "ALIVE"):
+            found[row["node_id"], int(row["pid"])] = f"actor {row['class_name']} {row['name']}".strip()
+    for row in dashboard.state("tasks"):
+        if ours(row, "RUNNING") and row["worker_pid"]:
+            found.setdefault((row["node_id"], int(row["worker_pid"])), f"task {row['name']}")
+    return found
+
+
+def _gpus() -> str:
+    done = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False, timeout=60)
+    return done.stdout + done.stderr

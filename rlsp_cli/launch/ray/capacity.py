@@ -1,0 +1,62 @@
+"""Whether a cluster can place what a job asks for: a placement group that never fits waits for ever, without a word."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.launch.ray.dashboard import Dashboard, Node
+from rlsp_cli.launch.ray.job import RayJob
+
+_POLL_S = 2.0
+
+
+def wait_for_room(job: RayJob, dashboard: Dashboard, say: Callable[[str], None]) -> None:
+    """Return when every placement group fits into what is free.
+
+    NotReadyError with a table when the cluster is too small, or is still busy after `join_timeout_s`.
+    """
+    deadline, told = time.monotonic() + job.join_timeout_s, False
+    while True:
+        nodes = [node for node in dashboard.nodes() if node.alive]
+        total, free = sum(map(room, nodes)), sum(map(free_room, nodes))
+        if total < job.bundles:
+            problem = f"it asks Ray for {job.bundles} GPUs with a CPU each, and the cluster can place {total} at most"
+            raise NotReadyError(f"{problem}; use fewer GPUs, or a larger cluster\n{table(job, nodes)}")
+        if free >= job.bundles:
+            return
+        if time.monotonic() > deadline:
+            problem = (
+                f"the cluster was busy for {job.join_timeout_s} s: {free} of {total} GPUs with a CPU each are free"
+            )
+            raise NotReadyError(f"{problem}, and the job asks for {job.bundles}\n{table(job, nodes)}")
+        if not told:
+            say(
+                f"the cluster is busy: {free} of {job.bundles} GPUs are free; waiting {job.join_timeout_s} s for others"
+            )
+            told = True
+        time.sleep(_POLL_S)
+
+
+def room(node: Node) -> int:
+    """Bundles of one GPU and one CPU that a node can hold."""
+    return int(min(node.gpus, node.cpus))
+
+
+def free_room(node: Node) -> int:
+    """Bundles that it can hold now; all of them as long as nothing has been counted."""
+    if node.free_gpus is None or node.free_cpus is None:
+        return room(node)
+    return int(min(node.free_gpus, node.free_cpus))
+
+
+def table(job: RayJob, nodes: Sequence[Node]) -> str:
+    """What is wanted by whom, and what there is where."""
+    rows = [("wanted by", "GPUs", "CPUs"), *((who, str(gpus), str(gpus)) for who, gpus in job.asked)]
+    rows += [("together", str(job.bundles), str(job.bundles)), ("available on", "GPUs", "CPUs")]
+    rows += [(node.ip, _of(node.free_gpus, node.gpus), _of(node.free_cpus, node.cpus)) for node in nodes]
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(f"  {who:{width}}  {gpus:>10}  {cpus:>10}" for who, gpus, cpus in rows)
+
+
+def _of(free: float | None, total: float) -> str:
+    return f"{total:g}" if free is None or free == total else f"{free:g} of {total:g}"

@@ -1,0 +1,157 @@
+"""The cluster of a job: one that is there already, or a head that is started here and ends with us."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlsp_cli.errors import JobError, NotReadyError
+from rlsp_cli.launch.cause import last_words
+from rlsp_cli.launch.ray.address import LOOPBACK, dashboard_url, free_ports, refuse_taken
+from rlsp_cli.launch.ray.dashboard import Dashboard
+from rlsp_cli.launch.ray.job import RayJob
+from rlsp_cli.launch.ray.leash import end, spawn
+
+_POLL_S = 0.3
+_START_S = 180.0
+"""The longest that a head takes on a busy machine."""
+_LONGEST_HOME = 24
+"""Letters of the temporary folder's name; a socket's path has 107 at most, and Ray takes the rest."""
+_SPARE_CPUS = 2
+"""CPUs that a fake node has for actors without a GPU."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that answers; `head` is the process that we started, if we did."""
+
+    dashboard: Dashboard
+    head: "subprocess.Popen[bytes] | None" = None
+
+
+@contextmanager
+def cluster_of(job: RayJob, logs: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
+    """The running cluster that the job or RAY_ADDRESS names, or else a head of our own, which ends afterwards."""
+    named, origin = (
+        (job.address, "cluster.ray_address") if job.address else (os.environ.get("RAY_ADDRESS"), "RAY_ADDRESS")
+    )
+    if named:
+        dashboard = Dashboard(dashboard_url(named, origin))
+        say(f"using the Ray {_version(dashboard, origin)} cluster at {dashboard.url}")
+        yield Cluster(dashboard)
+        return
+    with _head(job, logs, say) as cluster:
+        if job.nodes > 1:
+            host = next(node.ip for node in cluster.dashboard.nodes() if node.is_head)
+            say(
+                f"waiting {job.join_timeout_s} s for {job.nodes - 1} more of {job.nodes} machines; "
+                f"there: rlsp launch worker --join {host}:{job.port}"
+            )
+        await_nodes(cluster.dashboard, job.nodes, job.join_timeout_s)
+        yield cluster
+
+
+def await_nodes(dashboard: Dashboard, count: int, timeout_s: float, alive: Callable[[], bool] = lambda: True) -> None:
+    """Return when the cluster answers and has so many live nodes; NotReadyError when it has not in time."""
+    deadline, found, reason = time.monotonic() + timeout_s, 0, "nobody answers"
+    while time.monotonic() < deadline and alive():
+        try:
+            found = sum(node.alive for node in dashboard.nodes())
+            reason = f"{found} of {count} nodes have joined"
+        except JobError as error:
+            reason = str(error)
+        if found >= count:
+            return
+        time.sleep(_POLL_S)
+    raise NotReadyError(f"no Ray cluster of {count} nodes in {timeout_s:.0f} s: {reason}")
+
+
+def start_words(python: Sequence[str], *options: str) -> list[str]:
+    """The command that turns a machine into a node of a cluster for as long as it runs."""
+    return [
+        *python,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--block",
+        "--disable-usage-stats",
+        "--dashboard-agent-listen-port=0",
+        *options,
+    ]
+
+
+def node_environment(python: Sequence[str]) -> dict[str, str]:
+    """Our variables for Ray's processes, which find py-spy and ninja beside their interpreter."""
+    folder = [str(Path(python[0]).parent)] if len(python) == 1 else []
+    path = os.pathsep.join([*folder, os.environ.get("PATH", os.defpath)])
+    return {**{k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}, "PATH": path, "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def claimed(gpus: int) -> list[str]:
+    """Options of a node that claims so many GPUs, and CPUs enough to place them."""
+    return [f"--num-gpus={gpus}", f"--num-cpus={max(os.cpu_count() or 1, gpus + _SPARE_CPUS)}"]
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder of our own for Ray's sockets and logs; its name is short, as sockets want it, and it is removed."""
+    home = tempfile.gettempdir()
+    folder = Path(tempfile.mkdtemp(prefix="rlsp-", dir=home if len(home) <= _LONGEST_HOME else "/tmp"))  # noqa: S108
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _head(job: RayJob, logs: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
+    refuse_taken(job.port)
+    ui, client = free_ports(2)
+    with private_folder() as folder:
+        words = start_words(
+            job.python,
+            "--head",
+            f"--port={job.port}",
+            f"--dashboard-port={ui}",
+            f"--ray-client-server-port={client}",
+            f"--dashboard-host={LOOPBACK}",
+            f"--temp-dir={folder / 'ray'}",
+            *_gpu_options(job),
+        )
+        log = logs / "ray_head.log"
+        say(f"starting a Ray head on port {job.port}; its log is {log}")
+        head = spawn(words, node_environment(job.python), log)
+        try:
+            cluster = Cluster(Dashboard(f"http://{LOOPBACK}:{ui}"), head)
+            _await_head(cluster, head, log)
+            yield cluster
+        finally:
+            end(head)
+
+
+def _gpu_options(job: RayJob) -> list[str]:
+    if job.fake_gpus:
+        return claimed(job.fake_gpus)
+    return [f"--num-gpus={job.gpus_per_node}"] if job.gpus_per_node else []
+
+
+def _await_head(cluster: Cluster, head: "subprocess.Popen[bytes]", log: Path) -> None:
+    try:
+        await_nodes(cluster.dashboard, 1, _START_S, lambda: head.poll() is None)
+    except NotReadyError as error:
+        if head.poll() is None:
+            raise
+        words = last_words(log.read_text(encoding="utf-8", errors="replace"))
+        raise NotReadyError(f"Ray's head ended with code {head.returncode}: {words} (more in {log})") from error
+
+
+def _version(dashboard: Dashboard, origin: str) -> str:
+    try:
+        return dashboard.version()
+    except (JobError, ValueError, KeyError) as error:
+        raise NotReadyError(f"{origin}: no Ray cluster there: {error}") from error

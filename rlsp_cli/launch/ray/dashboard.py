@@ -1,0 +1,160 @@
+"""Ray's dashboard as a client sees it: jobs, packages and state over REST, so that rlsp needs no Ray."""
+
+import json
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlsp_cli.errors import JobError
+
+_TIMEOUT_S = 30.0
+_ROWS = 10_000
+"""The most rows that the state API gives."""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""A cluster is nearby: what stands in http_proxy does not lead to it."""
+
+
+class UnreachableError(JobError):
+    """Nobody answers at the dashboard's address, or not in time."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster. `free_*` is None while the cluster has not counted yet."""
+
+    id: str
+    ip: str
+    alive: bool
+    is_head: bool
+    gpus: float
+    cpus: float
+    free_gpus: float | None
+    free_cpus: float | None
+    message: str | None
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """How a submitted job stands: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+
+    status: str
+    message: str
+    job_id: str | None
+    node: str | None
+    """The node on which its driver runs."""
+    pid: int | None
+    """Its driver's process there."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status in ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+class Dashboard:
+    """A cluster's dashboard. Every call raises JobError when it is refused, UnreachableError when nobody answers."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    @property
+    def host(self) -> str:
+        """The host in its address."""
+        return urllib.parse.urlsplit(self.url).hostname or ""
+
+    def version(self) -> str:
+        """Ray's version there."""
+        return str(self._json("GET", "/api/version")["ray_version"])
+
+    def nodes(self) -> list[Node]:
+        """All nodes that the cluster has had, dead ones too."""
+        status = self._json("GET", "/api/cluster_status?format=0")["data"]["clusterStatus"] or {}
+        usage = (status.get("loadMetricsReport") or {}).get("usageByNode") or {}
+        return [_node(row, usage.get(row["node_id"], {})) for row in self.state("nodes", detail=True)]
+
+    def state(self, what: str, detail: bool = False) -> list[dict[str, Any]]:
+        """Rows of `nodes`, `actors`, `tasks` or `placement_groups`."""
+        answer = self._json("GET", f"/api/v0/{what}?limit={_ROWS}{'&detail=1' if detail else ''}")
+        return list(answer["data"]["result"]["result"])
+
+    def stack(self, node: str, pid: int) -> str:
+        """Stacks of a process of a node, or why there are none; py-spy takes them."""
+        return self._ask("GET", f"/worker/traceback?pid={pid}&node_id={node}").decode(errors="replace")
+
+    def upload(self, name: str, package: bytes) -> str:
+        """The address for a runtime environment of a package, which is sent unless it is there."""
+        path = f"/api/packages/gcs/{name}"
+        try:
+            self._ask("GET", path)
+        except JobError:
+            self._ask("PUT", path, package, "application/octet-stream")
+        return f"gcs://{name}"
+
+    def submit(self, submission: str, entrypoint: str, runtime_env: Mapping[str, Any]) -> None:
+        """Start a job under a name that was never used there."""
+        body = {"submission_id": submission, "entrypoint": entrypoint, "runtime_env": runtime_env}
+        self._json("POST", "/api/jobs/", body)
+
+    def job(self, submission: str) -> JobInfo:
+        """How a job stands."""
+        data = self._json("GET", f"/api/jobs/{submission}")
+        pid = (data.get("driver_info") or {}).get("pid")
+        node, message = data.get("driver_node_id"), data.get("message") or ""
+        return JobInfo(data["status"], message, data.get("job_id"), node, int(pid) if pid else None)
+
+    def logs(self, submission: str) -> str:
+        """All that a job has printed, without colours."""
+        text = str(self._json("GET", f"/api/jobs/{submission}/logs")["logs"] or "")
+        return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+    def stop(self, submission: str) -> None:
+        """Ask a job to end; nothing happens when it has."""
+        self._json("POST", self._stop_path(submission))
+
+    def stop_url(self, submission: str) -> str:
+        """Where somebody else can ask for the same."""
+        return self.url + self._stop_path(submission)
+
+    @staticmethod
+    def _stop_path(submission: str) -> str:
+        return f"/api/jobs/{submission}/stop"
+
+    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        text = self._ask(method, path, None if body is None else json.dumps(body).encode(), "application/json")
+        answer = json.loads(text)
+        if isinstance(answer, dict) and answer.get("result") is False:
+            raise JobError(f"{self.url}: {answer.get('msg', 'refused without a word')}")
+        return answer
+
+    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes:
+        request = urllib.request.Request(self.url + path, body, {"Content-Type": kind} if kind else {}, method=method)  # noqa: S310 (the scheme is checked where the address comes from)
+        try:
+            with _DIRECT.open(request, timeout=_TIMEOUT_S) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            words = error.read().decode(errors="replace").strip().splitlines() or [error.reason]
+            raise JobError(f"{self.url}{path.partition('?')[0]}: {error.code}: {words[-1]}") from error
+        except OSError as error:
+            raise UnreachableError(
+                f"no Ray dashboard answers at {self.url}: {getattr(error, 'reason', error)}"
+            ) from error
+
+
+def _node(row: Mapping[str, Any], usage: Mapping[str, Sequence[float]]) -> Node:
+    total = row["resources_total"] or {}
+    gpus, cpus = float(total.get("GPU", 0)), float(total.get("CPU", 0))
+    return Node(
+        id=row["node_id"],
+        ip=row["node_ip"],
+        alive=row["state"] == "ALIVE",
+        is_head=bool(row["is_head_node"]),
+        gpus=gpus,
+        cpus=cpus,
+        free_gpus=gpus - usage.get("GPU", (0, 0))[0] if usage else None,
+        free_cpus=cpus - usage.get("CPU", (0, 0))[0] if usage else None,
+        message=row.get("state_message"),
+    )

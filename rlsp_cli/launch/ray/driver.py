@@ -1,0 +1,95 @@
+"""The driver of a job on Ray: cluster, room, service, submission; all that was started here ends here."""
+
+import os
+import secrets
+import shlex
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.backends.job import read_inputs
+from rlsp_cli.errors import StoppedError
+from rlsp_cli.launch.ray.address import our_address
+from rlsp_cli.launch.ray.capacity import wait_for_room
+from rlsp_cli.launch.ray.cluster import Cluster, cluster_of
+from rlsp_cli.launch.ray.follow import Follower
+from rlsp_cli.launch.ray.guard import guarded
+from rlsp_cli.launch.ray.job import RayJob
+from rlsp_cli.launch.ray.package import pack
+from rlsp_cli.launch.ray.service import RewardService, serving
+from rlsp_cli.launch.signals import catching_signals
+
+
+def drive(path: Path) -> None:
+    """Run the job of a job.json to its end; any RlspError says why it ended otherwise."""
+    job, folder = RayJob.from_inputs(read_inputs(path)[1]), path.absolute().parent
+    report = os.environ.get("RLSP_ERROR_FILE")
+    logs = Path(report).parent if report else folder
+    token = secrets.token_urlsafe(24)
+    hidden = [token, *(os.environ[name] for name in job.secrets if os.environ.get(name))]
+    with _stopping(), cluster_of(job, logs, say) as cluster:
+        wait_for_room(job, cluster.dashboard, say)
+        host = our_address(node.ip for node in cluster.dashboard.nodes() if node.alive)
+        with serving(job.service, host, token, logs, job.join_timeout_s, say) as service:
+            environment = _environment(job, service, token, report)
+            with _submitted(job, cluster, folder, logs, environment, hidden) as follower:
+                follower.to_the_end(service, job.quiet_limit_s)
+
+
+def say(text: str) -> None:
+    """Tell the person who watches: lines of this form are passed on from our log."""
+    print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _submitted(
+    job: RayJob, cluster: Cluster, folder: Path, logs: Path, environment: Mapping[str, str], hidden: list[str]
+) -> Iterator[Follower]:
+    """The job, submitted under a name of its own, and stopped if it outlives the block, or us."""
+    runtime: dict[str, Any] = {"env_vars": environment}
+    if job.ship:
+        runtime["working_dir"] = cluster.dashboard.upload(*pack(folder, job.ship))
+    if job.setup_hook:
+        runtime["worker_process_setup_hook"] = job.setup_hook
+    submission = f"rlsp-{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
+    follower = Follower(cluster, submission, folder, logs, _concealing(hidden), say)
+    with guarded(cluster.dashboard.stop_url(submission)):
+        try:
+            cluster.dashboard.submit(submission, shlex.join(job.entrypoint), runtime)
+            say(f"submitted to Ray as {submission}")
+            yield follower
+        finally:
+            follower.stop()
+
+
+def _environment(job: RayJob, service: RewardService | None, token: str, report: str | None) -> dict[str, str]:
+    """The job's variables: what the recipe says, secrets that are set here, where rewards are and errors go."""
+    passed = {name: os.environ[name] for name in job.secrets if os.environ.get(name)}
+    reward = {"RLSP_REWARD_URL": service.url, "RLSP_REWARD_TOKEN": token} if service else {}
+    return {**job.env, **passed, **reward, **({"RLSP_ERROR_FILE": report} if report else {})}
+
+
+def _concealing(hidden: list[str]) -> Callable[[str], str]:
+    def conceal(text: str) -> str:
+        for value in hidden:
+            text = text.replace(value, "***")
+        return text
+
+    return conceal
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """The first SIGTERM or SIGINT is a StoppedError where we are; later ones don't disturb the tidying up."""
+
+    def leave(number: int) -> None:
+        if len(received) == 1:
+            error = StoppedError("stopped before its end, without a checkpoint")
+            error.exit_code = 128 + number
+            raise error
+
+    with catching_signals(leave) as received:
+        yield

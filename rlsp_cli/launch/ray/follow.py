@@ -1,0 +1,138 @@
+"""A submitted job, followed to its end: its log, its service, its nodes, and whether it gets on."""
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rlsp_cli.errors import JobError
+from rlsp_cli.launch.cause import last_words, likely_cause
+from rlsp_cli.launch.ray.autopsy import gather
+from rlsp_cli.launch.ray.cluster import Cluster
+from rlsp_cli.launch.ray.dashboard import JobInfo, Node, UnreachableError
+from rlsp_cli.launch.ray.progress import Progress
+from rlsp_cli.launch.ray.service import RewardService
+
+_POLL_S = 1.0
+_SHARE = 10.0
+"""A log is read whole each time; this many times as long as it took passes before the next time."""
+_SILENCE_S = 30.0
+"""How long a dashboard may be away, as a busy one is now and then."""
+_VERDICT_S = 25.0
+"""How long Ray takes to call a node dead."""
+_STOP_S = 30.0
+_NODE_LOSS = re.compile(r"ActorDiedError|ActorUnavailableError|NodeDiedError|WorkerCrashedError|Raylet is terminated")
+
+
+class Follower:
+    """One submission on a cluster; what it prints goes to our stdout, with secrets concealed."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        submission: str,
+        folder: Path,
+        logs: Path,
+        conceal: Callable[[str], str],
+        say: Callable[[str], None],
+    ) -> None:
+        self.cluster, self.dashboard, self.submission = cluster, cluster.dashboard, submission
+        self.logs, self.conceal, self.say = logs, conceal, say
+        self.progress = Progress(folder)
+        self.log = ""
+        self.answered = time.monotonic()
+        self.nodes = {node.id: node for node in self.dashboard.nodes() if node.alive}
+        self.lost: dict[str, Node] = {}
+
+    def to_the_end(self, service: RewardService | None, quiet_limit_s: float) -> None:
+        """Return when the job has succeeded.
+
+        JobError when it failed, was stopped, hangs or lost its head; what the service ends with passes through.
+        """
+        while True:
+            began = time.monotonic()
+            info = self._look()
+            moved = self.progress.look(self._new_log()) if info else False
+            if info and info.is_over:
+                return self._judge(info)
+            if service:
+                service.tend(moved)
+            if info and self.progress.quiet_s > quiet_limit_s:
+                raise self._hang(info, quiet_limit_s)
+            time.sleep(max(_POLL_S, min(_SHARE * (time.monotonic() - began), _SILENCE_S)))
+
+    def stop(self) -> None:
+        """Stop the job, if there is somebody to tell and it has not ended, and wait until it has."""
+        deadline = time.monotonic() + _STOP_S
+        try:
+            if self.dashboard.job(self.submission).is_over:
+                return
+            self.dashboard.stop(self.submission)
+            while not self.dashboard.job(self.submission).is_over and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+        except JobError as error:
+            self.say(f"the Ray job {self.submission} could not be stopped: {error}")
+
+    def _look(self) -> JobInfo | None:
+        """How the job stands; None while the dashboard is silent, JobError when it is gone."""
+        head = self.cluster.head
+        if head is not None and head.poll() is not None:
+            raise JobError(f"the Ray head ended with code {head.returncode}, and the job with it")
+        try:
+            info = self.dashboard.job(self.submission)
+            self._watch_nodes()
+        except UnreachableError as error:
+            if time.monotonic() - self.answered > _SILENCE_S:
+                raise JobError(
+                    f"the Ray head has been silent for {_SILENCE_S:.0f} s, and the job is lost or out of reach: {error}"
+                ) from error
+            return None
+        self.answered = time.monotonic()
+        return info
+
+    def _watch_nodes(self) -> None:
+        for node in self.dashboard.nodes():
+            if node.alive:
+                self.nodes[node.id] = node
+            elif node.id in self.nodes and node.id not in self.lost:
+                self.lost[node.id] = node
+                self.say(f"lost node {_name(node)}; its part of the job is gone, and Ray may fail the job or wait")
+
+    def _new_log(self) -> str:
+        """What was printed since the last time, which is also passed on."""
+        log = self.dashboard.logs(self.submission)
+        new = log[len(self.log) :]
+        self.log = log
+        sys.stdout.write(self.conceal(new))
+        sys.stdout.flush()
+        return new
+
+    def _judge(self, info: JobInfo) -> None:
+        if info.status == "SUCCEEDED":
+            return
+        if info.status == "STOPPED":
+            raise JobError(f"somebody stopped the Ray job {self.submission}")
+        self._await_verdict()
+        text = self.log or info.message
+        cause, words = likely_cause(text, 1), last_words(text if self.log else info.message)
+        lost = f"lost node {', '.join(map(_name, self.lost.values()))}: " if self.lost else ""
+        raise JobError(self.conceal(f"the Ray job failed: {lost}{f'{cause}: ' if cause else ''}{words}"))
+
+    def _await_verdict(self) -> None:
+        """A job may fail of a lost node before Ray calls that node dead: wait for the name."""
+        deadline = time.monotonic() + _VERDICT_S
+        while _NODE_LOSS.search(self.log) and not self.lost and time.monotonic() < deadline:
+            self._watch_nodes()
+            time.sleep(_POLL_S)
+
+    def _hang(self, info: JobInfo, limit_s: float) -> JobError:
+        folder = self.logs / "autopsy"
+        gather(self.dashboard, info, self.log, folder, self.conceal)
+        return JobError(
+            f"no progress for {limit_s:.0f} s, so the job was stopped; stacks and Ray's state are in {folder}"
+        )
+
+
+def _name(node: Node) -> str:
+    return f"{node.ip} ({node.message})" if node.message else node.ip

@@ -1,0 +1,55 @@
+"""What a Ray job is made of, as job.json holds it under `inputs.ray`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RayJob:
+    """One submission to a Ray cluster, and the cluster to start when none is there."""
+
+    python: tuple[str, ...]
+    """Words that start the interpreter which has Ray."""
+    entrypoint: tuple[str, ...]
+    """What the cluster runs, with an absolute interpreter."""
+    env: Mapping[str, str]
+    """Variables of the job's driver and of its workers."""
+    setup_hook: str | None
+    """`module.function` that every worker calls first; the module is one of `ship`."""
+    ship: tuple[str, ...]
+    """Files of the stage's folder that are the working directory on every node."""
+    asked: tuple[tuple[str, int], ...]
+    """Placement groups as (who, GPUs); each GPU comes with one CPU."""
+    nodes: int
+    gpus_per_node: int
+    fake_gpus: int
+    """GPUs that a local head claims to have; 0 for the real ones."""
+    address: str | None
+    """Dashboard of a cluster that is there, as `http://HOST:8265`."""
+    port: int
+    """Port of a head that is started here."""
+    join_timeout_s: int
+    """How long to wait for nodes, and for busy GPUs."""
+    quiet_limit_s: int
+    """Seconds without any progress after which the job counts as hung."""
+    service: tuple[str, ...] | None
+    """Command of the reward service."""
+    secrets: tuple[str, ...]
+    """Variables that the job gets from here if they are set, and that are written nowhere."""
+
+    @classmethod
+    def from_inputs(cls, inputs: Mapping[str, Any]) -> "RayJob":
+        """From the `inputs` of a job.json."""
+        data: dict[str, Any] = dict(inputs["ray"])
+        asked = tuple((str(who), int(gpus)) for who, gpus in data.pop("asked"))
+        return cls(asked=asked, **{key: _frozen(value) for key, value in data.items()})
+
+    @property
+    def bundles(self) -> int:
+        """Placement bundles of one GPU and one CPU over all groups."""
+        return sum(gpus for _, gpus in self.asked)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -1,0 +1,109 @@
+"""The reward service of a job: a child of the driver, started again on the same port when it dies."""
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rlsp_cli.errors import JobError, NotReadyError, RlspError, SafetyError
+from rlsp_cli.launch.cause import last_words
+from rlsp_cli.launch.ray.address import LOOPBACK
+from rlsp_cli.launch.ray.leash import end, spawn
+
+_LISTENING = re.compile(rb"listening on https?://\S*:(\d+)")
+_RESTARTS = 3
+"""Restarts in a row, with no progress of the job between them, after which it is given up."""
+_POLL_S = 0.1
+
+
+class RewardService:
+    """The child, its port, and how often it was started again since the job last got on."""
+
+    def __init__(self, argv: tuple[str, ...], host: str, token: str, logs: Path, say: Callable[[str], None]) -> None:
+        self.argv = (*argv, *(() if host == LOOPBACK else ("--host", "0.0.0.0")))  # noqa: S104 (a token guards it)
+        self.host, self.say = host, say
+        self.log, self.report = logs / "service.log", logs / "service.error.json"
+        self.environment: Mapping[str, str] = {
+            **os.environ,
+            "RLSP_REWARD_TOKEN": token,
+            "RLSP_ERROR_FILE": str(self.report),
+        }
+        self.port: int | None = None
+        self.restarts = 0
+        self.child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the nodes of the cluster reach it."""
+        return f"http://{self.host}:{self.port}"
+
+    def start(self, timeout_s: float) -> None:
+        """Return when it listens; NotReadyError when it ends first, or has not begun in time."""
+        seen = self.log.stat().st_size if self.log.exists() else 0
+        child = self._spawn()
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            over = child.poll() is not None
+            found = _LISTENING.search(self.log.read_bytes()[seen:])
+            if found:
+                self.port = int(found[1])
+                return
+            if over:
+                raise self._failure(child.returncode)
+            time.sleep(_POLL_S)
+        raise NotReadyError(f"the reward service did not listen within {timeout_s:.0f} s; see {self.log}")
+
+    def tend(self, progress: bool) -> None:
+        """Start it again if it has died; SafetyError when its breaker ended it, JobError when it dies on and on."""
+        self.restarts = 0 if progress else self.restarts
+        code = self.child.poll() if self.child else None
+        if code is None:
+            return
+        error = self._failure(code)
+        if isinstance(error, SafetyError) or self.restarts == _RESTARTS:
+            raise error
+        self.restarts += 1
+        self.say(f"the reward service ended with code {code}; starting it again on port {self.port}")
+        self._spawn()
+
+    def close(self) -> None:
+        """End the child."""
+        if self.child is not None:
+            end(self.child)
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        self.report.unlink(missing_ok=True)
+        again = ("--port", str(self.port)) if self.port else ()
+        self.child = spawn([*self.argv, *again], self.environment, self.log)
+        return self.child
+
+    def _failure(self, code: int) -> RlspError:
+        """The error of a child that has ended, in its own words if it wrote any."""
+        if self.report.exists():
+            words = str(json.loads(self.report.read_text(encoding="utf-8"))["message"])
+        else:
+            words = f"{last_words(self.log.read_text(encoding='utf-8', errors='replace'))} (more in {self.log})"
+        if code == SafetyError.exit_code:
+            return SafetyError(words)
+        message = f"the reward service ended with code {code}: {words}"
+        return JobError(message) if self.port else NotReadyError(message)
+
+
+@contextmanager
+def serving(
+    argv: tuple[str, ...] | None, host: str, token: str, logs: Path, timeout_s: float, say: Callable[[str], None]
+) -> Iterator[RewardService | None]:
+    """A service that listens, ended afterwards; None for a job that needs none."""
+    if argv is None:
+        yield None
+        return
+    service = RewardService(argv, host, token, logs, say)
+    try:
+        service.start(timeout_s)
+        yield service
+    finally:
+        service.close()

@@ -1,0 +1,425 @@
+"""Jobs on a real Ray cluster of two nodes on this machine, with GPUs that it only claims to have."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlsp_cli.backends.environment import find_environment
+from rlsp_cli.backends.ray_sbatch import ray_batch_script
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.launch.ray.address import free_ports
+from rlsp_cli.launch.ray.cluster import await_nodes, claimed, node_environment, start_words
+from rlsp_cli.launch.ray.dashboard import Dashboard
+from rlsp_cli.launch.ray.leash import end, spawn
+from rlsp_cli.launch.slurm import run_batch
+from rlsp_cli.recipe.schema import Cluster
+
+SECRET = "wandb-7f3a9c"
+PLACED = """
+import os, ray, hook
+from ray.util.placement_group import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy as On
+ray.init()
+group = placement_group([{"GPU": 1, "CPU": 1}] * 4)
+ray.get(group.ready())
+
+@ray.remote(num_gpus=1, num_cpus=1)
+def where():
+    return ray.get_runtime_context().get_node_id(), os.environ["HOOKED"], os.environ["MARK"]
+
+found = ray.get([where.options(scheduling_strategy=On(group)).remote() for _ in range(4)])
+print(len({node for node, _, _ in found}), "nodes", {rest for _, *rest in found for rest in [tuple(rest)]})
+print("secret is", os.environ["WANDB_API_KEY"])
+"""
+HOOK = """
+import os
+
+def install():
+    os.environ["HOOKED"] = "yes"
+"""
+HELD = """
+import time, ray
+ray.init()
+
+@ray.remote(num_gpus=1, num_cpus=1)
+class Held:
+    def nap_of_an_actor(self):
+        time.sleep(600)
+
+actors = [Held.remote() for _ in range(4)]
+ray.get([actor.__ray_ready__.remote() for actor in actors])
+print("all are there", flush=True)
+ray.get([actor.nap_of_an_actor.remote() for actor in actors])
+"""
+SERVICE = """
+import http.server, os, sys
+port = int(sys.argv[sys.argv.index("--port") + 1]) if "--port" in sys.argv else 0
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.headers["Authorization"] != "Bearer " + os.environ["RLSP_REWARD_TOKEN"]:
+            return self.send_error(401)
+        if self.path == "/trip":
+            import json
+            json.dump({"exit_code": 7, "message": "too many rewards fail"}, open(os.environ["RLSP_ERROR_FILE"], "w"))
+            os._exit(7)
+        if self.path == "/die":
+            os._exit(9)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(str(os.getpid()).encode())
+
+server = http.server.HTTPServer(("127.0.0.1", port), Answer)
+print(f"listening on http://127.0.0.1:{server.server_port}", file=sys.stderr, flush=True)
+server.serve_forever()
+"""
+ASKING = """
+import os, sys, time, urllib.error, urllib.request
+
+def ask(path):
+    request = urllib.request.Request(os.environ["RLSP_REWARD_URL"] + path)
+    request.add_header("Authorization", "Bearer " + os.environ["RLSP_REWARD_TOKEN"])
+    return urllib.request.urlopen(request).read().decode()
+
+def ask_until(path):
+    while True:
+        try:
+            return ask(path)
+        except OSError:
+            time.sleep(0.2)
+"""
+
+
+@dataclass
+class TwoNodes:
+    """A cluster of two nodes with two claimed GPUs each, made by the same words as rlsp's own."""
+
+    dashboard: Dashboard
+    head: "subprocess.Popen[bytes]"
+    worker: "subprocess.Popen[bytes]"
+
+
+@pytest.fixture(scope="module")
+def python() -> tuple[str, ...]:
+    try:
+        return find_environment("openrlhf").command
+    except NotReadyError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def cluster(python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
+    logs = tmp_path_factory.mktemp("cluster")
+    port, ui, client = free_ports(3)
+    folder = Path(f"/tmp/rt{port}")
+    options = ["--head", f"--port={port}", f"--dashboard-port={ui}", f"--ray-client-server-port={client}"]
+    options += [f"--temp-dir={folder}"]
+    environment = node_environment(python)
+    head = spawn(start_words(python, *options, *claimed(2)), environment, logs / "head.log")
+    dashboard = Dashboard(f"http://127.0.0.1:{ui}")
+    await_nodes(dashboard, 1, 120)
+    options = [f"--address=127.0.0.1:{port}", *claimed(2)]
+    worker = spawn(start_words(python, *options), environment, logs / "worker.log")
+    await_nodes(dashboard, 2, 120)
+    yield TwoNodes(dashboard, head, worker)
+    for process in (worker, head):
+        end(process)
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+@dataclass
+class Started:
+    """A driver that was started, with the folder of its stage and attempt."""
+
+    process: "subprocess.Popen[str]"
+    stage: Path
+
+    @property
+    def attempt(self) -> Path:
+        return self.stage / "attempts" / "1"
+
+    def wait(self) -> int:
+        return self.process.wait(180)
+
+    def wait_for(self, happened: Callable[[], bool]) -> None:
+        while not happened():
+            assert self.process.poll() is None, self.err
+            time.sleep(0.1)
+
+    @property
+    def out(self) -> str:
+        return (self.attempt / "stdout.log").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self.attempt / "stderr.log").read_text()
+
+    @property
+    def error(self) -> str:
+        return json.loads((self.attempt / "error.json").read_text())["message"]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, python: tuple[str, ...]) -> Callable[..., tuple[Path, dict[str, str]]]:
+    """Writes a job that runs a script; gives its stage's folder and the variables of its driver."""
+
+    def write(script: str, **changes: Any) -> tuple[Path, dict[str, str]]:
+        stage = tmp_path / f"run{len(list(tmp_path.glob('run*')))}" / "ppo"
+        attempt = stage / "attempts" / "1"
+        attempt.mkdir(parents=True)
+        (stage / "job.py").write_text(script)
+        (stage / "hook.py").write_text(HOOK)
+        inputs = {
+            "python": python, "entrypoint": [*python, "job.py"], "env": {"MARK": "a b", "RAY_DEDUP_LOGS": "0"},
+            "setup_hook": None, "ship": ["job.py", "hook.py"], "asked": [], "nodes": 1, "gpus_per_node": 0,
+            "fake_gpus": 2, "address": None, "port": free_ports(1)[0], "join_timeout_s": 60, "quiet_limit_s": 600,
+            "service": None, "secrets": ["WANDB_API_KEY"],
+        }  # fmt: skip
+        data = {"stage": "ppo", "inputs": {"ray": {**inputs, **changes}}}
+        (stage / "job.json").write_text(json.dumps({"data": data}))
+        known = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        return stage, {**known, "WANDB_API_KEY": SECRET, "RLSP_ERROR_FILE": str(attempt / "error.json")}
+
+    return write
+
+
+@pytest.fixture
+def start(prepare: Any) -> Iterator[Callable[..., Started]]:
+    """Starts the driver of a job that runs a script, on the head that it is told or starts."""
+    started = []
+
+    def begin(script: str, environment: dict[str, str] | None = None, **changes: Any) -> Started:
+        stage, known = prepare(script, **changes)
+        attempt = stage / "attempts" / "1"
+        with (attempt / "stdout.log").open("w") as out, (attempt / "stderr.log").open("w") as err:
+            command = [sys.executable, "-P", "-m", "rlsp_cli.launch.ray", str(stage / "job.json")]
+            variables = {**known, **(environment or {})}
+            process = subprocess.Popen(command, stdout=out, stderr=err, text=True, env=variables)
+        started.append(Started(process, stage))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        if one.process.poll() is None:
+            one.process.terminate()
+            one.process.wait(60)
+
+
+def test_a_job_finds_its_files_its_hook_and_its_room_on_two_nodes(start: Any, cluster: TwoNodes) -> None:
+    job = start(PLACED, address=cluster.dashboard.url, asked=[["actor", 2], ["critic", 2]], setup_hook="hook.install")
+    assert job.wait() == 0, job.err
+    assert "2 nodes {('yes', 'a b')}" in job.out
+    assert "secret is ***" in job.out
+    texts = [path.read_bytes() for path in job.stage.rglob("*") if path.is_file()]
+    assert len(texts) > 4 and not any(SECRET.encode() in text for text in texts)
+
+
+def test_a_job_that_cannot_be_placed_is_refused_with_a_table(start: Any, cluster: TwoNodes) -> None:
+    job = start("", address=cluster.dashboard.url, asked=[["actor", 3], ["vllm", 2]])
+    assert job.wait() == 4
+    first, *table = job.error.splitlines()
+    assert "5 GPUs with a CPU each, and the cluster can place 4 at most" in first
+    assert [line.split()[:2] for line in table[1:4]] == [["actor", "3"], ["vllm", "2"], ["together", "5"]]
+    assert sum(line.split()[-2] == "2" for line in table[5:]) == 2
+
+
+def test_a_job_waits_for_a_busy_cluster_and_sigterm_stops_it_there(start: Any, cluster: TwoNodes) -> None:
+    first = start(HELD, {"RAY_ADDRESS": cluster.dashboard.url})
+    first.wait_for(lambda: "all are there" in first.out)
+    second = start("", address=cluster.dashboard.url, asked=[["actor", 1]], join_timeout_s=8)
+    assert second.wait() == 4 and "0 of 4 GPUs with a CPU each are free" in second.error
+    assert "note: the cluster is busy" in second.err
+    third = start("print('my turn')", address=cluster.dashboard.url, asked=[["actor", 4]])
+    third.wait_for(lambda: "note: the cluster is busy" in third.err)
+    first.process.send_signal(signal.SIGTERM)
+    assert first.wait() == 143
+    submission = first.err.partition("submitted to Ray as ")[2].split()[0]
+    assert cluster.dashboard.job(submission).status == "STOPPED"
+    assert third.wait() == 0 and "my turn" in third.out
+
+
+def test_a_job_ends_on_a_cluster_of_others_when_its_driver_is_killed(start: Any, cluster: TwoNodes) -> None:
+    job = start("import time; print('up', flush=True); time.sleep(600)", address=cluster.dashboard.url)
+    job.wait_for(lambda: "up" in job.out.split("\n"))
+    job.process.kill()
+    submission = job.err.partition("submitted to Ray as ")[2].split()[0]
+    deadline = time.monotonic() + 60
+    while cluster.dashboard.job(submission).status != "STOPPED":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_failed_job_tells_its_last_error_and_likely_cause(start: Any, cluster: TwoNodes) -> None:
+    job = start("raise RuntimeError('CUDA out of memory: ' + __import__('os').environ['WANDB_API_KEY'])",
+                address=cluster.dashboard.url)  # fmt: skip
+    assert job.wait() == 5
+    assert job.error == (
+        "the Ray job failed: out of GPU memory; lower micro_batch: RuntimeError: CUDA out of memory: ***"
+    )
+
+
+def test_what_the_job_reports_itself_stands(start: Any, cluster: TwoNodes) -> None:
+    report = (
+        "import json, os; json.dump({'exit_code': 130, 'message': 'saved'}, open(os.environ['RLSP_ERROR_FILE'], 'w'))"
+    )
+    job = start(report, address=cluster.dashboard.url)
+    assert job.wait() == 130 and job.error == "saved"
+
+
+def test_a_reward_service_that_dies_is_started_again_where_it_was(
+    start: Any, cluster: TwoNodes, tmp_path: Path
+) -> None:
+    (tmp_path / "service.py").write_text(SERVICE)
+    script = ASKING + (
+        "first = ask('/')\nos.kill(int(first), 9)\nprint('killed', flush=True)\n"
+        "second = ask_until('/')\nassert first != second\nprint('here again')"
+    )
+    job = start(script, address=cluster.dashboard.url, service=[sys.executable, str(tmp_path / "service.py")])
+    assert job.wait() == 0, job.err
+    assert "here again" in job.out and "note: the reward service ended with code -9; starting it again" in job.err
+    first, again = re.findall("listening on .*", (job.attempt / "service.log").read_text())
+    assert first == again
+
+
+def test_a_tripped_breaker_ends_the_job_with_its_words(start: Any, cluster: TwoNodes, tmp_path: Path) -> None:
+    (tmp_path / "service.py").write_text(SERVICE)
+    script = ASKING + "try:\n    ask('/trip')\nexcept OSError:\n    time.sleep(600)"
+    job = start(script, address=cluster.dashboard.url, service=[sys.executable, str(tmp_path / "service.py")])
+    assert job.wait() == 7 and job.error == "too many rewards fail"
+    submission = job.err.partition("submitted to Ray as ")[2].split()[0]
+    assert cluster.dashboard.job(submission).status == "STOPPED"
+
+
+def test_a_reward_service_that_never_starts_is_told(start: Any, cluster: TwoNodes) -> None:
+    job = start("", address=cluster.dashboard.url, service=[sys.executable, "-c", "raise ValueError('no such plugin')"])
+    assert job.wait() == 4
+    assert "the reward service ended with code 1: ValueError: no such plugin" in job.error
+
+
+def test_a_job_that_hangs_is_stopped_after_an_autopsy(start: Any, cluster: TwoNodes) -> None:
+    job = start(HELD, address=cluster.dashboard.url, quiet_limit_s=12)
+    assert job.wait() == 5
+    folder = job.attempt / "autopsy"
+    assert f"no progress for 12 s, so the job was stopped; stacks and Ray's state are in {folder}" in job.error
+    assert "nap_of_an_actor" in (folder / "stacks.txt").read_text()
+    actors = json.loads((folder / "actors.json").read_text())
+    assert sum(actor["class_name"] == "Held" and actor["state"] == "ALIVE" for actor in actors) == 4
+    assert {"nodes.json", "tasks.json", "placement_groups.json"} <= {path.name for path in folder.iterdir()}
+    assert "all are there" in (folder / "last_lines.txt").read_text()
+
+
+def test_a_lost_node_is_named(start: Any, cluster: TwoNodes) -> None:
+    job = start(HELD, address=cluster.dashboard.url)
+    job.wait_for(lambda: "all are there" in job.out)
+    cluster.worker.kill()
+    assert job.wait() == 5
+    node = next(node for node in cluster.dashboard.nodes() if not node.alive)
+    assert f"the Ray job failed: lost node {node.ip} (" in job.error
+
+
+def test_a_lost_head_ends_the_driver(start: Any, cluster: TwoNodes) -> None:
+    job = start("import time; print('up', flush=True); time.sleep(600)", address=cluster.dashboard.url)
+    job.wait_for(lambda: "up" in job.out.split("\n"))
+    cluster.head.kill()
+    assert job.wait() == 5
+    assert "the Ray head has been silent for 30 s" in job.error
+
+
+def test_a_head_of_our_own_meets_a_worker_and_dies_with_its_driver(
+    start: Any, python: tuple[str, ...], tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    job = start(HELD, nodes=2, fake_gpus=2, asked=[["actor", 4]], port=port)
+    job.wait_for(lambda: "rlsp launch worker --join " in job.err)
+    command = [sys.executable, "-m", *shlex.split(job.err.rpartition("there: ")[2].replace("rlsp", "rlsp_cli", 1))]
+    worker = subprocess.Popen([*command, "--gpus", "2"], stderr=subprocess.PIPE, text=True)
+    job.wait_for(lambda: "all are there" in job.out)
+    temporary = [path for path in Path("/proc").glob("[0-9]*") if _belongs(path, port)]
+    assert len(temporary) > 3
+    job.process.kill()
+    job.process.wait()
+    deadline = time.monotonic() + 60
+    while left := [path for path in Path("/proc").glob("[0-9]*") if _belongs(path, port)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+    assert worker.wait(60) == 0 and "has ended" in worker.stderr.read()
+
+
+def _belongs(process: Path, port: int) -> bool:
+    """Whether a live process of Ray belongs to the cluster with this port."""
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(
+        (str(port).encode() in word and b"port" in word) or f":{port}".encode() in word for word in words
+    ) and b"rlsp_cli" not in b"".join(words)
+
+
+@pytest.mark.parametrize("address", ["ray://10.0.0.1:10001", "10.0.0.1:6379", "auto"])
+def test_an_address_that_is_no_dashboard_is_refused(start: Any, address: str) -> None:
+    job = start("", {"RAY_ADDRESS": address})
+    assert job.wait() == 2
+    assert job.error.startswith(f"RAY_ADDRESS: {address!r} is no dashboard; expected")
+
+
+def test_nobody_at_the_address_and_a_taken_port_are_told(start: Any) -> None:
+    import socket
+
+    (port,) = free_ports(1)
+    job = start("", address=f"http://127.0.0.1:{port}")
+    assert job.wait() == 4 and "cluster.ray_address: no Ray cluster there: " in job.error
+    with socket.create_server(("", port)):
+        job = start("", port=port)
+        assert job.wait() == 4 and f"port {port} is taken here" in job.error and "cluster.port" in job.error
+
+
+def test_the_batch_script_says_what_the_recipe_asks_for() -> None:
+    cluster = Cluster.model_validate(
+        {"nodes": 3, "gpus_per_node": 8, "port": 7000, "launcher": "slurm",
+         "slurm": {"partition": "gpu", "time": "10:00:00", "options": ["--mem=0"], "setup": "module load cuda"}}
+    )  # fmt: skip
+    script = ray_batch_script(
+        cluster, "math-ppo", ["/opt/my py"], "/rlsp/python", Path("/r/job.json"), Path("/r/stop"), {}
+    )
+    lines = script.splitlines()
+    for line in ("--nodes=3", "--gpus-per-node=8", "--partition=gpu", "--mem=0", "--signal=B:TERM@300"):
+        assert f"#SBATCH {line}" in lines
+    assert "module load cuda" in lines and "sleep" not in script
+    assert "'/opt/my py' -m ray.scripts.scripts start --block" in script and "--num-gpus=8" in script
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.usefixtures("slurm")
+@pytest.mark.parametrize("fails", [False, True])
+def test_on_slurm_the_head_the_workers_and_the_driver_run_in_one_allocation(
+    tmp_path: Path, python: tuple[str, ...], prepare: Any, fails: bool
+) -> None:
+    script = "raise ValueError('no luck')" if fails else "import ray; ray.init(); print(len(ray.nodes()), 'node')"
+    stage, environment = prepare(script, asked=[["actor", 1]])
+    port = free_ports(1)[0]
+    cluster = Cluster.model_validate({"gpus_per_node": 0, "port": port, "launcher": "slurm"})
+    (stage / "job.sbatch").write_text(
+        ray_batch_script(cluster, "ppo", python, sys.executable, stage / "job.json", stage / "stop", {}).replace(
+            "--disable-usage-stats", "--disable-usage-stats --num-gpus=1"
+        )
+    )
+    said: list[str] = []
+    code, _ = run_batch(stage / "job.sbatch", environment, stage / "attempts" / "1", lambda: None, said.append, None)
+    err = (stage / "attempts" / "1" / "stderr.log").read_text()
+    assert code == (5 if fails else 0), err
+    assert (
+        ("ValueError: no luck" in err) if fails else "1 node" in (stage / "attempts" / "1" / "stdout.log").read_text()
+    )
+    assert not [path for path in Path("/proc").glob("[0-9]*") if _belongs(path, port)]
