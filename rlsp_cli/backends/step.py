@@ -10,6 +10,11 @@ from rlsp_cli.errors import RlspError
 from rlsp_cli.runs.stream import write_json
 
 
+def say_note(text: str) -> None:
+    """Tell the person who watches: lines of this form are passed on from a command's log."""
+    print(f"note: {text}", file=sys.stderr, flush=True)
+
+
 def run_step(steps: Mapping[str, Callable[..., None]], argv: list[str]) -> int:
     """Do the step `argv[0]` with the inputs of the job.json `argv[1]` and the words after it.
 

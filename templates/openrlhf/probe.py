@@ -4,13 +4,9 @@ Runs in OpenRLHF's own interpreter; needs nothing but that.
 """
 
 import importlib.metadata
-import json
-import os
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 PIN = re.compile(r"([\w.-]+)(?:\[[\w,-]+\])?==([^;\s]+)")
 RAY_TIMEOUT_S = 20

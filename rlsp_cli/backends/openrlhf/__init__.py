@@ -7,9 +7,10 @@ from pathlib import Path
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import Job, Resources
 from rlsp_cli.backends.openrlhf import checkpoint
+from rlsp_cli.backends.openrlhf.batch import batch_problems
 from rlsp_cli.backends.openrlhf.config import settings, start, with_extra
 from rlsp_cli.backends.openrlhf.conflicts import conflicts
-from rlsp_cli.backends.openrlhf.files import BRIDGE, HOOK, SHIPPED, StageFiles
+from rlsp_cli.backends.openrlhf.files import BRIDGE, HELDOUT, HOOK, SHIPPED, STOP_FILE, StageFiles
 from rlsp_cli.backends.openrlhf.flags import (
     TESTED,
     fixed_otherwise,
@@ -19,6 +20,8 @@ from rlsp_cli.backends.openrlhf.flags import (
     words,
 )
 from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
+from rlsp_cli.backends.ray_sbatch import ray_batch_script
+from rlsp_cli.backends.sbatch import BATCH
 from rlsp_cli.backends.setting import Setting, unused
 from rlsp_cli.recipe.problem import Problem, did_you_mean
 from rlsp_cli.recipe.schema import Recipe
@@ -60,6 +63,7 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
     version = environment.version if environment else TESTED[-1]
     own = settings(recipe, _SOMEWHERE)
     yield from placement_problems(recipe)
+    yield from batch_problems(recipe)
     yield from conflicts(recipe, version)
     for setting, instead in fixed_otherwise(own, version):
         message = f"OpenRLHF {version} always has {instead} for {setting.key}"
@@ -86,7 +90,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
         "entrypoint": [*python, "-m", "openrlhf.cli.train_ppo_ray", *options],
         "env": {**_QUIET, **(_ON_CPU if not cluster.gpus_per_node else {}), **separate},
         "setup_hook": "rlsp_hook.install",
-        "ship": list(SHIPPED),
+        "ship": [name for name in SHIPPED if name != HELDOUT or recipe.ppo.eval_every],
         "asked": [list(part) for part in roles(recipe).asked],
         "nodes": cluster.nodes,
         "gpus_per_node": cluster.gpus_per_node,
@@ -98,15 +102,21 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
         "service": [*module, "serve", job],
         "secrets": list(_SECRETS),
     }
+    texts = {name: (share("templates") / "openrlhf" / name).read_text(encoding="utf-8") for name in (BRIDGE, HOOK)}
+    if cluster.launcher == "slurm":
+        stop = files.stage.root / STOP_FILE
+        title = f"{recipe.name}-{stage}"
+        texts[BATCH] = ray_batch_script(cluster, title, python, sys.executable, files.stage.job, stop, {})
     return Job(
         stage=stage,
         backend="openrlhf",
         argv=(*ours, "rlsp_cli.launch.ray", job),
         setup=((*module, "setup", job),),
         finish=((*module, "finish", job),),
-        stop_file="stop",
+        batch=BATCH if cluster.launcher == "slurm" else None,
+        stop_file=STOP_FILE,
         resumes=f"going on from {resume.name}: {checkpoint.RESTORED}" if resume else None,
-        files={name: (share("templates") / "openrlhf" / name).read_text(encoding="utf-8") for name in (BRIDGE, HOOK)},
+        files=texts,
         resources=Resources(cluster.nodes, cluster.gpus_per_node),
         inputs={
             "run": str(paths.root),

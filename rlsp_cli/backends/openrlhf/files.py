@@ -6,6 +6,7 @@ from pathlib import Path
 from rlsp_cli.runs.paths import StagePaths
 
 PROMPTS, HELDOUT, BRIDGE, HOOK = "prompts.jsonl", "heldout.jsonl", "rlsp_reward.py", "rlsp_hook.py"
+STOP_FILE = "stop"
 SHIPPED = (PROMPTS, HELDOUT, BRIDGE, HOOK)
 """What every machine of the cluster gets as its working directory; commands name these files without a folder."""
 

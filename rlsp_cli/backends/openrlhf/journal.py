@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.backends.openrlhf.files import STOP_FILE
 from rlsp_cli.errors import JobError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.combine import alpha_of
@@ -66,7 +67,7 @@ class Journal:
         """`begin`, `step`, `eval` or `stopped`; JobError when training does not go on where it should."""
         kinds = {"begin": self._begin, "step": self._end_step, "eval": self._evaluated, "stopped": self._stopped}
         kinds[body["event"]](body)
-        return {"stop": (self.paths.root / "stop").exists()}
+        return {"stop": (self.paths.root / STOP_FILE).exists()}
 
     def _begin(self, body: Mapping[str, Any]) -> None:
         step = int(body["step"])

@@ -26,7 +26,7 @@ def serve_job(inputs: dict[str, Any], *options: str) -> None:
     paths = RunPaths(Path(inputs["run"]))
     recipe, files = load_recipe(paths.resolved, plugins=Registry()), StageFiles(paths.stage("ppo"))
     assert recipe.ppo, "checked by the recipe"
-    total, resume, report = total_steps(files, recipe), inputs["resume"], os.environ.get("RLSP_ERROR_FILE")
+    total, resume, report = total_steps(files, recipe), inputs["resume"], os.environ.get("RLSP_JOB_ERROR_FILE")
     responses = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt
     recipe = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"steps": total})})
     expected = checkpoint_step(Path(resume)) if resume else 0

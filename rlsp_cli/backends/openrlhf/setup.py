@@ -10,11 +10,12 @@ from transformers import PreTrainedTokenizerBase
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.backends.openrlhf.checkpoint import choose
 from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.backends.step import say_note
 from rlsp_cli.data import Problem, prompt_rows
 from rlsp_cli.engine.batch import batch_rows
 from rlsp_cli.engine.model import load_tokenizer
 from rlsp_cli.engine.ppo import num_steps
-from rlsp_cli.engine.prompt import encode_prompt, prompt_text
+from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.contamination import refuse_overlap
 from rlsp_cli.recipe.load import load_recipe
@@ -43,7 +44,7 @@ def setup(inputs: dict[str, Any]) -> None:
             drop_rows_from(stream, 0)
     else:
         choose(files, Path(inputs["resume"]))
-    print(f"ppo: {len(rows)} problems in {steps} rollouts of {recipe.ppo.rollout_batch}")
+    say_note(f"{len(rows)} problems in {steps} rollouts of {recipe.ppo.rollout_batch} prompts")
 
 
 def total_steps(files: StageFiles, recipe: Recipe) -> int:
@@ -63,23 +64,17 @@ def _tokenizer(recipe: Recipe, model: str, files: StageFiles, registry: Registry
 
 
 def _rows(problems: Sequence[Problem], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """A line for each problem whose prompt is short enough; DataError when there is none."""
+    """A line for each problem whose prompt is short enough."""
     assert recipe.ppo, "checked by the recipe"
-    limit, kept = recipe.ppo.max_prompt_tokens, []
-    for problem in problems:
-        ids, text = _prompt(problem, recipe, tokenizer)
-        if len(ids) <= limit:
-            kept.append(_line(text, problem))
-    if len(kept) < len(problems):
-        left_out = len(problems) - len(kept)
-        print(f"ppo: {left_out} of {len(problems)} problems left out: longer than ppo.max_prompt_tokens, {limit}")
-    if not kept:
-        raise DataError(f"data.prompts: every prompt is longer than ppo.max_prompt_tokens, {limit}; raise it")
-    return kept
+    kept, left_out = fitting(problems, recipe, tokenizer)
+    if left_out:
+        limit = f"max_prompt_tokens={recipe.ppo.max_prompt_tokens}"
+        say_note(f"{left_out} of {len(problems)} problems left out: prompt longer than {limit}")
+    return [_line(_prompt(problem, recipe, tokenizer), problem) for problem in kept]
 
 
-def _prompt(problem: Problem, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], str]:
-    """The prompt's ids, and a text that OpenRLHF reads as these ids and writes again in front of each response."""
+def _prompt(problem: Problem, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The prompt as a text that OpenRLHF reads as our tokens, and writes again in front of each response."""
     ids = encode_prompt(prompt_text(problem.problem, recipe.data, tokenizer), tokenizer)
     text = str(tokenizer.decode(ids, skip_special_tokens=False))
     if tokenizer(text, add_special_tokens=False)["input_ids"] != ids:
@@ -87,7 +82,7 @@ def _prompt(problem: Problem, recipe: Recipe, tokenizer: PreTrainedTokenizerBase
             f"problem {problem.id}: the tokenizer does not read back what it writes, so OpenRLHF would train on "
             "another prompt; use the local backend, or another tokenizer"
         )
-    return ids, text
+    return text
 
 
 def _line(prompt: str, problem: Problem, **more: Any) -> str:
@@ -105,4 +100,4 @@ def _rollouts(lines: Sequence[str], steps: int, recipe: Recipe) -> Iterator[str]
 
 def _heldout(source: Prompts, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, registry: Registry) -> Iterable[str]:
     for problem in prompt_rows(source, registry, recipe.plugins):
-        yield _line(_prompt(problem, recipe, tokenizer)[1], problem, heldout=True)
+        yield _line(_prompt(problem, recipe, tokenizer), problem, heldout=True)
