@@ -61,10 +61,10 @@ def estimate_ppo(
         assumptions=(
             _sheet(gpu),
             _uses(GOOD, POOR),
-            f"responses of {SHORT * ppo.max_new_tokens:.0f} to {LONG * ppo.max_new_tokens:.0f} tokens on average, after "
-            f"prompts of {prompt:.0f} tokens ({'letters / 4' if texts else 'the limit: the data is not read'})",
-            "micro-batches of such sequences, at most of the longest allowed; engines sleep while models that share their "
-            "GPUs train; what CUDA itself, communication and fragments take, some 2 to 6 GiB, comes on top",
+            f"responses of {SHORT * ppo.max_new_tokens:.0f} to {LONG * ppo.max_new_tokens:.0f} tokens on average, "
+            f"after prompts of {prompt:.0f} tokens ({'letters / 4' if texts else 'the limit: the data is not read'})",
+            "micro-batches of such sequences, at most of the longest allowed; engines sleep while models that share "
+            "their GPUs train; what CUDA itself, communication and fragments take, some 2 to 6 GiB, comes on top",
             "not counted: start, checkpoints, evaluation, waiting for rewards, moving weights to the engines",
         ),
     )
@@ -98,24 +98,20 @@ def _memory_warnings(
 ) -> Iterator[str]:
     """What may not fit. Estimates warn and never refuse."""
     if busiest[1] > gpu.memory:
-        when = (
-            "even with short responses"
-            if busiest[0] > gpu.memory
-            else "where a micro-batch holds the longest sequences"
-        )
-        size = busiest[0] if busiest[0] > gpu.memory else busiest[1]
-        yield f"one GPU would hold {size / GIB:.0f} of {gpu.memory / GIB:.0f} GiB {when}; {_relief(ppo)}"
+        always = busiest[0] > gpu.memory
+        size, when = (busiest[0], "even with short responses") if always else (busiest[1], "with the longest sequences")
+        yield f"one GPU would hold {size / GIB:.0f} of {gpu.memory / GIB:.0f} GiB {when}; {_relief(ppo, found)}"
     longest = shape.kv_bytes * (ppo.max_prompt_tokens + ppo.max_new_tokens)
     if cache * found.tensor_parallel < longest:
         yield "an engine has no room for one response; raise ppo.engines.gpu_memory or tensor_parallel"
 
 
-def _relief(ppo: Ppo) -> str:
+def _relief(ppo: Ppo, found: Roles) -> str:
     """What would need less, the cheapest first."""
     ways = {
         "ppo.gradient_checkpointing: true": not ppo.gradient_checkpointing,
         "a smaller ppo.micro_batch": ppo.micro_batch > 1,
-        "ppo.sharding: zero3": ppo.sharding != "zero3",
+        "ppo.sharding: zero3": ppo.sharding != "zero3" and found.actor > 1,
         "ppo.offload: [optimizer]": "optimizer" not in ppo.offload,
         "more GPUs": True,
     }
