@@ -141,6 +141,12 @@ def test_an_unknown_model_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert plan.estimates == () and "the size of nobody/knows-this-model is unknown" in plan.notes[-1]
 
 
+def test_without_gpus_there_is_nothing_to_estimate() -> None:
+    plan = make_plan(recipe(gpus=0, steps=1))
+    assert plan.estimates == () and plan.notes == ("memory and time are estimated on GPUs only",)
+    assert sum(gpus for _, gpus in plan.bundles.wanted) <= plan.bundles.available
+
+
 def test_too_much_memory_warns_and_does_not_refuse() -> None:
     estimate = make_plan(recipe(model="Qwen/Qwen2.5-32B-Instruct", gpus=1), "l4").estimates[0]
     assert "one GPU would hold" in estimate.warnings[0] and "no room for one response" in estimate.warnings[1]

@@ -60,7 +60,8 @@ def estimate_ppo(
         warnings=tuple(_memory_warnings(shape, ppo, found, gpu, short[-1].cache, busiest)),
         assumptions=(
             _sheet(gpu),
-            _uses(GOOD, POOR),
+            _compute(GOOD, POOR),
+            _bandwidth(GOOD, POOR),
             f"responses of {SHORT * ppo.max_new_tokens:.0f} to {LONG * ppo.max_new_tokens:.0f} tokens on average, "
             f"after prompts of {prompt:.0f} tokens ({'letters / 4' if texts else 'the limit: the data is not read'})",
             "micro-batches of such sequences, at most of the longest allowed; engines sleep while models that share "
@@ -77,7 +78,7 @@ def estimate_sft(recipe: Recipe, shape: ModelShape, gpu: Gpu, counts: Counts, te
         return None
     tokens = counts.optimizer_steps * sft.batch * min(texts.prompt_tokens + texts.response_tokens, sft.max_length)
     good, poor = (sft_gpu_hours(shape, sft, tokens, gpu, use) for use in (GOOD, POOR))
-    assumed = _sheet(gpu), f"{tokens:.3g} tokens (letters / 4)", _uses(GOOD, POOR)
+    assumed = _sheet(gpu), f"{tokens / 1e6:.3g} million tokens (letters / 4)", _compute(GOOD, POOR)
     return Estimate("sft", gpu.name, shape.parameters, (good, poor), assumptions=assumed)
 
 
@@ -86,11 +87,12 @@ def _sheet(gpu: Gpu) -> str:
     return f"every GPU is an NVIDIA {gpu.name.upper()}: {sizes}"
 
 
-def _uses(good: Efficiency, poor: Efficiency) -> str:
-    return (
-        f"{good.compute:.0%} to {poor.compute:.0%} of the GPU's operations, "
-        f"{good.bandwidth:.0%} to {poor.bandwidth:.0%} of its bandwidth are put to use"
-    )
+def _compute(good: Efficiency, poor: Efficiency) -> str:
+    return f"{good.compute:.0%} to {poor.compute:.0%} of the GPU's operations are put to use"
+
+
+def _bandwidth(good: Efficiency, poor: Efficiency) -> str:
+    return f"{good.bandwidth:.0%} to {poor.bandwidth:.0%} of its bandwidth are put to use in sampling"
 
 
 def _memory_warnings(
