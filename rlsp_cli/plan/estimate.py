@@ -60,11 +60,12 @@ def estimate_ppo(
         warnings=tuple(_memory_warnings(shape, ppo, found, gpu, short[-1].cache, busiest)),
         assumptions=(
             _sheet(gpu),
-            _uses(GOOD, POOR),
-            f"responses of {SHORT * ppo.max_new_tokens:.0f} to {LONG * ppo.max_new_tokens:.0f} tokens on average, after "
-            f"prompts of {prompt:.0f} tokens ({'letters / 4' if texts else 'the limit: the data is not read'})",
-            "micro-batches of such sequences, at most of the longest allowed; engines sleep while models that share their "
-            "GPUs train; what CUDA itself, communication and fragments take, some 2 to 6 GiB, comes on top",
+            _compute(GOOD, POOR),
+            _bandwidth(GOOD, POOR),
+            f"responses of {SHORT * ppo.max_new_tokens:.0f} to {LONG * ppo.max_new_tokens:.0f} tokens on average, "
+            f"after prompts of {prompt:.0f} tokens ({'letters / 4' if texts else 'the limit: the data is not read'})",
+            "micro-batches of such sequences, at most of the longest allowed; engines sleep while models that share "
+            "their GPUs train; what CUDA itself, communication and fragments take, some 2 to 6 GiB, comes on top",
             "not counted: start, checkpoints, evaluation, waiting for rewards, moving weights to the engines",
         ),
     )
@@ -77,7 +78,7 @@ def estimate_sft(recipe: Recipe, shape: ModelShape, gpu: Gpu, counts: Counts, te
         return None
     tokens = counts.optimizer_steps * sft.batch * min(texts.prompt_tokens + texts.response_tokens, sft.max_length)
     good, poor = (sft_gpu_hours(shape, sft, tokens, gpu, use) for use in (GOOD, POOR))
-    assumed = _sheet(gpu), f"{tokens:.3g} tokens (letters / 4)", _uses(GOOD, POOR)
+    assumed = _sheet(gpu), f"{tokens / 1e6:.3g} million tokens (letters / 4)", _compute(GOOD, POOR)
     return Estimate("sft", gpu.name, shape.parameters, (good, poor), assumptions=assumed)
 
 
@@ -86,11 +87,12 @@ def _sheet(gpu: Gpu) -> str:
     return f"every GPU is an NVIDIA {gpu.name.upper()}: {sizes}"
 
 
-def _uses(good: Efficiency, poor: Efficiency) -> str:
-    return (
-        f"{good.compute:.0%} to {poor.compute:.0%} of the GPU's operations, "
-        f"{good.bandwidth:.0%} to {poor.bandwidth:.0%} of its bandwidth are put to use"
-    )
+def _compute(good: Efficiency, poor: Efficiency) -> str:
+    return f"{good.compute:.0%} to {poor.compute:.0%} of the GPU's operations are put to use"
+
+
+def _bandwidth(good: Efficiency, poor: Efficiency) -> str:
+    return f"{good.bandwidth:.0%} to {poor.bandwidth:.0%} of its bandwidth are put to use in sampling"
 
 
 def _memory_warnings(
@@ -98,24 +100,20 @@ def _memory_warnings(
 ) -> Iterator[str]:
     """What may not fit. Estimates warn and never refuse."""
     if busiest[1] > gpu.memory:
-        when = (
-            "even with short responses"
-            if busiest[0] > gpu.memory
-            else "where a micro-batch holds the longest sequences"
-        )
-        size = busiest[0] if busiest[0] > gpu.memory else busiest[1]
-        yield f"one GPU would hold {size / GIB:.0f} of {gpu.memory / GIB:.0f} GiB {when}; {_relief(ppo)}"
+        always = busiest[0] > gpu.memory
+        size, when = (busiest[0], "even with short responses") if always else (busiest[1], "with the longest sequences")
+        yield f"one GPU would hold {size / GIB:.0f} of {gpu.memory / GIB:.0f} GiB {when}; {_relief(ppo, found)}"
     longest = shape.kv_bytes * (ppo.max_prompt_tokens + ppo.max_new_tokens)
     if cache * found.tensor_parallel < longest:
         yield "an engine has no room for one response; raise ppo.engines.gpu_memory or tensor_parallel"
 
 
-def _relief(ppo: Ppo) -> str:
+def _relief(ppo: Ppo, found: Roles) -> str:
     """What would need less, the cheapest first."""
     ways = {
         "ppo.gradient_checkpointing: true": not ppo.gradient_checkpointing,
         "a smaller ppo.micro_batch": ppo.micro_batch > 1,
-        "ppo.sharding: zero3": ppo.sharding != "zero3",
+        "ppo.sharding: zero3": ppo.sharding != "zero3" and found.actor > 1,
         "ppo.offload: [optimizer]": "optimizer" not in ppo.offload,
         "more GPUs": True,
     }

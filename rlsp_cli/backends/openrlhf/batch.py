@@ -52,11 +52,14 @@ class _Batches:
 
     @property
     def nearest_train_batches(self) -> str:
-        """The nearest that divide the rollout; where none does, the nearest that would divide another."""
-        sizes = [
-            size for size in range(self.train_unit, self.responses + 1, self.train_unit) if self.responses % size == 0
-        ]
-        return _listed(_around(self.ppo.train_batch, sizes) or [self.train_batch])
+        """The nearest that divide the rollout, which is made of whole micro-batches."""
+        counts = _divisors(self.responses // self.train_unit)
+        return _listed(_around(self.ppo.train_batch, [self.train_unit * count for count in counts]))
+
+    @property
+    def trains_evenly(self) -> bool:
+        """Whether the rollout is whole train batches, and these are whole micro-batches."""
+        return self.ppo.train_batch % self.train_unit == 0 and self.responses % self.ppo.train_batch == 0
 
 
 def batch_problems(recipe: Recipe) -> Iterator[Problem]:
@@ -84,28 +87,33 @@ def _rollout_problem(batches: _Batches) -> Problem | None:
         f"{batches.responses} responses of a rollout are no multiple of {key} {batches.micro_rollout} "
         f"x {_processes(batches.rollout_ranks)}"
     )
-    hint = f"the nearest rollout_batch: {batches.nearest_rollouts}"
     micro = _smaller(batches.micro_rollout, batches.responses, batches.rollout_ranks)
-    return Problem(
-        "ppo.rollout_batch", message, f"{hint}; or set ppo.micro_rollout_batch to {micro}" if micro else hint
-    )
+    also = f"; or set ppo.micro_rollout_batch to {micro}" if micro and batches.trains_evenly else ""
+    return Problem("ppo.rollout_batch", message, f"the nearest rollout_batch: {batches.nearest_rollouts}{also}")
 
 
 def _train_problem(batches: _Batches, rollout_changes: bool) -> Problem | None:
-    """What is wrong with the train batch itself; a rollout that changes will be a multiple of it."""
-    ppo = batches.ppo
-    if ppo.train_batch % batches.train_unit:
-        message = (
-            f"train_batch {ppo.train_batch} is no multiple of micro_batch {ppo.micro_batch} "
-            f"x {_processes(batches.train_ranks)}"
-        )
-        return Problem("ppo.train_batch", message, f"the nearest: {batches.nearest_train_batches}")
-    if rollout_changes or batches.responses % ppo.train_batch == 0:
+    """What is wrong with the train batch; a rollout that must change anyhow will be a multiple of the nearest one."""
+    size, unit = batches.ppo.train_batch, batches.train_unit
+    whole = size % unit == 0
+    if batches.trains_evenly or (rollout_changes and whole):
         return None
-    message = f"train_batch {ppo.train_batch} does not divide the {batches.responses} responses of a rollout"
-    if batches.responses % batches.train_unit:
-        return Problem("ppo.train_batch", message, f"the nearest rollout_batch: {batches.nearest_rollouts}")
-    return Problem("ppo.train_batch", message, f"the nearest: {batches.nearest_train_batches}")
+    message = f"train_batch {size} does not divide the {batches.responses} responses of a rollout"
+    if not whole:
+        micro = f"micro_batch {batches.ppo.micro_batch} x {_processes(batches.train_ranks)}"
+        message = f"train_batch {size} is no multiple of {micro}"
+    return Problem("ppo.train_batch", message, _train_hint(batches, rollout_changes))
+
+
+def _train_hint(batches: _Batches, rollout_changes: bool) -> str:
+    """What fits the rollout; where nothing does, or it must change anyhow, what fits the nearest other rollouts."""
+    if rollout_changes:
+        return f"the nearest: {batches.train_batch}"
+    if batches.responses % batches.train_unit == 0:
+        return f"the nearest: {batches.nearest_train_batches}"
+    other = batches.train_batch
+    change = f"set it to {other}, and " if other != batches.ppo.train_batch else ""
+    return f"{change}the nearest rollout_batch: {batches.nearest_rollouts}"
 
 
 def _ring_problem(ppo: Ppo, found: Roles) -> Problem | None:
