@@ -20,6 +20,7 @@ from rlsp_cli.backends.openrlhf.flags import (
     words,
 )
 from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
+from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import BATCH
 from rlsp_cli.backends.setting import Setting, unused
@@ -28,7 +29,7 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
 
-__all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "rendered"]
+__all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "probe", "rendered"]
 
 STAGES = ("ppo",)
 SCOPE = ("model", "data.prompts", "data.system", "data.template", "ppo", "cluster", "tracking")
