@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from rlsp_cli.backends.environment import default_folder
+
 ROOT = Path(__file__).parent.parent
 
 TINY = """\
@@ -50,6 +52,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def openrlhf_source() -> Path:
+    """OpenRLHF's code in the environment that rlsp installs: made once on a machine and kept while its lock is."""
+    rlsp("backends", "install", "openrlhf", "--profile", "cpu")
+    (source,) = default_folder("openrlhf").glob("lib/python3*/site-packages/openrlhf")
+    return source
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from rlsp_cli.engine.advantage import (
+    adapted_kl_coef,
     gae,
     group_norm,
     kl_estimate,
     leave_one_out,
+    minus_mean,
     mixed,
     rewards_to_go,
     token_rewards,
@@ -59,10 +61,23 @@ def test_leave_one_out_compares_with_the_others_and_passes_over_the_unscored() -
     torch.testing.assert_close(leave_one_out(scores, scored), expected)
 
 
-def test_group_norm_is_zero_where_all_scores_are_equal_and_standard_elsewhere() -> None:
-    normed = group_norm(torch.tensor([[1.0, 1, 1], [0, 0, 1]]), torch.ones(2, 3))
-    assert normed[0].tolist() == [0, 0, 0]
-    torch.testing.assert_close(normed[1].std(), torch.tensor(1.0), rtol=1e-4, atol=0)
+def test_the_groups_mean_is_taken_off_and_passes_over_the_unscored() -> None:
+    scores = torch.tensor([[1.0, 0, 0, 0], [1, 0, 5, 5], [3, 7, 7, 7]])
+    scored = torch.tensor([[1.0, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
+    expected = torch.tensor([[0.75, -0.25, -0.25, -0.25], [0.5, -0.5, 0, 0], [0, 0, 0, 0]])
+    torch.testing.assert_close(minus_mean(scores, scored), expected)
+
+
+@pytest.mark.parametrize("score", [1.0, 0.9, 0.7, 1 / 3])
+def test_group_norm_is_zero_where_all_scores_are_equal(score: float) -> None:
+    for size in (3, 7, 8):
+        assert group_norm(torch.full((1, size), score), torch.ones(1, size)).abs().max() < 1e-6
+
+
+def test_group_norm_divides_by_the_deviation_of_what_is_scored() -> None:
+    normed = group_norm(torch.tensor([[0.0, 0, 1, 9]]), torch.tensor([[1.0, 1, 1, 0]]))
+    assert normed[0, 3] == 0
+    torch.testing.assert_close(normed[0, :3].std(), torch.tensor(1.0))
 
 
 def test_whitened_advantages_have_mean_zero_and_variance_one_on_the_mask() -> None:
@@ -72,14 +87,24 @@ def test_whitened_advantages_have_mean_zero_and_variance_one_on_the_mask() -> No
     assert float(inside.var(unbiased=False)) == pytest.approx(1, abs=1e-4)
 
 
+def test_whitening_makes_no_signal_of_rounding() -> None:
+    values = (0.7 + 1e-7 * torch.randn(2, 5, generator=torch.manual_seed(0))) * MASK
+    assert whiten(values, MASK).abs().max() < 0.01
+
+
 def test_kl_estimators_agree_in_expectation_and_k3_is_never_negative() -> None:
     torch.manual_seed(0)
-    p, q = torch.randn(50).log_softmax(0), torch.randn(50).log_softmax(0)
+    p, q = (torch.randn(50) / 2).log_softmax(0), (torch.randn(50) / 2).log_softmax(0)
     exact = float((p.exp() * (p - q)).sum())
     for estimator in ("k1", "k3"):
         assert float((p.exp() * kl_estimate(p, q, estimator)).sum()) == pytest.approx(exact, rel=1e-4)
     assert (kl_estimate(p, q, "k3") >= 0).all()
     torch.testing.assert_close(kl_estimate(p, q, "k2"), (p - q) ** 2 / 2)
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+def test_no_single_token_has_a_kl_of_more_than_ten(estimator: str) -> None:
+    assert kl_estimate(torch.tensor([-80.0, 80.0]), torch.zeros(2), estimator).abs().max() == 10
 
 
 def test_the_clip_stops_the_gradient_where_the_ratio_has_moved_far_enough() -> None:
@@ -90,6 +115,11 @@ def test_the_clip_stops_the_gradient_where_the_ratio_has_moved_far_enough() -> N
     assert logp.grad is not None
     assert logp.grad[0, 0] == 0 and logp.grad[0, 1] != 0
     assert clipped == 1
+
+
+def test_the_policy_loss_stays_finite_however_far_the_ratio_has_moved() -> None:
+    loss, _ = policy_loss(torch.tensor([[200.0]]), torch.zeros(1, 1), -torch.ones(1, 1), torch.ones(1, 1), 0.2)
+    assert loss.isfinite()
 
 
 def test_the_value_loss_takes_the_worse_of_free_and_clipped() -> None:
@@ -110,7 +140,15 @@ def test_separate_streams_do_not_let_one_set_the_scale_of_the_other() -> None:
 
 def test_one_stream_is_the_estimators_own_and_streams_without_a_baseline_are_mixed_as_they_are() -> None:
     scores, scored = torch.randn(8, generator=torch.manual_seed(2)), torch.ones(8)
-    for estimator, baseline in (("rloo", leave_one_out), ("group_norm", group_norm)):
+    means = [("reinforce_baseline", minus_mean), ("dr_grpo", minus_mean)]
+    for estimator, baseline in [("rloo", leave_one_out), ("group_norm", group_norm), *means]:
         expected = baseline(scores.view(2, 4), scored.view(2, 4)).flatten()
         torch.testing.assert_close(mixed(scores[:, None], [1.0], scored, 4, estimator), expected)
-    torch.testing.assert_close(mixed(scores[:, None], [1.0], scored, 1, "gae"), scores)
+    for estimator in ("gae", "reinforce"):
+        torch.testing.assert_close(mixed(scores[:, None], [1.0], scored, 1, estimator), scores)
+
+
+def test_the_kl_coefficient_moves_towards_its_target_by_a_bounded_step() -> None:
+    assert adapted_kl_coef(0.1, 0.02, 0.01, 100, 1000) == pytest.approx(0.1 * 1.02)
+    assert adapted_kl_coef(0.1, 0.0095, 0.01, 100, 1000) == pytest.approx(0.1 * 0.995)
+    assert adapted_kl_coef(0.1, 0.0, 0.01, 100, 1000) == pytest.approx(0.1 * 0.98)

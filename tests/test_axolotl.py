@@ -8,10 +8,11 @@ import yaml
 from safetensors.torch import save_file
 
 from rlsp_cli.backends import axolotl, check, compile_stage
-from rlsp_cli.backends.axolotl.checkpoint import newest_checkpoint, tensor_shapes
+from rlsp_cli.backends.axolotl.checkpoint import newest_checkpoint
 from rlsp_cli.backends.axolotl.keys import TESTED, known_keys, wrong_keys
 from rlsp_cli.backends.environment import Environment, find_environment
 from rlsp_cli.backends.render import render_stage
+from rlsp_cli.backends.tensors import tensor_shapes
 from rlsp_cli.data import trace_rows
 from rlsp_cli.errors import DataError, JobError, NotReadyError, RecipeError, UsageError
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes

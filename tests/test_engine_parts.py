@@ -7,15 +7,18 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from rlsp_cli.data import Problem
 from rlsp_cli.engine.batch import batch_rows, micro_batches
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.model import Critic, new_model
 from rlsp_cli.engine.optimise import Optimiser, rate_factor
+from rlsp_cli.engine.prompt import fitting
 from rlsp_cli.engine.rollout import as_tensors, log_probabilities
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.tokenizer import word_tokenizer
-from rlsp_cli.recipe.schema import FromScratch, Sft
+from rlsp_cli.errors import DataError
+from rlsp_cli.recipe.schema import FromScratch, Ppo, Recipe, Sft
 
 TEXTS = ["Which two of 3, 7 add up to 10?", "3 + 7 = 10, 10 wanted: correct. \\boxed{3 + 7}"]
 
@@ -58,6 +61,22 @@ def test_new_models_are_the_same_for_the_same_seed_and_load_again(tmp_path) -> N
         assert torch.equal(logits, again.eval()(tokens).logits)
         assert torch.equal(logits, loaded.eval()(tokens).logits)
         assert not torch.equal(logits, other.eval()(tokens).logits)
+
+
+def test_prompts_are_measured_as_the_model_sees_them_and_long_ones_left_out() -> None:
+    tokenizer = word_tokenizer(TEXTS, 64)
+    problems = [Problem(str(n), "3, " * n + "7", "10") for n in range(1, 5)]
+    lengths = [len(tokenizer(f"add up to {problem.problem}")["input_ids"]) for problem in problems]
+
+    def recipe(limit: int) -> Recipe:
+        data = {"template": "add up to {problem}", "prompts": {"source": "task:pair_sum"}}
+        return Recipe(name="x", model={"path": "x"}, data=data, ppo=Ppo(max_prompt_tokens=limit))
+
+    assert lengths == sorted(set(lengths))
+    assert fitting(problems, recipe(lengths[-1]), tokenizer) == (problems, 0)
+    assert fitting(problems, recipe(lengths[1]), tokenizer) == (problems[:2], 2)
+    with pytest.raises(DataError, match=f"the shortest has {lengths[0]} tokens"):
+        fitting(problems, recipe(lengths[0] - 1), tokenizer)
 
 
 @pytest.mark.parametrize("own_trunk", [True, False])

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "rlsp_cli"
 LAYERS = [  # a package imports itself and what stands below it
     {"cli"},
     {"launch"},
+    {"plan"},
     {"report", "backends"},
     {"engine"},
     {"evals"},
@@ -54,7 +55,9 @@ def test_only_child_processes_of_backends_import_the_engine() -> None:
     assert outside == {("backends", "axolotl", "setup.py")}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["check", "quickstart"], ["check", "quickstart", "--resolved"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["check", "quickstart"], ["plan", "quickstart"], ["check", "quickstart", "--resolved"]]
+)
 def test_help_and_check_load_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys, rlsp_cli.cli\n"

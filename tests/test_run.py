@@ -165,6 +165,9 @@ def test_resuming_with_another_recipe_is_refused_key_by_key(whole: Path, tiny_re
     [
         ["ppo.estimator=rloo", "ppo.samples_per_prompt=4", "ppo.rollout_batch=4", "ppo.advantages=separate"],
         ["ppo.estimator=group_norm", "ppo.samples_per_prompt=4", "ppo.rollout_batch=4", "ppo.kl_estimator=k3"],
+        ["ppo.estimator=reinforce", "ppo.gamma=0.99"],
+        ["ppo.estimator=reinforce_baseline", "ppo.samples_per_prompt=4", "ppo.rollout_batch=4"],
+        ["ppo.estimator=dr_grpo", "ppo.samples_per_prompt=4", "ppo.rollout_batch=4", "ppo.advantages=separate"],
         [
             "ppo.critic=value_head",
             "model.from_scratch.model_type=gpt2",
@@ -191,6 +194,18 @@ def test_every_estimator_critic_and_schedule_trains(changes: list[str], tiny_rec
         assert len({row["kl/coef"] for row in rows}) == 4
     if "alpha" in changes[0]:
         assert [row["alpha"] for row in rows] == pytest.approx([0.5, 2 / 3, 5 / 6, 1.0])
+
+
+def test_problems_with_long_prompts_are_left_out_and_counted(tiny_recipe: Path, tmp_path: Path) -> None:
+    problems = ["Which two of 3, 7 add up to 10?", "Which two of 3, 7, 5, 8, 1, 2, 4 add up to 10?"]
+    rows = [{"id": str(n), "problem": problem, "answer": "3 + 7"} for n, problem in enumerate(problems)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    changes = ["sft=null", "eval=null", "ppo.steps=1", "ppo.max_prompt_tokens=20"]
+    changes += ["data.prompts=null", f"data.prompts={{source: {tmp_path}/prompts.jsonl}}"]
+    rlsp("ppo", tiny_recipe, *changes, "--out", tmp_path / "run", cwd=tmp_path)
+    said = (tmp_path / "run" / "ppo" / "attempts" / "1" / "stdout.log").read_text()
+    assert "ppo: 1 of 2 problems left out: prompt longer than max_prompt_tokens=20" in said
+    assert {row["id"] for row in read_rows(tmp_path / "run" / "ppo" / "rollouts.jsonl")} == {"0"}
 
 
 FAILING = """
@@ -240,6 +255,7 @@ def test_a_reward_that_fails_too_often_stops_the_run_with_its_reason(tiny_recipe
         ("cluster.gpus_per_node=1", 4, "this machine has 0"),
         ("eval.max_new_tokens=500", 3, "do not fit the model's 96 positions"),
         ("ppo.max_new_tokens=500", 3, "do not fit the model's 96 positions"),
+        ("ppo.max_prompt_tokens=2", 3, "all 64 prompts are longer than ppo.max_prompt_tokens 2"),
     ],
 )
 def test_bad_input_is_one_line_and_the_documented_exit_code(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from rlsp_cli.backends import axolotl, local
+from rlsp_cli.backends import axolotl, local, openrlhf
 from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.job import Job
 from rlsp_cli.errors import RecipeError
@@ -13,7 +13,7 @@ from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths
 
-BACKENDS: dict[str, ModuleType] = {"local": local, "axolotl": axolotl}
+BACKENDS: dict[str, ModuleType] = {"local": local, "axolotl": axolotl, "openrlhf": openrlhf}
 STAGES = ("sft", "ppo", "eval")
 
 

@@ -3,19 +3,27 @@
 import datetime
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.backends.openrlhf.install import prepare_cpu
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.runs.stream import write_json
 
 _MARK = "rlsp-backend.json"
 _TORCH = "torch"
+_BUILT_HERE = ("flash-attn",)
+"""Packages whose build imports torch, so they come last and are built among the packages that are then there."""
+_WITHOUT_CUDA = {"FLASH_ATTENTION_SKIP_CUDA_BUILD": "TRUE", "FLASH_ATTENTION_FORCE_BUILD": "TRUE"}
+"""flash-attn's own switches: only its Python code, and no look for a build of someone else's."""
+_PREPARE: Mapping[tuple[str, str], Callable[[Path], None]] = {("openrlhf", "cpu"): prepare_cpu}
+"""What a backend's profile needs among its packages; placed at each install, so that it is that of this rlsp."""
 
 
 def lock_file(backend: str, profile: str) -> Path:
@@ -35,6 +43,11 @@ def pins(lock: Path) -> dict[str, str]:
     return {name.lower(): version for name, version in pairs}
 
 
+def site_packages(folder: Path) -> Path:
+    """Where the packages of a venv lie."""
+    return next(folder.glob("lib/python3*/site-packages"))
+
+
 def installed_state(folder: Path) -> dict[str, Any] | None:
     """What was installed into a folder, and from which lock; None when rlsp made nothing there."""
     mark = folder / _MARK
@@ -52,12 +65,14 @@ def install(backend: str, profile: str, folder: Path, say: Callable[[str], None]
     before = installed_state(folder)
     if before is not None and before["lock"] == digest:
         say(f"{folder}: installed before")
+        _prepare(backend, profile, folder)
         return before
     if before is None and folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: this folder is used, and not by rlsp; name another with --path")
     began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     _fill(lock, folder, say)
+    _prepare(backend, profile, folder)
     state = {
         "backend": backend,
         "version": pins(lock)[backend],
@@ -77,16 +92,34 @@ def _fill(lock: Path, folder: Path, say: Callable[[str], None]) -> None:
     say(f"{folder}: a new environment, with {'uv' if uv else 'pip'}")
     make = [uv, "venv", "--python", sys.executable, str(folder)] if uv else [sys.executable, "-m", "venv", str(folder)]
     add = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
-    torch = f"{_TORCH}=={pins(lock)[_TORCH]}"
+    wanted = {name: f"{name}=={version}" for name, version in pins(lock).items()}
+    built = [wanted.pop(name) for name in _BUILT_HERE if name in wanted]
     _run(make)
-    say(f"{torch}, with its dependencies")
-    _run([*add, torch, "--constraint", str(lock)])
-    say(f"{len(pins(lock))} packages from {lock.parent.parent.name}/locks/{lock.name}")
-    _run([*add, "--no-deps", "--requirement", str(lock)])
+    say(f"{wanted[_TORCH]}, with its dependencies")
+    _run([*add, wanted[_TORCH], "--constraint", str(lock)])
+    say(f"{len(wanted)} packages from {lock.parent.parent.name}/locks/{lock.name}")
+    _run([*add, "--no-deps", *wanted.values()])
+    if built:
+        say(f"{', '.join(built)}, built here")
+        _build([*add, "--no-deps", "--no-build-isolation", *built], lock.stem)
 
 
-def _run(argv: Sequence[str | None]) -> None:
-    done = subprocess.run([word for word in argv if word], capture_output=True, text=True, check=False)
+def _build(argv: Sequence[str | None], profile: str) -> None:
+    """Without CUDA for the CPU, and then apart from the cache, which would hand that build to a GPU environment."""
+    if profile == "cpu":
+        _run([*argv, "--no-cache-dir"], _WITHOUT_CUDA)
+    else:
+        _run(argv)
+
+
+def _prepare(backend: str, profile: str, folder: Path) -> None:
+    if (backend, profile) in _PREPARE:
+        _PREPARE[backend, profile](site_packages(folder))
+
+
+def _run(argv: Sequence[str | None], settings: Mapping[str, str] | None = None) -> None:
+    env = {**os.environ, **(settings or {})}
+    done = subprocess.run([word for word in argv if word], capture_output=True, text=True, env=env, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
         raise NotReadyError(f"{' '.join(map(str, argv[:4]))}: {lines[-1] if lines else 'failed without a word'}")

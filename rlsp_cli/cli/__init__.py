@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rlsp_cli import __version__
-from rlsp_cli.cli import backends, data, launch, plugins, recipe, report, reward, run
+from rlsp_cli.cli import backends, data, launch, plan, plugins, recipe, report, reward, run
 from rlsp_cli.errors import RlspError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "eval": run.eval_,
     "report": report.report,
     "check": recipe.check,
+    "plan": plan.plan,
     "render": recipe.render,
     "schema": recipe.schema,
 }

@@ -18,6 +18,7 @@ class Installable(StrEnum):
     """Backends that rlsp can install."""
 
     axolotl = "axolotl"
+    openrlhf = "openrlhf"
 
 
 class Profile(StrEnum):

@@ -2,22 +2,35 @@
 
 N responses, T positions; position t holds what concerns the token chosen after t. `mask` (N, T) is 1 on response
 tokens, which are contiguous. Formulas: RLSP (arXiv 2502.06773, section 2.3); GAE (1506.02438); RLOO (2402.14740);
-GRPO (2402.03300).
+GRPO (2402.03300); REINFORCE++ and its baseline (2501.03262); Dr. GRPO (2503.20783). tests/test_openrlhf_maths.py holds
+them against OpenRLHF's.
 """
 
 from collections.abc import Sequence
 
 import torch
 
+from rlsp_cli.recipe.schema import Ppo
+
+_WHITENED = ("gae", "reinforce", "reinforce_baseline")
+"""Estimators whose advantages are whitened over the rollout; the others are scaled, or not, by their definition."""
+
+_MAX_KL = 10.0
+
 
 def kl_estimate(logp: torch.Tensor, reference: torch.Tensor, estimator: str) -> torch.Tensor:
-    """(N, T) estimates of KL(policy || reference) per token: k1, k2 or k3 of Schulman's note (2020)."""
+    """(N, T) estimates of KL(policy || reference) per token: k1, k2 or k3 of Schulman's note (2020).
+
+    Cut at 10 nats, as OpenRLHF does: k3 is exponential, and one token must not decide a rollout.
+    """
     ratio = logp - reference
     if estimator == "k1":
-        return ratio
-    if estimator == "k2":
-        return ratio.square() / 2
-    return torch.expm1(-ratio) + ratio
+        kl = ratio
+    elif estimator == "k2":
+        kl = ratio.square() / 2
+    else:
+        kl = torch.expm1(-ratio) + ratio
+    return kl.clamp(-_MAX_KL, _MAX_KL)
 
 
 def token_rewards(scores: torch.Tensor, kl: torch.Tensor, kl_coef: float, mask: torch.Tensor) -> torch.Tensor:
@@ -56,13 +69,28 @@ def leave_one_out(scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
     return torch.where((scored > 0) & (count > 1), scores - others, 0.0)
 
 
+def minus_mean(scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
+    """The baseline of Dr. GRPO and of REINFORCE++: each score minus its group's mean. Shapes as `leave_one_out`."""
+    mean = (scores * scored).sum(1, keepdim=True) / scored.sum(1, keepdim=True).clamp(min=1)
+    return (scores - mean) * scored
+
+
 def group_norm(scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
-    """GRPO's score: minus the group's mean, divided by its (sample) standard deviation. Shapes as `leave_one_out`."""
-    count = scored.sum(1, keepdim=True)
-    mean = (scores * scored).sum(1, keepdim=True) / count.clamp(min=1)
-    centred = (scores - mean) * scored
-    std = (centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
-    return centred / (std + 1e-6)
+    """GRPO's score: minus the group's mean, divided by its (sample) standard deviation. Shapes as `leave_one_out`.
+
+    In float64: in float32 the mean of eight times 0.9 is not 0.9, and the division would make an advantage of that.
+    """
+    centred = minus_mean(scores.double(), scored.double())
+    std = (centred.square().sum(1, keepdim=True) / (scored.sum(1, keepdim=True) - 1).clamp(min=1)).sqrt()
+    return (centred / (std + 1e-9)).to(scores.dtype)
+
+
+_BASELINES = {
+    "reinforce_baseline": minus_mean,
+    "rloo": leave_one_out,
+    "group_norm": group_norm,
+    "dr_grpo": minus_mean,
+}
 
 
 def mixed(
@@ -72,7 +100,7 @@ def mixed(
 
     An estimator without a baseline leaves the streams as they are. `scored` (N,) is 1 for responses with scores.
     """
-    baseline = {"rloo": leave_one_out, "group_norm": group_norm}.get(estimator)
+    baseline = _BASELINES.get(estimator)
     columns = [
         baseline(column.reshape(-1, group), scored.view(-1, group)).flatten() if baseline else column
         for column in streams.unbind(1)
@@ -81,10 +109,33 @@ def mixed(
 
 
 def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean 0 and variance 1 over the masked tokens of the whole rollout."""
+    """Mean 0 and variance 1 over the masked tokens of the whole rollout; a variance below 1e-8 counts as 1e-8."""
     mean = masked_mean(values, mask)
-    std = masked_mean((values - mean).square(), mask).sqrt()
-    return (values - mean) / (std + 1e-8) * mask
+    variance = masked_mean((values - mean).square(), mask)
+    return (values - mean) * variance.clamp(min=1e-8).rsqrt() * mask
+
+
+def advantages_and_returns(
+    scores: torch.Tensor, kl: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, kl_coef: float, settings: Ppo
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of a rollout, both (N, T): `scores` (N,) have their baseline off, `values` are those of gae's critic.
+
+    Rows of unscored responses are masked out: they take no part in the whitening.
+    """
+    rewards = token_rewards(scores, kl, kl_coef, mask) * mask
+    if settings.estimator == "gae":
+        advantages, returns = gae(rewards, values, mask, settings.gamma, settings.gae_lambda)
+    else:
+        advantages = returns = rewards_to_go(rewards, mask, settings.gamma)
+    if settings.whiten_advantages and settings.estimator in _WHITENED:
+        advantages = whiten(advantages, mask)
+    return advantages, returns
+
+
+def adapted_kl_coef(coef: float, kl: float, target: float, responses: int, horizon: int) -> float:
+    """The coefficient moved towards `target` (KL per token), by at most 20% of responses/horizon (1909.08593)."""
+    error = max(-0.2, min(0.2, kl / target - 1))
+    return coef * (1 + error * responses / horizon)
 
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,11 @@ import torch
 def policy_loss(
     logp: torch.Tensor, old_logp: torch.Tensor, advantages: torch.Tensor, mask: torch.Tensor, clip: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """-min(rho A, clip(rho, 1 - eps, 1 + eps) A) summed, and the number of tokens where the clip decides."""
-    ratio = (logp - old_logp).exp()
+    """-min(rho A, clip(rho, 1 - eps, 1 + eps) A) summed, and the number of tokens where the clip decides.
+
+    The logarithm of rho is cut at 20, as OpenRLHF does: beyond it a negative advantage would make an infinite loss.
+    """
+    ratio = (logp - old_logp).clamp(-20, 20).exp()
     free, clipped = ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages
     return -(torch.min(free, clipped) * mask).sum(), ((clipped < free) * mask).sum()
 

@@ -24,12 +24,12 @@ from rlsp_cli.engine.prompt import encode_prompt, prompt_text
 from rlsp_cli.engine.rollout import Rollout, as_tensors, entropy, in_micro_batches, last_states, log_probabilities
 from rlsp_cli.engine.seed import derive_seed, generator
 from rlsp_cli.engine.stage import Context
-from rlsp_cli.engine.telemetry import rollout_rows
 from rlsp_cli.errors import SafetyError
 from rlsp_cli.recipe.schema import Ppo
 from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.combine import alpha_at
 from rlsp_cli.rewards.ledger import ledger
+from rlsp_cli.rewards.plain import rollout_row
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.stream import append_rows, drop_rows_from
@@ -85,7 +85,8 @@ class PpoTrainer:
                 self._save(step)  # it is raised before the update: nothing learnt so far is lost
                 raise
             append_rows(paths.metrics, [{"step": step, "total_steps": self.total, **metrics}])
-            append_rows(paths.rollouts, rollout_rows(step, rollout))
+            pairs = zip(rollout.samples, rollout.scores, strict=True)
+            append_rows(paths.rollouts, [rollout_row(step, sample, score) for sample, score in pairs])
             if (step + 1) % self.settings.save_every == 0 and step + 1 < self.total:
                 self._save(step + 1)
             self.context.stop.leave_if_set(lambda done=step + 1: self._save(done))  # type: ignore[misc]
@@ -106,7 +107,10 @@ class PpoTrainer:
         targets, kl_metrics = self._targets(rollout)
         critic_only = step < self.warmup_steps
         losses = self._update(step, rollout, targets, critic_only)
-        self._adapt_kl(kl_metrics["kl/token"], len(samples))
+        if self.settings.kl_target is not None:
+            self.kl_coef = advantage.adapted_kl_coef(
+                self.kl_coef, kl_metrics["kl/token"], self.settings.kl_target, len(samples), self.settings.kl_horizon
+            )
         ended = time.perf_counter()
         tokens = sum(len(response.tokens) for response in generated)
         return rollout, {
@@ -178,7 +182,8 @@ class PpoTrainer:
             "entropy": float(advantage.masked_mean(old[..., 1], mask)),
         }
         mask = mask * scored[:, None]
-        advantages, returns = self._advantages(self._mixed_scores(rollout, scored), kl, values, mask)
+        scores = self._mixed_scores(rollout, scored)
+        advantages, returns = advantage.advantages_and_returns(scores, kl, values, mask, self.kl_coef, settings)
         if self.critic is not None:
             unexplained = advantage.masked_mean((returns - values).square(), mask)
             spread = advantage.masked_mean((returns - advantage.masked_mean(returns, mask)).square(), mask)
@@ -194,19 +199,6 @@ class PpoTrainer:
             columns, weights = [score.streams or (0.0, 0.0) for score in rollout.scores], [alpha, 1 - alpha]
         streams = torch.tensor(columns, device=self.device)
         return advantage.mixed(streams, weights, scored, self.settings.samples_per_prompt, self.settings.estimator)
-
-    def _advantages(
-        self, scores: torch.Tensor, kl: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        settings = self.settings
-        rewards = advantage.token_rewards(scores, kl, self.kl_coef, mask) * mask
-        if settings.estimator == "gae":
-            advantages, returns = advantage.gae(rewards, values, mask, settings.gamma, settings.gae_lambda)
-        else:
-            advantages = returns = advantage.rewards_to_go(rewards, mask, settings.gamma)
-        if settings.whiten_advantages and settings.estimator != "group_norm":
-            advantages = advantage.whiten(advantages, mask)
-        return advantages, returns
 
     def _update(self, step: int, rollout: Rollout, targets: Targets, critic_only: bool) -> dict[str, float]:
         """All minibatches of a rollout; returns the means of their losses."""
@@ -285,12 +277,6 @@ class PpoTrainer:
 
     def _in_micro_batches(self, function: Any, rollout: Rollout) -> torch.Tensor:
         return in_micro_batches(function, rollout.tokens, rollout.lengths, self.settings.micro_batch)
-
-    def _adapt_kl(self, kl: float, responses: int) -> None:
-        """Move the coefficient towards `kl_target` by at most 20% of responses/horizon (Ziegler, 1909.08593)."""
-        if self.settings.kl_target is not None:
-            error = max(-0.2, min(0.2, kl / self.settings.kl_target - 1))
-            self.kl_coef *= 1 + error * responses / self.settings.kl_horizon
 
     def _save(self, step: int) -> None:
         trainer: dict[str, Any] = {"kl_coef": self.kl_coef, "policy_optimiser": self.optimiser.state_dict()}

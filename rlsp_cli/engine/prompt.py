@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from rlsp_cli.data import Trace, Turn
-from rlsp_cli.recipe.schema import Data
+from rlsp_cli.data import Problem, Trace, Turn
+from rlsp_cli.errors import DataError
+from rlsp_cli.recipe.schema import Data, Recipe
 
 
 def prompt_text(problem: str, data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -34,6 +35,25 @@ def encode_prompt(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     if ids and ids[-1] == tokenizer.eos_token_id:
         ids = ids[:-1]
     return list(ids)
+
+
+def fitting(
+    problems: Sequence[Problem], recipe: Recipe, tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[Problem], int]:
+    """The problems that PPO trains on, and how many are left out: their prompts exceed `ppo.max_prompt_tokens`.
+
+    DataError when none is left.
+    """
+    assert recipe.ppo, "checked by the recipe"
+    limit = recipe.ppo.max_prompt_tokens
+    lengths = [len(encode_prompt(prompt_text(p.problem, recipe.data, tokenizer), tokenizer)) for p in problems]
+    kept = [problem for problem, length in zip(problems, lengths, strict=True) if length <= limit]
+    if not kept:
+        raise DataError(
+            f"ppo: all {len(problems)} prompts are longer than ppo.max_prompt_tokens {limit}; "
+            f"the shortest has {min(lengths)} tokens; raise it"
+        )
+    return kept, len(problems) - len(kept)
 
 
 def encode_response(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:

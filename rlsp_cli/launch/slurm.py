@@ -10,7 +10,7 @@ from pathlib import Path
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.signals import catching_signals
 
-_POLL_S, _LOOKS = 2.0, 5
+_POLL_S, _LOOKS, _PATIENCE = 2.0, 5, 60
 _OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "BOOT_FAIL")
 
 
@@ -24,12 +24,13 @@ def run_batch(
 ) -> tuple[int, list[int]]:
     """Submit a script and wait for its end; (exit code, signals that came).
 
-    A first signal asks it to save and leave, or cancels it when it has not started; a second one cancels it.
+    A first signal asks it to save and leave, or cancels it when it has not started; a second one cancels it. A busy
+    controller is asked again for two minutes and more, while the job runs; then NotReadyError.
     """
     exit_file = attempt / "exit_code"
     job = submit(script, {**environment, "RLSP_EXIT_FILE": str(exit_file)}, attempt)
     say(f"Slurm job {job} submitted")
-    state = "PENDING"
+    state, unanswered = "PENDING", 0
 
     def pass_on(_: int) -> None:
         if len(received) > 1 or state == "PENDING":
@@ -45,7 +46,14 @@ def run_batch(
         while state not in _OVER:
             watch()
             time.sleep(_POLL_S)
-            new, reason = job_state(job)
+            try:
+                new, reason = job_state(job)
+            except NotReadyError as error:
+                unanswered += 1
+                if unanswered == _PATIENCE:
+                    raise NotReadyError(f"{error}; Slurm job {job} may still run: `scancel {job}` ends it") from error
+                continue
+            unanswered = 0
             if new != state:
                 say(f"Slurm job {job}: {new.lower()}{f' ({reason})' if new == 'PENDING' else ''}")
             state = new

@@ -1,6 +1,7 @@
 """Samples and scores as plain data: lines of files, bodies of requests."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from rlsp_cli.errors import DataError
@@ -52,6 +53,24 @@ def plain_score(sample: Sample, score: SampleScore) -> dict[str, Any]:
     """A sample's reward with all its components."""
     parts = [plain_part(part) for part in score.components]
     return {"id": sample.id, "reward": score.reward, "components": parts}
+
+
+def rollout_row(step: int, sample: Sample, score: SampleScore) -> dict[str, Any]:
+    """One response of a rollout as a row of rollouts.jsonl, every component apart."""
+    return {
+        "step": step,
+        "id": sample.id,
+        "prompt": sample.prompt,
+        "response": sample.response,
+        "reference": sample.reference,
+        "metadata": dict(sample.metadata),
+        "num_tokens": sample.num_tokens,
+        "max_tokens": sample.max_tokens,
+        "truncated": sample.truncated,
+        "correctness": asdict(score.correctness),
+        "exploration": [asdict(part) for part in score.exploration],
+        "reward": score.reward,
+    }
 
 
 def plain_part(score: Score) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.backends.batch import BATCH, batch_script
 from rlsp_cli.backends.environment import LOCAL, Environment
+from rlsp_cli.backends.grouping import lonely_groups
 from rlsp_cli.backends.job import RESTORED, Job, Resources
+from rlsp_cli.backends.sbatch import BATCH, batch_script
 from rlsp_cli.backends.setting import unused
 from rlsp_cli.recipe.problem import Problem
-from rlsp_cli.recipe.schema import Ppo, Recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 
 _UNUSED = {
@@ -54,22 +54,13 @@ def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Itera
     if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
         yield from unused(recipe, ("tracking", "model.attention"), [])
     if recipe.ppo is not None and stage == "ppo":
-        yield from _groups_that_are_none(recipe, recipe.ppo)
+        yield from lonely_groups(recipe, recipe.ppo)
         size = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt
         if size % recipe.ppo.train_batch:
             message = f"train_batch {recipe.ppo.train_batch} does not divide the {size} responses of a rollout"
             yield Problem(
                 "ppo.train_batch", message, f"the nearest that does is {_divisor(size, recipe.ppo.train_batch)}"
             )
-
-
-def _groups_that_are_none(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
-    """Rewards that compare the responses to one prompt, where there is one."""
-    for number, use in enumerate(recipe.reward.exploration):
-        plugin = Registry().get("exploration_reward", use.use, recipe.plugins)
-        if plugin.takes_group and ppo.samples_per_prompt < 2:
-            message = f"{plugin.name} compares the responses to one prompt, and ppo.samples_per_prompt is 1"
-            yield Problem(f"reward.exploration.{number}", message, "set it to 2 or more")
 
 
 def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:

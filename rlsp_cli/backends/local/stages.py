@@ -9,6 +9,7 @@ from rlsp_cli.backends.local.models import starting_model
 from rlsp_cli.data import prompt_rows, trace_rows
 from rlsp_cli.engine.model import pick_device
 from rlsp_cli.engine.ppo import PpoTrainer
+from rlsp_cli.engine.prompt import fitting
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context, StopFlag
 from rlsp_cli.evals.contamination import refuse_overlap
@@ -38,8 +39,12 @@ def _ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag
     problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
     refuse_overlap(recipe, "prompts", [problem.problem for problem in problems], registry)
     context = _context(recipe, paths, "ppo", inputs, stop, registry)
+    kept, left_out = fitting(problems, recipe, context.tokenizer)
+    if left_out:
+        limit = f"max_prompt_tokens={recipe.ppo.max_prompt_tokens}"
+        print(f"ppo: {left_out} of {len(problems)} problems left out: prompt longer than {limit}")
     with Scorer(recipe.reward, recipe.plugins) as scorer:
-        PpoTrainer(context, recipe.ppo, problems, scorer).run()
+        PpoTrainer(context, recipe.ppo, kept, scorer).run()
 
 
 def _eval(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:

@@ -1,0 +1,148 @@
+"""OpenRLHF as a backend of PPO: the recipe becomes a command for its Ray cluster, with our rewards in it."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends.job import Job, Resources
+from rlsp_cli.backends.openrlhf import checkpoint
+from rlsp_cli.backends.openrlhf.batch import batch_problems
+from rlsp_cli.backends.openrlhf.config import settings, start, with_extra
+from rlsp_cli.backends.openrlhf.conflicts import conflicts
+from rlsp_cli.backends.openrlhf.files import BRIDGE, HELDOUT, HOOK, SHIPPED, STOP_FILE, StageFiles
+from rlsp_cli.backends.openrlhf.flags import (
+    TESTED,
+    fixed_otherwise,
+    known_flags,
+    parser_error,
+    spelled,
+    words,
+)
+from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
+from rlsp_cli.backends.ray_sbatch import ray_batch_script
+from rlsp_cli.backends.sbatch import BATCH
+from rlsp_cli.backends.setting import Setting, unused
+from rlsp_cli.recipe.problem import Problem, did_you_mean
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.runs.paths import RunPaths, StagePaths
+from rlsp_cli.share import share
+
+__all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "rendered"]
+
+STAGES = ("ppo",)
+SCOPE = ("model", "data.prompts", "data.system", "data.template", "ppo", "cluster", "tracking")
+"""Parts of a recipe that this backend must honour or refuse."""
+_ELSEWHERE = (
+    *("ppo.backend", "ppo.extra", "ppo.quiet_limit_s", "ppo.max_prompt_tokens", "ppo.whiten_advantages"),
+    *("ppo.advantages", "model.chat_template", "tracking.project", "cluster.launcher", "cluster.port"),
+    *("cluster.join_timeout_s", "cluster.ray_address", "cluster.slurm"),
+)
+"""Keys that decide the job around the command, or that have a meaning only beside another key."""
+_SOMEWHERE = RunPaths(Path("run"))
+_SECRETS = ("WANDB_API_KEY", "HF_TOKEN")
+_QUIET = {"DO_NOT_TRACK": "1", "RAY_DEDUP_LOGS": "0"}
+_ON_CPU = {
+    "RLSP_OPENRLHF_CPU": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+    "DS_BUILD_OPS": "0",
+    "HF_HUB_OFFLINE": "1",
+}
+"""What the CPU profile's environment needs to run without GPUs."""
+
+
+def newest_checkpoint(paths: StagePaths) -> Path | None:
+    """The checkpoint to go on from."""
+    return checkpoint.newest_checkpoint(StageFiles(paths))
+
+
+def check(recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Problem]:
+    """What OpenRLHF cannot do, before anything starts; where its environment is given, in the words of its parser."""
+    version = environment.version if environment else TESTED[-1]
+    own = settings(recipe, _SOMEWHERE)
+    yield from placement_problems(recipe)
+    yield from batch_problems(recipe)
+    yield from conflicts(recipe, version)
+    for setting, instead in fixed_otherwise(own, version):
+        message = f"OpenRLHF {version} always has {instead} for {setting.key}"
+        yield Problem(setting.sources[0] if setting.sources else "ppo", message, "install a newer version")
+    yield from _unknown(recipe, own, version)
+    used = [source for setting in own for source in setting.sources]
+    yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE])
+    if environment is not None:
+        error = parser_error(environment, words(rendered(recipe, _SOMEWHERE, version)))
+        if error is not None:
+            yield Problem("ppo", f"OpenRLHF {version} refuses its command: {error}", "change the keys that it names")
+
+
+def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:
+    """OpenRLHF's training on Ray, started and followed by our driver, between a setup and a finish of ours."""
+    assert recipe.ppo, "checked by the recipe"
+    files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
+    python, ours = environment.python(paths.root), (sys.executable, "-P", "-m")
+    module, job = (*ours, "rlsp_cli.backends.openrlhf"), str(files.stage.job)
+    options = words(rendered(recipe, paths, environment.version, resume))
+    separate = {"RLSP_ADVANTAGES": "separate"} if recipe.ppo.advantages == "separate" else {}
+    ray = {
+        "python": list(python),
+        "entrypoint": [*python, "-m", "openrlhf.cli.train_ppo_ray", *options],
+        "env": {**_QUIET, **(_ON_CPU if not cluster.gpus_per_node else {}), **separate},
+        "setup_hook": "rlsp_hook.install",
+        "ship": [name for name in SHIPPED if name != HELDOUT or recipe.ppo.eval_every],
+        "asked": [list(part) for part in roles(recipe).asked],
+        "nodes": cluster.nodes,
+        "gpus_per_node": cluster.gpus_per_node,
+        "fake_gpus": 0 if cluster.gpus_per_node else roles(recipe).gpus,
+        "address": cluster.ray_address,
+        "port": cluster.port,
+        "join_timeout_s": cluster.join_timeout_s,
+        "quiet_limit_s": recipe.ppo.quiet_limit_s,
+        "service": [*module, "serve", job],
+        "secrets": list(_SECRETS),
+    }
+    texts = {name: (share("templates") / "openrlhf" / name).read_text(encoding="utf-8") for name in (BRIDGE, HOOK)}
+    if cluster.launcher == "slurm":
+        stop = files.stage.root / STOP_FILE
+        title = f"{recipe.name}-{stage}"
+        texts[BATCH] = ray_batch_script(cluster, title, python, sys.executable, files.stage.job, stop, {})
+    return Job(
+        stage=stage,
+        backend="openrlhf",
+        argv=(*ours, "rlsp_cli.launch.ray", job),
+        setup=((*module, "setup", job),),
+        finish=((*module, "finish", job),),
+        batch=BATCH if cluster.launcher == "slurm" else None,
+        stop_file=STOP_FILE,
+        resumes=f"going on from {resume.name}: {checkpoint.RESTORED}" if resume else None,
+        files=texts,
+        resources=Resources(cluster.nodes, cluster.gpus_per_node),
+        inputs={
+            "run": str(paths.root),
+            "model": start(recipe, paths),
+            "version": environment.version,
+            "resume": str(resume) if resume else None,
+            "ray": ray,
+        },
+    )
+
+
+def rendered(recipe: Recipe, paths: RunPaths, version: str, resume: Path | None = None) -> list[Setting]:
+    """The command's options as settings that know where they come from."""
+    assert recipe.ppo, "checked by the recipe"
+    return with_extra(spelled(settings(recipe, paths, resume), version), recipe.ppo.extra)
+
+
+def _unknown(recipe: Recipe, own: list[Setting], version: str) -> Iterator[Problem]:
+    """Options of the user that this version does not have, or that rlsp sets from the recipe."""
+    assert recipe.ppo, "checked by the recipe"
+    if version not in TESTED:
+        return  # its own parser is asked
+    flags, sources = known_flags(version), {setting.key: setting.sources for setting in spelled(own, version)}
+    for key in recipe.ppo.extra:
+        if key not in flags:
+            yield Problem(f"ppo.extra.{key}", f"OpenRLHF {version} has no option --{key} - {did_you_mean(key, flags)}")
+        elif sources.get(key):
+            message = f"rlsp sets this option from {', '.join(sources[key])}"
+            yield Problem(f"ppo.extra.{key}", message, "set that instead")

@@ -3,7 +3,6 @@
 import os
 import secrets
 import shlex
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends.job import read_inputs
+from rlsp_cli.backends.step import say_note
 from rlsp_cli.errors import StoppedError
 from rlsp_cli.launch.ray.address import our_address
 from rlsp_cli.launch.ray.capacity import wait_for_room
@@ -30,18 +30,13 @@ def drive(path: Path) -> None:
     logs = Path(report).parent if report else folder
     token = secrets.token_urlsafe(24)
     hidden = [token, *(os.environ[name] for name in job.secrets if os.environ.get(name))]
-    with _stopping(), cluster_of(job, logs, say) as cluster:
-        wait_for_room(job, cluster.dashboard, say)
+    with _stopping(), cluster_of(job, logs, say_note) as cluster:
+        wait_for_room(job, cluster.dashboard, say_note)
         host = our_address(node.ip for node in cluster.dashboard.nodes() if node.alive)
-        with serving(job.service, host, token, logs, job.join_timeout_s, say) as service:
+        with serving(job.service, host, token, logs, job.join_timeout_s, say_note) as service:
             environment = _environment(job, service, token, report)
             with _submitted(job, cluster, folder, logs, environment, hidden) as follower:
                 follower.to_the_end(service, job.quiet_limit_s)
-
-
-def say(text: str) -> None:
-    """Tell the person who watches: lines of this form are passed on from our log."""
-    print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -55,11 +50,11 @@ def _submitted(
     if job.setup_hook:
         runtime["worker_process_setup_hook"] = job.setup_hook
     submission = f"rlsp-{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
-    follower = Follower(cluster, submission, folder, logs, _concealing(hidden), say)
+    follower = Follower(cluster, submission, folder, logs, _concealing(hidden), say_note)
     with guarded(cluster.dashboard.stop_url(submission)):
         try:
             cluster.dashboard.submit(submission, shlex.join(job.entrypoint), runtime)
-            say(f"submitted to Ray as {submission}")
+            say_note(f"submitted to Ray as {submission}")
             yield follower
         finally:
             follower.stop()

@@ -31,6 +31,7 @@ class RewardService:
             **os.environ,
             "RLSP_REWARD_TOKEN": token,
             "RLSP_ERROR_FILE": str(self.report),
+            "RLSP_JOB_ERROR_FILE": str(logs / "error.json"),
         }
         self.port: int | None = None
         self.restarts = 0

@@ -4,9 +4,9 @@ import asyncio
 import hmac
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.applications import Starlette
@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from rlsp_cli.errors import DataError, RlspError, SafetyError
+from rlsp_cli.errors import DataError, JobError, RlspError, SafetyError
 from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.rewards.breaker import refuse_failing, refuse_stopped
 from rlsp_cli.rewards.plain import as_sample, plain_score
-from rlsp_cli.rewards.sample import Sample, SampleScore
+from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.rewards.service.gather import BusyError, Gatherer
-from rlsp_cli.rewards.service.openrlhf import Count, Means, RequestError, read_request, reply
+from rlsp_cli.rewards.service.openrlhf import Count, Means, RequestError, heldout_reply, is_heldout, read_request, reply
 
 _LARGEST = 64 << 20
 """Bytes of a request."""
@@ -49,26 +49,42 @@ class _TooLargeError(RequestError):
     pass
 
 
-_STATUS: dict[type[Exception], int] = {_TooLargeError: 413, RequestError: 422, DataError: 422}
-"""What is wrong with a request; anything else is wrong with us or with a plugin."""
+_STATUS: dict[type[Exception], int] = {_TooLargeError: 413, RequestError: 422, DataError: 422, JobError: 409}
+"""What is wrong with a request, or with the training that it tells of; anything else is wrong with us or a plugin."""
+
+
+class Journal(Protocol):
+    """Who writes down what a training job does: its samples, and the events that it tells of."""
+
+    @property
+    def step(self) -> int:
+        """The rollout step that samples belong to now."""
+
+    def add(self, samples: Sequence[Sample], scores: Sequence[SampleScore]) -> None:
+        """Samples of this step."""
+
+    def event(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What happened; the answer is for whoever told."""
 
 
 @dataclass
 class Service:
     """What the endpoints share.
 
-    `step_at` tells the rollout step from the samples that were served, `alpha_at` the alpha of a step. `stop` is called
-    once, when failing rewards end the service.
+    `step_at` tells the rollout step from the samples that were served, where no `journal` knows it; `alpha_at` the
+    alpha of a step. `stop` is called once, when failing rewards end the service.
     """
 
     reward: Reward
     gatherer: Gatherer
+    verify: Callable[[Sequence[Sample]], list[Score]]
     step_at: Callable[[int], int]
     alpha_at: Callable[[int], float]
     count: Count | None = None
     endings: Sequence[str] = ()
     max_tokens: int | None = None
     token: str | None = None
+    journal: Journal | None = None
     stop: Callable[[SafetyError], None] = lambda error: None
     tripped: SafetyError | None = None
     served: int = 0
@@ -82,6 +98,7 @@ class Service:
             Route("/", self._guarded(self.openrlhf), methods=["POST"]),
             Route("/get_reward", self._guarded(self.openrlhf), methods=["POST"]),
             Route("/score", self._guarded(self.native), methods=["POST"]),
+            Route("/event", self._guarded(self.event), methods=["POST"]),
             Route("/health", self.health),
             Route("/metrics", self._guarded(self.metrics)),
         ]
@@ -91,7 +108,10 @@ class Service:
         """OpenRLHF's protocol."""
         body = await _body(request)
         samples, scalar = read_request(body, self.count, self.endings, self.max_tokens)
-        alpha = self.alpha_at(self.step_at(self.served))
+        if is_heldout(body):
+            (score,) = await asyncio.to_thread(self.verify, samples)
+            return JSONResponse(heldout_reply(score))
+        alpha = self.alpha_at(self.step)
         return JSONResponse(reply(await self._score(samples), self.reward, self.means, alpha, scalar))
 
     async def native(self, request: Request) -> Response:
@@ -104,6 +124,18 @@ class Service:
         scores = await self._score(samples)
         data = [plain_score(sample, score) for sample, score in zip(samples, scores, strict=True)]
         return JSONResponse({"schema": "rlsp.scores/1", "data": data})
+
+    async def event(self, request: Request) -> Response:
+        """What a training job tells of itself, for its journal."""
+        body = await _body(request)
+        if self.journal is None or not isinstance(body, dict):
+            raise RequestError("this service keeps no journal of a training job")
+        return JSONResponse(self.journal.event(body))
+
+    @property
+    def step(self) -> int:
+        """The rollout step of the samples that come now."""
+        return self.step_at(self.served) if self.journal is None else self.journal.step
 
     async def health(self, _: Request) -> Response:
         """200 while it scores, 503 once failing rewards have stopped it."""
@@ -118,11 +150,13 @@ class Service:
         return PlainTextResponse(generate_latest(self.numbers.registry))
 
     async def _score(self, samples: Sequence[Sample]) -> list[SampleScore]:
-        step = self.step_at(self.served)
+        step = self.step
         samples = [replace(sample, step=step if sample.step is None else sample.step) for sample in samples]
         with self.numbers.seconds.time():
             scores = await self.gatherer.score(samples)
         self.served += len(samples)
+        if self.journal is not None:
+            self.journal.add(samples, scores)
         for part in (part for score in scores for part in score.components):
             self.numbers.outcomes.labels(part.component, part.outcome).inc()
         self._judge(samples, scores)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rlsp_cli.recipe.schema import Reward
-from rlsp_cli.rewards.sample import Sample, SampleScore
+from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 
 Count = Callable[[str], int]
 
@@ -31,6 +31,18 @@ def read_request(
         raise RequestError("query, prompts and labels must have the same length")
     rows = zip(queries, prompts, references, strict=True)
     return [_sample(*row, count=count, endings=endings, max_tokens=max_tokens) for row in rows], scalar
+
+
+def is_heldout(body: Any) -> bool:
+    """Whether the request is about a problem that is kept out of training."""
+    labels = body.get("labels") if isinstance(body, Mapping) else None
+    return isinstance(labels, Mapping) and bool(labels.get("heldout"))
+
+
+def heldout_reply(score: Score) -> dict[str, Any]:
+    """Correctness alone, which is what the client averages; without a verdict it is wrong, and told apart."""
+    value = score.value or 0.0
+    return {"rewards": value, "scores": value, "extra_logs": {"rlsp_unscored": float(score.value is None)}}
 
 
 def reply(scores: Sequence[SampleScore], reward: Reward, means: "Means", alpha: float, scalar: bool) -> dict[str, Any]:
@@ -73,6 +85,8 @@ def _logs(score: SampleScore, reward: Reward) -> dict[str, float | None]:
     row: dict[str, float | None] = {"rlsp_reward": score.reward, "rlsp_correctness": score.correctness.value}
     for use, part in zip(reward.exploration, score.exploration, strict=True):
         row[f"rlsp_{use.use.rpartition(':')[2]}"] = part.value
+    if reward.exploration:
+        row["rlsp_exploration"] = score.streams[1] if score.streams else None
     answered = float(score.correctness.answer is not None)
     return {**row, "rlsp_answered": answered, "rlsp_unscored": float(score.reward is None)}
 
@@ -94,10 +108,14 @@ def _sample(
     ended = next((ending for ending in endings if response.rstrip().endswith(ending)), None)
     text = response.rstrip().removesuffix(ended) if ended else response
     tokens = count(text) if count else None
+    named = label if isinstance(label, Mapping) else {"reference": label}
+    reference = named.get("reference")
     return Sample(
         prompt=prompt,
         response=text,
-        reference=None if label is None else str(label),
+        reference=None if reference is None else str(reference),
+        id=str(named.get("id", "")),
+        metadata=named.get("metadata") or {},
         num_tokens=tokens,
         max_tokens=max_tokens,
         truncated=bool(tokens and max_tokens and tokens >= max_tokens and not ended),

@@ -12,7 +12,7 @@ from rlsp_cli.errors import NotReadyError, SafetyError, UsageError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.scorer import Scorer
-from rlsp_cli.rewards.service.app import Service
+from rlsp_cli.rewards.service.app import Journal, Service
 from rlsp_cli.rewards.service.gather import Gatherer, Submit
 from rlsp_cli.rewards.tokens import special_tokens, token_counter
 
@@ -30,8 +30,9 @@ def serve(
     tokenizer: str | None = None,
     backlog: int = 1024,
     group_wait_s: float = 60.0,
+    journal: Journal | None = None,
 ) -> None:
-    """Serve the reward section of a recipe; SafetyError when failing rewards ended it.
+    """Serve a recipe's rewards, for the job that `journal` follows; SafetyError when failing rewards ended it.
 
     UsageError when others could reach it without a token; NotReadyError when the address is taken.
     """
@@ -42,7 +43,8 @@ def serve(
     listener = _bind(host, port)
     with Scorer(recipe.reward, recipe.plugins) as scorer:
         gatherer = Gatherer(_submit_to(scorer, recipe), _group_size(recipe, scorer), group_wait_s, backlog)
-        service = _service(recipe, gatherer, tokenizer)
+        service = _service(recipe, gatherer, scorer, tokenizer)
+        service.journal = journal
         server = uvicorn.Server(uvicorn.Config(service.app(), log_level="warning", access_log=False))
         service.token, service.stop = token, lambda _: setattr(server, "should_exit", True)
         say(f"listening on http://{host}:{listener.getsockname()[1]}")
@@ -52,11 +54,12 @@ def serve(
         raise SafetyError(str(service.tripped))
 
 
-def _service(recipe: Recipe, gatherer: Gatherer, tokenizer: str | None) -> Service:
+def _service(recipe: Recipe, gatherer: Gatherer, scorer: Scorer, tokenizer: str | None) -> Service:
     """The endpoints of a recipe."""
     return Service(
         recipe.reward,
         gatherer,
+        verify=scorer.verify,
         step_at=_step_of(recipe),
         alpha_at=partial(alpha_of, recipe),
         count=token_counter(recipe.model, tokenizer),

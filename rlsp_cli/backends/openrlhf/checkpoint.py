@@ -1,0 +1,44 @@
+"""OpenRLHF's checkpoints: DeepSpeed's folders `_actor/global_stepN` and, with a critic, `_critic/global_stepN`."""
+
+import re
+from pathlib import Path
+
+from rlsp_cli.backends.openrlhf.files import StageFiles
+
+RESTORED = "weights, optimisers, schedules, step, data position (not: the adaptive KL coefficient, random numbers)"
+"""What OpenRLHF restores, in versions 0.10.1 and 0.11.2."""
+
+
+def newest_checkpoint(files: StageFiles) -> Path | None:
+    """The newest `_actor/global_stepN` that is whole, and whose critic is there too where there is one."""
+    models = [folder for folder in (files.checkpoints / "_actor", files.checkpoints / "_critic") if folder.is_dir()]
+    steps = [{checkpoint_step(tag) for tag in model.glob("global_step*") if _is_whole(tag)} for model in models]
+    common = set.intersection(*steps) if steps else set()
+    return models[0] / f"global_step{max(common)}" if common else None
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    """Rollout steps that were done."""
+    found = re.fullmatch(r"global_step(\d+)", checkpoint.name)
+    assert found, f"not a checkpoint of OpenRLHF: {checkpoint}"
+    return int(found[1])
+
+
+def choose(files: StageFiles, checkpoint: Path) -> None:
+    """Let OpenRLHF load this checkpoint: DeepSpeed takes the one that each model's file `latest` names."""
+    for model in files.checkpoints.glob("_*"):
+        if (model / checkpoint.name).is_dir():
+            (model / "latest").write_text(checkpoint.name, encoding="utf-8")
+
+
+def _is_whole(tag: Path) -> bool:
+    """A model's state and, for each process, its optimiser's; what is still being written is shorter than a header."""
+    files = [*tag.glob("*model_states.pt"), *tag.glob("*optim_states.pt")]
+    return any("model_states" in f.name for f in files) and all(_is_zip(file) for file in files)
+
+
+def _is_zip(file: Path) -> bool:
+    """torch.save writes a zip file, whose directory comes last: a half-written one has none."""
+    import zipfile
+
+    return zipfile.is_zipfile(file)

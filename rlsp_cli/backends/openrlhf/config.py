@@ -1,0 +1,226 @@
+"""A recipe as the options of OpenRLHF's PPO command, by their names of today; `flags.py` knows the older ones.
+
+Every value that matters is given, also where it is OpenRLHF's default: defaults have changed between versions.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.backends.openrlhf.files import BRIDGE, HELDOUT, PROMPTS, StageFiles
+from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles
+from rlsp_cli.backends.setting import Setting
+from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.runs.paths import RunPaths
+
+SCHEDULES = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
+_STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
+_PLACE = tuple(f"ppo.placement.{key}" for key in ("share", "actor", "reference", "critic"))
+_CLUSTER = ("cluster.nodes", "cluster.gpus_per_node")
+_ROWS = ("source", "split", "rows", "options", "problem", "answer", "id")
+
+
+def settings(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
+    """All options, in the order in which they are given, but for `ppo.extra`."""
+    assert recipe.ppo, "checked by the recipe"
+    ppo, files = recipe.ppo, StageFiles(paths.stage("ppo"))
+    parts = (
+        _models(recipe, ppo, paths),
+        _places(recipe, ppo),
+        _engines(recipe, ppo),
+        _data(recipe, ppo),
+        _rollout(recipe, ppo),
+        _training(recipe, ppo),
+        _algorithm(ppo),
+        _optimiser(ppo),
+        _memory(recipe, ppo),
+        _evaluation(recipe, ppo),
+        _saving(ppo, files, resume),
+        _trackers(recipe, files),
+    )
+    return [setting for part in parts for setting in part]
+
+
+def with_extra(own: list[Setting], extra: dict[str, Any]) -> list[Setting]:
+    """The settings with the user's own options, which win over what rlsp sets by itself."""
+    added = {key: Setting(key, value, (f"ppo.extra.{key}",)) for key, value in extra.items()}
+    return list({**{setting.key: setting for setting in own}, **added}.values())
+
+
+def start(recipe: Recipe, paths: RunPaths) -> str:
+    """The model that PPO starts from: the SFT stage's, the recipe's, or a new one."""
+    if recipe.sft:
+        return str(paths.stage("sft").final)
+    return recipe.model.path or str(StageFiles(paths.stage("ppo")).base)
+
+
+def attention(recipe: Recipe) -> str:
+    """The attention implementation; packed responses stay apart only in flash attention."""
+    if recipe.model.attention != "auto":
+        return recipe.model.attention
+    if not recipe.cluster.gpus_per_node:
+        return "eager"
+    return "flash_attention_2" if recipe.ppo and recipe.ppo.packing else "sdpa"
+
+
+def takes_turns(recipe: Recipe) -> bool:
+    """Whether models give their GPU memory back while another one works (a hybrid engine)."""
+    ppo = recipe.ppo
+    assert ppo, "checked by the recipe"
+    return ppo.placement.share == "all" and ppo.async_rollout == "none" and recipe.cluster.gpus_per_node > 0
+
+
+def _models(recipe: Recipe, ppo: Ppo, paths: RunPaths) -> Iterator[Setting]:
+    model = start(recipe, paths)
+    yield Setting("actor.model_name_or_path", model, ("model.path", "model.from_scratch", "data.traces"))
+    if ppo.estimator == "gae":
+        yield Setting("critic.model_name_or_path", model, ("ppo.critic",))
+    yield Setting("reward.remote_url", BRIDGE, ("reward",))
+    yield Setting("reward.clip_range", [-recipe.reward.clip, recipe.reward.clip], ("reward.clip",))
+
+
+def _places(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
+    found, sources = roles(recipe), (*_PLACE, *_CLUSTER)
+    for name, gpus in (("actor", found.actor), ("ref", found.reference), ("critic", found.critic)):
+        nodes, each = nodes_and_gpus(gpus or found.actor, recipe.cluster.gpus_per_node)
+        yield Setting(f"{name}.num_nodes", nodes, sources)
+        yield Setting(f"{name}.num_gpus_per_node", each, sources)
+    share = ppo.placement.share
+    yield Setting("train.colocate_all", share == "all", _PLACE[:1])
+    yield Setting("train.colocate_actor_ref", share == "actor_reference", _PLACE[:1])
+
+
+def _engines(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
+    found, gpu, shared = roles(recipe), recipe.cluster.gpus_per_node > 0, takes_turns(recipe)
+    memory = ppo.engines.gpu_memory or ((0.6 if shared else 0.9) if gpu else 0.05)
+    yield Setting("vllm.num_engines", found.engines, ("ppo.engines.count", *_PLACE, *_CLUSTER))
+    yield Setting("vllm.tensor_parallel_size", found.tensor_parallel, ("ppo.engines.tensor_parallel",))
+    yield Setting("vllm.gpu_memory_utilization", memory, ("ppo.engines.gpu_memory", "ppo.placement.share"))
+    yield Setting("vllm.enable_prefix_caching", ppo.engines.prefix_caching, ("ppo.engines.prefix_caching",))
+    yield Setting("vllm.enforce_eager", ppo.engines.eager or not gpu, ("ppo.engines.eager", "cluster.gpus_per_node"))
+    yield Setting("vllm.sync_backend", "nccl" if gpu else "gloo", ("cluster.gpus_per_node",))
+    yield Setting("vllm.enable_sleep", shared, ("ppo.placement.share", "ppo.async_rollout"))
+    yield Setting("ds.enable_sleep", shared, ("ppo.placement.share", "ppo.async_rollout"))
+
+
+def _data(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
+    """Prompts come as text, rendered as in SFT and evaluation, one row for every prompt of every rollout."""
+    sources = (*(f"data.prompts.{key}" for key in _ROWS), "data.system", "data.template", "ppo.steps", "ppo.episodes")
+    yield Setting("data.prompt_dataset", PROMPTS, sources)
+    yield Setting("data.prompt_split", "train")
+    yield Setting("data.input_key", "prompt")
+    yield Setting("data.label_key", "label")
+    yield Setting("data.max_samples", 10**9)
+    limit = ppo.max_prompt_tokens + ppo.max_new_tokens
+    yield Setting("data.max_len", limit, ("ppo.max_prompt_tokens", "ppo.max_new_tokens"))
+    yield Setting("train.num_episodes", 1, ("ppo.episodes",))
+
+
+def _rollout(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
+    micro = ppo.micro_rollout_batch or ppo.micro_batch
+    yield Setting("rollout.batch_size", ppo.rollout_batch, ("ppo.rollout_batch",))
+    yield Setting("rollout.vllm_generate_batch_size", ppo.rollout_batch, ("ppo.rollout_batch",))
+    yield Setting("rollout.micro_batch_size", micro, ("ppo.micro_rollout_batch", "ppo.micro_batch"))
+    yield Setting("rollout.n_samples_per_prompt", ppo.samples_per_prompt, ("ppo.samples_per_prompt",))
+    yield Setting("rollout.max_new_tokens", ppo.max_new_tokens, ("ppo.max_new_tokens",))
+    yield Setting("rollout.temperature", ppo.temperature, ("ppo.temperature",))
+    yield Setting("rollout.top_p", ppo.top_p, ("ppo.top_p",))
+    if ppo.dynamic_filtering is not None:
+        yield Setting("algo.dynamic_filtering_enable", True, ("ppo.dynamic_filtering",))
+        yield Setting("algo.dynamic_filtering_range", list(ppo.dynamic_filtering), ("ppo.dynamic_filtering",))
+
+
+def _training(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
+    yield Setting("train.batch_size", ppo.train_batch, ("ppo.train_batch",))
+    yield Setting("train.micro_batch_size", ppo.micro_batch, ("ppo.micro_batch",))
+    yield Setting("train.max_epochs", ppo.epochs, ("ppo.epochs",))
+    yield Setting("train.seed", recipe.seed, ("seed",))
+    if ppo.async_rollout != "none":
+        yield Setting("train.async_enable", True, ("ppo.async_rollout",))
+        yield Setting("train.async_queue_size", 1)
+        yield Setting("train.partial_rollout_enable", ppo.async_rollout == "partial", ("ppo.async_rollout",))
+    if ppo.ema is not None:
+        yield Setting("train.enable_ema", True, ("ppo.ema",))
+        yield Setting("train.ema_beta", ppo.ema, ("ppo.ema",))
+
+
+def _algorithm(ppo: Ppo) -> Iterator[Setting]:
+    """OpenRLHF whitens what `whiten_advantages` is for; it freezes the actor for one step more than it is told."""
+    frozen = ppo.critic_warmup_steps - 1 if ppo.estimator == "gae" else -1
+    yield Setting("algo.advantage.estimator", ppo.estimator, ("ppo.estimator",))
+    yield Setting("algo.advantage.gamma", ppo.gamma, ("ppo.gamma",))
+    yield Setting("algo.advantage.lambd", ppo.gae_lambda, ("ppo.gae_lambda",))
+    yield Setting("algo.kl.init_coef", ppo.kl_coef, ("ppo.kl_coef",))
+    yield Setting("algo.kl.target", ppo.kl_target, ("ppo.kl_target",))
+    yield Setting("algo.kl.horizon", ppo.kl_horizon, ("ppo.kl_horizon",))
+    yield Setting("algo.kl.estimator", ppo.kl_estimator, ("ppo.kl_estimator",))
+    yield Setting("actor.policy_loss_type", "ppo")
+    yield Setting("actor.loss_agg_mode", "token-mean")
+    yield Setting("actor.eps_clip", ppo.clip, ("ppo.clip",))
+    yield Setting("critic.value_clip", ppo.value_clip, ("ppo.value_clip",))
+    yield Setting("critic.freezing_steps", frozen, ("ppo.critic_warmup_steps", "ppo.estimator"))
+
+
+def _optimiser(ppo: Ppo) -> Iterator[Setting]:
+    for model, rate, key in (
+        ("actor", ppo.learning_rate, "ppo.learning_rate"),
+        ("critic", ppo.critic_learning_rate, "ppo.critic_learning_rate"),
+    ):
+        yield Setting(f"{model}.adam.lr", rate, (key,))
+        yield Setting(f"{model}.adam.betas", list(ppo.betas), ("ppo.betas",))
+        yield Setting(f"{model}.adam.weight_decay", ppo.weight_decay, ("ppo.weight_decay",))
+        yield Setting(f"{model}.lr_scheduler", SCHEDULES[ppo.schedule], ("ppo.schedule",))
+        yield Setting(f"{model}.lr_warmup_ratio", ppo.warmup_ratio, ("ppo.warmup_ratio",))
+        yield Setting(f"{model}.min_lr_ratio", ppo.min_lr_ratio, ("ppo.min_lr_ratio",))
+        yield Setting(f"{model}.max_norm", ppo.grad_clip, ("ppo.grad_clip",))
+
+
+def _memory(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
+    yield Setting("ds.param_dtype", "bf16", ("model.precision",))
+    yield Setting("ds.attn_implementation", attention(recipe), ("model.attention", "ppo.packing", _CLUSTER[1]))
+    yield Setting("ds.zero_stage", _STAGES[ppo.sharding], ("ppo.sharding",))
+    yield Setting("ds.adam_offload", "optimizer" in ppo.offload, ("ppo.offload",))
+    yield Setting("ref.offload", "reference" in ppo.offload, ("ppo.offload",))
+    yield Setting("ds.packing_samples", ppo.packing, ("ppo.packing",))
+    yield Setting("ds.ring_attn_size", ppo.ring_attention, ("ppo.ring_attention",))
+    yield Setting("actor.gradient_checkpointing_enable", ppo.gradient_checkpointing, ("ppo.gradient_checkpointing",))
+    if ppo.lora is not None:
+        yield Setting("ds.lora.rank", ppo.lora.rank, ("ppo.lora.rank",))
+        yield Setting("ds.lora.alpha", ppo.lora.alpha, ("ppo.lora.alpha",))
+        yield Setting("ds.lora.dropout", ppo.lora.dropout, ("ppo.lora.dropout",))
+        yield Setting("ds.lora.target_modules", list(ppo.lora.targets) or "all-linear", ("ppo.lora.targets",))
+        yield Setting("ds.load_in_4bit", ppo.lora.bits == 4, ("ppo.lora.bits",))
+
+
+def _evaluation(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
+    """Our bridge answers held-out rows with correctness alone, so that OpenRLHF's pass@1 is one."""
+    if ppo.eval_every is None or recipe.data.heldout is None:
+        return
+    shown = recipe.eval
+    sources = tuple(f"data.heldout.{key}" for key in _ROWS)
+    yield Setting("eval.dataset", HELDOUT, sources)
+    yield Setting("eval.split", "train")
+    yield Setting("eval.steps", ppo.eval_every, ("ppo.eval_every",))
+    yield Setting("eval.temperature", shown.temperature if shown else ppo.temperature, ("eval.temperature",))
+    yield Setting("eval.n_samples_per_prompt", max(shown.samples if shown else 1, 1), ("eval.samples",))
+
+
+def _saving(ppo: Ppo, files: StageFiles, resume: Path | None) -> Iterator[Setting]:
+    yield Setting("ckpt.output_dir", str(files.model))
+    yield Setting("ckpt.path", str(files.checkpoints))
+    yield Setting("ckpt.save_steps", ppo.save_every, ("ppo.save_every",))
+    yield Setting("ckpt.max_num", 2)  # should the newest be half written, the one before is whole
+    yield Setting("ckpt.best_metric_key", "none")
+    yield Setting("ckpt.load_enable", resume is not None)
+
+
+def _trackers(recipe: Recipe, files: StageFiles) -> Iterator[Setting]:
+    """Logins come from the environment: what stands for wandb's key is no key, and is not used where there is one."""
+    yield Setting("logger.logging_steps", 1)
+    if "tensorboard" in recipe.tracking.to:
+        yield Setting("logger.tensorboard_dir", str(files.tensorboard), ("tracking.to",))
+    if "wandb" in recipe.tracking.to:
+        yield Setting("logger.wandb.key", "from-the-environment", ("tracking.to",))
+        project = recipe.tracking.project or recipe.name
+        yield Setting("logger.wandb.project", project, ("tracking.project", "name"))
+        yield Setting("logger.wandb.run_name", f"{recipe.name}-ppo", ("name",))

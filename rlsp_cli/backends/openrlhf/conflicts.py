@@ -1,0 +1,88 @@
+"""What a recipe may say and OpenRLHF does otherwise, or not at all."""
+
+from collections.abc import Iterator
+
+from rlsp_cli.backends.grouping import lonely_groups
+from rlsp_cli.backends.openrlhf.config import attention
+from rlsp_cli.backends.openrlhf.flags import is_dotted
+from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.schema import Ppo, Recipe, Schedule
+
+_TRACKERS = ("wandb", "tensorboard")
+
+
+def conflicts(recipe: Recipe, version: str) -> Iterator[Problem]:
+    """Everything that is refused beyond what the command's own parser refuses."""
+    ppo = recipe.ppo
+    assert ppo, "checked by the recipe"
+    yield from _model(recipe, ppo)
+    yield from _algorithm(ppo, version)
+    yield from _rewards(recipe, ppo)
+    yield from _machines(recipe, ppo)
+
+
+def _model(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
+    if recipe.model.precision == "float32":
+        yield Problem("model.precision", "OpenRLHF trains in bfloat16", "set it to auto or bfloat16")
+    if recipe.model.special_tokens and recipe.sft is None:
+        hint = "add them in an sft stage, which trains their embeddings"
+        yield Problem("model.special_tokens", "OpenRLHF adds no tokens to a model", hint)
+    if recipe.model.path and "@" in recipe.model.path and recipe.sft is None:
+        hint = "download that revision, and give its folder"
+        yield Problem("model.path", "OpenRLHF takes no revision of a hub model", hint)
+    limit, scratch = ppo.max_prompt_tokens + ppo.max_new_tokens, recipe.model.from_scratch
+    if scratch is not None and limit > scratch.max_length:
+        message = (
+            f"prompt and response may have {limit} tokens, and model.from_scratch.max_length is {scratch.max_length}"
+        )
+        yield Problem("ppo.max_prompt_tokens", message, "lower it, or ppo.max_new_tokens")
+    if ppo.packing and attention(recipe) not in ("flash_attention_2", "flash_attention_3"):
+        message = f"with {attention(recipe)} attention, packed responses would see each other"
+        yield Problem("ppo.packing", message, "set model.attention to auto")
+    if ppo.ring_attention > 1 and not ppo.packing:
+        yield Problem("ppo.ring_attention", "it needs packed responses", "set ppo.packing: true")
+    if ppo.lora is not None and ppo.lora.bits == 8:
+        yield Problem("ppo.lora.bits", "OpenRLHF loads weights in 4 bits, not in 8", "set it to 4, or leave it out")
+
+
+def _algorithm(ppo: Ppo, version: str) -> Iterator[Problem]:
+    if ppo.estimator == "gae" and ppo.critic != "own":
+        yield Problem("ppo.critic", "OpenRLHF's critic is a model of its own", "set it to own")
+    if not ppo.whiten_advantages and ppo.estimator in ("gae", "reinforce", "reinforce_baseline"):
+        yield Problem("ppo.whiten_advantages", f"OpenRLHF always whitens for {ppo.estimator}", "set it to true")
+    if ppo.schedule == "linear" and ppo.min_lr_ratio:
+        yield Problem("ppo.min_lr_ratio", "OpenRLHF's linear schedule ends at 0", "set it to 0, or schedule: cosine")
+    if ppo.gamma != 1 and ppo.needs_groups:
+        yield Problem("ppo.gamma", f"OpenRLHF does not discount for {ppo.estimator}", "set it to 1")
+    if ppo.dynamic_filtering is not None and ppo.samples_per_prompt < 2:
+        hint = "set ppo.samples_per_prompt to 2 or more"
+        yield Problem("ppo.dynamic_filtering", "one sample tells nothing of a prompt's difficulty", hint)
+    if ppo.advantages == "separate" and not is_dotted(version):
+        yield Problem("ppo.advantages", f"separate streams need OpenRLHF 0.10.2 or later, not {version}", "install one")
+
+
+def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
+    """Steps are counted exactly only where a rollout ends before the next one begins."""
+    if isinstance(recipe.reward.alpha, Schedule) and ppo.async_rollout != "none":
+        message = "a schedule of alpha needs to know each sample's step, which async rollouts blur"
+        yield Problem("reward.alpha", message, "set ppo.async_rollout: none, or alpha to a number")
+    yield from lonely_groups(recipe, ppo)
+
+
+def _machines(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
+    cluster = recipe.cluster
+    if cluster.launcher not in ("local", "ray", "slurm"):
+        message = f"OpenRLHF runs on Ray, which {cluster.launcher} does not start"
+        yield Problem("cluster.launcher", message, "set it to local, ray or slurm")
+    if cluster.nodes > 1 and cluster.launcher == "local":
+        yield Problem("cluster.launcher", "local is one machine", "set it to ray or slurm")
+    if not cluster.gpus_per_node:
+        for key, asked in (("packing", ppo.packing), ("lora.bits", ppo.lora is not None and ppo.lora.bits is not None)):
+            if asked:
+                yield Problem(f"ppo.{key}", "it needs GPUs, and cluster.gpus_per_node is 0", "set it, or leave it out")
+    for tracker in recipe.tracking.to:
+        if tracker not in _TRACKERS:
+            message = f"OpenRLHF does not know {tracker}"
+            yield Problem("tracking.to", message, f"it knows {' and '.join(_TRACKERS)}")
+    if ppo.eval_every is not None and recipe.data.heldout is None:
+        yield Problem("ppo.eval_every", "there are no problems to evaluate on", "give data.heldout")

@@ -1,0 +1,46 @@
+"""The reward service of a training job: the recipe's rewards, and the job's journal."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.backends.openrlhf.checkpoint import checkpoint_step
+from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.backends.openrlhf.journal import Journal
+from rlsp_cli.backends.openrlhf.setup import total_steps
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.paths import RunPaths
+
+
+def serve_job(inputs: dict[str, Any], *options: str) -> None:
+    """Serve until told to end; `options` are `--host HOST` and `--port PORT`, in this order, both optional."""
+    try:
+        from rlsp_cli.rewards.service.serve import serve
+    except ImportError as error:
+        raise NotReadyError(f"openrlhf needs `pip install 'rlsp[serve]'` ({error.name} is missing)") from error
+
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    paths = RunPaths(Path(inputs["run"]))
+    recipe, files = load_recipe(paths.resolved, plugins=Registry()), StageFiles(paths.stage("ppo"))
+    assert recipe.ppo, "checked by the recipe"
+    total, resume, report = total_steps(files, recipe), inputs["resume"], os.environ.get("RLSP_JOB_ERROR_FILE")
+    responses = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt
+    recipe = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"steps": total})})
+    expected = checkpoint_step(Path(resume)) if resume else 0
+    journal = Journal(recipe, files.stage, total, expected, Path(report) if report else None)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    serve(
+        recipe,
+        given.get("--host", "127.0.0.1"),
+        int(given.get("--port", "0")),
+        say,
+        tokenizer=inputs["model"],
+        backlog=8 * responses,
+        journal=journal,
+    )

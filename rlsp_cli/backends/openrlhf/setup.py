@@ -1,0 +1,103 @@
+"""Before OpenRLHF's training: prompts as text, in whole rollouts, and a new model when the recipe wants one."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
+from rlsp_cli.backends.openrlhf.checkpoint import choose
+from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.backends.step import say_note
+from rlsp_cli.data import Problem, prompt_rows
+from rlsp_cli.engine.batch import batch_rows
+from rlsp_cli.engine.model import load_tokenizer
+from rlsp_cli.engine.ppo import num_steps
+from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
+from rlsp_cli.errors import DataError
+from rlsp_cli.evals.contamination import refuse_overlap
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.schema import Prompts, Recipe
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.paths import RunPaths
+from rlsp_cli.runs.stream import drop_rows_from, write_lines
+
+
+def setup(inputs: dict[str, Any]) -> None:
+    """Write what the command names, and choose the checkpoint that a resumed training goes on from."""
+    paths, registry = RunPaths(Path(inputs["run"])), Registry()
+    recipe = load_recipe(paths.resolved, plugins=registry)
+    assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
+    files = StageFiles(paths.stage("ppo"))
+    problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
+    refuse_overlap(recipe, "prompts", [problem.problem for problem in problems], registry)
+    tokenizer = _tokenizer(recipe, inputs["model"], files, registry)
+    rows = _rows(problems, recipe, tokenizer)
+    steps = num_steps(len(rows), recipe.ppo)
+    write_lines(files.prompts, _rollouts(rows, steps, recipe))
+    if recipe.ppo.eval_every is not None and recipe.data.heldout is not None:
+        write_lines(files.heldout, _heldout(recipe.data.heldout, recipe, tokenizer, registry))
+    if inputs["resume"] is None:
+        for stream in (files.stage.metrics, files.stage.rollouts):
+            drop_rows_from(stream, 0)
+    else:
+        choose(files, Path(inputs["resume"]))
+    say_note(f"{len(rows)} problems in {steps} rollouts of {recipe.ppo.rollout_batch} prompts")
+
+
+def total_steps(files: StageFiles, recipe: Recipe) -> int:
+    """Rollout steps of the prompts that were written."""
+    assert recipe.ppo, "checked by the recipe"
+    with files.prompts.open("rb") as stream:
+        return sum(1 for _ in stream) // recipe.ppo.rollout_batch
+
+
+def _tokenizer(recipe: Recipe, model: str, files: StageFiles, registry: Registry) -> PreTrainedTokenizerBase:
+    """That of the model which training starts from, made here when it is a new one."""
+    if recipe.sft:
+        return load_tokenizer(model, recipe.model.chat_template)
+    if recipe.model.from_scratch is not None:
+        write_new_model(recipe, registry, files.base)
+    return starting_tokenizer(recipe, files.base)
+
+
+def _rows(problems: Sequence[Problem], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """A line for each problem whose prompt is short enough."""
+    assert recipe.ppo, "checked by the recipe"
+    kept, left_out = fitting(problems, recipe, tokenizer)
+    if left_out:
+        limit = f"max_prompt_tokens={recipe.ppo.max_prompt_tokens}"
+        say_note(f"{left_out} of {len(problems)} problems left out: prompt longer than {limit}")
+    return [_line(_prompt(problem, recipe, tokenizer), problem) for problem in kept]
+
+
+def _prompt(problem: Problem, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The prompt as a text that OpenRLHF reads as our tokens, and writes again in front of each response."""
+    ids = encode_prompt(prompt_text(problem.problem, recipe.data, tokenizer), tokenizer)
+    text = str(tokenizer.decode(ids, skip_special_tokens=False))
+    if tokenizer(text, add_special_tokens=False)["input_ids"] != ids:
+        raise DataError(
+            f"problem {problem.id}: the tokenizer does not read back what it writes, so OpenRLHF would train on "
+            "another prompt; use the local backend, or another tokenizer"
+        )
+    return text
+
+
+def _line(prompt: str, problem: Problem, **more: Any) -> str:
+    """A row of OpenRLHF's data: the label is for our bridge, which hands it to the reward service."""
+    label = {"id": problem.id, "reference": problem.answer, "metadata": dict(problem.metadata), **more}
+    return json.dumps({"prompt": prompt, "label": json.dumps(label, ensure_ascii=False)}, ensure_ascii=False) + "\n"
+
+
+def _rollouts(lines: Sequence[str], steps: int, recipe: Recipe) -> Iterator[str]:
+    """The lines of every rollout; a last one that is not whole would let OpenRLHF's processes wait for each other."""
+    assert recipe.ppo, "checked by the recipe"
+    for step in range(steps):
+        yield from (lines[row] for row in batch_rows(len(lines), recipe.ppo.rollout_batch, step, recipe.seed))
+
+
+def _heldout(source: Prompts, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, registry: Registry) -> Iterable[str]:
+    for problem in prompt_rows(source, registry, recipe.plugins):
+        yield _line(_prompt(problem, recipe, tokenizer), problem, heldout=True)

@@ -1,0 +1,43 @@
+"""A model that a backend has saved: is it whole, and then where rlsp looks for it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.backends.tensors import tensor_shapes
+from rlsp_cli.errors import JobError
+
+_MODEL = ("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json")
+
+
+def publish(saved: Path, write_tokenizer: Callable[[Path], Any], final: Path) -> None:
+    """Copy a model to `final`, with its tokenizer, once it is checked; JobError when it is not whole."""
+    draft = final.with_name("draft-final")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    write_tokenizer(draft)
+    for pattern in _MODEL:
+        for file in saved.glob(pattern):
+            shutil.copy2(file, draft)
+    check_model(draft)
+    shutil.rmtree(final, ignore_errors=True)
+    draft.rename(final)
+
+
+def check_model(folder: Path) -> None:
+    """JobError when the files of a model are not whole, or when their tensors are not those of its architecture."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    shapes = tensor_shapes(folder)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    tied = set(getattr(model, "all_tied_weights_keys", None) or [])
+    missing = sorted(wanted.keys() - shapes.keys() - tied)
+    if missing:
+        raise JobError(f"{folder}: {len(missing)} tensors are missing, such as {missing[0]}")
+    for name in sorted(wanted.keys() & shapes.keys()):
+        if wanted[name] != shapes[name]:
+            raise JobError(f"{folder}: tensor {name} has shape {shapes[name]}, its config says {wanted[name]}")

@@ -1,0 +1,120 @@
+"""How large a model is, from its configuration, without loading it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.recipe.schema import FromScratch, Model
+
+_TABLE = Path(__file__).parent / "models.json"
+_GATED = ("llama", "mistral", "qwen2", "qwen3")
+"""Architectures of this form: grouped attention, a gated feed-forward part of three matrices, no experts."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Widths and counts of a dense decoder; `tied` when the output layer is the embedding."""
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+
+    @property
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """(inputs, outputs) of the linear layers of one block, by their usual names."""
+        queries, keys = self.heads * self.head_size, self.kv_heads * self.head_size
+        return {
+            "q_proj": (self.hidden, queries),
+            "k_proj": (self.hidden, keys),
+            "v_proj": (self.hidden, keys),
+            "o_proj": (queries, self.hidden),
+            "gate_proj": (self.hidden, self.intermediate),
+            "up_proj": (self.hidden, self.intermediate),
+            "down_proj": (self.intermediate, self.hidden),
+        }
+
+    @property
+    def embedding(self) -> int:
+        """Weights of the embedding, and of the output layer where that is another matrix."""
+        return self.vocabulary * self.hidden
+
+    @property
+    def trunk(self) -> int:
+        """Weights without the output layer: what a critic has. Biases, below 0.1%, are not counted."""
+        block = sum(inputs * outputs for inputs, outputs in self.matrices.values()) + 2 * self.hidden
+        return self.layers * block + self.hidden + self.embedding
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the policy."""
+        return self.trunk + (0 if self.tied else self.embedding)
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of keys and values for one token, in 16 bits."""
+        return 2 * 2 * self.layers * self.kv_heads * self.head_size
+
+
+def model_shape(model: Model) -> ModelShape | None:
+    """The shape of a recipe's model; None when its configuration is not here or describes no dense decoder.
+
+    A folder is read, the hub is not asked: only its cache and the table `models.json` are looked at. A model from
+    scratch counts without its vocabulary, which depends on the data.
+    """
+    if model.from_scratch is not None:
+        return _of_scratch(model.from_scratch)
+    config = _config(model.path) if model.path else None
+    return shape_of(config) if config else None
+
+
+def shape_of(config: Mapping[str, Any]) -> ModelShape | None:
+    """The shape that a `config.json` describes; None when it is of another kind."""
+    if config.get("model_type") not in _GATED:
+        return None
+    heads = config["num_attention_heads"]
+    return ModelShape(
+        hidden=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        heads=heads,
+        kv_heads=config.get("num_key_value_heads") or heads,
+        head_size=config.get("head_dim") or config["hidden_size"] // heads,
+        intermediate=config["intermediate_size"],
+        vocabulary=config["vocab_size"],
+        tied=config.get("tie_word_embeddings", False),
+    )
+
+
+def _of_scratch(spec: FromScratch) -> ModelShape | None:
+    sizes = {"hidden_size": spec.hidden_size, "intermediate_size": spec.intermediate_size, "vocab_size": 0}
+    counts = {"num_hidden_layers": spec.num_layers, "num_attention_heads": spec.num_heads}
+    return shape_of({"model_type": spec.model_type, "tie_word_embeddings": True, **sizes, **counts})
+
+
+def _config(path: str) -> dict[str, Any] | None:
+    """The configuration of a folder, of a model in the hub's cache, or of the table."""
+    name, _, revision = path.partition("@")
+    here = Path(path) / "config.json"
+    file = here if here.is_file() else None if Path(path).is_dir() else _cached(name, revision)
+    if file is not None:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    known = json.loads(_TABLE.read_text(encoding="utf-8"))["models"]
+    return next((entry for entry in known if name in entry["names"]), None)
+
+
+def _cached(name: str, revision: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=revision or "main")
+    except HFValidationError:  # a path that is no folder yet, and no hub id either
+        return None
+    return Path(found) if isinstance(found, str) else None

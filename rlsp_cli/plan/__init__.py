@@ -1,0 +1,71 @@
+"""What a recipe will do before it does it: counts, GPUs, and estimates of memory and time."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rlsp_cli.backends import backend_of
+from rlsp_cli.backends.openrlhf.placement import roles, total_gpus
+from rlsp_cli.backends.shape import model_shape
+from rlsp_cli.plan.counts import Counts, Texts, count_stages
+from rlsp_cli.plan.estimate import GIB, Estimate, estimate_ppo, estimate_sft
+from rlsp_cli.plan.gpu import GPUS
+from rlsp_cli.recipe.schema import Recipe
+
+__all__ = ["GIB", "GPUS", "Bundles", "Counts", "Estimate", "Plan", "make_plan"]
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """What Ray must have free at once: (who, GPUs), with one CPU for each GPU, and the GPUs of `cluster`."""
+
+    wanted: tuple[tuple[str, int], ...]
+    available: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything of a recipe that is known before it runs; `notes` say what is not."""
+
+    counts: tuple[Counts, ...]
+    bundles: Bundles | None
+    estimates: tuple[Estimate, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as data."""
+        estimates = [estimate.to_json() for estimate in self.estimates]
+        bundles = asdict(self.bundles) if self.bundles else None
+        counts = [asdict(count) for count in self.counts]
+        return {"counts": counts, "bundles": bundles, "estimates": estimates, "notes": list(self.notes)}
+
+
+def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
+    """The plan of a recipe that its backends accept; `gpu` is what it is to run on, a name in GPUS."""
+    counted = list(count_stages(recipe))
+    on_ray = recipe.ppo is not None and backend_of(recipe, "ppo") == "openrlhf"
+    estimates, notes = _estimates(recipe, gpu, counted)
+    return Plan(
+        counts=tuple(counts for counts, _ in counted),
+        bundles=Bundles(roles(recipe).asked, total_gpus(recipe)) if on_ray else None,
+        estimates=tuple(estimates),
+        notes=(*(f"{counts.stage}: {note}" for counts, _ in counted for note in counts.notes), *notes),
+    )
+
+
+def _estimates(
+    recipe: Recipe, gpu: str, counted: list[tuple[Counts, Texts | None]]
+) -> tuple[list[Estimate], list[str]]:
+    """Of the stages that run at scale, and why there are none."""
+    at_scale = [(counts, texts) for counts, texts in counted if counts.backend != "local"]
+    if not at_scale or not recipe.cluster.gpus_per_node:
+        return [], ["memory and time are estimated on GPUs only"] if at_scale else []
+    shape = model_shape(recipe.model)
+    if shape is None:
+        return [], [f"the size of {recipe.model.path} is unknown: no estimate of memory and time (docs/plan.md)"]
+    found = [
+        estimate_ppo(recipe, recipe.ppo, shape, GPUS[gpu], counts, texts)
+        if recipe.ppo and counts.stage == "ppo"
+        else estimate_sft(recipe, shape, GPUS[gpu], counts, texts)
+        for counts, texts in at_scale
+    ]
+    return [estimate for estimate in found if estimate], []

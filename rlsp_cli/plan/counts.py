@@ -1,0 +1,147 @@
+"""How much a stage does: rows, rollouts, responses, optimiser steps, and the most tokens that this can be."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TypeVar
+
+from rlsp_cli.backends import backend_of, stages_of
+from rlsp_cli.data import prompt_rows, trace_rows
+from rlsp_cli.errors import DataError, NotReadyError
+from rlsp_cli.evals.bench import bench_prompts
+from rlsp_cli.recipe.schema import Eval, Ppo, Prompts, Recipe, Rows, Sft
+from rlsp_cli.rewards.registry import Registry
+
+Row = TypeVar("Row")
+_LETTERS_IN_A_TOKEN = 4
+"""Of English text, roughly, in the tokenizers of today's models."""
+_PUBLISHED = {"aime24": 30, "math500": 500}
+"""Problems of the benches on the hub, which a plan does not ask."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Rows of data, and mean tokens of their prompts and responses, judged from the number of letters."""
+
+    rows: int
+    prompt_tokens: float
+    response_tokens: float = 0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One stage; None is unknown or not there. `tokens` is the most there can be, with prompts and all epochs."""
+
+    stage: str
+    backend: str
+    rows: int | None = None
+    rollouts: int | None = None
+    responses: int | None = None
+    optimizer_steps: int | None = None
+    critic_steps: int | None = None
+    tokens: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def count_stages(recipe: Recipe) -> Iterator[tuple[Counts, Texts | None]]:
+    """Each stage in order, with what its data looks like where that can be read here."""
+    registry = Registry()
+    for stage in stages_of(recipe):
+        if recipe.sft and stage == "sft":
+            yield _sft(recipe, recipe.sft, registry)
+        elif recipe.ppo and stage == "ppo":
+            yield _ppo(recipe, recipe.ppo, registry)
+        elif recipe.eval:
+            yield _eval(recipe, recipe.eval, registry), None
+
+
+def _sft(recipe: Recipe, sft: Sft, registry: Registry) -> tuple[Counts, Texts | None]:
+    texts, note = _read(recipe, "traces", registry)
+    backend, rows = backend_of(recipe, "sft"), texts.rows - sft.val_rows if texts else None
+    steps = _sft_steps(rows, sft, backend) if rows else sft.max_steps
+    notes = [note, "fewer steps with packing" if sft.packing else None]
+    return Counts(
+        *("sft", backend, rows),
+        optimizer_steps=steps,
+        tokens=steps * sft.batch * sft.max_length if steps else None,
+        notes=tuple(filter(None, notes)),
+    ), texts
+
+
+def _sft_steps(rows: int, sft: Sft, backend: str) -> int:
+    """Our engine goes through the data without a seam; Axolotl ends each epoch with a step on what is left."""
+    whole = int(sft.epochs * rows / sft.batch) if backend == "local" else ceil(sft.epochs * ceil(rows / sft.batch))
+    return min(max(1, whole), sft.max_steps or max(1, whole))
+
+
+def _ppo(recipe: Recipe, ppo: Ppo, registry: Registry) -> tuple[Counts, Texts | None]:
+    texts, note = _read(recipe, "prompts", registry)
+    steps = ppo.steps or (max(1, int(ppo.episodes * texts.rows / ppo.rollout_batch)) if texts else None)
+    size = ppo.rollout_batch * ppo.samples_per_prompt
+    updates, critic = ppo.epochs * max(1, size // ppo.train_batch), ppo.estimator == "gae"
+    longest = ppo.max_prompt_tokens + ppo.max_new_tokens
+    if recipe.model.from_scratch:
+        longest = min(longest, recipe.model.from_scratch.max_length)
+    known = {} if steps is None else {
+        "responses": steps * size,
+        "optimizer_steps": max(steps - (ppo.critic_warmup_steps if critic else 0), 0) * updates,
+        "critic_steps": steps * updates if critic else None,
+        "tokens": steps * size * longest,
+    }  # fmt: skip
+    rows, notes = texts.rows if texts else None, (note,) if note else ()
+    return Counts("ppo", backend_of(recipe, "ppo"), rows, rollouts=steps, notes=notes, **known), texts
+
+
+def _eval(recipe: Recipe, settings: Eval, registry: Registry) -> Counts:
+    if settings.responses is not None:
+        return Counts("eval", "local", notes=("the responses are there",))
+    sizes = [_bench_size(name, recipe, settings, registry) for name in settings.benches]
+    models = sum(map(bool, (recipe.model.path, recipe.sft, recipe.ppo)))
+    if None in sizes:
+        return Counts("eval", "local", notes=("a bench cannot be read here",))
+    rows = sum(size for size in sizes if size is not None)
+    responses = rows * models * (settings.samples + settings.greedy)
+    return Counts("eval", "local", rows, responses=responses, tokens=responses * settings.max_new_tokens)
+
+
+def _bench_size(name: str, recipe: Recipe, settings: Eval, registry: Registry) -> int | None:
+    try:
+        prompts = bench_prompts(name, settings, recipe.data)
+        size = _PUBLISHED.get(name) if _on_hub(prompts) else len(prompt_rows(prompts, registry, recipe.plugins))
+    except (DataError, NotReadyError):
+        return None
+    return min(size, settings.limit or size) if size is not None else None
+
+
+def _read(recipe: Recipe, role: str, registry: Registry) -> tuple[Texts | None, str | None]:
+    """What `data.<role>` looks like, or why it is unknown."""
+    rows: Rows | None = getattr(recipe.data, role)
+    assert rows, "checked by the recipe"
+    if _on_hub(rows):
+        return None, f"data.{role} is on the hub, which a plan does not ask: its rows are unknown"
+    try:
+        return (_of_prompts if isinstance(rows, Prompts) else _of_traces)(recipe, registry), None
+    except (DataError, NotReadyError) as error:
+        return None, f"data.{role} cannot be read: {error}"
+
+
+def _of_prompts(recipe: Recipe, registry: Registry) -> Texts:
+    assert recipe.data.prompts
+    found = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
+    around = len(recipe.data.template) + len(recipe.data.system or "")
+    return Texts(len(found), _mean_tokens(found, lambda row: around + len(row.problem)))
+
+
+def _of_traces(recipe: Recipe, registry: Registry) -> Texts:
+    assert recipe.data.traces
+    found = trace_rows(recipe.data.traces, registry, recipe.plugins)
+    prompts = _mean_tokens(found, lambda row: sum(len(text) for _, text in row.turns) or len(row.prompt))
+    return Texts(len(found), prompts, _mean_tokens(found, lambda row: len(row.response)))
+
+
+def _mean_tokens(rows: Sequence[Row], letters: Callable[[Row], int]) -> float:
+    return sum(map(letters, rows)) / len(rows) / _LETTERS_IN_A_TOKEN
+
+
+def _on_hub(rows: Rows) -> bool:
+    return rows.source.startswith("hf:")

@@ -1,0 +1,120 @@
+"""Estimates for one stage: memory on each GPU and GPU-hours, with all that they assume."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rlsp_cli.backends.openrlhf.placement import Roles, roles
+from rlsp_cli.backends.shape import ModelShape
+from rlsp_cli.plan.counts import Counts, Texts
+from rlsp_cli.plan.gpu import Gpu
+from rlsp_cli.plan.hours import GOOD, LONG, POOR, SHORT, Efficiency, Job, Step, sft_gpu_hours
+from rlsp_cli.plan.memory import RoleMemory, busiest_gpu, role_memory
+from rlsp_cli.recipe.schema import Ppo, Recipe
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A stage on GPUs. Pairs are (short responses and a good use of the GPUs, the longest and a poor one).
+
+    `busiest` is what the GPU that holds most holds, in bytes; the hours are None where the number of steps is unknown.
+    """
+
+    stage: str
+    gpu: str
+    parameters: int
+    gpu_hours: tuple[float, float] | None
+    step: tuple[Step, Step] | None = None
+    memory: tuple[tuple[RoleMemory, ...], tuple[RoleMemory, ...]] | None = None
+    busiest: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Bytes, seconds and hours; says that it is an estimate."""
+        memory = [[{**asdict(model), "total": model.total} for model in models] for models in self.memory or ()]
+        steps = [{**asdict(step), "seconds": step.seconds} for step in self.step or ()]
+        return {"estimate": True, **asdict(self), "memory": memory or None, "step": steps or None}
+
+
+def estimate_ppo(
+    recipe: Recipe, ppo: Ppo, shape: ModelShape, gpu: Gpu, counts: Counts, texts: Texts | None
+) -> Estimate:
+    """PPO on OpenRLHF."""
+    found, steps = roles(recipe), counts.rollouts
+    prompt = min(texts.prompt_tokens, ppo.max_prompt_tokens) if texts else ppo.max_prompt_tokens
+    good, poor = (Job(shape, ppo, found, gpu, prompt, share * ppo.max_new_tokens) for share in (SHORT, LONG))
+    short, long = (
+        role_memory(shape, ppo, found, gpu, length)
+        for length in (prompt + SHORT * ppo.max_new_tokens, ppo.max_prompt_tokens + ppo.max_new_tokens)
+    )
+    busiest = busiest_gpu(short, found), busiest_gpu(long, found)
+    return Estimate(
+        *("ppo", gpu.name, shape.parameters),
+        gpu_hours=(good.gpu_hours(steps, GOOD), poor.gpu_hours(steps, POOR)) if steps else None,
+        step=(good.step(GOOD), poor.step(POOR)),
+        memory=(short, long),
+        busiest=busiest,
+        warnings=tuple(_memory_warnings(shape, ppo, found, gpu, short[-1].cache, busiest)),
+        assumptions=(
+            _sheet(gpu),
+            _compute(GOOD, POOR),
+            _bandwidth(GOOD, POOR),
+            f"responses of {SHORT * ppo.max_new_tokens:.0f} to {LONG * ppo.max_new_tokens:.0f} tokens on average, "
+            f"after prompts of {prompt:.0f} tokens ({'letters / 4' if texts else 'the limit: the data is not read'})",
+            "micro-batches of such sequences, at most of the longest allowed; engines sleep while models that share "
+            "their GPUs train; what CUDA itself, communication and fragments take, some 2 to 6 GiB, comes on top",
+            "not counted: start, checkpoints, evaluation, waiting for rewards, moving weights to the engines",
+        ),
+    )
+
+
+def estimate_sft(recipe: Recipe, shape: ModelShape, gpu: Gpu, counts: Counts, texts: Texts | None) -> Estimate | None:
+    """SFT on GPUs; None where the data cannot be read."""
+    sft = recipe.sft
+    if sft is None or texts is None or counts.optimizer_steps is None:
+        return None
+    tokens = counts.optimizer_steps * sft.batch * min(texts.prompt_tokens + texts.response_tokens, sft.max_length)
+    good, poor = (sft_gpu_hours(shape, sft, tokens, gpu, use) for use in (GOOD, POOR))
+    assumed = _sheet(gpu), f"{tokens / 1e6:.3g} million tokens (letters / 4)", _compute(GOOD, POOR)
+    return Estimate("sft", gpu.name, shape.parameters, (good, poor), assumptions=assumed)
+
+
+def _sheet(gpu: Gpu) -> str:
+    sizes = f"{gpu.memory / GIB:.0f} GiB, {gpu.flops / 1e12:.0f} TFLOP/s, {gpu.bandwidth / 1e12:.2f} TB/s"
+    return f"every GPU is an NVIDIA {gpu.name.upper()}: {sizes}"
+
+
+def _compute(good: Efficiency, poor: Efficiency) -> str:
+    return f"{good.compute:.0%} to {poor.compute:.0%} of the GPU's operations are put to use"
+
+
+def _bandwidth(good: Efficiency, poor: Efficiency) -> str:
+    return f"{good.bandwidth:.0%} to {poor.bandwidth:.0%} of its bandwidth are put to use in sampling"
+
+
+def _memory_warnings(
+    shape: ModelShape, ppo: Ppo, found: Roles, gpu: Gpu, cache: float, busiest: tuple[float, float]
+) -> Iterator[str]:
+    """What may not fit. Estimates warn and never refuse."""
+    if busiest[1] > gpu.memory:
+        always = busiest[0] > gpu.memory
+        size, when = (busiest[0], "even with short responses") if always else (busiest[1], "with the longest sequences")
+        yield f"one GPU would hold {size / GIB:.0f} of {gpu.memory / GIB:.0f} GiB {when}; {_relief(ppo, found)}"
+    longest = shape.kv_bytes * (ppo.max_prompt_tokens + ppo.max_new_tokens)
+    if cache * found.tensor_parallel < longest:
+        yield "an engine has no room for one response; raise ppo.engines.gpu_memory or tensor_parallel"
+
+
+def _relief(ppo: Ppo, found: Roles) -> str:
+    """What would need less, the cheapest first."""
+    ways = {
+        "ppo.gradient_checkpointing: true": not ppo.gradient_checkpointing,
+        "a smaller ppo.micro_batch": ppo.micro_batch > 1,
+        "ppo.sharding: zero3": ppo.sharding != "zero3" and found.actor > 1,
+        "ppo.offload: [optimizer]": "optimizer" not in ppo.offload,
+        "more GPUs": True,
+    }
+    return "try " + ", ".join(way for way, is_open in ways.items() if is_open)

@@ -1,0 +1,112 @@
+"""An estimate of what each model of a PPO job holds on one GPU.
+
+Weights, gradients and Adam's states are those of ZeRO (arXiv 1910.02054, sections 3.1 and 5): 2 + 2 + 12 bytes for a
+parameter in mixed precision. Stage 1 shares out Adam's part, stage 2 the gradients too, stage 3 the weights too.
+
+Activations are the tensors that transformers' Llama saves for the backward pass in bfloat16, counted with hooks; a test
+counts them again. The method is that of arXiv 2205.05198, without attention scores, which today's kernels do not keep.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rlsp_cli.backends.openrlhf.placement import Roles
+from rlsp_cli.backends.shape import ModelShape
+from rlsp_cli.plan.gpu import Gpu
+from rlsp_cli.recipe.schema import Lora, Ppo
+
+_LOGIT_BYTES = 12
+"""A logit in bfloat16 and in float32, and the gradients of both."""
+
+
+@dataclass(frozen=True)
+class RoleMemory:
+    """Bytes on each GPU of one model; `passing` are activations and logits, which are there only while it works."""
+
+    role: str
+    gpus: int
+    weights: float = 0
+    gradients: float = 0
+    optimizer: float = 0
+    passing: float = 0
+    cache: float = 0
+
+    @property
+    def staying(self) -> float:
+        """What stays between the phases of a step."""
+        return self.weights + self.gradients + self.optimizer
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.staying + self.passing + self.cache
+
+
+def zero_states(parameters: float, trained: float, sharding: str, ranks: int, bytes_each: float = 2) -> list[float]:
+    """[weights, gradients, Adam's states] in bytes on each of `ranks` GPUs, when `trained` parameters get gradients."""
+    stage = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}[sharding]
+    whole = (bytes_each * parameters, 2 * trained, 12 * trained)
+    return [size / (ranks if stage >= first else 1) for size, first in zip(whole, (3, 2, 1), strict=True)]
+
+
+def activations(shape: ModelShape, tokens: float, checkpointing: bool) -> float:
+    """Bytes that the blocks keep for the backward pass; with checkpointing their inputs, and one block in full."""
+    keys = shape.kv_heads * shape.head_size
+    block = 20 * shape.hidden + 4 * keys + 8 * shape.intermediate + 4 * shape.heads + 8
+    return tokens * (shape.layers * 2 * shape.hidden + block if checkpointing else shape.layers * block)
+
+
+def engine_share(ppo: Ppo) -> float:
+    """Share of a GPU's memory that an engine takes."""
+    shares = ppo.placement.share == "all" and ppo.async_rollout == "none"
+    return ppo.engines.gpu_memory or (0.6 if shares else 0.9)
+
+
+def role_memory(shape: ModelShape, ppo: Ppo, found: Roles, gpu: Gpu, length: float) -> tuple[RoleMemory, ...]:
+    """One entry for each model of the job, the engines last; micro-batches hold sequences of `length` tokens."""
+    tokens = length / ppo.ring_attention
+    models = [_trained("actor", found.actor, shape, ppo, tokens)]
+    if found.critic:
+        models.append(_trained("critic", found.critic, shape, ppo, tokens))
+    if found.reference:
+        models.append(_reference(found.reference, shape, ppo, tokens))
+    weights = 2 * shape.parameters / found.tensor_parallel
+    cache = max(engine_share(ppo) * gpu.memory - weights, 0)
+    return *models, RoleMemory("engines", found.engines * found.tensor_parallel, weights=weights, cache=cache)
+
+
+def busiest_gpu(models: Iterable[RoleMemory], found: Roles) -> float:
+    """Bytes of the set of models that needs most: all that stays, and the largest passing part or the engine."""
+    by_role = {model.role: model for model in models}
+    return max(_together([by_role[role] for role in names.split(" + ")]) for names, _ in found.asked)
+
+
+def _together(models: list[RoleMemory]) -> float:
+    trained = [model for model in models if model.role != "engines"]
+    engine = sum(model.weights + model.cache for model in models if model.role == "engines")
+    return sum(model.staying for model in trained) + max([engine, *(model.passing for model in trained)])
+
+
+def _trained(role: str, gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMemory:
+    parameters = shape.parameters if role == "actor" else shape.trunk
+    adapters = _adapters(shape, ppo.lora) if ppo.lora else 0
+    frozen = (ppo.lora.bits or 16) / 8 if ppo.lora else 2
+    weights, gradients, optimizer = zero_states(parameters, adapters or parameters, ppo.sharding, gpus, frozen)
+    tokens = ppo.micro_batch * length
+    logits = _LOGIT_BYTES * tokens * shape.vocabulary if role == "actor" else 0
+    passing = activations(shape, tokens, ppo.gradient_checkpointing) + logits
+    return RoleMemory(role, gpus, weights, gradients, 0 if "optimizer" in ppo.offload else optimizer, passing)
+
+
+def _reference(gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMemory:
+    """Only weights, which only stage 3 shares; one block's activations and the logits pass through."""
+    weights = 2 * shape.parameters / (gpus if ppo.sharding == "zero3" else 1)
+    tokens = (ppo.micro_rollout_batch or ppo.micro_batch) * length
+    passing = tokens * (_LOGIT_BYTES // 2 * shape.vocabulary + 8 * shape.intermediate)
+    return RoleMemory("reference", gpus, weights=0 if "reference" in ppo.offload else weights, passing=passing)
+
+
+def _adapters(shape: ModelShape, lora: Lora) -> int:
+    """Parameters of the adapters: rank x (inputs + outputs) of each layer that gets one."""
+    sizes = [sum(size) for name, size in shape.matrices.items() if not lora.targets or name in lora.targets]
+    return shape.layers * lora.rank * sum(sizes)

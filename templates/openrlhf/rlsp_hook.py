@@ -1,0 +1,157 @@
+"""What rlsp adds to OpenRLHF's workers; Ray calls `install` in each of them before it does anything else.
+
+The trainer tells the reward service when training begins, what each step measured and what an evaluation found, and
+saves and ends when the service asks for it. With RLSP_ADVANTAGES=separate, correctness and exploration each get their
+group's baseline before they are mixed. OpenRLHF's own code stays as it is: functions are wrapped when it is loaded.
+"""
+
+import importlib.abc
+import importlib.machinery
+import math
+import os
+import sys
+
+
+class StoppedError(Exception):
+    """Training was asked to end, and has saved."""
+
+
+def install():
+    """Wrap OpenRLHF's modules as soon as this process imports them."""
+    sys.meta_path.insert(0, Finder())
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules of `CHANGES` and changes them after they have run."""
+
+    def find_spec(self, name, path=None, target=None):
+        """The usual spec, with our loader around its own."""
+        if name not in CHANGES:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            spec.loader = Loader(spec.loader, CHANGES[name])
+        return spec
+
+
+class Loader(importlib.abc.Loader):
+    """Runs a module, then a change."""
+
+    def __init__(self, inner, change):
+        self.inner, self.change = inner, change
+
+    def create_module(self, spec):
+        """As the module's own loader."""
+        return self.inner.create_module(spec)
+
+    def exec_module(self, module):
+        """As the module's own loader, and then the change."""
+        self.inner.exec_module(module)
+        self.change(module)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+def tell(event, **what):
+    """Tell the service; its answer."""
+    from rlsp_reward import ask
+
+    return ask("/event", {"event": event, **what})
+
+
+def follow_trainer(module):
+    """Wrap the trainer's beginning, the end of each step, and its evaluation."""
+    trainer = module.BasePPOTrainer
+    begin, save, evaluate = (
+        trainer.init_checkpoint_states,
+        trainer.save_logs_and_checkpoints,
+        module.compute_eval_metrics,
+    )
+
+    def init_checkpoint_states(self):
+        states = begin(self)
+        tell("begin", step=states["global_step"])
+        return states
+
+    def save_logs_and_checkpoints(self, global_step, logs_dict=None, client_states=None):
+        stop = tell("step", step=global_step - 1, numbers=numbers(logs_dict or {}))["stop"]
+        if stop:
+            getattr(self.args, "ckpt", self.args).save_steps = 1
+        save(self, global_step, logs_dict, client_states)
+        if stop:
+            tell("stopped", step=global_step)
+            raise StoppedError(f"stopped after step {global_step}, with a checkpoint")
+
+    def compute_eval_metrics(*args, **kwargs):
+        logs = evaluate(*args, **kwargs)
+        tell("eval", numbers=numbers(logs))
+        return logs
+
+    trainer.init_checkpoint_states = init_checkpoint_states
+    trainer.save_logs_and_checkpoints = save_logs_and_checkpoints
+    module.compute_eval_metrics = compute_eval_metrics
+
+
+def numbers(logs):
+    """What is a finite number among logs."""
+    single = {name: value for name, value in logs.items() if getattr(value, "numel", lambda: 1)() == 1}
+    plain = {name: value.item() if hasattr(value, "item") else value for name, value in single.items()}
+    return {name: v for name, v in plain.items() if isinstance(v, int | float) and math.isfinite(v)}
+
+
+def separate_streams(module):
+    """Wrap the advantages: baselines are taken off correctness and exploration apart, then alpha mixes them."""
+    if os.environ.get("RLSP_ADVANTAGES") != "separate":
+        return
+    maker = module.RemoteExperienceMaker
+    compute = maker.compute_advantages_and_returns
+
+    def compute_advantages_and_returns(self, experiences):
+        advantage = self.strategy.args.algo.advantage
+        estimator, size = advantage.estimator, self.strategy.args.rollout.n_samples_per_prompt
+        mix_streams(experiences, estimator, size)
+        # What is left to do is what an estimator without groups does; whitening only where this one has it.
+        advantage.estimator = "reinforce" if estimator == "reinforce_baseline" else "mixed by rlsp"
+        try:
+            return compute(self, experiences)
+        finally:
+            advantage.estimator = estimator
+
+    maker.compute_advantages_and_returns = compute_advantages_and_returns
+
+
+def mix_streams(experiences, estimator, size):
+    """Set each experience's rewards (n,) to alpha * A(correctness) + (1 - alpha) * A(exploration)."""
+    import torch
+
+    order = torch.tensor([index for experience in experiences for index in experience.index])
+
+    def column(name):
+        found = torch.cat([experience.info[name].float() for experience in experiences])
+        ordered = torch.empty_like(found)
+        ordered[order] = found
+        return ordered
+
+    alpha = column("rlsp_alpha")
+    streams = [centred(column(f"rlsp_{name}").view(-1, size), estimator) for name in ("correctness", "exploration")]
+    mixed = (alpha * streams[0] + (1 - alpha) * streams[1])[order]
+    for experience, rewards in zip(experiences, mixed.split([len(e.index) for e in experiences]), strict=True):
+        experience.rewards = rewards
+        experience.info["rlsp_mixed_advantage"] = rewards
+
+
+def centred(groups, estimator):
+    """(groups, n) scores without their group's baseline, flat."""
+    centred = groups - groups.mean(1, keepdim=True)
+    if estimator == "rloo":  # the mean of the others
+        centred = centred * groups.shape[1] / (groups.shape[1] - 1)
+    if estimator == "group_norm":
+        centred = centred / (groups.std(1, keepdim=True) + 1e-9)
+    return centred.flatten()
+
+
+CHANGES = {
+    "openrlhf.trainer.ppo_trainer": follow_trainer,
+    "openrlhf.trainer.ppo_utils.experience_maker": separate_streams,
+}

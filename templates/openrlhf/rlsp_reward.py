@@ -1,0 +1,71 @@
+"""Reward function for OpenRLHF: asks rlsp's reward service, and waits until there is a true answer.
+
+OpenRLHF goes on without a reward when this function fails, so it never does: while the service is away it asks again,
+and when that has lasted too long it ends the process, and the job with it. Needs nothing but the standard library.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+PATIENCE_S = float(os.environ.get("RLSP_REWARD_PATIENCE_S", "1800"))
+ANSWER_S = 600.0
+"""A group's reward waits for all of its samples."""
+
+
+class RefusedError(Exception):
+    """The service will not change its mind: the request was wrong, or the training it tells of is."""
+
+
+def reward_func(queries, prompts, labels):
+    """One reward with its components; OpenRLHF hands over one sample at a time, in lists."""
+    try:
+        body = {"query": queries[0], "prompts": prompts[0], "labels": json.loads(labels[0])}
+        return finite(ask("/", body))
+    except Exception as error:
+        give_up(f"{type(error).__name__}: {error}")
+
+
+def ask(path, body):
+    """POST to the service; its answer, however long that takes. RefusedError when it says no."""
+    pause, began = FIRST_PAUSE_S, time.monotonic()
+    while True:
+        try:
+            with urllib.request.urlopen(request(path, body), timeout=ANSWER_S) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            said = error.read().decode("utf-8", errors="replace")
+            if error.code not in (500, 503):
+                raise RefusedError(f"HTTP {error.code}: {said}") from error
+        except (OSError, ValueError) as error:
+            said = str(error)
+        if time.monotonic() - began > PATIENCE_S:
+            give_up(f"no answer from the reward service for {PATIENCE_S:.0f} s: {said}")
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+def request(path, body):
+    """The HTTP request."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ.get('RLSP_REWARD_TOKEN', '')}"}
+    url = os.environ["RLSP_REWARD_URL"].rstrip("/") + path
+    return urllib.request.Request(url, json.dumps(body).encode(), headers)
+
+
+def finite(reply):
+    """The reply, all of whose numbers are finite."""
+    numbers = [reply["rewards"], reply["scores"], *reply["extra_logs"].values()]
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        raise RefusedError(f"not all numbers in {reply}")
+    return reply
+
+
+def give_up(reason):
+    """End the process, which ends the job: better than a reward that is none."""
+    print(f"rlsp: {reason}", file=sys.stderr, flush=True)
+    os._exit(1)
