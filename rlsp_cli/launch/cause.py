@@ -3,6 +3,7 @@
 import re
 
 _CAUSES = (
+    (r"node running low on memory|ray\.exceptions\.OutOfMemoryError", "a node is out of memory (not a GPU)"),
     (r"CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED", "out of GPU memory; lower micro_batch"),
     (r"DefaultCPUAllocator|MemoryError|Cannot allocate memory", "out of memory; lower micro_batch or max_length"),
     (r"No space left on device|Disk quota exceeded", "the disk is full; free some and add --resume"),

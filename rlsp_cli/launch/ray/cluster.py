@@ -20,6 +20,11 @@ from rlsp_cli.launch.ray.leash import end, spawn
 _POLL_S = 0.3
 _START_S = 180.0
 """The longest that a head takes on a busy machine."""
+_PATIENCE = {
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{_START_S:.0f}",
+    "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": f"{_START_S:.0f}",
+}
+"""Ray's own limits end a head that starts on a busy machine."""
 _LONGEST_HOME = 24
 """Letters of the temporary folder's name; a socket's path has 107 at most, and Ray takes the rest."""
 _SPARE_CPUS = 2
@@ -89,7 +94,7 @@ def node_environment(python: Sequence[str]) -> dict[str, str]:
     """Our variables for Ray's processes, which find py-spy and ninja beside their interpreter."""
     folder = [str(Path(python[0]).parent)] if len(python) == 1 else []
     path = os.pathsep.join([*folder, os.environ.get("PATH", os.defpath)])
-    return {**{k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}, "PATH": path, "RAY_USAGE_STATS_ENABLED": "0"}
+    return {**_PATIENCE, **{k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}, "PATH": path}
 
 
 def claimed(gpus: int) -> list[str]:

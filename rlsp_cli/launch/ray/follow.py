@@ -115,7 +115,7 @@ class Follower:
             raise JobError(f"somebody stopped the Ray job {self.submission}")
         self._await_verdict()
         text = self.log or info.message
-        cause, words = likely_cause(text, 1), last_words(text if self.log else info.message)
+        cause, words = likely_cause(text[max(text.rfind("Traceback"), 0) :], 1), last_words(text)
         lost = f"lost node {', '.join(map(_name, self.lost.values()))}: " if self.lost else ""
         raise JobError(self.conceal(f"the Ray job failed: {lost}{f'{cause}: ' if cause else ''}{words}"))
 
