@@ -167,15 +167,17 @@ def test_doctor_shows_a_ray_cluster(diagnose: Any, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def ray_head(openrlhf_environment: Environment) -> Iterator[str]:
+def ray_head(openrlhf_environment: Environment, tmp_path: Path) -> Iterator[str]:
     """A Ray of one node that says it has 2 GPUs; its folder has a short name, because a socket's may not be long."""
     folder, address = Path("/tmp") / f"ray{os.getpid()}", f"http://127.0.0.1:{(port := free_port())}"
     words = f"start --head --block --num-cpus 3 --num-gpus 2 --port {free_port()} --dashboard-port {port}"
     words += f" --ray-client-server-port {free_port()} --disable-usage-stats --temp-dir {folder}"
     argv = [str(Path(openrlhf_environment.command[0]).with_name("ray")), *words.split()]
-    head = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    log = tmp_path / "ray.log"
+    with log.open("wb") as output:
+        head = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True)
     try:
-        wait_for(f"{address}/api/v0/nodes", head)
+        wait_for(f"{address}/api/v0/nodes", head, log)
         yield address
     finally:
         head.send_signal(signal.SIGTERM)
@@ -183,14 +185,14 @@ def ray_head(openrlhf_environment: Environment) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     while process.poll() is None:
         try:
             urllib.request.urlopen(url, timeout=5).close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(1)
-    raise AssertionError(f"Ray ended with {process.returncode}")
+    raise AssertionError(f"Ray ended with {process.returncode}: {log.read_text()}")
 
 
 def free_port() -> int:
