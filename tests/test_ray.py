@@ -397,7 +397,7 @@ def test_the_batch_script_says_what_the_recipe_asks_for() -> None:
     for line in ("--nodes=3", "--gpus-per-node=8", "--partition=gpu", "--mem=0", "--signal=B:TERM@300"):
         assert f"#SBATCH {line}" in lines
     assert "module load cuda" in lines and "sleep" not in script
-    assert "'/opt/my py' -m ray.scripts.scripts start --block" in script and "--num-gpus=8" in script
+    assert "node '/opt/my py' -m ray.scripts.scripts start --block" in script and "--num-gpus=8" in script
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
 
@@ -407,14 +407,11 @@ def test_on_slurm_the_head_the_workers_and_the_driver_run_in_one_allocation(
     tmp_path: Path, python: tuple[str, ...], prepare: Any, fails: bool
 ) -> None:
     script = "raise ValueError('no luck')" if fails else "import ray; ray.init(); print(len(ray.nodes()), 'node')"
-    stage, environment = prepare(script, asked=[["actor", 1]])
+    stage, environment = prepare(script)
     port = free_ports(1)[0]
     cluster = Cluster.model_validate({"gpus_per_node": 0, "port": port, "launcher": "slurm"})
-    (stage / "job.sbatch").write_text(
-        ray_batch_script(cluster, "ppo", python, sys.executable, stage / "job.json", stage / "stop", {}).replace(
-            "--disable-usage-stats", "--disable-usage-stats --num-gpus=1"
-        )
-    )
+    script = ray_batch_script(cluster, "ppo", python, sys.executable, stage / "job.json", stage / "stop", {})
+    (stage / "job.sbatch").write_text(script)
     said: list[str] = []
     code, _ = run_batch(stage / "job.sbatch", environment, stage / "attempts" / "1", lambda: None, said.append, None)
     err = (stage / "attempts" / "1" / "stderr.log").read_text()

@@ -7,7 +7,8 @@ from pathlib import Path
 from rlsp_cli.recipe.schema import Cluster
 from rlsp_cli.share import share
 
-_DRIVER = ("-P", "-m", "rlsp_cli.launch.ray")
+_RAY = ("-P", "-m", "rlsp_cli.launch.ray")
+_LAST_PORT = 65530
 
 
 def ray_batch_script(
@@ -22,14 +23,17 @@ def ray_batch_script(
     template = (share("templates") / "ray.sbatch.j2").read_text(encoding="utf-8")
     page = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(template)  # noqa: S701 (shell)
     start = [*python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+    gpus = [f"--num-gpus={cluster.gpus_per_node}"] if cluster.gpus_per_node else []
+    next_port = 1 if cluster.port < _LAST_PORT else -1
     return page.render(
         cluster=cluster,
         slurm=cluster.slurm,
         name=name,
         env={key: shlex.quote(value) for key, value in env.items()},
-        dashboard_port=cluster.port + 1 if cluster.port < 65535 else cluster.port - 1,
-        start=shlex.join([*start, *([f"--num-gpus={cluster.gpus_per_node}"] if cluster.gpus_per_node else [])]),
-        wait=shlex.join([ours, *_DRIVER, "wait"]),
-        driver=shlex.join([ours, *_DRIVER, str(job)]),
+        dashboard_port=cluster.port + next_port,
+        client_port=cluster.port + 2 * next_port,
+        node=shlex.join([ours, *_RAY, "node", *start, "--dashboard-agent-listen-port=0", *gpus]),
+        wait=shlex.join([ours, *_RAY, "wait"]),
+        driver=shlex.join([ours, *_RAY, str(job)]),
         stop_file=shlex.quote(str(stop_file)),
     )

@@ -39,7 +39,7 @@ def worker(
     if (run is None) == (head is None):
         raise UsageError("name either a run folder, or the head of a Ray cluster by --join HOST:PORT")
     if head is not None:
-        from rlsp_cli.launch.ray.join import join_cluster
+        from rlsp_cli.launch.ray.node import join_cluster
 
         join_cluster(head, gpus, say)
     elif run is not None:

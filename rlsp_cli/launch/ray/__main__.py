@@ -1,4 +1,8 @@
-"""`python -m rlsp_cli.launch.ray RUN/STAGE/job.json` drives a job; `... wait URL NODES SECONDS` waits for a cluster."""
+"""`python -m rlsp_cli.launch.ray RUN/STAGE/job.json` drives a job. Batch scripts use two steps more:
+
+`... node WORDS` runs `ray start --block` as one node; `... wait URL NODES SECONDS PID...` waits until so many have
+joined, as long as all these processes live.
+"""
 
 import json
 import os
@@ -9,11 +13,12 @@ from rlsp_cli.errors import RlspError
 from rlsp_cli.launch.ray.cluster import await_nodes
 from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.launch.ray.driver import drive
+from rlsp_cli.launch.ray.node import run_node
 from rlsp_cli.runs.stream import write_json
 
 
 def main(argv: list[str]) -> int:
-    """Do one of both; an error of a known kind is a message on stderr, and in the attempt's error.json.
+    """Do one of these; an error of a known kind is a message on stderr, and in the attempt's error.json.
 
     What the job itself has reported there stands, whatever Ray says of its end.
     """
@@ -21,7 +26,9 @@ def main(argv: list[str]) -> int:
     code = 0
     try:
         if argv[0] == "wait":
-            await_nodes(Dashboard(argv[1]), int(argv[2]), float(argv[3]))
+            _wait(argv[1], int(argv[2]), float(argv[3]), [int(pid) for pid in argv[4:]])
+        elif argv[0] == "node":
+            run_node(argv[1:])
         else:
             drive(Path(argv[0]))
     except RlspError as error:
@@ -32,6 +39,18 @@ def main(argv: list[str]) -> int:
     if report and report.exists():
         code = int(json.loads(report.read_text(encoding="utf-8"))["exit_code"])
     return code
+
+
+def _wait(url: str, nodes: int, timeout_s: float, processes: list[int]) -> None:
+    await_nodes(Dashboard(url), nodes, timeout_s, lambda: all(map(_lives, processes)))
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ def await_nodes(dashboard: Dashboard, count: int, timeout_s: float, alive: Calla
         if found >= count:
             return
         time.sleep(_POLL_S)
-    raise NotReadyError(f"no Ray cluster of {count} nodes in {timeout_s:.0f} s: {reason}")
+    waited = timeout_s - max(deadline - time.monotonic(), 0)
+    raise NotReadyError(f"no Ray cluster of {count} nodes after {waited:.0f} s: {reason}")
 
 
 def start_words(python: Sequence[str], *options: str) -> list[str]:
@@ -90,9 +91,9 @@ def start_words(python: Sequence[str], *options: str) -> list[str]:
     ]
 
 
-def node_environment(python: Sequence[str]) -> dict[str, str]:
-    """Our variables for Ray's processes, which find py-spy and ninja beside their interpreter."""
-    folder = [str(Path(python[0]).parent)] if len(python) == 1 else []
+def node_environment(words: Sequence[str]) -> dict[str, str]:
+    """Our variables for Ray's processes; they find py-spy and ninja beside the interpreter that starts them."""
+    folder = [str(Path(words[0]).parent)] if Path(words[0]).is_absolute() else []
     path = os.pathsep.join([*folder, os.environ.get("PATH", os.defpath)])
     return {**_PATIENCE, **{k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}, "PATH": path}
 

@@ -1,0 +1,71 @@
+"""This machine as a node of a Ray cluster, for as long as it is wanted or the cluster lasts."""
+
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rlsp_cli.backends.environment import find_environment
+from rlsp_cli.errors import JobError, NotReadyError, StoppedError, UsageError
+from rlsp_cli.launch.cause import last_words
+from rlsp_cli.launch.gpus import count_gpus
+from rlsp_cli.launch.ray.cluster import claimed, node_environment, private_folder, start_words
+from rlsp_cli.launch.ray.leash import end, spawn
+from rlsp_cli.launch.signals import catching_signals
+
+_POLL_S = 0.3
+_CONNECT_S = 5.0
+
+
+def join_cluster(head: str, gpus: int | None, say: Callable[[str], None]) -> None:
+    """Be a node of the cluster at HOST:PORT until Ctrl-C, or until the head ends, as it does when the job is over.
+
+    `gpus` are claimed instead of those that Ray finds. NotReadyError when it cannot join, JobError when it falls out.
+    """
+    if not re.fullmatch(r"\S+:\d+", head):
+        raise UsageError(f"--join {head}: expected HOST:PORT of the head, as its machine printed it")
+    python = find_environment("openrlhf").python(Path.cwd())
+    say(f"joining the Ray cluster at {head} with {count_gpus() if gpus is None else gpus} GPUs; Ctrl-C leaves it")
+    offered = claimed(gpus) if gpus is not None else []
+    received, code, log = be_node(start_words(python, f"--address={head}", *offered))
+    if received:
+        error = StoppedError(f"left the Ray cluster at {head}")
+        error.exit_code = 128 + received[0]
+        raise error
+    if "--block" not in log:
+        raise NotReadyError(f"--join {head}: Ray could not join: {last_words(log)}")
+    if _answers(head):
+        raise JobError(f"the node here ended with code {code}, and the Ray cluster at {head} goes on without it")
+    say(f"the Ray cluster at {head} has ended")
+
+
+def be_node(words: Sequence[str]) -> tuple[Sequence[int], int, str]:
+    """Run `ray start --block`, with its files in a folder of our own; (signals that ended it, exit code, its log)."""
+    with private_folder() as folder, catching_signals(lambda _: None) as received:
+        log = folder / "node.log"
+        node = spawn([*words, f"--temp-dir={folder / 'ray'}"], node_environment(words), log)
+        try:
+            while node.poll() is None and not received:
+                time.sleep(_POLL_S)
+        finally:
+            end(node)
+        return received, node.returncode, log.read_text(encoding="utf-8", errors="replace")
+
+
+def run_node(words: Sequence[str]) -> None:
+    """The same as one step of an allocation, which a signal ends in order; JobError when Ray ends by itself."""
+    received, code, log = be_node(words)
+    if not received:
+        sys.stderr.write(log)
+        raise JobError(f"a Ray node ended with code {code}: {last_words(log)}")
+
+
+def _answers(head: str) -> bool:
+    host, _, port = head.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+    except OSError:
+        return False
+    return True
