@@ -138,7 +138,7 @@ def mix_streams(experiences, estimator, size):
     mixed = (alpha * streams[0] + (1 - alpha) * streams[1])[order]
     for experience, rewards in zip(experiences, mixed.split([len(e.index) for e in experiences]), strict=True):
         experience.rewards = rewards
-        experience.info["rlsp_mixed_advantage"] = rewards
+        experience.info["separate_advantage"] = rewards.abs()
 
 
 def centred(groups, estimator):

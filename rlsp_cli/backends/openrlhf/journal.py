@@ -27,6 +27,7 @@ _NAMES = {
     "actor_grad_norm": "grad_norm/policy",
     "critic_grad_norm": "grad_norm/critic",
     "ppo_clip_ratio": "clip_fraction",
+    "separate_advantage": "advantage/separate",
     "timing/generation": "time/rollout_s",
     "timing/make_experience": "time/experience_s",
     "timing/ppo_train": "time/train_s",
