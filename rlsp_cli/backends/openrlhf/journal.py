@@ -19,6 +19,7 @@ _NAMES = {
     "policy_loss": "loss/policy",
     "critic_loss": "loss/value",
     "kl": "kl/token",
+    "kl_response": "kl/response",
     "return": "return/mean",
     "values": "value/mean",
     "entropy_loss": "entropy",
