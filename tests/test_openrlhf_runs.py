@@ -101,12 +101,16 @@ def test_evaluation_reads_the_checkpoint_and_finds_it_better(trained: Path) -> N
 def test_streams_are_normalised_apart_held_out_problems_measured_and_a_first_ctrl_c_saves(
     trained: Path, tmp_path: Path
 ) -> None:
-    """One start for all three; from the model that the other run has trained with SFT."""
+    """One start for all three, on two nodes of Ray; from the model that the other run has trained with SFT."""
     root, model = tmp_path / "run", trained / "sft" / "checkpoints" / "final"
     changes = ["sft=null", "model.from_scratch=null", f"model.path={model}", "ppo.estimator=group_norm"]
     changes += ["ppo.samples_per_prompt=4", "ppo.rollout_batch=16", "ppo.advantages=separate", "ppo.eval_every=1"]
-    changes += ["data.heldout.rows=8", "eval.samples=1", f"cluster.port={free_port()}", "ppo.steps=50"]
+    changes += ["data.heldout.rows=8", "eval.samples=1", "ppo.steps=50", "ppo.placement.actor=1", "ppo.engines.count=1"]
+    changes += [f"cluster={{nodes: 2, launcher: ray, port: {free_port()}}}"]
     process = start("ppo", "openrlhf_cpu", *changes, "--out", root)
+    assert process.stderr is not None
+    told = next(line for line in process.stderr if "rlsp launch worker --join" in line)
+    second = start("launch", "worker", "--join", told.split()[-1], "--gpus", 2)
     metrics = root / "ppo" / "metrics.jsonl"
     until_step(process, metrics, 2)
     process.send_signal(signal.SIGINT)
@@ -116,4 +120,5 @@ def test_streams_are_normalised_apart_held_out_problems_measured_and_a_first_ctr
     assert all(row["advantage/separate"] > 0 for row in found)
     assert all("heldout/correctness" in row for row in found[1:])
     saved = root / "ppo" / "output" / "checkpoints" / "_actor" / f"global_step{len(found)}"
-    assert saved.is_dir() and "with a checkpoint" in (root / "status.json").read_text()
+    assert saved.is_dir()
+    assert second.wait(60) == 0 and "has ended" in second.communicate()[1]

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
 from rlsp_cli.backends.environment import Environment
@@ -95,7 +96,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
         "asked": [list(part) for part in roles(recipe).asked],
         "nodes": cluster.nodes,
         "gpus_per_node": cluster.gpus_per_node,
-        "fake_gpus": 0 if cluster.gpus_per_node else roles(recipe).gpus,
+        "fake_gpus": 0 if cluster.gpus_per_node else ceil(roles(recipe).gpus / cluster.nodes),
         "address": cluster.ray_address,
         "port": cluster.port,
         "join_timeout_s": cluster.join_timeout_s,
