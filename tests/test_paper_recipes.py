@@ -1,14 +1,19 @@
 """The recipes of the paper's runs: OpenRLHF reads from their commands what the paper and its released code say."""
 
+import re
+import string
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, processors
+from transformers import PreTrainedTokenizerFast
 
 from rlsp_cli import backends
 from rlsp_cli.backends.openrlhf import TESTED, rendered
 from rlsp_cli.backends.openrlhf.flags import ask_parser, words
+from rlsp_cli.engine.prompt import encode_prompt, prompt_text
 from rlsp_cli.plan import make_plan
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Recipe
@@ -171,6 +176,35 @@ def test_sft_and_ppo_ask_alike() -> None:
     sft, ppo = loaded("paper/llama31_8b_sft"), loaded("paper/llama31_8b_rlsp")
     assert (sft.data.template, sft.model.chat_template) == (ppo.data.template, ppo.model.chat_template)
     assert sft.data.system is None and ppo.data.system is None
+
+
+def tokenizer(markers: list[str], begins: str | None) -> PreTrainedTokenizerFast:
+    """Letters and markers as tokens; `begins` is what the tokenizer puts before a text by itself, as Llama's does."""
+    letters = {letter: number for number, letter in enumerate(string.printable)}
+    inner = Tokenizer(models.BPE(letters, []))
+    inner.add_special_tokens(markers)
+    if begins is not None:
+        start = [(begins, inner.token_to_id(begins))]
+        inner.post_processor = processors.TemplateProcessing(single=f"{begins} $A", special_tokens=start)
+    return PreTrainedTokenizerFast(tokenizer_object=inner, clean_up_tokenization_spaces=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "begins", "prompt"),
+    [
+        ("llama31_8b_outcome", "<|begin_of_text|>", "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n"
+         "Problem: 1+1?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"),
+        ("qwen25_7b_outcome", None, "<|im_start|>user\nProblem:1+1?<|im_end|>\n<|im_start|>assistant\n"),
+        ("qwen25_32b_aime", None, "<|im_start|>user\nProblem:1+1?<|im_end|>\n<|im_start|>assistant\n"),
+    ],
+)  # fmt: skip
+def test_the_prompt_is_that_of_the_released_code(name: str, begins: str | None, prompt: str) -> None:
+    """With Llama's begin token, which the code's training lacks and its evaluation has; markers are tokens."""
+    markers = re.findall(r"<\|\w+\|>", prompt)
+    reader = tokenizer(sorted(set(markers)), begins)
+    ids = encode_prompt(prompt_text("1+1?", loaded(f"paper/{name}").data, reader), reader)
+    assert "".join(reader.convert_ids_to_tokens(ids)) == prompt
+    assert sum(i in reader.all_special_ids or i >= len(string.printable) for i in ids) == len(markers)
 
 
 def test_a_copy_of_a_recipe_is_the_same_run(tmp_path: Path) -> None:
