@@ -14,6 +14,7 @@ from rlsp_cli import backends
 from rlsp_cli.backends.openrlhf import TESTED, rendered
 from rlsp_cli.backends.openrlhf.flags import ask_parser, words
 from rlsp_cli.engine.prompt import encode_prompt, prompt_text
+from rlsp_cli.evals.interval import wilson
 from rlsp_cli.plan import make_plan
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Recipe
@@ -21,7 +22,7 @@ from rlsp_cli.rewards.combine import combine
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import RunPaths
-from tests.conftest import rlsp
+from tests.conftest import ROOT, rlsp
 
 RUNS = ("llama31_8b_outcome", "llama31_8b_length", "llama31_8b_rlsp", "qwen25_7b_outcome", "qwen25_32b_aime")
 NODES = {
@@ -176,6 +177,15 @@ def test_sft_and_ppo_ask_alike() -> None:
     sft, ppo = loaded("paper/llama31_8b_sft"), loaded("paper/llama31_8b_rlsp")
     assert (sft.data.template, sft.model.chat_template) == (ppo.data.template, ppo.model.chat_template)
     assert sft.data.system is None and ppo.data.system is None
+
+
+def test_the_intervals_of_the_page_are_those_of_its_counts() -> None:
+    page = (ROOT / "docs" / "paper.md").read_text()
+    rows = re.findall(r"\| ([\d.]+) \| (\d+) / (\d+) \| ([\d.]+) to ([\d.]+) \|", page)
+    assert len(rows) == 9
+    for share, right, of, low, high in rows:
+        found = [100 * part for part in wilson(int(right), int(of))]
+        assert found == pytest.approx([float(share), float(low), float(high)], abs=0.051)
 
 
 def tokenizer(markers: list[str], begins: str | None) -> PreTrainedTokenizerFast:
