@@ -1,15 +1,21 @@
 """What rlsp adds to OpenRLHF's workers; Ray calls `install` in each of them before it does anything else.
 
 The trainer tells the reward service when training begins, what each step measured and what an evaluation found, and
-saves and ends when the service asks for it. With RLSP_ADVANTAGES=separate, correctness and exploration each get their
-group's baseline before they are mixed. OpenRLHF's own code stays as it is: functions are wrapped when it is loaded.
+saves and ends when the service asks for it. Many samples can wait for their reward at once. With
+RLSP_ADVANTAGES=separate, correctness and exploration each get their group's baseline before they are mixed. OpenRLHF's
+own code stays as it is: functions are wrapped when it is loaded.
 """
 
+import asyncio
 import importlib.abc
 import importlib.machinery
 import math
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+
+THREADS = 1024
+"""Samples of one engine that wait for their reward at the same time."""
 
 
 class StoppedError(Exception):
@@ -100,6 +106,22 @@ def numbers(logs):
     return {name: v for name, v in plain.items() if isinstance(v, int | float) and math.isfinite(v)}
 
 
+def widen(module):
+    """Wrap the executor of rollouts, which keeps a thread for each sample that waits for its reward.
+
+    Python has at most 32 by itself. They could all hold samples of different prompts, and wait for a reward that
+    compares samples of the same one.
+    """
+    executor = module.SingleTurnAgentExecutor
+    execute, threads = executor.execute, ThreadPoolExecutor(THREADS, thread_name_prefix="rlsp-reward")
+
+    async def execute_among_many(self, *args, **kwargs):
+        asyncio.get_running_loop().set_default_executor(threads)
+        return await execute(self, *args, **kwargs)
+
+    executor.execute = execute_among_many
+
+
 def separate_streams(module):
     """Wrap the advantages: baselines are taken off correctness and exploration apart, then alpha mixes them."""
     if os.environ.get("RLSP_ADVANTAGES") != "separate":
@@ -128,21 +150,21 @@ def mix_streams(experiences, estimator, size):
     order = torch.tensor([index for experience in experiences for index in experience.index])
 
     def column(name):
-        found = torch.cat([experience.info[name].float() for experience in experiences])
+        found = torch.cat([experience.info[name].double() for experience in experiences])
         ordered = torch.empty_like(found)
         ordered[order] = found
         return ordered
 
     alpha = column("rlsp_alpha")
     streams = [centred(column(f"rlsp_{name}").view(-1, size), estimator) for name in ("correctness", "exploration")]
-    mixed = (alpha * streams[0] + (1 - alpha) * streams[1])[order]
+    mixed = (alpha * streams[0] + (1 - alpha) * streams[1])[order].float()
     for experience, rewards in zip(experiences, mixed.split([len(e.index) for e in experiences]), strict=True):
         experience.rewards = rewards
         experience.info["rlsp_mixed_advantage"] = rewards
 
 
 def centred(groups, estimator):
-    """(groups, n) scores without their group's baseline, flat."""
+    """(groups, n) scores without their group's baseline, flat; float64, or group_norm makes much of rounding."""
     centred = groups - groups.mean(1, keepdim=True)
     if estimator == "rloo":  # the mean of the others
         centred = centred * groups.shape[1] / (groups.shape[1] - 1)
@@ -152,6 +174,7 @@ def centred(groups, estimator):
 
 
 CHANGES = {
+    "openrlhf.utils.agent": widen,
     "openrlhf.trainer.ppo_trainer": follow_trainer,
     "openrlhf.trainer.ppo_utils.experience_maker": separate_streams,
 }
