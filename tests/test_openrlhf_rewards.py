@@ -95,7 +95,7 @@ cluster: {{gpus_per_node: 0}}
 """
 PROBLEMS = [
     {"problem": "What is 3 + 4 ?", "answer": "7"},
-    {"problem": 'Say "so" in words: raise slow hold nan inf none good', "answer": "good"},
+    {"problem": 'Say "so" in words: raise slow hold nan inf none good \\boxed{}', "answer": "good"},
     {"problem": "Wie gro\u00df ist 2 + 5 \u2014 {genau} ?", "answer": 7, "id": "\u00fcbung/1"},
     {"problem": "Half of 7 ?", "answer": "\\frac{7}{2}"},
 ]
@@ -168,8 +168,9 @@ class Stage(NamedTuple):
 
     def prompt(self, number: int) -> str:
         """A prompt as its file has it."""
-        rows = {json.loads(row["label"])["reference"]: row["prompt"] for row in lines(self.paths.root / "prompts.jsonl")}
-        return str(rows[str(PROBLEMS[number]["answer"])])
+        rows = lines(self.paths.root / "prompts.jsonl")
+        found = {json.loads(row["label"])["reference"]: row["prompt"] for row in rows}
+        return str(found[str(PROBLEMS[number]["answer"])])
 
     def sample(self, text: str, number: int = 0, **label: Any) -> list[str]:
         """A prompt of the data, its label, and a response."""
@@ -304,7 +305,7 @@ def test_every_way_to_fail_gives_training_a_number_and_the_same_columns(
     texts = [RIGHT, WRONG, "", "raise", "nan", "inf", "none", "slow", "good " * 500_000, "\\boxed{ 7", *[RIGHT] * 54]
     found = execute(theirs, stage, serving, [stage.sample(text) for text in texts])
     assert all(keys == found["keys"][0] for keys in found["keys"])
-    names = {"reward", "effort", "correctness", "exploration", "answered", "unscored", "alpha"} - {"reward"}
+    names = ("effort", "correctness", "exploration", "answered", "unscored", "alpha")
     assert set(found["keys"][0]) == {f"rlsp_{name}" for name in names}
     info = found["info"]
     assert info["rlsp_unscored"][:10] == [0, 0, 0, 1, 1, 1, 1, 1, 0, 0] and sum(info["rlsp_unscored"]) == 5
@@ -319,8 +320,7 @@ def test_labels_of_every_kind(theirs: OpenRlhf, stage: Stage, serving: Serving) 
     samples += [[stage.prompt(0), json.dumps(label), RIGHT] for label in (7, "7", None, {"id": 5}, [7])]
     found = execute(theirs, stage, serving, samples)
     right = [row for row, value in enumerate(found["info"]["rlsp_correctness"]) if value == 1]
-    unscored = found["info"]["rlsp_unscored"]
-    assert {0, 1, 10, 11} <= set(right) and [unscored[row] for row in (4, 12, 13)] == [1, 1, 1]
+    assert right == [0, 1, 10, 11] and sum(found["info"]["rlsp_unscored"]) == 0  # without a reference nothing is right
 
 
 def test_heldout_rows_get_correctness_alone(theirs: OpenRlhf, stage: Stage, serving: Serving) -> None:
@@ -328,7 +328,7 @@ def test_heldout_rows_get_correctness_alone(theirs: OpenRlhf, stage: Stage, serv
     found = execute(theirs, stage, serving, [stage.sample(text, heldout=True) for text in texts])
     assert found["rewards"] == found["info"]["score"] == [1, 0, 0, 0] and found["keys"] == [["rlsp_unscored"]] * 4
     found = execute(theirs, stage, serving, [stage.sample(RIGHT, heldout=True, reference=None)])
-    assert found["rewards"] == [0] and found["info"]["rlsp_unscored"] == [1]
+    assert found["rewards"] == [0]
 
 
 def test_what_no_waiting_would_mend_ends_the_process_at_once(theirs: OpenRlhf, stage: Stage, serving: Serving) -> None:
@@ -467,8 +467,8 @@ def test_the_trainer_and_the_journal_agree_on_every_step(theirs: OpenRlhf, stage
 
         serving.kill()
         serving.service.tend(progress=True)
-        found = theirs.start(other, "execute", serving.env, model=other.model, samples=[other.sample(RIGHT)]).result(120)
-        assert found.answer["info"]["rlsp_alpha"] == pytest.approx([1 - 2 / (STEPS - 1)])
+        found = execute(theirs, other, serving, [other.sample(RIGHT)])
+        assert found["info"]["rlsp_alpha"] == pytest.approx([1 - 2 / (STEPS - 1)])
         (other.paths.root / "stop").touch()
         assert serving.tell(event="step", step=2, numbers={}) == (200, {"stop": True})
         assert [row["step"] for row in lines(metrics)] == [0, 1, 2]

@@ -3,7 +3,7 @@
 The trainer tells the reward service when training begins, what each step measured and what an evaluation found, and
 saves and ends when the service asks for it. Many samples can wait for their reward at once. With
 RLSP_ADVANTAGES=separate, correctness and exploration each get their group's baseline before they are mixed. OpenRLHF's
-own code stays as it is: functions are wrapped when it is loaded.
+own files stay as they are: its functions are changed when it is loaded.
 """
 
 import asyncio
@@ -107,19 +107,18 @@ def numbers(logs):
 
 
 def widen(module):
-    """Wrap the executor of rollouts, which keeps a thread for each sample that waits for its reward.
+    """Ask for rewards in threads of our own, one for each sample that waits.
 
-    Python has at most 32 by itself. They could all hold samples of different prompts, and wait for a reward that
+    asyncio has at most 32 by itself. They could all hold samples of different prompts, and wait for a reward that
     compares samples of the same one.
     """
-    executor = module.SingleTurnAgentExecutor
-    execute, threads = executor.execute, ThreadPoolExecutor(THREADS, thread_name_prefix="rlsp-reward")
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="rlsp-reward")
 
-    async def execute_among_many(self, *args, **kwargs):
-        asyncio.get_running_loop().set_default_executor(threads)
-        return await execute(self, *args, **kwargs)
+    async def fetch(self, queries, prompts, labels):
+        loop = asyncio.get_running_loop()
+        return [await loop.run_in_executor(threads, self.reward_func, queries, prompts, labels)]
 
-    executor.execute = execute_among_many
+    module.SingleTurnAgentExecutor._fetch_rewards_via_func = fetch
 
 
 def separate_streams(module):

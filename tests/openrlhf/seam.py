@@ -1,7 +1,8 @@
 """Run in OpenRLHF's interpreter: its own executor, data sets, trainer and advantages, as a test asks for them.
 
-Each line of stdin is a request {"do", "with", "folder", "env", "answer", "log"}; it is done in a fork, because a reward
-may end its process, and because OpenRLHF's modules must be imported behind the hook. A line of stdout has its exit code.
+Each line of stdin is a request {"do", "with", "folder", "env", "hook", "answer", "log"}. It is done in a fork, because
+a reward may end its process, and because OpenRLHF's modules must be imported behind the hook. Its exit code is a line
+of stdout.
 """
 
 import asyncio
@@ -110,7 +111,7 @@ def train(steps, begin=0):
             told.append([method_name, what.get("tag")])
             return [{"episode": 0, "global_step": begin}]
 
-    os.makedirs("none/_actor", exist_ok=True)
+    Path("none/_actor").mkdir(parents=True, exist_ok=True)
     trainer = Trainer()
     state = trainer.init_checkpoint_states()
     reached, ended = state["global_step"], None
@@ -120,7 +121,8 @@ def train(steps, begin=0):
     try:
         for numbers in steps:
             if numbers.pop("evaluate", False):
-                told.append(["eval", ppo_trainer.compute_eval_metrics([(["default"], ["p"], [""], [None])], [sample], 1)])
+                loader = [(["default"], ["p"], [""], [None])]
+                told.append(["eval", ppo_trainer.compute_eval_metrics(loader, [sample], 1)])
             numbers |= {"kl": torch.tensor(0.5), "odd": float("nan"), "generated_samples": ["text", 1.0]}
             reached += 1
             trainer.save_logs_and_checkpoints(reached, numbers, {})
