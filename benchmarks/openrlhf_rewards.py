@@ -95,7 +95,8 @@ def measure(samples, rounds):
                 per_sample, p99 = 1000 * seconds[name] / samples, 1000 * each[int(0.99 * samples)]
                 text[name] = f"{per_sample:.2f} ms a sample, p99 {p99:.0f} ms, {right:.0f} of {samples} right"
             ratios.append(seconds["rlsp_reward"] / seconds["bare"])
-        print(f"concurrency {concurrency}: service/bare {statistics.median(ratios):.2f} ({sorted(ratios)})", flush=True)
+        spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+        print(f"concurrency {concurrency}: service/bare {spread}", flush=True)
         for name, words in text.items():
             print(f"  {name}: {words}", flush=True)
 
