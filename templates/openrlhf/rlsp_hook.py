@@ -1,15 +1,21 @@
 """What rlsp adds to OpenRLHF's workers; Ray calls `install` in each of them before it does anything else.
 
 The trainer tells the reward service when training begins, what each step measured and what an evaluation found, and
-saves and ends when the service asks for it. With RLSP_ADVANTAGES=separate, correctness and exploration each get their
-group's baseline before they are mixed. OpenRLHF's own code stays as it is: functions are wrapped when it is loaded.
+saves and ends when the service asks for it. Many samples can wait for their reward at once. With
+RLSP_ADVANTAGES=separate, correctness and exploration each get their group's baseline before they are mixed. OpenRLHF's
+own files stay as they are: its functions are changed when it is loaded.
 """
 
+import asyncio
 import importlib.abc
 import importlib.machinery
 import math
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+
+THREADS = 1024
+"""Samples of one engine that wait for their reward at the same time."""
 
 
 class StoppedError(Exception):
@@ -100,6 +106,21 @@ def numbers(logs):
     return {name: v for name, v in plain.items() if isinstance(v, int | float) and math.isfinite(v)}
 
 
+def widen(module):
+    """Ask for rewards in threads of our own, one for each sample that waits.
+
+    asyncio has at most 32 by itself. They could all hold samples of different prompts, and wait for a reward that
+    compares samples of the same one.
+    """
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="rlsp-reward")
+
+    async def fetch(self, queries, prompts, labels):
+        loop = asyncio.get_running_loop()
+        return [await loop.run_in_executor(threads, self.reward_func, queries, prompts, labels)]
+
+    module.SingleTurnAgentExecutor._fetch_rewards_via_func = fetch
+
+
 def follow_experience(module):
     """Wrap the advantages: the KL of whole responses is noted, and streams are mixed here if the recipe says so."""
     maker = module.RemoteExperienceMaker
@@ -139,21 +160,21 @@ def mix_streams(experiences, estimator, size):
     order = torch.tensor([index for experience in experiences for index in experience.index])
 
     def column(name):
-        found = torch.cat([experience.info[name].float() for experience in experiences])
+        found = torch.cat([experience.info[name].double() for experience in experiences])
         ordered = torch.empty_like(found)
         ordered[order] = found
         return ordered
 
     alpha = column("rlsp_alpha")
     streams = [centred(column(f"rlsp_{name}").view(-1, size), estimator) for name in ("correctness", "exploration")]
-    mixed = (alpha * streams[0] + (1 - alpha) * streams[1])[order]
+    mixed = (alpha * streams[0] + (1 - alpha) * streams[1])[order].float()
     for experience, rewards in zip(experiences, mixed.split([len(e.index) for e in experiences]), strict=True):
         experience.rewards = rewards
         experience.info["separate_advantage"] = rewards.abs()
 
 
 def centred(groups, estimator):
-    """(groups, n) scores without their group's baseline, flat."""
+    """(groups, n) scores without their group's baseline, flat; float64, or group_norm makes much of rounding."""
     centred = groups - groups.mean(1, keepdim=True)
     if estimator == "rloo":  # the mean of the others
         centred = centred * groups.shape[1] / (groups.shape[1] - 1)
@@ -163,6 +184,7 @@ def centred(groups, estimator):
 
 
 CHANGES = {
+    "openrlhf.utils.agent": widen,
     "openrlhf.trainer.ppo_trainer": follow_trainer,
     "openrlhf.trainer.ppo_utils.experience_maker": follow_experience,
 }

@@ -4,6 +4,7 @@ OpenRLHF goes on without a reward when this function fails, so it never does: wh
 and when that has lasted too long it ends the process, and the job with it. Needs nothing but the standard library.
 """
 
+import http.client
 import json
 import math
 import os
@@ -16,6 +17,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 PATIENCE_S = float(os.environ.get("RLSP_REWARD_PATIENCE_S", "1800"))
 ANSWER_S = 600.0
 """A group's reward waits for all of its samples."""
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""The service is nearby: what stands in http_proxy does not lead to it."""
 
 
 class RefusedError(Exception):
@@ -36,25 +39,29 @@ def ask(path, body):
     pause, began = FIRST_PAUSE_S, time.monotonic()
     while True:
         try:
-            with urllib.request.urlopen(request(path, body), timeout=ANSWER_S) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            said = error.read().decode("utf-8", errors="replace")
-            if error.code not in (500, 503):
-                raise RefusedError(f"HTTP {error.code}: {said}") from error
-        except (OSError, ValueError) as error:
-            said = str(error)
+            status, said = post(path, body)
+            if status == 200:
+                return json.loads(said)
+            if status not in (500, 503):
+                raise RefusedError(f"HTTP {status}: {said}")
+        except (OSError, ValueError, http.client.HTTPException) as error:  # the last: it died while it answered
+            said = f"{type(error).__name__}: {error}"
         if time.monotonic() - began > PATIENCE_S:
             give_up(f"no answer from the reward service for {PATIENCE_S:.0f} s: {said}")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
-def request(path, body):
-    """The HTTP request."""
+def post(path, body):
+    """The status and the text of one answer."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ.get('RLSP_REWARD_TOKEN', '')}"}
     url = os.environ["RLSP_REWARD_URL"].rstrip("/") + path
-    return urllib.request.Request(url, json.dumps(body).encode(), headers)
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    try:
+        with DIRECT.open(request, timeout=ANSWER_S) as answer:
+            return answer.status, answer.read().decode("utf-8", errors="replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode("utf-8", errors="replace")
 
 
 def finite(reply):

@@ -1,6 +1,7 @@
 """What a training job tells the reward service, written into the run folder: metrics, rollouts, how it ended."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,8 @@ class Journal:
 
     def _end_step(self, body: Mapping[str, Any]) -> None:
         step, samples = int(body["step"]), self._samples
+        if step < self._step:
+            return  # it is told again: the service ended before it could answer
         self._samples, self._step = [], step + 1
         row = {"step": step, "total_steps": self.total, **self._ledger(samples, step), **_renamed(body["numbers"])}
         append_rows(self.paths.metrics, [{**row, **_speed(row, samples), **self._numbers}])
@@ -125,8 +128,10 @@ def _speed(row: Mapping[str, Any], samples: Sequence[tuple[Sample, SampleScore]]
 
 def _some(samples: Sequence[tuple[Sample, SampleScore]], step: int) -> list[tuple[Sample, SampleScore]]:
     """A random part of a step's samples, whole groups together: the first to come would be the shortest."""
-
-    def rank(pair: tuple[Sample, SampleScore]) -> tuple[bytes, str]:
-        return hashlib.sha256(f"{step}:{pair[0].group}".encode()).digest(), pair[0].response
-
-    return sorted(samples, key=rank)[:_KEPT]
+    groups: dict[bytes, list[tuple[Sample, SampleScore]]] = defaultdict(list)
+    for pair in sorted(samples, key=lambda pair: pair[0].response):
+        groups[hashlib.sha256(f"{step}:{pair[0].group}".encode()).digest()].append(pair)
+    kept = [groups[rank] for rank in sorted(groups)]
+    while len(kept) > 1 and sum(map(len, kept)) > _KEPT:
+        kept.pop()
+    return [pair for group in kept for pair in group][:_KEPT]

@@ -82,13 +82,16 @@ class Means:
 
 
 def _logs(score: SampleScore, reward: Reward) -> dict[str, float | None]:
-    row: dict[str, float | None] = {"rlsp_reward": score.reward, "rlsp_correctness": score.correctness.value}
-    for use, part in zip(reward.exploration, score.exploration, strict=True):
-        row[f"rlsp_{use.use.rpartition(':')[2]}"] = part.value
-    if reward.exploration:
-        row["rlsp_exploration"] = score.streams[1] if score.streams else None
-    answered = float(score.correctness.answer is not None)
-    return {**row, "rlsp_answered": answered, "rlsp_unscored": float(score.reward is None)}
+    """What is logged of one sample; a component that has one of our own names does not take its place."""
+    parts = zip(reward.exploration, score.exploration, strict=True)
+    return {
+        **{f"rlsp_{use.use.rpartition(':')[2]}": part.value for use, part in parts},
+        "rlsp_reward": score.reward,
+        "rlsp_correctness": score.correctness.value,
+        "rlsp_exploration": score.streams[1] if score.streams else None,
+        "rlsp_answered": float(score.correctness.answer is not None),
+        "rlsp_unscored": float(score.reward is None),
+    }
 
 
 def _texts(name: str, column: Any) -> list[str]:

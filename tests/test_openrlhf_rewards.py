@@ -1,0 +1,517 @@
+"""The reward seam inside OpenRLHF: its real executor, data sets, trainer and advantages against our real service."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from rlsp_cli.backends import compile_stage
+from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends.job import Job
+from rlsp_cli.engine import advantage
+from rlsp_cli.errors import SafetyError
+from rlsp_cli.launch.process import prepare
+from rlsp_cli.launch.ray.service import RewardService
+from rlsp_cli.recipe.dump import dump_recipe
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.paths import RunPaths, StagePaths
+from rlsp_cli.runs.run import create_run
+from rlsp_cli.runs.stream import read_rows
+
+SEAM = Path(__file__).parent / "openrlhf" / "seam.py"
+TOKEN, SAMPLES, STEPS = "s3cret", 4, 4
+PLUGINS = """
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from rlsp_cli.rewards import Sample, exploration_reward
+
+@exploration_reward
+def effort(sample: Sample) -> float | None:
+    words = sample.response.split()
+    if "raise" in words:
+        raise ValueError("told to raise")
+    if "slow" in words:
+        time.sleep(600)
+    while "hold" in words and Path(__file__).with_name("held").exists():
+        time.sleep(0.02)
+    given = {"nan": float("nan"), "inf": float("inf"), "none": None}
+    return next((given[word] for word in words if word in given), min(len(words), 8) / 8)
+
+@exploration_reward
+def reward(sample: Sample) -> float:
+    return -5.0
+
+@exploration_reward
+def crowd(group: Sequence[Sample]) -> list[float]:
+    return [float(len(group))] * len(group)
+"""
+RECIPE = f"""\
+schema_version: 1
+name: seam
+seed: 3
+model:
+  from_scratch: {{hidden_size: 32, num_layers: 1, num_heads: 1, intermediate_size: 32, max_length: 96}}
+data:
+  prompts: {{source: ./problems.jsonl}}
+  heldout: {{source: ./heldout.jsonl}}
+reward:
+  alpha: {{start: 1.0, end: 0.0}}
+  correctness: {{use: exact_match}}
+  exploration:
+    - {{use: ./mine.py:effort, timeout_s: 2}}
+    - {{use: ./mine.py:reward, weight: 0.0}}
+  timeout_s: 20
+ppo:
+  backend: openrlhf
+  steps: {STEPS}
+  rollout_batch: 4
+  samples_per_prompt: {SAMPLES}
+  train_batch: 16
+  micro_batch: 4
+  max_prompt_tokens: 32
+  max_new_tokens: 32
+  critic_warmup_steps: 1
+  eval_every: 2
+cluster: {{gpus_per_node: 0}}
+"""
+PROBLEMS = [
+    {"problem": "What is 3 + 4 ?", "answer": "7"},
+    {"problem": 'Say "so" in words: raise slow hold nan inf none good \\boxed{}', "answer": "good"},
+    {"problem": "Wie gro\u00df ist 2 + 5 \u2014 {genau} ?", "answer": 7, "id": "\u00fcbung/1"},
+    {"problem": "Half of 7 ?", "answer": "\\frac{7}{2}"},
+]
+HELDOUT = [{"problem": "What is 5 + 2 ?", "answer": "7"}, {"problem": "Half of 2 + 2 ?", "answer": "2"}]
+RIGHT, WRONG = "good good \\boxed{ 7 }", "good \\boxed{ 3 }"
+THEIRS = {
+    *("reward", "score", "kl", "return", "logprobs_diff", "response_clip_ratio", "group_reward_std"),
+    *("ppo_kl", "ppo_clip_ratio"),
+}
+"""Names in the logs of OpenRLHF."""
+
+
+class Done(NamedTuple):
+    """How a request to OpenRLHF's interpreter ended."""
+
+    code: int
+    answer: Any
+    log: str
+
+
+class OpenRlhf:
+    """Its interpreter, with tests/openrlhf/seam.py."""
+
+    def __init__(self, environment: Environment, variables: dict[str, str], folder: Path) -> None:
+        self.folder, self.number = folder, 0
+        with (folder / "openrlhf.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [*environment.python(folder), str(SEAM)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **variables},
+                cwd=folder,
+            )
+        self.thread = ThreadPoolExecutor(1)
+
+    def start(self, stage: "Stage", do: str, env: dict[str, str] | None = None, **what: Any) -> "Future[Done]":
+        """Begin a request in a stage's folder; the next one begins when it is over."""
+        self.number += 1
+        answer, log = (self.folder / f"{self.number}.{kind}" for kind in ("json", "log"))
+        hook = what.pop("hook", True)
+        request = {"do": do, "with": what, "folder": str(stage.paths.root), "hook": hook}
+        return self.thread.submit(self._do, {**request, "env": env or {}, "answer": str(answer), "log": str(log)})
+
+    def do(self, *arguments: Any, **what: Any) -> Any:
+        """The answer of a request that must not fail."""
+        done = self.start(*arguments, **what).result(120)
+        assert done.code == 0, done.log
+        return done.answer
+
+    def _do(self, request: dict[str, Any]) -> Done:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
+        self.process.stdin.flush()
+        code = int(self.process.stdout.readline())
+        answer = Path(request["answer"])
+        return Done(code, json.loads(answer.read_text()) if answer.exists() else None, Path(request["log"]).read_text())
+
+
+class Stage(NamedTuple):
+    """A PPO stage that was compiled and set up."""
+
+    paths: StagePaths
+    job: Job
+
+    @property
+    def model(self) -> str:
+        return str(self.paths.root / "base")
+
+    def prompt(self, number: int) -> str:
+        """A prompt as its file has it."""
+        rows = lines(self.paths.root / "prompts.jsonl")
+        found = {json.loads(row["label"])["reference"]: row["prompt"] for row in rows}
+        return str(found[str(PROBLEMS[number]["answer"])])
+
+    def sample(self, text: str, number: int = 0, **label: Any) -> list[str]:
+        """A prompt of the data, its label, and a response."""
+        told = {"id": str(number), "reference": "7", **label}
+        return [self.prompt(number), json.dumps(told), text]
+
+    @contextmanager
+    def serving(self, *options: str) -> Iterator["Serving"]:
+        """The service of the job, as the driver keeps it."""
+        argv = (sys.executable, "-P", "-m", "rlsp_cli.backends.openrlhf", "serve", str(self.paths.job), *options)
+        service = RewardService(argv, "127.0.0.1", TOKEN, self.paths.root, print)
+        try:
+            service.start(120)
+            yield Serving(service)
+        finally:
+            service.close()
+
+
+class Serving(NamedTuple):
+    """A service that runs."""
+
+    service: RewardService
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"RLSP_REWARD_URL": self.service.url, "RLSP_REWARD_TOKEN": TOKEN}
+
+    def tell(self, **event: Any) -> tuple[int, Any]:
+        """What a POST to /event says."""
+        return self.post("/event", event)
+
+    def post(self, path: str, body: Any) -> tuple[int, Any]:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+        try:
+            request = urllib.request.Request(self.service.url + path, json.dumps(body).encode(), headers)
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                return reply.status, json.load(reply)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def get(self, path: str) -> str:
+        request = urllib.request.Request(self.service.url + path, headers={"Authorization": f"Bearer {TOKEN}"})
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return str(reply.read().decode())
+
+    def kill(self) -> None:
+        """As the kernel does when memory is short."""
+        assert self.service.child is not None
+        os.kill(self.service.child.pid, signal.SIGKILL)
+        self.service.child.wait()
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return list(read_rows(path))
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory, openrlhf_environment: Environment) -> Stage:
+    folder = tmp_path_factory.mktemp("seam")
+    (folder / "mine.py").write_text(PLUGINS)
+    (folder / "seam.yaml").write_text(RECIPE)
+    for name, rows in (("problems", PROBLEMS), ("heldout", HELDOUT)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = create_run(load_recipe(folder / "seam.yaml", plugins=Registry()), None, folder / "run")
+    job, paths = compile_stage(run.recipe, "ppo", run.paths, openrlhf_environment), run.paths.stage("ppo")
+    prepare(job, paths)
+    subprocess.run(job.setup[0], check=True)
+    return Stage(paths, job)
+
+
+def varied(stage: Stage, folder: Path, *changes: str) -> Stage:
+    """The same stage in another place, with another recipe and no journal."""
+    old, new = stage.paths.root.parent, folder / "run"
+    shutil.copytree(old, new)
+    for name in ("metrics.jsonl", "rollouts.jsonl"):
+        (new / "ppo" / name).unlink(missing_ok=True)
+    paths = RunPaths(new)
+    paths.resolved.write_text(dump_recipe(load_recipe(paths.resolved, changes, plugins=Registry())))
+    job = paths.stage("ppo").job
+    job.write_text(job.read_text().replace(str(old), str(new)))
+    return Stage(paths.stage("ppo"), stage.job)
+
+
+@pytest.fixture(scope="module")
+def theirs(stage: Stage, openrlhf_environment: Environment, tmp_path_factory: Any) -> Iterator[OpenRlhf]:
+    peer = OpenRlhf(openrlhf_environment, stage.job.inputs["ray"]["env"], tmp_path_factory.mktemp("openrlhf"))
+    with peer.process:
+        yield peer
+        peer.process.kill()
+
+
+@pytest.fixture(scope="module")
+def serving(stage: Stage) -> Iterator[Serving]:
+    with stage.serving() as service:
+        yield service
+
+
+def execute(theirs: OpenRlhf, stage: Stage, service: Serving, samples: list[list[str]]) -> dict[str, Any]:
+    """Samples through the real executor; what training gets is whole."""
+    found = theirs.do(stage, "execute", service.env, model=stage.model, samples=samples)
+    assert found["none"] == 0 and "error" not in found
+    for column in (found["rewards"], *found["info"].values()):
+        assert len(column) == len(samples) and all(math.isfinite(value) for value in column)
+    assert not THEIRS & set(found["keys"][0])
+    return dict(found)
+
+
+def refused(theirs: OpenRlhf, stage: Stage, env: dict[str, str], sample: list[Any]) -> str:
+    """The line with which the process ended; nothing was handed on."""
+    done = theirs.start(stage, "execute", {**env, "RLSP_REWARD_PATIENCE_S": "3"}, model=stage.model, samples=[sample])
+    code, answer, log = done.result(120)
+    assert (code, answer) == (1, None)
+    (line,) = [line for line in log.splitlines() if line.startswith("rlsp: ")]
+    return line
+
+
+def test_openrlhf_reads_prompts_and_labels_as_our_setup_wrote_them(theirs: OpenRlhf, stage: Stage) -> None:
+    files = {"prompts": "prompts.jsonl", "heldout": "heldout.jsonl"}
+    read = theirs.do(stage, "read_data", model=stage.model, **files)
+    for part, file in (("train", "prompts.jsonl"), ("heldout", "heldout.jsonl")):
+        written = [["default", row["prompt"], row["label"], None] for row in lines(stage.paths.root / file)]
+        assert read[part] == written
+    labels = [json.loads(label) for _, _, label, _ in read["train"]]
+    assert len(labels) == STEPS * 4 and {label["reference"] for label in labels} == {"7", "good", "\\frac{7}{2}"}
+    assert "\u00fcbung/1" in {label["id"] for label in labels} and not any("heldout" in label for label in labels)
+    assert all(json.loads(label)["heldout"] for _, _, label, _ in read["heldout"])
+
+
+def test_every_way_to_fail_gives_training_a_number_and_the_same_columns(
+    theirs: OpenRlhf, stage: Stage, serving: Serving
+) -> None:
+    texts = [RIGHT, WRONG, "", "raise", "nan", "inf", "none", "slow", "good " * 500_000, "\\boxed{ 7", *[RIGHT] * 54]
+    found = execute(theirs, stage, serving, [stage.sample(text) for text in texts])
+    assert all(keys == found["keys"][0] for keys in found["keys"])
+    names = ("effort", "correctness", "exploration", "answered", "unscored", "alpha")
+    assert set(found["keys"][0]) == {f"rlsp_{name}" for name in names}
+    info = found["info"]
+    assert info["rlsp_unscored"][:10] == [0, 0, 0, 1, 1, 1, 1, 1, 0, 0] and sum(info["rlsp_unscored"]) == 5
+    assert info["rlsp_correctness"][0] == info["score"][0] == 1 and info["rlsp_correctness"][1] == info["score"][1] == 0
+    assert info["rlsp_alpha"] == [1.0] * len(texts) and found["rewards"][0] == 1 and found["rewards"][1] == 0
+    assert all(0 <= found["rewards"][row] <= 1 for row in range(3, 8))  # the mean of those that were scored so far
+
+
+def test_labels_of_every_kind(theirs: OpenRlhf, stage: Stage, serving: Serving) -> None:
+    kinds = ["7", 7, 7.5, True, None, "", {"a": 1}, [7], "\u221a7 \U0001f600 \u0000", "x" * 100_000]
+    samples = [stage.sample(RIGHT, reference=kind) for kind in kinds]
+    samples += [[stage.prompt(0), json.dumps(label), RIGHT] for label in (7, "7", None, {"id": 5}, [7])]
+    found = execute(theirs, stage, serving, samples)
+    right = [row for row, value in enumerate(found["info"]["rlsp_correctness"]) if value == 1]
+    assert right == [0, 1, 10, 11] and sum(found["info"]["rlsp_unscored"]) == 0  # without a reference nothing is right
+
+
+def test_heldout_rows_get_correctness_alone(theirs: OpenRlhf, stage: Stage, serving: Serving) -> None:
+    texts = [RIGHT, WRONG, "slow", "raise"]
+    found = execute(theirs, stage, serving, [stage.sample(text, heldout=True) for text in texts])
+    assert found["rewards"] == found["info"]["score"] == [1, 0, 0, 0] and found["keys"] == [["rlsp_unscored"]] * 4
+    found = execute(theirs, stage, serving, [stage.sample(RIGHT, heldout=True, reference=None)])
+    assert found["rewards"] == [0]
+
+
+def test_what_no_waiting_would_mend_ends_the_process_at_once(theirs: OpenRlhf, stage: Stage, serving: Serving) -> None:
+    good = stage.sample(RIGHT)
+    assert "HTTP 401" in refused(theirs, stage, {**serving.env, "RLSP_REWARD_TOKEN": "wrong"}, good)
+    unknown = [f"{good[0]} unheard", *good[1:]]
+    assert "HTTP 422" in (line := refused(theirs, stage, serving.env, unknown)) and "contain its prompt" in line
+    assert "JSONDecodeError" in refused(theirs, stage, serving.env, [good[0], "7 apples", RIGHT])
+    assert "TypeError" in refused(theirs, stage, serving.env, [good[0], None, RIGHT])
+    assert "RLSP_REWARD_URL" in refused(theirs, stage, {"RLSP_REWARD_TOKEN": TOKEN}, good)
+
+
+def test_a_function_that_raises_leaves_training_without_a_reward_there(theirs: OpenRlhf, stage: Stage) -> None:
+    bare = stage.paths.root / "bare.py"
+    bare.write_text("def reward_func(queries, prompts, labels):\n    return {'rewards': 1 / float(labels[0])}\n")
+    for labels, none in (("0", "0"), 2), (("1", "0"), 1), (("1", "2"), 0):
+        samples = [[stage.prompt(0), label, RIGHT] for label in labels]
+        found = theirs.do(stage, "execute", {}, model=stage.model, samples=samples, reward="bare.py", hook=False)
+        assert found["none"] == none and (none == 0) == (found.get("rewards") == [1.0, 0.5])
+
+
+def rude(port: int) -> threading.Thread:
+    """Something on the service's port that answers every way but the right one, each way once."""
+    whole = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+    answers = [
+        b"",
+        b"nonsense\r\n\r\n",
+        whole % (b"200 OK", 1000, b'{"rewards": 1'),
+        whole % (b"200 OK", 4, b"well"),
+        whole % (b"500 Oh", 1000, b"cut off"),
+        whole % (b"500 Oh", 2, b"{}"),
+        whole % (b"503 Busy", 2, b"{}"),
+    ]
+    listener = socket.create_server(("127.0.0.1", port))
+
+    def answer() -> None:
+        with listener:
+            for text in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(1 << 16)
+                    connection.sendall(text)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_it_waits_for_a_service_that_is_not_there_yet_or_no_longer(
+    theirs: OpenRlhf, stage: Stage, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    other, env = rude(port), {"RLSP_REWARD_URL": f"http://127.0.0.1:{port}", "RLSP_REWARD_TOKEN": TOKEN}
+    env["http_proxy"] = "http://127.0.0.1:9"
+    waiting = theirs.start(stage, "execute", env, model=stage.model, samples=[stage.sample(RIGHT)])
+    other.join(60)
+    held = stage.paths.root.parent.parent / "held"
+    with stage.serving("--port", str(port)) as serving:
+        assert waiting.result(60).answer["rewards"] == [1.0]
+        held.touch()
+        samples = [stage.sample("hold " + RIGHT), stage.sample(RIGHT), stage.sample("hold " + WRONG)]
+        waiting = theirs.start(stage, "execute", env, model=stage.model, samples=samples)
+        while json.loads(serving.get("/health"))["in_work"] < 2:
+            assert not waiting.done()
+            time.sleep(0.05)
+        serving.kill()
+        held.unlink()
+        serving.service.tend(progress=False)
+        done = waiting.result(120)
+        assert done.code == 0 and done.answer["rewards"] == [1.0, 1.0, 0.0], done.log
+        found = execute(theirs, stage, serving, [stage.sample("raise")])
+        assert found["rewards"] == [0.5] and found["info"]["rlsp_unscored"] == [1]  # after the restart: 1 and 0
+
+
+def test_a_tripped_breaker_is_waited_for_and_then_the_process_ends(
+    theirs: OpenRlhf, stage: Stage, tmp_path: Path
+) -> None:
+    with stage.serving() as serving:
+        samples = [stage.sample("raise") for _ in range(80)]
+        theirs.start(stage, "execute", serving.env, model=stage.model, samples=samples).result(120)
+        line = refused(theirs, stage, serving.env, stage.sample(RIGHT))
+        assert "no answer from the reward service for 3 s" in line
+        assert serving.service.child is not None and serving.service.child.wait(60) == 7
+        with pytest.raises(SafetyError, match="failed to be scored"):
+            serving.service.tend(progress=True)
+
+
+def test_rewards_that_compare_a_prompts_samples_see_all_of_them_whoever_comes_first(
+    theirs: OpenRlhf, stage: Stage, tmp_path: Path
+) -> None:
+    crowd = f"reward.exploration={{use: {stage.paths.root.parent.parent}/mine.py:crowd}}"
+    other = varied(stage, tmp_path, crowd, "ppo.samples_per_prompt=48", "ppo.train_batch=64")
+    samples = [other.sample(RIGHT, number, reference="7") for _ in range(48) for number in range(4)]
+    with other.serving() as serving:
+        found = execute(theirs, other, serving, samples)  # 192 at once, of each prompt one after the other
+        assert found["info"]["rlsp_crowd"] == [48.0] * len(samples)
+        assert "rlsp_groups_incomplete 0.0" in serving.get("/metrics")
+
+
+def test_the_trainer_and_the_journal_agree_on_every_step(theirs: OpenRlhf, stage: Stage, tmp_path: Path) -> None:
+    other, rows = varied(stage, tmp_path), []
+    metrics, rollouts = other.paths.metrics, other.paths.rollouts
+    with other.serving() as serving:
+        code, reply = serving.tell(event="begin", step=3)
+        assert code == 409 and reply["error"].count("\n") == 0 and "from step 3, not from 0" in reply["error"]
+        refused_there = theirs.start(other, "train", serving.env, steps=[{}], begin=2).result(120)
+        assert refused_there.code == 3 and "RefusedError: HTTP 409" in refused_there.log
+        for step in range(2):
+            texts = [RIGHT, WRONG, "raise", RIGHT]
+            samples = [other.sample(text, number) for number in range(4) for text in texts]
+            found = execute(theirs, other, serving, samples * (6 if step else 1))
+            alpha = 1 - step / (STEPS - 1)
+            assert found["info"]["rlsp_alpha"] == pytest.approx([alpha] * len(found["rewards"]))
+            exploration, correctness = found["info"]["rlsp_exploration"], found["info"]["rlsp_correctness"]
+            for row in (0, 1, 3):
+                mixed = alpha * correctness[row] + (1 - alpha) * exploration[row]
+                assert found["rewards"][row] == pytest.approx(mixed)
+            if not step:
+                told = theirs.do(other, "train", serving.env, steps=[{"policy_loss": 0.25, "evaluate": True}])
+                assert told["reached"] == 1 and told["ended"] is None and told["told"][0][0] == "eval"
+            else:
+                assert serving.tell(event="step", step=1, numbers={"kl": 0.1}) == (200, {"stop": False})
+                assert serving.tell(event="step", step=1, numbers={"kl": 0.1}) == (200, {"stop": False})
+        rows = lines(metrics)
+        assert [row["step"] for row in rows] == [0, 1]
+        assert rows[0]["loss/policy"] == 0.25 and rows[0]["kl/token"] == 0.5 and "openrlhf/odd" not in rows[0]
+        assert rows[0]["heldout/correctness"] == 1 and rows[0]["heldout/tokens"] == 5
+        assert rows[0]["correctness/mean"] == 0.5 and rows[0]["alpha"] == 1 and rows[0]["outcome/error"] == 4
+        assert rows[1]["reward/mean"] != rows[1]["correctness/mean"] and rows[1]["exploration/reward/mean"] == -5
+        kept = [row for row in lines(rollouts) if row["step"] == 1]
+        sizes = [sum(row["id"] == one for row in kept) for one in {row["id"] for row in kept}]
+        assert sizes == [24, 24] and len(lines(rollouts)) == 16 + 48  # of four groups of 24, whole ones
+        assert {part["component"] for row in kept for part in row["exploration"]} == {"effort", "reward"}
+        assert {row["correctness"]["component"] for row in kept} == {"exact_match"}
+
+        serving.kill()
+        serving.service.tend(progress=True)
+        found = execute(theirs, other, serving, [other.sample(RIGHT)])
+        assert found["info"]["rlsp_alpha"] == pytest.approx([1 - 2 / (STEPS - 1)])
+        (other.paths.root / "stop").touch()
+        assert serving.tell(event="step", step=2, numbers={}) == (200, {"stop": True})
+        assert [row["step"] for row in lines(metrics)] == [0, 1, 2]
+
+
+def test_a_stop_file_leads_to_a_checkpoint_and_to_words_for_the_driver(
+    theirs: OpenRlhf, stage: Stage, tmp_path: Path
+) -> None:
+    other = varied(stage, tmp_path)
+    (other.paths.root / "stop").touch()
+    with other.serving() as serving:
+        told = theirs.do(other, "train", serving.env, steps=[{}, {}])
+    assert told["told"] == [["save_checkpoint", "global_step1"]] and told["reached"] == 1
+    assert told["ended"] == "StoppedError: stopped after step 1, with a checkpoint"
+    report = json.loads((other.paths.root / "error.json").read_text())
+    assert report == {"exit_code": 143, "message": "stopped after step 1, with a checkpoint"}
+
+
+def test_separate_streams_are_those_of_our_engine_and_off_nothing_changes(theirs: OpenRlhf, stage: Stage) -> None:
+    torch.manual_seed(0)
+    rows, size, kl_coef = 24, SAMPLES, 0.05
+    correctness, exploration = torch.randint(0, 2, (rows,)).float(), torch.rand(rows)
+    correctness[:size], exploration[size : 2 * size] = 1.0, 0.9  # groups in which a stream has nothing to teach
+    mask = (torch.arange(9) < torch.randint(1, 9, (rows, 1))).float()
+    kl = 0.1 * torch.randn(rows, 9) * mask
+    estimators, alpha = ("rloo", "group_norm", "reinforce_baseline", "dr_grpo"), 0.8
+    reward = alpha * correctness + (1 - alpha) * exploration
+    columns = {"rewards": reward, "correctness": correctness, "exploration": exploration, "kl": kl, "mask": mask}
+    shared = {name: column.tolist() for name, column in columns.items()} | {"alpha": alpha, "kl_coef": kl_coef}
+    cases = [{**shared, "estimator": estimator} for estimator in estimators]
+    apart = theirs.do(stage, "advantages", {"RLSP_ADVANTAGES": "separate"}, cases=cases, size=size)
+    off = theirs.do(stage, "advantages", {}, cases=cases, size=size)
+    assert off == theirs.do(stage, "advantages", {}, cases=cases, size=size, hook=False)
+    for estimator, found, plain in zip(estimators, apart, off, strict=True):
+        streams, ones = torch.stack([correctness, exploration], 1), torch.ones(rows)
+        scores = advantage.mixed(streams, [alpha, 1 - alpha], ones, size, estimator)
+        settings = Ppo(estimator=estimator, samples_per_prompt=size)
+        ours, _ = advantage.advantages_and_returns(scores, kl, torch.zeros_like(kl), mask, kl_coef, settings)
+        close(scores, torch.tensor(found["mixed"]))
+        close(ours, torch.tensor(found["advantages"]) * mask)
+        assert found["estimator"] == estimator and plain["mixed"] is None
+    assert not torch.allclose(torch.tensor(apart[1]["advantages"]), torch.tensor(off[1]["advantages"]))
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
