@@ -1,5 +1,6 @@
 """Fixtures: data that lies beside the checkout, and recipes small enough for a test."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rlsp_cli.backends.environment import default_folder
+from rlsp_cli.backends.environment import Environment, default_folder
 
 ROOT = Path(__file__).parent.parent
 
@@ -68,6 +69,13 @@ def tiny_recipe(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture(scope="session")
+def openrlhf_environment() -> Environment:
+    """OpenRLHF for the CPU: made once on a machine, in some minutes, and kept while its lock is the same."""
+    state = json.loads(rlsp("backends", "install", "openrlhf", "--profile", "cpu", "--json").stdout)["data"]
+    return Environment("openrlhf", (str(default_folder("openrlhf") / "bin" / "python"),), state["version"])
 
 
 def rlsp(*arguments: object, cwd: Path | None = None, check: bool = True) -> "subprocess.CompletedProcess[str]":

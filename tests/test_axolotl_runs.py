@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from rlsp_cli.backends.axolotl.keys import TESTED, known_keys, probe
+from rlsp_cli.backends.axolotl.keys import TESTED, known_keys
 from rlsp_cli.backends.environment import find_environment
+from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.data import trace_rows
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes

@@ -157,6 +157,13 @@ def test_a_discount_reaches_reinforce_in_both_and_estimators_with_groups_in_ours
     assert not torch.allclose(our_advantages(batch, "rloo", gamma=0.9)[0], their * batch.mask)
 
 
+def test_whitening_has_the_same_floor_where_little_varies(batch: Batch, theirs: OpenRlhf) -> None:
+    batch.scores, batch.kl = torch.zeros_like(batch.scores), batch.kl / 1000
+    ours, _ = our_advantages(batch, "reinforce", gamma=1.0)
+    same(ours, theirs.advantages(batch, "reinforce", gamma=1.0)[0] * batch.mask)
+    assert 0 < ours.std() < 0.9
+
+
 def test_without_whitening_the_mean_is_still_taken_off_there(batch: Batch, theirs: OpenRlhf) -> None:
     ours, _ = our_advantages(batch, "reinforce", gamma=1.0, whiten=False)
     their, _ = theirs.advantages(batch, "reinforce", gamma=1.0, divide=False)

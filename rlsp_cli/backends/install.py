@@ -26,14 +26,17 @@ _PREPARE: Mapping[tuple[str, str], Callable[[Path], None]] = {("openrlhf", "cpu"
 """What a backend's profile needs among its packages; placed at each install, so that it is that of this rlsp."""
 
 
+def locks(backend: str) -> list[Path]:
+    """The locks of a backend, one for each profile; none for a backend that is not installed."""
+    return sorted((Path(__file__).parent / backend / "locks").glob("*.txt"))
+
+
 def lock_file(backend: str, profile: str) -> Path:
     """The lock of a backend's profile; UsageError names the profiles that there are."""
-    folder = Path(__file__).parent / backend / "locks"
-    path = folder / f"{profile}.txt"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.txt"))) or "none yet"
-        raise UsageError(f"{backend} has no profile {profile!r}; known: {known}")
-    return path
+    found = {path.stem: path for path in locks(backend)}
+    if profile not in found:
+        raise UsageError(f"{backend} has no profile {profile!r}; known: {', '.join(found) or 'none yet'}")
+    return found[profile]
 
 
 def pins(lock: Path) -> dict[str, str]:

@@ -97,7 +97,8 @@ def doctor(
         for one in found:
             state = "; ".join(one.problems) or "ready"
             gpus = f"GPUs: {', '.join(one.gpus)}" if one.gpus else "no GPU"
-            print(f"{one.backend} {one.version or ''}: {state} ({gpus}; {one.python})" if one.python else state)
+            details = "; ".join([gpus, *one.facts, one.python or ""])
+            print(f"{one.backend} {one.version or ''}: {state} ({details})" if one.python else state)
     failed = [one.backend for one in found if one.problems]
     if failed:
         raise NotReadyError(f"not ready: {', '.join(failed)}")

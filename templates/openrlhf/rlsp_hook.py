@@ -100,12 +100,23 @@ def numbers(logs):
     return {name: v for name, v in plain.items() if isinstance(v, int | float) and math.isfinite(v)}
 
 
-def separate_streams(module):
-    """Wrap the advantages: baselines are taken off correctness and exploration apart, then alpha mixes them."""
-    if os.environ.get("RLSP_ADVANTAGES") != "separate":
-        return
+def follow_experience(module):
+    """Wrap the advantages: the KL of whole responses is noted, and streams are mixed here if the recipe says so."""
     maker = module.RemoteExperienceMaker
     compute = maker.compute_advantages_and_returns
+    if os.environ.get("RLSP_ADVANTAGES") == "separate":
+        compute = with_separate_streams(compute)
+
+    def compute_advantages_and_returns(self, experiences):
+        for experience in experiences:
+            experience.info["kl_response"] = (experience.kl * experience.action_mask).float().sum(-1)
+        return compute(self, experiences)
+
+    maker.compute_advantages_and_returns = compute_advantages_and_returns
+
+
+def with_separate_streams(compute):
+    """Baselines are taken off correctness and exploration apart, then alpha mixes them."""
 
     def compute_advantages_and_returns(self, experiences):
         advantage = self.strategy.args.algo.advantage
@@ -118,7 +129,7 @@ def separate_streams(module):
         finally:
             advantage.estimator = estimator
 
-    maker.compute_advantages_and_returns = compute_advantages_and_returns
+    return compute_advantages_and_returns
 
 
 def mix_streams(experiences, estimator, size):
@@ -138,7 +149,7 @@ def mix_streams(experiences, estimator, size):
     mixed = (alpha * streams[0] + (1 - alpha) * streams[1])[order]
     for experience, rewards in zip(experiences, mixed.split([len(e.index) for e in experiences]), strict=True):
         experience.rewards = rewards
-        experience.info["rlsp_mixed_advantage"] = rewards
+        experience.info["separate_advantage"] = rewards.abs()
 
 
 def centred(groups, estimator):
@@ -153,5 +164,5 @@ def centred(groups, estimator):
 
 CHANGES = {
     "openrlhf.trainer.ppo_trainer": follow_trainer,
-    "openrlhf.trainer.ppo_utils.experience_maker": separate_streams,
+    "openrlhf.trainer.ppo_utils.experience_maker": follow_experience,
 }

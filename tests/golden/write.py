@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from rlsp_cli.backends import BACKENDS, backend_of, compile_stage, stages_of
 from rlsp_cli.backends.environment import Environment
@@ -10,7 +11,7 @@ from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths
 
-COPIED = ("start.py", "rlsp_follow.py")
+COPIED = ("start.py", "rlsp_follow.py", "rlsp_hook.py", "rlsp_reward.py")
 """Files that every job is given as they are."""
 
 
@@ -27,9 +28,17 @@ def job_text(name: str) -> str:
         job = compile_stage(recipe, stage, RunPaths(Path("RUN")), Environment(backend, ("PYTHON",), version))
         lines.append(f"== {stage} on {backend}{f' {version}' if backend != 'local' else ''}")
         lines += [command_line(job, argv) for argv in job.by_hand(Path("RUN") / stage)]
+        if "ray" in job.inputs:
+            lines += ["-- on Ray", *(f"{key}: {_words(value)}" for key, value in job.inputs["ray"].items())]
         for file, text in job.files.items():
             lines += [] if file in COPIED else [f"-- {file}", text.rstrip("\n")]
     return "\n".join(lines).replace(sys.executable, "RLSP_PYTHON") + "\n"
+
+
+def _words(value: Any) -> str:
+    """A value on one line; a command with each option on a line of its own."""
+    words = " ".join(map(str, value)) if isinstance(value, list) and all(isinstance(v, str) for v in value) else value
+    return str(words).replace(" --", "\n    --")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from rlsp_cli.backends.axolotl.batch import batch_problem
 from rlsp_cli.backends.axolotl.config import attention, settings, with_extra
 from rlsp_cli.backends.axolotl.deepspeed import deepspeed_config
 from rlsp_cli.backends.axolotl.files import StageFiles
-from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, probe, wrong_keys
+from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, wrong_keys
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import RESTORED, Job, Resources
+from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.sbatch import BATCH, batch_script
 from rlsp_cli.backends.setting import Setting, settings_text, unused
 from rlsp_cli.backends.spread import cluster_problem, spread

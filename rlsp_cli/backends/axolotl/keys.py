@@ -2,17 +2,14 @@
 
 import json
 import re
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from rlsp_cli.backends.environment import Environment
-from rlsp_cli.errors import NotReadyError
+from rlsp_cli.backends.probe import probe
 from rlsp_cli.recipe.problem import did_you_mean
-from rlsp_cli.share import share
 
 Keys = Mapping[str, Any]
 _FOLDER = Path(__file__).parent / "keys"
@@ -37,19 +34,6 @@ def known_keys(version: str) -> Keys:
 def asked_keys(environment: Environment) -> Keys:
     """The keys of an untested version, asked of it; this takes a while, because it imports Axolotl."""
     return cast(Keys, probe(environment)["keys"])
-
-
-def probe(environment: Environment) -> dict[str, Any]:
-    """What an environment is: python, packages, gpus, keys; NotReadyError with the last line when it cannot say."""
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer.json"
-        argv = [*environment.python(Path(folder)), str(share("templates") / "axolotl" / "probe.py"), str(answer)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode or not answer.exists():
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise NotReadyError(f"{argv[0]}: Axolotl does not load here: {reason}; install it anew")
-        data: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-        return data
 
 
 def wrong_keys(config: Any, keys: Keys, path: str = "") -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
 from rlsp_cli.backends.environment import Environment
@@ -20,6 +21,7 @@ from rlsp_cli.backends.openrlhf.flags import (
     words,
 )
 from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
+from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import BATCH
 from rlsp_cli.backends.setting import Setting, unused
@@ -28,7 +30,7 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
 
-__all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "rendered"]
+__all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "probe", "rendered"]
 
 STAGES = ("ppo",)
 SCOPE = ("model", "data.prompts", "data.system", "data.template", "ppo", "cluster", "tracking")
@@ -94,7 +96,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
         "asked": [list(part) for part in roles(recipe).asked],
         "nodes": cluster.nodes,
         "gpus_per_node": cluster.gpus_per_node,
-        "fake_gpus": 0 if cluster.gpus_per_node else roles(recipe).gpus,
+        "fake_gpus": 0 if cluster.gpus_per_node else ceil(roles(recipe).gpus / cluster.nodes),
         "address": cluster.ray_address,
         "port": cluster.port,
         "join_timeout_s": cluster.join_timeout_s,

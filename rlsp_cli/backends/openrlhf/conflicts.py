@@ -77,6 +77,8 @@ def _machines(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
     if cluster.nodes > 1 and cluster.launcher == "local":
         yield Problem("cluster.launcher", "local is one machine", "set it to ray or slurm")
     if not cluster.gpus_per_node:
+        if cluster.launcher == "slurm":
+            yield Problem("cluster.launcher", "a Slurm job of OpenRLHF needs GPUs", "set cluster.gpus_per_node")
         for key, asked in (("packing", ppo.packing), ("lora.bits", ppo.lora is not None and ppo.lora.bits is not None)):
             if asked:
                 yield Problem(f"ppo.{key}", "it needs GPUs, and cluster.gpus_per_node is 0", "set it, or leave it out")

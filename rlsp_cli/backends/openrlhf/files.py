@@ -22,6 +22,11 @@ class StageFiles:
         """Rendered prompts, in whole rollouts; written by the job's setup."""
         return self.stage.root / PROMPTS
 
+    def rollouts(self, size: int) -> int:
+        """Rollouts of `size` prompts that were written."""
+        with self.prompts.open("rb") as stream:
+            return sum(1 for _ in stream) // size
+
     @property
     def heldout(self) -> Path:
         """Rendered problems on which the policy is measured while it trains."""

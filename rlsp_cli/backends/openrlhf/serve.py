@@ -8,7 +8,6 @@ from typing import Any
 from rlsp_cli.backends.openrlhf.checkpoint import checkpoint_step
 from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.backends.openrlhf.journal import Journal
-from rlsp_cli.backends.openrlhf.setup import total_steps
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.rewards.registry import Registry
@@ -26,7 +25,8 @@ def serve_job(inputs: dict[str, Any], *options: str) -> None:
     paths = RunPaths(Path(inputs["run"]))
     recipe, files = load_recipe(paths.resolved, plugins=Registry()), StageFiles(paths.stage("ppo"))
     assert recipe.ppo, "checked by the recipe"
-    total, resume, report = total_steps(files, recipe), inputs["resume"], os.environ.get("RLSP_JOB_ERROR_FILE")
+    total, resume = files.rollouts(recipe.ppo.rollout_batch), inputs["resume"]
+    report = os.environ.get("RLSP_JOB_ERROR_FILE")
     responses = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt
     recipe = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"steps": total})})
     expected = checkpoint_step(Path(resume)) if resume else 0

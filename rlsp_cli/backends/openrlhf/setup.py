@@ -47,13 +47,6 @@ def setup(inputs: dict[str, Any]) -> None:
     say_note(f"{len(rows)} problems in {steps} rollouts of {recipe.ppo.rollout_batch} prompts")
 
 
-def total_steps(files: StageFiles, recipe: Recipe) -> int:
-    """Rollout steps of the prompts that were written."""
-    assert recipe.ppo, "checked by the recipe"
-    with files.prompts.open("rb") as stream:
-        return sum(1 for _ in stream) // recipe.ppo.rollout_batch
-
-
 def _tokenizer(recipe: Recipe, model: str, files: StageFiles, registry: Registry) -> PreTrainedTokenizerBase:
     """That of the model which training starts from, made here when it is a new one."""
     if recipe.sft:

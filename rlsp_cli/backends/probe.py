@@ -1,0 +1,25 @@
+"""Asking a backend what it is: its own interpreter runs `templates/BACKEND/probe.py`, which answers in JSON."""
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.backends.environment import Environment
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.share import share
+
+
+def probe(environment: Environment) -> dict[str, Any]:
+    """`python`, `packages`, `gpus`, and what else the probe tells; NotReadyError with its last line when it cannot."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        script = share("templates") / environment.backend / "probe.py"
+        argv = [*environment.python(Path(folder)), str(script), str(answer)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode or not answer.exists():
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise NotReadyError(f"{argv[0]}: {environment.backend} does not load here: {reason}; install it anew")
+        data: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+        return data

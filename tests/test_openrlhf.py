@@ -1,0 +1,236 @@
+"""PPO recipes as OpenRLHF jobs: what is compiled and refused, and what OpenRLHF's own parsers say."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlsp_cli.backends import backend_of, check, compile_stage, openrlhf, stages_of
+from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends.openrlhf.checkpoint import choose, newest_checkpoint
+from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.backends.openrlhf.flags import TESTED, ask_parser, known_flags, words
+from rlsp_cli.backends.openrlhf.placement import roles
+from rlsp_cli.errors import NotReadyError, RecipeError
+from rlsp_cli.launch.ray.job import RayJob
+from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.paths import RunPaths, StagePaths
+
+OLD = "0.10.1.post2"
+RECIPE = """\
+schema_version: 1
+name: job
+model: {path: org/model}
+data:
+  prompts: {source: task:pair_sum, rows: 64}
+  heldout: {source: task:pair_sum, split: test, rows: 8}
+reward: {correctness: {use: exact_match}, exploration: {use: length}}
+ppo: {backend: openrlhf, steps: 4, rollout_batch: 64, train_batch: 64, micro_batch: 2}
+cluster: {gpus_per_node: 8}
+"""
+GROUPS = "ppo.samples_per_prompt=4"
+EVERY_OPTION = [
+    ["ppo.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}"],
+    ["ppo.placement={share: none, actor: 2, critic: 4}", "ppo.engines={count: 1, eager: true}"],
+    ["ppo.engines={tensor_parallel: 4, gpu_memory: 0.5, prefix_caching: true}", "ppo.sharding=zero3"],
+    ["ppo.estimator=reinforce", "ppo.kl_estimator=k2", "ppo.kl_coef=0.0"],
+    ["ppo.estimator=reinforce_baseline", GROUPS, "ppo.kl_estimator=k3", "ppo.epochs=2"],
+    ["ppo.estimator=rloo", GROUPS, "ppo.dynamic_filtering=[0.0, 1.0]", "ppo.gamma=1.0"],
+    ["ppo.estimator=group_norm", GROUPS, "ppo.micro_rollout_batch=4"],
+    ["ppo.estimator=dr_grpo", GROUPS, "ppo.async_rollout=partial", "ppo.placement={share: none, actor: 4}"],
+    ["ppo.async_rollout=full", "ppo.placement={actor: 4}"],
+    ["ppo.packing=true", "ppo.ring_attention=2", "ppo.gradient_checkpointing=true"],
+    ["ppo.offload=[optimizer, reference]", "ppo.sharding=none", "ppo.ema=0.99"],
+    ["ppo.lora={rank: 8, alpha: 16, dropout: 0.1, targets: [q_proj, v_proj]}", "ppo.sharding=zero1"],
+    ["ppo.lora={rank: 8, bits: 4}", "ppo.schedule=linear", "ppo.min_lr_ratio=0.0"],
+    ["ppo.eval_every=2", "eval={benches: [heldout], samples: 4}", "ppo.schedule=constant"],
+    ["tracking={to: [wandb, tensorboard], project: p}", "ppo.kl_target=0.1", "ppo.kl_horizon=1000"],
+    ["cluster={gpus_per_node: 0}", "ppo.placement.share=actor_reference"],
+    ["cluster={launcher: slurm, nodes: 2, slurm: {partition: gpu}}", "model.attention=flash_attention_2"],
+]
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "job.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def old_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of the last version before options had dots."""
+    folder = tmp_path_factory.mktemp("openrlhf")
+    add = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), f"openrlhf=={OLD}"]
+    subprocess.run(add, check=True)
+    return folder / "openrlhf"
+
+
+@pytest.fixture(scope="session")
+def sources(old_source: Path, openrlhf_source: Path) -> dict[str, Path]:
+    return {OLD: old_source, "0.11.2": openrlhf_source}
+
+
+def load(path: Path, *overrides: str) -> Recipe:
+    return load_recipe(path, overrides, plugins=Registry(), check=check)
+
+
+def read(recipe: Recipe, version: str, sources: dict[str, Path]) -> dict[str, Any]:
+    """What OpenRLHF's own parser makes of a compiled command."""
+    argv = words(openrlhf.rendered(recipe, RunPaths(Path("/run")), version))
+    return ask_parser([sys.executable], str(sources[version]), argv)
+
+
+@pytest.mark.parametrize("version", TESTED)
+def test_the_options_kept_here_are_those_of_the_real_parser(version: str, sources: dict[str, Path]) -> None:
+    assert ask_parser([sys.executable], str(sources[version])) == known_flags(version)
+
+
+@pytest.mark.parametrize("version", TESTED)
+@pytest.mark.parametrize("overrides", EVERY_OPTION, ids=lambda o: o[0])
+def test_every_option_compiles_to_a_command_that_each_versions_own_parser_takes(
+    recipe_file: Path, overrides: list[str], version: str, sources: dict[str, Path]
+) -> None:
+    recipe = load(recipe_file, *overrides)
+    answer = read(recipe, version, sources)
+    assert "error" not in answer, answer
+
+
+@pytest.mark.parametrize("version", TESTED)
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_passes_the_real_parsers(name: str, version: str, sources: dict[str, Path]) -> None:
+    recipe = load_recipe(shipped_recipes()[name], plugins=Registry())
+    for stage in stages_of(recipe):
+        if backend_of(recipe, stage) == "openrlhf":
+            answer = read(recipe, version, sources)
+            assert "error" not in answer and answer["warnings"] == [], answer
+
+
+def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, sources: dict[str, Path]) -> None:
+    """Defaults that changed between versions are always given."""
+    recipe = load(recipe_file)
+    new, old = read(recipe, "0.11.2", sources)["values"], read(recipe, OLD, sources)["values"]
+    assert new["algo.advantage.lambd"] == old["lambd"] == 0.95
+    assert new["critic.value_clip"] == old["value_clip"] == 0.2
+    assert new["train.micro_batch_size"] == old["micro_train_batch_size"] == 2
+    assert new["data.max_len"] == old["max_len"] == 2048 + 4096
+    assert new["actor.adam.betas"] == old["adam_betas"] == [0.9, 0.95]
+    assert new["critic.freezing_steps"] == old["freezing_actor_steps"] == 3  # OpenRLHF freezes one step more
+    assert new["reward.clip_range"] == old["reward_clip_range"] == [-10.0, 10.0]
+    assert new["critic.model_name_or_path"] == old["critic_pretrain"] == "org/model"
+
+
+def test_what_an_old_version_always_does_is_refused_where_the_recipe_wants_otherwise(recipe_file: Path) -> None:
+    environment = Environment("openrlhf", (sys.executable, str(recipe_file)), OLD)
+    recipe = load(recipe_file, "ppo.min_lr_ratio=0.2", "ppo.estimator=rloo", GROUPS, "ppo.advantages=separate")
+    found = [str(problem) for problem in _before_the_parser(recipe, environment)]
+    assert any("0.10.1.post2 always has 0.1 for actor.min_lr_ratio" in text for text in found)
+    assert any("separate streams need OpenRLHF 0.10.2 or later" in text for text in found)
+
+
+def _before_the_parser(recipe: Recipe, environment: Environment) -> list[Any]:
+    """Problems that are found without asking the environment, whose interpreter is none here."""
+    found = []
+    try:
+        for problem in openrlhf.check(recipe, "ppo", environment):
+            found.append(problem)
+    except NotReadyError:
+        return found
+    raise AssertionError("the parser was not asked")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["ppo.rollout_batch=60"], "the nearest"),
+        (["ppo.train_batch=60"], "train_batch"),
+        (["ppo.placement={share: none, actor: 9}"], "the cluster has 8"),
+        (["ppo.engines.tensor_parallel=16"], "set it to at most 8"),
+        (["ppo.engines={count: 3, tensor_parallel: 2}"], "tensor_parallel can be"),
+        (["cluster={nodes: 2, launcher: local}"], "set it to ray or slurm"),
+        (["cluster.launcher=torchrun"], "OpenRLHF runs on Ray"),
+        (["model.precision=float32"], "OpenRLHF trains in bfloat16"),
+        (["ppo.critic=value_head"], "OpenRLHF's critic is a model of its own"),
+        (["ppo.whiten_advantages=false"], "OpenRLHF always whitens for gae"),
+        (["ppo.schedule=linear"], "OpenRLHF's linear schedule ends at 0"),
+        (["ppo.extra.vllm_num_engine=2"], "has no option --vllm_num_engine"),
+        (["ppo.extra={rollout.temperature: 2}"], "rlsp sets this option from ppo.temperature"),
+        (["ppo.packing=true", "model.attention=sdpa"], "packed responses would see each other"),
+        (["ppo.ring_attention=2"], "set ppo.packing: true"),
+        (["ppo.dynamic_filtering=[0.1, 0.9]"], "set ppo.samples_per_prompt to 2 or more"),
+        (["tracking.to=[mlflow]"], "OpenRLHF does not know mlflow"),
+        (["reward.alpha={start: 0.5, end: 1.0}", "ppo.async_rollout=full", "ppo.placement.actor=4"], "async rollouts"),
+        (["reward.exploration={use: novelty}"], "compares the responses to one prompt"),
+        (["model.path=org/model@v1"], "takes no revision"),
+        (["model.special_tokens=[<think>]"], "adds no tokens"),
+        (["ppo.lora={bits: 8}"], "in 4 bits, not in 8"),
+        (["ppo.value_coef=0.5"], "ppo.value_coef reaches nothing"),
+        (["data.heldout=null", "ppo.eval_every=2"], "give data.heldout"),
+        (["ppo.backend=local", "cluster.gpus_per_node=1", "ppo.offload=[reference]"], "ppo.offload reaches nothing"),
+    ],
+)  # fmt: skip
+def test_what_would_go_wrong_later_is_refused_with_its_place(
+    recipe_file: Path, overrides: list[str], words: str
+) -> None:
+    with pytest.raises(RecipeError) as error:
+        load(recipe_file, *overrides)
+    line = next(line for line in str(error.value).splitlines() if words in line)
+    assert line.startswith(("override #", str(recipe_file), "job.yaml", "default"))
+
+
+def test_what_openrlhfs_parser_refuses_is_told_in_its_words(
+    recipe_file: Path, openrlhf_environment: Environment
+) -> None:
+    recipe = load(recipe_file, "ppo.extra={actor.policy_loss_type: gspx}")
+    (problem,) = openrlhf.check(recipe, "ppo", openrlhf_environment)
+    assert "refuses its command" in str(problem) and "gspx" in str(problem)
+
+
+def test_a_job_is_made_of_our_driver_and_of_what_the_cluster_runs(recipe_file: Path) -> None:
+    recipe = load(recipe_file, "tracking.to=[wandb]")
+    job = compile_stage(recipe, "ppo", RunPaths(Path("/run")), Environment("openrlhf", ("/env/python",), "0.11.2"))
+    ray = RayJob.from_inputs(json.loads(job.to_json())["data"]["inputs"])
+    assert job.argv[-2:] == ("rlsp_cli.launch.ray", "/run/ppo/job.json") and job.stop_file == "stop"
+    assert ray.entrypoint[:3] == ("/env/python", "-m", "openrlhf.cli.train_ppo_ray") and ray.bundles == 8
+    assert ray.service and ray.service[-2:] == ("serve", "/run/ppo/job.json")
+    assert "WANDB_API_KEY" in ray.secrets and "RLSP_OPENRLHF_CPU" not in ray.env and ray.fake_gpus == 0
+    assert set(ray.ship) == {"prompts.jsonl", *job.files}
+
+
+def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:
+    third = load(recipe_file, "ppo.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}")
+    found = roles(third)
+    assert (found.actor, found.reference, found.critic, found.engines, found.gpus) == (8, 8, 8, 8, 24)
+    large = load(recipe_file, "ppo.placement.share=actor_reference", "cluster={nodes: 6, launcher: ray}",
+                 "ppo.engines.tensor_parallel=4")  # fmt: skip
+    assert (roles(large).actor, roles(large).engines) == (16, 4)
+    assert [who for who, _ in roles(load(recipe_file, "ppo.kl_coef=0.0")).asked] == ["actor + critic + engines"]
+
+
+def _checkpoint(files: StageFiles, model: str, step: int, *, whole: bool = True) -> None:
+    folder = files.checkpoints / model / f"global_step{step}"
+    folder.mkdir(parents=True)
+    for name in ("mp_rank_00_model_states.pt", "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt"):
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            archive.writestr("data", "x" * 1000)
+    if not whole:
+        (folder / name).write_bytes((folder / name).read_bytes()[:500])
+
+
+def test_a_checkpoint_counts_when_actor_and_critic_have_it_whole(tmp_path: Path) -> None:
+    files = StageFiles(StagePaths(tmp_path))
+    assert newest_checkpoint(files) is None
+    for step in (8, 16):
+        _checkpoint(files, "_actor", step)
+    _checkpoint(files, "_critic", 8)
+    _checkpoint(files, "_critic", 16, whole=False)
+    found = newest_checkpoint(files)
+    assert found is not None and found.name == "global_step8"
+    choose(files, found)
+    assert {(files.checkpoints / model / "latest").read_text() for model in ("_actor", "_critic")} == {"global_step8"}

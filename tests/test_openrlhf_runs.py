@@ -1,0 +1,124 @@
+"""OpenRLHF's unchanged PPO trains a tiny model on CPUs: a real Ray, a real vLLM, DeepSpeed, and our rewards in it.
+
+What stands in is in the CPU profile's environment: a shim that takes GPU calls to the CPU. It changes no algorithm.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from rlsp_cli.backends.environment import Environment
+from tests.conftest import free_port, rlsp
+
+PATIENCE_S = 1200
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a stream, which may be growing."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def until_step(process: "subprocess.Popen[str]", metrics: Path, step: int) -> None:
+    """Return when a step has ended; fail when the process does first."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not any(row["step"] >= step for row in rows(metrics)):
+        assert process.poll() is None and time.monotonic() < deadline, f"ended before step {step}"
+        time.sleep(0.2)
+
+
+def start(*arguments: object) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "rlsp_cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def processes_of(words: str) -> list[int]:
+    """Processes whose command line holds some words."""
+    found = subprocess.run(["pgrep", "-f", words], capture_output=True, text=True, check=False).stdout
+    return [int(pid) for pid in found.split() if int(pid) != os.getpid()]
+
+
+@pytest.fixture(scope="module")
+def trained(openrlhf_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the shipped recipe whose driver was killed after the first checkpoint, and that then went on."""
+    root = tmp_path_factory.mktemp("openrlhf") / "run"
+    arguments = ("openrlhf_cpu", f"cluster.port={free_port()}", "--out", root)
+    rlsp("sft", *arguments)
+    first = start("ppo", *arguments, "--resume")
+    until_step(first, root / "ppo" / "metrics.jsonl", 8)
+    (driver,) = processes_of(f"rlsp_cli.launch.ray {root}/ppo/job.json")
+    os.kill(driver, signal.SIGKILL)
+    said = first.communicate()[1]
+    assert first.returncode == 5 and "code -9" in said, said
+    done = rlsp("run", *arguments, "--resume")
+    (root / "said").write_text(done.stderr)
+    return root
+
+
+def test_the_reward_rises_with_correctness_and_exploration_apart(trained: Path) -> None:
+    found = rows(trained / "ppo" / "metrics.jsonl")
+    first, last = found[:3], found[-3:]
+    for name in ("reward/mean", "correctness/mean", "response/tokens"):
+        assert fmean(row[name] for row in last) > 1.3 * fmean(row[name] for row in first)
+    assert all({"exploration/length/mean", "loss/value", "time/sampled_tokens_per_s"} <= row.keys() for row in found)
+    trained_ones = [row for row in found if row["step"] >= 2]
+    assert all({"loss/policy", "kl/token", "lr/policy"} <= row.keys() for row in trained_ones)
+    assert not any("loss/policy" in row for row in found[:2])  # ppo.critic_warmup_steps
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint_and_leaves_nothing_behind(trained: Path) -> None:
+    assert [row["step"] for row in rows(trained / "ppo" / "metrics.jsonl")] == list(range(16))
+    assert "going on from global_step8" in (trained / "said").read_text()
+    assert processes_of(str(trained)) == []
+
+
+def test_rollouts_hold_every_component(trained: Path) -> None:
+    found = rows(trained / "ppo" / "rollouts.jsonl")
+    assert {row["step"] for row in found} == set(range(16)) and len(found) <= 16 * 64
+    for row in found:
+        parts = [row["correctness"], *row["exploration"]]
+        assert [part["component"] for part in parts] == ["exact_match", "length"]
+        assert row["prompt"].startswith("Which two of") and row["id"].startswith("train-") and row["num_tokens"] > 0
+    mixed = [0.8 * row["correctness"]["value"] + 0.2 * row["exploration"][0]["value"] for row in found]
+    assert [row["reward"] for row in found] == pytest.approx(mixed)
+
+
+def test_evaluation_reads_the_checkpoint_and_finds_it_better(trained: Path) -> None:
+    models = json.loads((trained / "eval" / "results.json").read_text())["data"]["models"]
+    accuracy = {name: model["benches"]["heldout"]["sample"]["accuracy"]["value"] for name, model in models.items()}
+    assert accuracy["ppo"] > accuracy["sft"] + 0.2
+
+
+def test_streams_are_normalised_apart_held_out_problems_measured_and_a_first_ctrl_c_saves(
+    trained: Path, tmp_path: Path
+) -> None:
+    """One start for all three, on two nodes of Ray; from the model that the other run has trained with SFT."""
+    root, model = tmp_path / "run", trained / "sft" / "checkpoints" / "final"
+    changes = ["sft=null", "model.from_scratch=null", f"model.path={model}", "ppo.estimator=group_norm"]
+    changes += ["ppo.samples_per_prompt=4", "ppo.rollout_batch=16", "ppo.advantages=separate", "ppo.eval_every=1"]
+    changes += ["data.heldout.rows=8", "eval.samples=1", "ppo.steps=50", "ppo.placement.actor=1", "ppo.engines.count=1"]
+    changes += [f"cluster={{nodes: 2, launcher: ray, port: {free_port()}}}"]
+    process = start("ppo", "openrlhf_cpu", *changes, "--out", root)
+    assert process.stderr is not None
+    told = next(line for line in process.stderr if "rlsp launch worker --join" in line)
+    second = start("launch", "worker", "--join", told.split()[-1], "--gpus", 2)
+    metrics = root / "ppo" / "metrics.jsonl"
+    until_step(process, metrics, 2)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1]
+    found = rows(metrics)
+    assert process.returncode == 130, said
+    assert all(row["advantage/separate"] > 0 for row in found)
+    assert all("heldout/correctness" in row for row in found[1:])
+    saved = root / "ppo" / "output" / "checkpoints" / "_actor" / f"global_step{len(found)}"
+    assert saved.is_dir()
+    assert second.wait(60) == 0 and "has ended" in second.communicate()[1]
