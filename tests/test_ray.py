@@ -20,7 +20,7 @@ from rlsp_cli.backends.environment import find_environment
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.ray.address import free_ports as ports_from
-from rlsp_cli.launch.ray.cluster import await_nodes, claimed, node_environment, start_words
+from rlsp_cli.launch.ray.cluster import await_nodes, claimed, head_options, node_environment, start_words
 from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.launch.ray.leash import end, spawn
 from rlsp_cli.launch.slurm import run_batch
@@ -127,10 +127,9 @@ def python() -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def cluster(python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
     logs = tmp_path_factory.mktemp("cluster")
-    port, ui, client = free_ports(3)
+    port, ui = free_ports(2)
     folder = Path(f"/tmp/rt{port}")
-    options = ["--head", f"--port={port}", f"--dashboard-port={ui}", f"--ray-client-server-port={client}"]
-    options += [f"--temp-dir={folder}"]
+    options = [*head_options(port, ui), f"--temp-dir={folder}"]
     environment = node_environment(python)
     head = spawn(start_words(python, *options, *claimed(2)), environment, logs / "head.log")
     dashboard = Dashboard(f"http://127.0.0.1:{ui}")

@@ -93,6 +93,13 @@ def start_words(python: Sequence[str], *options: str) -> list[str]:
     ]
 
 
+def head_options(port: int, dashboard: int) -> list[str]:
+    """Options of a head. Its client server gives up where it must ask a slow node for the port of its agent."""
+    client, agent = free_ports(2, dashboard + 1)
+    ports = [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}", f"--runtime-env-agent-port={agent}"]
+    return ["--head", f"--port={port}", f"--dashboard-host={LOOPBACK}", *ports]
+
+
 def node_environment(words: Sequence[str]) -> dict[str, str]:
     """Our variables for Ray's processes; they find py-spy and ninja beside the interpreter that starts them."""
     folder = [str(Path(words[0]).parent)] if Path(words[0]).is_absolute() else []
@@ -125,9 +132,8 @@ def running_node(words: Sequence[str], log: Path) -> Iterator["subprocess.Popen[
 @contextmanager
 def _head(job: RayJob, logs: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
     refuse_taken(job.port)
-    ui, client = free_ports(2, job.port + 1)
-    ports = [f"--port={job.port}", f"--dashboard-port={ui}", f"--ray-client-server-port={client}"]
-    words = start_words(job.python, "--head", *ports, f"--dashboard-host={LOOPBACK}", *_gpu_options(job))
+    ui = free_ports(1, job.port + 1)[0]
+    words = start_words(job.python, *head_options(job.port, ui), *_gpu_options(job))
     log = logs / _HEAD_LOG
     say(f"starting a Ray head on port {job.port}; its log is {log}")
     with running_node(words, log) as head:
