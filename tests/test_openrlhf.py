@@ -97,7 +97,8 @@ def test_the_options_kept_here_are_those_of_the_real_parser(version: str, source
 def test_every_option_compiles_to_a_command_that_each_versions_own_parser_takes(
     recipe_file: Path, overrides: list[str], version: str, sources: dict[str, Path]
 ) -> None:
-    recipe = load(recipe_file, *overrides)
+    recipe = load_recipe(recipe_file, overrides, plugins=Registry())
+    assert {p.path for p in check(recipe)} <= {"ppo.lora"}, "refused for what these versions do with it, as below"
     answer = read(recipe, version, sources)
     assert "error" not in answer, answer
 
@@ -169,6 +170,7 @@ def _before_the_parser(recipe: Recipe, environment: Environment) -> list[Any]:
         (["reward.exploration={use: novelty}"], "compares the responses to one prompt"),
         (["model.path=org/model@v1"], "takes no revision"),
         (["model.special_tokens=[<think>]"], "adds no tokens"),
+        (["ppo.lora={rank: 8}"], "cannot hand adapters over to vLLM"),
         (["ppo.lora={bits: 8}"], "in 4 bits, not in 8"),
         (["ppo.value_coef=0.5"], "ppo.value_coef reaches nothing"),
         (["data.heldout=null", "ppo.eval_every=2"], "give data.heldout"),

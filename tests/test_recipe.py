@@ -183,7 +183,7 @@ def test_relative_paths_belong_to_the_file_that_wrote_them(tmp_path: Path) -> No
         ("ppo.gae_lambda=1.5", "less than or equal to 1"),
         ("reward.alpha=-1", "greater than or equal to 0"),
         ("model.path=x", "not both"),
-        ("ppo.backend=openrlhf", "not in this version"),
+        ("ppo={backend: openrlhf, max_new_tokens: 16}", "max_length is 96"),
         ("ppo.train_batch=6", "does not divide the 16 responses"),
         ("ppo.extra={a: 1}", "takes no extra keys"),
         ("cluster.nodes=2", "one CPU or one GPU"),

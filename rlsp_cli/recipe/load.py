@@ -233,6 +233,7 @@ def _resolve_plugins(data: dict[str, Any], plugins: PluginResolver) -> list[Prob
                 Problem(f"{prefix}.{key}" if key else f"{path}.{name_key}", text) for key, text in error.problems
             ]
         else:
+            _anchor(complete, Path.cwd())  # a file that a plugin names itself is where rlsp was started, also on resume
             holder.update({"options": complete} if name_key == "source" else complete)
     return problems
 

@@ -188,7 +188,8 @@ def _memory(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
         yield Setting("ds.lora.rank", ppo.lora.rank, ("ppo.lora.rank",))
         yield Setting("ds.lora.alpha", ppo.lora.alpha, ("ppo.lora.alpha",))
         yield Setting("ds.lora.dropout", ppo.lora.dropout, ("ppo.lora.dropout",))
-        yield Setting("ds.lora.target_modules", list(ppo.lora.targets) or "all-linear", ("ppo.lora.targets",))
+        if ppo.lora.targets:  # all linear layers is a default that cannot be written out: PEFT refuses it in a list
+            yield Setting("ds.lora.target_modules", list(ppo.lora.targets), ("ppo.lora.targets",))
         yield Setting("ds.load_in_4bit", ppo.lora.bits == 4, ("ppo.lora.bits",))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rlsp_cli.backends.grouping import lonely_groups
 from rlsp_cli.backends.openrlhf.config import attention
-from rlsp_cli.backends.openrlhf.flags import is_dotted
+from rlsp_cli.backends.openrlhf.flags import TESTED, is_dotted
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Ppo, Recipe, Schedule
 
@@ -16,6 +16,7 @@ def conflicts(recipe: Recipe, version: str) -> Iterator[Problem]:
     ppo = recipe.ppo
     assert ppo, "checked by the recipe"
     yield from _model(recipe, ppo)
+    yield from _adapters(ppo, version)
     yield from _algorithm(ppo, version)
     yield from _rewards(recipe, ppo)
     yield from _machines(recipe, ppo)
@@ -41,6 +42,13 @@ def _model(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
         yield Problem("ppo.packing", message, "set model.attention to auto")
     if ppo.ring_attention > 1 and not ppo.packing:
         yield Problem("ppo.ring_attention", "it needs packed responses", "set ppo.packing: true")
+
+
+def _adapters(ppo: Ppo, version: str) -> Iterator[Problem]:
+    """The tested versions train adapters, and then send vLLM weights under names that it does not know."""
+    if ppo.lora is not None and version in TESTED:
+        message = f"OpenRLHF {version} cannot hand adapters over to vLLM"
+        yield Problem("ppo.lora", message, "leave it out; ppo.offload and gradient_checkpointing save memory, too")
     if ppo.lora is not None and ppo.lora.bits == 8:
         yield Problem("ppo.lora.bits", "OpenRLHF loads weights in 4 bits, not in 8", "set it to 4, or leave it out")
 
