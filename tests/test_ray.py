@@ -22,6 +22,7 @@ from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.ray.address import free_ports as ports_from
 from rlsp_cli.launch.ray.cluster import await_nodes, claimed, head_options, node_environment, start_words
 from rlsp_cli.launch.ray.dashboard import Dashboard
+from rlsp_cli.launch.ray.guard import remove_with_users
 from rlsp_cli.launch.ray.leash import end, spawn
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.recipe.schema import Cluster
@@ -140,7 +141,7 @@ def cluster(python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -
     yield TwoNodes(dashboard, head, worker)
     for process in (worker, head):
         end(process)
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    remove_with_users(str(folder))
 
 
 @dataclass
@@ -357,6 +358,7 @@ def test_a_head_of_our_own_meets_a_worker_and_dies_with_its_driver(
     job.process.kill()
     job.process.wait()
     _await_nothing(lambda: [pid for pid in _all_processes() if _session(pid) == head])
+    _await_nothing(lambda: [pid for pid in _all_processes() if _runs_the_job(pid, job.attempt)])
     assert worker.wait(180) == 0 and "has ended" in (tmp_path / "worker.log").read_text()
     assert not _processes(port)
     _await_nothing(lambda: list(Path("/tmp").glob(f"rlsp-*/ray/session_*_{head}")))
@@ -380,6 +382,15 @@ def _session(pid: int) -> int | None:
     except OSError:
         return None
     return None if state == "Z" else int(session)
+
+
+def _runs_the_job(pid: int, attempt: Path) -> bool:
+    """Whether a live process is the entrypoint of the job with this attempt."""
+    process = Path("/proc") / str(pid)
+    try:
+        return b"job.py" in (process / "cmdline").read_bytes() and bytes(attempt) in (process / "environ").read_bytes()
+    except OSError:
+        return False
 
 
 def _is_child(pid: int, parent: int) -> bool:

@@ -1,7 +1,6 @@
 """The cluster of a job: one that is there already, or a head that is started here and ends with us."""
 
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -14,7 +13,7 @@ from rlsp_cli.errors import JobError, NotReadyError
 from rlsp_cli.launch.cause import last_words
 from rlsp_cli.launch.ray.address import LOOPBACK, dashboard_url, free_ports, refuse_taken
 from rlsp_cli.launch.ray.dashboard import Dashboard
-from rlsp_cli.launch.ray.guard import guarded
+from rlsp_cli.launch.ray.guard import guarded, remove_with_users
 from rlsp_cli.launch.ray.job import RayJob
 from rlsp_cli.launch.ray.leash import end, spawn
 
@@ -126,7 +125,7 @@ def running_node(words: Sequence[str], log: Path) -> Iterator["subprocess.Popen[
             yield node
     finally:
         end(node)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_with_users(folder)
 
 
 @contextmanager

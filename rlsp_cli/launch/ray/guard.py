@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 _TIMEOUT_S = 30.0
 _POLL_S = 0.1
@@ -41,6 +42,15 @@ def end(group: str, folder: str) -> None:
         while time.monotonic() < deadline:
             os.killpg(int(group), signal.SIGKILL)
             time.sleep(_POLL_S)
+    remove_with_users(folder)
+
+
+def remove_with_users(folder: str) -> None:
+    """Remove a node's folder, and kill who works in it: the driver of a job, which has a session of its own."""
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # it has ended meanwhile, or is not ours
+            if link.readlink().is_relative_to(folder):
+                os.kill(int(link.parent.name), signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 
