@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import shlex
 import signal
@@ -18,9 +19,10 @@ import pytest
 from rlsp_cli.backends.environment import find_environment
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.launch.ray.address import free_ports
-from rlsp_cli.launch.ray.cluster import await_nodes, claimed, node_environment, start_words
+from rlsp_cli.launch.ray.address import free_ports as ports_from
+from rlsp_cli.launch.ray.cluster import await_nodes, claimed, head_options, node_environment, start_words
 from rlsp_cli.launch.ray.dashboard import Dashboard
+from rlsp_cli.launch.ray.guard import remove_with_users
 from rlsp_cli.launch.ray.leash import end, spawn
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.recipe.schema import Cluster
@@ -101,6 +103,11 @@ def ask_until(path):
 """
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that neither the system gives to connections nor Ray to its workers."""
+    return ports_from(count, random.randrange(20000, 32000))
+
+
 @dataclass
 class TwoNodes:
     """A cluster of two nodes with two claimed GPUs each, made by the same words as rlsp's own."""
@@ -121,10 +128,9 @@ def python() -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def cluster(python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
     logs = tmp_path_factory.mktemp("cluster")
-    port, ui, client = free_ports(3)
+    port, ui = free_ports(2)
     folder = Path(f"/tmp/rt{port}")
-    options = ["--head", f"--port={port}", f"--dashboard-port={ui}", f"--ray-client-server-port={client}"]
-    options += [f"--temp-dir={folder}"]
+    options = [*head_options(port, ui), f"--temp-dir={folder}"]
     environment = node_environment(python)
     head = spawn(start_words(python, *options, *claimed(2)), environment, logs / "head.log")
     dashboard = Dashboard(f"http://127.0.0.1:{ui}")
@@ -135,7 +141,7 @@ def cluster(python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -
     yield TwoNodes(dashboard, head, worker)
     for process in (worker, head):
         end(process)
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    remove_with_users(str(folder))
 
 
 @dataclass
@@ -231,7 +237,7 @@ def test_a_job_that_cannot_be_placed_is_refused_with_a_table(start: Any, cluster
     first, *table = job.error.splitlines()
     assert "5 GPUs with a CPU each, and the cluster can place 4 at most" in first
     assert [line.split()[:2] for line in table[1:4]] == [["actor", "3"], ["vllm", "2"], ["together", "5"]]
-    assert sum(line.split()[-2] == "2" for line in table[5:]) == 2
+    assert len(table[5:]) == 2 and all(re.search(r" (\S+ of )?2 +(\S+ of )?4$", line) for line in table[5:])
 
 
 def test_a_job_waits_for_a_busy_cluster_and_sigterm_stops_it_there(start: Any, cluster: TwoNodes) -> None:
@@ -337,34 +343,73 @@ def test_a_lost_head_ends_the_driver(start: Any, cluster: TwoNodes) -> None:
 
 
 def test_a_head_of_our_own_meets_a_worker_and_dies_with_its_driver(
-    start: Any, python: tuple[str, ...], tmp_path: Path
+    start: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     (port,) = free_ports(1)
     job = start(HELD, nodes=2, fake_gpus=2, asked=[["actor", 4]], port=port)
     job.wait_for(lambda: "rlsp launch worker --join " in job.err)
     command = [sys.executable, "-m", *shlex.split(job.err.rpartition("there: ")[2].replace("rlsp", "rlsp_cli", 1))]
-    worker = subprocess.Popen([*command, "--gpus", "2"], stderr=subprocess.PIPE, text=True)
+    with (tmp_path / "worker.log").open("w") as log:
+        worker = subprocess.Popen([*command, "--gpus", "2"], stderr=log)
+    request.addfinalizer(worker.kill)
     job.wait_for(lambda: "all are there" in job.out)
-    temporary = [path for path in Path("/proc").glob("[0-9]*") if _belongs(path, port)]
-    assert len(temporary) > 3
+    (head,) = [pid for pid in _processes(port) if os.getsid(pid) == pid and _is_child(pid, job.process.pid)]
+    assert len([pid for pid in _processes(port) if os.getsid(pid) == head]) > 3
     job.process.kill()
     job.process.wait()
+    _await_nothing(lambda: [pid for pid in _all_processes() if _session(pid) == head])
+    _await_nothing(lambda: [pid for pid in _all_processes() if _runs_the_job(pid, job.attempt)])
+    assert worker.wait(180) == 0 and "has ended" in (tmp_path / "worker.log").read_text()
+    assert not _processes(port)
+    _await_nothing(lambda: list(Path("/tmp").glob(f"rlsp-*/ray/session_*_{head}")))
+
+
+def _await_nothing(left: Callable[[], list[Any]]) -> None:
     deadline = time.monotonic() + 60
-    while left := [path for path in Path("/proc").glob("[0-9]*") if _belongs(path, port)]:
-        assert time.monotonic() < deadline, left
+    while found := left():
+        assert time.monotonic() < deadline, found
         time.sleep(0.2)
-    assert worker.wait(60) == 0 and "has ended" in worker.stderr.read()
 
 
-def _belongs(process: Path, port: int) -> bool:
-    """Whether a live process of Ray belongs to the cluster with this port."""
+def _all_processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def _session(pid: int) -> int | None:
+    """The session of a live process; None for one that has ended."""
     try:
-        words = (process / "cmdline").read_bytes().split(b"\0")
+        state, _, _, session = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[:4]
+    except OSError:
+        return None
+    return None if state == "Z" else int(session)
+
+
+def _runs_the_job(pid: int, attempt: Path) -> bool:
+    """Whether a live process is the entrypoint of the job with this attempt."""
+    process = Path("/proc") / str(pid)
+    try:
+        return b"job.py" in (process / "cmdline").read_bytes() and bytes(attempt) in (process / "environ").read_bytes()
     except OSError:
         return False
-    return any(
-        (str(port).encode() in word and b"port" in word) or f":{port}".encode() in word for word in words
-    ) and b"rlsp_cli" not in b"".join(words)
+
+
+def _is_child(pid: int, parent: int) -> bool:
+    return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1]) == parent
+
+
+def _processes(port: int) -> list[int]:
+    """Live processes of Ray that belong to the cluster with this port."""
+    found = []
+    for pid in _all_processes():
+        try:
+            words = (Path("/proc") / str(pid) / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if re.search(
+            rf"(port\S*=|:){port}\b", b" ".join(words).decode(errors="replace")
+        ) and b"rlsp_cli" not in b"".join(words):
+            found.append(pid)
+    return found
 
 
 @pytest.mark.parametrize("address", ["ray://10.0.0.1:10001", "10.0.0.1:6379", "auto"])
@@ -419,4 +464,4 @@ def test_on_slurm_the_head_the_workers_and_the_driver_run_in_one_allocation(
     assert (
         ("ValueError: no luck" in err) if fails else "1 node" in (stage / "attempts" / "1" / "stdout.log").read_text()
     )
-    assert not [path for path in Path("/proc").glob("[0-9]*") if _belongs(path, port)]
+    assert not _processes(port)

@@ -32,6 +32,7 @@ def ray_batch_script(
         env={key: shlex.quote(value) for key, value in env.items()},
         dashboard_port=cluster.port + next_port,
         client_port=cluster.port + 2 * next_port,
+        agent_port=cluster.port + 3 * next_port,
         node=shlex.join([ours, *_RAY, "node", *start, "--dashboard-agent-listen-port=0", *gpus]),
         wait=shlex.join([ours, *_RAY, "wait"]),
         driver=shlex.join([ours, *_RAY, str(job)]),

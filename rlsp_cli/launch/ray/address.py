@@ -1,5 +1,6 @@
 """Addresses and ports: which one is free, which one is ours, and how other machines reach us."""
 
+import itertools
 import re
 import socket
 from collections.abc import Iterable
@@ -20,27 +21,29 @@ def dashboard_url(address: str, origin: str) -> str:
     )
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+def free_ports(count: int, first: int) -> list[int]:
+    """The next ports from `first` on that nobody has now.
+
+    Ports that the system picks itself may be gone when Ray, a minute later, binds them.
+    """
+    candidates = itertools.chain(range(first, 65536), range(1024, first))
+    return list(itertools.islice(filter(_is_free, candidates), count))
 
 
 def refuse_taken(port: int) -> None:
     """NotReadyError when somebody listens on the port of the head."""
+    if not _is_free(port):
+        raise NotReadyError(f"port {port} is taken here, and Ray's head needs it; set cluster.port to another")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", port))
-        except OSError as error:
-            raise NotReadyError(
-                f"port {port} is taken here, and Ray's head needs it; set cluster.port to another"
-            ) from error
+        except OSError:
+            return False
+    return True
 
 
 def our_address(peers: Iterable[str]) -> str:

@@ -1,7 +1,6 @@
 """The cluster of a job: one that is there already, or a head that is started here and ends with us."""
 
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -14,9 +13,11 @@ from rlsp_cli.errors import JobError, NotReadyError
 from rlsp_cli.launch.cause import last_words
 from rlsp_cli.launch.ray.address import LOOPBACK, dashboard_url, free_ports, refuse_taken
 from rlsp_cli.launch.ray.dashboard import Dashboard
+from rlsp_cli.launch.ray.guard import guarded, remove_with_users
 from rlsp_cli.launch.ray.job import RayJob
 from rlsp_cli.launch.ray.leash import end, spawn
 
+_HEAD_LOG = "ray_head.log"
 _POLL_S = 0.3
 _START_S = 180.0
 """The longest that a head takes on a busy machine."""
@@ -57,7 +58,7 @@ def cluster_of(job: RayJob, logs: Path, say: Callable[[str], None]) -> Iterator[
                 f"waiting {job.join_timeout_s} s for {job.nodes - 1} more of {job.nodes} machines; "
                 f"there: rlsp launch worker --join {host}:{job.port}"
             )
-        await_nodes(cluster.dashboard, job.nodes, job.join_timeout_s)
+            _await_all(cluster, job.nodes, job.join_timeout_s, logs)
         yield cluster
 
 
@@ -91,6 +92,13 @@ def start_words(python: Sequence[str], *options: str) -> list[str]:
     ]
 
 
+def head_options(port: int, dashboard: int) -> list[str]:
+    """Options of a head. Its client server gives up where it must ask a slow node for the port of its agent."""
+    client, agent = free_ports(2, dashboard + 1)
+    ports = [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}", f"--runtime-env-agent-port={agent}"]
+    return ["--head", f"--port={port}", f"--dashboard-host={LOOPBACK}", *ports]
+
+
 def node_environment(words: Sequence[str]) -> dict[str, str]:
     """Our variables for Ray's processes; they find py-spy and ninja beside the interpreter that starts them."""
     folder = [str(Path(words[0]).parent)] if Path(words[0]).is_absolute() else []
@@ -104,40 +112,33 @@ def claimed(gpus: int) -> list[str]:
 
 
 @contextmanager
-def private_folder() -> Iterator[Path]:
-    """A folder of our own for Ray's sockets and logs; its name is short, as sockets want it, and it is removed."""
+def running_node(words: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that makes this machine a node; all of it ends with the block, or with us.
+
+    Ray opens its folder to everybody, so it lies in one of our own, with a name as short as sockets want it.
+    """
     home = tempfile.gettempdir()
-    folder = Path(tempfile.mkdtemp(prefix="rlsp-", dir=home if len(home) <= _LONGEST_HOME else "/tmp"))  # noqa: S108
+    folder = tempfile.mkdtemp(prefix="rlsp-", dir=home if len(home) <= _LONGEST_HOME else "/tmp")  # noqa: S108
+    node = spawn([*words, f"--temp-dir={folder}/ray"], node_environment(words), log)
     try:
-        yield folder
+        with guarded("end", str(node.pid), folder):
+            yield node
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        end(node)
+        remove_with_users(folder)
 
 
 @contextmanager
 def _head(job: RayJob, logs: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
     refuse_taken(job.port)
-    ui, client = free_ports(2)
-    with private_folder() as folder:
-        words = start_words(
-            job.python,
-            "--head",
-            f"--port={job.port}",
-            f"--dashboard-port={ui}",
-            f"--ray-client-server-port={client}",
-            f"--dashboard-host={LOOPBACK}",
-            f"--temp-dir={folder / 'ray'}",
-            *_gpu_options(job),
-        )
-        log = logs / "ray_head.log"
-        say(f"starting a Ray head on port {job.port}; its log is {log}")
-        head = spawn(words, node_environment(job.python), log)
-        try:
-            cluster = Cluster(Dashboard(f"http://{LOOPBACK}:{ui}"), head)
-            _await_head(cluster, head, log)
-            yield cluster
-        finally:
-            end(head)
+    ui = free_ports(1, job.port + 1)[0]
+    words = start_words(job.python, *head_options(job.port, ui), *_gpu_options(job))
+    log = logs / _HEAD_LOG
+    say(f"starting a Ray head on port {job.port}; its log is {log}")
+    with running_node(words, log) as head:
+        cluster = Cluster(Dashboard(f"http://{LOOPBACK}:{ui}"), head)
+        _await_all(cluster, 1, _START_S, logs)
+        yield cluster
 
 
 def _gpu_options(job: RayJob) -> list[str]:
@@ -146,9 +147,12 @@ def _gpu_options(job: RayJob) -> list[str]:
     return [f"--num-gpus={job.gpus_per_node}"] if job.gpus_per_node else []
 
 
-def _await_head(cluster: Cluster, head: "subprocess.Popen[bytes]", log: Path) -> None:
+def _await_all(cluster: Cluster, nodes: int, timeout_s: float, logs: Path) -> None:
+    """Wait for the nodes of a cluster of our own, as long as its head lives."""
+    head, log = cluster.head, logs / _HEAD_LOG
+    assert head is not None
     try:
-        await_nodes(cluster.dashboard, 1, _START_S, lambda: head.poll() is None)
+        await_nodes(cluster.dashboard, nodes, timeout_s, lambda: head.poll() is None)
     except NotReadyError as error:
         if head.poll() is None:
             raise

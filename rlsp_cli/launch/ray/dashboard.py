@@ -1,7 +1,9 @@
 """Ray's dashboard as a client sees it: jobs, packages and state over REST, so that rlsp needs no Ray."""
 
+import http.client
 import json
 import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -12,6 +14,7 @@ from typing import Any
 from rlsp_cli.errors import JobError
 
 _TIMEOUT_S = 30.0
+_TRIES, _PAUSE_S = 4, 2.0
 _ROWS = 10_000
 """The most rows that the state API gives."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -19,7 +22,11 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class UnreachableError(JobError):
-    """Nobody answers at the dashboard's address, or not in time."""
+    """Nobody answers at the dashboard's address, or not in time, or not in a way that helps."""
+
+
+class _BusyError(UnreachableError):
+    """Somebody answers that it does not work now."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,13 @@ class Dashboard:
     def submit(self, submission: str, entrypoint: str, runtime_env: Mapping[str, Any]) -> None:
         """Start a job under a name that was never used there."""
         body = {"submission_id": submission, "entrypoint": entrypoint, "runtime_env": runtime_env}
-        self._json("POST", "/api/jobs/", body)
+        try:
+            self._json("POST", "/api/jobs/", body)
+        except JobError as error:
+            try:
+                self.job(submission)  # it was taken, though the answer was lost
+            except JobError:
+                raise error from None
 
     def job(self, submission: str) -> JobInfo:
         """How a job stands."""
@@ -127,21 +140,30 @@ class Dashboard:
         text = self._ask(method, path, None if body is None else json.dumps(body).encode(), "application/json")
         answer = json.loads(text)
         if isinstance(answer, dict) and answer.get("result") is False:
-            raise JobError(f"{self.url}: {answer.get('msg', 'refused without a word')}")
+            raise _BusyError(f"{self.url}: {answer.get('msg', 'failed without a word')}")
         return answer
 
     def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes:
+        """A busy dashboard fails now and then, and answers the next time."""
+        for _ in range(_TRIES - 1):
+            try:
+                return self._ask_once(method, path, body, kind)
+            except _BusyError:
+                time.sleep(_PAUSE_S)
+        return self._ask_once(method, path, body, kind)
+
+    def _ask_once(self, method: str, path: str, body: bytes | None, kind: str) -> bytes:
         request = urllib.request.Request(self.url + path, body, {"Content-Type": kind} if kind else {}, method=method)  # noqa: S310 (the scheme is checked where the address comes from)
         try:
             with _DIRECT.open(request, timeout=_TIMEOUT_S) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             words = error.read().decode(errors="replace").strip().splitlines() or [error.reason]
-            raise JobError(f"{self.url}{path.partition('?')[0]}: {error.code}: {words[-1]}") from error
-        except OSError as error:
-            raise UnreachableError(
-                f"no Ray dashboard answers at {self.url}: {getattr(error, 'reason', error)}"
-            ) from error
+            message = f"{self.url}{path.partition('?')[0]}: {error.code}: {words[-1]}"
+            raise (_BusyError if error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR else JobError)(message) from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise UnreachableError(f"no Ray dashboard answers at {self.url}: {reason}") from error
 
 
 def _node(row: Mapping[str, Any], usage: Mapping[str, Sequence[float]]) -> Node:

@@ -51,7 +51,7 @@ def _submitted(
         runtime["worker_process_setup_hook"] = job.setup_hook
     submission = f"rlsp-{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
     follower = Follower(cluster, submission, folder, logs, _concealing(hidden), say_note)
-    with guarded(cluster.dashboard.stop_url(submission)):
+    with guarded("stop", cluster.dashboard.stop_url(submission)):
         try:
             cluster.dashboard.submit(submission, shlex.join(job.entrypoint), runtime)
             say_note(f"submitted to Ray as {submission}")

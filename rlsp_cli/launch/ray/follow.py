@@ -15,8 +15,8 @@ from rlsp_cli.launch.ray.progress import Progress
 from rlsp_cli.launch.ray.service import RewardService
 
 _POLL_S = 1.0
-_SHARE = 10.0
-"""A log is read whole each time; this many times as long as it took passes before the next time."""
+_SHARE, _SLOWEST_S = 10.0, 10.0
+"""A log is read whole each time; this many times as long as it took passes before the next time, up to a limit."""
 _SILENCE_S = 30.0
 """How long a dashboard may be away, as a busy one is now and then."""
 _VERDICT_S = 25.0
@@ -52,15 +52,15 @@ class Follower:
         """
         while True:
             began = time.monotonic()
-            info = self._look()
-            moved = self.progress.look(self._new_log()) if info else False
+            info, new = self._look()
+            moved = self.progress.look(new)
             if info and info.is_over:
                 return self._judge(info)
             if service:
                 service.tend(moved)
             if info and self.progress.quiet_s > quiet_limit_s:
                 raise self._hang(info, quiet_limit_s)
-            time.sleep(max(_POLL_S, min(_SHARE * (time.monotonic() - began), _SILENCE_S)))
+            time.sleep(max(_POLL_S, min(_SHARE * (time.monotonic() - began), _SLOWEST_S)))
 
     def stop(self) -> None:
         """Stop the job, if there is somebody to tell and it has not ended, and wait until it has."""
@@ -74,22 +74,26 @@ class Follower:
         except JobError as error:
             self.say(f"the Ray job {self.submission} could not be stopped: {error}")
 
-    def _look(self) -> JobInfo | None:
-        """How the job stands; None while the dashboard is silent, JobError when it is gone."""
+    def _look(self) -> tuple[JobInfo | None, str]:
+        """How the job stands, and what it has printed anew; None while the dashboard is silent.
+
+        JobError when the head is gone.
+        """
         head = self.cluster.head
         if head is not None and head.poll() is not None:
             raise JobError(f"the Ray head ended with code {head.returncode}, and the job with it")
         try:
             info = self.dashboard.job(self.submission)
+            new = self._new_log()
             self._watch_nodes()
         except UnreachableError as error:
             if time.monotonic() - self.answered > _SILENCE_S:
                 raise JobError(
                     f"the Ray head has been silent for {_SILENCE_S:.0f} s, and the job is lost or out of reach: {error}"
                 ) from error
-            return None
+            return None, ""
         self.answered = time.monotonic()
-        return info
+        return info, new
 
     def _watch_nodes(self) -> None:
         for node in self.dashboard.nodes():

@@ -1,34 +1,61 @@
-"""Stops a job on somebody else's cluster when its driver was killed: `python guard.py URL` waits for the end of stdin.
+"""What is left to do when a driver is killed, done by a process that waits for the end of its stdin.
 
-What the driver writes there before it leaves in order is `done`; a driver that is killed writes nothing.
+`python guard.py stop URL` has a job stopped; `... end GROUP FOLDER` kills the processes of a node, and removes
+their folder. A driver that leaves in order says `done` before; one that is killed says nothing.
 """
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 _TIMEOUT_S = 30.0
+_POLL_S = 0.1
 
 
 @contextmanager
-def guarded(stop_url: str) -> Iterator[None]:
-    """While the block runs, a process of its own session waits to POST to `stop_url` if this process dies."""
-    words = [sys.executable, "-I", __file__, stop_url]
-    guard = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
+def guarded(*words: str) -> Iterator[None]:
+    """While the block runs, a process in a session of its own waits to do `words` if this process dies."""
+    guard = subprocess.Popen([sys.executable, "-I", __file__, *words], stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield
     finally:
         guard.communicate(b"done")
 
 
-def main(stop_url: str) -> None:
-    """Wait for the end of the driver; a proxy does not lead to a cluster nearby."""
-    if sys.stdin.read() != "done":
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        direct.open(urllib.request.Request(stop_url, method="POST"), timeout=_TIMEOUT_S).close()  # noqa: S310 (a dashboard's)
+def stop(url: str) -> None:
+    """Ask the dashboard to stop the job; a proxy does not lead to a cluster nearby."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    direct.open(urllib.request.Request(url, method="POST"), timeout=_TIMEOUT_S).close()  # noqa: S310 (a dashboard's)
 
 
-if __name__ == "__main__":
-    main(sys.argv[1])
+def end(group: str, folder: str) -> None:
+    """Kill all processes of a group, those too that Ray leaves behind for a minute, and remove their folder."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(int(group), signal.SIGKILL)
+            time.sleep(_POLL_S)
+    remove_with_users(folder)
+
+
+def remove_with_users(folder: str) -> None:
+    """Remove a node's folder, and kill who works in it: the driver of a job, which has a session of its own."""
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # it has ended meanwhile, or is not ours
+            if link.readlink().is_relative_to(folder):
+                os.kill(int(link.parent.name), signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__" and sys.stdin.read() != "done":
+    if sys.argv[1] == "stop":
+        stop(sys.argv[2])
+    else:
+        end(sys.argv[2], sys.argv[3])

@@ -3,6 +3,7 @@
 import re
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,8 +12,7 @@ from rlsp_cli.backends.environment import find_environment
 from rlsp_cli.errors import JobError, NotReadyError, StoppedError, UsageError
 from rlsp_cli.launch.cause import last_words
 from rlsp_cli.launch.gpus import count_gpus
-from rlsp_cli.launch.ray.cluster import claimed, node_environment, private_folder, start_words
-from rlsp_cli.launch.ray.leash import end, spawn
+from rlsp_cli.launch.ray.cluster import claimed, running_node, start_words
 from rlsp_cli.launch.signals import catching_signals
 
 _POLL_S = 0.3
@@ -42,15 +42,12 @@ def join_cluster(head: str, gpus: int | None, say: Callable[[str], None]) -> Non
 
 
 def be_node(words: Sequence[str]) -> tuple[Sequence[int], int, str]:
-    """Run `ray start --block`, with its files in a folder of our own; (signals that ended it, exit code, its log)."""
-    with private_folder() as folder, catching_signals(lambda _: None) as received:
-        log = folder / "node.log"
-        node = spawn([*words, f"--temp-dir={folder / 'ray'}"], node_environment(words), log)
-        try:
+    """Run `ray start --block`, as long as nobody ends it; (signals that ended it, exit code, its log)."""
+    with tempfile.TemporaryDirectory() as folder, catching_signals(lambda _: None) as received:
+        log = Path(folder) / "node.log"
+        with running_node(words, log) as node:
             while node.poll() is None and not received:
                 time.sleep(_POLL_S)
-        finally:
-            end(node)
         return received, node.returncode, log.read_text(encoding="utf-8", errors="replace")
 
 
