@@ -166,7 +166,7 @@ def advantages(cases, size):
             for rows in order.tensor_split(2)
         ]
         done, back = maker.compute_advantages_and_returns(pieces), order.argsort()
-        mixed = [piece.info["rlsp_mixed_advantage"] for piece in done if "rlsp_mixed_advantage" in piece.info]
+        mixed = [piece.rewards for piece in done if "separate_advantage" in piece.info]
         found.append(
             {
                 "mixed": torch.cat(mixed)[back].tolist() if mixed else None,
