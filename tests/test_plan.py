@@ -18,12 +18,14 @@ from rlsp_cli.backends.openrlhf.placement import Roles, roles
 from rlsp_cli.backends.shape import ModelShape, model_shape, shape_of
 from rlsp_cli.engine.checkpoint import newest_checkpoint
 from rlsp_cli.engine.model import new_model
-from rlsp_cli.plan import make_plan
+from rlsp_cli.plan import headline, make_plan
 from rlsp_cli.plan.gpu import GPUS
 from rlsp_cli.plan.hours import GOOD, POOR, Job, sft_gpu_hours
 from rlsp_cli.plan.memory import activations, busiest_gpu, role_memory, zero_states
+from rlsp_cli.recipe.load import find_recipe, load_recipe
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Model, Ppo, Recipe
+from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import ROOT, TINY, rlsp
 
@@ -409,3 +411,10 @@ def test_sft_costs_six_operations_for_each_parameter_and_token() -> None:
     shape, gpu = shape_of(QWEN_7B), GPUS["h100"]
     hours = sft_gpu_hours(shape, sft, 1e9, gpu, GOOD)
     assert hours * 3600 * gpu.flops * GOOD.compute == pytest.approx(6 * shape.parameters * 1e9)
+
+
+def test_a_stage_at_scale_says_its_counts_when_it_starts_and_a_local_one_does_not() -> None:
+    recipe = load_recipe(find_recipe("openrlhf_cpu"), plugins=Registry())
+    assert headline(recipe, "sft") is None
+    said = headline(recipe, "ppo")
+    assert said is not None and "16 rollouts, 2,048 responses, 56 optimiser steps, 393,216 tokens at most" in said

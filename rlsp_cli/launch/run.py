@@ -11,6 +11,7 @@ from rlsp_cli.launch.gpus import refuse_missing_gpus
 from rlsp_cli.launch.process import command_line, launch, prepare
 from rlsp_cli.launch.progress import following
 from rlsp_cli.launch.worker import call_for_workers
+from rlsp_cli.plan import headline
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.run import Run, change_recipe, changed_keys, create_run, newest_run, open_run
 
@@ -88,6 +89,8 @@ def _run_stage(run: Run, stage: str, console: Console) -> None:
     def say(text: str) -> None:
         console.print(f"{stage}: {text}", highlight=False, soft_wrap=True)
 
+    if (planned := headline(run.recipe, stage)) is not None:
+        say(planned)
     if job.resumes:
         say(job.resumes)
     call_for_workers(job, run.recipe.cluster, paths, say)

@@ -11,7 +11,7 @@ from rlsp_cli.plan.estimate import GIB, Estimate, estimate_ppo, estimate_sft
 from rlsp_cli.plan.gpu import GPUS
 from rlsp_cli.recipe.schema import Recipe
 
-__all__ = ["GIB", "GPUS", "Bundles", "Counts", "Estimate", "Plan", "make_plan"]
+__all__ = ["GIB", "GPUS", "Bundles", "Counts", "Estimate", "Plan", "headline", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,21 @@ def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
         estimates=tuple(estimates),
         notes=(*(f"{counts.stage}: {note}" for counts, _ in counted for note in counts.notes), *notes),
     )
+
+
+def headline(recipe: Recipe, stage: str) -> str | None:
+    """The plan of a stage that runs at scale on one line, for whoever starts it; None for the local engine."""
+    if backend_of(recipe, stage) == "local":
+        return None
+    counts = next(counts for counts, _ in count_stages(recipe) if counts.stage == stage)
+    named = {
+        "rollouts": counts.rollouts,
+        "responses": counts.responses,
+        "optimiser steps": counts.optimizer_steps,
+        "tokens at most": counts.tokens,
+    }
+    known = ", ".join(f"{number:,} {name}" for name, number in named.items() if number is not None)
+    return f"planned: {known or 'as much as the data has'}; `rlsp plan` estimates memory and hours"
 
 
 def _estimates(
