@@ -15,12 +15,14 @@ from rlsp_cli.backends.openrlhf.checkpoint import choose, newest_checkpoint
 from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.backends.openrlhf.flags import TESTED, ask_parser, known_flags, words
 from rlsp_cli.backends.openrlhf.placement import roles
-from rlsp_cli.errors import NotReadyError, RecipeError
+from rlsp_cli.backends.render import render_stage
+from rlsp_cli.errors import NotReadyError, RecipeError, UsageError
 from rlsp_cli.launch.ray.job import RayJob
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths, StagePaths
+from tests.conftest import rlsp
 
 OLD = "0.10.1.post2"
 RECIPE = """\
@@ -203,6 +205,16 @@ def test_a_job_is_made_of_our_driver_and_of_what_the_cluster_runs(recipe_file: P
     assert ray.service and ray.service[-2:] == ("serve", "/run/ppo/job.json")
     assert "WANDB_API_KEY" in ray.secrets and "RLSP_OPENRLHF_CPU" not in ray.env and ray.fake_gpus == 0
     assert set(ray.ship) == {"prompts.jsonl", *job.files}
+
+
+def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: Path) -> None:
+    sft = ["data.traces={source: task:pair_sum}", "sft.max_steps=1", "cluster.gpus_per_node=1"]
+    assert render_stage(load(recipe_file, *sft), None, None).backend == "openrlhf"
+    lines = rlsp("render", "openrlhf_cpu", "--explain").stdout.splitlines()
+    assert lines[0] == "# openrlhf 0.11.2"
+    assert any(line.startswith("rollout.batch_size: 128  # ppo.rollout_batch (") for line in lines)
+    with pytest.raises(UsageError, match="sft runs on the local backend"):
+        render_stage(load(recipe_file, *sft, "ppo=null"), None, None)
 
 
 def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:

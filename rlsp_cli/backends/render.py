@@ -35,8 +35,13 @@ class Page:
         return {"backend": self.backend, "version": self.version, "settings": rows}
 
 
-def render_stage(recipe: Recipe, stage: str, version: str | None) -> Page:
-    """The settings of a stage; UsageError for a stage or version that is not there, or that has no settings."""
+def render_stage(recipe: Recipe, stage: str | None, version: str | None) -> Page:
+    """The settings of a stage, of the first that has any when none is named.
+
+    UsageError for a stage or version that is not there, or that has no settings.
+    """
+    at_scale = (stage for stage in stages_of(recipe) if hasattr(BACKENDS[backend_of(recipe, stage)], "rendered"))
+    stage = stage or next(at_scale, next(iter(stages_of(recipe)), ""))
     if stage not in stages_of(recipe):
         raise UsageError(f"stage {stage!r}: this recipe has {', '.join(stages_of(recipe)) or 'no stage'}")
     name = backend_of(recipe, stage)

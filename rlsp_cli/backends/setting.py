@@ -33,7 +33,11 @@ def settings_text(settings: Iterable[Setting], origins: Recipe | None = None) ->
     if origins is None:
         return dump_data(data)
     comments = {setting.key: f"  # {explain(setting, origins)}" for setting in found}
-    return dump_data(data, lambda path: comments[path.partition(".")[0]])
+
+    def comment(path: str) -> str:  # a key may have dots of its own
+        return comments[max((key for key in comments if _within(path, [key])), key=len)]
+
+    return dump_data(data, comment)
 
 
 def unused(recipe: Recipe, scope: Iterable[str], used: Sequence[str]) -> Iterator[Problem]:

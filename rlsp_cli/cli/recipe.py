@@ -59,7 +59,9 @@ def check(
 def render(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
-    stage: Annotated[str, typer.Option(help="The stage to compile.")] = "sft",
+    stage: Annotated[
+        str | None, typer.Option(help="The stage to compile; the first that a backend runs if not given.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say where each of the backend's keys is from.")] = False,
     version: Annotated[str | None, typer.Option(help="Version of the backend; the newest tested if not given.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
