@@ -53,7 +53,7 @@ def in_ray_actor(rows: Sequence[Row]) -> list[Score]:
         def verify(self, rows: Sequence[Row]) -> list[Score]:
             return verify(rows)
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         found: list[Score] = ray.get(Grader.remote().verify.remote(list(rows)))
         return found

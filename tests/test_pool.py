@@ -257,7 +257,7 @@ def test_a_threaded_ray_actor_scores_as_everybody_else() -> None:
             ((score,),) = self.pool.map([Call(self.use, (Sample("", response, "1/2"),))])
             return score.outcome, score.value
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         grader = Grader.remote()
         boxes = ["\\boxed{0.5}", "\\boxed{3}", "\\boxed{9^{9^{9^{9}}}}", "\\boxed{\\frac12}"]
