@@ -8,12 +8,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from rlsp_cli.backends import check
 from rlsp_cli.backends.environment import Environment, default_folder
+from rlsp_cli.errors import RecipeError
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import Registry
 
 ROOT = Path(__file__).parent.parent
 
@@ -84,6 +89,18 @@ def rlsp(*arguments: object, cwd: Path | None = None, check: bool = True) -> "su
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
     assert not check or done.returncode == 0, done.stderr
     return done
+
+
+def load_checked(path: Path, *overrides: str) -> Recipe:
+    """A recipe that its backends take."""
+    return load_recipe(path, overrides, plugins=Registry(), check=check)
+
+
+def refusal(path: Path, overrides: Sequence[str], words: str) -> str:
+    """The line with these words among those that refuse a recipe."""
+    with pytest.raises(RecipeError) as error:
+        load_checked(path, *overrides)
+    return next(line for line in str(error.value).splitlines() if words in line)
 
 
 def free_port() -> int:

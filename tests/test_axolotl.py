@@ -7,18 +7,19 @@ import pytest
 import yaml
 from safetensors.torch import save_file
 
-from rlsp_cli.backends import axolotl, check, compile_stage
+from rlsp_cli.backends import axolotl, compile_stage
 from rlsp_cli.backends.axolotl.checkpoint import newest_checkpoint
 from rlsp_cli.backends.axolotl.keys import TESTED, known_keys, wrong_keys
 from rlsp_cli.backends.environment import Environment, find_environment
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.backends.tensors import tensor_shapes
 from rlsp_cli.data import trace_rows
-from rlsp_cli.errors import DataError, JobError, NotReadyError, RecipeError, UsageError
-from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.errors import DataError, JobError, NotReadyError, UsageError
+from rlsp_cli.recipe.load import shipped_recipes
 from rlsp_cli.recipe.schema import Recipe, Traces
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths
+from tests.conftest import load_checked, refusal
 from tests.golden.write import golden_file, job_text
 
 RECIPE = """\
@@ -51,10 +52,6 @@ def recipe_file(tmp_path: Path) -> Path:
     return path
 
 
-def load(path: Path, *overrides: str) -> Recipe:
-    return load_recipe(path, overrides, plugins=Registry(), check=check)
-
-
 def config(recipe: Recipe, version: str = TESTED[-1]) -> dict[str, Any]:
     """The configuration file as PyYAML, and so Axolotl, reads it."""
     environment = Environment("axolotl", ("python",), version)
@@ -74,21 +71,21 @@ def test_every_shipped_recipe_compiles_to_the_text_that_is_kept_here(name: str) 
 def test_every_option_compiles_to_keys_that_each_tested_version_has(
     recipe_file: Path, overrides: list[str], version: str
 ) -> None:
-    recipe = load(recipe_file, *overrides)
+    recipe = load_checked(recipe_file, *overrides)
     environment = Environment("axolotl", ("python",), version)
     assert list(axolotl.check(recipe, "sft", environment)) == []
     assert list(wrong_keys(config(recipe, version), known_keys(version))) == []
 
 
 def test_attention_is_chosen_in_each_versions_own_words(recipe_file: Path) -> None:
-    recipe = load(recipe_file, "sft.packing=true")
+    recipe = load_checked(recipe_file, "sft.packing=true")
     assert config(recipe, "0.16.1")["flash_attention"] is True
     assert config(recipe, "0.19.0")["attn_implementation"] == "flash_attention_2"
     assert "attn_implementation" not in config(recipe, "0.16.1") and "flash_attention" not in config(recipe, "0.19.0")
 
 
 def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
-    found = config(load(recipe_file, "sft.learning_rate=1e-5", "name=on", "sft.betas=[0.9, 0.95]"))
+    found = config(load_checked(recipe_file, "sft.learning_rate=1e-5", "name=on", "sft.betas=[0.9, 0.95]"))
     assert found["learning_rate"] == 1e-5 and isinstance(found["learning_rate"], float)
     assert found["base_model"] == "org/model" and found["revision_of_model"] == "v1"
     assert found["gradient_accumulation_steps"] == 64 // (2 * 8)
@@ -119,14 +116,12 @@ def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
 def test_what_would_go_wrong_later_is_refused_with_its_place(
     recipe_file: Path, overrides: list[str], words: str
 ) -> None:
-    with pytest.raises(RecipeError) as error:
-        load(recipe_file, *overrides)
-    line = next(line for line in str(error.value).splitlines() if words in line)
+    line = refusal(recipe_file, overrides, words)
     assert line.startswith(("override #", str(recipe_file), "job.yaml"))
 
 
 def test_explain_names_the_line_the_override_and_the_default(recipe_file: Path) -> None:
-    recipe = load(recipe_file, "sft.learning_rate=1e-4")
+    recipe = load_checked(recipe_file, "sft.learning_rate=1e-4")
     text = render_stage(recipe, "sft", None).text(recipe)
     line = {row.partition(":")[0]: row for row in text.splitlines()}
     assert (
@@ -140,7 +135,9 @@ def test_explain_names_the_line_the_override_and_the_default(recipe_file: Path) 
 
 def test_slurm_gets_a_script_in_which_the_machines_meet_at_the_first(recipe_file: Path) -> None:
     slurm = "slurm: {partition: gpu, time: '10:00:00', options: [--mem=0], setup: module load cuda}"
-    recipe = load(recipe_file, f"cluster={{nodes: 4, launcher: slurm, {slurm}}}", "sft.batch=64", "sft.micro_batch=1")
+    recipe = load_checked(
+        recipe_file, f"cluster={{nodes: 4, launcher: slurm, {slurm}}}", "sft.batch=64", "sft.micro_batch=1"
+    )
     job = compile_stage(recipe, "sft", RunPaths(Path("/run")), Environment("axolotl", ("/env/python",), TESTED[-1]))
     script = job.files["job.sbatch"]
     for line in ("#SBATCH --nodes=4", "#SBATCH --gpus-per-node=8", "#SBATCH --partition=gpu", "#SBATCH --mem=0"):
@@ -162,7 +159,7 @@ def test_an_environment_is_the_recipes_or_that_of_rlsp_toml(
     (tmp_path / "rlsp.toml").write_text(f'[backends.axolotl]\npython = "{fake}"\n')
     assert find_environment("axolotl").version == "9.9.9"
     image = f"backends.axolotl={{python: {fake}, container: {{image: INSIDE=yes, command: 'env {{image}}'}}}}"
-    inside = find_environment("axolotl", load(recipe_file, image))
+    inside = find_environment("axolotl", load_checked(recipe_file, image))
     assert inside.command == ("env", "INSIDE=yes", str(fake)) and inside.version.startswith("7.7.7")
     (tmp_path / "rlsp.toml").write_text("[backends.axolotl]\npyton = 'x'\n")
     with pytest.raises(UsageError, match=r"rlsp\.toml: backends\.pyton"):

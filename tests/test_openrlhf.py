@@ -16,13 +16,13 @@ from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.backends.openrlhf.flags import TESTED, ask_parser, known_flags, words
 from rlsp_cli.backends.openrlhf.placement import roles
 from rlsp_cli.backends.render import render_stage
-from rlsp_cli.errors import NotReadyError, RecipeError, UsageError
+from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.launch.ray.job import RayJob
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths, StagePaths
-from tests.conftest import rlsp
+from tests.conftest import load_checked, refusal, rlsp
 
 OLD = "0.10.1.post2"
 RECIPE = """\
@@ -79,10 +79,6 @@ def sources(old_source: Path, openrlhf_source: Path) -> dict[str, Path]:
     return {OLD: old_source, "0.11.2": openrlhf_source}
 
 
-def load(path: Path, *overrides: str) -> Recipe:
-    return load_recipe(path, overrides, plugins=Registry(), check=check)
-
-
 def read(recipe: Recipe, version: str, sources: dict[str, Path]) -> dict[str, Any]:
     """What OpenRLHF's own parser makes of a compiled command."""
     argv = words(openrlhf.rendered(recipe, RunPaths(Path("/run")), version))
@@ -117,7 +113,7 @@ def test_every_shipped_recipe_passes_the_real_parsers(name: str, version: str, s
 
 def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, sources: dict[str, Path]) -> None:
     """Defaults that changed between versions are always given."""
-    recipe = load(recipe_file)
+    recipe = load_checked(recipe_file)
     new, old = read(recipe, "0.11.2", sources)["values"], read(recipe, OLD, sources)["values"]
     assert new["algo.advantage.lambd"] == old["lambd"] == 0.95
     assert new["critic.value_clip"] == old["value_clip"] == 0.2
@@ -131,7 +127,7 @@ def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, sou
 
 def test_what_an_old_version_always_does_is_refused_where_the_recipe_wants_otherwise(recipe_file: Path) -> None:
     environment = Environment("openrlhf", (sys.executable, str(recipe_file)), OLD)
-    recipe = load(recipe_file, "ppo.min_lr_ratio=0.2", "ppo.estimator=rloo", GROUPS, "ppo.advantages=separate")
+    recipe = load_checked(recipe_file, "ppo.min_lr_ratio=0.2", "ppo.estimator=rloo", GROUPS, "ppo.advantages=separate")
     found = [str(problem) for problem in _before_the_parser(recipe, environment)]
     assert any("0.10.1.post2 always has 0.1 for actor.min_lr_ratio" in text for text in found)
     assert any("separate streams need OpenRLHF 0.10.2 or later" in text for text in found)
@@ -182,22 +178,20 @@ def _before_the_parser(recipe: Recipe, environment: Environment) -> list[Any]:
 def test_what_would_go_wrong_later_is_refused_with_its_place(
     recipe_file: Path, overrides: list[str], words: str
 ) -> None:
-    with pytest.raises(RecipeError) as error:
-        load(recipe_file, *overrides)
-    line = next(line for line in str(error.value).splitlines() if words in line)
+    line = refusal(recipe_file, overrides, words)
     assert line.startswith(("override #", str(recipe_file), "job.yaml", "default"))
 
 
 def test_what_openrlhfs_parser_refuses_is_told_in_its_words(
     recipe_file: Path, openrlhf_environment: Environment
 ) -> None:
-    recipe = load(recipe_file, "ppo.extra={actor.policy_loss_type: gspx}")
+    recipe = load_checked(recipe_file, "ppo.extra={actor.policy_loss_type: gspx}")
     (problem,) = openrlhf.check(recipe, "ppo", openrlhf_environment)
     assert "refuses its command" in str(problem) and "gspx" in str(problem)
 
 
 def test_a_job_is_made_of_our_driver_and_of_what_the_cluster_runs(recipe_file: Path) -> None:
-    recipe = load(recipe_file, "tracking.to=[wandb]")
+    recipe = load_checked(recipe_file, "tracking.to=[wandb]")
     job = compile_stage(recipe, "ppo", RunPaths(Path("/run")), Environment("openrlhf", ("/env/python",), "0.11.2"))
     ray = RayJob.from_inputs(json.loads(job.to_json())["data"]["inputs"])
     assert job.argv[-2:] == ("rlsp_cli.launch.ray", "/run/ppo/job.json") and job.stop_file == "stop"
@@ -209,22 +203,22 @@ def test_a_job_is_made_of_our_driver_and_of_what_the_cluster_runs(recipe_file: P
 
 def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: Path) -> None:
     sft = ["data.traces={source: task:pair_sum}", "sft.max_steps=1", "cluster.gpus_per_node=1"]
-    assert render_stage(load(recipe_file, *sft), None, None).backend == "openrlhf"
+    assert render_stage(load_checked(recipe_file, *sft), None, None).backend == "openrlhf"
     lines = rlsp("render", "openrlhf_cpu", "--explain").stdout.splitlines()
     assert lines[0] == "# openrlhf 0.11.2"
     assert any(line.startswith("rollout.batch_size: 128  # ppo.rollout_batch (") for line in lines)
     with pytest.raises(UsageError, match="sft runs on the local backend"):
-        render_stage(load(recipe_file, *sft, "ppo=null"), None, None)
+        render_stage(load_checked(recipe_file, *sft, "ppo=null"), None, None)
 
 
 def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:
-    third = load(recipe_file, "ppo.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}")
+    third = load_checked(recipe_file, "ppo.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}")
     found = roles(third)
     assert (found.actor, found.reference, found.critic, found.engines, found.gpus) == (8, 8, 8, 8, 24)
-    large = load(recipe_file, "ppo.placement.share=actor_reference", "cluster={nodes: 6, launcher: ray}",
+    large = load_checked(recipe_file, "ppo.placement.share=actor_reference", "cluster={nodes: 6, launcher: ray}",
                  "ppo.engines.tensor_parallel=4")  # fmt: skip
     assert (roles(large).actor, roles(large).engines) == (16, 4)
-    assert [who for who, _ in roles(load(recipe_file, "ppo.kl_coef=0.0")).asked] == ["actor + critic + engines"]
+    assert [who for who, _ in roles(load_checked(recipe_file, "ppo.kl_coef=0.0")).asked] == ["actor + critic + engines"]
 
 
 def _checkpoint(files: StageFiles, model: str, step: int, *, whole: bool = True) -> None:
