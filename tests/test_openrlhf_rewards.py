@@ -513,5 +513,11 @@ def test_separate_streams_are_those_of_our_engine_and_off_nothing_changes(theirs
     assert not torch.allclose(torch.tensor(apart[1]["advantages"]), torch.tensor(off[1]["advantages"]))
 
 
+def test_models_meet_on_ports_that_the_system_gives_to_nobody_else(theirs: OpenRlhf, stage: Stage) -> None:
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert all(19_999 < port < min(first, 30_000) for port in theirs.do(stage, "ports", count=50))
+    assert all(port >= first for port in theirs.do(stage, "ports", count=50, hook=False))
+
+
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)

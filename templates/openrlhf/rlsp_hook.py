@@ -1,9 +1,9 @@
 """What rlsp adds to OpenRLHF's workers; Ray calls `install` in each of them before it does anything else.
 
 The trainer tells the reward service when training begins, what each step measured and what an evaluation found, and
-saves and ends when the service asks for it. Many samples can wait for their reward at once. With
-RLSP_ADVANTAGES=separate, correctness and exploration each get their group's baseline before they are mixed. OpenRLHF's
-own files stay as they are: its functions are changed when it is loaded.
+saves and ends when the service asks for it. Many samples can wait for their reward at once, and models meet on ports
+that nobody else is given. With RLSP_ADVANTAGES=separate, correctness and exploration each get their group's baseline
+before they are mixed. OpenRLHF's own files stay as they are: its functions are changed when it is loaded.
 """
 
 import asyncio
@@ -11,11 +11,15 @@ import importlib.abc
 import importlib.machinery
 import math
 import os
+import random
+import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 THREADS = 1024
 """Samples of one engine that wait for their reward at the same time."""
+PORTS = range(20_000, 30_000)
+"""Above those that Ray gives its workers, below those that Linux gives to whoever asks."""
 
 
 class StoppedError(Exception):
@@ -183,7 +187,25 @@ def centred(groups, estimator):
     return centred.flatten()
 
 
+def steady_ports(module):
+    """Let a model's processes meet where nobody else comes: the system may give OpenRLHF's port away once more."""
+    module.BaseDistributedActor._get_free_port = staticmethod(free_port)
+
+
+def free_port():
+    """A free port of `PORTS`, drawn at random."""
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"all ports from {PORTS.start} to {PORTS.stop} are taken")
+
+
 CHANGES = {
+    "openrlhf.trainer.ray.launcher": steady_ports,
     "openrlhf.utils.agent": widen,
     "openrlhf.trainer.ppo_trainer": follow_trainer,
     "openrlhf.trainer.ppo_utils.experience_maker": follow_experience,

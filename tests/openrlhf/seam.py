@@ -177,7 +177,14 @@ def advantages(cases, size):
     return found
 
 
-ACTIONS = {action.__name__: action for action in (execute, read_data, train, advantages)}
+def ports(count):
+    """Ports on which a model's processes would meet."""
+    from openrlhf.trainer.ray import launcher
+
+    return [launcher.BaseDistributedActor._get_free_port() for _ in range(count)]
+
+
+ACTIONS = {action.__name__: action for action in (execute, read_data, train, advantages, ports)}
 
 
 def do(request):
