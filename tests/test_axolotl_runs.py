@@ -20,8 +20,8 @@ from rlsp_cli.backends.render import render_stage
 from rlsp_cli.data import trace_rows
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import Registry
-from tests.conftest import TINY, free_port, rlsp
-from tests.test_axolotl import EVERY_OPTION, RECIPE, load
+from tests.conftest import TINY, free_port, load_checked, rlsp
+from tests.test_axolotl import EVERY_OPTION, RECIPE
 
 STEPS = 24
 SFT = f"""\
@@ -247,7 +247,7 @@ def test_axolotls_own_validation_takes_every_option_and_drops_no_key(environment
     """Its checks of what a GPU can do are left out, because there is none."""
     path = tmp_path / "job.yaml"
     path.write_text(RECIPE)
-    recipes = {overrides[0]: load(path, *overrides) for overrides in EVERY_OPTION}
+    recipes = {overrides[0]: load_checked(path, *overrides) for overrides in EVERY_OPTION}
     recipes |= {n: r for n, p in shipped_recipes().items() if (r := load_recipe(p, plugins=Registry())).sft}
     configs = {}
     for name, one in recipes.items():
