@@ -54,10 +54,10 @@ class PpoTrainer:
         self.recipe, self.device = context.recipe, context.device
         self.policy = context.model.eval()  # no dropout: it would make the probability ratios noisy
         self.reference = copy.deepcopy(self.policy).requires_grad_(False).eval()
-        self.total = num_steps(len(problems), settings)
+        self.total = settings.num_steps(len(problems))
         refuse_overflow(self.policy, map(self._prompt, problems), settings.max_new_tokens)
         self.kl_coef = settings.kl_coef
-        updates = settings.epochs * max(1, rollout_size(settings) // settings.train_batch)
+        updates = settings.epochs * max(1, settings.responses // settings.train_batch)
         policy_updates = updates * (self.total - self.warmup_steps)
         self.optimiser = Optimiser(self.policy.parameters(), settings, settings.learning_rate, policy_updates)
         self.critic: Critic | None = None
@@ -204,7 +204,7 @@ class PpoTrainer:
         """All minibatches of a rollout; returns the means of their losses."""
         records = []
         rows = targets.mask.any(1).nonzero()[:, 0].cpu()  # unscored responses teach nothing
-        parts = max(1, rollout_size(self.settings) // self.settings.train_batch)
+        parts = max(1, self.settings.responses // self.settings.train_batch)
         for epoch in range(self.settings.epochs):
             random = generator(torch.device("cpu"), self.recipe.seed, "minibatches", step, epoch)
             for minibatch in rows[torch.randperm(len(rows), generator=random)].tensor_split(parts):
@@ -302,13 +302,3 @@ class PpoTrainer:
             "data position, random numbers"
         )
         return checkpoint.step
-
-
-def rollout_size(settings: Ppo) -> int:
-    """Responses in one rollout."""
-    return settings.rollout_batch * settings.samples_per_prompt
-
-
-def num_steps(rows: int, settings: Ppo) -> int:
-    """Rollout steps of the whole stage."""
-    return settings.steps or max(1, int(settings.episodes * rows / settings.rollout_batch))

@@ -76,8 +76,8 @@ def _sft_steps(rows: int, sft: Sft, backend: str) -> int:
 
 def _ppo(recipe: Recipe, ppo: Ppo, registry: Registry) -> tuple[Counts, Texts | None]:
     texts, note = _read(recipe, "prompts", registry)
-    steps = ppo.steps or (max(1, int(ppo.episodes * texts.rows / ppo.rollout_batch)) if texts else None)
-    size = ppo.rollout_batch * ppo.samples_per_prompt
+    steps = ppo.num_steps(texts.rows) if texts else ppo.steps
+    size = ppo.responses
     updates, critic = ppo.epochs * max(1, size // ppo.train_batch), ppo.estimator == "gae"
     longest = ppo.max_prompt_tokens + ppo.max_new_tokens
     if recipe.model.from_scratch:

@@ -57,7 +57,7 @@ class Job:
     @property
     def responses(self) -> int:
         """Responses of one rollout."""
-        return self.ppo.rollout_batch * self.ppo.samples_per_prompt
+        return self.ppo.responses
 
     @property
     def tokens(self) -> float:

@@ -419,6 +419,15 @@ class Ppo(Optimisation):
     """Keys passed through to the backend, checked against its own schema."""
 
     @property
+    def responses(self) -> int:
+        """Responses in one rollout."""
+        return self.rollout_batch * self.samples_per_prompt
+
+    def num_steps(self, rows: int) -> int:
+        """Rollout steps of the whole stage over so many problems."""
+        return self.steps or max(1, int(self.episodes * rows / self.rollout_batch))
+
+    @property
     def needs_groups(self) -> bool:
         """Whether the estimator compares the responses to one prompt."""
         return self.estimator not in ("gae", "reinforce")

@@ -55,7 +55,7 @@ def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Itera
         yield from unused(recipe, ("tracking", "model.attention"), [])
     if recipe.ppo is not None and stage == "ppo":
         yield from lonely_groups(recipe, recipe.ppo)
-        size = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt
+        size = recipe.ppo.responses
         if size % recipe.ppo.train_batch:
             message = f"train_batch {recipe.ppo.train_batch} does not divide the {size} responses of a rollout"
             yield Problem(

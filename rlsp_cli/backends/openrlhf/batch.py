@@ -24,7 +24,7 @@ class _Batches:
 
     @property
     def responses(self) -> int:
-        return self.ppo.rollout_batch * self.ppo.samples_per_prompt
+        return self.ppo.responses
 
     @property
     def micro_rollout(self) -> int:

@@ -27,7 +27,7 @@ def serve_job(inputs: dict[str, Any], *options: str) -> None:
     assert recipe.ppo, "checked by the recipe"
     total, resume = files.rollouts(recipe.ppo.rollout_batch), inputs["resume"]
     report = os.environ.get("RLSP_JOB_ERROR_FILE")
-    responses = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt
+    responses = recipe.ppo.responses
     recipe = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"steps": total})})
     expected = checkpoint_step(Path(resume)) if resume else 0
     journal = Journal(recipe, files.stage, total, expected, Path(report) if report else None)

@@ -14,7 +14,6 @@ from rlsp_cli.backends.step import say_note
 from rlsp_cli.data import Problem, prompt_rows
 from rlsp_cli.engine.batch import batch_rows
 from rlsp_cli.engine.model import load_tokenizer
-from rlsp_cli.engine.ppo import num_steps
 from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.contamination import refuse_overlap
@@ -35,7 +34,7 @@ def setup(inputs: dict[str, Any]) -> None:
     refuse_overlap(recipe, "prompts", [problem.problem for problem in problems], registry)
     tokenizer = _tokenizer(recipe, inputs["model"], files, registry)
     rows = _rows(problems, recipe, tokenizer)
-    steps = num_steps(len(rows), recipe.ppo)
+    steps = recipe.ppo.num_steps(len(rows))
     write_lines(files.prompts, _rollouts(rows, steps, recipe))
     if recipe.ppo.eval_every is not None and recipe.data.heldout is not None:
         write_lines(files.heldout, _heldout(recipe.data.heldout, recipe, tokenizer, registry))

@@ -95,7 +95,7 @@ def _group_size(recipe: Recipe, scorer: Scorer) -> int:
 
 def _step_of(recipe: Recipe) -> Callable[[int], int]:
     """The rollout step that a number of served samples has reached; the protocol does not tell it."""
-    size = recipe.ppo.rollout_batch * recipe.ppo.samples_per_prompt if recipe.ppo else 1
+    size = recipe.ppo.responses if recipe.ppo else 1
     return lambda served: served // size
 
 
