@@ -67,7 +67,7 @@ def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files:
         return Bench(
             name, problems[: settings.limit], prompts.source, data.template, protocol=Protocol().under(settings)
         )
-    file = find_bench(name)
+    file = completed(find_bench(name), registry)
     given = _given(file, settings)
     prompts = given or file.prompts
     rows = _rows(file.name, prompts, registry, files)
@@ -83,7 +83,7 @@ def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files:
         prompts.source,
         template=data.template if own else file.prompt.template,
         prompt_from="recipe" if own else "bench",
-        verifier=complete_verifier(file, registry),
+        verifier=file.verifier,
         protocol=file.protocol.under(settings),
         changed=_changed(file, problems, prompts.source, is_given=given is not None),
     )
@@ -109,14 +109,9 @@ def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
     known: list[str] = []
     for number, name in enumerate(names):
         try:
-            file = None if _is_heldout(name, recipe.data) else find_bench(name)
-            if file is not None:
-                complete_verifier(file, Registry())
-                if file.row is not None:
-                    Registry().resolve("row_shape", file.row.use, file.row.options, ())
-        except (RecipeError, OptionsError) as error:
-            place = f"{name}: " if isinstance(error, OptionsError) else ""
-            yield from (RecipeProblem(f"eval.benches.{number}", f"{place}{line}") for line in str(error).splitlines())
+            file = None if _is_heldout(name, recipe.data) else completed(find_bench(name), Registry())
+        except RecipeError as error:
+            yield from (RecipeProblem(f"eval.benches.{number}", line) for line in str(error).splitlines())
             continue
         known.append(file.name if file else name)
         if known.count(known[-1]) == 2:
@@ -128,10 +123,18 @@ def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
         yield RecipeProblem("eval.data", message, "name a folder with a file for each, or one bench")
 
 
-def complete_verifier(file: BenchFile, registry: Registry) -> PluginUse:
-    """The bench's verifier with all its options; OptionsError for a wrong one."""
-    use = file.verifier
-    return use.model_copy(update=registry.resolve("verifier", use.use, use.options, ()))
+def completed(file: BenchFile, registry: Registry) -> BenchFile:
+    """The same bench with all options of its plugins; RecipeError for a plugin or an option that does not exist."""
+    verifier, row, options = file.verifier, file.row, file.options
+    try:
+        verifier = verifier.model_copy(update=registry.resolve("verifier", verifier.use, verifier.options, ()))
+        if row is not None:
+            row = row.model_copy(update=registry.resolve("row_shape", row.use, row.options, ()))
+        if file.source.startswith("task:"):
+            options = registry.resolve("task", file.source.removeprefix("task:"), options, ())
+    except OptionsError as error:
+        raise RecipeError(f"bench {file.name}: {error}") from error
+    return file.model_copy(update={"verifier": verifier, "row": row, "options": options})
 
 
 def _is_heldout(name: str, data: Data) -> bool:

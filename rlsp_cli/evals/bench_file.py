@@ -44,7 +44,7 @@ class Prompt(Section):
 
     template: str = "{problem}"
     """Text of the user's turn; `{problem}` stands for the problem."""
-    source: str
+    origin: str
     """Whose words these are."""
 
     @field_validator("template")
@@ -66,7 +66,7 @@ class Protocol(Section):
     """Nucleus sampling."""
     max_new_tokens: PositiveInt = 8192
     """Longest response in tokens."""
-    source: str = ""
+    origin: str = ""
     """Where these numbers are from."""
 
     def under(self, settings: Eval) -> "Protocol":

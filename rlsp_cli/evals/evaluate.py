@@ -138,7 +138,7 @@ def _protocol(bench: Bench, seed: int, put: Callable[[str], str]) -> dict[str, A
     prompts = [put(problem.problem) for problem in bench.problems]
     return {
         "problems": len(bench.problems),
-        **bench.protocol.model_dump(exclude={"source"}),
+        **bench.protocol.model_dump(exclude={"origin"}),
         "seed": seed,
         "source": bench.source,
         "revision": bench.source.partition("@")[2] or None,
