@@ -1,6 +1,7 @@
 """Benches as files: every shipped one reads, golds verify, and what is not the bench is told."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.stream import read_rows
-from tests.conftest import rlsp
+from tests.conftest import ROOT, rlsp
 
 TASKS = ("countdown", "cryptarithm", "knights_knaves", "mini_sudoku")
 MINE = """\
@@ -282,6 +283,15 @@ def test_benches_are_listed_and_shown(mine: Path, shared_data: Path, tmp_path: P
     text = rlsp("benches", "show", "aime24", "--data", shared_data).stdout
     assert "as the file says" in text and "put your final answer within \\boxed{}." in text
     assert rlsp("benches", "show", "aime42", check=False).returncode == 3
+
+
+def test_the_page_lists_every_bench_and_its_example_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "evaluation.md").read_text()
+    for name, count in ((name, find_bench(name).problems) for name in shipped_benches()):
+        assert re.search(rf"^\|.*`{name}`.*\| {count}( each)? \|", page, re.MULTILINE), name
+    (tmp_path / "sums.yaml").write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    (tmp_path / "sums.jsonl").write_text(SUMS)
+    assert load(str(tmp_path / "sums.yaml")).ask("1+1").endswith("within \\boxed{}.")
 
 
 IFEVAL = {
