@@ -9,7 +9,7 @@ import pytest
 
 from rlsp_cli.data import Problem
 from rlsp_cli.errors import DataError, NotReadyError, RecipeError
-from rlsp_cli.evals.bench import Bench, check_benches, completed, load_bench
+from rlsp_cli.evals.bench import Bench, check_benches, completed, content_digest, load_bench
 from rlsp_cli.evals.bench_file import find_bench, shipped_benches
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Data, Eval, Recipe, Reward
@@ -240,10 +240,12 @@ def test_benches_of_one_name_and_a_file_for_two_benches_are_refused(mine: Path, 
 def test_data_that_is_not_the_benchs_is_refused_from_its_source_and_said_of_a_given_file(
     mine: Path, tmp_path: Path
 ) -> None:
-    mine.write_text(f"{MINE}sha256: {load(str(mine)).digest}\n")
+    mine.write_text(f"{MINE}sha256: {content_digest(load(str(mine)).problems)}\n")
     assert load(str(mine)).changed is False
     assert load(str(mine), limit=1).changed is False
     other = tmp_path / "other.jsonl"
+    other.write_text("".join(SUMS.replace('"a"', "60").splitlines(keepends=True)[::-1]))
+    assert load(str(mine), other).changed is False, "ids and order are nobody's content"
     other.write_text(SUMS.replace("2+2", "1+3"))
     assert load(str(mine), other).changed is True
     (tmp_path / "sums.jsonl").write_text(SUMS.replace("2+2", "1+3"))

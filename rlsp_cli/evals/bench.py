@@ -47,7 +47,8 @@ class Bench:
     @property
     def digest(self) -> str:
         """SHA-256 of ids, problems and answers: equal digests mean equal benches."""
-        return _digest(self.problems)
+        rows = [[problem.id, problem.problem, problem.answer] for problem in self.problems]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def ask(self, problem: str) -> str:
         """The user's turn that puts a problem."""
@@ -141,8 +142,9 @@ def _is_heldout(name: str, data: Data) -> bool:
     return name == "heldout" and data.heldout is not None
 
 
-def _digest(problems: Iterable[Problem]) -> str:
-    rows = [[problem.id, problem.problem, problem.answer] for problem in problems]
+def content_digest(problems: Iterable[Problem]) -> str:
+    """SHA-256 of problems and answers, whatever their order and ids: exports of one bench differ in these."""
+    rows = sorted([problem.problem, problem.answer] for problem in problems)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
@@ -188,7 +190,7 @@ def _spelled(prompts: Prompts, row: Mapping[str, Any]) -> Prompts:
 def _changed(file: BenchFile, problems: Sequence[Problem], source: str, *, is_given: bool) -> bool | None:
     """Whether these are other problems than the file says; DataError when they come from its own source."""
     known = {file.sha256, file.file_sha256 if is_given else None} - {None}
-    digest, many = _digest(problems), len(problems) != file.problems
+    digest, many = content_digest(problems), len(problems) != file.problems
     changed = digest not in known if known else True if many else None
     if changed and not is_given:
         raise DataError(

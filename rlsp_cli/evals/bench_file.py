@@ -99,9 +99,9 @@ class BenchFile(Section):
     row: RowUse | None = None
     """What makes `problem` and `answer` out of a row that has them in another form; rows that have both are left."""
     sha256: Sha256 | None = None
-    """Digest of ids, problems and answers as they come from the source; `null` where nobody has computed it."""
+    """Digest of problems and answers as they come from the source; `null` where nobody has computed it."""
     file_sha256: Sha256 | None = None
-    """The same for a file that is passed around instead, where its ids are others."""
+    """The same for a file that is passed around, where the source has not been digested."""
     prompt: Prompt
     """How a problem is put."""
     verifier: PluginUse

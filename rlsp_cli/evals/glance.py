@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.evals.bench import bench_prompts, load_bench
+from rlsp_cli.evals.bench import bench_prompts, content_digest, load_bench
 from rlsp_cli.evals.bench_file import BenchFile, bench_path, find_bench
 from rlsp_cli.recipe.schema import Data, Eval
 from rlsp_cli.rewards.registry import Registry
@@ -13,7 +13,7 @@ from rlsp_cli.rewards.registry import Registry
 
 @dataclass(frozen=True)
 class Glance:
-    """A bench's file, where its data is and, if that is here, its digest and first prompt; else these are None."""
+    """A bench's file, where its data is and, if that is here, digest of its content and first prompt."""
 
     file: BenchFile
     path: Path
@@ -42,7 +42,9 @@ def glance(name: str, data: Path | None = None) -> Glance:
     if place.startswith(("hf:", "none: ")):
         return Glance(file, path, place)
     bench = load_bench(name, _settings(data), Data(), Registry())
-    return Glance(file, path, place, bench.digest, bench.changed, bench.ask(bench.problems[0].problem))
+    return Glance(
+        file, path, place, content_digest(bench.problems), bench.changed, bench.ask(bench.problems[0].problem)
+    )
 
 
 def _settings(data: Path | None) -> Eval:
