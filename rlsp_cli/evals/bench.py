@@ -62,19 +62,15 @@ def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files:
     `changed` says so.
     """
     if _is_heldout(name, data):
-        prompts = bench_prompts(name, settings, data)
-        problems = problems_of(_rows(name, prompts, registry, files), prompts)
-        _refuse_twins(prompts, problems)
-        return Bench(
-            name, problems[: settings.limit], prompts.source, data.template, protocol=Protocol().under(settings)
-        )
+        return _heldout(name, settings, data, registry, files)
     file = completed(find_bench(name), registry)
     given = _given(file, settings)
     prompts = given or file.prompts
     rows = _rows(file.name, prompts, registry, files)
     if file.row is not None:
         rows = list(_shaped(rows, file.row, registry))
-    prompts = _spelled(prompts, rows[0][1])
+    if given is not None:
+        prompts = _spelled(prompts, rows[0][1])
     problems = problems_of(rows, prompts)
     _refuse_twins(prompts, problems)
     own = data.template != Data().template
@@ -88,6 +84,13 @@ def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files:
         protocol=file.protocol.under(settings),
         changed=_changed(file, problems, prompts.source, is_given=given is not None),
     )
+
+
+def _heldout(name: str, settings: Eval, data: Data, registry: Registry, files: Sequence[str]) -> Bench:
+    prompts, drawn = bench_prompts(name, settings, data), Protocol().under(settings)
+    problems = problems_of(_rows(name, prompts, registry, files), prompts)
+    _refuse_twins(prompts, problems)
+    return Bench(name, problems[: settings.limit], prompts.source, data.template, protocol=drawn)
 
 
 def bench_prompts(name: str, settings: Eval, data: Data) -> Prompts:

@@ -147,7 +147,7 @@ def _protocol(bench: Bench, seed: int, put: Callable[[str], str]) -> dict[str, A
         "prompt_from": bench.prompt_from,
         "first_prompt": prompts[0] if bench.prompt_from != "responses" else None,
         "prompt_digest": hashlib.sha256("\0".join(prompts).encode()).hexdigest(),
-        "verifier": bench.verifier.model_dump(mode="json") if bench.verifier else None,
+        "verifier": {"use": bench.verifier.use, **bench.verifier.options} if bench.verifier else None,
     }
 
 
