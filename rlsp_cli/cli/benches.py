@@ -34,7 +34,7 @@ def list_(data: Folder = None, json: Json = False) -> None:
             f.problems,
             f.verifier.use,
             _protocol(f.protocol),
-            None if place.startswith("none") else place,
+            None if place.startswith("none") else place.partition("@")[0],
             f.description,
         )
         for f, place in rows
