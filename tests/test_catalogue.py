@@ -379,6 +379,7 @@ METADATA = {
     "numbers": [6, 61, 94, 4],
     "setup": SETUP,
     "constraints": [{"max_words": 50}],
+    "instructions": [{"id": "punctuation:no_comma"}],
     "entry": {"question": "", "answer": "4", "metadata": {"source_dataset": "basic_arithmetic"}},
 }
 REFERENCES = {"json_schema": SCHEMA, "sql_result": "SELECT a FROM t", "code_exec": TESTS, "multiple_choice": "B"}
@@ -394,7 +395,7 @@ def test_every_plugin_gives_the_same_from_main_thread_thread_and_event_loop(judg
             one = sample("Wait. \\boxed{4}", REFERENCES.get(name, "4"), **FIELDS)
             group = registry.get(kind, name).takes_group
             calls.append(Call(Use(kind, name, options, takes_group=group), (one, one) if group else (one,)))
-    assert len(calls) == 22
+    assert len(calls) == 23
     results: list[list[list[Score]]] = []
     with Pool([one.use for one in calls], 2, 60.0, 4.0) as pool:
         results.append(pool.map(calls))

@@ -99,7 +99,7 @@ def test_what_is_no_recipe_is_one_clear_line(tmp_path: Path, text: str, words: s
 
 
 def test_a_missing_file_and_a_circle_of_extends_are_said(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"none.yaml: cannot read this recipe: No such file"):
+    with pytest.raises(RecipeError, match=r"none.yaml: cannot read this file: No such file"):
         load_recipe(tmp_path / "none.yaml")
     (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
     (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
@@ -187,7 +187,7 @@ def test_relative_paths_belong_to_the_file_that_wrote_them(tmp_path: Path) -> No
         ("ppo.train_batch=6", "does not divide the 16 responses"),
         ("ppo.extra={a: 1}", "takes no extra keys"),
         ("cluster.nodes=2", "one CPU or one GPU"),
-        ("eval.benches=[heldout, aime42]", 'did you mean "aime24"?'),
+        ("eval.benches=[heldout, aim24]", 'did you mean "aime24"?'),
         ("schema_version=2", "schema_version"),
     ],
 )

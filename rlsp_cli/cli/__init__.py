@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rlsp_cli import __version__
-from rlsp_cli.cli import backends, data, launch, plan, plugins, recipe, report, reward, run
+from rlsp_cli.cli import backends, benches, data, launch, plan, plugins, recipe, report, reward, run
 from rlsp_cli.errors import RlspError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 _GROUPS = {
     "data": data.app,
+    "benches": benches.app,
     "recipes": recipe.recipes_app,
     "plugins": plugins.app,
     "reward": reward.app,

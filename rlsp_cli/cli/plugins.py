@@ -13,7 +13,7 @@ from rlsp_cli.errors import CheckError, UsageError
 if TYPE_CHECKING:
     from rlsp_cli.rewards.registry import Plugin
 
-app = typer.Typer(help="Exploration rewards, verifiers and tasks.", no_args_is_help=True)
+app = typer.Typer(help="Exploration rewards, verifiers, tasks and row shapes of benches.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -95,7 +95,7 @@ def check(
 
 
 def _plugins(reference: str) -> list["Plugin"]:
-    """Those of a file, or the one that is named; tasks are not among them."""
+    """Those of a file, or the one that is named; only what scores responses."""
     from rlsp_cli.errors import PluginError
     from rlsp_cli.rewards.registry import find_plugin, load_file, plugins_of
 
@@ -103,7 +103,7 @@ def _plugins(reference: str) -> list["Plugin"]:
         found = list(plugins_of(load_file(Path(reference)), reference).values())
     else:
         found = [find_plugin(reference)]
-    checked = [plugin for plugin in found if plugin.kind != "task"]
+    checked = [plugin for plugin in found if plugin.kind in ("verifier", "exploration_reward")]
     if not checked:
         raise PluginError(
             f"{reference}: no verifier or exploration reward here; decorate a function with one of the two"

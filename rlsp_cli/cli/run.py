@@ -71,7 +71,10 @@ def eval_(
     target: Annotated[
         str | None, typer.Argument(help="A run, a model folder, a hub id or a recipe; the newest run when not given.")
     ] = None,
-    bench: Annotated[list[str] | None, typer.Option(help="aime24, math500 or heldout; may be repeated.")] = None,
+    bench: Annotated[
+        list[str] | None,
+        typer.Option(help="Names of `rlsp benches list`, heldout or ./file.yaml; commas, or repeated."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, instead of the hub.")] = None,
     samples: Annotated[int | None, typer.Option(help="Sampled responses per problem.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
@@ -93,7 +96,7 @@ def eval_(
     from rlsp_cli.launch.run import start_run
 
     settings: dict[str, Any] = {
-        "benches": bench,
+        "benches": [name.strip() for names in bench for name in names.split(",")] if bench else None,
         "data": str(data.absolute()) if data else None,
         "samples": samples,
         "temperature": temperature,

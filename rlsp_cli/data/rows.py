@@ -69,6 +69,11 @@ def conversation_traces(row: Mapping[str, Any], column: str, place: str) -> Iter
 
 def prompt_rows(prompts: Prompts, registry: Registry, files: Sequence[str] = ()) -> list[Problem]:
     """The problems of a recipe; DataError names the row and its columns."""
+    return problems_of(source_rows(prompts, registry, files), prompts)
+
+
+def problems_of(rows: Sequence[tuple[str, Mapping[str, Any]]], prompts: Prompts) -> list[Problem]:
+    """The problems in (place, row) pairs, by the columns of `prompts`; DataError names the row and its columns."""
     used = {prompts.problem, prompts.answer, prompts.id}
     return [
         Problem(
@@ -77,7 +82,7 @@ def prompt_rows(prompts: Prompts, registry: Registry, files: Sequence[str] = ())
             answer=column_text(row, prompts.answer, place),
             metadata=plain_columns({key: value for key, value in row.items() if key not in used}),
         )
-        for number, (place, row) in enumerate(source_rows(prompts, registry, files))
+        for number, (place, row) in enumerate(rows)
     ]
 
 
@@ -117,7 +122,7 @@ def _hub_rows(rows: Rows) -> Iterator[tuple[str, dict[str, Any]]]:
             f"{rows.source}: reading from the hub needs `pip install 'rlsp[hub]'`; or name a file"
         ) from error
     try:
-        loaded = datasets.load_dataset(name, split=rows.split, revision=revision or None)
+        loaded = datasets.load_dataset(name, rows.config, split=rows.split, revision=revision or None)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise NotReadyError(

@@ -4,29 +4,45 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from rlsp_cli.data import Problem, prompt_rows
+from rlsp_cli.data import Problem, problems_of, source_rows
 from rlsp_cli.errors import DataError, NotReadyError, RecipeError
-from rlsp_cli.recipe.problem import did_you_mean
-from rlsp_cli.recipe.schema import Data, Eval, Prompts
+from rlsp_cli.evals.bench_file import BenchFile, Protocol, RowUse, find_bench
+from rlsp_cli.recipe.problem import OptionsError
+from rlsp_cli.recipe.problem import Problem as RecipeProblem
+from rlsp_cli.recipe.schema import Data, Eval, PluginUse, Prompts, Recipe
 from rlsp_cli.rewards.registry import Registry
 
-BENCHES = {
-    "aime24": Prompts(source="hf:HuggingFaceH4/aime_2024", split="train"),
-    "math500": Prompts(source="hf:HuggingFaceH4/MATH-500", split="test", id="unique_id"),
+_ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
+_SPELLINGS = {
+    "problem": ("problem", "question", "prompt"),
+    "answer": ("answer", "final_answer", "target"),
+    "id": ("id", "unique_id", "task_id", "question_id", "key"),
 }
+"""What columns are called in files that go around; the case of the letters makes no difference."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Problems under a name; `source` says where they were read."""
+    """Problems under a name; `source` says where they were read.
+
+    `verifier` is None where the recipe's own decides. `changed` says whether the problems are others than the bench's
+    file says, None when it does not know. `prompt_from` is whose template it is: bench, recipe, or responses for
+    responses that were given, of which nobody knows what was asked.
+    """
 
     name: str
     problems: Sequence[Problem]
     source: str
+    template: str = "{problem}"
+    prompt_from: str = "recipe"
+    verifier: PluginUse | None = None
+    protocol: Protocol = field(default_factory=Protocol)
+    changed: bool | None = None
 
     @property
     def digest(self) -> str:
@@ -34,27 +50,157 @@ class Bench:
         rows = [[problem.id, problem.problem, problem.answer] for problem in self.problems]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
+    def ask(self, problem: str) -> str:
+        """The user's turn that puts a problem."""
+        return self.template.replace("{problem}", problem)
+
 
 def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files: Sequence[str] = ()) -> Bench:
-    """A bench by name: `heldout` from the recipe, the others from `eval.data`, RLSP_DATA_DIR or the hub."""
-    prompts = bench_prompts(name, settings, data)
-    try:
-        problems = prompt_rows(prompts, registry, files)
-    except NotReadyError as error:
-        raise NotReadyError(
-            f"bench {name}: {error} (--data FILE, or a folder with {name}.jsonl in RLSP_DATA_DIR)"
-        ) from error
+    """A bench by name or file: `heldout` from the recipe, the others from `eval.data`, RLSP_DATA_DIR or their source.
+
+    DataError when the bench's own source holds other problems than its file says; of data that was given instead,
+    `changed` says so.
+    """
+    if _is_heldout(name, data):
+        return _heldout(name, settings, data, registry, files)
+    file = completed(find_bench(name), registry)
+    given = _given(file, settings)
+    prompts = given or file.prompts
+    rows = _rows(file.name, prompts, registry, files)
+    if file.row is not None:
+        rows = list(_shaped(rows, file.row, registry))
+    if given is not None:
+        prompts = _spelled(prompts, rows[0][1])
+    problems = problems_of(rows, prompts)
     _refuse_twins(prompts, problems)
-    return Bench(name, problems[: settings.limit], prompts.source)
+    own = data.template != Data().template
+    return Bench(
+        file.name,
+        problems[: settings.limit],
+        prompts.source,
+        template=data.template if own else file.prompt.template,
+        prompt_from="recipe" if own else "bench",
+        verifier=file.verifier,
+        protocol=file.protocol.under(settings),
+        changed=_changed(file, problems, prompts.source, is_given=given is not None),
+    )
+
+
+def _heldout(name: str, settings: Eval, data: Data, registry: Registry, files: Sequence[str]) -> Bench:
+    prompts, drawn = bench_prompts(name, settings, data), Protocol().under(settings)
+    problems = problems_of(_rows(name, prompts, registry, files), prompts)
+    _refuse_twins(prompts, problems)
+    return Bench(name, problems[: settings.limit], prompts.source, data.template, protocol=drawn)
 
 
 def bench_prompts(name: str, settings: Eval, data: Data) -> Prompts:
     """Where `load_bench` reads a bench; RecipeError for an unknown name, NotReadyError for a folder without it."""
-    if name == "heldout" and data.heldout is not None:
+    if _is_heldout(name, data):
+        assert data.heldout, "checked above"
         return data.heldout
-    if name in BENCHES:
-        return _local(name, settings) or BENCHES[name]
-    raise RecipeError(f"unknown bench {name!r} - {did_you_mean(name, [*BENCHES, 'heldout'])}")
+    file = find_bench(name)
+    return _given(file, settings) or file.prompts
+
+
+def bench_protocol(name: str, settings: Eval) -> Protocol:
+    """How responses are drawn: as `settings` say, else as the bench does."""
+    return (Protocol() if name == "heldout" else find_bench(name).protocol).under(settings)
+
+
+def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
+    """What is wrong with the benches that a recipe names; their data is not read."""
+    names = recipe.eval.benches if recipe.eval else ()
+    known: list[str] = []
+    for number, name in enumerate(names):
+        try:
+            file = None if _is_heldout(name, recipe.data) else completed(find_bench(name), Registry())
+        except RecipeError as error:
+            yield from (RecipeProblem(f"eval.benches.{number}", line) for line in str(error).splitlines())
+            continue
+        known.append(file.name if file else name)
+        if known.count(known[-1]) == 2:
+            message = f"two benches are called {known[-1]!r}, and results are told apart by name"
+            yield RecipeProblem(f"eval.benches.{number}", message, "leave one out, or give its file another name")
+    others = [name for name in known if name != "heldout"]
+    if recipe.eval and recipe.eval.data and Path(recipe.eval.data).is_file() and len(others) > 1:
+        message = f"the file {recipe.eval.data} cannot hold the problems of {' and '.join(others)}"
+        yield RecipeProblem("eval.data", message, "name a folder with a file for each, or one bench")
+
+
+def completed(file: BenchFile, registry: Registry) -> BenchFile:
+    """The same bench with all options of its plugins; RecipeError for a plugin or an option that does not exist."""
+    verifier, row, options = file.verifier, file.row, file.options
+    try:
+        verifier = verifier.model_copy(update=registry.resolve("verifier", verifier.use, verifier.options, ()))
+        if row is not None:
+            row = row.model_copy(update=registry.resolve("row_shape", row.use, row.options, ()))
+        if file.source.startswith("task:"):
+            options = registry.resolve("task", file.source.removeprefix("task:"), options, ())
+    except OptionsError as error:
+        raise RecipeError(f"bench {file.name}: {error}") from error
+    return file.model_copy(update={"verifier": verifier, "row": row, "options": options})
+
+
+def _is_heldout(name: str, data: Data) -> bool:
+    return name == "heldout" and data.heldout is not None
+
+
+def content_digest(problems: Iterable[Problem]) -> str:
+    """SHA-256 of problems and answers, whatever their order and ids: exports of one bench differ in these."""
+    rows = sorted([problem.problem, problem.answer] for problem in problems)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _rows(name: str, prompts: Prompts, registry: Registry, files: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    try:
+        return source_rows(prompts, registry, files)
+    except NotReadyError as error:
+        raise NotReadyError(
+            f"bench {name}: {error} (--data FILE, or a folder with {name}.jsonl in RLSP_DATA_DIR)"
+        ) from error
+
+
+def _shaped(
+    rows: Iterable[tuple[str, dict[str, Any]]], use: RowUse, registry: Registry
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows as `problem` and `answer`; those that have both already are left as they are."""
+    plugin = registry.get("row_shape", use.use)
+    options = plugin.options.model_validate(use.options).model_dump()
+    for place, row in rows:
+        if {"problem", "answer"} <= row.keys():
+            yield place, row
+            continue
+        try:
+            yield place, plugin.function(row, **options)
+        except (LookupError, TypeError, ValueError, AttributeError, SyntaxError) as error:
+            columns = ", ".join(map(str, row))
+            raise DataError(
+                f"{place}: {use.use} makes no problem of this row: {type(error).__name__}: {error}; columns: {columns}"
+            ) from error
+
+
+def _spelled(prompts: Prompts, row: Mapping[str, Any]) -> Prompts:
+    """The same rows, by the columns that are there: a usual spelling stands in for a column that is missing."""
+    lower = {str(column).lower(): column for column in row}
+    found = {
+        role: next((lower[word] for word in words if word in lower), None)
+        for role, words in _SPELLINGS.items()
+        if getattr(prompts, role) not in row
+    }
+    return prompts.model_copy(update={role: column for role, column in found.items() if column is not None})
+
+
+def _changed(file: BenchFile, problems: Sequence[Problem], source: str, *, is_given: bool) -> bool | None:
+    """Whether these are other problems than the file says; DataError when they come from its own source."""
+    known = {file.sha256, file.file_sha256 if is_given else None} - {None}
+    digest, many = content_digest(problems), len(problems) != file.problems
+    changed = digest not in known if known else True if many else None
+    if changed and not is_given:
+        raise DataError(
+            f"bench {file.name}: {source} is not what the bench's file says: {len(problems)} problems with SHA-256 "
+            f"{digest}, expected {file.problems} with {file.sha256 or 'any'}; numbers would not compare with others'"
+        )
+    return changed
 
 
 def _refuse_twins(prompts: Prompts, problems: Sequence[Problem]) -> None:
@@ -68,16 +214,18 @@ def _refuse_twins(prompts: Prompts, problems: Sequence[Problem]) -> None:
         )
 
 
-def _local(name: str, settings: Eval) -> Prompts | None:
+def _given(file: BenchFile, settings: Eval) -> Prompts | None:
     """The bench in a file that was named, or in a folder where it lies; a folder that was named must have it."""
     if settings.data is not None and Path(settings.data).is_file():
-        return Prompts(source=settings.data)
-    for folder, must in ((settings.data, True), (os.environ.get("RLSP_DATA_DIR"), False)):
+        return Prompts(source=settings.data, **file.columns.model_dump())
+    must = not file.source.startswith("task:")
+    for folder, needed in ((settings.data, must), (os.environ.get("RLSP_DATA_DIR"), False)):
         if folder is None:
             continue
-        file = Path(folder) / f"{name}.jsonl"
-        if file.is_file():
-            return Prompts(source=str(file))
-        if must:
-            raise NotReadyError(f"bench {name}: {file} does not exist; name the file itself by --data FILE")
+        found = [path for ending in _ENDINGS if (path := Path(folder) / f"{file.name}{ending}").is_file()]
+        if found:
+            return Prompts(source=str(found[0]), **file.columns.model_dump())
+        if needed:
+            missing = Path(folder) / f"{file.name}.jsonl"
+            raise NotReadyError(f"bench {file.name}: {missing} does not exist; name the file itself by --data FILE")
     return None

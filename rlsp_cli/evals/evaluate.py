@@ -33,22 +33,28 @@ def evaluate(
 ) -> dict[str, Any]:
     """Decode and score what `paths.samples` lacks, then summarise it all; DataError if it was made in another way.
 
-    Chunks of `eval.batch` responses have seeds of their own, so an interrupted evaluation ends with the same samples.
+    `prompt` makes the text that a model reads out of the user's turn. Chunks of `eval.batch` responses have seeds of
+    their own, so an interrupted evaluation ends with the same samples.
     `tick(done, total)` is called after each chunk and may raise to stop.
     """
-    protocol = _protocol(bench, settings, seed, prompt)
+
+    def put(problem: str) -> str:
+        return prompt(bench.ask(problem))
+
+    drawn = bench.protocol
+    protocol = _protocol(bench, seed, put)
     _refuse_other_protocol(paths.protocol, protocol)
     done = {_key(row) for row in _whole_rows(paths.samples)}
-    chunks = list(_chunks(bench.problems, settings))
+    chunks = list(_chunks(bench, settings))
     for number, (kind, n, problems) in enumerate(chunks, 1):
         if any((problem.id, kind, index) not in done for problem in problems for index in range(n)):
-            requests = [Request(problem.id, prompt(problem.problem)) for problem in problems]
+            requests = [Request(problem.id, put(problem.problem)) for problem in problems]
             responses = sampler.sample(
                 requests,
                 n,
-                temperature=settings.temperature if kind == "sample" else 0.0,
-                top_p=settings.top_p,
-                max_new_tokens=settings.max_new_tokens,
+                temperature=drawn.temperature if kind == "sample" else 0.0,
+                top_p=drawn.top_p,
+                max_new_tokens=drawn.max_new_tokens,
                 seed=_chunk_seed(seed, bench.name, number),
             )
             rows = _score(kind, problems, requests, responses, verify)
@@ -76,9 +82,10 @@ def _refuse_other_protocol(path: Path, protocol: dict[str, Any]) -> None:
         )
 
 
-def _chunks(problems: Sequence[Problem], settings: Eval) -> Iterator[tuple[str, int, Sequence[Problem]]]:
+def _chunks(bench: Bench, settings: Eval) -> Iterator[tuple[str, int, Sequence[Problem]]]:
     """(kind, responses per problem, problems): at most `eval.batch` responses at once."""
-    for kind, n in (("greedy", int(settings.greedy)), ("sample", settings.samples)):
+    problems = bench.problems
+    for kind, n in (("greedy", int(settings.greedy)), ("sample", bench.protocol.samples)):
         size = max(1, settings.batch // n) if n else 0
         for start in range(0, len(problems) if n else 0, size or 1):
             yield kind, n, problems[start : start + size]
@@ -126,19 +133,21 @@ def _row(problem: Problem, response: Response, score: Score) -> dict[str, Any]:
     }
 
 
-def _protocol(bench: Bench, settings: Eval, seed: int, prompt: Callable[[str], str]) -> dict[str, Any]:
+def _protocol(bench: Bench, seed: int, put: Callable[[str], str]) -> dict[str, Any]:
     """What somebody needs to know to compare this number with another."""
-    prompts = "\0".join(prompt(problem.problem) for problem in bench.problems)
+    prompts = [put(problem.problem) for problem in bench.problems]
     return {
         "problems": len(bench.problems),
-        "samples": settings.samples,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "max_new_tokens": settings.max_new_tokens,
+        **bench.protocol.model_dump(exclude={"origin"}),
         "seed": seed,
         "source": bench.source,
+        "revision": bench.source.partition("@")[2] or None,
         "bench_digest": bench.digest,
-        "prompt_digest": hashlib.sha256(prompts.encode()).hexdigest(),
+        "bench_changed": bench.changed,
+        "prompt_from": bench.prompt_from,
+        "first_prompt": prompts[0] if bench.prompt_from != "responses" else None,
+        "prompt_digest": hashlib.sha256("\0".join(prompts).encode()).hexdigest(),
+        "verifier": {"use": bench.verifier.use, **bench.verifier.options} if bench.verifier else None,
     }
 
 

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.errors import UsageError
+from rlsp_cli.errors import RecipeError, UsageError
+from rlsp_cli.evals.bench import check_benches
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -50,7 +51,12 @@ def _with_bench(settings: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(
             "which bench? add --bench aime24, --bench math500 or, for a run with held-out data, --bench heldout"
         )
-    return settings
+    return {**settings, "benches": [_anchored(name) for name in settings["benches"]]}
+
+
+def _anchored(bench: str) -> str:
+    """A bench's file by its whole path: the run folder's recipe is read from elsewhere."""
+    return str(Path(bench).absolute()) if bench.endswith((".yaml", ".yml")) else bench
 
 
 def _name(path: str) -> str:
@@ -58,4 +64,8 @@ def _name(path: str) -> str:
 
 
 def _resolve(data: dict[str, Any]) -> Recipe:
-    return resolve_recipe(data, plugins=Registry())
+    recipe = resolve_recipe(data, plugins=Registry())
+    problems = [*check_benches(recipe)]
+    if problems:
+        raise RecipeError("\n".join(map(str, problems)))
+    return recipe

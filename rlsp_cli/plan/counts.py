@@ -6,17 +6,16 @@ from math import ceil
 from typing import TypeVar
 
 from rlsp_cli.backends import backend_of, stages_of
-from rlsp_cli.data import prompt_rows, trace_rows
+from rlsp_cli.data import prompt_rows, source_rows, trace_rows
 from rlsp_cli.errors import DataError, NotReadyError
-from rlsp_cli.evals.bench import bench_prompts
+from rlsp_cli.evals.bench import bench_prompts, bench_protocol
+from rlsp_cli.evals.bench_file import find_bench
 from rlsp_cli.recipe.schema import Eval, Ppo, Prompts, Recipe, Rows, Sft
 from rlsp_cli.rewards.registry import Registry
 
 Row = TypeVar("Row")
 _LETTERS_IN_A_TOKEN = 4
 """Of English text, roughly, in the tokenizers of today's models."""
-_PUBLISHED = {"aime24": 30, "math500": 500}
-"""Problems of the benches on the hub, which a plan does not ask."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +96,23 @@ def _eval(recipe: Recipe, settings: Eval, registry: Registry) -> Counts:
         return Counts("eval", "local", notes=("the responses are there",))
     sizes = [_bench_size(name, recipe, settings, registry) for name in settings.benches]
     models = sum(map(bool, (recipe.model.path, recipe.sft, recipe.ppo)))
-    if None in sizes:
+    if any(size is None for size in sizes):
         return Counts("eval", "local", notes=("a bench cannot be read here",))
-    rows = sum(size for size in sizes if size is not None)
-    responses = rows * models * (settings.samples + settings.greedy)
-    return Counts("eval", "local", rows, responses=responses, tokens=responses * settings.max_new_tokens)
+    rows, responses, tokens = 0, 0, 0
+    for name, size in zip(settings.benches, sizes, strict=True):
+        drawn = bench_protocol(name, settings)
+        many = (size or 0) * models * (drawn.samples + settings.greedy)
+        rows, responses, tokens = rows + (size or 0), responses + many, tokens + many * drawn.max_new_tokens
+    return Counts("eval", "local", rows, responses=responses, tokens=tokens)
 
 
 def _bench_size(name: str, recipe: Recipe, settings: Eval, registry: Registry) -> int | None:
     try:
         prompts = bench_prompts(name, settings, recipe.data)
-        size = _PUBLISHED.get(name) if _on_hub(prompts) else len(prompt_rows(prompts, registry, recipe.plugins))
+        size = find_bench(name).problems if _on_hub(prompts) else len(source_rows(prompts, registry, recipe.plugins))
     except (DataError, NotReadyError):
         return None
-    return min(size, settings.limit or size) if size is not None else None
+    return min(size, settings.limit or size)
 
 
 def _read(recipe: Recipe, role: str, registry: Registry) -> tuple[Texts | None, str | None]:

@@ -6,7 +6,7 @@ The steps: read (with `extends`), override, interpolate, make paths absolute, re
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +19,7 @@ from rlsp_cli.recipe.source import Source, parse_value, read_source
 from rlsp_cli.share import share
 
 Check = Callable[[Recipe], Sequence[Problem]]
+SectionModel = TypeVar("SectionModel", bound=schema.Section)
 
 _UNION_BRANCHES = ("number", "schedule", "policy_word", "policy_penalty")
 """Pydantic names the branch of a union in an error's location; a person does not."""
@@ -61,6 +62,17 @@ def load_recipe(
     return _resolve(source, str(path), plugins, check)
 
 
+def read_section(path: Path, model: type[SectionModel]) -> SectionModel:
+    """A file that holds one section, such as a bench; RecipeError lists every problem with its place, one a line."""
+    source = read_source(path.absolute())
+    anchor(source.data, path.absolute().parent)
+    try:
+        return model.model_validate(source.data)
+    except ValidationError as error:
+        problems = [_as_problem(dict(detail), model) for detail in error.errors()]
+    raise RecipeError("\n".join(_lines(problems, source.origins, str(path))))
+
+
 def resolve_recipe(data: dict[str, Any], *, plugins: PluginResolver | None = None) -> Recipe:
     """A recipe from plain data instead of a file."""
     return _resolve(Source(data), "recipe", plugins, None)
@@ -76,7 +88,7 @@ def _resolve(source: Source, name: str, plugins: PluginResolver | None, check: C
     try:
         recipe = Recipe.model_validate(source.data)
     except ValidationError as error:
-        problems += [_as_problem(dict(detail)) for detail in error.errors()]
+        problems += [_as_problem(dict(detail), Recipe) for detail in error.errors()]
     if recipe is not None:
         recipe = recipe.with_origins(source.origins)
         problems += check(recipe) if check and not problems else []
@@ -88,7 +100,7 @@ def _resolve(source: Source, name: str, plugins: PluginResolver | None, check: C
 def _with_parents(path: Path, chain: tuple[Path, ...]) -> Source:
     """A file merged over the recipes that it extends; later ones win."""
     own = read_source(path)
-    _anchor(own.data, path.parent)
+    anchor(own.data, path.parent)
     parents = own.data.pop("extends", [])
     if path in chain:
         cycle = " -> ".join(str(p) for p in (*chain, path))
@@ -131,7 +143,7 @@ def _override(source: Source, text: str, number: int) -> None:
     tree: dict[str, Any] = data
     for part in reversed(parts):
         tree = {part: tree}
-    _anchor(tree, Path.cwd())
+    anchor(tree, Path.cwd())
     written = {path: origin for path, _ in _leaves(data, key.strip())}
     _merge(source, Source(_into_lists(source.data, tree), {key.strip(): origin, **written}))
     source.origins |= {path: origin for path in list(source.origins) if path.startswith(f"{key.strip()}.")}
@@ -150,14 +162,14 @@ def _into_lists(base: Any, tree: Any) -> Any:
     return tree
 
 
-def _anchor(node: Any, folder: Path, key: str = "") -> None:
+def anchor(node: Any, folder: Path, key: str = "") -> None:
     """Make relative paths absolute against the folder of the file that wrote them, in place."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, value in list(items):
         if isinstance(value, str):
             node[name] = _absolute(value, folder, name if isinstance(name, str) else key)
         else:
-            _anchor(value, folder, name if isinstance(name, str) else key)
+            anchor(value, folder, name if isinstance(name, str) else key)
 
 
 def _absolute(value: str, folder: Path, key: str) -> str:
@@ -233,7 +245,7 @@ def _resolve_plugins(data: dict[str, Any], plugins: PluginResolver) -> list[Prob
                 Problem(f"{prefix}.{key}" if key else f"{path}.{name_key}", text) for key, text in error.problems
             ]
         else:
-            _anchor(complete, Path.cwd())  # a file that a plugin names itself is where rlsp was started, also on resume
+            anchor(complete, Path.cwd())  # a file that a plugin names itself is where rlsp was started, also on resume
             holder.update({"options": complete} if name_key == "source" else complete)
     return problems
 
@@ -256,17 +268,18 @@ def _plugin_uses(data: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
             yield f"data.{role}", "task", source, "source"
 
 
-def _as_problem(detail: dict[str, Any]) -> Problem:
-    """One of pydantic's errors in our words."""
+def _as_problem(detail: dict[str, Any], model: type[schema.Section]) -> Problem:
+    """One of pydantic's errors about a model in our words."""
+    whole = "the " + re.sub(r"(?<=[a-z])(?=[A-Z])", " ", model.__name__).lower()
     location = [part for part in detail["loc"] if part not in _UNION_BRANCHES]
     path = ".".join(map(str, location))
     if detail["type"] == "extra_forbidden":
         *parents, key = map(str, location)
-        where = ".".join(parents) or "the recipe"
-        return Problem(path, f'unknown key "{key}" in {where}', did_you_mean(key, _fields(parents)))
+        where = ".".join(parents) or whole
+        return Problem(path, f'unknown key "{key}" in {where}', did_you_mean(key, _fields(parents, model)))
     if detail["type"] == "missing":
         *parents, key = map(str, location)
-        return Problem(".".join(parents), f'"{key}" is missing in {".".join(parents) or "the recipe"}')
+        return Problem(".".join(parents), f'"{key}" is missing in {".".join(parents) or whole}')
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
         message = "expected a mapping"
@@ -282,9 +295,9 @@ def _as_problem(detail: dict[str, Any]) -> Problem:
     return Problem(path, f"{path}: {message[0].lower()}{message[1:]}, found {found!r}", hint)
 
 
-def _fields(parents: Sequence[str]) -> list[str]:
+def _fields(parents: Sequence[str], whole: type[schema.Section]) -> list[str]:
     """The keys of a section."""
-    model: Any = Recipe
+    model: Any = whole
     for part in parents:
         if part.isdigit():
             continue

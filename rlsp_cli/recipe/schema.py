@@ -82,6 +82,8 @@ class Rows(Section):
 
     source: str
     """`hf:org/name[@revision]`, a file path, or `task:NAME` for a procedural task."""
+    config: str | None = None
+    """Configuration (subset) of the hub data set, where it has several."""
     split: str = "train"
     """Split of the hub data set or of the task."""
     rows: PositiveInt | None = None
@@ -124,7 +126,7 @@ class Data(Section):
     system: str | None = None
     """System message, for models whose tokenizer has a chat template."""
     template: str = "{problem}"
-    """Text of the user's turn; `{problem}` stands for the problem."""
+    """Text of the user's turn; `{problem}` stands for the problem. Benches are put in their own words if not given."""
     allow_overlap: bool = False
     """Train even when traces or prompts hold problems of the benches of `eval`."""
 
@@ -204,7 +206,7 @@ class Reward(Section):
     combine: Literal["rlsp", "released_code", "gated_correct", "gated_wrong", "rm_shaping", "ensemble"] = "rlsp"
     """`rlsp`: alpha*c + (1-alpha)*e (the paper's Eq. 1); the other modes are in docs/rewards.md."""
     correctness: PluginUse = PluginUse(use="math_verify")
-    """The outcome verifier, in training and evaluation alike."""
+    """The outcome verifier, in training and on `heldout`; other benches bring their own."""
     exploration: Annotated[tuple[ExplorationUse, ...], BeforeValidator(_as_list)] = ()
     """Exploration rewards, one or a list; their weighted sum is the exploration signal."""
     clip: PositiveFloat = 10.0
@@ -444,20 +446,20 @@ class Ppo(Optimisation):
 class Eval(Section):
     """Evaluation of every checkpoint of the run on benches."""
 
-    benches: tuple[Literal["heldout", "aime24", "math500"], ...] = ("heldout",)
-    """Benches by name; `heldout` is the recipe's own `data.heldout`."""
+    benches: tuple[str, ...] = ("heldout",)
+    """Benches: `heldout` is the recipe's own `data.heldout`; names of `rlsp benches list`; files, `./mine.yaml`."""
     data: str | None = None
     """A file, or a folder with `<bench>.jsonl`, to read benches from instead of the hub."""
-    samples: NonNegativeInt = 1
-    """Sampled responses per problem; 0 for greedy only."""
+    samples: NonNegativeInt | None = None
+    """Sampled responses per problem, 0 for greedy only; the bench's own number if not given, 1 for `heldout`."""
     greedy: bool = True
     """Also decode one greedy response per problem."""
-    temperature: PositiveFloat = 0.7
-    """Sampling temperature."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus sampling."""
-    max_new_tokens: PositiveInt = 8192
-    """Longest response in tokens."""
+    temperature: PositiveFloat | None = None
+    """Sampling temperature; the bench's own if not given, 0.7 for `heldout`."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Nucleus sampling; the bench's own if not given, 1 for `heldout`."""
+    max_new_tokens: PositiveInt | None = None
+    """Longest response in tokens; the bench's own if not given, 8192 for `heldout`."""
     batch: PositiveInt = 64
     """Responses decoded at once."""
     limit: PositiveInt | None = None
@@ -467,7 +469,7 @@ class Eval(Section):
 
     @model_validator(mode="after")
     def _some_response(self) -> "Eval":
-        if not self.samples and not self.greedy:
+        if self.samples == 0 and not self.greedy:
             raise ValueError("nothing to decode: samples is 0 and greedy is false")
         return self
 

@@ -22,13 +22,13 @@ class Source:
 
 
 def read_source(path: Path) -> Source:
-    """Read a recipe file; a missing, empty or malformed one is a RecipeError with its position."""
+    """Read a YAML file; a missing, empty or malformed one is a RecipeError with its position."""
     shown = _shown(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise RecipeError(f"{shown}: cannot read this recipe: {reason}") from error
+        raise RecipeError(f"{shown}: cannot read this file: {reason}") from error
     try:
         tree = YAML(typ="rt", pure=True).load(io.StringIO(text))
     except MarkedYAMLError as error:
@@ -39,7 +39,7 @@ def read_source(path: Path) -> Source:
         raise RecipeError(f"{shown}: not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(tree, dict):
         found = "nothing" if tree is None else type(tree).__name__
-        raise RecipeError(f"{shown}:1:1: a recipe is a mapping of keys to values, found {found}")
+        raise RecipeError(f"{shown}:1:1: expected a mapping of keys to values, found {found}")
     return Source(plain(tree), dict(_origins(tree, shown, "")))
 
 

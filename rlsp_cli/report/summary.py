@@ -41,6 +41,7 @@ def summarise_run(root: Path) -> Report:
     paths = run.paths
     ppo = list(read_rows(paths.stage("ppo").metrics))
     results = paths.stage("eval").results
+    evaluation = json.loads(results.read_text(encoding="utf-8"))["data"] if results.exists() else {}
     return Report(
         name=run.recipe.name,
         root=str(paths.root),
@@ -48,8 +49,8 @@ def summarise_run(root: Path) -> Report:
         status=run.status(),
         sft=list(read_rows(paths.stage("sft").metrics)),
         ppo=ppo,
-        evaluation=json.loads(results.read_text(encoding="utf-8"))["data"] if results.exists() else {},
-        notes=notes(ppo),
+        evaluation=evaluation,
+        notes=notes(ppo) + bench_notes(evaluation),
     )
 
 
@@ -59,6 +60,17 @@ def notes(ppo: list[dict[str, Any]]) -> list[str]:
     counts = ", ".join(f"{int(n)} {kind}" for kind, n in failed.items() if n)
     unscored = [f"reward components without a value: {counts}"] if counts else []
     return unscored + [alarm.text for alarm in alarms(ppo)]
+
+
+def bench_notes(evaluation: dict[str, Any]) -> list[str]:
+    """Benches whose data were not the problems that their file names."""
+    found = {
+        bench: result["protocol"]["source"]
+        for model in evaluation.get("models", {}).values()
+        for bench, result in model["benches"].items()
+        if result.get("protocol", {}).get("bench_changed")
+    }
+    return [f"{bench}: {source} holds other problems than the bench; do not compare" for bench, source in found.items()]
 
 
 def write_report(root: Path) -> Report:

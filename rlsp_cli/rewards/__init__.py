@@ -2,7 +2,7 @@
 
 from rlsp_cli.rewards.answers import boxed_run, last_boxed, last_fenced, stated_answer, without_thinking
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
-from rlsp_cli.rewards.registry import exploration_reward, task, verifier
+from rlsp_cli.rewards.registry import exploration_reward, row_shape, task, verifier
 from rlsp_cli.rewards.sample import Sample, Verdict, is_right
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "last_boxed",
     "last_fenced",
     "repetition",
+    "row_shape",
     "stated_answer",
     "task",
     "verifier",

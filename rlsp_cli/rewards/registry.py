@@ -22,12 +22,18 @@ from rlsp_cli.rewards.options import complete_options, options_model
 from rlsp_cli.rewards.sample import Sample, Verdict
 from rlsp_cli.share import share
 
-_FOLDERS = {"verifier": "verifiers", "exploration_reward": "rewards", "task": "tasks"}
-ENTRY_POINTS = {"verifier": "rlsp.verifiers", "exploration_reward": "rlsp.rewards", "task": "rlsp.tasks"}
+_FOLDERS = {"verifier": "verifiers", "exploration_reward": "rewards", "task": "tasks", "row_shape": "benches"}
+ENTRY_POINTS = {
+    "verifier": "rlsp.verifiers",
+    "exploration_reward": "rlsp.rewards",
+    "task": "rlsp.tasks",
+    "row_shape": "rlsp.row_shapes",
+}
 _SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {  # positional parameters -> what may be returned
     "verifier": {(Sample,): {bool, float, Verdict, NoneType}},
     "exploration_reward": {(Sample,): {float, NoneType}, (Sequence[Sample],): {list}},
     "task": {(int, str): {dict}},
+    "row_shape": {(dict[str, Any],): {dict}},
 }
 _TAKEN = frozenset(ExplorationUse.model_fields)
 """Keys of a recipe's plugin entry that are ours, so that no option can have their names."""
@@ -51,6 +57,11 @@ def verifier(function: Function) -> Function:
 def task(function: Function) -> Function:
     """Register `f(index: int, split: str, *, options) -> dict`, the row of that number, always the same one."""
     return _register("task", function)
+
+
+def row_shape(function: Function) -> Function:
+    """Register `f(row: dict[str, Any], *, options) -> dict`: a bench's row as `problem`, `answer` and the like."""
+    return _register("row_shape", function)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ _ATTENTION_FLAGS = {
 }
 """Before 0.17 attention was chosen by one of these; since then by `attn_implementation`."""
 _LIGER = ("liger_rope", "liger_rms_norm", "liger_glu_activation", "liger_fused_linear_cross_entropy")
-_DATA = ("source", "split", "rows", "options", "prompt", "response", "messages")
+_DATA = ("source", "split", "rows", "options", "config", "prompt", "response", "messages")
 
 
 def settings(recipe: Recipe, version: str, files: StageFiles, resume: Path | None = None) -> list[Setting]:

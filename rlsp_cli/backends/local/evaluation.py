@@ -1,6 +1,9 @@
 """The eval stage of the local backend: every model of the run on every bench of the recipe."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,10 +26,11 @@ def evaluate_models(
 ) -> None:
     """Write samples.jsonl of each model and bench, and results.json."""
     assert recipe.eval, "checked by the recipe"
-    benches = [load_bench(name, recipe.eval, recipe.data, registry, recipe.plugins) for name in recipe.eval.benches]
+    benches = [_bench(name, recipe, registry) for name in recipe.eval.benches]
     results: dict[str, Any] = {}
     paths.metrics.unlink(missing_ok=True)
-    with Scorer(recipe.reward, recipe.plugins) as scorer:
+    with ExitStack() as running:
+        scorers = _scorers(recipe, benches, running)
         for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
             sampler, prompt = _sampler(recipe, path)
             results[label] = {"path": path, "benches": {}}
@@ -34,7 +38,7 @@ def evaluate_models(
                 results[label]["benches"][bench.name] = evaluate(
                     bench,
                     _gold(bench) if recipe.eval.responses == "gold" else sampler,
-                    scorer.verify,
+                    scorers[bench.name].verify,
                     recipe.eval,
                     seed=recipe.seed,
                     prompt=prompt,
@@ -47,19 +51,45 @@ def evaluate_models(
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
 
 
+def _bench(name: str, recipe: Recipe, registry: Registry) -> Bench:
+    """A bench with its own verifier, or the recipe's; says so when its data are not what its file says."""
+    assert recipe.eval, "checked by the recipe"
+    bench = load_bench(name, recipe.eval, recipe.data, registry, recipe.plugins)
+    if bench.changed:
+        print(f"note: {bench.name}: {bench.source} does not hold the problems of this bench", file=sys.stderr)
+    if recipe.eval.responses is not None:
+        bench = replace(bench, template="{problem}", prompt_from="responses")
+    return replace(bench, verifier=bench.verifier or recipe.reward.correctness)
+
+
+def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:
+    """For each bench the scorer of its verifier, by name; benches with equal verifiers share one."""
+    found: dict[str, Scorer] = {}
+    for bench in benches:
+        twin = next((other for other in benches if other.name in found and other.verifier == bench.verifier), None)
+        reward = recipe.reward.model_copy(update={"correctness": bench.verifier, "exploration": ()})
+        found[bench.name] = found[twin.name] if twin else running.enter_context(Scorer(reward, recipe.plugins))
+    return found
+
+
 def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[[str], str]]:
-    """Who answers, and how a problem is put to them."""
+    """Who answers, and how the user's turn becomes what they read."""
     assert recipe.eval, "checked by the recipe"
     if recipe.eval.responses is not None:
         replay = ReplaySampler({}) if recipe.eval.responses == "gold" else ReplaySampler.from_file(Path(path))
-        return replay, lambda problem: problem
+        return replay, lambda turn: turn
     model, gpus = recipe.model, recipe.cluster.gpus_per_node
-    return local_sampler(path, recipe.data, model.precision, gpus, model.chat_template)
+    turn = recipe.data.model_copy(update={"template": "{problem}"})  # each bench fills in its own
+    return local_sampler(path, turn, model.precision, gpus, model.chat_template)
 
 
 def _gold(bench: Bench) -> ReplaySampler:
-    """The bench's own references as responses: those that do not verify are the verifier's or the data's fault."""
-    return ReplaySampler({problem.id: [f"\\boxed{{{problem.answer}}}"] for problem in bench.problems})
+    """The bench's own references as responses: those that do not verify are the verifier's or the data's fault.
+
+    A row that has a solution to its tests has it as `gold`.
+    """
+    golds = {problem.id: problem.metadata.get("gold", f"\\boxed{{{problem.answer}}}") for problem in bench.problems}
+    return ReplaySampler({id: [gold] for id, gold in golds.items()})
 
 
 def _tick(paths: StagePaths, stop: StopFlag, label: str, bench: str, done: int, total: int) -> None:

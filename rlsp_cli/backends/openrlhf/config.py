@@ -10,6 +10,7 @@ from typing import Any
 from rlsp_cli.backends.openrlhf.files import BRIDGE, HELDOUT, PROMPTS, StageFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles
 from rlsp_cli.backends.setting import Setting
+from rlsp_cli.evals.bench_file import Protocol
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.runs.paths import RunPaths
 
@@ -17,7 +18,7 @@ SCHEDULES = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "co
 _STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
 _PLACE = tuple(f"ppo.placement.{key}" for key in ("share", "actor", "reference", "critic"))
 _CLUSTER = ("cluster.nodes", "cluster.gpus_per_node")
-_ROWS = ("source", "split", "rows", "options", "problem", "answer", "id")
+_ROWS = ("source", "split", "rows", "options", "config", "problem", "answer", "id")
 
 
 def settings(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
@@ -197,7 +198,7 @@ def _evaluation(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
     """Our bridge answers held-out rows with correctness alone, so that OpenRLHF's pass@1 is one."""
     if ppo.eval_every is None or recipe.data.heldout is None:
         return
-    shown = recipe.eval
+    shown = Protocol().under(recipe.eval) if recipe.eval else None
     sources = tuple(f"data.heldout.{key}" for key in _ROWS)
     yield Setting("eval.dataset", HELDOUT, sources)
     yield Setting("eval.split", "train")

@@ -1,0 +1,77 @@
+"""`rlsp benches list|show`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlsp_cli.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from rlsp_cli.evals.glance import Glance
+
+app = typer.Typer(help="Benches: sets of problems to evaluate on.", no_args_is_help=True)
+Data = Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, to look for the data in.")]
+Folder = Annotated[
+    Path | None, typer.Option(help="Folder with <bench>.jsonl to look for the data in.", file_okay=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_(data: Folder = None, json: Json = False) -> None:
+    """List the benches that come with rlsp: size, verifier, protocol, and where their data is on this machine."""
+    from rlsp_cli.evals.bench_file import find_bench, shipped_benches
+    from rlsp_cli.evals.glance import where
+
+    rows = [(find_bench(name), where(name, data)) for name in shipped_benches()]
+    if json:
+        print_json("benches", [{**file.model_dump(mode="json"), "where": place} for file, place in rows])
+        return
+    cells = [
+        (
+            f.name,
+            f.problems,
+            f.verifier.use,
+            _protocol(f.protocol),
+            None if place.startswith("none") else place.partition("@")[0],
+            f.description,
+        )
+        for f, place in rows
+    ]
+    print_table(["bench", "problems", "verifier", "drawn", "data", "what it is"], cells)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A name of `rlsp benches list`, or a file.")],
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Show a bench's file and, where its data is at hand, its first prompt and whether the data is what it should be.
+
+    Examples: rlsp benches show aime24 --data ./data  |  rlsp benches show ./mine.yaml
+    """
+    from rlsp_cli.evals.glance import glance
+
+    seen = glance(name, data)
+    if json:
+        print_json("bench", seen.to_json())
+        return
+    print(seen.path.read_text(encoding="utf-8"), end="")
+    print_table(["", ""], [("file", seen.path), ("data", seen.where), ("digest", _digest(seen))])
+    if seen.first_prompt is not None:
+        print(f"\nthe first prompt, before the model's chat template:\n\n{seen.first_prompt}")
+
+
+def _protocol(protocol: Any) -> str:
+    if not protocol.samples:
+        return "greedy"
+    return f"{protocol.samples} at {protocol.temperature:g}, top_p {protocol.top_p:g}"
+
+
+def _digest(seen: "Glance") -> str:
+    if seen.digest is None:
+        return "unknown: the data is not here"
+    state = {True: "not the bench's problems", False: "as the file says", None: "the file knows none to compare with"}
+    return f"{seen.digest} ({state[seen.changed]})"

@@ -1,0 +1,155 @@
+"""A bench as a YAML file: which problems, how they are put, who judges the answers, and how many are drawn."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from rlsp_cli.errors import RecipeError
+from rlsp_cli.recipe.load import read_section
+from rlsp_cli.recipe.problem import did_you_mean
+from rlsp_cli.recipe.schema import Eval, NonNegativeInt, PluginUse, Prompts, Section
+from rlsp_cli.share import share
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class RowUse(BaseModel):
+    """A row shape by name, with its options beside `use`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    use: str
+    """Name of a row shape, or `./file.py:function`."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every key that is not ours."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Columns(Section):
+    """Where a row holds what."""
+
+    problem: str = "problem"
+    """Column that holds the problem."""
+    answer: str = "answer"
+    """Column that holds the reference answer, for code the tests."""
+    id: str = "id"
+    """Column that names a problem; the row number is used where it is missing."""
+
+
+class Prompt(Section):
+    """How a problem is put."""
+
+    template: str = "{problem}"
+    """Text of the user's turn; `{problem}` stands for the problem."""
+    origin: str
+    """Whose words these are."""
+
+    @field_validator("template")
+    @classmethod
+    def _holds_the_problem(cls, template: str) -> str:
+        if "{problem}" not in template:
+            raise ValueError("the template must hold {problem}")
+        return template
+
+
+class Protocol(Section):
+    """How responses are drawn where neither recipe nor command line says; the defaults are those of `heldout`."""
+
+    samples: NonNegativeInt = 1
+    """Sampled responses per problem; 0 for greedy only."""
+    temperature: PositiveFloat = 0.7
+    """Sampling temperature."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling."""
+    max_new_tokens: PositiveInt = 8192
+    """Longest response in tokens."""
+    origin: str = ""
+    """Where these numbers are from."""
+
+    def under(self, settings: Eval) -> "Protocol":
+        """The same, with what `settings` say themselves."""
+        said = settings.model_dump(include={"samples", "temperature", "top_p", "max_new_tokens"}, exclude_none=True)
+        return self.model_copy(update=said)
+
+
+class BenchFile(Section):
+    """One bench."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Its name in results, and of the file in a data folder."""
+    description: str
+    """One line for `rlsp benches list`."""
+    problems: PositiveInt
+    """How many problems there are; a procedural task makes so many."""
+    source: str
+    """`hf:org/name`, a file, or `task:NAME`."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """Commit of the hub data set; `null` where nobody has pinned one."""
+    config: str | None = None
+    """Configuration (subset) of the hub data set, where it has several."""
+    split: str = "test"
+    """Split of the hub data set or of the task."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the task, when the source is `task:NAME`."""
+    columns: Columns = Columns()
+    """Where a row, as it is after its shape, holds what."""
+    row: RowUse | None = None
+    """What makes `problem` and `answer` out of a row that has them in another form; rows that have both are left."""
+    sha256: Sha256 | None = None
+    """Digest of problems and answers as they come from the source; `null` where nobody has computed it."""
+    file_sha256: Sha256 | None = None
+    """The same for a file that is passed around, where the source has not been digested."""
+    prompt: Prompt
+    """How a problem is put."""
+    verifier: PluginUse
+    """What judges a response."""
+    protocol: Protocol
+    """How responses are drawn where nobody says."""
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> "BenchFile":
+        if self.name == "heldout":
+            raise ValueError("the name heldout is taken: it is the recipe's own data.heldout")
+        if "@" in self.source:
+            raise ValueError("the source names its commit by the key revision, not after an @")
+        if self.revision is not None and not self.source.startswith("hf:"):
+            raise ValueError("only a source on the hub (hf:org/name) has a revision")
+        return self
+
+    @property
+    def prompts(self) -> Prompts:
+        """The source as rows."""
+        pin = f"@{self.revision}" if self.revision else ""
+        made = self.problems if self.source.startswith("task:") else None
+        return Prompts(
+            source=f"{self.source}{pin}",
+            config=self.config,
+            split=self.split,
+            rows=made,
+            options=self.options,
+            **self.columns.model_dump(),
+        )
+
+
+def shipped_benches() -> dict[str, Path]:
+    """The files of the benches that come with rlsp, by name."""
+    return {path.stem: path for path in sorted((share("plugins") / "benches").glob("*.yaml"))}
+
+
+def bench_path(name: str) -> Path:
+    """The file of a bench: `./file.yaml`, or a shipped one by name; RecipeError when there is none."""
+    shipped = shipped_benches()
+    if name in shipped:
+        return shipped[name]
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise RecipeError(f"unknown bench {name!r} - {did_you_mean(name, [*shipped, 'heldout'])}")
+    return path
+
+
+def find_bench(name: str) -> BenchFile:
+    """The bench of a shipped name or a file; RecipeError with the places of all that is wrong with it."""
+    return read_section(bench_path(name), BenchFile)

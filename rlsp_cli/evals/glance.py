@@ -1,0 +1,51 @@
+"""A bench as it can be seen on this machine, without asking the hub."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.evals.bench import bench_prompts, content_digest, load_bench
+from rlsp_cli.evals.bench_file import BenchFile, bench_path, find_bench
+from rlsp_cli.recipe.schema import Data, Eval
+from rlsp_cli.rewards.registry import Registry
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A bench's file, where its data is and, if that is here, digest of its content and first prompt."""
+
+    file: BenchFile
+    path: Path
+    where: str
+    digest: str | None = None
+    changed: bool | None = None
+    first_prompt: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        seen = {key: value for key, value in vars(self).items() if key not in ("file", "path")}
+        return {"file": str(self.path), **self.file.model_dump(mode="json"), **seen}
+
+
+def where(name: str, data: Path | None = None) -> str:
+    """The source that `rlsp eval` would read: a file, a task or the hub; or `none` and which file is missing."""
+    try:
+        return bench_prompts(name, _settings(data), Data()).source
+    except NotReadyError as error:
+        return f"none: {error}"
+
+
+def glance(name: str, data: Path | None = None) -> Glance:
+    """What there is of a bench; RecipeError for an unknown one, DataError for data that is not the bench's."""
+    file, path, place = find_bench(name), bench_path(name), where(name, data)
+    if place.startswith(("hf:", "none: ")):
+        return Glance(file, path, place)
+    bench = load_bench(name, _settings(data), Data(), Registry())
+    return Glance(
+        file, path, place, content_digest(bench.problems), bench.changed, bench.ask(bench.problems[0].problem)
+    )
+
+
+def _settings(data: Path | None) -> Eval:
+    return Eval(data=str(data) if data else None)
