@@ -441,6 +441,8 @@ class Eval(Section):
     """A file, or a folder with `<bench>.jsonl`, to read benches from instead of the hub."""
     samples: NonNegativeInt = 1
     """Sampled responses per problem; 0 for greedy only."""
+    k: tuple[PositiveInt, ...] = ()
+    """The k of pass@k and maj@k, at most `samples`; powers of two and `samples` when not given."""
     greedy: bool = True
     """Also decode one greedy response per problem."""
     temperature: PositiveFloat = 0.7
@@ -460,6 +462,12 @@ class Eval(Section):
     def _some_response(self) -> "Eval":
         if not self.samples and not self.greedy:
             raise ValueError("nothing to decode: samples is 0 and greedy is false")
+        return self
+
+    @model_validator(mode="after")
+    def _k_of_samples(self) -> "Eval":
+        if self.k and self.responses is None and max(self.k) > self.samples:
+            raise ValueError(f"k: {max(self.k)} of {self.samples} samples; k can be at most samples")
         return self
 
 
