@@ -1,6 +1,6 @@
 """The eval stage of the local backend: every model of the run on every bench of the recipe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 from rlsp_cli.backends.local.sampling import local_sampler
 from rlsp_cli.engine.stage import StopFlag
 from rlsp_cli.evals.bench import Bench, load_bench
+from rlsp_cli.evals.card import score_cards
 from rlsp_cli.evals.compare import comparisons
 from rlsp_cli.evals.evaluate import evaluate
-from rlsp_cli.evals.sampler import ReplaySampler, Sampler
-from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.evals.sampler import ReplaySampler, Response, Sampler
+from rlsp_cli.recipe.schema import Eval, Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import StagePaths
@@ -29,13 +30,14 @@ def evaluate_models(
     with Scorer(recipe.reward, recipe.plugins) as scorer:
         for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
             sampler, prompt = _sampler(recipe, path)
+            settings = _settings(recipe.eval, sampler, benches)
             results[label] = {"path": path, "benches": {}}
             for bench in benches:
                 results[label]["benches"][bench.name] = evaluate(
                     bench,
                     _gold(bench) if recipe.eval.responses == "gold" else sampler,
                     scorer.verify,
-                    recipe.eval,
+                    settings,
                     seed=recipe.seed,
                     prompt=prompt,
                     paths=paths.answers(label, bench.name),
@@ -43,7 +45,8 @@ def evaluate_models(
                 )
     rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
     verifier = recipe.reward.correctness.model_dump(mode="json")
-    data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier}
+    cards = score_cards(results)
+    data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier, "benches": cards}
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
 
 
@@ -51,15 +54,26 @@ def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[[str], str]]:
     """Who answers, and how a problem is put to them."""
     assert recipe.eval, "checked by the recipe"
     if recipe.eval.responses is not None:
-        replay = ReplaySampler({}) if recipe.eval.responses == "gold" else ReplaySampler.from_file(Path(path))
-        return replay, lambda problem: problem
+        if recipe.eval.responses == "gold":
+            return ReplaySampler({}), lambda problem: problem
+        return ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), lambda problem: problem
     model, gpus = recipe.model, recipe.cluster.gpus_per_node
     return local_sampler(path, recipe.data, model.precision, gpus, model.chat_template)
 
 
+def _settings(settings: Eval, sampler: Sampler, benches: Sequence[Bench]) -> Eval:
+    """Given responses are all used unless `samples` says how many; several to a problem are samples."""
+    if not isinstance(sampler, ReplaySampler):
+        return settings
+    for bench in benches:
+        sampler.refuse_fewer((problem.id for problem in bench.problems), max(settings.k, default=0))
+    several = settings.samples == 0 and sampler.most() > 1
+    return settings.model_copy(update={"samples": sampler.most(), "greedy": False}) if several else settings
+
+
 def _gold(bench: Bench) -> ReplaySampler:
     """The bench's own references as responses: those that do not verify are the verifier's or the data's fault."""
-    return ReplaySampler({problem.id: [f"\\boxed{{{problem.answer}}}"] for problem in bench.problems})
+    return ReplaySampler({problem.id: [Response(f"\\boxed{{{problem.answer}}}")] for problem in bench.problems})
 
 
 def _tick(paths: StagePaths, stop: StopFlag, label: str, bench: str, done: int, total: int) -> None:
