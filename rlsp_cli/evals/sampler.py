@@ -1,5 +1,6 @@
 """Where responses come from: a model, or a file."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,11 +90,12 @@ _KINDS: dict[str, tuple[type, str]] = {
 
 
 def _response(place: str, row: dict[str, Any]) -> Response:
-    for key, (kind, words) in _KINDS.items():
-        if key in row and not isinstance(row[key], kind):
-            raise DataError(f"{place}: {key} holds {type(row[key]).__name__}, expected {words}")
-    scores = row.get("scores", {})
-    wrong = [name for name, score in scores.items() if not isinstance(score, int | float)]
-    if wrong:
-        raise DataError(f"{place}: the score {wrong[0]} is {scores[wrong[0]]!r}, expected a number")
-    return Response(row["response"], row.get("num_tokens"), row.get("truncated", False), scores)
+    given = {key: row[key] for key in _KINDS if key == "response" or row.get(key) is not None}
+    for key, value in given.items():
+        kind, words = _KINDS[key]
+        if not isinstance(value, kind):
+            raise DataError(f"{place}: {key} holds {type(value).__name__}, expected {words}")
+    for scorer, score in given.get("scores", {}).items():
+        if not isinstance(score, int | float) or not math.isfinite(score):
+            raise DataError(f"{place}: the score {scorer} is {score!r}, expected a number")
+    return Response(given["response"], given.get("num_tokens"), given.get("truncated", False), given.get("scores", {}))
