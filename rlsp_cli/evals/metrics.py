@@ -139,7 +139,7 @@ def _scores(rows: Sequence[Row]) -> dict[str, list[list[tuple[float, bool]]]]:
 def _rates(rows: Sequence[Row]) -> dict[str, float]:
     """Shares of all responses: cut off, scored without an answer in them, and not scored, by why."""
     outcomes = [row["correctness"]["outcome"] for row in rows]
-    silent = [row["correctness"]["outcome"] == "value" and not row["correctness"]["answer"] for row in rows]
+    silent = [row["correctness"]["outcome"] == "value" and row["correctness"]["answer"] is None for row in rows]
     return {
         "truncated": statistics.fmean(row["truncated"] for row in rows),
         "unanswered": statistics.fmean(silent),
