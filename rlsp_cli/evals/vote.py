@@ -30,23 +30,26 @@ class Ballot(NamedTuple):
 def ballots(rows: Iterable[Row], ask: Ask | None = None) -> dict[str, Ballot]:
     """The scored responses of each problem as votes. Without `ask`, wrong answers are told apart by their text.
 
-    All right answers are one. Wrong ones are asked about only where they could outvote a right one: the text with the
-    most votes is put to the others as their reference, then the next text that is left, and so on; no pair is asked
-    twice, and all problems are asked about at once. Two different whole numbers are two answers without being asked.
+    All right answers are one. Wrong ones are asked about where there is a right one that they could outvote: the text
+    with the most votes is put to the others as their reference, then the next text that is left, and so on. No pair is
+    asked twice, and all problems are asked at once. Two different whole numbers are two answers without being asked.
     """
     counts = {id: _Count(several) for id, several in _by_problem(rows).items()}
-    open_counts = [count for count in counts.values() if ask and count.matters()]
-    if ask and open_counts:
-        alike = ask([count.control() for count in open_counts])
-        open_counts = [count for count, same in zip(open_counts, alike, strict=True) if not same]
-    while ask and open_counts:
-        pairs = [(count, pair) for count in open_counts for pair in count.round()]
-        same = ask([pair for _, pair in pairs])
+    if ask:
+        _join_same([count for count in counts.values() if count.matters()], ask)
+    return {id: count.ballot() for id, count in counts.items()}
+
+
+def _join_same(counts: Sequence["_Count"], ask: Ask) -> None:
+    alike = ask([count.control() for count in counts]) if counts else []
+    counts = [count for count, same in zip(counts, alike, strict=True) if not same]
+    while counts:
+        pairs = [(count, pair) for count in counts for pair in count.round()]
+        same = ask([pair for _, pair in pairs]) if pairs else []
         for (count, (row, text)), yes in zip(pairs, same, strict=True):
             if yes:
                 count.join(row, text)
-        open_counts = [count for count in open_counts if count.left and count.asks]
-    return {id: count.ballot() for id, count in counts.items()}
+        counts = [count for count in counts if count.left and count.asks]
 
 
 def maj_at_k(ballot: Ballot, k: int) -> float:
