@@ -1,5 +1,6 @@
 """Evaluation: every response written down, restarts that end the same, benches that are complete."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -118,6 +119,8 @@ def test_a_bench_that_is_not_to_be_had_says_what_to_do(tmp_path: Path, monkeypat
     [
         ('{"id": "a", "response": null}', "r.jsonl:1: response holds NoneType, expected text"),
         ('{"id": "a"}', "r.jsonl:1: needs id and response"),
+        ('{"id": "a", "response": "x", "num_tokens": "9"}', "r.jsonl:1: num_tokens holds str, expected a whole number"),
+        ('{"id": "a", "response": "x", "scores": {"rm": NaN}}', "r.jsonl:1: the score rm is nan, expected a number"),
         ('{"id": "a", ', "r.jsonl:1:13: not valid JSON"),
     ],
 )
@@ -125,6 +128,15 @@ def test_a_malformed_response_is_told_with_its_line(tmp_path: Path, line: str, w
     (tmp_path / "r.jsonl").write_text(line)
     with pytest.raises(DataError, match=words):
         ReplaySampler.from_file(tmp_path / "r.jsonl")
+
+
+def test_what_else_is_known_of_a_given_response_is_kept(tmp_path: Path) -> None:
+    row = {"id": "a", "response": "x", "num_tokens": 9, "truncated": True, "scores": {"rm": 0.5}}
+    (tmp_path / "r.jsonl").write_text(json.dumps(row) + '\n{"id": "a", "response": "y", "num_tokens": null}\n')
+    sampler = ReplaySampler.from_file(tmp_path / "r.jsonl", uneven=True)
+    settings = {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 1, "seed": 0}
+    (found,) = sampler.sample([Request("a", "")], 5, **settings)
+    assert found == [Response("x", 9, True, {"rm": 0.5}), Response("y")]
 
 
 def test_given_responses_must_cover_the_bench(tmp_path: Path) -> None:

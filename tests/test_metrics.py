@@ -1,41 +1,137 @@
-"""Metrics and intervals against counting, closed forms and known values."""
+"""Metrics and intervals against counting, simulation, and what scipy and numpy make of the same rows."""
 
 import itertools
+import math
 import statistics
 
+import numpy as np
 import pytest
+from scipy import stats
 
-from rlsp_cli.evals.compare import comparisons
-from rlsp_cli.evals.interval import bootstrap_mean, paired_difference, wilson
-from rlsp_cli.evals.metrics import majority, pass_at_k, summarise
+from rlsp_cli.evals.calibration import calibration, expected_calibration_error
+from rlsp_cli.evals.compare import comparisons, permutation_p, verdict
+from rlsp_cli.evals.interval import bootstrap_mean, mean_share, paired_difference, wilson
+from rlsp_cli.evals.metrics import best_of_k, pass_at_k, summarise
+from rlsp_cli.evals.power import detectable, detectable_by
+from rlsp_cli.evals.tokens import token_metrics
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 
 
-@pytest.mark.parametrize(("n", "correct", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 6), (4, 1, 4)])
-def test_pass_at_k_counts_the_draws_that_hold_a_correct_response(n: int, correct: int, k: int) -> None:
-    draws = list(itertools.combinations([True] * correct + [False] * (n - correct), k))
-    assert pass_at_k(n, correct, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+@pytest.mark.parametrize(("n", "correct", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 6), (4, 1, 4), (64, 9, 16)])
+def test_pass_at_k_is_the_chance_of_a_draw_with_a_correct_response(n: int, correct: int, k: int) -> None:
+    assert pass_at_k(n, correct, k) == pytest.approx(1 - stats.hypergeom.pmf(0, n, correct, k))
 
 
-def test_the_majority_ignores_missing_answers_and_shares_ties() -> None:
-    assert majority(["4", " 4", "5"], [True, True, False]) == 1.0
-    assert majority([None, None, "5"], [False, False, True]) == 1.0
-    assert majority(["4", "5"], [True, False]) == 0.5
-    assert majority([None, None], [False, False]) == 0.0
+def test_best_of_k_is_the_mean_over_all_draws() -> None:
+    scored = [(0.9, False), (0.7, True), (0.7, False), (0.2, True), (0.1, False)]
+    for k in range(1, 6):
+        draws = list(itertools.combinations(scored, k))
+        best = [[right for score, right in draw if score == max(draw)[0]] for draw in draws]
+        assert best_of_k(scored, k) == pytest.approx(statistics.fmean(map(statistics.fmean, best)))
 
 
-def test_the_wilson_interval_of_known_cases() -> None:
-    assert wilson(7, 30) == pytest.approx((7 / 30, 0.1179, 0.4093), abs=1e-4)
-    assert wilson(0, 30)[1:] == pytest.approx((0, 0.1135), abs=1e-4)
-    assert wilson(30, 30)[1:] == pytest.approx((0.8865, 1), abs=1e-4)
+@pytest.mark.parametrize(("right", "total"), [(7, 30), (0, 30), (30, 30), (251, 500)])
+def test_wilsons_interval_is_scipys(right: int, total: int) -> None:
+    interval = stats.binomtest(right, total).proportion_ci(method="wilson")
+    assert wilson(right, total) == pytest.approx((right / total, interval.low, interval.high), abs=1e-6)
 
 
-def test_the_bootstrap_agrees_with_the_normal_interval_and_is_the_same_each_time() -> None:
-    values = [0.0, 0.25, 0.5, 1.0] * 50
-    interval = bootstrap_mean(values)
-    half = 1.96 * statistics.stdev(values) / len(values) ** 0.5
-    assert interval == pytest.approx((0.4375, 0.4375 - half, 0.4375 + half), abs=0.01)
-    assert interval == bootstrap_mean(values)
+@pytest.mark.parametrize("problems", [30, 500])
+def test_the_bootstrap_over_problems_is_scipys_and_the_same_each_time(problems: int) -> None:
+    values = np.random.default_rng(problems).beta(0.5, 0.5, problems).round(2)
+    found = bootstrap_mean(values.tolist())
+    scipys = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
+    assert found == pytest.approx((values.mean(), scipys.low, scipys.high), abs=0.15 * values.std() / problems**0.5)
+    assert found == bootstrap_mean(values.tolist())
+
+
+def test_problems_that_are_all_wrong_do_not_have_an_interval_of_no_width() -> None:
+    assert bootstrap_mean([0.0] * 30) == (0, 0, 0)
+    assert mean_share([0.0] * 30) == wilson(0, 30)
+
+
+def test_clustering_by_problem_widens_the_interval_that_samples_alone_would_give() -> None:
+    values = {str(i): [float(i % 2)] * 15 + [0.5] for i in range(30)}  # sixteen samples that hardly differ
+    clustered = mean_share([statistics.fmean(scores) for scores in values.values()])
+    naive = bootstrap_mean([score for scores in values.values() for score in scores])
+    assert clustered.high - clustered.low > 3 * (naive.high - naive.low)
+
+
+def test_the_paired_interval_holds_the_true_difference_in_about_95_of_100_simulations() -> None:
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(200):
+        chance = rng.beta(1, 1, 40) * 0.8
+        before, after = (rng.binomial(4, p) / 4 for p in (chance, chance + 0.1))
+        interval = paired_difference(before.tolist(), after.tolist())
+        held += interval.low <= 0.1 <= interval.high
+    assert 0.89 * 200 <= held <= 0.99 * 200
+
+
+@pytest.mark.parametrize("problems", [8, 14, 60])
+def test_the_p_value_is_scipys_permutation_test(problems: int) -> None:
+    differences = np.random.default_rng(problems).normal(0.3, 1, problems).round(1)
+    scipys = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=20_000 if problems > 14 else math.inf, rng=0
+    )
+    assert permutation_p(differences.tolist()) == pytest.approx(scipys.pvalue, abs=0.015 if problems > 14 else 1e-9)
+
+
+def test_no_difference_and_few_problems_cannot_be_told_apart() -> None:
+    assert permutation_p([0.0] * 5) == 1.0
+    sure = {"low": 0.5, "high": 1.0, "p_value": permutation_p([1.0, 1.0])}
+    assert sure["p_value"] == 0.5 and verdict(sure) == "cannot be told apart"
+    assert verdict({"low": -0.1, "high": 0.2}) == "cannot be told apart"
+    assert verdict({"low": -0.2, "high": -0.1, "p_value": 0.01}) == "worse"
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_difference_of_the_smallest_size_is_shown_in_80_of_100_evaluations(paired: bool) -> None:
+    rng, problems, k, times = np.random.default_rng(3), 60, 8, 4000
+    chance = rng.beta(2, 2, 2000) * 0.6 + 0.1
+    values = rng.binomial(1, chance[:, None], (2000, k)).tolist()
+    of_many = detectable({str(i): scores for i, scores in enumerate(values)})["paired" if paired else "unpaired"]
+    smallest = of_many * (2000 / problems) ** 0.5
+    first = rng.choice(chance, (times, problems))
+    second = first if paired else rng.choice(chance, (times, problems))
+    before, after = rng.binomial(k, first) / k, rng.binomial(k, second + smallest) / k
+    test = stats.ttest_rel if paired else stats.ttest_ind
+    shown = (test(after, before, axis=1).pvalue < 0.05).mean()
+    assert shown == pytest.approx(0.8, abs=0.04)
+
+
+def test_the_smallest_difference_is_not_guessed_from_one_sample_or_no_spread() -> None:
+    assert detectable({"a": [0.0], "b": [1.0]})["paired"] is None
+    assert detectable({"a": [0.0, 0.0], "b": [0.0, 0.0]}) == {"unpaired": None, "paired": None}
+    error = np.std([0.1, -0.1, 0.3], ddof=1) / 3**0.5
+    z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    assert detectable_by([0.1, -0.1, 0.3]) == pytest.approx(z * error)
+
+
+def test_brier_and_ece_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(1)
+    stated = rng.integers(0, 11, 300)
+    right = rng.random(300) < stated / 14
+    rows = [
+        {"response": f"confidence: {p}/10", "correctness": {"value": float(c)}}
+        for p, c in zip(stated.tolist(), right.tolist(), strict=True)
+    ]
+    found = calibration([*rows, {"response": "no idea", "correctness": {"value": 0.0}}])
+    bins = np.digitize(stated / 10, np.linspace(0, 1, 16)[1:-1], right=True)
+    gaps = [(bins == b).mean() * abs(stated[bins == b].mean() / 10 - right[bins == b].mean()) for b in np.unique(bins)]
+    assert found["brier"] == pytest.approx(np.mean((stated / 10 - right) ** 2))
+    assert found["ece"] == pytest.approx(sum(gaps))
+    assert found["stated"] == pytest.approx(300 / 301) and found["accuracy"] == pytest.approx(right.mean())
+    assert expected_calibration_error([(1.0, True), (0.0, False)]) == 0
+
+
+def test_tokens_are_counted_for_each_right_answer_and_long_responses_are_wrong_under_a_budget() -> None:
+    rows = [{**row("a", "sample", 0, 1.0), "num_tokens": 100}, {**row("a", "sample", 1, 0.0), "num_tokens": 10}]
+    rows += [{**row("b", "sample", 0, 1.0), "num_tokens": 1000}, {**row("b", "sample", 1, None), "num_tokens": 5}]
+    found = token_metrics(rows)
+    assert found["tokens_per_correct"] == 1115 / 2
+    under = {"32": 0.0, "64": 0.0, "128": 0.25, "256": 0.25, "512": 0.25, "1024": 0.75}
+    assert found["accuracy_under"] == pytest.approx(under)
+    assert token_metrics([{**rows[0], "num_tokens": None}]) == {"tokens_per_correct": None, "accuracy_under": None}
 
 
 def test_pairing_sees_what_independent_intervals_cannot() -> None:
@@ -76,6 +172,26 @@ def test_k_samples_give_avg_pass_and_maj() -> None:
     assert sample["pass_at"] == pytest.approx({"1": 3 / 8, "2": (5 / 6 + 1 / 2) / 2, "4": 1.0})
     assert sample["maj_at_k"] == 0.25
     assert sample["k"] == 4 and sample["behaviour"]["backtrack"] == 1
+
+
+def test_problems_with_fewer_responses_bound_k_and_weigh_the_same() -> None:
+    rows = [row("a", "sample", i, v) for i, v in enumerate([1.0, 0.0, 0.0, 1.0, 1.0])]
+    rows += [row("b", "sample", i, v) for i, v in enumerate([1.0, 0.0, 0.0])]
+    sample = summarise(rows)["sample"]
+    assert sample["accuracy"]["value"] == pytest.approx((3 / 5 + 1 / 3) / 2)
+    assert list(sample["pass_at"]) == ["1", "2", "3"] and (sample["k_least"], sample["k"]) == (3, 5)
+    assert list(summarise(rows, ks=(1, 3, 5))["sample"]["maj_at"]) == ["1", "3"]
+
+
+def test_rates_scores_and_greedy_beside_sampled_are_in_the_summary() -> None:
+    rows = [{**row("a", "sample", i, v), "scores": {"rm": v}} for i, v in enumerate([1.0, 0.0, 0.0, 0.0])]
+    rows += [{**row("b", "sample", i, 1.0), "scores": {"rm": 0.0}} for i in range(3)]
+    rows += [{**row("b", "sample", 3, None), "truncated": True}, row("a", "greedy", 0, 1.0), row("b", "greedy", 0, 1.0)]
+    found = summarise(rows)
+    assert found["sample"]["rates"] == {"truncated": 1 / 8, "unanswered": 0, "abstain": 0, "timeout": 1 / 8, "error": 0}
+    assert found["sample"]["best_of"]["rm"]["best_at"]["3"] == pytest.approx((3 / 4 + 1) / 2)
+    beside = found["greedy_over_sampled"]
+    assert beside["difference"] == pytest.approx(1 - (1 / 4 + 1) / 2) and beside["problems"] == 2
 
 
 def test_models_are_compared_on_the_problems_that_both_scored() -> None:

@@ -1,10 +1,6 @@
 """Pays for knowing how sure to be."""
 
-import re
-
-from rlsp_cli.rewards import Sample, exploration_reward, is_right
-
-_STATED = re.compile(r"confidence\W{0,20}?(\d+(?:\.\d+)?)\s*(%|/\s*(\d+))?", re.IGNORECASE)
+from rlsp_cli.rewards import Sample, exploration_reward, is_right, stated_confidence
 
 
 @exploration_reward
@@ -15,10 +11,5 @@ def confidence_brier(sample: Sample, *, out_of: float = 10.0, missing: float = -
     """
     if sample.correct is None:
         return None
-    stated = _STATED.findall(sample.response)
-    if not stated:
-        return missing
-    number, unit, whole = stated[-1]
-    scale = 100.0 if unit == "%" else float(whole) if whole else out_of
-    p = float(number) / scale if scale else 2.0
-    return 1 - (p - is_right(sample.correct)) ** 2 if 0 <= p <= 1 else missing
+    p = stated_confidence(sample.response, out_of)
+    return missing if p is None else 1 - (p - is_right(sample.correct)) ** 2

@@ -5,16 +5,28 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from rlsp_cli import __version__
 from rlsp_cli.cli import backends, benches, data, launch, plan, plugins, recipe, report, reward, run
 from rlsp_cli.errors import RlspError
 
+
+class _Commands(TyperGroup):
+    """A command's name may have two words: `eval compare` is another command than `eval`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Click's, with the first two words as the name where a command is called so."""
+        two = " ".join(args[:2])
+        return super().resolve_command(ctx, [two, *args[2:]] if two in self.commands else args)
+
+
 app = typer.Typer(
     name="rlsp",
+    cls=_Commands,
     help="Teach a language model to think: one YAML recipe in, a trained and honestly measured model out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -25,6 +37,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "sft": run.sft,
     "ppo": run.ppo,
     "eval": run.eval_,
+    "eval compare": run.eval_compare,
     "report": report.report,
     "check": recipe.check,
     "plan": plan.plan,

@@ -3,12 +3,15 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlsp_cli.cli.output import print_json
+from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.cli.report import print_report
+
+if TYPE_CHECKING:
+    from rlsp_cli.report import Report
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")]
 Overrides = Annotated[
@@ -77,6 +80,7 @@ def eval_(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, instead of the hub.")] = None,
     samples: Annotated[int | None, typer.Option(help="Sampled responses per problem.")] = None,
+    k: Annotated[list[int] | None, typer.Option("--k", help="k of pass@k and maj@k; may be repeated.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest response in tokens.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
@@ -84,6 +88,9 @@ def eval_(
     gold: Annotated[
         bool, typer.Option("--gold", help="Score the reference answers as responses: do they verify?")
     ] = False,
+    fail_below: Annotated[
+        list[str] | None, typer.Option(metavar="[BENCH=]SHARE", help="Exit with 6 when the accuracy is below.")
+    ] = None,
     out: Out = None,
     resume: Resume = False,
     json: Json = False,
@@ -91,7 +98,10 @@ def eval_(
     """Evaluate a model on benches: greedy and sampled, avg@k, pass@k, maj@k, with intervals.
 
     Examples: rlsp eval my-model --bench aime24 --samples 16  |  rlsp eval --bench math500 --gold --data math500.jsonl
+
+    `rlsp eval compare A B` tells whether two evaluations differ.
     """
+    from rlsp_cli.evals.floor import read_floors, refuse_below
     from rlsp_cli.launch.evaluation import evaluation_recipe
     from rlsp_cli.launch.run import start_run
 
@@ -99,13 +109,43 @@ def eval_(
         "benches": [name.strip() for names in bench for name in names.split(",")] if bench else None,
         "data": str(data.absolute()) if data else None,
         "samples": samples,
+        "k": k,
         "temperature": temperature,
         "max_new_tokens": max_new_tokens,
         "limit": limit,
         "responses": "gold" if gold else str(responses.absolute()) if responses else None,
     }
     recipe = evaluation_recipe(target, {key: value for key, value in settings.items() if value is not None})
-    _finish(start_run(recipe, None, out, resume), ["eval"], json)
+    assert recipe.eval, "an evaluation's recipe has it"
+    floors = read_floors(fail_below or [], recipe.eval.benches)
+    report = _finish(start_run(recipe, None, out, resume), ["eval"], json)
+    refuse_below(report.evaluation["benches"], floors)
+
+
+def eval_compare(
+    a: Annotated[Path, typer.Argument(help="An evaluated run, eval/MODEL in one, or a samples.jsonl.")],
+    b: Annotated[Path, typer.Argument(help="The same, of the model to set beside it.")],
+    allow_differences: Annotated[
+        bool, typer.Option("--allow-differences", help="Compare though bench, prompts or verifier differ.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare two evaluations problem by problem: difference, 95% interval, p-value, and whether they differ at all.
+
+    Example: rlsp eval compare runs/eval-before/20260101-120000 runs/eval-after/20260101-130000
+    """
+    from rlsp_cli.evals.answered import answered
+    from rlsp_cli.evals.compare import compare
+    from rlsp_cli.report.table import difference_table
+
+    found = compare(answered(a), answered(b), allow_differences)
+    if json:
+        print_json("compare", found)
+        return
+    table = difference_table(found)
+    print_table(table.columns, table.rows, title=table.title)
+    for line in found["differs"]:
+        print(line)
 
 
 def _run(
@@ -131,8 +171,8 @@ def _run(
         _finish(run, picked, json)
 
 
-def _finish(run: Any, stages: Any, json: bool) -> None:
-    """Run the stages, write the report, print it."""
+def _finish(run: Any, stages: Any, json: bool) -> "Report":
+    """Run the stages, write the report, print it; returns the report."""
     from rich.console import Console
 
     from rlsp_cli.launch.run import run_stages
@@ -147,6 +187,7 @@ def _finish(run: Any, stages: Any, json: bool) -> None:
     else:
         print_report(report)
         console.print(f"report: {run.paths.report_html}", highlight=False, soft_wrap=True)
+    return report
 
 
 def _resume_command(root: Path) -> str:

@@ -109,22 +109,31 @@ def bench_protocol(name: str, settings: Eval) -> Protocol:
 
 def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
     """What is wrong with the benches that a recipe names; their data is not read."""
-    names = recipe.eval.benches if recipe.eval else ()
+    if recipe.eval is None:
+        return
     known: list[str] = []
-    for number, name in enumerate(names):
+    for number, name in enumerate(recipe.eval.benches):
         try:
             file = None if _is_heldout(name, recipe.data) else completed(find_bench(name), Registry())
         except RecipeError as error:
             yield from (RecipeProblem(f"eval.benches.{number}", line) for line in str(error).splitlines())
             continue
         known.append(file.name if file else name)
+        yield from _too_large_k(recipe.eval, known[-1], (file.protocol if file else Protocol()).under(recipe.eval))
         if known.count(known[-1]) == 2:
             message = f"two benches are called {known[-1]!r}, and results are told apart by name"
             yield RecipeProblem(f"eval.benches.{number}", message, "leave one out, or give its file another name")
     others = [name for name in known if name != "heldout"]
-    if recipe.eval and recipe.eval.data and Path(recipe.eval.data).is_file() and len(others) > 1:
+    if recipe.eval.data and Path(recipe.eval.data).is_file() and len(others) > 1:
         message = f"the file {recipe.eval.data} cannot hold the problems of {' and '.join(others)}"
         yield RecipeProblem("eval.data", message, "name a folder with a file for each, or one bench")
+
+
+def _too_large_k(settings: Eval, bench: str, drawn: Protocol) -> Iterator[RecipeProblem]:
+    """pass@k and maj@k are of k responses; how many were given in a file is not known yet."""
+    if settings.k and settings.responses is None and max(settings.k) > drawn.samples:
+        message = f"pass@{max(settings.k)} cannot be told from {drawn.samples} samples of {bench}"
+        yield RecipeProblem("eval.k", message, f"draw more by eval.samples={max(settings.k)}, or ask for a smaller k")
 
 
 def completed(file: BenchFile, registry: Registry) -> BenchFile:

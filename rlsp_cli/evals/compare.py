@@ -1,11 +1,25 @@
 """Models side by side on the same problems."""
 
+import itertools
+import math
+import operator
+import random
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from rlsp_cli.errors import UsageError
+from rlsp_cli.evals.answered import Answered
 from rlsp_cli.evals.interval import paired_difference
-from rlsp_cli.evals.metrics import Row, per_problem
+from rlsp_cli.evals.metrics import per_problem
+from rlsp_cli.evals.power import detectable_by
+from rlsp_cli.evals.vote import Row
+
+_EXACT = 16
+"""Problems with a difference, up to which every way to turn their signs is tried."""
+_TURNS = 10_000
+_SAME = ("bench_digest", "prompt_digest", "verifier")
+"""What must not differ between two models that are compared."""
 
 
 def comparisons(rows: Mapping[str, Mapping[str, Sequence[Row]]]) -> list[dict[str, Any]]:
@@ -19,6 +33,54 @@ def comparisons(rows: Mapping[str, Mapping[str, Sequence[Row]]]) -> list[dict[st
     ]
 
 
+def compare(before: Sequence[Answered], after: Sequence[Answered], allow: bool = False) -> dict[str, Any]:
+    """Two models on every bench that both answered: `comparisons`, and in `differs` what else is not the same.
+
+    UsageError when bench, prompts or verifier differ or are not known, unless `allow`; and when no problem is shared.
+    """
+    pairs = _pairs(before, after)
+    refused = [line for a, b in pairs for line in _refused(a, b)]
+    if refused and not allow:
+        raise UsageError("; ".join(refused) + "; add --allow-differences to compare them all the same")
+    found = [
+        {"from": a.label, "to": b.label, "bench": a.bench, "kind": kind, **difference}
+        for a, b in pairs
+        for kind in ("greedy", "sample")
+        if (difference := _difference(a.rows, b.rows, kind))
+    ]
+    if not found:
+        raise UsageError(f"{before[0].label} and {after[0].label}: no problem that both answered in the same decoding")
+    return {"comparisons": found, "differs": [*refused, *(line for a, b in pairs for line in _other(a, b))]}
+
+
+def verdict(item: Mapping[str, Any]) -> str:
+    """`better`, `worse` or `cannot be told apart`: where the interval holds 0, or chance alone does as much in 5%."""
+    if item["low"] <= 0 <= item["high"] or item.get("p_value", 0) > 0.05:
+        return "cannot be told apart"
+    return "better" if item["low"] > 0 else "worse"
+
+
+def permutation_p(differences: Sequence[float]) -> float:
+    """How often turning the signs of paired differences at random gives a mean at least as far from 0 (two-sided).
+
+    Exact up to 16 differences that are not 0, else from 10,000 turns, with the one observed among them
+    (Phipson and Smyth, 2010).
+    """
+    moved = [difference for difference in differences if difference]
+    least = abs(math.fsum(moved)) - 1e-9
+    if len(moved) <= _EXACT:
+        turns = itertools.product((1, -1), repeat=len(moved))
+        far = sum(_turned(signs, moved) >= least for signs in turns)
+        return float(far / 2 ** len(moved))
+    rng = random.Random(0)
+    far = sum(_turned(rng.choices((1, -1), k=len(moved)), moved) >= least for _ in range(_TURNS))
+    return (1 + far) / (1 + _TURNS)
+
+
+def _turned(signs: Sequence[int], differences: Sequence[float]) -> float:
+    return float(abs(sum(map(operator.mul, signs, differences))))
+
+
 def _difference(before: Sequence[Row], after: Sequence[Row], kind: str) -> dict[str, Any] | None:
     """None when no problem has scored responses of this kind from both."""
     a, b = per_problem(before, kind), per_problem(after, kind)
@@ -26,4 +88,47 @@ def _difference(before: Sequence[Row], after: Sequence[Row], kind: str) -> dict[
     if not shared:
         return None
     interval = paired_difference([a[id] for id in shared], [b[id] for id in shared])
-    return {"difference": interval.value, "low": interval.low, "high": interval.high, "problems": len(shared)}
+    differences = [b[id] - a[id] for id in shared]
+    found: dict[str, Any] = {
+        "difference": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "problems": len(shared),
+    }
+    found |= {"p_value": permutation_p(differences), "detectable": detectable_by(differences)}
+    return {**found, "verdict": verdict(found)}
+
+
+def _pairs(before: Sequence[Answered], after: Sequence[Answered]) -> list[tuple[Answered, Answered]]:
+    """The same bench of both; one bench each is a pair whatever the folders are called."""
+    if len(before) == len(after) == 1:
+        return [(before[0], after[0])]
+    others = {answered.bench: answered for answered in after}
+    pairs = [(answered, others[answered.bench]) for answered in before if answered.bench in others]
+    if not pairs:
+        benches = [", ".join(answered.bench for answered in side) for side in (before, after)]
+        raise UsageError(f"no bench that both answered: {before[0].label} has {benches[0]}, the other {benches[1]}")
+    return pairs
+
+
+def _refused(a: Answered, b: Answered) -> list[str]:
+    lines = []
+    for key in _SAME:
+        x, y = a.made.get(key), b.made.get(key)
+        unknown = [answered.label for answered, value in ((a, x), (b, y)) if value is None]
+        if unknown:
+            lines.append(f"{a.bench}: {key} of {' and '.join(unknown)} is not known")
+        elif x != y:
+            lines.append(f"{a.bench}: {key} differs: {_short(x)} and {_short(y)}")
+    return lines
+
+
+def _other(a: Answered, b: Answered) -> list[str]:
+    keys = [key for key in a.made if key in b.made and key not in _SAME and a.made[key] != b.made[key]]
+    return [f"{a.bench}: {key} differs: {_short(a.made[key])} and {_short(b.made[key])}" for key in keys]
+
+
+def _short(value: Any) -> str:
+    """A digest by its first letters, anything else as it is."""
+    text = str(value)
+    return text[:12] if len(text) == 64 and text.isalnum() else text

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,27 @@ def evaluate(
             rows = _score(kind, problems, requests, responses, verify)
             append_rows(paths.samples, [row for row in rows if _key(row) not in done])
         tick(number, len(chunks))
-    return {**summarise(read_rows(paths.samples)), "protocol": protocol}
+    ask = partial(_same_answers, {problem.id: problem for problem in bench.problems}, verify)
+    return {**summarise(read_rows(paths.samples), ask, settings.k), "protocol": protocol}
+
+
+def _same_answers(
+    problems: Mapping[str, Problem], verify: Verify, pairs: Sequence[tuple[dict[str, Any], str]]
+) -> list[bool]:
+    """An `Ask` of `rlsp_cli.evals.vote`: whether each row's response is right when the text is the reference."""
+    samples = [
+        Sample(
+            prompt="",
+            response=row["response"],
+            reference=text,
+            id=row["id"],
+            metadata=problems[row["id"]].metadata,
+            num_tokens=row["num_tokens"],
+            truncated=row["truncated"],
+        )
+        for row, text in pairs
+    ]
+    return [score.value == 1.0 for score in verify(samples)]  # a verifier that could not tell holds them for two
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str, int]:
@@ -130,6 +151,7 @@ def _row(problem: Problem, response: Response, score: Score) -> dict[str, Any]:
         "num_tokens": response.num_tokens,
         "truncated": response.truncated,
         "correctness": asdict(score),
+        **({"scores": dict(response.scores)} if response.scores else {}),
     }
 
 

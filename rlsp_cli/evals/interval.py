@@ -34,6 +34,16 @@ def bootstrap_mean(per_problem: Sequence[float]) -> Interval:
     return Interval(statistics.fmean(per_problem), means[cut], means[-cut - 1])
 
 
+def mean_share(per_problem: Sequence[float]) -> Interval:
+    """A mean over problems of shares of 1: Wilson's interval where each is 0 or 1, else the bootstrap.
+
+    Resampling problems that are all 0 (or all 1) gives a width of 0, which says nothing about the next problem.
+    """
+    if set(per_problem) <= {0.0, 1.0}:
+        return wilson(round(sum(per_problem)), len(per_problem))
+    return bootstrap_mean(per_problem)
+
+
 def paired_difference(before: Sequence[float], after: Sequence[float]) -> Interval:
     """Mean of after - before over the same problems, by resampling problems."""
     return bootstrap_mean([b - a for a, b in zip(before, after, strict=True)])

@@ -1,20 +1,24 @@
 """Metrics of one bench from its scored responses.
 
 A response that could not be scored (error, timeout, abstention) is neither right nor wrong: it is left out of every
-mean and counted apart. A problem without a scored response is left out too.
+mean and counted apart. A problem without a scored response is left out too. Every problem weighs the same, however many
+responses it has.
 """
 
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from rlsp_cli.evals.interval import bootstrap_mean, wilson
+from rlsp_cli.evals.calibration import calibration
+from rlsp_cli.evals.interval import Interval, mean_share, paired_difference
+from rlsp_cli.evals.power import detectable
+from rlsp_cli.evals.tokens import token_metrics
+from rlsp_cli.evals.vote import Ask, Row, ballots, maj_at_k
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from rlsp_cli.rewards.sample import is_right
-
-Row = dict[str, Any]
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -24,27 +28,32 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
     return 1.0 - math.prod((n - correct - i) / (n - i) for i in range(k))
 
 
-def majority(answers: Sequence[str | None], correct: Sequence[bool]) -> float:
-    """Chance that the most frequent answer is correct; ties are drawn, no answer is no vote.
+def best_of_k(scored: Sequence[tuple[float, bool]], k: int) -> float:
+    """Chance that the response with the highest score of k is correct, drawn without replacement from (score, correct).
 
-    Answers are told apart by their text without white space.
+    Responses with equal scores are drawn by lot.
     """
-    votes: dict[str, list[bool]] = defaultdict(list)
-    for answer, right in zip(answers, correct, strict=True):
-        if answer is not None:
-            votes["".join(answer.split())].append(right)
-    if not votes:
-        return 0.0
-    most = max(map(len, votes.values()))
-    return statistics.fmean(any(group) for group in votes.values() if len(group) == most)
+    chance, higher, n = 0.0, 0, len(scored)
+    for score in sorted({score for score, _ in scored}, reverse=True):
+        rights = [right for other, right in scored if other == score]
+        top = math.comb(n - higher, k) - math.comb(n - higher - len(rights), k)
+        chance += top / math.comb(n, k) * statistics.fmean(rights)
+        higher += len(rights)
+    return chance
 
 
-def summarise(rows: Iterable[Row]) -> dict[str, Any]:
-    """Greedy and sampled metrics of one bench; each part is missing when there are no such responses."""
+def summarise(rows: Iterable[Row], ask: Ask | None = None, ks: Sequence[int] = ()) -> dict[str, Any]:
+    """Greedy and sampled metrics of one bench; each part is missing when there are no such responses.
+
+    `ask` tells which wrong answers are the same (by text without it); `ks` are the k of pass@k and maj@k, powers of two
+    when not given.
+    """
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         kinds[row["kind"]].append(row)
-    return {kind: _kind_metrics(kind, kinds[kind]) for kind in ("greedy", "sample") if kinds[kind]}
+    parts = {kind: _kind_metrics(kinds[kind], ask, ks) for kind in ("greedy", "sample") if kinds[kind]}
+    beside = _greedy_beside_sampled(kinds) if len(parts) > 1 else None
+    return {**parts, "greedy_over_sampled": beside} if beside else parts
 
 
 def per_problem(rows: Iterable[Row], kind: str) -> dict[str, float]:
@@ -52,37 +61,89 @@ def per_problem(rows: Iterable[Row], kind: str) -> dict[str, float]:
     return {id: statistics.fmean(values) for id, values in _values(rows, kind).items()}
 
 
-def _kind_metrics(kind: str, rows: Sequence[Row]) -> dict[str, Any]:
-    values = _values(rows, kind)
+def _greedy_beside_sampled(kinds: Mapping[str, Sequence[Row]]) -> dict[str, float] | None:
+    """Accuracy of greedy decoding less that of sampling, on the problems that both have scored responses to."""
+    greedy, sampled = (per_problem(kinds[kind], kind) for kind in ("greedy", "sample"))
+    shared = [id for id in greedy if id in sampled]
+    if not shared:
+        return None
+    interval = paired_difference([sampled[id] for id in shared], [greedy[id] for id in shared])
+    return {"difference": interval.value, "low": interval.low, "high": interval.high, "problems": len(shared)}
+
+
+def _kind_metrics(rows: Sequence[Row], ask: Ask | None, ks: Sequence[int]) -> dict[str, Any]:
+    values = _values(rows, rows[0]["kind"])
     unscored = [row["correctness"]["outcome"] for row in rows if row["correctness"]["outcome"] != "value"]
     shape = {
         "responses": len(rows),
         "unscored": {outcome: unscored.count(outcome) for outcome in sorted(set(unscored))},
+        "rates": _rates(rows),
         **response_shape(rows),
+        **token_metrics(rows),
+        "calibration": calibration(rows),
     }
     if not values:
         return {"accuracy": None, **shape}
-    means = [statistics.fmean(v) for v in values.values()]
-    k = max(map(len, values.values()))
-    yes_or_no = k == 1 and set(means) <= {0.0, 1.0}
-    interval = wilson(round(sum(means)), len(means)) if yes_or_no else bootstrap_mean(means)
-    accuracy = {"value": interval.value, "low": interval.low, "high": interval.high}
-    return {"accuracy": accuracy, "problems": len(values), "k": k, **_of_k(rows, values, k), **shape}
+    counts = [len(v) for v in values.values()]
+    accuracy = mean_share([statistics.fmean(v) for v in values.values()])._asdict()
+    k, least = max(counts), min(counts)
+    shown = {"accuracy": accuracy, "problems": len(values), "k": k, "k_least": least, "detectable": detectable(values)}
+    return {**shown, **(_of_k(rows, values, _sizes(least, ks), ask) if k > 1 else {}), **shape}
 
 
-def _of_k(rows: Sequence[Row], values: dict[str, list[float]], k: int) -> dict[str, Any]:
-    """pass@k' for powers of two up to k, and maj@k; only where every problem has k scored responses."""
-    if k == 1 or any(len(v) != k for v in values.values()):
-        return {}
-    sizes = [2**i for i in range(k.bit_length()) if 2**i < k] + [k]
-    answers: dict[str, list[str | None]] = defaultdict(list)
-    for row in rows:
-        if row["correctness"]["outcome"] == "value":
-            answers[row["id"]].append(row["correctness"]["answer"])
-    chances = {size: [pass_at_k(k, sum(map(is_right, v)), size) for v in values.values()] for size in sizes}
+def _sizes(smallest: int, ks: Sequence[int]) -> list[int]:
+    """The k that every problem has enough scored responses for: those asked for, or powers of two and all."""
+    wanted = ks or [*(2**i for i in range(smallest.bit_length())), smallest]
+    return sorted({k for k in wanted if k <= smallest})
+
+
+def _of_k(
+    rows: Sequence[Row], values: Mapping[str, Sequence[float]], sizes: Sequence[int], ask: Ask | None
+) -> dict[str, Any]:
+    """pass@k, maj@k and best-of-k by each scorer, with intervals."""
+    shares = [(len(v), sum(map(is_right, v))) for v in values.values()]
+    found: dict[str, Any] = _curve("pass", sizes, lambda k: [pass_at_k(n, right, k) for n, right in shares])
+    extracted = any(row["correctness"]["answer"] for row in rows)
+    if extracted or not any(right for _, right in shares):  # some verifiers extract none: there is nothing to vote on
+        votes = ballots(rows, ask)
+        found |= _curve("maj", sizes, lambda k: [maj_at_k(ballot, k) for ballot in votes.values()])
+        found["maj_at_k"] = found["maj_at"][str(sizes[-1])] if sizes else None
+    best = {name: _curve("best", sizes, partial(_best_of, column)) for name, column in _scores(rows).items()}
+    return {**found, "best_of": best} if best else found
+
+
+def _curve(name: str, sizes: Sequence[int], column: Callable[[int], list[float]]) -> dict[str, dict[str, Any]]:
+    """`<name>_at` and `<name>_ci`: for each k the mean over problems of what `column` gives, and its interval."""
+    intervals: dict[str, Interval] = {str(k): mean_share(column(k)) for k in sizes}
     return {
-        "pass_at": {str(size): statistics.fmean(column) for size, column in chances.items()},
-        "maj_at_k": statistics.fmean(majority(answers[id], [*map(is_right, v)]) for id, v in values.items()),
+        f"{name}_at": {k: interval.value for k, interval in intervals.items()},
+        f"{name}_ci": {k: [interval.low, interval.high] for k, interval in intervals.items()},
+    }
+
+
+def _best_of(column: Sequence[Sequence[tuple[float, bool]]], k: int) -> list[float]:
+    return [best_of_k(scored, k) for scored in column]
+
+
+def _scores(rows: Sequence[Row]) -> dict[str, list[list[tuple[float, bool]]]]:
+    """Scorer -> problem -> (score, correct) of its scored responses; only scorers that scored them all."""
+    scored = [row for row in rows if row["correctness"]["value"] is not None]
+    names = set.intersection(*(set(row.get("scores") or {}) for row in scored))
+    columns: dict[str, dict[str, list[tuple[float, bool]]]] = {name: defaultdict(list) for name in sorted(names)}
+    for row in scored:
+        for name, column in columns.items():
+            column[row["id"]].append((row["scores"][name], is_right(row["correctness"]["value"])))
+    return {name: list(column.values()) for name, column in columns.items()}
+
+
+def _rates(rows: Sequence[Row]) -> dict[str, float]:
+    """Shares of all responses: cut off, scored without an answer in them, and not scored, by why."""
+    outcomes = [row["correctness"]["outcome"] for row in rows]
+    silent = [row["correctness"]["outcome"] == "value" and row["correctness"]["answer"] is None for row in rows]
+    return {
+        "truncated": statistics.fmean(row["truncated"] for row in rows),
+        "unanswered": statistics.fmean(silent),
+        **{outcome: outcomes.count(outcome) / len(rows) for outcome in ("abstain", "timeout", "error")},
     }
 
 

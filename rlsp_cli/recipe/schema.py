@@ -452,6 +452,8 @@ class Eval(Section):
     """A file, or a folder with `<bench>.jsonl`, to read benches from instead of the hub."""
     samples: NonNegativeInt | None = None
     """Sampled responses per problem, 0 for greedy only; the bench's own number if not given, 1 for `heldout`."""
+    k: tuple[PositiveInt, ...] = ()
+    """The k of pass@k and maj@k, at most `samples`; powers of two and `samples` when not given."""
     greedy: bool = True
     """Also decode one greedy response per problem."""
     temperature: PositiveFloat | None = None

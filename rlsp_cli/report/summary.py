@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.report.evaluation import evaluation_tables
 from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.runs.run import Run, open_run
@@ -27,12 +28,13 @@ class Report:
     @property
     def tables(self) -> list[Table]:
         """The tables that there is data for."""
-        tables = [eval_table(self.evaluation), difference_table(self.evaluation), ppo_table(self.ppo)]
+        tables = [eval_table(self.evaluation), difference_table(self.evaluation)]
+        tables += [*evaluation_tables(self.evaluation), ppo_table(self.ppo)]
         return [table for table in tables if table.rows]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for report.json."""
-        return asdict(self)
+        """Plain data for report.json; `benches` has the score cards when one model was evaluated."""
+        return {**asdict(self), "benches": self.evaluation.get("benches", {})}
 
 
 def summarise_run(root: Path) -> Report:

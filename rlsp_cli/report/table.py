@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
+from rlsp_cli.evals.compare import verdict
+
 _PPO_ROWS = 8
 _PPO_COLUMNS = {
     "correctness/mean": ("correct", "{:.3f}"),
@@ -49,11 +51,14 @@ def difference_table(evaluation: dict[str, Any]) -> Table:
     """Paired differences in points of percent, and whether they can be told from 0."""
     rows = []
     for item in evaluation.get("comparisons", []):
-        words = "cannot be told apart" if item["low"] <= 0 <= item["high"] else "better" if item["low"] > 0 else "worse"
         points = f"{100 * item['difference']:+.1f} ({100 * item['low']:+.1f} to {100 * item['high']:+.1f})"
         decoding = "greedy" if item["kind"] == "greedy" else "sampled"
-        rows.append([item["bench"], decoding, f"{item['from']} -> {item['to']}", points, words])
-    return Table("Difference on the same problems", ["bench", "decoding", "models", "points (95%)", "which is"], rows)
+        models = f"{item['from']} -> {item['to']}"
+        rows.append(
+            [item["bench"], decoding, models, str(item["problems"]), points, _p(item.get("p_value")), verdict(item)]
+        )
+    columns = ["bench", "decoding", "models", "problems", "points (95%)", "p", "which is"]
+    return Table("Difference on the same problems", columns, rows)
 
 
 def ppo_table(rows: Sequence[dict[str, Any]]) -> Table:
@@ -78,12 +83,11 @@ def accuracy_text(part: dict[str, Any]) -> str:
 
 
 def _cells(part: dict[str, Any]) -> list[str]:
-    passes = part.get("pass_at", {})
     unscored = ", ".join(f"{n} {kind}" for kind, n in part["unscored"].items()) or "0"
     return [
         accuracy_text(part),
-        f"{100 * passes[str(part['k'])]:.1f}" if passes else "-",
-        f"{100 * part['maj_at_k']:.1f}" if passes else "-",
+        _last(part.get("pass_at"), part),
+        _last(part.get("maj_at"), part),
         "-" if part["tokens"] is None else f"{part['tokens']:.1f}",
         f"{100 * part['truncated']:.1f}",
         f"{100 * part['answered']:.1f}",
@@ -94,8 +98,23 @@ def _cells(part: dict[str, Any]) -> list[str]:
     ]
 
 
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
+
+
+def _last(curve: dict[str, float] | None, part: dict[str, Any]) -> str:
+    """The value at the largest k, which is named where it is not that of avg@k."""
+    if not curve:
+        return "-"
+    k, value = list(curve.items())[-1]
+    return f"{100 * value:.1f}" + ("" if k == str(part["k"]) else f" @{k}")
+
+
 def _decoding(kind: str, part: dict[str, Any]) -> str:
-    return "greedy" if kind == "greedy" else f"avg@{part.get('k', '-')}"
+    if kind == "greedy":
+        return "greedy"
+    k, least = part.get("k", "-"), part.get("k_least", part.get("k"))
+    return f"avg@{k}" if least in (k, None) else f"avg@{least}-{k}"
 
 
 def _steps(part: Sequence[dict[str, Any]]) -> str:

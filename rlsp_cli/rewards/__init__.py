@@ -1,6 +1,13 @@
 """Rewards: what a plugin author needs, re-exported. A plugin is a plain typed function under one of the decorators."""
 
-from rlsp_cli.rewards.answers import boxed_run, last_boxed, last_fenced, stated_answer, without_thinking
+from rlsp_cli.rewards.answers import (
+    boxed_run,
+    last_boxed,
+    last_fenced,
+    stated_answer,
+    stated_confidence,
+    without_thinking,
+)
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from rlsp_cli.rewards.registry import exploration_reward, row_shape, task, verifier
 from rlsp_cli.rewards.sample import Sample, Verdict, is_right
@@ -17,6 +24,7 @@ __all__ = [
     "repetition",
     "row_shape",
     "stated_answer",
+    "stated_confidence",
     "task",
     "verifier",
     "without_thinking",

@@ -1,11 +1,13 @@
 """Finding the final answer in a response: one rule, the same in training and evaluation."""
 
+import math
 import re
 
 _TOKEN = re.compile(r"(?P<box>\\{1,2}f?boxed\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL)
 _STATED = re.compile(r"\banswer(?:\s+is|\s*:)[ \t*:]*(\S[^\n]*)", re.IGNORECASE)
 _BETWEEN_BOXES = re.compile(r"(?:[\s,;$]|\\(?:quad|qquad|[,;! ])|\\text\{[^{}]*\}|and|or)*")
 _FENCED = re.compile(r"```([\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
+_CONFIDENCE = re.compile(r"confidence\W{0,20}?(\d+(?:\.\d+)?)\s*(%|/\s*(\d+))?", re.IGNORECASE)
 _THINK_END = "</think>"
 
 
@@ -43,6 +45,20 @@ def stated_answer(text: str) -> str | None:
     boxed = last_boxed(text)
     stated = _STATED.findall(without_thinking(text)) if boxed is None else []
     return stated[-1].strip().rstrip(".*").strip() or None if stated else boxed
+
+
+def stated_confidence(text: str, out_of: float = 10.0) -> float | None:
+    """The last stated confidence, from 0 to 1; None when there is none, or one that is no share.
+
+    `confidence: 8` means 8 / `out_of`; `80%` and `8/10` mean what they say.
+    """
+    stated = _CONFIDENCE.findall(text)
+    if not stated:
+        return None
+    number, unit, whole = stated[-1]
+    scale = 100.0 if unit == "%" else float(whole) if whole else out_of
+    share = float(number) / scale if scale else math.inf
+    return share if share <= 1 else None
 
 
 def last_fenced(text: str, *languages: str) -> str | None:

@@ -11,10 +11,11 @@ from typing import Any
 from rlsp_cli.backends.local.sampling import local_sampler
 from rlsp_cli.engine.stage import StopFlag
 from rlsp_cli.evals.bench import Bench, load_bench
+from rlsp_cli.evals.card import score_cards
 from rlsp_cli.evals.compare import comparisons
 from rlsp_cli.evals.evaluate import evaluate
-from rlsp_cli.evals.sampler import ReplaySampler, Sampler
-from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.evals.sampler import ReplaySampler, Response, Sampler
+from rlsp_cli.recipe.schema import Eval, Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import StagePaths
@@ -34,12 +35,12 @@ def evaluate_models(
         for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
             sampler, prompt = _sampler(recipe, path)
             results[label] = {"path": path, "benches": {}}
-            for bench in benches:
+            for bench, settings in (_drawn(bench, recipe.eval, sampler) for bench in benches):
                 results[label]["benches"][bench.name] = evaluate(
                     bench,
                     _gold(bench) if recipe.eval.responses == "gold" else sampler,
                     scorers[bench.name].verify,
-                    recipe.eval,
+                    settings,
                     seed=recipe.seed,
                     prompt=prompt,
                     paths=paths.answers(label, bench.name),
@@ -47,7 +48,8 @@ def evaluate_models(
                 )
     rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
     verifier = recipe.reward.correctness.model_dump(mode="json")
-    data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier}
+    cards = score_cards(results)
+    data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier, "benches": cards}
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
 
 
@@ -76,11 +78,23 @@ def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[[str], str]]:
     """Who answers, and how the user's turn becomes what they read."""
     assert recipe.eval, "checked by the recipe"
     if recipe.eval.responses is not None:
-        replay = ReplaySampler({}) if recipe.eval.responses == "gold" else ReplaySampler.from_file(Path(path))
-        return replay, lambda turn: turn
+        if recipe.eval.responses == "gold":
+            return ReplaySampler({}), lambda turn: turn
+        return ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), lambda turn: turn
     model, gpus = recipe.model, recipe.cluster.gpus_per_node
     turn = recipe.data.model_copy(update={"template": "{problem}"})  # each bench fills in its own
     return local_sampler(path, turn, model.precision, gpus, model.chat_template)
+
+
+def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> tuple[Bench, Eval]:
+    """Given responses are all used unless `samples` says how many; several to a problem are samples."""
+    if not isinstance(sampler, ReplaySampler):
+        return bench, settings
+    sampler.refuse_fewer((problem.id for problem in bench.problems), max(settings.k, default=0))
+    if settings.samples == 0 and sampler.most() > 1:
+        protocol = bench.protocol.model_copy(update={"samples": sampler.most()})
+        return replace(bench, protocol=protocol), settings.model_copy(update={"greedy": False})
+    return bench, settings
 
 
 def _gold(bench: Bench) -> ReplaySampler:
@@ -89,7 +103,7 @@ def _gold(bench: Bench) -> ReplaySampler:
     A row that has a solution to its tests has it as `gold`.
     """
     golds = {problem.id: problem.metadata.get("gold", f"\\boxed{{{problem.answer}}}") for problem in bench.problems}
-    return ReplaySampler({id: [gold] for id, gold in golds.items()})
+    return ReplaySampler({id: [Response(gold)] for id, gold in golds.items()})
 
 
 def _tick(paths: StagePaths, stop: StopFlag, label: str, bench: str, done: int, total: int) -> None:

@@ -1,0 +1,104 @@
+"""The tables that say how far an evaluation's numbers reach: over k, over token budgets, and how sure they are."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rlsp_cli.report.table import Table
+
+_WHO = ["bench", "decoding", "model"]
+
+
+def evaluation_tables(evaluation: dict[str, Any]) -> list[Table]:
+    """All of them; those without data have no rows."""
+    parts = list(_parts(evaluation))
+    return [_certainty(evaluation, parts), _curves(parts), _budgets(parts), _calibration(parts)]
+
+
+_Part = tuple[list[str], dict[str, Any]]
+
+
+def _parts(evaluation: dict[str, Any]) -> Iterator[_Part]:
+    """(bench, decoding, model) and the metrics of each."""
+    for model, result in evaluation.get("models", {}).items():
+        for bench, kinds in result["benches"].items():
+            for kind, name in (("greedy", "greedy"), ("sample", "sampled")):
+                if kind in kinds:
+                    yield [bench, name, model], kinds[kind]
+
+
+def _certainty(evaluation: dict[str, Any], parts: list[_Part]) -> Table:
+    rows = []
+    for who, part in parts:
+        if least := part.get("detectable"):
+            result = evaluation["models"][who[2]]["benches"][who[0]]
+            beside = result.get("greedy_over_sampled") if who[1] == "greedy" else None
+            counts = [str(part["problems"]), str(part["responses"])]
+            rates = [f"{100 * part['rates'][key]:.1f}" for key in ("unanswered", "abstain", "timeout", "error")]
+            shown = [_percent(least["unpaired"]), _percent(least["paired"])]
+            rows.append([*who, *counts, *shown, _difference(beside) if beside else "-", *rates])
+    columns = [*_WHO, "problems", "responses", "shows, unpaired", "shows, paired", "over sampled (95%)"]
+    columns += ["unanswered %", "abstained %", "timed out %", "errors %"]
+    return Table("What it can show: the smallest difference in points (80% power), and what was lost", columns, rows)
+
+
+def _curves(parts: list[_Part]) -> Table:
+    curves = [
+        ([*who, name], values, intervals)
+        for who, part in parts
+        for name, values, intervals in _named_curves(part)
+        if values
+    ]
+    ks = sorted({int(k) for _, values, _ in curves for k in values})
+    rows = [[*who, *(_cell(str(k), values, intervals) for k in ks)] for who, values, intervals in curves]
+    return Table("Chance of a right answer from k responses, % (95%)", [*_WHO, "of k", *(f"k = {k}" for k in ks)], rows)
+
+
+def _named_curves(part: dict[str, Any]) -> Iterator[tuple[str, dict[str, float], dict[str, list[float]]]]:
+    yield "pass@k", part.get("pass_at", {}), part.get("pass_ci", {})
+    yield "maj@k", part.get("maj_at", {}), part.get("maj_ci", {})
+    for scorer, best in part.get("best_of", {}).items():
+        yield f"best of k by {scorer}", best["best_at"], best["best_ci"]
+
+
+def _budgets(parts: list[_Part]) -> Table:
+    known = [(who, part, part["accuracy_under"]) for who, part in parts if part.get("accuracy_under")]
+    budgets = sorted({int(budget) for *_, under in known for budget in under})
+    rows = [
+        [*who, _number(part["tokens_per_correct"]), *(_percent(under.get(str(budget))) for budget in budgets)]
+        for who, part, under in known
+    ]
+    columns = [*_WHO, "tokens per correct", *(f"<= {budget}" for budget in budgets)]
+    return Table("Accuracy % where longer responses count as wrong, by tokens", columns, rows)
+
+
+def _calibration(parts: list[_Part]) -> Table:
+    rows = [
+        [*who, *(_percent(stated[key]) for key in ("stated", "confidence", "accuracy")), *_errors(stated)]
+        for who, part in parts
+        if (stated := part.get("calibration"))
+    ]
+    columns = [*_WHO, "responses that state it %", "confidence %", "accuracy %", "Brier", "ECE"]
+    return Table("Calibration of stated confidence", columns, rows)
+
+
+def _errors(stated: dict[str, float]) -> list[str]:
+    return [f"{stated[key]:.3f}" for key in ("brier", "ece")]
+
+
+def _cell(k: str, values: dict[str, float], intervals: dict[str, list[float]]) -> str:
+    if k not in values:
+        return "-"
+    low, high = intervals[k]
+    return f"{100 * values[k]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _difference(item: dict[str, float]) -> str:
+    return f"{100 * item['difference']:+.1f} ({100 * item['low']:+.1f} to {100 * item['high']:+.1f})"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
