@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rlsp_cli import __version__
-from rlsp_cli.cli import backends, data, launch, plan, plugins, recipe, report, reward, run
+from rlsp_cli.cli import backends, behaviour, data, launch, plan, plugins, recipe, report, reward, run
 from rlsp_cli.errors import RlspError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "ppo": run.ppo,
     "eval": run.eval_,
     "report": report.report,
+    "behaviour": behaviour.behaviour,
     "check": recipe.check,
     "plan": plan.plan,
     "render": recipe.render,

@@ -5,6 +5,7 @@ import re
 _TOKEN = re.compile(r"(?P<box>\\{1,2}f?boxed\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL)
 _STATED = re.compile(r"\banswer(?:\s+is|\s*:)[ \t*:]*(\S[^\n]*)", re.IGNORECASE)
 _BETWEEN_BOXES = re.compile(r"(?:[\s,;$]|\\(?:quad|qquad|[,;! ])|\\text\{[^{}]*\}|and|or)*")
+_CLAUSE_END = re.compile(r"[.,;:!?](?:\s|$)|\s(?:because|since|but|so)\s")
 _FENCED = re.compile(r"```([\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
 _THINK_END = "</think>"
 
@@ -43,6 +44,19 @@ def stated_answer(text: str) -> str | None:
     boxed = last_boxed(text)
     stated = _STATED.findall(without_thinking(text)) if boxed is None else []
     return stated[-1].strip().rstrip(".*").strip() or None if stated else boxed
+
+
+def candidate_answers(text: str) -> list[str]:
+    """The different answers that all of a text offers, its thinking too, in order: boxes, and what "answer is" says.
+
+    Answers are told apart by their text without white space and dollar signs.
+    """
+    found = [(start, text[start:end]) for start, end in _boxes(text)]
+    for stated in _STATED.finditer(text):
+        if "boxed" not in stated[1]:
+            found.append((stated.start(), _CLAUSE_END.split(stated[1])[0]))
+    plain = ["".join(answer.replace("$", "").split()).strip("*") for _, answer in sorted(found)]
+    return list(dict.fromkeys(answer for answer in plain if answer))
 
 
 def last_fenced(text: str, *languages: str) -> str | None:

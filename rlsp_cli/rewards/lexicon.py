@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rlsp_cli.errors import PluginError
 from rlsp_cli.share import share
 
-_START = r"\b(?=\w)(?<![\"'“‘])"
+_START = r"\b(?=\w)(?<![\"'\u201c\u2018])"
 """Words start here, and not right after an opening quotation mark: those are quoted, not meant."""
 _END = r"(?!\w)"
 _SPECIAL = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|\((?!\?)|[\^ ]")
@@ -69,7 +69,8 @@ class Lexicon:
 
     def marks(self, text: str) -> list[Mark]:
         """The occurrences in the order of the text; those of one behaviour are apart, of two they may overlap."""
-        marks, free = [], dict.fromkeys(self.behaviours, 0)
+        marks: list[Mark] = []
+        free = dict.fromkeys(self.behaviours, 0)
         for place in self._finder.finditer(_plain(text)):
             number = place.lastindex or 0
             name, start, end = self._owners[number - 1], place.start(), place.end(number)
@@ -116,6 +117,8 @@ def _check(file: Path, pattern: Pattern) -> None:
         finder = _finder(pattern.words)
     except re.error as error:
         raise PluginError(f"{place}: no regular expression: {error}") from error
+    if finder.groups != len(pattern.words):
+        raise PluginError(f"{place}: has a named group; write (a|b) instead")
     if finder.search(""):
         raise PluginError(f"{place}: matches an empty text; expected words")
     missed = [text for text in pattern.match if not finder.search(_plain(text))]
@@ -137,4 +140,4 @@ def _translated(word: str) -> str:
 
 def _plain(text: str) -> str:
     """As the patterns read it, letter by letter in the same places (a dotted capital I has two in lower case)."""
-    return text.replace("İ", "I").lower().replace("’", "'")
+    return text.replace("İ", "I").lower().replace("\u2019", "'")
