@@ -16,9 +16,8 @@ from rlsp_cli.share import share
 _START = r"\b(?=\w)(?<![\"'\u201c\u2018])"
 """Words start here, and not right after an opening quotation mark: those are quoted, not meant."""
 _END = r"(?!\w)"
-_SPECIAL = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|\((?!\?)|[\^ ]")
+_SPECIAL = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|\((?!\?)|\^(\w?)| ")
 """What is not taken as it stands in a pattern's words; what is escaped, or in a class, keeps its meaning."""
-_MEANING = {"(": "(?:", "^": r"(?<![^.,;:!?\n][ \t])", " ": r"\s"}
 
 
 class Mark(NamedTuple):
@@ -135,7 +134,14 @@ def _finder(words: Sequence[str]) -> re.Pattern[str]:
 
 def _translated(word: str) -> str:
     """As Python reads it: a blank stands for any white space, ^ for the start of a line, sentence or clause."""
-    return _SPECIAL.sub(lambda m: _MEANING.get(m[0], m[0].replace(" ", r"\s")), word)
+    return _SPECIAL.sub(_meaning, word)
+
+
+def _meaning(special: re.Match[str]) -> str:
+    text, letter = special[0], special[1]
+    if letter is not None:  # the letter comes first, because a search that knows it passes over other places fast
+        return rf"{letter}(?<![^.,;:!?\n][ \t]{letter})"
+    return "(?:" if text == "(" else text.replace(" ", r"\s")
 
 
 def _plain(text: str) -> str:
