@@ -5,7 +5,11 @@ import re
 _TOKEN = re.compile(r"(?P<box>\\{1,2}f?boxed\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL)
 _STATED = re.compile(r"\banswer(?:\s+is|\s*:)[ \t*:]*(\S[^\n]*)", re.IGNORECASE)
 _BETWEEN_BOXES = re.compile(r"(?:[\s,;$]|\\(?:quad|qquad|[,;! ])|\\text\{[^{}]*\}|and|or)*")
-_CLAUSE_END = re.compile(r"[.,;:!?](?:\s|$)|\s(?:because|since|but|so)\s")
+_CANDIDATE = re.compile(
+    r"\banswer(?:\s+is|\s*:)[ \t*:]*([^\s*][^\n]{0,80}?)"
+    r"(?=[.,;:!?*]*(?:[.,;:!?]\s|\n|$)|\s(?:because|since|but|so)\s)",
+    re.IGNORECASE,
+)
 _FENCED = re.compile(r"```([\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
 _THINK_END = "</think>"
 
@@ -52,10 +56,8 @@ def candidate_answers(text: str) -> list[str]:
     Answers are told apart by their text without white space and dollar signs.
     """
     found = [(start, text[start:end]) for start, end in _boxes(text)]
-    for stated in _STATED.finditer(text):
-        if "boxed" not in stated[1]:
-            found.append((stated.start(), _CLAUSE_END.split(stated[1])[0]))
-    plain = ["".join(answer.replace("$", "").split()).strip("*") for _, answer in sorted(found)]
+    found += [(said.start(), said[1]) for said in _CANDIDATE.finditer(text) if "boxed" not in said[1]]
+    plain = ["".join(answer.replace("$", "").split()) for _, answer in sorted(found)]
     return list(dict.fromkeys(answer for answer in plain if answer))
 
 
