@@ -258,7 +258,7 @@ def test_cognitive_behaviors_counts_up_to_a_cap() -> None:
     assert reward("cognitive_behaviors", sample("nothing here")) == 0.0
     once = reward("cognitive_behaviors", sample("Let me check. Wait, go back."), cap=1)
     assert once == 0.5  # verify, backtrack; no alternative, no subgoal
-    farmed = reward("cognitive_behaviors", sample("let me check " * 1000))
+    farmed = reward("cognitive_behaviors", sample("let me verify " * 1000))
     assert farmed == 0.25
 
 
