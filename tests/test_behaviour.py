@@ -184,6 +184,7 @@ def run(tiny_recipe: Path, tmp_path: Path) -> Path:
 
 
 def test_a_runs_behaviours_are_told_by_model_bench_verdict_and_step(run: Path) -> None:
+    assert json.loads((run / "manifest.json").read_text())["lexicon"] == load_lexicon().digest
     append_rows(run / "eval" / "ppo" / "heldout" / "samples.jsonl", ROWS)
     steps = [{**row("Let me check. " * step, 1.0), "step": step} for step in range(20) for _ in range(2)]
     append_rows(run / "ppo" / "rollouts.jsonl", steps)
@@ -206,7 +207,7 @@ def test_a_file_of_responses_is_enough_and_a_wrong_one_is_told(tmp_path: Path) -
     assert group["found"]["all"]["accuracy"] is None and list(group["found"]) == ["all"]
     file.write_text('{"id": 3}\n')
     done = rlsp("behaviour", file, check=False)
-    assert done.returncode == 3 and "mine.jsonl:1: needs a response" in done.stderr
+    assert done.returncode == 3 and "mine.jsonl:1: no key 'response'" in done.stderr
     for wrong, code in (([tmp_path / "none.jsonl"], 2), ([tmp_path], 2), ([file, "--lexicon", "none"], 3)):
         done = rlsp("behaviour", *wrong, check=False)
         assert done.returncode == code and done.stderr.startswith("rlsp: ") and done.stderr.count("\n") == 1

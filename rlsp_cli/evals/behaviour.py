@@ -40,10 +40,9 @@ class Excerpt:
 
 def facts(row: Row, lexicon: Lexicon) -> Facts:
     """The facts of a row of samples.jsonl or rollouts.jsonl; only `response` must be there."""
-    text, value = row["response"], (row.get("correctness") or {}).get("value")
-    candidates = len(candidate_answers(text))
-    shape = (repetition(text), compression(text), candidates)
-    return Facts(lexicon.counts(text), *shape, row.get("num_tokens"), value)
+    text = row["response"]
+    shape = (repetition(text), compression(text), len(candidate_answers(text)))
+    return Facts(lexicon.counts(text), *shape, row.get("num_tokens"), _value(row))
 
 
 def behaviour(found: Sequence[Facts]) -> dict[str, Any]:
@@ -67,6 +66,12 @@ def excerpts(rows: Iterable[Row], lexicon: Lexicon, number: int, seed: int = 0) 
         if place < number:
             drawn[place : place + 1] = [_excerpt(row, marks, rng.choice(marks))]
     return drawn
+
+
+def _value(row: Row) -> float | None:
+    """The verifier's; None where a row from elsewhere has no such score."""
+    score = row.get("correctness")
+    return score.get("value") if isinstance(score, dict) else None
 
 
 def _means(part: Sequence[Facts]) -> dict[str, Any]:
@@ -100,5 +105,4 @@ def _excerpt(row: Row, marks: Sequence[Mark], chosen: Mark) -> Excerpt:
             segments += [(text[at : mark.start], None), (text[mark.start : mark.end], mark.behaviour)]
             at = mark.end
     segments += [(text[at:end] + (" …" if end < len(text) else ""), None)]
-    value = (row.get("correctness") or {}).get("value")
-    return Excerpt(str(row.get("id", "")), value, [segment for segment in segments if segment[0]])
+    return Excerpt(str(row.get("id", "")), _value(row), [segment for segment in segments if segment[0]])

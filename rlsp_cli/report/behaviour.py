@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.data import jsonl_rows
-from rlsp_cli.errors import DataError, UsageError
+from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.behaviour import Excerpt, Facts, Row, behaviour, excerpts, facts
 from rlsp_cli.report.table import Table
 from rlsp_cli.rewards.lexicon import Lexicon
+from rlsp_cli.rewards.plain import as_sample
 from rlsp_cli.runs.run import Run, open_run
 from rlsp_cli.runs.stream import read_rows
 
@@ -89,7 +90,7 @@ def step_table(steps: Sequence[dict[str, Any]]) -> Table:
 
 def _columns(found: dict[str, Any]) -> list[str]:
     names = [name.replace("_", " ") for name in found["all"]["behaviour"]]
-    return ["of", "responses", "accuracy %", "tokens", "any", *names, "repetition", "compression", "answers"]
+    return ["of", "responses", "accuracy %", "tokens", "repetition", "compression", "answers", "any", *names]
 
 
 def _cells(name: str, part: dict[str, Any]) -> list[str]:
@@ -98,11 +99,11 @@ def _cells(name: str, part: dict[str, Any]) -> list[str]:
         str(part["responses"]),
         "-" if part["accuracy"] is None else f"{100 * part['accuracy']:.1f}",
         "-" if part["tokens"] is None else f"{part['tokens']:.1f}",
-        f"{100 * part['share_any']:.0f}%",
-        *(f"{value:.2f} ({100 * part['share'][key]:.0f}%)" for key, value in part["behaviour"].items()),
         f"{part['repetition']:.3f}",
         f"{part['compression']:.2f}",
         f"{part['candidates']:.2f}",
+        f"{100 * part['share_any']:.0f}%",
+        *(f"{value:.2f} ({100 * part['share'][key]:.0f}%)" for key, value in part["behaviour"].items()),
     ]
 
 
@@ -114,7 +115,7 @@ def _samples(run: Run) -> list[Path]:
 def _by_kind(model: str, bench: str, rows: Iterator[Row]) -> Iterator[tuple[tuple[str, str, str], list[Row]]]:
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        kinds[_DECODING.get(row.get("kind", ""), "given")].append(row)
+        kinds[_DECODING.get(str(row.get("kind")), "given")].append(row)
     yield from (((model, bench, kind), kinds[kind]) for kind in ("greedy", "sampled", "given") if kinds[kind])
 
 
@@ -122,6 +123,5 @@ def _given(file: Path) -> Iterator[Row]:
     if not file.is_file():
         raise UsageError(f"{file}: neither a run folder nor a file of responses")
     for place, row in jsonl_rows(file):
-        if not isinstance(row.get("response"), str):
-            raise DataError(f"{place}: needs a response, as text; its keys: {', '.join(row)}")
+        as_sample(row, place)  # its checks of the fields
         yield row

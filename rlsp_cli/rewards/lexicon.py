@@ -1,5 +1,7 @@
 """The lexicon of search behaviours: files of words that anyone can read and change."""
 
+import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -60,6 +62,12 @@ class Lexicon:
         words = [(name, word) for name, file in behaviours.items() for p in file.patterns for word in p.words]
         self._owners = [name for name, _ in words]
         self._finder = _finder([word for _, word in words])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the files say."""
+        files = {name: words.model_dump(mode="json") for name, words in self.behaviours.items()}
+        return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
     def counts(self, text: str) -> dict[str, int]:
         """Occurrences of each behaviour's words."""
