@@ -257,8 +257,8 @@ def test_relative_length_ranks_the_right_answers_of_a_group() -> None:
 def test_cognitive_behaviors_counts_up_to_a_cap() -> None:
     assert reward("cognitive_behaviors", sample("nothing here")) == 0.0
     once = reward("cognitive_behaviors", sample("Let me check. Wait, go back."), cap=1)
-    assert once == 0.75  # verify, alternative, backtrack; no subgoal
-    farmed = reward("cognitive_behaviors", sample("wait " * 1000))
+    assert once == 0.5  # verify, backtrack; no alternative, no subgoal
+    farmed = reward("cognitive_behaviors", sample("let me verify " * 1000))
     assert farmed == 0.25
 
 

@@ -7,11 +7,12 @@ from types import ModuleType
 from rlsp_cli.backends import axolotl, local, openrlhf
 from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.job import Job
-from rlsp_cli.errors import RecipeError
+from rlsp_cli.errors import PluginError, RecipeError
 from rlsp_cli.evals.bench import check_benches
 from rlsp_cli.evals.contamination import check_overlap
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.lexicon import load_lexicon
 from rlsp_cli.runs.paths import RunPaths
 
 BACKENDS: dict[str, ModuleType] = {"local": local, "axolotl": axolotl, "openrlhf": openrlhf}
@@ -31,7 +32,7 @@ def backend_of(recipe: Recipe, stage: str) -> str:
 def check(recipe: Recipe) -> list[Problem]:
     """What a valid recipe asks for that its backends cannot do, its benches, and training data that holds them."""
     found = [problem for stage in stages_of(recipe) for problem in _check_stage(recipe, stage)]
-    return [*found, *check_benches(recipe), *check_overlap(recipe)]
+    return [*found, *check_benches(recipe), *_check_lexicon(recipe), *check_overlap(recipe)]
 
 
 def compile_stage(
@@ -56,6 +57,13 @@ def compile_for(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
     if problems:
         raise RecipeError("\n".join(f"{recipe.origin(problem.path)}: {problem}" for problem in problems))
     return compile_stage(recipe, stage, paths, environment, backend.newest_checkpoint(paths.stage(stage)))
+
+
+def _check_lexicon(recipe: Recipe) -> Iterator[Problem]:
+    try:
+        load_lexicon(recipe.reward.lexicon)
+    except PluginError as error:
+        yield Problem("reward.lexicon", str(error))
 
 
 def _check_stage(recipe: Recipe, stage: str) -> Iterator[Problem]:

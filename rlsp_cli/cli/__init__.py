@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from rlsp_cli import __version__
-from rlsp_cli.cli import backends, benches, data, launch, plan, plugins, recipe, report, reward, run
+from rlsp_cli.cli import backends, behaviour, benches, data, launch, plan, plugins, recipe, report, reward, run
 from rlsp_cli.errors import RlspError
 
 
@@ -39,6 +39,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "eval": run.eval_,
     "eval compare": run.eval_compare,
     "report": report.report,
+    "behaviour": behaviour.behaviour,
     "check": recipe.check,
     "plan": plan.plan,
     "render": recipe.render,

@@ -221,6 +221,8 @@ class Reward(Section):
     """Stop the run (exit code 7) when more than this share of a step's responses failed to be scored."""
     cache: str | None = None
     """A file that keeps verdicts (SQLite), so that a verifier never judges the same response twice."""
+    lexicon: str | None = None
+    """A folder of YAML files, or one, with the words of behaviours to count instead of the shipped ones."""
 
     @model_validator(mode="after")
     def _components_have_names_of_their_own(self) -> "Reward":

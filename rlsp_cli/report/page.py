@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from rlsp_cli.report.behaviour import CAVEAT, group_table
 from rlsp_cli.report.plot import PPO_PLOTS, SFT_PLOTS, plots
 from rlsp_cli.share import share
 
@@ -22,4 +23,7 @@ def page(report: "Report", examples: list[dict[str, Any]]) -> str:
     )
     figures = [*plots(report.ppo, PPO_PLOTS), *plots(report.sft, SFT_PLOTS)]
     template = environment.get_template("report.html.j2")
-    return template.render(report=report, tables=report.tables, figures=figures, examples=examples)
+    words = group_table(report.behaviour) if report.behaviour else None
+    return template.render(
+        report=report, tables=report.tables, figures=figures, examples=examples, behaviour=words, caveat=CAVEAT
+    )

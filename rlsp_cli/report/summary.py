@@ -1,15 +1,20 @@
 """Run folder -> Report: plain numbers, read back from the files; nothing is computed that the files do not hold."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.report.behaviour import Group, behaviour_groups
 from rlsp_cli.report.evaluation import evaluation_tables
 from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
+from rlsp_cli.rewards.lexicon import load_lexicon
 from rlsp_cli.runs.run import Run, open_run
 from rlsp_cli.runs.stream import read_rows, write_json, write_text
+
+_MOST_RESPONSES = 2000
+"""Responses of one model and bench in which behaviours are looked for; `rlsp behaviour` takes all."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Report:
     ppo: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    behaviour: list[Group] = field(default_factory=list)
 
     @property
     def tables(self) -> list[Table]:
@@ -79,8 +85,9 @@ def write_report(root: Path) -> Report:
     """Write report.json and report.html of a run; returns the report."""
     from rlsp_cli.report.page import page
 
-    report = summarise_run(root)
     run = open_run(root)
+    groups = behaviour_groups(root, load_lexicon(run.recipe.reward.lexicon), most=_MOST_RESPONSES)
+    report = replace(summarise_run(root), behaviour=groups)
     write_json(run.paths.report_json, {"schema": "rlsp.report/1", "data": report.to_json()})
     write_text(run.paths.report_html, page(report, _examples(run)))
     return report

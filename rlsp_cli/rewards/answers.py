@@ -6,6 +6,11 @@ import re
 _TOKEN = re.compile(r"(?P<box>\\{1,2}f?boxed\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL)
 _STATED = re.compile(r"\banswer(?:\s+is|\s*:)[ \t*:]*(\S[^\n]*)", re.IGNORECASE)
 _BETWEEN_BOXES = re.compile(r"(?:[\s,;$]|\\(?:quad|qquad|[,;! ])|\\text\{[^{}]*\}|and|or)*")
+_CANDIDATE = re.compile(
+    r"\banswer(?:\s+is|\s*:)[ \t*:]*([^\s*][^\n]{0,80}?)"
+    r"(?=[.,;:!?*]*(?:[.,;:!?]\s|\n|$)|\s(?:because|since|but|so)\s)",
+    re.IGNORECASE,
+)
 _FENCED = re.compile(r"```([\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
 _CONFIDENCE = re.compile(r"confidence\W{0,20}?(\d+(?:\.\d+)?)\s*(%|/\s*(\d+))?", re.IGNORECASE)
 _THINK_END = "</think>"
@@ -59,6 +64,17 @@ def stated_confidence(text: str, out_of: float = 10.0) -> float | None:
     scale = 100.0 if unit == "%" else float(whole) if whole else out_of
     share = float(number) / scale if scale else math.inf
     return share if share <= 1 else None
+
+
+def candidate_answers(text: str) -> list[str]:
+    """The different answers that all of a text offers, its thinking too, in order: boxes, and what "answer is" says.
+
+    Answers are told apart by their text without white space and dollar signs.
+    """
+    found = [(start, text[start:end]) for start, end in _boxes(text)]
+    found += [(said.start(), said[1]) for said in _CANDIDATE.finditer(text) if "boxed" not in said[1]]
+    plain = ["".join(answer.replace("$", "").split()) for _, answer in sorted(found)]
+    return list(dict.fromkeys(answer for answer in plain if answer))
 
 
 def last_fenced(text: str, *languages: str) -> str | None:

@@ -1,24 +1,16 @@
-"""Search behaviours in a response, counted by a lexicon that anyone can read, and how much of it is repetition.
+"""Search behaviours in a response, counted by the words of a lexicon, and how much of it is repetition.
 
 The counts are of words, not of thoughts: read them beside accuracy and repetition.
 """
 
-import re
+import zlib
 
-LEXICON = {
-    "backtrack": r"\b(go(ing)? back|backtrack\w*|start over|return to step|dead end)\b",
-    "verify": r"\b(too (low|high|small|large|big)|(re|double-)?check(s|ing)?|verif(y|ies|ying)|re-?examin(e|es|ing)"
-    r"|correct(?=[.!]))\b",
-    "alternative": r"\b(wait|alternatively|another (way|approach)|instead|let'?s try|try (again|another)|start with)\b",
-    "subgoal": r"\b(first(ly)?(?=,)|next(?=,)|step \d+|(our|my|the) (plan|strategy) is"
-    r"|break (it|this|the \w+) (down|into)|sub-?(goal|problem|task)s?|it (suffices|remains) to)\b",
-}
-_PATTERNS = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in LEXICON.items()}
+from rlsp_cli.rewards.lexicon import load_lexicon
 
 
-def behaviour_counts(text: str) -> dict[str, int]:
-    """Occurrences of each behaviour's words."""
-    return {name: sum(1 for _ in pattern.finditer(text)) for name, pattern in _PATTERNS.items()}
+def behaviour_counts(text: str, lexicon: str | None = None) -> dict[str, int]:
+    """Occurrences of each behaviour's words, of the shipped lexicon or of another file or folder."""
+    return load_lexicon(lexicon).counts(text)
 
 
 def repetition(text: str, n: int = 4) -> float:
@@ -26,3 +18,9 @@ def repetition(text: str, n: int = 4) -> float:
     words = text.split()
     grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def compression(text: str) -> float:
+    """Bytes of the text over those after zlib: about 1 for a sentence, 2 to 3 for pages, far more where it loops."""
+    raw = text.encode(errors="replace")
+    return len(raw) / len(zlib.compress(raw)) if raw else 1.0

@@ -25,7 +25,7 @@ def ledger(samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Rew
         **_exploration(samples, scores, reward, alpha),
         **_ranks(samples, scores),
         **_outcomes(scores),
-        **_shape(samples, scores),
+        **_shape(samples, scores, reward.lexicon),
     }
 
 
@@ -90,9 +90,9 @@ def _outcomes(scores: Iterable[SampleScore]) -> dict[str, float]:
     return {f"outcome/{outcome}": counts[outcome] for outcome in _OUTCOMES}
 
 
-def _shape(samples: Sequence[Sample], scores: Sequence[SampleScore]) -> dict[str, float]:
+def _shape(samples: Sequence[Sample], scores: Sequence[SampleScore], lexicon: str | None) -> dict[str, float]:
     """Length, truncation, answers, repetition and search behaviours."""
-    behaviours = [behaviour_counts(sample.response) for sample in samples]
+    behaviours = [behaviour_counts(sample.response, lexicon) for sample in samples]
     return {
         **_mean("response/tokens", (sample.num_tokens for sample in samples)),
         "response/truncated": statistics.fmean(sample.truncated for sample in samples),

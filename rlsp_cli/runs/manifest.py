@@ -9,6 +9,7 @@ from typing import Any
 from rlsp_cli import __version__
 from rlsp_cli.data import source_digest
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.lexicon import load_lexicon
 from rlsp_cli.rewards.registry import Registry
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "math-verify", "numpy", "pydantic", "omegaconf")
@@ -28,6 +29,7 @@ def manifest(recipe: Recipe, run_id: str) -> dict[str, Any]:
         "seed": recipe.seed,
         "git": _git(),
         "plugins": _plugins(recipe),
+        "lexicon": load_lexicon(recipe.reward.lexicon).digest,
         "data": _data(recipe),
         "machine": {
             "system": platform.platform(),
