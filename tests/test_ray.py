@@ -18,12 +18,12 @@ import pytest
 
 from rlsp_cli.backends.environment import find_environment
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
+from rlsp_cli.child.guard import remove_with_users
+from rlsp_cli.child.leash import end, spawn
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.ray.address import free_ports as ports_from
 from rlsp_cli.launch.ray.cluster import await_nodes, claimed, head_options, node_environment, start_words
 from rlsp_cli.launch.ray.dashboard import Dashboard
-from rlsp_cli.launch.ray.guard import remove_with_users
-from rlsp_cli.launch.ray.leash import end, spawn
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.recipe.schema import Cluster
 

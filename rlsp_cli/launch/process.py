@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rlsp_cli import errors
 from rlsp_cli.backends.job import Job
-from rlsp_cli.launch.cause import last_lines, last_words, likely_cause
+from rlsp_cli.child.cause import last_lines, last_words, likely_cause
 from rlsp_cli.launch.signals import catching_signals
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.runs.paths import StagePaths

@@ -35,6 +35,13 @@ def gpus():
     return [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
 
 
+def gpu_memory():
+    """Bytes of each of these GPUs."""
+    import torch
+
+    return [torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count())]
+
+
 def driver():
     """Version of NVIDIA's driver; None where there is none."""
     if not shutil.which("nvidia-smi"):
@@ -90,6 +97,7 @@ if __name__ == "__main__":
         "packages": packages(),
         "pins": pins(),
         "gpus": gpus(),
+        "gpu_memory": gpu_memory(),
         "driver": driver(),
         "nccl": nccl(),
         "ray": ray(os.environ["RAY_ADDRESS"]) if os.environ.get("RAY_ADDRESS") else None,

@@ -2,20 +2,18 @@
 
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlsp_cli.child.cause import last_words
+from rlsp_cli.child.session import session, short_folder
 from rlsp_cli.errors import JobError, NotReadyError
-from rlsp_cli.launch.cause import last_words
 from rlsp_cli.launch.ray.address import LOOPBACK, dashboard_url, free_ports, refuse_taken
 from rlsp_cli.launch.ray.dashboard import Dashboard
-from rlsp_cli.launch.ray.guard import guarded, remove_with_users
 from rlsp_cli.launch.ray.job import RayJob
-from rlsp_cli.launch.ray.leash import end, spawn
 
 _HEAD_LOG = "ray_head.log"
 _POLL_S = 0.3
@@ -26,8 +24,6 @@ _PATIENCE = {
     "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": f"{_START_S:.0f}",
 }
 """Ray's own limits end a head that starts on a busy machine."""
-_LONGEST_HOME = 24
-"""Letters of the temporary folder's name; a socket's path has 107 at most, and Ray takes the rest."""
 _SPARE_CPUS = 2
 """CPUs that a fake node has for actors without a GPU."""
 
@@ -117,15 +113,9 @@ def running_node(words: Sequence[str], log: Path) -> Iterator["subprocess.Popen[
 
     Ray opens its folder to everybody, so it lies in one of our own, with a name as short as sockets want it.
     """
-    home = tempfile.gettempdir()
-    folder = tempfile.mkdtemp(prefix="rlsp-", dir=home if len(home) <= _LONGEST_HOME else "/tmp")  # noqa: S108
-    node = spawn([*words, f"--temp-dir={folder}/ray"], node_environment(words), log)
-    try:
-        with guarded("end", str(node.pid), folder):
-            yield node
-    finally:
-        end(node)
-        remove_with_users(folder)
+    folder = short_folder()
+    with session([*words, f"--temp-dir={folder}/ray"], node_environment(words), log, folder) as node:
+        yield node
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from typing import Any
 
 from rlsp_cli.backends.job import read_inputs
 from rlsp_cli.backends.step import say_note
+from rlsp_cli.child.guard import guarded
 from rlsp_cli.errors import StoppedError
 from rlsp_cli.launch.ray.address import our_address
 from rlsp_cli.launch.ray.capacity import wait_for_room
 from rlsp_cli.launch.ray.cluster import Cluster, cluster_of
 from rlsp_cli.launch.ray.follow import Follower
-from rlsp_cli.launch.ray.guard import guarded
 from rlsp_cli.launch.ray.job import RayJob
 from rlsp_cli.launch.ray.package import pack
 from rlsp_cli.launch.ray.service import RewardService, serving

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from rlsp_cli.child.cause import last_words, likely_cause
 from rlsp_cli.errors import JobError
-from rlsp_cli.launch.cause import last_words, likely_cause
 from rlsp_cli.launch.ray.autopsy import gather
 from rlsp_cli.launch.ray.cluster import Cluster
 from rlsp_cli.launch.ray.dashboard import JobInfo, Node, UnreachableError

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rlsp_cli.backends.environment import find_environment
+from rlsp_cli.child.cause import last_words
 from rlsp_cli.errors import JobError, NotReadyError, StoppedError, UsageError
-from rlsp_cli.launch.cause import last_words
 from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.launch.ray.cluster import claimed, running_node, start_words
 from rlsp_cli.launch.signals import catching_signals

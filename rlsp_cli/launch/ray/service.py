@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from rlsp_cli.child.cause import last_words
+from rlsp_cli.child.leash import end, spawn
 from rlsp_cli.errors import JobError, NotReadyError, RlspError, SafetyError
-from rlsp_cli.launch.cause import last_words
 from rlsp_cli.launch.ray.address import LOOPBACK
-from rlsp_cli.launch.ray.leash import end, spawn
 
 _LISTENING = re.compile(rb"listening on https?://\S*:(\d+)")
 _RESTARTS = 3

@@ -22,12 +22,19 @@ _CAUSES = (
 )  # fmt: skip
 
 
+_SPEAKER = re.compile(r"^(\[\w+\d+\]: ?|\(\w+ pid=\d+\) ((ERROR|WARNING|INFO) [-\d]+ [:\d]+ \[\S+\] ?)?)")
+"""Which process of a job has written a line: torchrun's way of saying it, and vLLM's."""
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b(: |$)|Value error, ")
+_OF_A_CHILD = re.compile(r"ChildFailedError|Engine core initialization failed|WorkerProc initialization failed")
+"""What a parent raises when one of its processes has failed, and has said why."""
+
+
 def last_words(log: str) -> str:
     """The last exception in a log, or else its last line; launchers print pages after the line that matters."""
-    lines = [re.sub(r"^\[\w+\d+\]: ?", "", line).strip() for line in log.splitlines()]
-    raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b(: |$)", line)]
-    outer = [line for line in raised if "ChildFailedError" not in line]
-    return next(iter([*outer[-1:], *[line for line in lines if line][-1:]]), "it printed nothing")
+    lines = [_SPEAKER.sub("", line).strip() for line in log.splitlines()]
+    raised = [line for line in lines if _RAISED.match(line)]
+    inner = [line for line in raised if not _OF_A_CHILD.search(line)]
+    return next(iter([*inner[-1:], *[line for line in lines if line][-1:]]), "it printed nothing")
 
 
 def last_lines(log: str, count: int = 5) -> list[str]:

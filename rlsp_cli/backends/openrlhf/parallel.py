@@ -1,0 +1,42 @@
+"""How a model is spread over the GPUs that serve it."""
+
+from pathlib import Path
+
+from rlsp_cli.backends.shape import model_shape
+from rlsp_cli.recipe.schema import Model
+
+_WEIGHTS_SHARE = 0.6
+"""Share of a GPU that weights may take: vLLM uses 0.92 of it, and a third is left for keys, values and activations.
+
+At less than that a batch of long responses does not fit, and sharding costs less than a batch that waits.
+"""
+
+
+def parallel(weights: float, memory: float, gpus: int, heads: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(GPUs that share one copy, copies): the fewest whose memory holds the weights, then as many copies as fit.
+
+    `weights` and `memory` are bytes, of the model and of one GPU. `heads` are those of queries and of keys: vLLM
+    shares them out evenly, so copies span powers of two that divide the first, and divide the second or are multiples
+    of it. Where nothing holds the weights, one copy spans all the GPUs that it can. Without GPUs it is (1, 1).
+    """
+    spans = [2**n for n in range(gpus.bit_length()) if 2**n <= max(gpus, 1) and _even(2**n, heads)] or [1]
+    span = next((span for span in spans if weights / span <= _WEIGHTS_SHARE * memory), spans[-1])
+    return span, max(gpus // span, 1)
+
+
+def weights_of(model: str, bytes_each: int) -> float:
+    """Bytes of a model's weights as they are served; those of its files where its form is not known, 0 if not here."""
+    shape = model_shape(Model(path=model))
+    if shape is not None:
+        return float(bytes_each * shape.parameters)
+    return float(sum(file.stat().st_size for file in Path(model).glob("*.safetensors")))
+
+
+def heads_of(model: str) -> tuple[int, int] | None:
+    """Attention heads of queries and of keys; None where the model's form is not known."""
+    shape = model_shape(Model(path=model))
+    return (shape.heads, shape.kv_heads) if shape else None
+
+
+def _even(span: int, heads: tuple[int, int] | None) -> bool:
+    return heads is None or (heads[0] % span == 0 and (heads[1] % span == 0 or span % heads[1] == 0))
