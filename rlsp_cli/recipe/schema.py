@@ -470,9 +470,13 @@ class Eval(Section):
     """Use only the first so many problems of each bench."""
     responses: str | None = None
     """Score these instead of decoding: a JSON Lines file with `id` and `response`, or `gold` for the references."""
+    serve: bool = False
+    """Answer with vLLM from the OpenRLHF environment, on all of `cluster.gpus_per_node`, not the embedded engine."""
 
     @model_validator(mode="after")
     def _some_response(self) -> "Eval":
+        if self.serve and self.responses is not None:
+            raise ValueError("nothing to serve: responses are given")
         if self.samples == 0 and not self.greedy:
             raise ValueError("nothing to decode: samples is 0 and greedy is false")
         return self

@@ -70,7 +70,9 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     """
     argv = (*environment.command, "-P", "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job))
     env = {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}  # spinning threads starve a busy machine
-    one = recipe.cluster.model_copy(update={"nodes": 1, "gpus_per_node": min(recipe.cluster.gpus_per_node, 1)})
+    gpus = recipe.cluster.gpus_per_node
+    served = stage == "eval" and recipe.eval is not None and recipe.eval.serve
+    one = recipe.cluster.model_copy(update={"nodes": 1, "gpus_per_node": gpus if served else min(gpus, 1)})
     on_slurm = one.launcher == "slurm"
     return Job(
         stage=stage,

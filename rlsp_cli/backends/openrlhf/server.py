@@ -75,7 +75,10 @@ class _Process:
 
 def serving_environment(recipe: Recipe) -> Environment:
     """The environment that has vLLM; NotReadyError with what to type when it is missing or untested."""
-    return usable_environment("openrlhf", recipe, TESTED)
+    try:
+        return usable_environment("openrlhf", recipe, TESTED)
+    except NotReadyError as error:
+        raise NotReadyError(f"eval.serve needs vLLM: {error}") from error
 
 
 @contextmanager
