@@ -30,9 +30,15 @@ _ANSWER_S = 30.0
 """The longest that a server which is there takes to say so."""
 _QUIET_S = 900.0
 """Seconds without a new word in the log after which a loading server counts as hung; one large file takes long."""
-_ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-"""GiB for keys and values, and threads wherever the system puts them; variables that are set already win."""
-_TOO_LARGE = re.compile(r"out of memory|OutOfMemory|No available memory for the cache|less than desired GPU memory")
+_ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_WAIT_POLICY": "PASSIVE"}
+"""GiB for keys and values; threads wherever the system puts them, which would starve each other if they waited busily.
+
+Variables that are set already win.
+"""
+_TOO_LARGE = re.compile(
+    r"out of memory|OutOfMemory|not enough GPU memory|No available memory for the cache|is less than (desired|requested)"
+)
+"""How vLLM says that a model, or keys and values beside it, do not fit."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """No proxy leads to a server on this machine."""
 
