@@ -36,7 +36,7 @@ _ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 Variables that are set already win.
 """
 _TOO_LARGE = re.compile(
-    r"out of memory|OutOfMemory|not enough GPU memory|No available memory for the cache|is less than (desired|requested)"
+    r"out of memory|OutOfMemory|not enough GPU memory|No available memory|is less than (desired|requested)"
 )
 """How vLLM says that a model, or keys and values beside it, do not fit."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
