@@ -113,6 +113,19 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_like_the_whole_one(
     assert "resumed after step" in (run / stage / "attempts" / "2" / "stdout.log").read_text()
 
 
+def test_a_stage_ends_when_rlsp_is_killed(tiny_recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = start("sft", tiny_recipe, "sft.max_steps=10000", "sft.epochs=10000", "--out", run, cwd=tmp_path)
+    wait_for_rows(run / "sft" / "metrics.jsonl", 1)
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.communicate(timeout=120)
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{child}/cwd").exists():  # not that of a process which has ended and waits for its parent
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_a_killed_run_goes_on_from_its_last_checkpoint(whole: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = start("run", tiny_recipe, "--out", run, cwd=tmp_path)

@@ -16,9 +16,14 @@ _PR_SET_PDEATHSIG = 1
 _GRACE_S = 20.0
 
 
+def leashed(argv: Sequence[str]) -> list[str]:
+    """The command that ends when this process does."""
+    return [sys.executable, "-I", __file__, str(os.getpid()), *argv]
+
+
 def spawn(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
     """Start a command on a leash, in a session of its own; what it prints is appended to `log`."""
-    words = [sys.executable, "-I", __file__, str(os.getpid()), *argv]
+    words = leashed(argv)
     with log.open("ab") as stream:
         return subprocess.Popen(
             words, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env=environment, start_new_session=True

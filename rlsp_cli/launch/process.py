@@ -12,6 +12,7 @@ from pathlib import Path
 from rlsp_cli import errors
 from rlsp_cli.backends.job import Job
 from rlsp_cli.child.cause import last_lines, last_words, likely_cause
+from rlsp_cli.child.leash import leashed
 from rlsp_cli.launch.signals import catching_signals
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.runs.paths import StagePaths
@@ -56,7 +57,9 @@ def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable
         if code:
             raise failure(code, attempt, received, say)
     else:
-        run_command(job.argv, environment, attempt, watch, say, stop_file)
+        # a stage of ours that outlived us would write beside the run that goes on from here
+        command: Sequence[str] = leashed(job.argv) if job.backend == "local" else job.argv
+        run_command(command, environment, attempt, watch, say, stop_file)
     for argv in job.finish:
         run_command(argv, environment, attempt, watch, say)
 
