@@ -12,6 +12,7 @@ from pathlib import Path
 from rlsp_cli import errors
 from rlsp_cli.backends.job import Job
 from rlsp_cli.launch.cause import last_lines, last_words, likely_cause
+from rlsp_cli.launch.ray.leash import leashed
 from rlsp_cli.launch.signals import catching_signals
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.runs.paths import StagePaths
@@ -77,10 +78,13 @@ def run_command(
     say: Callable[[str], None],
     stop_file: Path | None = None,
 ) -> None:
-    """Run one command in a session of its own; its output is appended to the attempt's logs."""
+    """Run one command in a session of its own; its output is appended to the attempt's logs.
+
+    It ends with this process, also by SIGKILL: what went on alone would write beside a resumed run.
+    """
     with (attempt / "stdout.log").open("ab") as out, (attempt / "stderr.log").open("ab") as err:
         child = subprocess.Popen(
-            argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            leashed(argv), stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
         )
         received = _supervise(child, watch, say, stop_file)
     if child.returncode:

@@ -18,11 +18,20 @@ _GRACE_S = 20.0
 
 def spawn(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
     """Start a command on a leash, in a session of its own; what it prints is appended to `log`."""
-    words = [sys.executable, "-I", __file__, str(os.getpid()), *argv]
     with log.open("ab") as stream:
         return subprocess.Popen(
-            words, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            leashed(argv),
+            stdout=stream,
+            stderr=stream,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
         )
+
+
+def leashed(argv: Sequence[str]) -> list[str]:
+    """The command, to be killed when this process ends, however it does."""
+    return [sys.executable, "-I", __file__, str(os.getpid()), *argv]
 
 
 def end(child: "subprocess.Popen[bytes]") -> None:
