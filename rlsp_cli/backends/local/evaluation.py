@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from rlsp_cli.backends.local.sampling import answering
-from rlsp_cli.engine.stage import StopFlag
+from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.evals.bench import Bench, load_bench
 from rlsp_cli.evals.card import score_cards
 from rlsp_cli.evals.compare import comparisons
