@@ -1,7 +1,7 @@
 """Evaluation: every response written down, restarts that end the same, benches that are complete."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,21 +9,25 @@ import pytest
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.bench import load_bench
 from rlsp_cli.evals.evaluate import evaluate
-from rlsp_cli.evals.sampler import ReplaySampler, Request, Response
+from rlsp_cli.evals.sampler import Decoding, ReplaySampler, Request, Response
 from rlsp_cli.recipe.schema import Data, Eval
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.stream import read_rows
 
+GREEDY = Decoding(temperature=0.0, top_p=1.0, max_new_tokens=1, seed=0)
+
 
 class Seeded:
     """Answers with its seed, so that equal responses mean equal seeds."""
 
-    def sample(
-        self, requests: Sequence[Request], n: int, *, temperature: float, seed: int, **_: object
-    ) -> list[list[Response]]:
-        return [[Response(f"{seed} {temperature} {r.id} {i}", 1, False) for i in range(n)] for r in requests]
+    def answer(
+        self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Response]]:
+        for row, request in enumerate(requests):
+            if row not in done:
+                yield row, Response(f"{decoding.seed} {decoding.temperature} {request.id} {request.index}", 1, False)
 
 
 def verify(samples: Sequence[Sample]) -> list[Score]:
@@ -45,7 +49,7 @@ def run(out: Path, stop_after: int | None = None, seed: int = 1) -> dict:
     return evaluate(bench, Seeded(), verify, settings, seed=seed, prompt=str, paths=AnswerPaths(out), tick=tick)
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 4, 7])
+@pytest.mark.parametrize("stop_after", [1, 4, 13, 27])
 def test_an_interrupted_evaluation_ends_with_the_same_responses(tmp_path: Path, stop_after: int) -> None:
     whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -134,15 +138,14 @@ def test_what_else_is_known_of_a_given_response_is_kept(tmp_path: Path) -> None:
     row = {"id": "a", "response": "x", "num_tokens": 9, "truncated": True, "scores": {"rm": 0.5}}
     (tmp_path / "r.jsonl").write_text(json.dumps(row) + '\n{"id": "a", "response": "y", "num_tokens": null}\n')
     sampler = ReplaySampler.from_file(tmp_path / "r.jsonl", uneven=True)
-    settings = {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 1, "seed": 0}
-    (found,) = sampler.sample([Request("a", "")], 5, **settings)
+    requests = [Request("a", "", index) for index in range(5)]
+    found = [response for _, response in sampler.answer(requests, GREEDY)]
     assert found == [Response("x", 9, True, {"rm": 0.5}), Response("y")]
 
 
 def test_given_responses_must_cover_the_bench(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text('{"id": "a", "response": "x"}')  # no newline at the end: still a response
     sampler = ReplaySampler.from_file(tmp_path / "r.jsonl")
-    settings = {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 1, "seed": 0}
-    assert sampler.sample([Request("a", "")], 1, **settings) == [[Response("x", None, False)]]
+    assert list(sampler.answer([Request("a", "")], GREEDY)) == [(0, Response("x", None, False))]
     with pytest.raises(DataError, match="problem 'b': 0 responses given, 1 wanted"):
-        sampler.sample([Request("b", "")], 1, **settings)
+        list(sampler.answer([Request("b", "")], GREEDY))

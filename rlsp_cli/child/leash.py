@@ -17,7 +17,7 @@ _GRACE_S = 20.0
 
 
 def leashed(argv: Sequence[str]) -> list[str]:
-    """The command that ends when this process does."""
+    """The command, to be killed when this process ends, however it does."""
     return [sys.executable, "-I", __file__, str(os.getpid()), *argv]
 
 

@@ -9,6 +9,7 @@ import typer
 
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.cli.report import print_report
+from rlsp_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rlsp_cli.report import Report
@@ -74,6 +75,8 @@ def eval_(
     target: Annotated[
         str | None, typer.Argument(help="A run, a model folder, a hub id or a recipe; the newest run when not given.")
     ] = None,
+    model: Annotated[str | None, typer.Option(help="The same as TARGET; with --url the model's name there.")] = None,
+    url: Annotated[str | None, typer.Option(help="Ask this OpenAI-compatible server; key in OPENAI_API_KEY.")] = None,
     bench: Annotated[
         list[str] | None,
         typer.Option(help="Names of `rlsp benches list`, heldout or ./file.yaml; commas, or repeated."),
@@ -84,6 +87,7 @@ def eval_(
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest response in tokens.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many problems.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Responses decoded, or requests under way, at once.")] = None,
     responses: Annotated[Path | None, typer.Option(help="Score this JSON Lines file (id, response) instead.")] = None,
     gold: Annotated[
         bool, typer.Option("--gold", help="Score the reference answers as responses: do they verify?")
@@ -116,10 +120,14 @@ def eval_(
         "temperature": temperature,
         "max_new_tokens": max_new_tokens,
         "limit": limit,
+        "batch": batch,
+        "url": url,
         "responses": "gold" if gold else str(responses.absolute()) if responses else None,
         "serve": serve or None,
     }
-    recipe = evaluation_recipe(target, {key: value for key, value in settings.items() if value is not None})
+    if target and model:
+        raise UsageError(f"{target} and --model {model}: name one of them")
+    recipe = evaluation_recipe(target or model, {key: value for key, value in settings.items() if value is not None})
     assert recipe.eval, "an evaluation's recipe has it"
     floors = read_floors(fail_below or [], recipe.eval.benches)
     report = _finish(start_run(recipe, None, out, resume), ["eval"], json)

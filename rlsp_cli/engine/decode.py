@@ -15,10 +15,14 @@ _COMPACT_BELOW = 0.8
 
 @dataclass(frozen=True)
 class Generated:
-    """Tokens of one response, its end token included; `truncated` when the length limit ended it."""
+    """Tokens of one response, its end token included; `truncated` when the length limit ended it.
+
+    `logprob` is the sum of their log-probabilities (nats, at temperature 1), where it was asked for.
+    """
 
     tokens: list[int]
     truncated: bool
+    logprob: float | None = None
 
 
 @torch.inference_mode()
@@ -32,12 +36,14 @@ def generate(
     eos_ids: Collection[int],
     pad_id: int,
     random: torch.Generator | None = None,
+    logprobs: bool = False,
 ) -> list[Generated]:
     """One response to each prompt, in order; `temperature` 0 is greedy."""
     tokens, mask = _left_pad(prompts, pad_id, model.device)
     cache = DynamicCache(config=model.config)
     eos = torch.tensor(sorted(eos_ids), device=model.device)
     responses: list[list[int]] = [[] for _ in prompts]
+    logprob = torch.zeros(len(prompts), dtype=torch.float64)
     finished = [False] * len(prompts)
     rows = torch.arange(len(prompts))  # (B,) index of each running row in `prompts`
     done = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)  # (B,)
@@ -49,6 +55,9 @@ def generate(
         for row, token, over in zip(rows.tolist(), chosen.tolist(), done.tolist(), strict=True):
             if not over:
                 responses[row].append(token)
+        if logprobs:
+            of_chosen = logits[:, -1].float().log_softmax(-1).gather(1, chosen[:, None])[:, 0]
+            logprob[rows] += of_chosen.masked_fill(done, 0.0).double().cpu()
         done = done | torch.isin(chosen, eos)
         for row in rows[done.cpu()].tolist():
             finished[row] = True
@@ -62,7 +71,8 @@ def generate(
             cache.batch_select_indices(running.nonzero()[:, 0])
             tokens, rows, done = tokens[running], rows[running.cpu()], done[running]
             mask = mask[running] if mask is not None else None
-    return [Generated(response, not over) for response, over in zip(responses, finished, strict=True)]
+    sums = logprob.tolist() if logprobs else [None] * len(prompts)
+    return [Generated(r, not over, total) for r, over, total in zip(responses, finished, sums, strict=True)]
 
 
 def choose(logits: torch.Tensor, temperature: float, top_p: float, random: torch.Generator | None) -> torch.Tensor:

@@ -1,46 +1,56 @@
 """Decoding for evaluation, with a model of the embedded engine."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.engine.decode import generate
 from rlsp_cli.engine.model import autocast, end_ids, refuse_overflow
 from rlsp_cli.engine.prompt import encode_prompt
-from rlsp_cli.evals.sampler import Request, Response
+from rlsp_cli.engine.seed import generator
+from rlsp_cli.evals.sampler import Decoding, Request, Response
 
 
 class LocalSampler:
-    """A `rlsp_cli.evals.sampler.Sampler` that runs a model in this process."""
+    """A `rlsp_cli.evals.sampler.Sampler` that runs a model in this process, `batch` responses at once."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, precision: str) -> None:
-        self.model, self.tokenizer, self.precision = model.eval(), tokenizer, precision
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, precision: str, batch: int = 64
+    ) -> None:
+        self.model, self.tokenizer, self.precision, self.batch = model.eval(), tokenizer, precision, batch
 
-    def sample(
-        self,
-        requests: Sequence[Request],
-        n: int,
-        *,
-        temperature: float,
-        top_p: float,
-        max_new_tokens: int,
-        seed: int,
-    ) -> list[list[Response]]:
-        """`n` responses to each request, in order; temperature 0 is greedy."""
-        prompts = [encode_prompt(request.prompt, self.tokenizer) for request in requests for _ in range(n)]
-        refuse_overflow(self.model, prompts, max_new_tokens)
+    def answer(
+        self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Response]]:
+        """Batch by batch. A batch that lacks one response is decoded whole: its random numbers are drawn together."""
+        for start in range(0, len(requests), self.batch):
+            rows = range(start, min(start + self.batch, len(requests)))
+            wanted = [row for row in rows if row not in done]
+            if wanted:
+                responses = self._decode([requests[row] for row in rows], decoding, start)
+                yield from ((row, responses[row - start]) for row in wanted)
+
+    def _decode(self, requests: Sequence[Request], decoding: Decoding, start: int) -> list[Response]:
+        prompts = [self._tokens(request) for request in requests]
+        refuse_overflow(self.model, prompts, decoding.max_new_tokens)
         with autocast(self.model.device, self.precision):
             generated = generate(
                 self.model,
                 prompts,
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                top_p=top_p,
+                max_new_tokens=decoding.max_new_tokens,
+                temperature=decoding.temperature,
+                top_p=decoding.top_p,
                 eos_ids=end_ids(self.model, self.tokenizer),
                 pad_id=self.tokenizer.pad_token_id,
-                random=torch.Generator(device=self.model.device).manual_seed(seed),
+                random=generator(self.model.device, decoding.seed, "sample", start),
+                logprobs=decoding.logprobs,
             )
         texts = self.tokenizer.batch_decode([g.tokens for g in generated], skip_special_tokens=True)
-        flat = [Response(text, len(g.tokens), g.truncated) for text, g in zip(texts, generated, strict=True)]
-        return [flat[i * n : (i + 1) * n] for i in range(len(requests))]
+        return [
+            Response(text, len(g.tokens), g.truncated, {} if g.logprob is None else {"logprob": g.logprob})
+            for text, g in zip(texts, generated, strict=True)
+        ]
+
+    def _tokens(self, request: Request) -> list[int]:
+        prefix = self.tokenizer(request.prefix, add_special_tokens=False)["input_ids"] if request.prefix else []
+        return [*encode_prompt(request.prompt, self.tokenizer), *prefix]

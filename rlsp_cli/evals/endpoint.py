@@ -1,89 +1,171 @@
-"""Responses from an OpenAI-compatible endpoint."""
+"""Responses from an OpenAI-compatible server: vLLM, SGLang, llama.cpp, or somebody's API."""
 
-import json
+import asyncio
 import os
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import count, islice
 from typing import Any
 
+import httpx2
+
 from rlsp_cli.errors import NotReadyError, UsageError
-from rlsp_cli.evals.sampler import Request, Response
+from rlsp_cli.evals.sampler import Decoding, Request, Response
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 """The environment variable that holds the key; a key on the command line would be seen by everybody."""
-_PARALLEL = 16
-"""Requests under way at once."""
-_TRIES = 5
-_TIMEOUT_S = 3600.0
+_PAUSES_S = (1, 2, 4, 8, 15, 30, 30)
+"""Seconds before each new try at a request that failed."""
+_TRIES = len(_PAUSES_S) + 1
+_BUSY_TRIES = 100
+"""Tries at a request that the server puts off (429): it is there, and says when."""
+_TIMEOUT = httpx2.Timeout(3600.0, connect=30.0)
 """Seconds that one response may take."""
 
 
 class EndpointSampler:
-    """A `rlsp_cli.evals.sampler.Sampler` that asks `URL/chat/completions`; each response is a request of its own."""
+    """A `rlsp_cli.evals.sampler.Sampler` with `batch` requests under way at once; each response is a request.
 
-    def __init__(self, url: str, model: str, system: str | None = None) -> None:
+    Prompts are the user's turn in `URL/chat/completions`, after `system`; with `encode`, which gives a prompt's token
+    ids, they go to `URL/completions` as they are. `beat` is called at least every second and may raise to stop.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        system: str | None = None,
+        *,
+        encode: Callable[[Request], list[int]] | None = None,
+        key: str | None = None,
+        batch: int = 16,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"{url!r} is no http address; expected one such as http://127.0.0.1:8000/v1")
-        self.url, self.model = f"{url.rstrip('/')}/chat/completions", model
+        self.url, self.model, self.encode = url.rstrip("/"), model, encode
+        self.path = "/completions" if encode else "/chat/completions"
         self.system = [{"role": "system", "content": system}] if system else []
+        self.key, self.batch, self.beat = key or os.environ.get(KEY_VARIABLE), batch, beat
+        self._not_before = 0.0  # time.monotonic() until which the server wants to be left alone
 
-    def sample(
-        self, requests: Sequence[Request], n: int, *, temperature: float, top_p: float, max_new_tokens: int, seed: int
-    ) -> list[list[Response]]:
-        """`n` responses to each request, in order; NotReadyError when the endpoint does not give them."""
-        settings = {"model": self.model, "temperature": temperature, "top_p": top_p, "max_tokens": max_new_tokens}
-        prompts = [request.prompt for request in requests for _ in range(n)]
-        bodies = [
-            {**settings, "seed": (seed + number) % 2**31, "messages": self._messages(prompt)}
-            for number, prompt in enumerate(prompts)
-        ]
-        with ThreadPoolExecutor(_PARALLEL) as threads:
-            asked = [threads.submit(self._response, body) for body in bodies]
+    def answer(
+        self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Response]]:
+        """As they come; NotReadyError when the server does not give one. What nobody will read is called off."""
+        rows = (row for row in range(len(requests)) if row not in done)
+        running: dict[asyncio.Task[Response], int] = {}
+        with asyncio.Runner() as runner:
+            client = self._client()
             try:
-                flat = [response.result() for response in asked]
-            except BaseException:
-                threads.shutdown(wait=False, cancel_futures=True)  # what nobody will read is not asked for
-                raise
-        return [flat[i * n : (i + 1) * n] for i in range(len(requests))]
+                while True:
+                    for row in islice(rows, self.batch - len(running)):
+                        seeded = replace(decoding, seed=(decoding.seed + row) % 2**31)
+                        asked = self._response(client, requests[row], seeded)
+                        running[runner.get_loop().create_task(asked)] = row
+                    if not running:
+                        return
+                    ready, _ = runner.run(asyncio.wait(running, timeout=1.0, return_when=asyncio.FIRST_COMPLETED))
+                    for task in sorted(ready, key=lambda task: task.exception() is not None):  # first what came
+                        yield running.pop(task), task.result()
+                    self.beat()
+            finally:
+                runner.run(_call_off(running, client))
 
-    def _messages(self, prompt: str) -> list[dict[str, str]]:
-        return [*self.system, {"role": "user", "content": prompt}]
+    def _client(self) -> httpx2.AsyncClient:
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        limits = httpx2.Limits(max_connections=self.batch, max_keepalive_connections=self.batch)
+        return httpx2.AsyncClient(headers=headers, limits=limits, timeout=_TIMEOUT)
 
-    def _response(self, body: dict[str, Any]) -> Response:
-        reply = self._ask(json.dumps(body).encode())
-        try:
-            choice = reply["choices"][0]
-            text, thought = choice["message"].get("content") or "", choice["message"].get("reasoning_content")
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise NotReadyError(
-                f"{self.url}: {str(reply)[:80]!r} is no chat completion; is this the right URL?"
-            ) from error
-        if thought:  # servers that part the thinking from the answer
-            text = f"<think>\n{thought.strip()}\n</think>\n\n{text}"
-        tokens = (reply.get("usage") or {}).get("completion_tokens")
-        return Response(text, tokens, choice.get("finish_reason") == "length")
+    def _body(self, request: Request, decoding: Decoding) -> dict[str, Any]:
+        settings = {
+            "model": self.model,
+            "temperature": decoding.temperature,
+            "top_p": decoding.top_p,
+            "max_tokens": decoding.max_new_tokens,
+            "seed": decoding.seed,
+        }
+        if self.encode:
+            return {**settings, "prompt": self.encode(request), **({"logprobs": 1} if decoding.logprobs else {})}
+        turns = [*self.system, {"role": "user", "content": request.prompt}]
+        if request.prefix:  # as vLLM and SGLang have it: the model goes on with the last turn
+            turns.append({"role": "assistant", "content": request.prefix})
+            settings |= {"continue_final_message": True, "add_generation_prompt": False}
+        return {**settings, "messages": turns, **({"logprobs": True} if decoding.logprobs else {})}
 
-    def _ask(self, body: bytes) -> Any:
-        """The reply; waits and asks again when the server is busy or not there."""
-        key = os.environ.get(KEY_VARIABLE)
-        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-        for attempt in range(1, _TRIES + 1):
-            request = urllib.request.Request(self.url, body, headers)  # noqa: S310 (http, checked above)
+    async def _response(self, client: httpx2.AsyncClient, request: Request, decoding: Decoding) -> Response:
+        """One response; asks again while the server is busy, away, or answers what is no completion."""
+        body = self._body(request, decoding)
+        for tries in count(1):
+            await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
             try:
-                with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-                    return json.load(response)
-            except urllib.error.HTTPError as error:
-                if error.code not in (429, 500, 502, 503, 504) or attempt == _TRIES:
-                    said = error.read(200).decode(errors="replace").strip().partition("\n")[0]
-                    raise NotReadyError(f"{self.url}: HTTP {error.code}: {said or error.reason}") from error
-                wait = error.headers.get("Retry-After", "")
-                time.sleep(float(wait) if wait.isdigit() else attempt)
-            except (OSError, ValueError) as error:
-                if attempt == _TRIES:
-                    reason = getattr(error, "reason", error)
-                    raise NotReadyError(f"{self.url}: no reply: {reason}; is the server running?") from error
-                time.sleep(attempt)
+                return await self._ask(client, body)
+            except _UnansweredError as failure:
+                if tries >= failure.worth:
+                    where = f"{self.url}{self.path}: problem {request.id!r}"
+                    raise NotReadyError(f"{where}: {failure}") from failure
+                if failure.worth != _BUSY_TRIES:
+                    await asyncio.sleep(_PAUSES_S[tries - 1])
         raise AssertionError("the last try returns or raises")
+
+    async def _ask(self, client: httpx2.AsyncClient, body: dict[str, Any]) -> Response:
+        try:
+            reply = await client.post(self.url + self.path, json=body)
+        except httpx2.TransportError as error:
+            raise _UnansweredError(f"no reply: {error or type(error).__name__}; is the server running?") from error
+        if reply.status_code == 200:
+            return _read(reply)
+        if "Retry-After" in reply.headers or reply.status_code == 429:
+            self._not_before = time.monotonic() + _retry_after(reply.headers.get("Retry-After", ""))
+        said = " ".join(reply.text[:300].split()) or reply.reason_phrase
+        worth = _BUSY_TRIES if reply.status_code == 429 else _TRIES if reply.status_code >= 500 else 1
+        raise _UnansweredError(f"HTTP {reply.status_code}: {said}", worth)
+
+
+class _UnansweredError(Exception):
+    """A request without a response, and how many tries it is worth."""
+
+    def __init__(self, fault: str, worth: int = _TRIES) -> None:
+        super().__init__(fault)
+        self.worth = worth
+
+
+async def _call_off(running: dict[asyncio.Task[Response], int], client: httpx2.AsyncClient) -> None:
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)  # all of them end; what they found is not wanted
+    await client.aclose()
+
+
+def _read(reply: httpx2.Response) -> Response:
+    """The response in a (chat) completion; the thinking that some servers part from the answer is put back."""
+    try:
+        choice, usage = reply.json()["choices"][0], reply.json().get("usage") or {}
+        message = choice.get("message") or {"content": choice["text"]}
+        text, thought = message.get("content") or "", message.get("reasoning_content") or message.get("reasoning")
+        whole = f"<think>\n{thought.strip()}\n</think>\n\n{text}" if thought else text
+        if not isinstance(whole, str):
+            raise TypeError("the content is no text")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _UnansweredError(f"{reply.text[:80]!r} is no completion; is this the right URL?") from error
+    truncated = choice.get("finish_reason") == "length"
+    return Response(whole, usage.get("completion_tokens"), truncated, _scores(choice.get("logprobs") or {}))
+
+
+def _scores(logprobs: dict[str, Any]) -> dict[str, float]:
+    """The sum of the tokens' log-probabilities, from a chat's `content` or a completion's `token_logprobs`."""
+    tokens = [token["logprob"] for token in logprobs.get("content") or ()] or logprobs.get("token_logprobs")
+    return {"logprob": float(sum(tokens))} if tokens else {}
+
+
+def _retry_after(said: str) -> float:
+    """Seconds that the server asks to be left alone: a number or a date (RFC 9110, 10.2.3); 1 when it says neither."""
+    if said.isdigit():
+        return float(said)
+    try:
+        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 1.0

@@ -1,9 +1,8 @@
-"""One model on one bench: every response is written down as it comes, so a restart goes on where it was."""
+"""One model on one bench: what is not answered yet is asked, every answer is written down, then all is summarised."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ from rlsp_cli.data import Problem
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.bench import Bench
 from rlsp_cli.evals.metrics import summarise
-from rlsp_cli.evals.sampler import Request, Response, Sampler
+from rlsp_cli.evals.sampler import Decoding, Request, Sampler
+from rlsp_cli.evals.scorebook import Scorebook, Verify, sample_of
 from rlsp_cli.recipe.schema import Eval
-from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths
-from rlsp_cli.runs.stream import append_rows, read_rows, write_json, write_text
-
-Verify = Callable[[Sequence[Sample]], list[Score]]
+from rlsp_cli.runs.stream import write_json
 
 
 def evaluate(
@@ -32,60 +29,40 @@ def evaluate(
     paths: AnswerPaths,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Decode and score what `paths.samples` lacks, then summarise it all; DataError if it was made in another way.
+    """Draw and score what `paths.samples` lacks, then summarise it all; DataError if it was made in another way.
 
-    `prompt` makes the text that a model reads out of the user's turn. Chunks of `eval.batch` responses have seeds of
-    their own, so an interrupted evaluation ends with the same samples.
-    `tick(done, total)` is called after each chunk and may raise to stop.
+    `prompt` makes the text that a model reads out of the user's turn.
+    `tick(done, total)` is called after each answer and may raise to stop.
     """
-
-    def put(problem: str) -> str:
-        return prompt(bench.ask(problem))
-
-    drawn = bench.protocol
-    protocol = _protocol(bench, seed, put)
+    prompts = {problem.id: prompt(bench.ask(problem.problem)) for problem in bench.problems}
+    problems = {problem.id: problem for problem in bench.problems}
+    protocol = _protocol(bench, seed, list(prompts.values()))
     _refuse_other_protocol(paths.protocol, protocol)
-    done = {_key(row) for row in _whole_rows(paths.samples)}
-    chunks = list(_chunks(bench, settings))
-    for number, (kind, n, problems) in enumerate(chunks, 1):
-        if any((problem.id, kind, index) not in done for problem in problems for index in range(n)):
-            requests = [Request(problem.id, put(problem.problem)) for problem in problems]
-            responses = sampler.sample(
-                requests,
-                n,
-                temperature=drawn.temperature if kind == "sample" else 0.0,
-                top_p=drawn.top_p,
-                max_new_tokens=drawn.max_new_tokens,
-                seed=_chunk_seed(seed, bench.name, number),
-            )
-            rows = _score(kind, problems, requests, responses, verify)
-            append_rows(paths.samples, [row for row in rows if _key(row) not in done])
-        tick(number, len(chunks))
-    ask = partial(_same_answers, {problem.id: problem for problem in bench.problems}, verify)
-    return {**summarise(read_rows(paths.samples), ask, settings.k), "protocol": protocol}
+    with Scorebook(paths, problems, verify, prompts.__getitem__) as book:
+        total = len(problems) * (int(settings.greedy) + bench.protocol.samples)
+        for kind, n in (("greedy", int(settings.greedy)), ("sample", bench.protocol.samples)):
+            requests = [Request(id, text, index) for id, text in prompts.items() for index in range(n)]
+            done = {row for row, one in enumerate(requests) if (one.id, kind, one.index) in book.done}
+            for row, response in sampler.answer(requests, _decoding(bench, kind, seed), done):
+                book.add(problems[requests[row].id], kind, requests[row].index, response)
+                tick(len(book.done), total)
+    ask = partial(_same_answers, problems, verify)
+    return {**summarise(book.rows(), ask, settings.k), "protocol": protocol}
+
+
+def _decoding(bench: Bench, kind: str, seed: int) -> Decoding:
+    drawn = bench.protocol
+    place = hashlib.sha256(f"{seed}:{bench.name}:{kind}".encode()).digest()
+    temperature = drawn.temperature if kind == "sample" else 0.0
+    return Decoding(temperature, drawn.top_p, drawn.max_new_tokens, int.from_bytes(place[:7], "big"))
 
 
 def _same_answers(
     problems: Mapping[str, Problem], verify: Verify, pairs: Sequence[tuple[dict[str, Any], str]]
 ) -> list[bool]:
     """An `Ask` of `rlsp_cli.evals.vote`: whether each row's response is right when the text is the reference."""
-    samples = [
-        Sample(
-            prompt="",
-            response=row["response"],
-            reference=text,
-            id=row["id"],
-            metadata=problems[row["id"]].metadata,
-            num_tokens=row["num_tokens"],
-            truncated=row["truncated"],
-        )
-        for row, text in pairs
-    ]
+    samples = [sample_of(row, problems[row["id"]], prompt="", reference=text) for row, text in pairs]
     return [score.value == 1.0 for score in verify(samples)]  # a verifier that could not tell holds them for two
-
-
-def _key(row: dict[str, Any]) -> tuple[str, str, int]:
-    return row["id"], row["kind"], row["index"]
 
 
 def _refuse_other_protocol(path: Path, protocol: dict[str, Any]) -> None:
@@ -103,61 +80,8 @@ def _refuse_other_protocol(path: Path, protocol: dict[str, Any]) -> None:
         )
 
 
-def _chunks(bench: Bench, settings: Eval) -> Iterator[tuple[str, int, Sequence[Problem]]]:
-    """(kind, responses per problem, problems): at most `eval.batch` responses at once."""
-    problems = bench.problems
-    for kind, n in (("greedy", int(settings.greedy)), ("sample", bench.protocol.samples)):
-        size = max(1, settings.batch // n) if n else 0
-        for start in range(0, len(problems) if n else 0, size or 1):
-            yield kind, n, problems[start : start + size]
-
-
-def _score(
-    kind: str,
-    problems: Sequence[Problem],
-    requests: Sequence[Request],
-    responses: Sequence[Sequence[Response]],
-    verify: Verify,
-) -> list[dict[str, Any]]:
-    """The rows of samples.jsonl for one chunk."""
-    flat = [
-        (problem, index, response, _sample(problem, request, response))
-        for problem, request, several in zip(problems, requests, responses, strict=True)
-        for index, response in enumerate(several)
-    ]
-    scores = verify([sample for *_, sample in flat])
-    return [
-        {"id": problem.id, "kind": kind, "index": index, **_row(problem, response, score)}
-        for (problem, index, response, _), score in zip(flat, scores, strict=True)
-    ]
-
-
-def _sample(problem: Problem, request: Request, response: Response) -> Sample:
-    return Sample(
-        prompt=request.prompt,
-        response=response.text,
-        reference=problem.answer,
-        id=problem.id,
-        metadata=problem.metadata,
-        num_tokens=response.num_tokens,
-        truncated=response.truncated,
-    )
-
-
-def _row(problem: Problem, response: Response, score: Score) -> dict[str, Any]:
-    return {
-        "response": response.text,
-        "reference": problem.answer,
-        "num_tokens": response.num_tokens,
-        "truncated": response.truncated,
-        "correctness": asdict(score),
-        **({"scores": dict(response.scores)} if response.scores else {}),
-    }
-
-
-def _protocol(bench: Bench, seed: int, put: Callable[[str], str]) -> dict[str, Any]:
+def _protocol(bench: Bench, seed: int, prompts: Sequence[str]) -> dict[str, Any]:
     """What somebody needs to know to compare this number with another."""
-    prompts = [put(problem.problem) for problem in bench.problems]
     return {
         "problems": len(bench.problems),
         **bench.protocol.model_dump(exclude={"origin"}),
@@ -171,16 +95,3 @@ def _protocol(bench: Bench, seed: int, put: Callable[[str], str]) -> dict[str, A
         "prompt_digest": hashlib.sha256("\0".join(prompts).encode()).hexdigest(),
         "verifier": {"use": bench.verifier.use, **bench.verifier.options} if bench.verifier else None,
     }
-
-
-def _chunk_seed(seed: int, bench: str, number: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}:{bench}:{number}".encode()).digest()[:7], "big")
-
-
-def _whole_rows(out: Path) -> list[dict[str, Any]]:
-    """Rows that are there already; a half-written last line is cut off, so that new ones do not continue it."""
-    if out.exists():
-        text = out.read_text(encoding="utf-8")
-        if text and not text.endswith("\n"):
-            write_text(out, text[: text.rfind("\n") + 1])
-    return list(read_rows(out))

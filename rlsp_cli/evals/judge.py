@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from rlsp_cli.evals.sampler import Request, Sampler
+from rlsp_cli.evals.sampler import Decoding, Request, Sampler, answers
 from rlsp_cli.rewards.answers import without_thinking
 from rlsp_cli.rewards.lexicon import Lexicon
 
@@ -23,8 +23,8 @@ def agreement(responses: Sequence[str], lexicon: Lexicon, judge: Sampler) -> dic
     """
     names, texts = list(lexicon.behaviours), [text[:_MOST_LETTERS] for text in responses]
     requests = [Request(str(i), _question(text, lexicon)) for i, text in enumerate(texts)]
-    replies = judge.sample(requests, 1, temperature=0.0, top_p=1.0, max_new_tokens=_MAX_NEW_TOKENS, seed=0)
-    labels = [_labels(reply.text, names) for (reply,) in replies]
+    replies = answers(judge, requests, Decoding(0.0, 1.0, _MAX_NEW_TOKENS, seed=0))
+    labels = [_labels(reply.text, names) for reply in replies]
     pairs = [(label, lexicon.counts(text)) for label, text in zip(labels, texts, strict=True) if label is not None]
     found = {name: _agreement([(label[name], counts[name] > 0) for label, counts in pairs]) for name in names}
     return {"responses": len(texts), "unlabelled": len(texts) - len(pairs), "behaviour": found if pairs else {}}

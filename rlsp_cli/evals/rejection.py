@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rlsp_cli.data.demonstration import Demonstration
 from rlsp_cli.data.traces import Filtered, Tick, count_reasons
-from rlsp_cli.evals.sampler import Request, Response, Sampler
+from rlsp_cli.evals.sampler import Decoding, Request, Response, Sampler
 from rlsp_cli.runs.stream import append_rows, drop_rows_from, read_rows
 
-_BATCH = 128
-"""Responses drawn at once."""
+_TICK = 128
+"""Responses between two words on how far it is."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,15 @@ def _responses(
     drafts: Path,
     tick: Tick,
 ) -> list[list[Response]]:
-    """For each row its responses; each chunk has a seed of its own, so a new start ends with the same ones."""
-    file = draft_file(drafts, rows, drawing, prompt)
-    size = max(1, _BATCH // drawing.samples)
-    starts = range(0, len(rows), size)
-    drop_rows_from(file, len(rows))
-    done = len(list(read_rows(file)))
-    for start in starts[done:]:
-        requests = [Request(row.id, prompt(row.problem)) for row in rows[start : start + size]]
-        found = sampler.sample(
-            requests,
-            drawing.samples,
-            temperature=drawing.temperature,
-            top_p=1.0,
-            max_new_tokens=drawing.max_new_tokens,
-            seed=start,
-        )
-        append_rows(file, [{"step": start, "responses": [[asdict(one) for one in several] for several in found]}])
-        tick(min(start + size, len(rows)), len(rows))
-    chunks = [chunk["responses"] for chunk in read_rows(file)]
-    return [[Response(**one) for one in several] for chunk in chunks for several in chunk]
+    """For each row its responses; each is kept as it comes, and a new start asks only for the others."""
+    file, n = draft_file(drafts, rows, drawing, prompt), drawing.samples
+    drop_rows_from(file, len(rows) * n)
+    found = {row["step"]: Response(**row["response"]) for row in read_rows(file)}
+    requests = [Request(row.id, prompt(row.problem), index) for row in rows for index in range(n)]
+    decoding = Decoding(drawing.temperature, 1.0, drawing.max_new_tokens, seed=0)
+    for number, response in sampler.answer(requests, decoding, set(found)):
+        append_rows(file, [{"step": number, "response": asdict(response)}])
+        found[number] = response
+        if not len(found) % _TICK or len(found) == len(requests):
+            tick(len(found) // n, len(rows))
+    return [[found[row * n + index] for index in range(n)] for row in range(len(rows))]

@@ -1,7 +1,7 @@
-"""Where responses come from: a model, or a file."""
+"""Where responses come from: a model, a server, or a file."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,15 +12,31 @@ from rlsp_cli.errors import DataError
 
 @dataclass(frozen=True)
 class Request:
-    """A problem's id and its prompt as text."""
+    """A prompt, and which of its responses is asked for; `prefix` is a start of the response, to be continued."""
 
     id: str
     prompt: str
+    index: int = 0
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a model answers: temperature 0 is greedy; `logprobs` asks for the score `logprob` of each response."""
+
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+    seed: int
+    logprobs: bool = False
 
 
 @dataclass(frozen=True)
 class Response:
-    """A response; `num_tokens` is None when nobody counted; `scores` are what best-of-n chooses by, by scorer."""
+    """A response; `num_tokens` is None when nobody counted; `scores` are what best-of-n chooses by, by scorer.
+
+    The score `logprob` is the sum of the log-probabilities (nats, at temperature 1) of its tokens.
+    """
 
     text: str
     num_tokens: int | None = None
@@ -31,11 +47,19 @@ class Response:
 class Sampler(Protocol):
     """Anything that answers requests."""
 
-    def sample(
-        self, requests: Sequence[Request], n: int, *, temperature: float, top_p: float, max_new_tokens: int, seed: int
-    ) -> list[list[Response]]:
-        """`n` responses to each request, in order; temperature 0 is greedy."""
+    def answer(
+        self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Response]]:
+        """(row, response) in the order in which they come, for each of the requests whose row is not in `done`.
+
+        The same requests and decoding give the same responses, whatever was done before.
+        """
         ...
+
+
+def answers(sampler: Sampler, requests: Sequence[Request], decoding: Decoding) -> list[Response]:
+    """A response to each request, in the order of the requests."""
+    return [response for _, response in sorted(sampler.answer(requests, decoding), key=lambda found: found[0])]
 
 
 class ReplaySampler:
@@ -73,12 +97,15 @@ class ReplaySampler:
             if found < n:
                 raise DataError(f"problem {id!r}: {found} responses given, {n} wanted")
 
-    def sample(
-        self, requests: Sequence[Request], n: int, *, temperature: float, top_p: float, max_new_tokens: int, seed: int
-    ) -> list[list[Response]]:
-        """The first `n` responses of each problem; DataError when there are fewer, or with `uneven` none."""
-        self.refuse_fewer((request.id for request in requests), 1 if self.uneven else n)
-        return [list(self.responses[request.id][:n]) for request in requests]
+    def answer(
+        self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Response]]:
+        """The given responses by their index; DataError when there are fewer, or with `uneven` none."""
+        for row, request in enumerate(requests):
+            found = self.responses.get(request.id, ())
+            self.refuse_fewer([request.id], 1 if self.uneven else request.index + 1)
+            if row not in done and request.index < len(found):
+                yield row, found[request.index]
 
 
 _KINDS: dict[str, tuple[type, str]] = {

@@ -23,6 +23,10 @@ def evaluation_recipe(target: str | None, settings: dict[str, Any]) -> Recipe:
         samples = settings.get("samples", 0)
         replay = {**_with_bench(settings), "samples": samples, "greedy": samples == 0}
         return _resolve({"name": "eval-responses", "eval": replay})
+    if "url" in settings:
+        if target is None:
+            raise UsageError("--url without a model: add --model NAME, as the server calls it")
+        return _resolve({"name": _name(target), "model": {"path": target}, "eval": _with_bench(settings)})
     root = Path(target) if target else newest_run()
     if (root / "manifest.json").exists():
         return _of_run(root, settings)

@@ -57,9 +57,7 @@ def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable
         if code:
             raise failure(code, attempt, received, say)
     else:
-        # a stage of ours that outlived us would write beside the run that goes on from here
-        command: Sequence[str] = leashed(job.argv) if job.backend == "local" else job.argv
-        run_command(command, environment, attempt, watch, say, stop_file)
+        run_command(job.argv, environment, attempt, watch, say, stop_file)
     for argv in job.finish:
         run_command(argv, environment, attempt, watch, say)
 
@@ -80,10 +78,13 @@ def run_command(
     say: Callable[[str], None],
     stop_file: Path | None = None,
 ) -> None:
-    """Run one command in a session of its own; its output is appended to the attempt's logs."""
+    """Run one command in a session of its own; its output is appended to the attempt's logs.
+
+    It ends with this process, also by SIGKILL: what went on alone would write beside a resumed run.
+    """
     with (attempt / "stdout.log").open("ab") as out, (attempt / "stderr.log").open("ab") as err:
         child = subprocess.Popen(
-            argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            leashed(argv), stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
         )
         received = _supervise(child, watch, say, stop_file)
     if child.returncode:

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rlsp_cli.backends import compile_for, stages_of
-from rlsp_cli.errors import RlspError, UsageError
+from rlsp_cli.errors import NotReadyError, RlspError, UsageError
 from rlsp_cli.launch.gpus import refuse_missing_gpus
 from rlsp_cli.launch.process import command_line, launch, prepare
 from rlsp_cli.launch.progress import following
@@ -48,7 +48,8 @@ def run_stages(run: Run, stages: Sequence[str], console: Console, how_to_resume:
             stopped = error.exit_code in (130, 143)
             state = "stopped" if stopped else "failed"
             run.update(state=state, exit_code=error.exit_code, message=str(error), stages={stage: state})
-            error.args = (f"{stage}: {error}; go on with: {how_to_resume}" if stopped else f"{stage}: {error}",)
+            may_go_on = stopped or error.exit_code == NotReadyError.exit_code
+            error.args = (f"{stage}: {error}; go on with: {how_to_resume}" if may_go_on else f"{stage}: {error}",)
             raise
         run.update(stages={stage: "done"})
     done = all(run.status()["stages"].get(stage) == "done" for stage in stages_of(run.recipe))

@@ -465,7 +465,9 @@ class Eval(Section):
     max_new_tokens: PositiveInt | None = None
     """Longest response in tokens; the bench's own if not given, 8192 for `heldout`."""
     batch: PositiveInt = 64
-    """Responses decoded at once."""
+    """Responses decoded at once; where a server answers, requests under way at once."""
+    url: str | None = None
+    """OpenAI-compatible server that answers, such as `http://host:8000/v1`; `model.path` is its name of the model."""
     limit: PositiveInt | None = None
     """Use only the first so many problems of each bench."""
     responses: str | None = None

@@ -16,6 +16,11 @@ class AnswerPaths:
         return self.root / "samples.jsonl"
 
     @property
+    def waiting(self) -> Path:
+        """Answers that came and are still to be scored; gone when all are."""
+        return self.root / "waiting.jsonl"
+
+    @property
     def protocol(self) -> Path:
         """How they were made; a restart goes on only in the same way."""
         return self.root / "protocol.json"

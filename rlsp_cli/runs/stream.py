@@ -24,6 +24,15 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
+def whole_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a stream that is to be appended to: a half-written last line is cut off first."""
+    if path.exists():
+        text = path.read_text(encoding="utf-8")
+        if text and not text.endswith("\n"):
+            write_text(path, text[: text.rfind("\n") + 1])
+    return list(read_rows(path))
+
+
 class Tail:
     """Reads what is appended to a stream; starts again when the file was written anew."""
 

@@ -50,6 +50,9 @@ def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Itera
     if stage != "eval" and recipe.cluster.launcher not in ("local", "slurm"):
         message = f"{recipe.cluster.launcher} starts several processes, and the local backend is one"
         yield Problem("cluster.launcher", message, "set it to local or slurm")
+    if stage == "eval" and recipe.eval and recipe.eval.url and (recipe.sft or recipe.ppo or not recipe.model.path):
+        message = "a server answers, and not the models that this recipe trains"
+        yield Problem("eval.url", message, "evaluate it alone: rlsp eval --url URL --model NAME --bench ...")
     yield from unused(recipe, [f"{stage}.{key}" for key in _UNUSED.get(stage, ())], [])
     if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
         yield from unused(recipe, ("tracking", "model.attention"), [])

@@ -1,15 +1,15 @@
 """The eval stage of the local backend: every model of the run on every bench of the recipe."""
 
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from rlsp_cli.backends.local.sampling import local_sampler
-from rlsp_cli.engine.stage import StopFlag
+from rlsp_cli.backends.local.sampling import answering
+from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.evals.bench import Bench, load_bench
 from rlsp_cli.evals.card import score_cards
 from rlsp_cli.evals.compare import comparisons
@@ -33,19 +33,19 @@ def evaluate_models(
     with ExitStack() as running:
         scorers = _scorers(recipe, benches, running)
         for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
-            sampler, prompt = _sampler(recipe, path)
             results[label] = {"path": path, "benches": {}}
-            for bench, settings in (_drawn(bench, recipe.eval, sampler) for bench in benches):
-                results[label]["benches"][bench.name] = evaluate(
-                    bench,
-                    _gold(bench) if recipe.eval.responses == "gold" else sampler,
-                    scorers[bench.name].verify,
-                    settings,
-                    seed=recipe.seed,
-                    prompt=prompt,
-                    paths=paths.answers(label, bench.name),
-                    tick=partial(_tick, paths, stop, label, bench.name),
-                )
+            with answering(recipe, path, partial(stop.leave_if_set, lambda: None)) as (sampler, prompt):
+                for bench, settings in (_drawn(bench, recipe.eval, sampler) for bench in benches):
+                    results[label]["benches"][bench.name] = evaluate(
+                        bench,
+                        _gold(bench) if recipe.eval.responses == "gold" else sampler,
+                        scorers[bench.name].verify,
+                        settings,
+                        seed=recipe.seed,
+                        prompt=prompt,
+                        paths=paths.answers(label, bench.name),
+                        tick=_Tick(paths, stop, f"{label} on {bench.name}"),
+                    )
     rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
     verifier = recipe.reward.correctness.model_dump(mode="json")
     cards = score_cards(results)
@@ -74,18 +74,6 @@ def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> di
     return found
 
 
-def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[[str], str]]:
-    """Who answers, and how the user's turn becomes what they read."""
-    assert recipe.eval, "checked by the recipe"
-    if recipe.eval.responses is not None:
-        if recipe.eval.responses == "gold":
-            return ReplaySampler({}), lambda turn: turn
-        return ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), lambda turn: turn
-    model, gpus = recipe.model, recipe.cluster.gpus_per_node
-    turn = recipe.data.model_copy(update={"template": "{problem}"})  # each bench fills in its own
-    return local_sampler(path, turn, model.precision, gpus, model.chat_template)
-
-
 def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> tuple[Bench, Eval]:
     """Given responses are all used unless `samples` says how many; several to a problem are samples."""
     if not isinstance(sampler, ReplaySampler):
@@ -106,6 +94,14 @@ def _gold(bench: Bench) -> ReplaySampler:
     return ReplaySampler({id: [Response(gold)] for id, gold in golds.items()})
 
 
-def _tick(paths: StagePaths, stop: StopFlag, label: str, bench: str, done: int, total: int) -> None:
-    append_rows(paths.metrics, [{"step": done - 1, "total_steps": total, "text": f"{label} on {bench}"}])
-    stop.leave_if_set(lambda: None)
+class _Tick:
+    """Says in metrics.jsonl how far an evaluation is, at most once a second, and leaves when it is told to stop."""
+
+    def __init__(self, paths: StagePaths, stop: StopFlag, text: str) -> None:
+        self.paths, self.stop, self.text, self.said_at = paths, stop, text, 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if done == total or time.monotonic() - self.said_at > 1:
+            self.said_at = time.monotonic()
+            append_rows(self.paths.metrics, [{"step": done - 1, "total_steps": total, "text": self.text}])
+        self.stop.leave_if_set(lambda: None)

@@ -1,15 +1,42 @@
-"""A model of the embedded engine as a sampler, for evaluation and for rejection sampling."""
+"""Who answers: a model of the embedded engine, a server, or a file of responses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
-from rlsp_cli.evals.sampler import Sampler
-from rlsp_cli.recipe.schema import Data
+from rlsp_cli.evals.endpoint import EndpointSampler
+from rlsp_cli.evals.sampler import ReplaySampler, Sampler
+from rlsp_cli.recipe.schema import Data, Recipe
+
+Prompt = Callable[[str], str]
+"""Makes what a model reads out of the user's turn."""
+
+
+@contextmanager
+def answering(recipe: Recipe, path: str, beat: Callable[[], None]) -> Iterator[tuple[Sampler, Prompt]]:
+    """Who answers the recipe's benches, as long as they are needed; `beat` may raise to stop."""
+    assert recipe.eval, "checked by the recipe"
+    turn = recipe.data.model_copy(update={"template": "{problem}"})  # each bench fills in its own
+    if recipe.eval.responses == "gold":
+        yield ReplaySampler({}), str
+    elif recipe.eval.responses is not None:
+        yield ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), str
+    elif recipe.eval.url is not None:
+        yield EndpointSampler(recipe.eval.url, path, turn.system, batch=recipe.eval.batch, beat=beat), str
+    else:
+        model, gpus = recipe.model, recipe.cluster.gpus_per_node
+        yield local_sampler(path, turn, model.precision, gpus, model.chat_template, recipe.eval.batch)
 
 
 def local_sampler(
-    path: str, data: Data, precision: str = "auto", gpus: int | None = None, chat_template: str = "auto"
-) -> tuple[Sampler, Callable[[str], str]]:
+    path: str,
+    data: Data,
+    precision: str = "auto",
+    gpus: int | None = None,
+    chat_template: str = "auto",
+    batch: int = 128,
+) -> tuple[Sampler, Prompt]:
     """The model of a folder or hub id, and how a problem is put to it; on a GPU if `gpus` is None and there is one."""
     import torch
 
@@ -19,4 +46,4 @@ def local_sampler(
 
     device = pick_device(int(torch.cuda.is_available()) if gpus is None else gpus)
     model, tokenizer = load_model(path, device), load_tokenizer(path, chat_template)
-    return LocalSampler(model, tokenizer, precision), partial(prompt_text, data=data, tokenizer=tokenizer)
+    return LocalSampler(model, tokenizer, precision, batch), partial(prompt_text, data=data, tokenizer=tokenizer)

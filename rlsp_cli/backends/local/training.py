@@ -1,0 +1,47 @@
+"""The training stages of the child process: the surroundings from the run folder, then the engine."""
+
+from typing import Any
+
+from rlsp_cli.backends.local.models import starting_model
+from rlsp_cli.data import prompt_rows, trace_rows
+from rlsp_cli.engine.model import pick_device
+from rlsp_cli.engine.ppo import PpoTrainer
+from rlsp_cli.engine.prompt import fitting
+from rlsp_cli.engine.sft import train_sft
+from rlsp_cli.engine.stage import Context
+from rlsp_cli.engine.stop import StopFlag
+from rlsp_cli.evals.contamination import refuse_overlap
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.runs.paths import RunPaths
+
+
+def sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:
+    """SFT on the recipe's traces."""
+    assert recipe.sft and recipe.data.traces, "checked by the recipe"
+    traces = trace_rows(recipe.data.traces, registry, recipe.plugins)
+    refuse_overlap(recipe, "traces", [trace.prompt for trace in traces], registry)
+    train_sft(_context(recipe, paths, "sft", inputs, stop, registry), recipe.sft, traces)
+
+
+def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:
+    """PPO on the recipe's prompts."""
+    assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
+    problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
+    refuse_overlap(recipe, "prompts", [problem.problem for problem in problems], registry)
+    context = _context(recipe, paths, "ppo", inputs, stop, registry)
+    kept, left_out = fitting(problems, recipe, context.tokenizer)
+    if left_out:
+        limit = f"max_prompt_tokens={recipe.ppo.max_prompt_tokens}"
+        print(f"ppo: {left_out} of {len(problems)} problems left out: prompt longer than {limit}")
+    with Scorer(recipe.reward, recipe.plugins) as scorer:
+        PpoTrainer(context, recipe.ppo, kept, scorer).run()
+
+
+def _context(
+    recipe: Recipe, paths: RunPaths, stage: str, inputs: dict[str, Any], stop: StopFlag, registry: Registry
+) -> Context:
+    device = pick_device(recipe.cluster.gpus_per_node)
+    model, tokenizer = starting_model(recipe, inputs["model"], device, registry)
+    return Context(recipe, paths.stage(stage), model, tokenizer, device, stop)

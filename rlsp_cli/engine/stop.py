@@ -1,0 +1,31 @@
+"""A way to be asked to stop, at a place where nothing is lost."""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from rlsp_cli.errors import StoppedError
+
+
+class StopFlag:
+    """Remembers SIGINT or SIGTERM, so that a stage can end the step, save and leave."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def install(self) -> "StopFlag":
+        """Listen to both signals; only the main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._remember)
+            signal.signal(signal.SIGTERM, self._remember)
+        return self
+
+    def _remember(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = number
+
+    def leave_if_set(self, save: Callable[[], None]) -> None:
+        """Save and raise StoppedError when a signal came."""
+        if self.signal is not None:
+            save()
+            raise StoppedError("stopped after a checkpoint")

@@ -1,0 +1,201 @@
+"""Servers that answer: each answer is asked for once and kept, whatever happens to the server or to us."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlsp_cli.errors import NotReadyError, StoppedError
+from rlsp_cli.evals import endpoint
+from rlsp_cli.evals.endpoint import EndpointSampler
+from rlsp_cli.evals.sampler import Decoding, Request, Response, answers
+from tests.conftest import rlsp
+from tests.openai_server import Reply, Server, chat, serving
+
+DECODING = Decoding(temperature=0.7, top_p=0.9, max_new_tokens=64, seed=5)
+BENCH = """\
+name: sums
+description: Sums that the test's server knows.
+problems: {problems}
+source: ./sums.jsonl
+prompt: {{template: "{{problem}}", origin: ours}}
+verifier: {{use: exact_match}}
+protocol: {{samples: {samples}, temperature: 0.7, top_p: 1.0, max_new_tokens: 16, origin: ours}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "_PAUSES_S", (0,) * len(endpoint._PAUSES_S))
+
+
+def requests(many: int) -> list[Request]:
+    return [Request(str(n), f"1+{n}") for n in range(many)]
+
+
+def bench(folder: Path, problems: int, samples: int) -> Path:
+    """A bench of sums as a file, with its data."""
+    rows = [{"id": str(n), "problem": f"1+{n}", "answer": str(n + 1)} for n in range(problems)]
+    (folder / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "sums.yaml").write_text(BENCH.format(problems=problems, samples=samples))
+    return folder / "sums.yaml"
+
+
+def right(body: dict[str, Any]) -> Reply:
+    """The sum that was asked for."""
+    a, b = body["messages"][-1]["content"].split("+")
+    return chat(f"\\boxed{{{int(a) + int(b)}}}")
+
+
+def test_as_many_requests_are_under_way_as_was_said_and_each_has_its_own_seed() -> None:
+    with serving(right, seconds=0.05) as server:
+        found = answers(EndpointSampler(server.url, "m", "Be brief.", batch=8), requests(40), DECODING)
+    assert [response.text for response in found] == [f"\\boxed{{{n + 1}}}" for n in range(40)]
+    assert server.most == 8 and len({asked["seed"] for asked in server.asked}) == 40
+    asked = server.asked[0]
+    assert asked["path"] == "/v1/chat/completions" and asked["model"] == "m"
+    assert (asked["temperature"], asked["top_p"], asked["max_tokens"]) == (0.7, 0.9, 64)
+    assert asked["messages"][0] == {"role": "system", "content": "Be brief."}
+
+
+def test_a_server_that_is_busy_is_left_alone_as_long_as_it_says() -> None:
+    replies = iter([(429, {"Retry-After": "1"}, "slow down")])
+    with serving(lambda body: next(replies, None) or right(body)) as server:
+        started = time.monotonic()
+        found = answers(EndpointSampler(server.url, "m", batch=1), requests(3), DECODING)
+    assert len(found) == 3 and len(server.asked) == 4
+    assert time.monotonic() - started >= 1.0
+
+
+def test_retry_after_is_a_number_or_a_date() -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=90)
+    assert endpoint._retry_after("7") == 7.0
+    assert 80 < endpoint._retry_after(format_datetime(soon, usegmt=True)) <= 90
+    assert endpoint._retry_after("soon") == endpoint._retry_after("") == 1.0
+
+
+def broken() -> Iterator[Reply]:
+    yield 503, {}, "starting"
+    yield 200, {}, "no JSON"
+    yield 200, {}, {"choices": []}
+    yield 200, {}, {"choices": [{"message": {"content": 7}}]}
+
+
+def test_what_is_no_completion_is_asked_for_again() -> None:
+    replies = broken()
+    with serving(lambda body: next(replies, None) or right(body)) as server:
+        (found,) = answers(EndpointSampler(server.url, "m"), requests(1), DECODING)
+    assert found == Response("\\boxed{1}", 1) and len(server.asked) == 5
+
+
+def test_what_stays_wrong_is_one_line_with_the_problem() -> None:
+    with serving(lambda _: (200, {}, {"error": "no model"})) as server, pytest.raises(NotReadyError) as error:
+        answers(EndpointSampler(server.url, "m"), requests(1), DECODING)
+    assert "problem '0': '{\"error\": \"no model\"}' is no completion; is this the right URL?" in str(error.value)
+    assert len(server.asked) == endpoint._TRIES
+    with serving(lambda _: (400, {}, "prompt too long")) as server, pytest.raises(NotReadyError) as error:
+        answers(EndpointSampler(server.url, "m", batch=1), requests(9), DECODING)
+    assert "HTTP 400: prompt too long" in str(error.value) and len(server.asked) == 1
+
+
+def test_empty_cut_off_thinking_and_huge_completions_are_responses() -> None:
+    long = "x" * (1 << 20)
+    replies: list[Reply] = [
+        chat("", finish_reason="length"),
+        chat(None),
+        (200, {}, {"choices": [{"message": {"content": "4", "reasoning_content": "2+2"}}]}),
+        chat(long),
+    ]
+    with serving(lambda _: replies.pop(0)) as server:
+        found = answers(EndpointSampler(server.url, "m", batch=1), requests(4), DECODING)
+    assert found[:2] == [Response("", 1, True), Response("", 1)]
+    assert found[2:] == [Response("<think>\n2+2\n</think>\n\n4", None), Response(long, 1)]
+
+
+def test_log_probabilities_are_summed_and_a_prefix_is_continued() -> None:
+    tokens = [{"token": "4", "logprob": -0.25}, {"token": "", "logprob": -0.5}]
+    with serving(lambda _: chat("4", logprobs={"content": tokens})) as server:
+        asking = EndpointSampler(server.url, "m")
+        (found,) = answers(asking, [Request("a", "2+2", prefix="It is")], Decoding(0, 1, 9, 0, logprobs=True))
+    assert found.scores == {"logprob": -0.75} and server.asked[0]["logprobs"] is True
+    assert server.asked[0]["messages"][-1] == {"role": "assistant", "content": "It is"}
+    assert server.asked[0]["continue_final_message"] is True
+    completion = {"choices": [{"text": "4", "logprobs": {"token_logprobs": [-1.0, -2.0]}}]}
+    with serving(lambda _: (200, {}, completion)) as server:
+        asking = EndpointSampler(server.url, "m", encode=lambda request: [ord(c) for c in request.prompt])
+        (found,) = answers(asking, [Request("a", "2+2")], Decoding(0, 1, 9, 0, logprobs=True))
+    assert found == Response("4", None, False, {"logprob": -3.0})
+    assert server.asked[0]["path"] == "/v1/completions" and server.asked[0]["prompt"] == [50, 43, 50]
+
+
+def test_who_stops_waits_for_nobody() -> None:
+    def stop() -> None:
+        raise StoppedError("stopped")
+
+    with serving(right, seconds=30) as server, pytest.raises(StoppedError):
+        answers(EndpointSampler(server.url, "m", beat=stop), requests(3), DECODING)
+
+
+def test_a_server_that_goes_in_mid_run_leaves_what_it_answered(tmp_path: Path) -> None:
+    with serving(lambda body: (400, {}, "gone") if len(server.asked) > 20 else right(body)) as server:
+        done = rlsp(
+            *("eval", "--url", server.url, "--model", "m", "--bench", bench(tmp_path, 10, 4), "--out", "run"),
+            *("--batch", 4),
+            cwd=tmp_path, check=False,
+        )  # fmt: skip
+        assert done.returncode == 4 and "HTTP 400: gone" in done.stderr and "Traceback" not in done.stderr
+        assert "--resume" in done.stderr
+        known = kept(tmp_path / "run/eval/base/sums")
+        server.answer = right
+        server.asked.clear()
+        rlsp(*("eval", "--url", server.url, "--model", "m", "--bench", "sums.yaml", "--out", "run"), "--batch", 4,
+             "--resume", cwd=tmp_path)  # fmt: skip
+    assert len(known) > 10 and len(server.asked) == 50 - len(known)
+    rows = (tmp_path / "run/eval/base/sums/samples.jsonl").read_text().splitlines()
+    assert len(rows) == 50 and not (tmp_path / "run/eval/base/sums/waiting.jsonl").exists()
+
+
+def kept(folder: Path) -> set[tuple[str, str, int]]:
+    """What a killed evaluation had written down, whole lines only."""
+    texts = [path.read_text() for name in ("samples", "waiting") if (path := folder / f"{name}.jsonl").exists()]
+    lines = [line for text in texts for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return {(row["id"], row["kind"], row["index"]) for row in map(json.loads, lines)}
+
+
+def kill_when(server: Server, many: int, command: list[str], folder: Path) -> None:
+    """Start the evaluation, and kill what was started, and that alone, when the server was asked so often."""
+    running = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while len(server.asked) < many and running.poll() is None:
+        time.sleep(0.01)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+
+
+def test_kill_9_again_and_again_ends_with_each_of_2000_answers_once(tmp_path: Path) -> None:
+    file = bench(tmp_path, 500, 3)  # and one greedy answer to each
+    with serving(right, seconds=0.02) as server:
+        arguments = ["eval", "--url", server.url, "--model", "m", "--bench", str(file), "--out", "run", "--batch", "16"]
+        command, out = [sys.executable, "-m", "rlsp_cli", *arguments], tmp_path / "run/eval/base/sums"
+        known: set[tuple[str, str, int]] = set()
+        for many in (300, 800, 1300, 1800):
+            kill_when(server, many, command if many == 300 else [*command, "--resume"], tmp_path)
+            assert known < kept(out)  # nothing that was there is lost
+            known = kept(out)
+        before = len(server.asked)
+        card = json.loads(rlsp(*arguments, "--resume", "--json", cwd=tmp_path).stdout)["data"]["benches"]["sums"]
+    rows = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+    assert len(rows) == 2000 == len({(row["id"], row["kind"], row["index"]) for row in rows})
+    assert len(server.asked) - before == 2000 - len(known)  # what was kept is not asked for again
+    twice = sum(n - 1 for n in Counter((a["seed"], str(a["messages"])) for a in server.asked).values())
+    assert twice <= 4 * 16  # at most what was under way at each kill
+    assert card["avg"] == 1.0 and card["samples"] == 1500
