@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ import pytest
 
 from rlsp_cli.backends import compile_stage
 from rlsp_cli.backends.environment import LOCAL, Environment
+from rlsp_cli.backends.local.sampling import local_sampler, served_sampler
 from rlsp_cli.backends.openrlhf.parallel import parallel, weights_of
 from rlsp_cli.backends.openrlhf.server import Server, serve_command, serving
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import JobError, StoppedError
+from rlsp_cli.evals.sampler import Decoding, Request, answers
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.schema import Data, FromScratch
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths
 from tests.conftest import ROOT, rlsp
@@ -103,6 +106,20 @@ def test_a_server_answers_token_prompts_for_those_who_have_its_key(served: tuple
         urllib.request.urlopen(f"{server.url}/models")
     assert server.key not in repr(server) and server.key not in log.read_text()
     assert not any(server.key in Path(f"/proc/{pid}/cmdline").read_text() for pid in session_of(log))
+
+
+def test_greedy_responses_are_those_of_the_embedded_engine(served: tuple[Server, Path], model: Path) -> None:
+    requests = [Request(str(n), text) for n, text in enumerate(["1", "2 + 1", "= 3", "1 + 2 = 3 +", "3 3 3 3"])]
+    requests.append(replace(requests[0], prefix="+ 2"))
+    decoding = Decoding(temperature=0, top_p=1, max_new_tokens=40, seed=0, logprobs=True)
+    theirs, _ = served_sampler(served[0], Data(), "auto", 4, lambda: None)
+    ours, _ = local_sampler(str(model), Data(), gpus=0)
+    for served_one, local_one in zip(
+        answers(theirs, requests, decoding), answers(ours, requests, decoding), strict=True
+    ):
+        assert served_one.text.split() == local_one.text.split()  # vLLM writes each word after a blank
+        assert (served_one.num_tokens, served_one.truncated) == (local_one.num_tokens, local_one.truncated)
+        assert served_one.scores["logprob"] == pytest.approx(local_one.scores["logprob"], rel=1e-3)
 
 
 def test_nothing_is_left_of_a_server_whose_owner_is_killed(

@@ -6,6 +6,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.data import Problem, Trace, Turn
 from rlsp_cli.errors import DataError
+from rlsp_cli.evals.sampler import Request
 from rlsp_cli.recipe.schema import Data, Recipe
 
 
@@ -35,6 +36,12 @@ def encode_prompt(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     if ids and ids[-1] == tokenizer.eos_token_id:
         ids = ids[:-1]
     return list(ids)
+
+
+def encode_request(request: Request, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of a prompt and of the start of the response that is to be continued."""
+    prefix = tokenizer(request.prefix, add_special_tokens=False)["input_ids"] if request.prefix else []
+    return [*encode_prompt(request.prompt, tokenizer), *prefix]
 
 
 def fitting(

@@ -6,7 +6,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.engine.decode import generate
 from rlsp_cli.engine.model import autocast, end_ids, refuse_overflow
-from rlsp_cli.engine.prompt import encode_prompt
+from rlsp_cli.engine.prompt import encode_request
 from rlsp_cli.engine.seed import generator
 from rlsp_cli.evals.sampler import Decoding, Request, Response
 
@@ -31,7 +31,7 @@ class LocalSampler:
                 yield from ((row, responses[row - start]) for row in wanted)
 
     def _decode(self, requests: Sequence[Request], decoding: Decoding, start: int) -> list[Response]:
-        prompts = [self._tokens(request) for request in requests]
+        prompts = [encode_request(request, self.tokenizer) for request in requests]
         refuse_overflow(self.model, prompts, decoding.max_new_tokens)
         with autocast(self.model.device, self.precision):
             generated = generate(
@@ -50,7 +50,3 @@ class LocalSampler:
             Response(text, len(g.tokens), g.truncated, {} if g.logprob is None else {"logprob": g.logprob})
             for text, g in zip(texts, generated, strict=True)
         ]
-
-    def _tokens(self, request: Request) -> list[int]:
-        prefix = self.tokenizer(request.prefix, add_special_tokens=False)["input_ids"] if request.prefix else []
-        return [*encode_prompt(request.prompt, self.tokenizer), *prefix]

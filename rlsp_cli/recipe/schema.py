@@ -477,8 +477,8 @@ class Eval(Section):
 
     @model_validator(mode="after")
     def _some_response(self) -> "Eval":
-        if self.serve and self.responses is not None:
-            raise ValueError("nothing to serve: responses are given")
+        if self.serve and (self.responses is not None or self.url is not None):
+            raise ValueError(f"nothing to serve: {'a server' if self.url else 'responses'} given")
         if self.samples == 0 and not self.greedy:
             raise ValueError("nothing to decode: samples is 0 and greedy is false")
         return self

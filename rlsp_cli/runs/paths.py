@@ -62,6 +62,11 @@ class StagePaths:
         """Results of the eval stage."""
         return self.root / "results.json"
 
+    @property
+    def server_log(self) -> Path:
+        """What servers printed that answered in the eval stage."""
+        return self.root / "vllm.log"
+
     def attempt(self, number: int) -> Path:
         """Folder of one start: `command`, `stdout.log`, `stderr.log`, `error.json`."""
         return self.root / "attempts" / str(number)

@@ -34,7 +34,7 @@ def evaluate_models(
         scorers = _scorers(recipe, benches, running)
         for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
             results[label] = {"path": path, "benches": {}}
-            with answering(recipe, path, partial(stop.leave_if_set, lambda: None)) as (sampler, prompt):
+            with answering(recipe, path, paths, partial(stop.leave_if_set, lambda: None)) as (sampler, prompt):
                 for bench, settings in (_drawn(bench, recipe.eval, sampler) for bench in benches):
                     results[label]["benches"][bench.name] = evaluate(
                         bench,

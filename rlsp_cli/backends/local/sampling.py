@@ -1,20 +1,24 @@
 """Who answers: a model of the embedded engine, a server, or a file of responses."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
+from rlsp_cli.backends.openrlhf.server import Server, serving, serving_environment
 from rlsp_cli.evals.endpoint import EndpointSampler
 from rlsp_cli.evals.sampler import ReplaySampler, Sampler
 from rlsp_cli.recipe.schema import Data, Recipe
+from rlsp_cli.runs.paths import StagePaths
 
 Prompt = Callable[[str], str]
 """Makes what a model reads out of the user's turn."""
 
 
 @contextmanager
-def answering(recipe: Recipe, path: str, beat: Callable[[], None]) -> Iterator[tuple[Sampler, Prompt]]:
+def answering(
+    recipe: Recipe, path: str, paths: StagePaths, beat: Callable[[], None]
+) -> Iterator[tuple[Sampler, Prompt]]:
     """Who answers the recipe's benches, as long as they are needed; `beat` may raise to stop."""
     assert recipe.eval, "checked by the recipe"
     turn = recipe.data.model_copy(update={"template": "{problem}"})  # each bench fills in its own
@@ -24,9 +28,34 @@ def answering(recipe: Recipe, path: str, beat: Callable[[], None]) -> Iterator[t
         yield ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), str
     elif recipe.eval.url is not None:
         yield EndpointSampler(recipe.eval.url, path, turn.system, batch=recipe.eval.batch, beat=beat), str
+    elif recipe.eval.serve:
+        with _serving(recipe, path, paths, beat) as server:
+            yield served_sampler(server, turn, recipe.model.chat_template, recipe.eval.batch, beat)
     else:
         model, gpus = recipe.model, recipe.cluster.gpus_per_node
         yield local_sampler(path, turn, model.precision, gpus, model.chat_template, recipe.eval.batch)
+
+
+def _serving(recipe: Recipe, path: str, paths: StagePaths, beat: Callable[[], None]) -> AbstractContextManager[Server]:
+    environment, gpus = serving_environment(recipe), recipe.cluster.gpus_per_node
+    return serving(path, environment, gpus, recipe.model.precision, paths.root.parent, paths.server_log, beat)
+
+
+def served_sampler(
+    server: Server, data: Data, chat_template: str, batch: int, beat: Callable[[], None]
+) -> tuple[Sampler, Prompt]:
+    """The server's model with prompts as token ids, those of the embedded engine; a server that has died is told."""
+    from rlsp_cli.engine.model import load_tokenizer
+    from rlsp_cli.engine.prompt import encode_request, prompt_text
+
+    def alive() -> None:
+        server.refuse_dead()
+        beat()
+
+    tokenizer = load_tokenizer(server.model, chat_template)
+    encode = partial(encode_request, tokenizer=tokenizer)
+    sampler = EndpointSampler(server.url, server.model, encode=encode, key=server.key, batch=batch, beat=alive)
+    return sampler, partial(prompt_text, data=data, tokenizer=tokenizer)
 
 
 def local_sampler(
