@@ -169,7 +169,7 @@ def test_serving_without_the_environment_says_what_to_type(
     assert done.returncode == 4 and "eval.serve needs vLLM" in done.stderr, done.stderr
     assert "`rlsp backends install openrlhf`" in done.stderr
     done = rlsp("eval", "--bench", "aime24", "--data", "r.jsonl", "--gold", "--serve", cwd=tmp_path, check=False)
-    assert done.returncode == 3 and "nothing to serve: responses are given" in done.stderr
+    assert done.returncode == 3 and "nothing to serve: responses given" in done.stderr
 
 
 def test_an_evaluation_that_serves_takes_all_gpus_of_a_machine(tmp_path: Path) -> None:
