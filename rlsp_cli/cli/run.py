@@ -92,6 +92,16 @@ def eval_(
     gold: Annotated[
         bool, typer.Option("--gold", help="Score the reference answers as responses: do they verify?")
     ] = False,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(help="self_consistency, best_of_n, weighted_vote, rpc, budget_forcing; commas, or repeated."),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Compare strategies at equal tokens to this evaluated run's single answers.")
+    ] = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="What best_of_n and weighted_vote go by: logprob, confidence, a reward's name.")
+    ] = None,
     fail_below: Annotated[
         list[str] | None, typer.Option(metavar="[BENCH=]SHARE", help="Exit with 6 when the accuracy is below.")
     ] = None,
@@ -110,7 +120,7 @@ def eval_(
     from rlsp_cli.launch.run import start_run
 
     settings: dict[str, Any] = {
-        "benches": [name.strip() for names in bench for name in names.split(",")] if bench else None,
+        "benches": _names(bench),
         "data": str(data.absolute()) if data else None,
         "samples": samples,
         "k": k,
@@ -118,6 +128,9 @@ def eval_(
         "max_new_tokens": max_new_tokens,
         "limit": limit,
         "batch": batch,
+        "strategies": _names(strategy),
+        "against": str(against.absolute()) if against else None,
+        "scorer": scorer,
         "url": url,
         "responses": "gold" if gold else str(responses.absolute()) if responses else None,
     }
@@ -196,6 +209,11 @@ def _finish(run: Any, stages: Any, json: bool) -> "Report":
         print_report(report)
         console.print(f"report: {run.paths.report_html}", highlight=False, soft_wrap=True)
     return report
+
+
+def _names(texts: list[str] | None) -> list[str] | None:
+    """What was given in several options or between commas."""
+    return [name.strip() for names in texts for name in names.split(",")] if texts else None
 
 
 def _resume_command(root: Path) -> str:

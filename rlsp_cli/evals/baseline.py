@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from rlsp_cli.evals.compare import difference
-from rlsp_cli.evals.scores import likelihood, score, usual_scorer
+from rlsp_cli.evals.scores import likelihood, score_of, usual_scorer
 from rlsp_cli.evals.spending import OneAnswer, Spent, one_answer, spend, spend_all, summary
 from rlsp_cli.evals.strategy import STRATEGIES, Candidate, Strategy
 from rlsp_cli.evals.vote import Ask, Row, votes
@@ -71,7 +71,7 @@ def _candidates(
 
 def _candidate(row: Row, answer: str | None, scorer: str | None) -> Candidate:
     right = is_right(row["correctness"]["value"])
-    return Candidate(row["response"], answer, right, row["num_tokens"], score(row, scorer), likelihood(row))
+    return Candidate(row["response"], answer, right, row["num_tokens"], score_of(row, scorer), likelihood(row))
 
 
 def _selections(candidates: _Candidates, long: OneAnswer | None, counted: bool) -> list[tuple[str, _Choose]]:

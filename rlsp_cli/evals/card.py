@@ -43,6 +43,7 @@ def _card(result: Mapping[str, Any]) -> dict[str, Any]:
         "tokens_per_correct": part["tokens_per_correct"],
         "accuracy_under": part["accuracy_under"],
         "calibration": part["calibration"],
+        "strategies": result.get("strategies"),
         "greedy_over_sampled": result.get("greedy_over_sampled"),
         "protocol": result["protocol"],
     }

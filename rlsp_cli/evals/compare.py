@@ -70,6 +70,12 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[
     return {**found, "verdict": verdict(found)}
 
 
+def refuse_differences(a: Answered, b: Answered, keys: Sequence[str]) -> None:
+    """UsageError when one of these keys differs in how the two were made, or is not known of one."""
+    if lines := _refused(a, b, keys):
+        raise UsageError("; ".join(lines))
+
+
 def verdict(item: Mapping[str, Any]) -> str:
     """`better`, `worse` or `cannot be told apart`: where the interval holds 0, or chance alone does as much in 5%."""
     if item["low"] <= 0 <= item["high"] or item.get("p_value", 0) > 0.05:
@@ -114,9 +120,9 @@ def _pairs(before: Sequence[Answered], after: Sequence[Answered]) -> list[tuple[
     return pairs
 
 
-def _refused(a: Answered, b: Answered) -> list[str]:
+def _refused(a: Answered, b: Answered, keys: Sequence[str] = _SAME) -> list[str]:
     lines = []
-    for key in _SAME:
+    for key in keys:
         x, y = a.made.get(key), b.made.get(key)
         unknown = [answered.label for answered, value in ((a, x), (b, y)) if value is None]
         if unknown:

@@ -2,10 +2,13 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from rlsp_cli.evals.vote import Row
-from rlsp_cli.recipe.schema import PluginUse, Reward
+from rlsp_cli.recipe.problem import OptionsError, Problem
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.answers import stated_confidence
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.process import Call, Use
@@ -21,7 +24,7 @@ def likelihood(row: Row) -> float | None:
     return math.exp(total / tokens) if total is not None and tokens else None
 
 
-def score(row: Row, scorer: str | None) -> float | None:
+def score_of(row: Row, scorer: str | None) -> float | None:
     """A response's score by `logprob` (its likelihood), `confidence` (as it states it) or a name in its `scores`."""
     if scorer == LOGPROB:
         return likelihood(row)
@@ -32,38 +35,39 @@ def usual_scorer(rows: Sequence[Row]) -> str | None:
     """`logprob` where every response has it, else `confidence` where any states one, else None."""
     if rows and all(likelihood(row) is not None for row in rows):
         return LOGPROB
-    return CONFIDENCE if any(score(row, CONFIDENCE) is not None for row in rows) else None
+    return CONFIDENCE if any(score_of(row, CONFIDENCE) is not None for row in rows) else None
 
 
-def knows(rows: Sequence[Row], scorer: str) -> bool:
-    """Whether the rows have this scorer's numbers themselves, so that no plugin is asked."""
-    return scorer in (LOGPROB, CONFIDENCE) or any(scorer in (row.get("scores") or {}) for row in rows)
+def check_scorer(recipe: Recipe) -> Iterator[Problem]:
+    """Whether `eval.scorer` names something; what given responses have in their `scores` is not known yet."""
+    scorer = recipe.eval.scorer if recipe.eval else None
+    if recipe.eval is None or scorer in (None, LOGPROB, CONFIDENCE) or recipe.eval.responses is not None:
+        return
+    try:
+        Registry().resolve("exploration_reward", str(scorer), {}, recipe.plugins)
+    except OptionsError as error:
+        yield Problem("eval.scorer", str(error), f"or one of {LOGPROB}, {CONFIDENCE}")
 
 
-def scored_by(
-    rows: Sequence[Row], prompts: Mapping[str, str], scorer: PluginUse, reward: Reward, plugins: Sequence[str] = ()
-) -> list[Score]:
-    """What an exploration reward gives each response, in the processes and with the limits of `reward`.
+def rescored(rows: Sequence[Row], prompts: Mapping[str, str], recipe: Recipe) -> list[tuple[Row, Score]]:
+    """What the exploration reward `eval.scorer` gives each row, in the processes and limits of the recipe's `reward`.
 
-    It sees the prompt, the response and the answer extracted from it: no reference, no verdict and no column of the
-    bench, as whoever answers a question has none of them.
+    Nothing where the rows have such scores themselves. The reward sees the prompt, the response and the answer in it:
+    no reference, no verdict and no column of the bench, as whoever answers a question has none of them.
     """
-    plugin = Registry().get("exploration_reward", scorer.use, plugins)
-    use = Use(
-        plugin.kind, scorer.use, scorer.options, tuple(plugins), plugin.takes_group, plugin.digest, scorer.timeout_s
-    )
-    groups: dict[str | int, list[int]] = defaultdict(list)
+    scorer = recipe.eval.scorer if recipe.eval else None
+    if scorer in (None, LOGPROB, CONFIDENCE) or any(scorer in (row.get("scores") or {}) for row in rows):
+        return []
+    plugin = Registry().get("exploration_reward", str(scorer), recipe.plugins)
+    use = Use(plugin.kind, str(scorer), {}, tuple(recipe.plugins), plugin.takes_group, plugin.digest)
+    groups: dict[Any, list[Row]] = defaultdict(list)
     for number, row in enumerate(rows):
-        groups[row["id"] if use.takes_group else number].append(number)
-    calls = [Call(use, tuple(_blind(rows[number], prompts) for number in numbers)) for numbers in groups.values()]
-    with Pool([use], reward.workers, reward.timeout_s, reward.memory_gb) as pool:
+        groups[row["id"] if use.takes_group else number].append(row)
+    calls = [Call(use, tuple(_blind(row, prompts) for row in several)) for several in groups.values()]
+    limits = recipe.reward
+    with Pool([use], limits.workers, limits.timeout_s, limits.memory_gb) as pool:
         found = pool.map(calls)
-    scores = {
-        n: s
-        for numbers, several in zip(groups.values(), found, strict=True)
-        for n, s in zip(numbers, several, strict=True)
-    }
-    return [scores[number] for number in range(len(rows))]
+    return list(zip(chain(*groups.values()), chain(*found), strict=True))
 
 
 def _blind(row: Row, prompts: Mapping[str, str]) -> Sample:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.evals.bench import check_benches
+from rlsp_cli.evals.scores import check_scorer
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -69,7 +70,7 @@ def _name(path: str) -> str:
 
 def _resolve(data: dict[str, Any]) -> Recipe:
     recipe = resolve_recipe(data, plugins=Registry())
-    problems = [*check_benches(recipe)]
+    problems = [*check_benches(recipe), *check_scorer(recipe)]
     if problems:
         raise RecipeError("\n".join(map(str, problems)))
     return recipe

@@ -176,7 +176,7 @@ def _absolute(value: str, folder: Path, key: str) -> str:
     is_path = value.startswith(("./", "../", "~/"))
     is_path |= key == "source" and not value.startswith(("hf:", "task:")) and "${" not in value
     is_path |= key in ("path", "data", "responses") and (folder / value).exists()
-    is_path |= key in ("cache", "lexicon")
+    is_path |= key in ("cache", "lexicon", "against")
     if not is_path:
         return value
     expanded = Path(value).expanduser()

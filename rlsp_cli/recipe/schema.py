@@ -445,6 +445,18 @@ class Ppo(Optimisation):
         return self
 
 
+class Forcing(Section):
+    """Budget forcing (2501.19393): a response that ends early is continued after " Wait"."""
+
+    waits: PositiveInt = 2
+    """At most so many times."""
+    min_tokens: PositiveInt | None = None
+    """Only responses shorter than this; all, when not given."""
+
+
+StrategyName = Literal["self_consistency", "best_of_n", "weighted_vote", "rpc", "budget_forcing"]
+
+
 class Eval(Section):
     """Evaluation of every checkpoint of the run on benches."""
 
@@ -472,11 +484,23 @@ class Eval(Section):
     """Use only the first so many problems of each bench."""
     responses: str | None = None
     """Score these instead of decoding: a JSON Lines file with `id` and `response`, or `gold` for the references."""
+    strategies: tuple[StrategyName, ...] = ()
+    """Test-time strategies to compare, on the sampled responses; docs/evaluation.md tells what each does."""
+    scorer: str | None = None
+    """What best_of_n and weighted_vote go by: `logprob`, `confidence`, a name in `scores`, or an exploration reward."""
+    against: str | None = None
+    """A run that has been evaluated, whose single answers the strategies are compared to at equal tokens."""
+    forcing: Forcing = Forcing()
+    """How `budget_forcing` lengthens responses."""
 
     @model_validator(mode="after")
     def _some_response(self) -> "Eval":
         if self.samples == 0 and not self.greedy:
             raise ValueError("nothing to decode: samples is 0 and greedy is false")
+        if (self.scorer or self.against) and not self.strategies:
+            raise ValueError("scorer and against are for strategies; add strategies: [self_consistency] or others")
+        if self.responses is not None and "budget_forcing" in self.strategies:
+            raise ValueError("budget_forcing makes a model go on, and these responses are given")
         return self
 
 

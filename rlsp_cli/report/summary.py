@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.report.behaviour import Group, behaviour_groups
-from rlsp_cli.report.evaluation import evaluation_tables
+from rlsp_cli.report.evaluation import evaluation_tables, strategies
 from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.rewards.lexicon import load_lexicon
@@ -58,7 +58,7 @@ def summarise_run(root: Path) -> Report:
         sft=list(read_rows(paths.stage("sft").metrics)),
         ppo=ppo,
         evaluation=evaluation,
-        notes=notes(ppo) + bench_notes(evaluation),
+        notes=notes(ppo) + bench_notes(evaluation) + strategy_notes(evaluation),
     )
 
 
@@ -79,6 +79,11 @@ def bench_notes(evaluation: dict[str, Any]) -> list[str]:
         if result.get("protocol", {}).get("bench_changed")
     }
     return [f"{bench}: {source} holds other problems than the bench; do not compare" for bench, source in found.items()]
+
+
+def strategy_notes(evaluation: dict[str, Any]) -> list[str]:
+    """What test-time strategies could not be computed from these responses, and why."""
+    return [f"{bench}: {line}" for _, bench, found in strategies(evaluation) for line in found["missing"]]
 
 
 def write_report(root: Path) -> Report:

@@ -13,12 +13,14 @@ from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.evals.bench import Bench, load_bench
 from rlsp_cli.evals.card import score_cards
 from rlsp_cli.evals.compare import comparisons
-from rlsp_cli.evals.evaluate import evaluate
+from rlsp_cli.evals.contest import compete, long_sides
+from rlsp_cli.evals.evaluate import Contest, evaluate
 from rlsp_cli.evals.sampler import ReplaySampler, Response, Sampler
+from rlsp_cli.evals.spending import OneAnswer
 from rlsp_cli.recipe.schema import Eval, Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
-from rlsp_cli.runs.paths import StagePaths
+from rlsp_cli.runs.paths import AnswerPaths, StagePaths
 from rlsp_cli.runs.stream import append_rows, read_rows, write_json
 
 
@@ -28,6 +30,7 @@ def evaluate_models(
     """Write samples.jsonl of each model and bench, and results.json."""
     assert recipe.eval, "checked by the recipe"
     benches = [_bench(name, recipe, registry) for name in recipe.eval.benches]
+    sides = long_sides(recipe, benches)
     results: dict[str, Any] = {}
     paths.metrics.unlink(missing_ok=True)
     with ExitStack() as running:
@@ -45,6 +48,7 @@ def evaluate_models(
                         prompt=prompt,
                         paths=paths.answers(label, bench.name),
                         tick=_Tick(paths, stop, f"{label} on {bench.name}"),
+                        contest=_contest(recipe, bench, sides, paths.answers(label, bench.name)),
                     )
     rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
     verifier = recipe.reward.correctness.model_dump(mode="json")
@@ -83,6 +87,13 @@ def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> tuple[Bench, Eval]
         protocol = bench.protocol.model_copy(update={"samples": sampler.most()})
         return replace(bench, protocol=protocol), settings.model_copy(update={"greedy": False})
     return bench, settings
+
+
+def _contest(recipe: Recipe, bench: Bench, sides: dict[str, OneAnswer], paths: AnswerPaths) -> Contest | None:
+    """The strategies that the recipe asks for, if any."""
+    if not (recipe.eval and recipe.eval.strategies):
+        return None
+    return partial(compete, recipe, bench, sides.get(bench.name), paths.scores)
 
 
 def _gold(bench: Bench) -> ReplaySampler:
