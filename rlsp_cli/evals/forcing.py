@@ -76,8 +76,8 @@ class _Limits:
         return max(1, self.all - self.answer)
 
     def rest(self, draft: "_Draft") -> int:
-        """Tokens that a response may still think, rounded down."""
-        step = max(1, self.thinking // _STEPS)
+        """Tokens that a response may still think; those that have begun differ in it, and it is rounded down."""
+        step = max(1, self.thinking // _STEPS) if draft.tokens else 1
         return max(0, self.thinking - draft.tokens) // step * step
 
     def next(self, draft: "_Draft") -> int:

@@ -41,7 +41,9 @@ def usual_scorer(rows: Sequence[Row]) -> str | None:
 def check_scorer(recipe: Recipe) -> Iterator[Problem]:
     """Whether `eval.scorer` names something; what given responses have in their `scores` is not known yet."""
     scorer = recipe.eval.scorer if recipe.eval else None
-    if recipe.eval is None or scorer in (None, LOGPROB, CONFIDENCE) or recipe.eval.responses is not None:
+    if recipe.eval is None or scorer in (None, LOGPROB, CONFIDENCE):
+        return
+    if recipe.eval.responses is not None and ":" not in str(scorer):
         return
     try:
         Registry().resolve("exploration_reward", str(scorer), {}, recipe.plugins)

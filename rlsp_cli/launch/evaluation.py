@@ -56,12 +56,13 @@ def _with_bench(settings: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(
             "which bench? add --bench aime24, --bench math500 or, for a run with held-out data, --bench heldout"
         )
-    return {**settings, "benches": [_anchored(name) for name in settings["benches"]]}
+    scorer = {"scorer": _anchored(settings["scorer"])} if "scorer" in settings else {}
+    return {**settings, **scorer, "benches": [_anchored(name) for name in settings["benches"]]}
 
 
-def _anchored(bench: str) -> str:
-    """A bench's file by its whole path: the run folder's recipe is read from elsewhere."""
-    return str(Path(bench).absolute()) if bench.endswith((".yaml", ".yml")) else bench
+def _anchored(name: str) -> str:
+    """A bench's file, or a scorer's, by its whole path: the run folder's recipe is read from elsewhere."""
+    return str(Path(name).absolute()) if name.endswith((".yaml", ".yml")) or ".py:" in name else name
 
 
 def _name(path: str) -> str:
