@@ -45,12 +45,24 @@ class LocalSampler:
                 random=generator(self.model.device, decoding.seed, "sample", start),
                 logprobs=decoding.logprobs,
             )
-        texts = self.tokenizer.batch_decode([g.tokens for g in generated], skip_special_tokens=True)
         return [
-            Response(text, len(g.tokens), g.truncated, {} if g.logprob is None else {"logprob": g.logprob})
-            for text, g in zip(texts, generated, strict=True)
+            Response(
+                self._text(request, g.tokens),
+                len(g.tokens),
+                g.truncated,
+                {} if g.logprob is None else {"logprob": g.logprob},
+            )
+            for request, g in zip(requests, generated, strict=True)
         ]
 
     def _tokens(self, request: Request) -> list[int]:
-        prefix = self.tokenizer(request.prefix, add_special_tokens=False)["input_ids"] if request.prefix else []
-        return [*encode_prompt(request.prompt, self.tokenizer), *prefix]
+        return [*encode_prompt(request.prompt, self.tokenizer), *self._prefix(request)]
+
+    def _prefix(self, request: Request) -> list[int]:
+        return self.tokenizer(request.prefix, add_special_tokens=False)["input_ids"] if request.prefix else []
+
+    def _text(self, request: Request, tokens: Sequence[int]) -> str:
+        """What follows the prefix: many tokenizers drop the blank before a text's first word, so both are decoded."""
+        prefix = self._prefix(request)
+        before, whole = self.tokenizer.batch_decode([prefix, [*prefix, *tokens]], skip_special_tokens=True)
+        return str(whole[len(before) :])

@@ -497,8 +497,16 @@ class Eval(Section):
     def _some_response(self) -> "Eval":
         if self.samples == 0 and not self.greedy:
             raise ValueError("nothing to decode: samples is 0 and greedy is false")
-        if (self.scorer or self.against) and not self.strategies:
-            raise ValueError("scorer and against are for strategies; add strategies: [self_consistency] or others")
+        return self
+
+    @model_validator(mode="after")
+    def _every_key_reaches_a_strategy(self) -> "Eval":
+        if self.against and not self.strategies:
+            raise ValueError("against is for strategies; add strategies: [self_consistency] or others")
+        if self.scorer and not {"best_of_n", "weighted_vote"} & set(self.strategies):
+            raise ValueError("scorer is for the strategies best_of_n and weighted_vote; name one of them")
+        if self.forcing != Forcing() and "budget_forcing" not in self.strategies:
+            raise ValueError("forcing is for the strategy budget_forcing; name it in strategies")
         if self.responses is not None and "budget_forcing" in self.strategies:
             raise ValueError("budget_forcing makes a model go on, and these responses are given")
         return self
