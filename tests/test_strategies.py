@@ -4,6 +4,7 @@ import itertools
 import math
 import statistics
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,6 +236,24 @@ def test_budget_forcing_is_the_long_answer_where_no_other_is_given() -> None:
     long = one_answer("other", [row("a", 0, "3", 30)], ["sample"])
     found = strategy_metrics(rows, ["budget_forcing"], against=long)
     assert only(found, "budget_forcing", "all")["tokens"] == 60 and found["one_answer"]["label"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("same", "votes"),
+    [
+        (lambda one, text: one["correctness"]["answer"] == text, True),  # a number
+        (lambda one, text: one["correctness"]["value"] == 1.0, False),  # a puzzle: the reference is not looked at
+        (lambda one, text: True, False),  # unit tests: any program passes another one
+        (lambda one, text: False, False),  # a target that the answer must reach: an expression is none
+    ],
+)
+def test_there_is_no_vote_where_only_the_reference_would_tell_which_answers_are_one(same: Any, votes: bool) -> None:
+    rows = [row(str(i), j, answer) for i in range(4) for j, answer in enumerate(["3", "4", "5", "3"])]
+    found = strategy_metrics(rows, ["self_consistency"], lambda pairs: [same(*pair) for pair in pairs])
+    assert bool(found["rows"]) is votes
+    assert [line.partition(":")[2][:35] for line in found["missing"]] == [" the bench's references are no answ"] * (
+        not votes
+    )
 
 
 def test_a_remembering_ask_asks_once() -> None:

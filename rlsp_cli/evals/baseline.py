@@ -8,7 +8,7 @@ from rlsp_cli.evals.compare import difference
 from rlsp_cli.evals.scores import likelihood, score_of, usual_scorer
 from rlsp_cli.evals.spending import OneAnswer, Spent, one_answer, spend, spend_all, summary
 from rlsp_cli.evals.strategy import STRATEGIES, Candidate, Strategy
-from rlsp_cli.evals.vote import Ask, Row, votes
+from rlsp_cli.evals.vote import Ask, Row, takes_answers, votes
 from rlsp_cli.rewards.sample import is_right
 
 FORCED = "forced"
@@ -37,7 +37,8 @@ def strategy_metrics(
     scorer = scorer or usual_scorer(sampled)
     long = against or forced
     candidates = _candidates(sampled, ask, scorer, long)
-    lacking = {name: _lacking(name, candidates, scorer) for name in names if name in STRATEGIES}
+    votable = ask is None or takes_answers(sampled, ask)
+    lacking = {name: _lacking(name, candidates, scorer, votable) for name in names if name in STRATEGIES}
     used = [name for name, reason in lacking.items() if reason is None]
     uncounted = _uncounted(candidates, long) if used and long else None
     found = [
@@ -92,19 +93,32 @@ def _within(candidates: _Candidates, long: OneAnswer, id: str, strategy: Strateg
     return spend(candidates[id], long.problems[id].tokens or 0.0, strategy)
 
 
-def _lacking(name: str, candidates: _Candidates, scorer: str | None) -> str | None:
+def _lacking(name: str, candidates: _Candidates, scorer: str | None, votable: bool) -> str | None:
     """Why a strategy says nothing about these responses, in words."""
     everyone = [candidate for several in candidates.values() for candidate in several]
-    scores = [candidate.score for candidate in everyone if candidate.score is not None]
     if not everyone:
         return "no problem has scored samples to choose from"
-    if name != "best_of_n" and any(one.right for one in everyone) and all(one.answer is None for one in everyone):
-        return "the verifier extracts no answers, so there is nothing to vote on"
+    unvoted = _no_vote(everyone, votable) if name != "best_of_n" else None
     if name == "rpc" and any(one.likelihood is None for one in everyone):
         return "not every response has a log-probability and a number of tokens (scores.logprob, num_tokens)"
-    if name in ("best_of_n", "weighted_vote") and not scores:
-        known = f"no response has a score by {scorer}"
-        return known if scorer else "no log-probabilities and no stated confidence to choose by; name a scorer"
+    unscored = _no_score(name, everyone, scorer) if name in ("best_of_n", "weighted_vote") else None
+    return unvoted or unscored
+
+
+def _no_vote(everyone: Sequence[Candidate], votable: bool) -> str | None:
+    if any(one.right for one in everyone) and all(one.answer is None for one in everyone):
+        return "the verifier extracts no answers, so there is nothing to vote on"
+    if not votable:
+        return "the bench's references are no answers, so only the reference would tell which answers are one"
+    return None
+
+
+def _no_score(name: str, everyone: Sequence[Candidate], scorer: str | None) -> str | None:
+    scores = [candidate.score for candidate in everyone if candidate.score is not None]
+    if scorer is None:
+        return "no log-probabilities and no stated confidence to choose by; name a scorer"
+    if not scores:
+        return f"no response has a score by {scorer}"
     if name == "weighted_vote" and min(scores) < 0:
         return f"{scorer} gives scores below 0, and votes need weights of at least 0"
     return None

@@ -20,6 +20,9 @@ _INTEGER = re.compile(r"(-(?=0*[1-9]))?-?(?=[0-9])0*([0-9]*)")
 _ASKS_PER_TEXT = 4
 """At most so many pairs for each text of a problem: all pairs of nine texts, and of more those with the most votes."""
 
+_TRIED = 16
+"""Problems on which it is found out whether references are answers."""
+
 
 class Vote(NamedTuple):
     """A scored response and the answer that it votes for: RIGHT, the name of a wrong one, or None without an answer."""
@@ -52,6 +55,19 @@ def votes(rows: Iterable[Row], ask: Ask | None = None) -> dict[str, list[Vote]]:
 def ballots(rows: Iterable[Row], ask: Ask | None = None) -> dict[str, Ballot]:
     """The votes of each problem, counted."""
     return {id: _ballot(Counter(vote.answer for vote in several)) for id, several in votes(rows, ask).items()}
+
+
+def takes_answers(rows: Iterable[Row], ask: Ask) -> bool:
+    """Whether the verifier's references are answers, so that it tells which are one without knowing the right one.
+
+    It is tried on some problems with a right and a wrong answer: most right responses must be right by their own answer
+    and not by the wrong one. Unit tests and the targets of puzzles are no answers; True where nothing can be tried.
+    """
+    counts = [_Count(several) for several in _by_problem(rows).values()]
+    tried = [count for count in counts if count.right and count.rows][:_TRIED]
+    own = ask([(count.right[0], count.right[0]["correctness"]["answer"]) for count in tried])
+    other = ask([(count.right[0], count.rows[count.left[0]]["correctness"]["answer"]) for count in tried])
+    return 2 * sum(own) >= len(tried) >= 2 * sum(other)
 
 
 def remembering(ask: Ask) -> Ask:
