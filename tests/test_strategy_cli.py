@@ -15,7 +15,7 @@ from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.evals.bench import Bench, load_bench
 from rlsp_cli.evals.contest import compete, long_sides
 from rlsp_cli.evals.evaluate import evaluate
-from rlsp_cli.evals.sampler import Decoding, ReplaySampler, Request
+from rlsp_cli.evals.sampler import ReplaySampler
 from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.schema import Data, Eval, FromScratch, PluginUse, Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -153,11 +153,3 @@ def test_a_real_model_is_forced_and_its_log_probabilities_are_used(tmp_path: Pat
     assert all(row["scores"]["logprob"] < 0 for row in rows if row["kind"] == "sample")
     assert found["one_answer"]["label"] == "budget_forcing" and found["missing"] == [] and found["scorer"] == "logprob"
     assert {row["strategy"] for row in found["rows"]} == {*ALL, "greedy"} - {"budget_forcing"}
-
-
-def test_a_continued_word_keeps_its_distance() -> None:
-    texts = ["one two three four five six Wait"]
-    model, tokenizer = new_model(FromScratch(hidden_size=32, num_layers=1, num_heads=2), texts, 0)
-    sampler = LocalSampler(model, tokenizer, "fp32")
-    ((_, found),) = sampler.answer([Request("a", "one two", prefix="three Wait")], Decoding(0.0, 1.0, 4, 0))
-    assert found.text.startswith(" ") and "three Wait" not in found.text
