@@ -106,7 +106,7 @@ def _refuse_other_protocol(path: Path, protocol: dict[str, Any]) -> None:
 def _chunks(bench: Bench, settings: Eval) -> Iterator[tuple[str, int, Sequence[Problem]]]:
     """(kind, responses per problem, problems): at most `eval.batch` responses at once."""
     problems = bench.problems
-    for kind, n in (("greedy", int(settings.greedy)), ("sample", bench.protocol.samples)):
+    for kind, n in (("greedy", int(bench.protocol.greedy)), ("sample", bench.protocol.samples)):
         size = max(1, settings.batch // n) if n else 0
         for start in range(0, len(problems) if n else 0, size or 1):
             yield kind, n, problems[start : start + size]
@@ -160,6 +160,8 @@ def _protocol(bench: Bench, seed: int, put: Callable[[str], str]) -> dict[str, A
     prompts = [put(problem.problem) for problem in bench.problems]
     return {
         "problems": len(bench.problems),
+        "like": bench.like,
+        "differs": list(bench.differs),
         **bench.protocol.model_dump(exclude={"origin"}),
         "seed": seed,
         "source": bench.source,
@@ -167,6 +169,7 @@ def _protocol(bench: Bench, seed: int, put: Callable[[str], str]) -> dict[str, A
         "bench_digest": bench.digest,
         "bench_changed": bench.changed,
         "prompt_from": bench.prompt_from,
+        "system": bench.system,
         "first_prompt": prompts[0] if bench.prompt_from != "responses" else None,
         "prompt_digest": hashlib.sha256("\0".join(prompts).encode()).hexdigest(),
         "verifier": {"use": bench.verifier.use, **bench.verifier.options} if bench.verifier else None,

@@ -71,14 +71,23 @@ def notes(ppo: list[dict[str, Any]]) -> list[str]:
 
 
 def bench_notes(evaluation: dict[str, Any]) -> list[str]:
-    """Benches whose data were not the problems that their file names."""
-    found = {
-        bench: result["protocol"]["source"]
+    """What keeps a number from being compared: other problems than the bench's, and what is not as in the protocol."""
+    made = {
+        bench: result.get("protocol", {})
         for model in evaluation.get("models", {}).values()
         for bench, result in model["benches"].items()
-        if result.get("protocol", {}).get("bench_changed")
     }
-    return [f"{bench}: {source} holds other problems than the bench; do not compare" for bench, source in found.items()]
+    changed = [
+        f"{bench}: {how['source']} holds other problems than the bench; do not compare"
+        for bench, how in made.items()
+        if how.get("bench_changed")
+    ]
+    differs = [
+        f"{bench} is not quite as {how['like']} has it: {line}"
+        for bench, how in made.items()
+        for line in how.get("differs", ())
+    ]
+    return changed + differs
 
 
 def write_report(root: Path) -> Report:

@@ -15,7 +15,7 @@ from rlsp_cli.evals.card import score_cards
 from rlsp_cli.evals.compare import comparisons
 from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.sampler import ReplaySampler, Response, Sampler
-from rlsp_cli.recipe.schema import Eval, Recipe
+from rlsp_cli.recipe.schema import Data, Eval, Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import StagePaths
@@ -42,7 +42,7 @@ def evaluate_models(
                     scorers[bench.name].verify,
                     settings,
                     seed=recipe.seed,
-                    prompt=prompt,
+                    prompt=partial(prompt, data=Data(system=bench.system)),  # the bench has filled in its template
                     paths=paths.answers(label, bench.name),
                     tick=partial(_tick, paths, stop, label, bench.name),
                 )
@@ -59,6 +59,8 @@ def _bench(name: str, recipe: Recipe, registry: Registry) -> Bench:
     bench = load_bench(name, recipe.eval, recipe.data, registry, recipe.plugins)
     if bench.changed:
         print(f"note: {bench.name}: {bench.source} does not hold the problems of this bench", file=sys.stderr)
+    for line in bench.differs:
+        print(f"note: {bench.name} is not quite as {bench.like} has it: {line}", file=sys.stderr)
     if recipe.eval.responses is not None:
         bench = replace(bench, template="{problem}", prompt_from="responses")
     return replace(bench, verifier=bench.verifier or recipe.reward.correctness)
@@ -74,16 +76,20 @@ def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> di
     return found
 
 
-def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[[str], str]]:
-    """Who answers, and how the user's turn becomes what they read."""
+def _sampler(recipe: Recipe, path: str) -> tuple[Sampler, Callable[..., str]]:
+    """Who answers, and how the user's turn and the system message in `data` become what they read."""
     assert recipe.eval, "checked by the recipe"
     if recipe.eval.responses is not None:
         if recipe.eval.responses == "gold":
-            return ReplaySampler({}), lambda turn: turn
-        return ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), lambda turn: turn
+            return ReplaySampler({}), _unasked
+        return ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), _unasked
     model, gpus = recipe.model, recipe.cluster.gpus_per_node
-    turn = recipe.data.model_copy(update={"template": "{problem}"})  # each bench fills in its own
-    return local_sampler(path, turn, model.precision, gpus, model.chat_template)
+    return local_sampler(path, Data(), model.precision, gpus, model.chat_template)
+
+
+def _unasked(turn: str, data: Data) -> str:
+    """Responses that were given answer nobody's prompt."""
+    return turn
 
 
 def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> tuple[Bench, Eval]:
@@ -92,8 +98,8 @@ def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> tuple[Bench, Eval]
         return bench, settings
     sampler.refuse_fewer((problem.id for problem in bench.problems), max(settings.k, default=0))
     if settings.samples == 0 and sampler.most() > 1:
-        protocol = bench.protocol.model_copy(update={"samples": sampler.most()})
-        return replace(bench, protocol=protocol), settings.model_copy(update={"greedy": False})
+        protocol = bench.protocol.model_copy(update={"samples": sampler.most(), "greedy": False})
+        return replace(bench, protocol=protocol), settings
     return bench, settings
 
 
