@@ -7,6 +7,7 @@ from typing import Any
 from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.evals.bench import check_benches
 from rlsp_cli.evals.bench_file import DRAWN
+from rlsp_cli.evals.repeats import ROLES
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -43,6 +44,8 @@ def _of_run(root: Path, settings: dict[str, Any]) -> Recipe:
     before = run.recipe.eval.model_dump(mode="json", exclude_none=True) if run.recipe.eval else {}
     if "protocol" in settings:  # who asks for it now does not want the numbers that the recipe gave before
         before = {key: value for key, value in before.items() if key not in DRAWN}
+    unused = [role for role, stage in ROLES.items() if not run.paths.stage(stage).final.exists()]
+    kept["data"] |= dict.fromkeys(unused)  # what this model was not trained on
     model = {"path": path, "precision": run.recipe.model.precision}
     return _resolve(
         {**kept, "name": f"eval-{run.recipe.name}", "model": model, "eval": {**before, **_with_bench(settings)}}

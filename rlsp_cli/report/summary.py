@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.evals.repeats import contamination_notes
 from rlsp_cli.report.behaviour import Group, behaviour_groups
 from rlsp_cli.report.evaluation import evaluation_tables
 from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
@@ -87,7 +88,7 @@ def bench_notes(evaluation: dict[str, Any]) -> list[str]:
         for bench, how in made.items()
         for line in how.get("differs", ())
     ]
-    return changed + differs
+    return changed + contamination_notes(evaluation.get("contaminated", {})) + differs
 
 
 def write_report(root: Path) -> Report:

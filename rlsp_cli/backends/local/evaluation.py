@@ -14,6 +14,7 @@ from rlsp_cli.evals.bench import Bench, load_bench
 from rlsp_cli.evals.card import score_cards
 from rlsp_cli.evals.compare import comparisons
 from rlsp_cli.evals.evaluate import evaluate
+from rlsp_cli.evals.repeats import contamination_notes, seen_in_training
 from rlsp_cli.evals.sampler import ReplaySampler, Response, Sampler
 from rlsp_cli.recipe.schema import Data, Eval, Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -48,8 +49,10 @@ def evaluate_models(
                 )
     rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
     verifier = recipe.reward.correctness.model_dump(mode="json")
-    cards = score_cards(results)
+    seen = _seen(recipe, benches, registry)
+    cards = score_cards(results, seen)
     data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier, "benches": cards}
+    data["contaminated"] = seen
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
 
 
@@ -64,6 +67,14 @@ def _bench(name: str, recipe: Recipe, registry: Registry) -> Bench:
     if recipe.eval.responses is not None:
         bench = replace(bench, template="{problem}", prompt_from="responses")
     return replace(bench, verifier=bench.verifier or recipe.reward.correctness)
+
+
+def _seen(recipe: Recipe, benches: Sequence[Bench], registry: Registry) -> dict[str, dict[str, Any]]:
+    """For each bench what of it was in the data that the run trained on; says so when that is something."""
+    seen = seen_in_training(recipe, benches, registry)
+    for line in contamination_notes(seen):
+        print(f"note: {line}", file=sys.stderr)
+    return seen
 
 
 def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:
