@@ -1,6 +1,7 @@
 """Protocols: how others run benches. Every shipped one reads, and what is not as in it is on the score card."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from rlsp_cli.errors import RecipeError
 from rlsp_cli.evals.bench import Bench, check_benches, load_bench
 from rlsp_cli.evals.bench_file import shipped_benches
 from rlsp_cli.evals.protocol_file import find_protocol, shipped_protocols
+from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Data, Eval
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample
-from tests.conftest import rlsp
+from tests.conftest import ROOT, TINY, rlsp
 from tests.test_benches import MINE, SUMS, lines
 
 THEIRS = """\
@@ -184,3 +186,68 @@ def test_protocols_are_listed_and_shown(folder: Path) -> None:
     assert {p["name"] for p in json.loads(listed)["data"]} == set(shipped_protocols())
     assert "Maxwell-Jia/AIME_2024" in rlsp("benches", "protocols", "lm_eval").stdout
     assert rlsp("benches", "protocols", "theirs.yaml", cwd=folder).stdout == THEIRS
+
+
+def table(page: str, columns: int) -> list[list[str]]:
+    """The cells of a page's tables with so many columns, without heads."""
+    rows = [line.strip("|").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in rows if len(row) == columns]
+
+
+def test_the_page_tells_what_each_rule_makes_of_a_response() -> None:
+    rules = {
+        "math_verify": ("math_verify", {"extract": "anywhere"}),
+        "boxed": ("math_verify", {"extract": "boxed"}),
+        "lm_eval_aime": ("lm_eval_aime", {}),
+    }
+    head, *rows = table((ROOT / "docs" / "reproduction.md").read_text(), 4)
+    assert head[1:] == [f"`{rule}`" for rule in rules] and len(rows) == 14
+    for form, *verdicts in rows:
+        for (name, options), verdict in zip(rules.values(), verdicts, strict=True):
+            rule = Registry().get("verifier", name).function
+            for reference in ("204", "025", "080"):
+                response = re.sub("(?<![A-Z])N(?![A-Z])", str(int(reference)), form.strip("`"))
+                given = rule(Sample(prompt="", response=response, reference=reference), **options).correct
+                assert given == (verdict == "right"), (form, name, reference)
+
+
+def test_the_page_has_every_protocol_with_its_numbers(shared_data: Path) -> None:
+    page = (ROOT / "docs" / "reproduction.md").read_text()
+    for bench in ("aime24", "math500"):
+        section = page.split("## AIME 2024")[1].split("## MATH-500")[bench == "math500"]
+        rows = {row[0].strip("`"): row for row in table(section, 7)[1:]}
+        assert set(rows) == set(shipped_protocols())
+        for name, row in rows.items():
+            drawn = load_bench(bench, Eval(data=str(shared_data), protocol=name), Data(), Registry()).protocol
+            assert (f"{drawn.samples} sampled" in row[2]) == (drawn.samples > 0) and (
+                "greedy" in row[2]
+            ) == drawn.greedy
+            if drawn.samples:
+                assert row[3] == f"{drawn.temperature:g}, {drawn.top_p:g}" and row[4] == str(drawn.max_new_tokens)
+
+
+def test_the_protocol_of_the_page_works(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "reproduction.md").read_text().split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "ours.yaml").write_text(text)
+    file = find_protocol(str(tmp_path / "ours.yaml"))
+    assert file.rules("aime24").samples == file.rules("math500").samples == 32
+    assert file.rules("aime24").max_new_tokens == 16384 and file.rules("math500").max_new_tokens is None
+
+
+def test_a_protocol_that_is_asked_for_beats_what_the_runs_recipe_said_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "tiny.yaml").write_text(TINY)
+    rlsp("run", "tiny.yaml", "--dry-run", "--out", "run", cwd=folder)
+    (folder / "run" / "sft" / "checkpoints" / "final").mkdir(parents=True)
+    asked = {"benches": ["mine.yaml"], "protocol": "theirs.yaml", "temperature": 0.9}
+    recipe = evaluation_recipe("run", asked)
+    assert recipe.eval and recipe.eval.protocol == str(folder / "theirs.yaml")
+    assert recipe.data.traces and not recipe.data.prompts, "PPO has not trained this model"
+    bench = load_bench(recipe.eval.benches[0], recipe.eval, recipe.data, Registry())
+    assert (bench.protocol.samples, bench.protocol.max_new_tokens, bench.protocol.temperature) == (1, 16, 0.9)
+    assert bench.differs[-1] == "temperature is 0.9, theirs 0.3"
+    del asked["protocol"]
+    before = evaluation_recipe("run", asked).eval
+    assert before and before.samples == 2
