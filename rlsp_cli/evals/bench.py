@@ -109,7 +109,7 @@ def _departures(rules: Rules, settings: Eval, data: Data) -> Iterator[str]:
     if settings.responses is not None:
         yield "the responses were given: how they were asked for and drawn is not known"
         return
-    if data.template != Data().template and rules.template is not None:
+    if data.template != Data().template and (rules.template or rules.system):
         yield "the prompt is the recipe's"
     if data.system and data.system != rules.system:
         yield "the system message is the recipe's"

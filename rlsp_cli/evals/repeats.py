@@ -11,7 +11,7 @@ from rlsp_cli.data.convert import Columns, convert, pick_format
 from rlsp_cli.errors import DataError, NotReadyError, RlspError
 from rlsp_cli.evals.bench import Bench, load_bench
 from rlsp_cli.evals.contamination import bench_facts, index_of
-from rlsp_cli.recipe.load import find_recipe, load_recipe
+from rlsp_cli.recipe.load import find_recipe, load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Data, Eval, Recipe, Rows
 from rlsp_cli.rewards.registry import Registry
 
@@ -151,6 +151,8 @@ def _is_recipe(train: str) -> bool:
     """Neither a file of rows nor something on the hub nor a task."""
     if Path(train).suffix in (*_FILES, ".yaml", ".yml"):
         return Path(train).suffix not in _FILES
+    if train in shipped_recipes():
+        return True
     return not train.startswith(("hf:", "task:")) and not _HUB.fullmatch(train)
 
 
