@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.data.overlap import Match, OverlapIndex, same_text, words_of
+from rlsp_cli.engine.checkpoint import save_model
+from rlsp_cli.engine.model import new_model
 from rlsp_cli.evals.contamination import whole_bench
 from rlsp_cli.evals.repeats import contamination_notes, seen_in_training
 from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.schema import FromScratch
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.stream import append_rows, read_rows
 from tests.conftest import TINY, rlsp
@@ -265,7 +268,9 @@ def test_data_check_looks_at_all_that_a_recipe_trains_on(tmp_path: Path) -> None
 
 def test_an_evaluation_says_which_problems_the_run_was_trained_on(tmp_path: Path) -> None:
     overlapping(tmp_path)
-    rlsp("sft", "r.yaml", "data.allow_overlap=true", "--out", "run", cwd=tmp_path)
+    rlsp("sft", "r.yaml", "data.allow_overlap=true", "--dry-run", "--out", "run", cwd=tmp_path)
+    spec = FromScratch(hidden_size=16, num_layers=1, num_heads=1, intermediate_size=16, max_length=64)
+    save_model(tmp_path / "run" / "sft" / "checkpoints" / "final", *new_model(spec, ["Which two add up?"], 0))
     bench = "name: seen\ndescription: Seen.\nproblems: 2\nsource: ./heldout.jsonl\n"
     bench += 'prompt: {template: "{problem}", origin: o}\nverifier: {use: exact_match}\nprotocol: {samples: 0}\n'
     (tmp_path / "seen.yaml").write_text(bench)

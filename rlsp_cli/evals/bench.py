@@ -175,7 +175,8 @@ def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
 def _undrawable(settings: Eval, bench: str, drawn: Protocol) -> Iterator[RecipeProblem]:
     """pass@k and maj@k are of k responses, and some response there must be; of given ones neither is known yet."""
     if not drawn.samples and not drawn.greedy and settings.responses is None:
-        yield RecipeProblem("eval.samples", f"nothing to decode for {bench}: no samples, and no greedy response")
+        message = f"nothing to decode for {bench}: no samples, and no greedy response"
+        yield RecipeProblem("eval.samples", message, "draw some by eval.samples=4, or set eval.greedy=true")
     if settings.k and settings.responses is None and max(settings.k) > drawn.samples:
         message = f"pass@{max(settings.k)} cannot be told from {drawn.samples} samples of {bench}"
         yield RecipeProblem("eval.k", message, f"draw more by eval.samples={max(settings.k)}, or ask for a smaller k")
