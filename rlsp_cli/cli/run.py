@@ -82,6 +82,9 @@ def eval_(
         typer.Option(help="Names of `rlsp benches list`, heldout or ./file.yaml; commas, or repeated."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, instead of the hub.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Run like somebody else: a name of `rlsp benches protocols`, or ./file.yaml.")
+    ] = None,
     samples: Annotated[int | None, typer.Option(help="Sampled responses per problem.")] = None,
     k: Annotated[list[int] | None, typer.Option("--k", help="k of pass@k and maj@k; may be repeated.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
@@ -115,6 +118,7 @@ def eval_(
 
     `rlsp eval compare A B` tells whether two evaluations differ.
     """
+    from rlsp_cli.evals.bench import bench_names
     from rlsp_cli.evals.floor import read_floors, refuse_below
     from rlsp_cli.launch.evaluation import evaluation_recipe
     from rlsp_cli.launch.run import start_run
@@ -122,6 +126,7 @@ def eval_(
     settings: dict[str, Any] = {
         "benches": _names(bench),
         "data": str(data.absolute()) if data else None,
+        "protocol": protocol,
         "samples": samples,
         "k": k,
         "temperature": temperature,
@@ -138,7 +143,7 @@ def eval_(
         raise UsageError(f"{target} and --model {model}: name one of them")
     recipe = evaluation_recipe(target or model, {key: value for key, value in settings.items() if value is not None})
     assert recipe.eval, "an evaluation's recipe has it"
-    floors = read_floors(fail_below or [], recipe.eval.benches)
+    floors = read_floors(fail_below or [], bench_names(recipe.eval, recipe.data))
     report = _finish(start_run(recipe, None, out, resume), ["eval"], json)
     refuse_below(report.evaluation["benches"], floors)
 

@@ -47,10 +47,12 @@ def evaluate(
     protocol = _protocol(bench, seed, list(prompts.values()), settings)
     _refuse_other_protocol(paths.protocol, protocol)
     with Scorebook(paths, problems, verify, prompts.__getitem__) as book:
-        drawn = {"greedy": int(settings.greedy), "sample": bench.protocol.samples, FORCED: int(_forces(settings))}
+        drawn = {"greedy": int(bench.protocol.greedy), "sample": bench.protocol.samples, FORCED: int(_forces(settings))}
         total = len(problems) * sum(drawn.values())
         for kind, n in drawn.items():
-            requests = [Request(id, text, index) for id, text in prompts.items() for index in range(n)]
+            requests = [
+                Request(id, text, index, system=bench.system) for id, text in prompts.items() for index in range(n)
+            ]
             done = {row for row, one in enumerate(requests) if (one.id, kind, one.index) in book.done}
             answering = ForcedSampler(sampler, settings.forcing) if kind == FORCED else sampler
             for row, response in answering.answer(requests, _decoding(bench, kind, seed, settings), done):
@@ -106,12 +108,15 @@ def _protocol(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) -
     """What somebody needs to know to compare this number with another."""
     return {
         "problems": len(bench.problems),
+        "like": bench.like,
+        "differs": list(bench.differs),
         **bench.protocol.model_dump(exclude={"origin"}),
         "seed": seed,
         "source": bench.source,
         "revision": bench.source.partition("@")[2] or None,
         "bench_changed": bench.changed,
         "prompt_from": bench.prompt_from,
+        "system": bench.system,
         "first_prompt": prompts[0] if bench.prompt_from != "responses" else None,
         "prompt_digest": hashlib.sha256("\0".join(prompts).encode()).hexdigest(),
         **made_with(bench),

@@ -299,7 +299,7 @@ def _fields(parents: Sequence[str], whole: type[schema.Section]) -> list[str]:
     """The keys of a section."""
     model: Any = whole
     for part in parents:
-        if part.isdigit():
+        if part not in model.model_fields:  # the place in a list, or the key of a mapping
             continue
         annotation = model.model_fields[part].annotation
         model = next(iter(_models(annotation)), schema.Section)

@@ -464,12 +464,14 @@ class Eval(Section):
     """Benches: `heldout` is the recipe's own `data.heldout`; names of `rlsp benches list`; files, `./mine.yaml`."""
     data: str | None = None
     """A file, or a folder with `<bench>.jsonl`, to read benches from instead of the hub."""
+    protocol: str | None = None
+    """Run benches as somebody else does: a name of `rlsp benches protocols`, or a file, `./mine.yaml`."""
     samples: NonNegativeInt | None = None
     """Sampled responses per problem, 0 for greedy only; the bench's own number if not given, 1 for `heldout`."""
     k: tuple[PositiveInt, ...] = ()
     """The k of pass@k and maj@k, at most `samples`; powers of two and `samples` when not given."""
-    greedy: bool = True
-    """Also decode one greedy response per problem."""
+    greedy: bool | None = None
+    """Also decode one greedy response per problem; as the protocol does if not given, else true."""
     temperature: PositiveFloat | None = None
     """Sampling temperature; the bench's own if not given, 0.7 for `heldout`."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -495,7 +497,7 @@ class Eval(Section):
 
     @model_validator(mode="after")
     def _some_response(self) -> "Eval":
-        if self.samples == 0 and not self.greedy:
+        if self.samples == 0 and self.greedy is False:
             raise ValueError("nothing to decode: samples is 0 and greedy is false")
         return self
 

@@ -9,24 +9,23 @@ from rlsp_cli.evals.endpoint import EndpointSampler
 from rlsp_cli.evals.sampler import ReplaySampler, Sampler
 from rlsp_cli.recipe.schema import Data, Recipe
 
-Prompt = Callable[[str], str]
-"""Makes what a model reads out of the user's turn."""
+Prompt = Callable[..., str]
+"""Makes what a model reads out of the user's turn, with the system message in `data`."""
 
 
 @contextmanager
 def answering(recipe: Recipe, path: str, beat: Callable[[], None]) -> Iterator[tuple[Sampler, Prompt]]:
     """Who answers the recipe's benches, as long as they are needed; `beat` may raise to stop."""
     assert recipe.eval, "checked by the recipe"
-    turn = recipe.data.model_copy(update={"template": "{problem}"})  # each bench fills in its own
     if recipe.eval.responses == "gold":
-        yield ReplaySampler({}), str
+        yield ReplaySampler({}), _as_it_is
     elif recipe.eval.responses is not None:
-        yield ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), str
+        yield ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), _as_it_is
     elif recipe.eval.url is not None:
-        yield EndpointSampler(recipe.eval.url, path, turn.system, batch=recipe.eval.batch, beat=beat), str
+        yield EndpointSampler(recipe.eval.url, path, batch=recipe.eval.batch, beat=beat), _as_it_is
     else:
         model, gpus = recipe.model, recipe.cluster.gpus_per_node
-        yield local_sampler(path, turn, model.precision, gpus, model.chat_template, recipe.eval.batch)
+        yield local_sampler(path, Data(), model.precision, gpus, model.chat_template, recipe.eval.batch)
 
 
 def local_sampler(
@@ -47,3 +46,8 @@ def local_sampler(
     device = pick_device(int(torch.cuda.is_available()) if gpus is None else gpus)
     model, tokenizer = load_model(path, device), load_tokenizer(path, chat_template)
     return LocalSampler(model, tokenizer, precision, batch), partial(prompt_text, data=data, tokenizer=tokenizer)
+
+
+def _as_it_is(turn: str, data: Data) -> str:
+    """A server puts its own chat template around the turn; of responses that were given nobody knows the prompt."""
+    return turn
