@@ -395,7 +395,7 @@ def test_every_plugin_gives_the_same_from_main_thread_thread_and_event_loop(judg
             one = sample("Wait. \\boxed{4}", REFERENCES.get(name, "4"), **FIELDS)
             group = registry.get(kind, name).takes_group
             calls.append(Call(Use(kind, name, options, takes_group=group), (one, one) if group else (one,)))
-    assert len(calls) == 23
+    assert len(calls) == 24
     results: list[list[list[Score]]] = []
     with Pool([one.use for one in calls], 2, 60.0, 4.0) as pool:
         results.append(pool.map(calls))

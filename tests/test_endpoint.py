@@ -40,7 +40,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def requests(many: int) -> list[Request]:
-    return [Request(str(n), f"1+{n}") for n in range(many)]
+    return [Request(str(n), f"1+{n}", system="Be brief.") for n in range(many)]
 
 
 def bench(folder: Path, problems: int, samples: int) -> Path:
@@ -59,7 +59,7 @@ def right(body: dict[str, Any]) -> Reply:
 
 def test_as_many_requests_are_under_way_as_was_said_and_each_has_its_own_seed() -> None:
     with serving(right, seconds=0.05) as server:
-        found = answers(EndpointSampler(server.url, "m", "Be brief.", batch=8), requests(40), DECODING)
+        found = answers(EndpointSampler(server.url, "m", batch=8), requests(40), DECODING)
     assert [response.text for response in found] == [f"\\boxed{{{n + 1}}}" for n in range(40)]
     assert server.most == 8 and len({asked["seed"] for asked in server.asked}) == 40
     asked = server.asked[0]

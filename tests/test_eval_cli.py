@@ -108,3 +108,18 @@ def test_eval_without_a_target_or_bench_says_what_to_type(tmp_path: Path) -> Non
     assert done.returncode == 2 and "--bench aime24" in done.stderr
     done = rlsp("eval", "some-org/some-model", "--bench", "aime24", cwd=tmp_path, check=False)
     assert done.returncode == 4 and "--data FILE" in done.stderr
+
+
+def test_the_system_message_of_a_protocol_is_in_the_prompt_of_the_model(
+    model: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    rlsp(
+        "eval", model, "--bench", "aime24", "--data", shared_data, "--limit", 2, "--max-new-tokens", 4,
+        "--protocol", "qwen25_math", "--out", "run", cwd=tmp_path,
+    )  # fmt: skip
+    bench = results(tmp_path / "run")["base"]["benches"]["aime24"]
+    assert set(bench) >= {"greedy", "protocol"} and "sample" not in bench
+    system = "Please reason step by step, and put your final answer within \\boxed{}."
+    assert bench["protocol"]["first_prompt"].startswith(f"system: {system} user: ")
+    assert bench["protocol"]["system"] == system and bench["protocol"]["like"] == "qwen25_math"
+    assert "max_new_tokens is 4, theirs 2048" in bench["protocol"]["differs"]

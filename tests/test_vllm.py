@@ -112,7 +112,7 @@ def test_greedy_responses_are_those_of_the_embedded_engine(served: tuple[Server,
     requests = [Request(str(n), text) for n, text in enumerate(["1", "2 + 1", "= 3", "1 + 2 = 3 +", "3 3 3 3"])]
     requests.append(replace(requests[0], prefix="+ 2"))
     decoding = Decoding(temperature=0, top_p=1, max_new_tokens=40, seed=0, logprobs=True)
-    theirs, _ = served_sampler(served[0], Data(), "auto", 4, lambda: None)
+    theirs, _ = served_sampler(served[0], "auto", 4, lambda: None)
     ours, _ = local_sampler(str(model), Data(), gpus=0)
     for served_one, local_one in zip(
         answers(theirs, requests, decoding), answers(ours, requests, decoding), strict=True

@@ -11,6 +11,7 @@ from rlsp_cli.backends.openrlhf.server import serving_environment
 from rlsp_cli.errors import PluginError, RecipeError
 from rlsp_cli.evals.bench import check_benches
 from rlsp_cli.evals.contamination import check_overlap
+from rlsp_cli.evals.scores import check_scorer
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.lexicon import load_lexicon
@@ -33,7 +34,7 @@ def backend_of(recipe: Recipe, stage: str) -> str:
 def check(recipe: Recipe) -> list[Problem]:
     """What a valid recipe asks for that its backends cannot do, its benches, and training data that holds them."""
     found = [problem for stage in stages_of(recipe) for problem in _check_stage(recipe, stage)]
-    return [*found, *check_benches(recipe), *_check_lexicon(recipe), *check_overlap(recipe)]
+    return [*found, *check_benches(recipe), *check_scorer(recipe), *_check_lexicon(recipe), *check_overlap(recipe)]
 
 
 def compile_stage(

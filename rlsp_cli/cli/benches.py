@@ -1,4 +1,4 @@
-"""`rlsp benches list|show`."""
+"""`rlsp benches list|show|protocols`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,6 +62,31 @@ def show(
     print_table(["", ""], [("file", seen.path), ("data", seen.where), ("digest", _digest(seen))])
     if seen.first_prompt is not None:
         print(f"\nthe first prompt, before the model's chat template:\n\n{seen.first_prompt}")
+
+
+@app.command()
+def protocols(
+    name: Annotated[str | None, typer.Argument(help="Show this one: a name, or a file.")] = None, json: Json = False
+) -> None:
+    """List how others run benches, for `rlsp eval --protocol`; or show one: its values, and what rlsp cannot do of it.
+
+    Examples: rlsp benches protocols  |  rlsp benches protocols lm_eval
+    """
+    from rlsp_cli.evals.protocol_file import find_protocol, protocol_path, shipped_protocols
+
+    if name is not None:
+        found = find_protocol(name)
+        if json:
+            print_json("protocol", found.model_dump(mode="json"))
+        else:
+            print(protocol_path(name).read_text(encoding="utf-8"), end="")
+        return
+    files = list(map(find_protocol, shipped_protocols()))
+    if json:
+        print_json("protocols", [file.model_dump(mode="json") for file in files])
+        return
+    cells = [(f.name, "every" if f.every_bench else ", ".join(f.benches), f.description) for f in files]
+    print_table(["protocol", "benches", "what it is"], cells)
 
 
 def _protocol(protocol: Any) -> str:

@@ -1,4 +1,4 @@
-"""`rlsp data traces`: demonstrations for SFT, and the card that says how they were made."""
+"""`rlsp data traces|check`: demonstrations for SFT with their card, and whether training data holds a bench."""
 
 import shlex
 import sys
@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlsp_cli.cli.output import print_json, print_table
-from rlsp_cli.errors import UsageError
+from rlsp_cli.errors import CheckError, DataError, UsageError
 
 if TYPE_CHECKING:
     from rlsp_cli.data.card import Card
     from rlsp_cli.evals.rejection import Drawing
+    from rlsp_cli.evals.repeats import Comparison
 
+_MOST = 50
+"""Repeats that are shown as a table."""
 app = typer.Typer(help="Data for training.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `traces` a command of its own beside those to come."""
 
 
 @app.command()
@@ -83,6 +81,54 @@ def traces(
     else:
         _show(card)
         print(out)
+
+
+@app.command()
+def check(
+    train: Annotated[str, typer.Argument(metavar="TRAIN", help="A file of rows, a hub id, or a recipe.")],
+    against: Annotated[
+        list[str], typer.Option(help="Names of `rlsp benches list`, or ./file.yaml; commas, or repeated.")
+    ],
+    data: Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, to read benches from.")] = None,
+    problem: Annotated[str, typer.Option(help="Column that holds the problem, in plain rows.")] = "problem",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, with every repeat.")] = False,
+) -> None:
+    """Look for problems of benches in training data: which row, which problem, where in the text. Exits with 6 if any.
+
+    Examples: rlsp data check train.jsonl --against aime24,math500  |  rlsp data check my.yaml --against aime24 --json
+    """
+    from rlsp_cli.data.convert import Columns
+    from rlsp_cli.evals.repeats import compare_data
+
+    names = [name.strip() for several in against for name in several.split(",")]
+    found = compare_data(train, names, data, Columns(problem, None))
+    if json:
+        print_json("overlap", found.to_json())
+    else:
+        _show_repeats(found)
+    if found.repeats:
+        rows = {(repeat.role, repeat.place) for repeat in found.repeats}
+        raise CheckError(f"{train}: {len(rows)} rows repeat problems of {' and '.join(_repeated(found))}")
+    if found.unread:
+        raise DataError(f"{train}: rows without a problem to compare: {len(found.unread)}, such as {found.unread[0]}")
+
+
+def _repeated(found: "Comparison") -> list[str]:
+    return list(dict.fromkeys(repeat.bench for repeat in found.repeats))
+
+
+def _show_repeats(found: "Comparison") -> None:
+    facts = found.to_json()
+    cells = [
+        (bench["name"], bench["problems"], bench["problems_found"], bench["rows_found"], bench["rule"], bench["source"])
+        for bench in facts["benches"]
+    ]
+    print_table(["bench", "problems", "repeated", "by rows", "what counts", "read from"], cells)
+    rows = [(r.role, r.place, r.bench, r.problem, r.rule, f"{r.start}-{r.end}", r.text) for r in found.repeats[:_MOST]]
+    if rows:
+        print_table(["set", "row", "bench", "problem", "rule", "letters", "text"], rows)
+    if len(found.repeats) > _MOST:
+        print(f"and {len(found.repeats) - _MOST} more: --json has all")
 
 
 def _drawing(source: str, name: str | None, samples: int, temperature: float, max_new_tokens: int) -> "Drawing":

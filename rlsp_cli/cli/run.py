@@ -82,6 +82,9 @@ def eval_(
         typer.Option(help="Names of `rlsp benches list`, heldout or ./file.yaml; commas, or repeated."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, instead of the hub.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Run like somebody else: a name of `rlsp benches protocols`, or ./file.yaml.")
+    ] = None,
     samples: Annotated[int | None, typer.Option(help="Sampled responses per problem.")] = None,
     k: Annotated[list[int] | None, typer.Option("--k", help="k of pass@k and maj@k; may be repeated.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
@@ -95,6 +98,16 @@ def eval_(
     serve: Annotated[
         bool, typer.Option("--serve", help="Answer with vLLM from the OpenRLHF environment, on all GPUs here.")
     ] = False,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(help="self_consistency, best_of_n, weighted_vote, rpc, budget_forcing; commas, or repeated."),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Compare strategies at equal tokens to this evaluated run's single answers.")
+    ] = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="What best_of_n and weighted_vote go by: logprob, confidence, a reward's name.")
+    ] = None,
     fail_below: Annotated[
         list[str] | None, typer.Option(metavar="[BENCH=]SHARE", help="Exit with 6 when the accuracy is below.")
     ] = None,
@@ -108,19 +121,24 @@ def eval_(
 
     `rlsp eval compare A B` tells whether two evaluations differ.
     """
+    from rlsp_cli.evals.bench import bench_names
     from rlsp_cli.evals.floor import read_floors, refuse_below
     from rlsp_cli.launch.evaluation import evaluation_recipe
     from rlsp_cli.launch.run import start_run
 
     settings: dict[str, Any] = {
-        "benches": [name.strip() for names in bench for name in names.split(",")] if bench else None,
+        "benches": _names(bench),
         "data": str(data.absolute()) if data else None,
+        "protocol": protocol,
         "samples": samples,
         "k": k,
         "temperature": temperature,
         "max_new_tokens": max_new_tokens,
         "limit": limit,
         "batch": batch,
+        "strategies": _names(strategy),
+        "against": str(against.absolute()) if against else None,
+        "scorer": scorer,
         "url": url,
         "responses": "gold" if gold else str(responses.absolute()) if responses else None,
         "serve": serve or None,
@@ -129,7 +147,7 @@ def eval_(
         raise UsageError(f"{target} and --model {model}: name one of them")
     recipe = evaluation_recipe(target or model, {key: value for key, value in settings.items() if value is not None})
     assert recipe.eval, "an evaluation's recipe has it"
-    floors = read_floors(fail_below or [], recipe.eval.benches)
+    floors = read_floors(fail_below or [], bench_names(recipe.eval, recipe.data))
     report = _finish(start_run(recipe, None, out, resume), ["eval"], json)
     refuse_below(report.evaluation["benches"], floors)
 
@@ -200,6 +218,11 @@ def _finish(run: Any, stages: Any, json: bool) -> "Report":
         print_report(report)
         console.print(f"report: {run.paths.report_html}", highlight=False, soft_wrap=True)
     return report
+
+
+def _names(texts: list[str] | None) -> list[str] | None:
+    """What was given in several options or between commas."""
+    return [name.strip() for names in texts for name in names.split(",")] if texts else None
 
 
 def _resume_command(root: Path) -> str:

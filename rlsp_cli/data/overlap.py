@@ -72,6 +72,18 @@ class OverlapIndex:
         """The problem that this text repeats; None when there is none."""
         return self._exact.get(same_text(text)) or self._most_shared(text)
 
+    def span(self, text: str, match: Match) -> tuple[int, int]:
+        """Start and end in `text` of what it shares with the problem: from the first shared run of words to the last.
+
+        All of the text when it is the same, and when its letters do not tell (accents that are letters of their own).
+        """
+        words = list(_placed_words(text)) if match.rule != "exact" else []
+        runs = [words[n : n + size] for size in self._sizes for n in range(len(words) - size + 1)]
+        shared = [run for run in runs if match in self._owners.get(tuple(word for word, _, _ in run), ())]
+        if not shared:
+            return 0, len(text)
+        return min(run[0][1] for run in shared), max(run[-1][2] for run in shared)
+
     def _most_shared(self, text: str) -> Match | None:
         words = _wording(text)
         runs = {run for size in self._sizes for run in _runs(words, size) if run in self._owners}
@@ -102,6 +114,21 @@ def _runs(words: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 
 def _shape(run: tuple[str, ...]) -> tuple[str, ...]:
     return tuple("0" if word.isdigit() else word for word in run)
+
+
+def _placed_words(text: str) -> Iterator[tuple[str, int, int]]:
+    """The words of `_wording`, each with its start and end in the text."""
+    plain, places = [], []
+    for place, letter in enumerate(_FIGURE.sub(_blank, text)):
+        one = unicodedata.normalize("NFKC", letter).translate(_SIGNS).lower()
+        plain.append(one)
+        places += [place] * len(one)
+    for word in _WORD.finditer(_FRACTION.sub(r" \\frac", _LAYOUT.sub(_blank, "".join(plain)))):
+        yield word[0], places[word.start()], places[word.end() - 1] + 1
+
+
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found[0])
 
 
 def _wording(text: str) -> tuple[str, ...]:

@@ -40,8 +40,12 @@ def encode_prompt(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def encode_request(request: Request, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Token ids of a prompt and of the start of the response that is to be continued."""
-    prefix = tokenizer(request.prefix, add_special_tokens=False)["input_ids"] if request.prefix else []
-    return [*encode_prompt(request.prompt, tokenizer), *prefix]
+    return [*encode_prompt(request.prompt, tokenizer), *encode_prefix(request, tokenizer)]
+
+
+def encode_prefix(request: Request, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of that start; none where a response begins anew."""
+    return list(tokenizer(request.prefix, add_special_tokens=False)["input_ids"]) if request.prefix else []
 
 
 def fitting(

@@ -6,7 +6,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.engine.decode import generate
 from rlsp_cli.engine.model import autocast, end_ids, refuse_overflow
-from rlsp_cli.engine.prompt import encode_request
+from rlsp_cli.engine.prompt import encode_prefix, encode_request
 from rlsp_cli.engine.seed import generator
 from rlsp_cli.evals.sampler import Decoding, Request, Response
 
@@ -45,8 +45,18 @@ class LocalSampler:
                 random=generator(self.model.device, decoding.seed, "sample", start),
                 logprobs=decoding.logprobs,
             )
-        texts = self.tokenizer.batch_decode([g.tokens for g in generated], skip_special_tokens=True)
         return [
-            Response(text, len(g.tokens), g.truncated, {} if g.logprob is None else {"logprob": g.logprob})
-            for text, g in zip(texts, generated, strict=True)
+            Response(
+                self._text(request, g.tokens),
+                len(g.tokens),
+                g.truncated,
+                {} if g.logprob is None else {"logprob": g.logprob},
+            )
+            for request, g in zip(requests, generated, strict=True)
         ]
+
+    def _text(self, request: Request, tokens: Sequence[int]) -> str:
+        """What follows the prefix: many tokenizers drop the blank before a text's first word, so both are decoded."""
+        prefix = encode_prefix(request, self.tokenizer)
+        before, whole = self.tokenizer.batch_decode([prefix, [*prefix, *tokens]], skip_special_tokens=True)
+        return str(whole[len(before) :])

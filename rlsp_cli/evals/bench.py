@@ -11,7 +11,8 @@ from typing import Any
 
 from rlsp_cli.data import Problem, problems_of, source_rows
 from rlsp_cli.errors import DataError, NotReadyError, RecipeError
-from rlsp_cli.evals.bench_file import BenchFile, Protocol, RowUse, find_bench
+from rlsp_cli.evals.bench_file import DRAWN, BenchFile, Protocol, RowUse, find_bench
+from rlsp_cli.evals.protocol_file import ProtocolFile, Rules, as_they_do, find_protocol
 from rlsp_cli.recipe.problem import OptionsError
 from rlsp_cli.recipe.problem import Problem as RecipeProblem
 from rlsp_cli.recipe.schema import Data, Eval, PluginUse, Prompts, Recipe
@@ -31,18 +32,22 @@ class Bench:
     """Problems under a name; `source` says where they were read.
 
     `verifier` is None where the recipe's own decides. `changed` says whether the problems are others than the bench's
-    file says, None when it does not know. `prompt_from` is whose template it is: bench, recipe, or responses for
-    responses that were given, of which nobody knows what was asked.
+    file says, None when it does not know. `prompt_from` is whose template it is: bench, protocol, recipe, or responses
+    for responses that were given, of which nobody knows what was asked. `like` is the protocol that was asked for, and
+    `differs` what is not as in it.
     """
 
     name: str
     problems: Sequence[Problem]
     source: str
     template: str = "{problem}"
+    system: str | None = None
     prompt_from: str = "recipe"
     verifier: PluginUse | None = None
     protocol: Protocol = field(default_factory=Protocol)
     changed: bool | None = None
+    like: str | None = None
+    differs: Sequence[str] = ()
 
     @property
     def digest(self) -> str:
@@ -63,7 +68,8 @@ def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files:
     """
     if _is_heldout(name, data):
         return _heldout(name, settings, data, registry, files)
-    file = completed(find_bench(name), registry)
+    asked, protocol = _as_asked(name, settings)
+    file, rules = completed(asked, registry), protocol.rules(asked.name) if protocol else None
     given = _given(file, settings)
     prompts = given or file.prompts
     rows = _rows(file.name, prompts, registry, files)
@@ -79,18 +85,45 @@ def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files:
         problems[: settings.limit],
         prompts.source,
         template=data.template if own else file.prompt.template,
-        prompt_from="recipe" if own else "bench",
+        system=data.system or (None if own else file.prompt.system),
+        prompt_from="recipe" if own else "protocol" if rules and rules.template else "bench",
         verifier=file.verifier,
         protocol=file.protocol.under(settings),
         changed=_changed(file, problems, prompts.source, is_given=given is not None),
+        like=protocol.name if protocol else None,
+        differs=(*rules.differs, *_departures(rules, settings, data)) if rules else (),
     )
+
+
+def _as_asked(name: str, settings: Eval) -> tuple[BenchFile, ProtocolFile | None]:
+    """The bench's file, as the protocol has it where one is asked for; RecipeError if that says nothing of it."""
+    file = find_bench(name)
+    if settings.protocol is None:
+        return file, None
+    protocol = find_protocol(settings.protocol)
+    return as_they_do(file, protocol.rules(file.name), protocol.name), protocol
+
+
+def _departures(rules: Rules, settings: Eval, data: Data) -> Iterator[str]:
+    """Where the recipe or the command line says something else than the protocol does."""
+    if settings.responses is not None:
+        yield "the responses were given: how they were asked for and drawn is not known"
+        return
+    if data.template != Data().template and (rules.template or rules.system):
+        yield "the prompt is the recipe's"
+    if data.system and data.system != rules.system:
+        yield "the system message is the recipe's"
+    for key in DRAWN:
+        said, theirs = getattr(settings, key), getattr(rules, key)
+        if None not in (said, theirs) and said != theirs:
+            yield f"{key} is {said}, theirs {theirs}"
 
 
 def _heldout(name: str, settings: Eval, data: Data, registry: Registry, files: Sequence[str]) -> Bench:
     prompts, drawn = bench_prompts(name, settings, data), Protocol().under(settings)
     problems = problems_of(_rows(name, prompts, registry, files), prompts)
     _refuse_twins(prompts, problems)
-    return Bench(name, problems[: settings.limit], prompts.source, data.template, protocol=drawn)
+    return Bench(name, problems[: settings.limit], prompts.source, data.template, data.system, protocol=drawn)
 
 
 def bench_prompts(name: str, settings: Eval, data: Data) -> Prompts:
@@ -104,7 +137,12 @@ def bench_prompts(name: str, settings: Eval, data: Data) -> Prompts:
 
 def bench_protocol(name: str, settings: Eval) -> Protocol:
     """How responses are drawn: as `settings` say, else as the bench does."""
-    return (Protocol() if name == "heldout" else find_bench(name).protocol).under(settings)
+    return (Protocol() if name == "heldout" else _as_asked(name, settings)[0].protocol).under(settings)
+
+
+def bench_names(settings: Eval, data: Data) -> list[str]:
+    """What benches are called in results; RecipeError for an unknown one."""
+    return [name if _is_heldout(name, data) else find_bench(name).name for name in settings.benches]
 
 
 def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
@@ -112,14 +150,19 @@ def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
     if recipe.eval is None:
         return
     known: list[str] = []
+    try:
+        _ = recipe.eval.protocol and find_protocol(recipe.eval.protocol)
+    except RecipeError as error:
+        yield from (RecipeProblem("eval.protocol", line) for line in str(error).splitlines())
+        return
     for number, name in enumerate(recipe.eval.benches):
         try:
-            file = None if _is_heldout(name, recipe.data) else completed(find_bench(name), Registry())
+            file = None if _is_heldout(name, recipe.data) else completed(_as_asked(name, recipe.eval)[0], Registry())
         except RecipeError as error:
             yield from (RecipeProblem(f"eval.benches.{number}", line) for line in str(error).splitlines())
             continue
         known.append(file.name if file else name)
-        yield from _too_large_k(recipe.eval, known[-1], (file.protocol if file else Protocol()).under(recipe.eval))
+        yield from _undrawable(recipe.eval, known[-1], (file.protocol if file else Protocol()).under(recipe.eval))
         if known.count(known[-1]) == 2:
             message = f"two benches are called {known[-1]!r}, and results are told apart by name"
             yield RecipeProblem(f"eval.benches.{number}", message, "leave one out, or give its file another name")
@@ -129,8 +172,11 @@ def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
         yield RecipeProblem("eval.data", message, "name a folder with a file for each, or one bench")
 
 
-def _too_large_k(settings: Eval, bench: str, drawn: Protocol) -> Iterator[RecipeProblem]:
-    """pass@k and maj@k are of k responses; how many were given in a file is not known yet."""
+def _undrawable(settings: Eval, bench: str, drawn: Protocol) -> Iterator[RecipeProblem]:
+    """pass@k and maj@k are of k responses, and some response there must be; of given ones neither is known yet."""
+    if not drawn.samples and not drawn.greedy and settings.responses is None:
+        message = f"nothing to decode for {bench}: no samples, and no greedy response"
+        yield RecipeProblem("eval.samples", message, "draw some by eval.samples=4, or set eval.greedy=true")
     if settings.k and settings.responses is None and max(settings.k) > drawn.samples:
         message = f"pass@{max(settings.k)} cannot be told from {drawn.samples} samples of {bench}"
         yield RecipeProblem("eval.k", message, f"draw more by eval.samples={max(settings.k)}, or ask for a smaller k")

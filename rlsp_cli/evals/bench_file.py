@@ -44,6 +44,8 @@ class Prompt(Section):
 
     template: str = "{problem}"
     """Text of the user's turn; `{problem}` stands for the problem."""
+    system: str | None = None
+    """System message, for models whose tokenizer has a chat template."""
     origin: str
     """Whose words these are."""
 
@@ -55,11 +57,17 @@ class Prompt(Section):
         return template
 
 
+DRAWN = ("samples", "greedy", "temperature", "top_p", "max_new_tokens")
+"""The keys that say how responses are drawn."""
+
+
 class Protocol(Section):
     """How responses are drawn where neither recipe nor command line says; the defaults are those of `heldout`."""
 
     samples: NonNegativeInt = 1
     """Sampled responses per problem; 0 for greedy only."""
+    greedy: bool = True
+    """Also decode one greedy response per problem."""
     temperature: PositiveFloat = 0.7
     """Sampling temperature."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -71,8 +79,7 @@ class Protocol(Section):
 
     def under(self, settings: Eval) -> "Protocol":
         """The same, with what `settings` say themselves."""
-        said = settings.model_dump(include={"samples", "temperature", "top_p", "max_new_tokens"}, exclude_none=True)
-        return self.model_copy(update=said)
+        return self.model_copy(update=settings.model_dump(include=set(DRAWN), exclude_none=True))
 
 
 class BenchFile(Section):

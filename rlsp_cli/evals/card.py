@@ -4,12 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def score_cards(models: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Bench -> card, of the only model in results.json's `models`; nothing when there are several."""
+def score_cards(
+    models: Mapping[str, Mapping[str, Any]], contaminated: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Bench -> card, of the only model in results.json's `models`; nothing when there are several.
+
+    `contaminated` is, by bench, what of it was in the training data.
+    """
     if len(models) != 1:
         return {}
     (model,) = models.values()
-    return {bench: _card(result) for bench, result in model["benches"].items()}
+    return {
+        bench: {**_card(result), "contaminated": (contaminated or {}).get(bench, {})}
+        for bench, result in model["benches"].items()
+    }
 
 
 def _card(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,6 +51,7 @@ def _card(result: Mapping[str, Any]) -> dict[str, Any]:
         "tokens_per_correct": part["tokens_per_correct"],
         "accuracy_under": part["accuracy_under"],
         "calibration": part["calibration"],
+        "strategies": result.get("strategies"),
         "greedy_over_sampled": result.get("greedy_over_sampled"),
         "protocol": result["protocol"],
     }

@@ -25,11 +25,11 @@ _SAME = ("bench_digest", "prompt_digest", "verifier")
 def comparisons(rows: Mapping[str, Mapping[str, Sequence[Row]]]) -> list[dict[str, Any]]:
     """Each model against the one before it: paired differences of accuracy. `rows` is model -> bench -> rows."""
     return [
-        {"from": before, "to": after, "bench": bench, "kind": kind, **difference}
+        {"from": before, "to": after, "bench": bench, "kind": kind, **found}
         for before, after in pairwise(rows)
         for bench in rows[after]
         for kind in ("greedy", "sample")
-        if (difference := _difference(rows[before][bench], rows[after][bench], kind))
+        if (found := _difference(rows[before][bench], rows[after][bench], kind))
     ]
 
 
@@ -43,14 +43,37 @@ def compare(before: Sequence[Answered], after: Sequence[Answered], allow: bool =
     if refused and not allow:
         raise UsageError("; ".join(refused) + "; add --allow-differences to compare them all the same")
     found = [
-        {"from": a.label, "to": b.label, "bench": a.bench, "kind": kind, **difference}
+        {"from": a.label, "to": b.label, "bench": a.bench, "kind": kind, **moved}
         for a, b in pairs
         for kind in ("greedy", "sample")
-        if (difference := _difference(a.rows, b.rows, kind))
+        if (moved := _difference(a.rows, b.rows, kind))
     ]
     if not found:
         raise UsageError(f"{before[0].label} and {after[0].label}: no problem that both answered in the same decoding")
     return {"comparisons": found, "differs": [*refused, *(line for a, b in pairs for line in _other(a, b))]}
+
+
+def difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, Any] | None:
+    """Mean of after - before over the problems of both, by id, with interval and words; None when they share none."""
+    shared = [id for id in before if id in after]
+    if not shared:
+        return None
+    interval = paired_difference([before[id] for id in shared], [after[id] for id in shared])
+    differences = [after[id] - before[id] for id in shared]
+    found: dict[str, Any] = {
+        "difference": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "problems": len(shared),
+    }
+    found |= {"p_value": permutation_p(differences), "detectable": detectable_by(differences)}
+    return {**found, "verdict": verdict(found)}
+
+
+def refuse_differences(a: Answered, b: Answered, keys: Sequence[str]) -> None:
+    """UsageError when one of these keys differs in how the two were made, or is not known of one."""
+    if lines := _refused(a, b, keys):
+        raise UsageError("; ".join(lines))
 
 
 def verdict(item: Mapping[str, Any]) -> str:
@@ -82,21 +105,7 @@ def _turned(signs: Sequence[int], differences: Sequence[float]) -> float:
 
 
 def _difference(before: Sequence[Row], after: Sequence[Row], kind: str) -> dict[str, Any] | None:
-    """None when no problem has scored responses of this kind from both."""
-    a, b = per_problem(before, kind), per_problem(after, kind)
-    shared = [id for id in a if id in b]
-    if not shared:
-        return None
-    interval = paired_difference([a[id] for id in shared], [b[id] for id in shared])
-    differences = [b[id] - a[id] for id in shared]
-    found: dict[str, Any] = {
-        "difference": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "problems": len(shared),
-    }
-    found |= {"p_value": permutation_p(differences), "detectable": detectable_by(differences)}
-    return {**found, "verdict": verdict(found)}
+    return difference(per_problem(before, kind), per_problem(after, kind))
 
 
 def _pairs(before: Sequence[Answered], after: Sequence[Answered]) -> list[tuple[Answered, Answered]]:
@@ -111,9 +120,9 @@ def _pairs(before: Sequence[Answered], after: Sequence[Answered]) -> list[tuple[
     return pairs
 
 
-def _refused(a: Answered, b: Answered) -> list[str]:
+def _refused(a: Answered, b: Answered, keys: Sequence[str] = _SAME) -> list[str]:
     lines = []
-    for key in _SAME:
+    for key in keys:
         x, y = a.made.get(key), b.made.get(key)
         unknown = [answered.label for answered, value in ((a, x), (b, y)) if value is None]
         if unknown:

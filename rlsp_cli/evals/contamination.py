@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rlsp_cli.data import prompt_rows, trace_rows
-from rlsp_cli.data.overlap import Match, OverlapIndex
+from rlsp_cli.data.overlap import NGRAM, SHARE, Match, OverlapIndex
 from rlsp_cli.errors import DataError, NotReadyError, RlspError
 from rlsp_cli.evals.bench import Bench, bench_prompts, load_bench
 from rlsp_cli.recipe.problem import Problem
@@ -56,11 +56,17 @@ def index_of(benches: Sequence[Bench]) -> OverlapIndex:
     index = OverlapIndex()
     for bench in benches:
         texts = {problem.id: problem.problem for problem in bench.problems}
-        index.add(bench.name, texts, wording=not is_procedural(bench))
+        index.add(bench.name, texts, wording=not _is_procedural(bench))
     return index
 
 
-def is_procedural(bench: Bench) -> bool:
+def bench_facts(bench: Bench) -> dict[str, Any]:
+    """What texts were compared with, and by which rule."""
+    facts = {"name": bench.name, "problems": len(bench.problems), "source": bench.source, "digest": bench.digest}
+    return {**facts, "rule": "same text" if _is_procedural(bench) else f"same text or {SHARE:.0%} of its {NGRAM}-grams"}
+
+
+def _is_procedural(bench: Bench) -> bool:
     """Whether a task made the problems, from templates that all of them share."""
     return bench.source.startswith("task:")
 

@@ -29,7 +29,7 @@ _TIMEOUT = httpx2.Timeout(3600.0, connect=30.0)
 class EndpointSampler:
     """A `rlsp_cli.evals.sampler.Sampler` with `batch` requests under way at once; each response is a request.
 
-    Prompts are the user's turn in `URL/chat/completions`, after `system`; with `encode`, which gives a prompt's token
+    Prompts are the user's turn in `URL/chat/completions`; with `encode`, which gives a prompt's token
     ids, they go to `URL/completions` as they are. `beat` is called at least every second and may raise to stop.
     """
 
@@ -37,7 +37,6 @@ class EndpointSampler:
         self,
         url: str,
         model: str,
-        system: str | None = None,
         *,
         encode: Callable[[Request], list[int]] | None = None,
         key: str | None = None,
@@ -48,7 +47,6 @@ class EndpointSampler:
             raise UsageError(f"{url!r} is no http address; expected one such as http://127.0.0.1:8000/v1")
         self.url, self.model, self.encode = url.rstrip("/"), model, encode
         self.path = "/completions" if encode else "/chat/completions"
-        self.system = [{"role": "system", "content": system}] if system else []
         self.key, self.batch, self.beat = key or os.environ.get(KEY_VARIABLE), batch, beat
         self._not_before = 0.0  # time.monotonic() until which the server wants to be left alone
 
@@ -90,7 +88,8 @@ class EndpointSampler:
         }
         if self.encode:
             return {**settings, "prompt": self.encode(request), **({"logprobs": 1} if decoding.logprobs else {})}
-        turns = [*self.system, {"role": "user", "content": request.prompt}]
+        system = [{"role": "system", "content": request.system}] if request.system else []
+        turns = [*system, {"role": "user", "content": request.prompt}]
         if request.prefix:  # as vLLM and SGLang have it: the model goes on with the last turn
             turns.append({"role": "assistant", "content": request.prefix})
             settings |= {"continue_final_message": True, "add_generation_prompt": False}

@@ -9,13 +9,20 @@ from typing import Any
 
 from rlsp_cli.data import Problem
 from rlsp_cli.errors import DataError
+from rlsp_cli.evals.baseline import FORCED
 from rlsp_cli.evals.bench import Bench
+from rlsp_cli.evals.forcing import ForcedSampler
 from rlsp_cli.evals.metrics import summarise
 from rlsp_cli.evals.sampler import Decoding, Request, Sampler
 from rlsp_cli.evals.scorebook import Scorebook, Verify, sample_of
+from rlsp_cli.evals.vote import Ask, Row, remembering
 from rlsp_cli.recipe.schema import Eval
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.stream import write_json
+
+_BY_LOGPROB = {"best_of_n", "weighted_vote", "rpc"}
+Contest = Callable[[Sequence[Row], Ask], dict[str, Any]]
+"""Test-time strategies on the rows of samples.jsonl, with who tells which answers are the same."""
 
 
 def evaluate(
@@ -28,33 +35,50 @@ def evaluate(
     prompt: Callable[[str], str],
     paths: AnswerPaths,
     tick: Callable[[int, int], None] = lambda done, total: None,
+    contest: Contest | None = None,
 ) -> dict[str, Any]:
     """Draw and score what `paths.samples` lacks, then summarise it all; DataError if it was made in another way.
 
     `prompt` makes the text that a model reads out of the user's turn.
-    `tick(done, total)` is called after each answer and may raise to stop.
+    `tick(done, total)` is called after each answer and may raise to stop. `contest` compares test-time strategies.
     """
     prompts = {problem.id: prompt(bench.ask(problem.problem)) for problem in bench.problems}
     problems = {problem.id: problem for problem in bench.problems}
-    protocol = _protocol(bench, seed, list(prompts.values()))
+    protocol = _protocol(bench, seed, list(prompts.values()), settings)
     _refuse_other_protocol(paths.protocol, protocol)
     with Scorebook(paths, problems, verify, prompts.__getitem__) as book:
-        total = len(problems) * (int(settings.greedy) + bench.protocol.samples)
-        for kind, n in (("greedy", int(settings.greedy)), ("sample", bench.protocol.samples)):
-            requests = [Request(id, text, index) for id, text in prompts.items() for index in range(n)]
+        drawn = {"greedy": int(bench.protocol.greedy), "sample": bench.protocol.samples, FORCED: int(_forces(settings))}
+        total = len(problems) * sum(drawn.values())
+        for kind, n in drawn.items():
+            requests = [
+                Request(id, text, index, system=bench.system) for id, text in prompts.items() for index in range(n)
+            ]
             done = {row for row, one in enumerate(requests) if (one.id, kind, one.index) in book.done}
-            for row, response in sampler.answer(requests, _decoding(bench, kind, seed), done):
+            answering = ForcedSampler(sampler, settings.forcing) if kind == FORCED else sampler
+            for row, response in answering.answer(requests, _decoding(bench, kind, seed, settings), done):
                 book.add(problems[requests[row].id], kind, requests[row].index, response)
                 tick(len(book.done), total)
-    ask = partial(_same_answers, problems, verify)
-    return {**summarise(book.rows(), ask, settings.k), "protocol": protocol}
+    rows, ask = book.rows(), remembering(partial(_same_answers, problems, verify))
+    strategies = {"strategies": contest(rows, ask)} if contest else {}
+    return {**summarise(rows, ask, settings.k), **strategies, "protocol": protocol}
 
 
-def _decoding(bench: Bench, kind: str, seed: int) -> Decoding:
+def made_with(bench: Bench) -> dict[str, Any]:
+    """What two evaluations must share, beside their prompts, to be set side by side."""
+    verifier = {"use": bench.verifier.use, **bench.verifier.options} if bench.verifier else None
+    return {"bench_digest": bench.digest, "verifier": verifier}
+
+
+def _forces(settings: Eval) -> bool:
+    return "budget_forcing" in settings.strategies
+
+
+def _decoding(bench: Bench, kind: str, seed: int, settings: Eval) -> Decoding:
     drawn = bench.protocol
     place = hashlib.sha256(f"{seed}:{bench.name}:{kind}".encode()).digest()
     temperature = drawn.temperature if kind == "sample" else 0.0
-    return Decoding(temperature, drawn.top_p, drawn.max_new_tokens, int.from_bytes(place[:7], "big"))
+    logprobs = kind == "sample" and not _BY_LOGPROB.isdisjoint(settings.strategies)
+    return Decoding(temperature, drawn.top_p, drawn.max_new_tokens, int.from_bytes(place[:7], "big"), logprobs)
 
 
 def _same_answers(
@@ -80,18 +104,21 @@ def _refuse_other_protocol(path: Path, protocol: dict[str, Any]) -> None:
         )
 
 
-def _protocol(bench: Bench, seed: int, prompts: Sequence[str]) -> dict[str, Any]:
+def _protocol(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) -> dict[str, Any]:
     """What somebody needs to know to compare this number with another."""
     return {
         "problems": len(bench.problems),
+        "like": bench.like,
+        "differs": list(bench.differs),
         **bench.protocol.model_dump(exclude={"origin"}),
         "seed": seed,
         "source": bench.source,
         "revision": bench.source.partition("@")[2] or None,
-        "bench_digest": bench.digest,
         "bench_changed": bench.changed,
         "prompt_from": bench.prompt_from,
+        "system": bench.system,
         "first_prompt": prompts[0] if bench.prompt_from != "responses" else None,
         "prompt_digest": hashlib.sha256("\0".join(prompts).encode()).hexdigest(),
-        "verifier": {"use": bench.verifier.use, **bench.verifier.options} if bench.verifier else None,
+        **made_with(bench),
+        **({"forcing": settings.forcing.model_dump()} if _forces(settings) else {}),
     }

@@ -15,6 +15,7 @@ from typing import Any
 from rlsp_cli.evals.calibration import calibration
 from rlsp_cli.evals.interval import Interval, mean_share, paired_difference
 from rlsp_cli.evals.power import detectable
+from rlsp_cli.evals.scores import score_of
 from rlsp_cli.evals.tokens import token_metrics
 from rlsp_cli.evals.vote import Ask, Row, ballots, maj_at_k
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
@@ -128,11 +129,14 @@ def _best_of(column: Sequence[Sequence[tuple[float, bool]]], k: int) -> list[flo
 def _scores(rows: Sequence[Row]) -> dict[str, list[list[tuple[float, bool]]]]:
     """Scorer -> problem -> (score, correct) of its scored responses; only scorers that scored them all."""
     scored = [row for row in rows if row["correctness"]["value"] is not None]
-    names = set.intersection(*(set(row.get("scores") or {}) for row in scored))
-    columns: dict[str, dict[str, list[tuple[float, bool]]]] = {name: defaultdict(list) for name in sorted(names)}
-    for row in scored:
-        for name, column in columns.items():
-            column[row["id"]].append((row["scores"][name], is_right(row["correctness"]["value"])))
+    names = {name for row in scored for name in row.get("scores") or {}}
+    columns: dict[str, dict[str, list[tuple[float, bool]]]] = {}
+    for name in sorted(names):
+        values = [(row, value) for row in scored if (value := score_of(row, name)) is not None]
+        if len(values) == len(scored):
+            columns[name] = defaultdict(list)
+            for row, value in values:
+                columns[name][row["id"]].append((value, is_right(row["correctness"]["value"])))
     return {name: list(column.values()) for name, column in columns.items()}
 
 

@@ -33,6 +33,7 @@ def draw(
     prompt: Callable[[str], str],
     drafts: Path,
     tick: Tick = lambda done, total: None,
+    system: str | None = None,
 ) -> Filtered:
     """Demonstrations with drawn solutions, still to be verified; those that the length limit cut off are left out.
 
@@ -41,7 +42,7 @@ def draw(
     asked = [row for row in rows if row.answer is not None]
     faults = [("no reference answer", row.place) for row in rows if row.answer is None]
     drawn = []
-    for row, responses in zip(asked, _responses(asked, sampler, drawing, prompt, drafts, tick), strict=True):
+    for row, responses in zip(asked, _responses(asked, sampler, drawing, prompt, drafts, tick, system), strict=True):
         for number, response in enumerate(responses):
             if response.truncated:
                 faults.append((f"response cut off at {drawing.max_new_tokens} tokens", row.place))
@@ -66,12 +67,13 @@ def _responses(
     prompt: Callable[[str], str],
     drafts: Path,
     tick: Tick,
+    system: str | None,
 ) -> list[list[Response]]:
     """For each row its responses; each is kept as it comes, and a new start asks only for the others."""
     file, n = draft_file(drafts, rows, drawing, prompt), drawing.samples
     drop_rows_from(file, len(rows) * n)
     found = {row["step"]: Response(**row["response"]) for row in read_rows(file)}
-    requests = [Request(row.id, prompt(row.problem), index) for row in rows for index in range(n)]
+    requests = [Request(row.id, prompt(row.problem), index, system=system) for row in rows for index in range(n)]
     decoding = Decoding(drawing.temperature, 1.0, drawing.max_new_tokens, seed=0)
     for number, response in sampler.answer(requests, decoding, set(found)):
         append_rows(file, [{"step": number, "response": asdict(response)}])

@@ -12,12 +12,16 @@ from rlsp_cli.errors import DataError
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt, and which of its responses is asked for; `prefix` is a start of the response, to be continued."""
+    """A prompt, and which of its responses is asked for; `prefix` is a start of the response, to be continued.
+
+    `system` is for servers, which render prompts themselves; elsewhere it is in the prompt already.
+    """
 
     id: str
     prompt: str
     index: int = 0
     prefix: str = ""
+    system: str | None = None
 
 
 @dataclass(frozen=True)

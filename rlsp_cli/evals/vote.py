@@ -14,9 +14,21 @@ Row = dict[str, Any]
 Ask = Callable[[Sequence[tuple[Row, str]]], list[bool]]
 """For each pair of a row and another answer's text: whether the verifier, with that text as the reference, holds the
 row's response for right."""
+RIGHT = "the right answer"
+"""What all right responses vote for; wrong answers are called by their text, which has no blanks."""
 _INTEGER = re.compile(r"(-(?=0*[1-9]))?-?(?=[0-9])0*([0-9]*)")
 _ASKS_PER_TEXT = 4
 """At most so many pairs for each text of a problem: all pairs of nine texts, and of more those with the most votes."""
+
+_TRIED = 16
+"""Problems on which it is found out whether references are answers."""
+
+
+class Vote(NamedTuple):
+    """A scored response and the answer that it votes for: RIGHT, the name of a wrong one, or None without an answer."""
+
+    row: Row
+    answer: str | None
 
 
 class Ballot(NamedTuple):
@@ -27,8 +39,8 @@ class Ballot(NamedTuple):
     silent: int
 
 
-def ballots(rows: Iterable[Row], ask: Ask | None = None) -> dict[str, Ballot]:
-    """The scored responses of each problem as votes. Without `ask`, wrong answers are told apart by their text.
+def votes(rows: Iterable[Row], ask: Ask | None = None) -> dict[str, list[Vote]]:
+    """The votes of each problem's scored responses, in order. Without `ask`, wrong answers are told apart by text.
 
     All right answers are one. Wrong ones are asked about where there is a right one that they could outvote: the text
     with the most votes is put to the others as their reference, then the next text that is left, and so on. No pair is
@@ -37,7 +49,43 @@ def ballots(rows: Iterable[Row], ask: Ask | None = None) -> dict[str, Ballot]:
     counts = {id: _Count(several) for id, several in _by_problem(rows).items()}
     if ask:
         _join_same([count for count in counts.values() if count.matters()], ask)
-    return {id: count.ballot() for id, count in counts.items()}
+    return {id: count.votes() for id, count in counts.items()}
+
+
+def ballots(rows: Iterable[Row], ask: Ask | None = None) -> dict[str, Ballot]:
+    """The votes of each problem, counted."""
+    return {id: _ballot(Counter(vote.answer for vote in several)) for id, several in votes(rows, ask).items()}
+
+
+def takes_answers(rows: Iterable[Row], ask: Ask) -> bool:
+    """Whether the verifier's references are answers, so that it tells which are one without knowing the right one.
+
+    It is tried on some problems with a right and a wrong answer: most right responses must be right by their own answer
+    and not by the wrong one. Unit tests and the targets of puzzles are no answers; True where nothing can be tried.
+    """
+    counts = [_Count(several) for several in _by_problem(rows).values()]
+    tried = [count for count in counts if count.right and count.rows][:_TRIED]
+    own = ask([(count.right[0], count.right[0]["correctness"]["answer"]) for count in tried])
+    other = ask([(count.right[0], count.rows[count.left[0]]["correctness"]["answer"]) for count in tried])
+    return 2 * sum(own) >= len(tried) >= 2 * sum(other)
+
+
+def remembering(ask: Ask) -> Ask:
+    """Asks about a response and an answer once, however often it is called."""
+    known: dict[tuple[Any, ...], bool] = {}
+
+    def again(pairs: Sequence[tuple[Row, str]]) -> list[bool]:
+        keys = [(row["id"], row["kind"], row["index"], text) for row, text in pairs]
+        new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
+        known.update(zip(new, ask(list(new.values())) if new else [], strict=True))
+        return [known[key] for key in keys]
+
+    return again
+
+
+def _ballot(counts: Counter[str | None]) -> Ballot:
+    wrong = tuple(n for answer, n in counts.items() if answer not in (RIGHT, None))
+    return Ballot(counts[RIGHT], wrong, counts[None])
 
 
 def _join_same(counts: Sequence["_Count"], ask: Ask) -> None:
@@ -97,12 +145,12 @@ class _Count:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         answered = [row for row in rows if _text(row)]
-        self.silent = len(rows) - len(answered)
+        self.all = rows
         self.right = [row for row in answered if is_right(row["correctness"]["value"])]
         wrong = [row for row in answered if not is_right(row["correctness"]["value"])]
         self.rows = {_text(row): row for row in reversed(wrong)}  # the first row of each text
-        self.votes = Counter(map(_text, wrong))
-        self.left = [text for text, _ in self.votes.most_common()]
+        self.same: dict[str, str] = {}
+        self.left = [text for text, _ in Counter(map(_text, wrong)).most_common()]
         self.asks = _ASKS_PER_TEXT * len(self.left)
 
     def matters(self) -> bool:
@@ -124,12 +172,18 @@ class _Count:
     def join(self, row: Row, answer: str) -> None:
         """Count the votes of this row's text for that answer."""
         text = _text(row)
-        self.votes["".join(answer.split())] += self.votes.pop(text)
+        self.same[text] = "".join(answer.split())
         self.left.remove(text)
 
-    def ballot(self) -> Ballot:
-        """What the answers come to."""
-        return Ballot(len(self.right), tuple(self.votes.values()), self.silent)
+    def votes(self) -> list[Vote]:
+        """Every response with the name of its answer."""
+        return [Vote(row, self._name(row)) for row in self.all]
+
+    def _name(self, row: Row) -> str | None:
+        text = _text(row)
+        if text and is_right(row["correctness"]["value"]):
+            return RIGHT
+        return self.same.get(text, text) or None
 
 
 def _text(row: Row) -> str:

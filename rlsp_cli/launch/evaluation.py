@@ -6,6 +6,9 @@ from typing import Any
 
 from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.evals.bench import check_benches
+from rlsp_cli.evals.bench_file import DRAWN
+from rlsp_cli.evals.repeats import ROLES
+from rlsp_cli.evals.scores import check_scorer
 from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Recipe
@@ -47,6 +50,10 @@ def _of_run(root: Path, settings: dict[str, Any]) -> Recipe:
         raise UsageError(f"{root}: this run has no trained model yet; go on with it by --resume")
     kept = run.recipe.model_dump(mode="json", exclude={"sft", "ppo", "eval", "name", "model", "description"})
     before = run.recipe.eval.model_dump(mode="json", exclude_none=True) if run.recipe.eval else {}
+    if "protocol" in settings:  # who asks for it now does not want the numbers that the recipe gave before
+        before = {key: value for key, value in before.items() if key not in DRAWN}
+    unused = [role for role, stage in ROLES.items() if not run.paths.stage(stage).final.exists()]
+    kept["data"] |= dict.fromkeys(unused)  # what this model was not trained on
     model = {"path": path, "precision": run.recipe.model.precision}
     return _resolve(
         {**kept, "name": f"eval-{run.recipe.name}", "model": model, "eval": {**before, **_with_bench(settings)}}
@@ -58,12 +65,13 @@ def _with_bench(settings: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(
             "which bench? add --bench aime24, --bench math500 or, for a run with held-out data, --bench heldout"
         )
-    return {**settings, "benches": [_anchored(name) for name in settings["benches"]]}
+    files: dict[str, Any] = {key: _anchored(settings[key]) for key in ("protocol", "scorer") if key in settings}
+    return {**settings, **files, "benches": [_anchored(name) for name in settings["benches"]]}
 
 
-def _anchored(bench: str) -> str:
-    """A bench's file by its whole path: the run folder's recipe is read from elsewhere."""
-    return str(Path(bench).absolute()) if bench.endswith((".yaml", ".yml")) else bench
+def _anchored(name: str) -> str:
+    """The file of a bench, protocol or scorer by its whole path: the run folder's recipe is read from elsewhere."""
+    return str(Path(name).absolute()) if name.endswith((".yaml", ".yml")) or ".py:" in name else name
 
 
 def _name(path: str) -> str:
@@ -72,7 +80,7 @@ def _name(path: str) -> str:
 
 def _resolve(data: dict[str, Any]) -> Recipe:
     recipe = resolve_recipe(data, plugins=Registry())
-    problems = [*check_benches(recipe)]
+    problems = [*check_benches(recipe), *check_scorer(recipe)]
     if problems:
         raise RecipeError("\n".join(map(str, problems)))
     return recipe

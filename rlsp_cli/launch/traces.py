@@ -17,7 +17,6 @@ from rlsp_cli.data import source_digest, source_rows
 from rlsp_cli.data.card import Card
 from rlsp_cli.data.convert import FORMATS, Columns, pick_format
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.overlap import NGRAM, SHARE
 from rlsp_cli.data.traces import (
     Count,
     Filter,
@@ -33,7 +32,7 @@ from rlsp_cli.data.traces import (
 )
 from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.bench import Bench
-from rlsp_cli.evals.contamination import index_of, is_procedural, whole_bench
+from rlsp_cli.evals.contamination import bench_facts, index_of, whole_bench
 from rlsp_cli.evals.endpoint import EndpointSampler
 from rlsp_cli.evals.rejection import Drawing, draw
 from rlsp_cli.evals.sampler import Sampler
@@ -147,11 +146,10 @@ def _filters(
     with ExitStack() as running:
         filters: list[Filter] = []
         if order.drawing:
-            sampler, prompt = _sampler(order.drawing, recipe.data if recipe else Data())
-            tick = partial(_tick, "sampled")
-            filters.append(
-                partial(draw, sampler=sampler, drawing=order.drawing, prompt=prompt, drafts=order.drafts, tick=tick)
-            )
+            data, tick = recipe.data if recipe else Data(), partial(_tick, "sampled")
+            sampler, prompt = _sampler(order.drawing, data)
+            asked = partial(draw, sampler=sampler, drawing=order.drawing, prompt=prompt, drafts=order.drafts)
+            filters.append(partial(asked, tick=tick, system=data.system))
         count = token_counter(Model(), order.tokenizer) or _words
         filters.append(partial(by_length, count=count, shortest=order.min_tokens, longest=order.max_tokens))
         if reward:
@@ -167,7 +165,7 @@ def _filters(
 def _sampler(drawing: Drawing, data: Data) -> tuple[Sampler, Callable[[str], str]]:
     """Who draws, and how a problem is put to them: as the recipe does, where there is one."""
     if drawing.url is not None:
-        return EndpointSampler(drawing.url, drawing.model, data.system), partial(_filled, data.template)
+        return EndpointSampler(drawing.url, drawing.model), partial(_filled, data.template)
     from rlsp_cli.backends.local.sampling import local_sampler
 
     return local_sampler(drawing.model, data)
@@ -204,15 +202,10 @@ def _card(
         sampling=asdict(order.drawing) if order.drawing else None,
         verifier={**reward.correctness.model_dump(mode="json"), "timeout_s": reward.timeout_s} if reward else None,
         length_unit=f"tokens of {order.tokenizer}" if order.tokenizer else "words",
-        benches=list(map(_bench_facts, benches)),
+        benches=list(map(bench_facts, benches)),
         filters=counts,
         rows=rows,
     )
-
-
-def _bench_facts(bench: Bench) -> dict[str, Any]:
-    facts = {"name": bench.name, "problems": len(bench.problems), "source": bench.source, "digest": bench.digest}
-    return {**facts, "rule": "same text" if is_procedural(bench) else f"same text or {SHARE:.0%} of its {NGRAM}-grams"}
 
 
 def _write(order: Order, text: str, card: Card) -> None:

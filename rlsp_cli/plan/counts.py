@@ -101,7 +101,7 @@ def _eval(recipe: Recipe, settings: Eval, registry: Registry) -> Counts:
     rows, responses, tokens = 0, 0, 0
     for name, size in zip(settings.benches, sizes, strict=True):
         drawn = bench_protocol(name, settings)
-        many = (size or 0) * models * (drawn.samples + settings.greedy)
+        many = (size or 0) * models * (drawn.samples + drawn.greedy)
         rows, responses, tokens = rows + (size or 0), responses + many, tokens + many * drawn.max_new_tokens
     return Counts("eval", "local", rows, responses=responses, tokens=tokens)
 

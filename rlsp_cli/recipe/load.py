@@ -176,7 +176,7 @@ def _absolute(value: str, folder: Path, key: str) -> str:
     is_path = value.startswith(("./", "../", "~/"))
     is_path |= key == "source" and not value.startswith(("hf:", "task:")) and "${" not in value
     is_path |= key in ("path", "data", "responses") and (folder / value).exists()
-    is_path |= key in ("cache", "lexicon")
+    is_path |= key in ("cache", "lexicon", "against")
     if not is_path:
         return value
     expanded = Path(value).expanduser()
@@ -299,7 +299,7 @@ def _fields(parents: Sequence[str], whole: type[schema.Section]) -> list[str]:
     """The keys of a section."""
     model: Any = whole
     for part in parents:
-        if part.isdigit():
+        if part not in model.model_fields:  # the place in a list, or the key of a mapping
             continue
         annotation = model.model_fields[part].annotation
         model = next(iter(_models(annotation)), schema.Section)

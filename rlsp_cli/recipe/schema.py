@@ -445,6 +445,18 @@ class Ppo(Optimisation):
         return self
 
 
+class Forcing(Section):
+    """Budget forcing (2501.19393): a response that ends early is continued after " Wait"."""
+
+    waits: PositiveInt = 2
+    """At most so many times."""
+    min_tokens: PositiveInt | None = None
+    """Only responses shorter than this; all, when not given."""
+
+
+StrategyName = Literal["self_consistency", "best_of_n", "weighted_vote", "rpc", "budget_forcing"]
+
+
 class Eval(Section):
     """Evaluation of every checkpoint of the run on benches."""
 
@@ -452,12 +464,14 @@ class Eval(Section):
     """Benches: `heldout` is the recipe's own `data.heldout`; names of `rlsp benches list`; files, `./mine.yaml`."""
     data: str | None = None
     """A file, or a folder with `<bench>.jsonl`, to read benches from instead of the hub."""
+    protocol: str | None = None
+    """Run benches as somebody else does: a name of `rlsp benches protocols`, or a file, `./mine.yaml`."""
     samples: NonNegativeInt | None = None
     """Sampled responses per problem, 0 for greedy only; the bench's own number if not given, 1 for `heldout`."""
     k: tuple[PositiveInt, ...] = ()
     """The k of pass@k and maj@k, at most `samples`; powers of two and `samples` when not given."""
-    greedy: bool = True
-    """Also decode one greedy response per problem."""
+    greedy: bool | None = None
+    """Also decode one greedy response per problem; as the protocol does if not given, else true."""
     temperature: PositiveFloat | None = None
     """Sampling temperature; the bench's own if not given, 0.7 for `heldout`."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -474,13 +488,33 @@ class Eval(Section):
     """Score these instead of decoding: a JSON Lines file with `id` and `response`, or `gold` for the references."""
     serve: bool = False
     """Answer with vLLM from the OpenRLHF environment, on all of `cluster.gpus_per_node`, not the embedded engine."""
+    strategies: tuple[StrategyName, ...] = ()
+    """Test-time strategies to compare, on the sampled responses; docs/evaluation.md tells what each does."""
+    scorer: str | None = None
+    """What best_of_n and weighted_vote go by: `logprob`, `confidence`, a name in `scores`, or an exploration reward."""
+    against: str | None = None
+    """A run that has been evaluated, whose single answers the strategies are compared to at equal tokens."""
+    forcing: Forcing = Forcing()
+    """How `budget_forcing` lengthens responses."""
 
     @model_validator(mode="after")
     def _some_response(self) -> "Eval":
         if self.serve and (self.responses is not None or self.url is not None):
             raise ValueError(f"nothing to serve: {'a server' if self.url else 'responses'} given")
-        if self.samples == 0 and not self.greedy:
+        if self.samples == 0 and self.greedy is False:
             raise ValueError("nothing to decode: samples is 0 and greedy is false")
+        return self
+
+    @model_validator(mode="after")
+    def _every_key_reaches_a_strategy(self) -> "Eval":
+        if self.against and not self.strategies:
+            raise ValueError("against is for strategies; add strategies: [self_consistency] or others")
+        if self.scorer and not {"best_of_n", "weighted_vote"} & set(self.strategies):
+            raise ValueError("scorer is for the strategies best_of_n and weighted_vote; name one of them")
+        if self.forcing != Forcing() and "budget_forcing" not in self.strategies:
+            raise ValueError("forcing is for the strategy budget_forcing; name it in strategies")
+        if self.responses is not None and "budget_forcing" in self.strategies:
+            raise ValueError("budget_forcing makes a model go on, and these responses are given")
         return self
 
 

@@ -22,7 +22,7 @@ CAVEAT = (
     "more repetition, a higher compression ratio or fewer right answers is padding."
 )
 _STRETCHES = 8
-_DECODING = {"greedy": "greedy", "sample": "sampled"}
+_DECODING = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _by_kind(model: str, bench: str, rows: Iterator[Row]) -> Iterator[tuple[tupl
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         kinds[_DECODING.get(str(row.get("kind")), "given")].append(row)
-    yield from (((model, bench, kind), kinds[kind]) for kind in ("greedy", "sampled", "given") if kinds[kind])
+    yield from (((model, bench, kind), kinds[kind]) for kind in (*_DECODING.values(), "given") if kinds[kind])
 
 
 def _given(file: Path) -> Iterator[Row]:

@@ -3,15 +3,23 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rlsp_cli.report.table import Table
+from rlsp_cli.report.table import Table, accuracy_text, p_text
 
+_KINDS = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
+"""Kinds of responses, in words."""
 _WHO = ["bench", "decoding", "model"]
 
 
 def evaluation_tables(evaluation: dict[str, Any]) -> list[Table]:
     """All of them; those without data have no rows."""
     parts = list(_parts(evaluation))
-    return [_certainty(evaluation, parts), _curves(parts), _budgets(parts), _calibration(parts)]
+    return [
+        _certainty(evaluation, parts),
+        _curves(parts),
+        _budgets(parts),
+        _strategies(evaluation),
+        _calibration(parts),
+    ]
 
 
 _Part = tuple[list[str], dict[str, Any]]
@@ -21,9 +29,9 @@ def _parts(evaluation: dict[str, Any]) -> Iterator[_Part]:
     """(bench, decoding, model) and the metrics of each."""
     for model, result in evaluation.get("models", {}).items():
         for bench, kinds in result["benches"].items():
-            for kind, name in (("greedy", "greedy"), ("sample", "sampled")):
+            for kind in ("greedy", "sample"):
                 if kind in kinds:
-                    yield [bench, name, model], kinds[kind]
+                    yield [bench, _KINDS[kind], model], kinds[kind]
 
 
 def _certainty(evaluation: dict[str, Any], parts: list[_Part]) -> Table:
@@ -69,6 +77,44 @@ def _budgets(parts: list[_Part]) -> Table:
     ]
     columns = [*_WHO, "tokens per correct", *(f"<= {budget}" for budget in budgets)]
     return Table("Accuracy % where longer responses count as wrong, by tokens", columns, rows)
+
+
+def _strategies(evaluation: dict[str, Any]) -> Table:
+    """The long side of each comparison, then what is set beside it."""
+    rows = []
+    for model, bench, found in strategies(evaluation):
+        if long := found["one_answer"]:
+            rows.append([bench, model, f"one answer: {long['label']}", f"each {_KINDS[long['kind']]}", *_spent(long)])
+        rows += [
+            [bench, model, one["strategy"], _selection(one), *_spent(one), *_moved(one["difference"])]
+            for one in found["rows"]
+        ]
+    columns = ["bench", "model", "strategy", "chosen from", "responses", "tokens", "accuracy % (95%)"]
+    columns += ["over one answer (95%)", "p", "which is"]
+    title = "Strategies: one answer out of several responses, and the tokens of both sides, per problem"
+    return Table(title, columns, [[*row, *["-"] * (len(columns) - len(row))] for row in rows])
+
+
+def strategies(evaluation: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Model, bench and what its test-time strategies came to, where some were asked for."""
+    for model, result in evaluation.get("models", {}).items():
+        for bench, kinds in result["benches"].items():
+            if "strategies" in kinds:
+                yield model, bench, kinds["strategies"]
+
+
+def _selection(one: dict[str, Any]) -> str:
+    return f"{one['selection']}, too few in {one['ran_out']}" if one["ran_out"] else str(one["selection"])
+
+
+def _spent(one: dict[str, Any]) -> list[str]:
+    return [f"{one['responses']:.1f}", _number(one["tokens"]), accuracy_text(one)]
+
+
+def _moved(difference: dict[str, Any] | None) -> list[str]:
+    if difference is None:
+        return []
+    return [_difference(difference), p_text(difference["p_value"]), difference["verdict"]]
 
 
 def _calibration(parts: list[_Part]) -> Table:

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.evals.repeats import contamination_notes
 from rlsp_cli.report.behaviour import Group, behaviour_groups
-from rlsp_cli.report.evaluation import evaluation_tables
+from rlsp_cli.report.evaluation import evaluation_tables, strategies
 from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.rewards.lexicon import load_lexicon
@@ -58,7 +59,7 @@ def summarise_run(root: Path) -> Report:
         sft=list(read_rows(paths.stage("sft").metrics)),
         ppo=ppo,
         evaluation=evaluation,
-        notes=notes(ppo) + bench_notes(evaluation),
+        notes=notes(ppo) + bench_notes(evaluation) + strategy_notes(evaluation),
     )
 
 
@@ -71,14 +72,28 @@ def notes(ppo: list[dict[str, Any]]) -> list[str]:
 
 
 def bench_notes(evaluation: dict[str, Any]) -> list[str]:
-    """Benches whose data were not the problems that their file names."""
-    found = {
-        bench: result["protocol"]["source"]
+    """What keeps a number from being compared: other problems than the bench's, and what is not as in the protocol."""
+    made = {
+        bench: result.get("protocol", {})
         for model in evaluation.get("models", {}).values()
         for bench, result in model["benches"].items()
-        if result.get("protocol", {}).get("bench_changed")
     }
-    return [f"{bench}: {source} holds other problems than the bench; do not compare" for bench, source in found.items()]
+    changed = [
+        f"{bench}: {how['source']} holds other problems than the bench; do not compare"
+        for bench, how in made.items()
+        if how.get("bench_changed")
+    ]
+    differs = [
+        f"{bench} is not quite as {how['like']} has it: {line}"
+        for bench, how in made.items()
+        for line in how.get("differs", ())
+    ]
+    return changed + contamination_notes(evaluation.get("contaminated", {})) + differs
+
+
+def strategy_notes(evaluation: dict[str, Any]) -> list[str]:
+    """What test-time strategies could not be computed from these responses, and why."""
+    return [f"{bench}: {line}" for _, bench, found in strategies(evaluation) for line in found["missing"]]
 
 
 def write_report(root: Path) -> Report:

@@ -55,7 +55,7 @@ def difference_table(evaluation: dict[str, Any]) -> Table:
         decoding = "greedy" if item["kind"] == "greedy" else "sampled"
         models = f"{item['from']} -> {item['to']}"
         rows.append(
-            [item["bench"], decoding, models, str(item["problems"]), points, _p(item.get("p_value")), verdict(item)]
+            [item["bench"], decoding, models, str(item["problems"]), points, p_text(item.get("p_value")), verdict(item)]
         )
     columns = ["bench", "decoding", "models", "problems", "points (95%)", "p", "which is"]
     return Table("Difference on the same problems", columns, rows)
@@ -98,7 +98,8 @@ def _cells(part: dict[str, Any]) -> list[str]:
     ]
 
 
-def _p(value: float | None) -> str:
+def p_text(value: float | None) -> str:
+    """A p-value with four decimals; - when there is none."""
     return "-" if value is None else f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
 
 

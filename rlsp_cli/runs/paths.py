@@ -21,6 +21,11 @@ class AnswerPaths:
         return self.root / "waiting.jsonl"
 
     @property
+    def scores(self) -> Path:
+        """What a scorer gave the sampled responses after all were there."""
+        return self.root / "scores.jsonl"
+
+    @property
     def protocol(self) -> Path:
         """How they were made; a restart goes on only in the same way."""
         return self.root / "protocol.json"

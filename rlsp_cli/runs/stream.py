@@ -73,6 +73,11 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     draft.replace(path)
 
 
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write JSON Lines whole or not at all."""
+    write_lines(path, (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document, indented, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

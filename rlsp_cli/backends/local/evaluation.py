@@ -13,12 +13,15 @@ from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.evals.bench import Bench, load_bench
 from rlsp_cli.evals.card import score_cards
 from rlsp_cli.evals.compare import comparisons
-from rlsp_cli.evals.evaluate import evaluate
+from rlsp_cli.evals.contest import compete, long_sides
+from rlsp_cli.evals.evaluate import Contest, evaluate
+from rlsp_cli.evals.repeats import contamination_notes, seen_in_training
 from rlsp_cli.evals.sampler import ReplaySampler, Response, Sampler
-from rlsp_cli.recipe.schema import Eval, Recipe
+from rlsp_cli.evals.spending import OneAnswer
+from rlsp_cli.recipe.schema import Data, Eval, Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
-from rlsp_cli.runs.paths import StagePaths
+from rlsp_cli.runs.paths import AnswerPaths, StagePaths
 from rlsp_cli.runs.stream import append_rows, read_rows, write_json
 
 
@@ -28,6 +31,7 @@ def evaluate_models(
     """Write samples.jsonl of each model and bench, and results.json."""
     assert recipe.eval, "checked by the recipe"
     benches = [_bench(name, recipe, registry) for name in recipe.eval.benches]
+    sides = long_sides(recipe, benches)
     results: dict[str, Any] = {}
     paths.metrics.unlink(missing_ok=True)
     with ExitStack() as running:
@@ -42,14 +46,17 @@ def evaluate_models(
                         scorers[bench.name].verify,
                         settings,
                         seed=recipe.seed,
-                        prompt=prompt,
+                        prompt=partial(prompt, data=Data(system=bench.system)),  # the bench fills in its template
                         paths=paths.answers(label, bench.name),
                         tick=_Tick(paths, stop, f"{label} on {bench.name}"),
+                        contest=_contest(recipe, bench, sides, paths.answers(label, bench.name)),
                     )
     rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
     verifier = recipe.reward.correctness.model_dump(mode="json")
-    cards = score_cards(results)
+    seen = _seen(recipe, benches, registry)
+    cards = score_cards(results, seen)
     data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier, "benches": cards}
+    data["contaminated"] = seen
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
 
 
@@ -59,9 +66,19 @@ def _bench(name: str, recipe: Recipe, registry: Registry) -> Bench:
     bench = load_bench(name, recipe.eval, recipe.data, registry, recipe.plugins)
     if bench.changed:
         print(f"note: {bench.name}: {bench.source} does not hold the problems of this bench", file=sys.stderr)
+    for line in bench.differs:
+        print(f"note: {bench.name} is not quite as {bench.like} has it: {line}", file=sys.stderr)
     if recipe.eval.responses is not None:
         bench = replace(bench, template="{problem}", prompt_from="responses")
     return replace(bench, verifier=bench.verifier or recipe.reward.correctness)
+
+
+def _seen(recipe: Recipe, benches: Sequence[Bench], registry: Registry) -> dict[str, dict[str, Any]]:
+    """For each bench what of it was in the data that the run trained on; says so when that is something."""
+    seen = seen_in_training(recipe, benches, registry)
+    for line in contamination_notes(seen):
+        print(f"note: {line}", file=sys.stderr)
+    return seen
 
 
 def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:
@@ -80,9 +97,16 @@ def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> tuple[Bench, Eval]
         return bench, settings
     sampler.refuse_fewer((problem.id for problem in bench.problems), max(settings.k, default=0))
     if settings.samples == 0 and sampler.most() > 1:
-        protocol = bench.protocol.model_copy(update={"samples": sampler.most()})
-        return replace(bench, protocol=protocol), settings.model_copy(update={"greedy": False})
+        protocol = bench.protocol.model_copy(update={"samples": sampler.most(), "greedy": False})
+        return replace(bench, protocol=protocol), settings
     return bench, settings
+
+
+def _contest(recipe: Recipe, bench: Bench, sides: dict[str, OneAnswer], paths: AnswerPaths) -> Contest | None:
+    """The strategies that the recipe asks for, if any."""
+    if not (recipe.eval and recipe.eval.strategies):
+        return None
+    return partial(compete, recipe, bench, sides.get(bench.name), paths.scores)
 
 
 def _gold(bench: Bench) -> ReplaySampler:

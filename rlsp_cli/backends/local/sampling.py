@@ -11,8 +11,8 @@ from rlsp_cli.evals.sampler import ReplaySampler, Sampler
 from rlsp_cli.recipe.schema import Data, Recipe
 from rlsp_cli.runs.paths import StagePaths
 
-Prompt = Callable[[str], str]
-"""Makes what a model reads out of the user's turn."""
+Prompt = Callable[..., str]
+"""Makes what a model reads out of the user's turn, with the system message in `data`."""
 
 
 @contextmanager
@@ -21,19 +21,18 @@ def answering(
 ) -> Iterator[tuple[Sampler, Prompt]]:
     """Who answers the recipe's benches, as long as they are needed; `beat` may raise to stop."""
     assert recipe.eval, "checked by the recipe"
-    turn = recipe.data.model_copy(update={"template": "{problem}"})  # each bench fills in its own
     if recipe.eval.responses == "gold":
-        yield ReplaySampler({}), str
+        yield ReplaySampler({}), _as_it_is
     elif recipe.eval.responses is not None:
-        yield ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), str
+        yield ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), _as_it_is
     elif recipe.eval.url is not None:
-        yield EndpointSampler(recipe.eval.url, path, turn.system, batch=recipe.eval.batch, beat=beat), str
+        yield EndpointSampler(recipe.eval.url, path, batch=recipe.eval.batch, beat=beat), _as_it_is
     elif recipe.eval.serve:
         with _serving(recipe, path, paths, beat) as server:
-            yield served_sampler(server, turn, recipe.model.chat_template, recipe.eval.batch, beat)
+            yield served_sampler(server, recipe.model.chat_template, recipe.eval.batch, beat)
     else:
         model, gpus = recipe.model, recipe.cluster.gpus_per_node
-        yield local_sampler(path, turn, model.precision, gpus, model.chat_template, recipe.eval.batch)
+        yield local_sampler(path, Data(), model.precision, gpus, model.chat_template, recipe.eval.batch)
 
 
 def _serving(recipe: Recipe, path: str, paths: StagePaths, beat: Callable[[], None]) -> AbstractContextManager[Server]:
@@ -41,9 +40,7 @@ def _serving(recipe: Recipe, path: str, paths: StagePaths, beat: Callable[[], No
     return serving(path, environment, gpus, recipe.model.precision, paths.root.parent, paths.server_log, beat)
 
 
-def served_sampler(
-    server: Server, data: Data, chat_template: str, batch: int, beat: Callable[[], None]
-) -> tuple[Sampler, Prompt]:
+def served_sampler(server: Server, chat_template: str, batch: int, beat: Callable[[], None]) -> tuple[Sampler, Prompt]:
     """The server's model with prompts as token ids, those of the embedded engine; a server that has died is told."""
     from rlsp_cli.engine.model import load_tokenizer
     from rlsp_cli.engine.prompt import encode_request, prompt_text
@@ -55,7 +52,7 @@ def served_sampler(
     tokenizer = load_tokenizer(server.model, chat_template)
     encode = partial(encode_request, tokenizer=tokenizer)
     sampler = EndpointSampler(server.url, server.model, encode=encode, key=server.key, batch=batch, beat=alive)
-    return sampler, partial(prompt_text, data=data, tokenizer=tokenizer)
+    return sampler, partial(prompt_text, data=Data(), tokenizer=tokenizer)
 
 
 def local_sampler(
@@ -76,3 +73,8 @@ def local_sampler(
     device = pick_device(int(torch.cuda.is_available()) if gpus is None else gpus)
     model, tokenizer = load_model(path, device), load_tokenizer(path, chat_template)
     return LocalSampler(model, tokenizer, precision, batch), partial(prompt_text, data=data, tokenizer=tokenizer)
+
+
+def _as_it_is(turn: str, data: Data) -> str:
+    """A server puts its own chat template around the turn; of responses that were given nobody knows the prompt."""
+    return turn

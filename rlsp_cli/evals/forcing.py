@@ -1,0 +1,118 @@
+"""Budget forcing (s1, 2501.19393): a model thinks on when it would stop, and answers when its tokens are used up."""
+
+from collections import defaultdict
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from rlsp_cli.errors import DataError
+from rlsp_cli.evals.sampler import Decoding, Request, Response, Sampler
+from rlsp_cli.recipe.schema import Forcing
+
+_WAIT = " Wait"
+_FINAL = "\n\nFinal Answer:"
+_THINK, _THINK_END = "<think>", "</think>"
+_ANSWER = 8
+"""This part of the token limit, one over it, is kept for a forced answer."""
+_STEPS = 16
+"""What is left for thinking is rounded down to so many parts of it: responses with the same rest go together."""
+
+
+class ForcedSampler:
+    """A sampler that lengthens and ends the responses of another one; meant for greedy decoding.
+
+    A response that ends by itself before `min_tokens` loses its end (what follows the last `</think>`, where there is
+    one), gets " Wait" and is continued, at most `waits` times. One that reaches the limit of tokens gets `</think>` if
+    it is thinking between such tags, then "Final Answer:", and is finished. What is added is in the response's text;
+    `num_tokens` counts all that the model wrote, also the ends that were taken off, and nothing that was added.
+    """
+
+    def __init__(self, inner: Sampler, forcing: Forcing) -> None:
+        self.inner, self.forcing = inner, forcing
+
+    def answer(
+        self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Response]]:
+        """In rounds: all that go on with the same rest of tokens are asked at once."""
+        limits = _Limits(decoding.max_new_tokens)
+        going = {row: _Draft(request) for row, request in enumerate(requests) if row not in done}
+        while going:
+            groups: dict[int, list[int]] = defaultdict(list)
+            for row, draft in going.items():
+                groups[limits.next(draft)].append(row)
+            before, going = going, {}
+            for limit, rows in groups.items():
+                asked = [before[row].request for row in rows]
+                for n, response in self.inner.answer(asked, replace(decoding, max_new_tokens=limit)):
+                    draft = before[rows[n]].grown(response)
+                    further = self._further(draft, limits)
+                    if further is None:
+                        yield rows[n], draft.response()
+                    else:
+                        going[rows[n]] = further
+
+    def _further(self, draft: "_Draft", limits: "_Limits") -> "_Draft | None":
+        """What is to be continued; None when the response is finished."""
+        if draft.final:
+            return None
+        if draft.truncated:
+            return draft.ending()
+        least = self.forcing.min_tokens
+        early = draft.waits < self.forcing.waits and (least is None or draft.tokens < least)
+        return draft.waiting() if early and limits.rest(draft) else None
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """How the limit of tokens is shared out between thinking and a forced answer."""
+
+    all: int
+
+    @property
+    def answer(self) -> int:
+        return max(1, self.all // _ANSWER)
+
+    @property
+    def thinking(self) -> int:
+        return max(1, self.all - self.answer)
+
+    def rest(self, draft: "_Draft") -> int:
+        """Tokens that a response may still think; those that have begun differ in it, and it is rounded down."""
+        step = max(1, self.thinking // _STEPS) if draft.tokens else 1
+        return max(0, self.thinking - draft.tokens) // step * step
+
+    def next(self, draft: "_Draft") -> int:
+        """The limit of the part that comes next."""
+        return self.answer if draft.final else self.rest(draft)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A response so far, as the prefix of its request."""
+
+    request: Request
+    tokens: int = 0
+    waits: int = 0
+    final: bool = False
+    truncated: bool = False
+
+    def grown(self, response: Response) -> "_Draft":
+        if response.num_tokens is None:
+            raise DataError(f"problem {self.request.id!r}: budget forcing needs num_tokens, and nobody counted them")
+        tokens = self.tokens + response.num_tokens
+        return replace(self._with(self.request.prefix + response.text), tokens=tokens, truncated=response.truncated)
+
+    def waiting(self) -> "_Draft":
+        thinking, end, _ = self.request.prefix.rpartition(_THINK_END)
+        kept = thinking if end else self.request.prefix
+        return replace(self._with(kept.rstrip() + _WAIT), waits=self.waits + 1)
+
+    def ending(self) -> "_Draft":
+        text = self.request.prefix
+        thinks = _THINK in self.request.prompt + text and _THINK_END not in text
+        return replace(self._with(text + (_THINK_END if thinks else "") + _FINAL), final=True)
+
+    def response(self) -> Response:
+        return Response(self.request.prefix, self.tokens, self.truncated)
+
+    def _with(self, prefix: str) -> "_Draft":
+        return replace(self, request=replace(self.request, prefix=prefix))

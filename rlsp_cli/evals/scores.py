@@ -1,0 +1,83 @@
+"""What best-of-n and weighted votes choose by: a number for each response that knows neither reference nor verdict."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from rlsp_cli.evals.vote import Row
+from rlsp_cli.recipe.problem import OptionsError, Problem
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.answers import stated_confidence
+from rlsp_cli.rewards.pool import Pool
+from rlsp_cli.rewards.process import Call, Use
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.sample import Sample, Score
+
+LOGPROB, CONFIDENCE = "logprob", "confidence"
+
+
+def likelihood(row: Row) -> float | None:
+    """The geometric mean of the probabilities of a response's tokens, 1 / perplexity; None where it is not known."""
+    total, tokens = (row.get("scores") or {}).get(LOGPROB), row["num_tokens"]
+    return math.exp(total / tokens) if total is not None and tokens else None
+
+
+def score_of(row: Row, scorer: str | None) -> float | None:
+    """A response's score by `logprob` (its likelihood), `confidence` (as it states it) or a name in its `scores`."""
+    if scorer == LOGPROB:
+        return likelihood(row)
+    return stated_confidence(row["response"]) if scorer == CONFIDENCE else (row.get("scores") or {}).get(scorer)
+
+
+def usual_scorer(rows: Sequence[Row]) -> str | None:
+    """`logprob` where every response has it, else `confidence` where any states one, else None."""
+    if rows and all(likelihood(row) is not None for row in rows):
+        return LOGPROB
+    return CONFIDENCE if any(score_of(row, CONFIDENCE) is not None for row in rows) else None
+
+
+def check_scorer(recipe: Recipe) -> Iterator[Problem]:
+    """Whether `eval.scorer` names something; what given responses have in their `scores` is not known yet."""
+    scorer = recipe.eval.scorer if recipe.eval else None
+    if recipe.eval is None or scorer in (None, LOGPROB, CONFIDENCE):
+        return
+    if recipe.eval.responses is not None and ":" not in str(scorer):
+        return
+    try:
+        Registry().resolve("exploration_reward", str(scorer), {}, recipe.plugins)
+    except OptionsError as error:
+        yield Problem("eval.scorer", str(error), f"or one of {LOGPROB}, {CONFIDENCE}")
+
+
+def rescored(rows: Sequence[Row], prompts: Mapping[str, str], recipe: Recipe) -> list[tuple[Row, Score]]:
+    """What the exploration reward `eval.scorer` gives each row, in the processes and limits of the recipe's `reward`.
+
+    Nothing where the rows have such scores themselves. The reward sees the prompt, the response and the answer in it:
+    no reference, no verdict and no column of the bench, as whoever answers a question has none of them.
+    """
+    scorer = recipe.eval.scorer if recipe.eval else None
+    if scorer in (None, LOGPROB, CONFIDENCE) or any(scorer in (row.get("scores") or {}) for row in rows):
+        return []
+    plugin = Registry().get("exploration_reward", str(scorer), recipe.plugins)
+    use = Use(plugin.kind, str(scorer), {}, tuple(recipe.plugins), plugin.takes_group, plugin.digest)
+    groups: dict[Any, list[Row]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        groups[row["id"] if use.takes_group else number].append(row)
+    calls = [Call(use, tuple(_blind(row, prompts) for row in several)) for several in groups.values()]
+    limits = recipe.reward
+    with Pool([use], limits.workers, limits.timeout_s, limits.memory_gb) as pool:
+        found = pool.map(calls)
+    return list(zip(chain(*groups.values()), chain(*found), strict=True))
+
+
+def _blind(row: Row, prompts: Mapping[str, str]) -> Sample:
+    return Sample(
+        prompt=prompts[row["id"]],
+        response=row["response"],
+        id=row["id"],
+        num_tokens=row["num_tokens"],
+        truncated=row["truncated"],
+        answer=row["correctness"]["answer"],
+    )
