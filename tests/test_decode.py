@@ -5,6 +5,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from rlsp_cli.engine.decode import choose, generate
+from rlsp_cli.engine.model import new_model
+from rlsp_cli.engine.sampler import LocalSampler
+from rlsp_cli.evals.sampler import Decoding, Request
+from rlsp_cli.recipe.schema import FromScratch
 
 EOS, PAD = 1, 0
 
@@ -64,3 +68,13 @@ def test_nucleus_sampling_never_leaves_the_nucleus() -> None:
     logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05])).repeat(5000, 1)
     chosen = choose(logits, 1.0, 0.7, torch.Generator().manual_seed(0))
     assert set(chosen.tolist()) == {0, 1}
+
+
+def test_prompts_of_like_length_share_a_batch_and_what_was_done_changes_no_response() -> None:
+    spec = FromScratch(hidden_size=16, intermediate_size=32, num_layers=1, num_heads=2, max_length=64)
+    sampler = LocalSampler(*new_model(spec, ["a b c d"], seed=0), "auto", batch=2)
+    requests = [Request(str(i), "a b c d " * n) for i, n in enumerate([1, 9, 2, 8, 1])]
+    decoding = Decoding(temperature=1.0, top_p=1.0, max_new_tokens=6, seed=0)
+    whole = list(sampler.answer(requests, decoding))
+    assert [row for row, _ in whole] == [1, 3, 2, 0, 4]
+    assert list(sampler.answer(requests, decoding, done={1, 2})) == [pair for pair in whole if pair[0] not in {1, 2}]

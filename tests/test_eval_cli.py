@@ -69,6 +69,8 @@ def test_responses_from_elsewhere_are_scored(shared_data: Path, tmp_path: Path) 
     (tmp_path / "r.jsonl").write_text(lines[0] + "\n")
     done = rlsp(*arguments, "--out", "other", cwd=tmp_path, check=False)
     assert done.returncode == 3 and "0 responses given, 1 wanted" in done.stderr
+    (tmp_path / "r.jsonl").write_text("\n".join([*lines, lines[0].replace("aime24-", "other-")]) + "\n")
+    assert "aime24: 1 ids with responses" in rlsp(*arguments, "--out", "more", cwd=tmp_path).stderr
 
 
 def test_ppo_on_the_papers_aime_prompts_runs_two_rollout_steps(model: Path, shared_data: Path, tmp_path: Path) -> None:

@@ -143,6 +143,14 @@ def test_what_else_is_known_of_a_given_response_is_kept(tmp_path: Path) -> None:
     assert found == [Response("x", 9, True, {"rm": 0.5}), Response("y")]
 
 
+def test_responses_to_problems_that_the_bench_does_not_have_are_counted_and_all_of_them_refused() -> None:
+    given = ReplaySampler({"1": [Response("a")], "2": [Response("b")]})
+    assert given.strangers(["1", "2", "3"]) == 0 and given.strangers(["2"]) == 1
+    assert ReplaySampler({}).strangers(["1"]) == 0
+    with pytest.raises(DataError, match="ids such as '1', expected 'x'"):
+        given.strangers(["x", "y"])
+
+
 def test_given_responses_must_cover_the_bench(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text('{"id": "a", "response": "x"}')  # no newline at the end: still a response
     sampler = ReplaySampler.from_file(tmp_path / "r.jsonl")

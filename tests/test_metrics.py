@@ -161,7 +161,15 @@ def test_an_unscored_response_is_counted_and_is_not_wrong() -> None:
     greedy = summarise(rows)["greedy"]
     assert greedy["accuracy"]["value"] == 0.5
     assert (greedy["problems"], greedy["responses"], greedy["unscored"]) == (2, 3, {"timeout": 1})
+    assert greedy["accuracy_if_unscored_wrong"] == pytest.approx(1 / 3)
     assert summarise([row("a", "greedy", 0, None)])["greedy"]["accuracy"] is None
+    assert summarise([row("a", "greedy", 0, 1.0)])["greedy"]["accuracy_if_unscored_wrong"] is None
+
+
+def test_the_bound_for_unscored_responses_weighs_problems_alike() -> None:
+    rows = [row("a", "sample", i, v) for i, v in enumerate([1.0, None, None, None])] + [row("b", "sample", 0, 1.0)]
+    assert summarise(rows)["sample"]["accuracy"]["value"] == 1.0
+    assert summarise(rows)["sample"]["accuracy_if_unscored_wrong"] == pytest.approx((1 / 4 + 1) / 2)
 
 
 def test_k_samples_give_avg_pass_and_maj() -> None:

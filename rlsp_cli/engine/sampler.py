@@ -22,13 +22,17 @@ class LocalSampler:
     def answer(
         self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
     ) -> Iterator[tuple[int, Response]]:
-        """Batch by batch. A batch that lacks one response is decoded whole: its random numbers are drawn together."""
-        for start in range(0, len(requests), self.batch):
-            rows = range(start, min(start + self.batch, len(requests)))
-            wanted = [row for row in rows if row not in done]
-            if wanted:
+        """Batch by batch, the longest prompts first: a batch is padded to its longest, and too long ones show early.
+
+        A batch that lacks one response is decoded whole: its random numbers are drawn together.
+        """
+        lengths = [len(encode_request(request, self.tokenizer)) for request in requests]
+        order = sorted(range(len(requests)), key=lambda row: -lengths[row])
+        for start in range(0, len(order), self.batch):
+            rows = order[start : start + self.batch]
+            if any(row not in done for row in rows):
                 responses = self._decode([requests[row] for row in rows], decoding, start)
-                yield from ((row, responses[row - start]) for row in wanted)
+                yield from (pair for pair in zip(rows, responses, strict=True) if pair[0] not in done)
 
     def _decode(self, requests: Sequence[Request], decoding: Decoding, start: int) -> list[Response]:
         prompts = [encode_request(request, self.tokenizer) for request in requests]

@@ -36,6 +36,7 @@ def _card(result: Mapping[str, Any]) -> dict[str, Any]:
         "scored_problems": part.get("problems", 0),
         "avg": accuracy and accuracy["value"],
         "avg_ci": accuracy and [accuracy["low"], accuracy["high"]],
+        "avg_if_unscored_wrong": part["accuracy_if_unscored_wrong"],
         "pass_at": part.get("pass_at", of_one),
         "pass_ci": part.get("pass_ci", {}),
         "maj_at": part.get("maj_at", of_one if part["k"] == 1 else {}) if accuracy else {},

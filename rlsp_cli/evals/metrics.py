@@ -78,6 +78,7 @@ def _kind_metrics(rows: Sequence[Row], ask: Ask | None, ks: Sequence[int]) -> di
     shape = {
         "responses": len(rows),
         "unscored": {outcome: unscored.count(outcome) for outcome in sorted(set(unscored))},
+        "accuracy_if_unscored_wrong": _at_least(rows) if unscored else None,
         "rates": _rates(rows),
         **response_shape(rows),
         **token_metrics(rows),
@@ -90,6 +91,14 @@ def _kind_metrics(rows: Sequence[Row], ask: Ask | None, ks: Sequence[int]) -> di
     k, least = max(counts), min(counts)
     shown = {"accuracy": accuracy, "problems": len(values), "k": k, "k_least": least, "detectable": detectable(values)}
     return {**shown, **(_of_k(rows, values, _sizes(least, ks), ask) if k > 1 else {}), **shape}
+
+
+def _at_least(rows: Sequence[Row]) -> float:
+    """Mean share of right responses where those that could not be scored count as wrong: avg@k is not below it."""
+    shares: dict[str, list[bool]] = defaultdict(list)
+    for row in rows:
+        shares[row["id"]].append(row["correctness"]["value"] is not None and is_right(row["correctness"]["value"]))
+    return statistics.fmean(statistics.fmean(share) for share in shares.values())
 
 
 def _sizes(smallest: int, ks: Sequence[int]) -> list[int]:

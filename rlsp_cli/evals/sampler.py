@@ -94,6 +94,15 @@ class ReplaySampler:
         """Responses to the problem that has the most of them."""
         return max(map(len, self.responses.values()), default=0)
 
+    def strangers(self, ids: Iterable[str]) -> int:
+        """How many of the problems that have responses are none of `ids`; DataError when that is all of them."""
+        known = dict.fromkeys(ids)
+        strange = [id for id in self.responses if id not in known]
+        if known and strange and len(strange) == len(self.responses):
+            example = next(iter(known))
+            raise DataError(f"the responses are to other problems: ids such as {strange[0]!r}, expected {example!r}")
+        return len(strange)
+
     def refuse_fewer(self, ids: Iterable[str], n: int) -> None:
         """DataError when a problem has fewer than `n` responses."""
         for id in ids:

@@ -84,6 +84,8 @@ def accuracy_text(part: dict[str, Any]) -> str:
 
 def _cells(part: dict[str, Any]) -> list[str]:
     unscored = ", ".join(f"{n} {kind}" for kind, n in part["unscored"].items()) or "0"
+    if (least := part.get("accuracy_if_unscored_wrong")) is not None:
+        unscored += f" (accuracy {100 * least:.1f} if wrong)"
     return [
         accuracy_text(part),
         _last(part.get("pass_at"), part),

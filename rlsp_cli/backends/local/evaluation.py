@@ -95,6 +95,8 @@ def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> tuple[Bench, Eval]
     """Given responses are all used unless `samples` says how many; several to a problem are samples."""
     if not isinstance(sampler, ReplaySampler):
         return bench, settings
+    if strange := sampler.strangers(problem.id for problem in bench.problems):
+        print(f"note: {bench.name}: {strange} ids with responses are no problems of it; left out", file=sys.stderr)
     sampler.refuse_fewer((problem.id for problem in bench.problems), max(settings.k, default=0))
     if settings.samples == 0 and sampler.most() > 1:
         protocol = bench.protocol.model_copy(update={"samples": sampler.most(), "greedy": False})
