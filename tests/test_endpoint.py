@@ -106,6 +106,10 @@ def test_what_stays_wrong_is_one_line_with_the_problem() -> None:
     with serving(lambda _: (400, {}, "prompt too long")) as server, pytest.raises(NotReadyError) as error:
         answers(EndpointSampler(server.url, "m", batch=1), requests(9), DECODING)
     assert "HTTP 400: prompt too long" in str(error.value) and len(server.asked) == 1
+    no_template = {"error": {"message": "you must provide a chat template", "code": 400}}
+    with serving(lambda _: (400, {}, no_template)) as server, pytest.raises(NotReadyError) as error:
+        answers(EndpointSampler(server.url, "m"), requests(1), DECODING)
+    assert "HTTP 400: you must provide a chat template; start the server with" in str(error.value)
 
 
 def test_empty_cut_off_thinking_and_huge_completions_are_responses() -> None:

@@ -96,9 +96,10 @@ def test_math_verify_reads_signs_lists_of_boxes_and_bases() -> None:
     assert [s.value for s in scores] == [1.0] * len(equal) + [0.0] * len(unequal)
 
 
-def test_the_whole_of_aime24_and_math500_verifies_against_itself(shared_data: Path) -> None:
-    golds = [row["answer"] for name in ("aime24", "math500") for row in read_rows(shared_data / f"{name}.jsonl")]
-    assert len(golds) == 530
+def test_all_references_of_aime_and_math500_verify_against_themselves(shared_data: Path) -> None:
+    names = ("aime24", "math500", "aime_1983_2023")
+    golds = [row["answer"] for name in names for row in read_rows(shared_data / f"{name}.jsonl")]
+    assert len(golds) == 30 + 500 + 918
     scores = score(Reward(workers=2), *((rf"\boxed{{{gold}}}", gold) for gold in golds))
     assert [gold for gold, s in zip(golds, scores, strict=True) if s.value != 1.0] == []
 

@@ -120,9 +120,8 @@ class EndpointSampler:
             return _read(reply)
         if "Retry-After" in reply.headers or reply.status_code == 429:
             self._not_before = time.monotonic() + _retry_after(reply.headers.get("Retry-After", ""))
-        said = " ".join(reply.text[:300].split()) or reply.reason_phrase
         worth = _BUSY_TRIES if reply.status_code == 429 else _TRIES if reply.status_code >= 500 else 1
-        raise _UnansweredError(f"HTTP {reply.status_code}: {said}", worth)
+        raise _UnansweredError(f"HTTP {reply.status_code}: {_refusal(reply)}", worth)
 
 
 class _UnansweredError(Exception):
@@ -153,6 +152,18 @@ def _read(reply: httpx2.Response) -> Response:
         raise _UnansweredError(f"{reply.text[:80]!r} is no completion; is this the right URL?") from error
     truncated = choice.get("finish_reason") == "length"
     return Response(whole, usage.get("completion_tokens"), truncated, _scores(choice.get("logprobs") or {}))
+
+
+def _refusal(reply: httpx2.Response) -> str:
+    """What the server says, in one line; with what to do where a model has no chat template."""
+    try:
+        said = str(reply.json()["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        said = reply.text
+    short = " ".join(said[:300].split()) or reply.reason_phrase
+    if "chat template" not in said:
+        return short
+    return f"{short}; start the server with a chat template, or let --serve put the problems as plain text"
 
 
 def _scores(logprobs: dict[str, Any]) -> dict[str, float]:
