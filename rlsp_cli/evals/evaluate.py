@@ -105,19 +105,21 @@ def _refuse_other_protocol(path: Path, protocol: dict[str, Any]) -> None:
 
 
 def _protocol(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) -> dict[str, Any]:
-    """What somebody needs to know to compare this number with another."""
+    """What somebody needs to know to compare this number with another; None where nobody knows."""
+    drawn = bench.protocol.model_dump(exclude={"origin"})
+    given = bench.prompt_from == "responses"
     return {
         "problems": len(bench.problems),
         "like": bench.like,
         "differs": list(bench.differs),
-        **bench.protocol.model_dump(exclude={"origin"}),
-        "seed": seed,
+        **(drawn | dict.fromkeys(("temperature", "top_p", "max_new_tokens")) if given else drawn),
+        "seed": None if given else seed,
         "source": bench.source,
         "revision": bench.source.partition("@")[2] or None,
         "bench_changed": bench.changed,
         "prompt_from": bench.prompt_from,
         "system": bench.system,
-        "first_prompt": prompts[0] if bench.prompt_from != "responses" else None,
+        "first_prompt": None if given else prompts[0],
         "prompt_digest": hashlib.sha256("\0".join(prompts).encode()).hexdigest(),
         **made_with(bench),
         **({"forcing": settings.forcing.model_dump()} if _forces(settings) else {}),
