@@ -7,9 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.install import lock_file, pins
 from rlsp_cli.backends.openrlhf import TESTED, probe
 from rlsp_cli.backends.openrlhf.install import prepare_cpu
+from rlsp_cli.errors import JobError
+from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.share import share
 
 OWN_PINS = ("deepspeed", "flash-attn", "ray", "transformers", "vllm")
@@ -181,7 +182,7 @@ def ray_head(openrlhf_environment: Environment, tmp_path: Path) -> Iterator[str]
     with log.open("wb") as output:
         head = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True)
     try:
-        wait_for(f"{address}/api/v0/nodes", head, log)
+        wait_for_a_node(Dashboard(address), head, log)
         yield address
     finally:
         head.send_signal(signal.SIGTERM)
@@ -189,13 +190,13 @@ def ray_head(openrlhf_environment: Environment, tmp_path: Path) -> Iterator[str]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_for_a_node(dashboard: Dashboard, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """The dashboard answers before its own node has joined."""
     while process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(1)
+        with suppress(JobError):
+            if any(node.alive for node in dashboard.nodes()):
+                return
+        time.sleep(1)
     raise AssertionError(f"Ray ended with {process.returncode}: {log.read_text()}")
 
 
