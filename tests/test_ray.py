@@ -22,6 +22,7 @@ from rlsp_cli.child.guard import remove_with_users
 from rlsp_cli.child.leash import end, spawn
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.ray.address import free_ports as ports_from
+from rlsp_cli.launch.ray.capacity import free_room
 from rlsp_cli.launch.ray.cluster import await_nodes, claimed, head_options, node_environment, start_words
 from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.launch.slurm import run_batch
@@ -243,6 +244,7 @@ def test_a_job_that_cannot_be_placed_is_refused_with_a_table(start: Any, cluster
 def test_a_job_waits_for_a_busy_cluster_and_sigterm_stops_it_there(start: Any, cluster: TwoNodes) -> None:
     first = start(HELD, {"RAY_ADDRESS": cluster.dashboard.url})
     first.wait_for(lambda: "all are there" in first.out)
+    first.wait_for(lambda: not sum(map(free_room, cluster.dashboard.nodes())))  # Ray tells it some seconds later
     second = start("", address=cluster.dashboard.url, asked=[["actor", 1]], join_timeout_s=8)
     assert second.wait() == 4 and "0 of 4 GPUs with a CPU each are free" in second.error
     assert "note: the cluster is busy" in second.err
