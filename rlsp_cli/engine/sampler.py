@@ -26,16 +26,19 @@ class LocalSampler:
 
         A batch that lacks one response is decoded whole: its random numbers are drawn together.
         """
-        lengths = [len(encode_request(request, self.tokenizer)) for request in requests]
-        order = sorted(range(len(requests)), key=lambda row: -lengths[row])
+        prompts = [encode_request(request, self.tokenizer) for request in requests]
+        order = sorted(range(len(requests)), key=lambda row: -len(prompts[row]))
         for start in range(0, len(order), self.batch):
             rows = order[start : start + self.batch]
             if any(row not in done for row in rows):
-                responses = self._decode([requests[row] for row in rows], decoding, start)
+                responses = self._decode(
+                    [requests[row] for row in rows], [prompts[row] for row in rows], decoding, start
+                )
                 yield from (pair for pair in zip(rows, responses, strict=True) if pair[0] not in done)
 
-    def _decode(self, requests: Sequence[Request], decoding: Decoding, start: int) -> list[Response]:
-        prompts = [encode_request(request, self.tokenizer) for request in requests]
+    def _decode(
+        self, requests: Sequence[Request], prompts: Sequence[Sequence[int]], decoding: Decoding, start: int
+    ) -> list[Response]:
         refuse_overflow(self.model, prompts, decoding.max_new_tokens)
         with autocast(self.model.device, self.precision):
             generated = generate(
