@@ -5,11 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from rlsp_cli.errors import RecipeError
+from rlsp_cli.evals.shipped import file_path, shipped_files
 from rlsp_cli.recipe.load import read_section
-from rlsp_cli.recipe.problem import did_you_mean
 from rlsp_cli.recipe.schema import Eval, NonNegativeInt, PluginUse, Prompts, Section
-from rlsp_cli.share import share
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -143,18 +141,12 @@ class BenchFile(Section):
 
 def shipped_benches() -> dict[str, Path]:
     """The files of the benches that come with rlsp, by name."""
-    return {path.stem: path for path in sorted((share("plugins") / "benches").glob("*.yaml"))}
+    return shipped_files("benches")
 
 
 def bench_path(name: str) -> Path:
     """The file of a bench: `./file.yaml`, or a shipped one by name; RecipeError when there is none."""
-    shipped = shipped_benches()
-    if name in shipped:
-        return shipped[name]
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        raise RecipeError(f"unknown bench {name!r} - {did_you_mean(name, [*shipped, 'heldout'])}")
-    return path
+    return file_path("bench", name, shipped_benches(), "heldout")
 
 
 def find_bench(name: str) -> BenchFile:

@@ -8,10 +8,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.evals.bench_file import DRAWN, BenchFile, Prompt
+from rlsp_cli.evals.shipped import file_path, shipped_files
 from rlsp_cli.recipe.load import read_section
-from rlsp_cli.recipe.problem import did_you_mean
 from rlsp_cli.recipe.schema import NonNegativeInt, PluginUse, Section
-from rlsp_cli.share import share
 
 
 class Rules(Section):
@@ -77,18 +76,12 @@ class ProtocolFile(Section):
 
 def shipped_protocols() -> dict[str, Path]:
     """The files of the protocols that come with rlsp, by name."""
-    return {path.stem: path for path in sorted((share("plugins") / "protocols").glob("*.yaml"))}
+    return shipped_files("protocols")
 
 
 def protocol_path(name: str) -> Path:
     """The file of a protocol: `./file.yaml`, or a shipped one by name; RecipeError when there is none."""
-    shipped = shipped_protocols()
-    if name in shipped:
-        return shipped[name]
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        raise RecipeError(f"unknown protocol {name!r} - {did_you_mean(name, shipped)}")
-    return path
+    return file_path("protocol", name, shipped_protocols())
 
 
 def find_protocol(name: str) -> ProtocolFile:
