@@ -8,7 +8,7 @@ from rlsp_cli.backends import axolotl, local, openrlhf
 from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.job import Job
 from rlsp_cli.backends.openrlhf.server import serving_environment
-from rlsp_cli.errors import PluginError, RecipeError
+from rlsp_cli.errors import NotReadyError, PluginError, RecipeError
 from rlsp_cli.evals.bench import check_benches
 from rlsp_cli.evals.contamination import check_overlap
 from rlsp_cli.evals.scores import check_scorer
@@ -48,19 +48,31 @@ def compile_stage(
     return job
 
 
-def compile_for(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
-    """The job of one stage for the environment that is there, from the newest whole checkpoint if there is one.
+def ready_environment(recipe: Recipe, stage: str) -> Environment:
+    """The environment of a stage's backend, which can run it.
 
-    RecipeError for what this version of the backend cannot do; NotReadyError when it is missing or untested.
+    RecipeError for what this version of the backend cannot do; NotReadyError when it is missing or untested, or lacks
+    a package that the recipe needs.
     """
     backend = BACKENDS[backend_of(recipe, stage)]
     environment = usable_environment(backend_of(recipe, stage), recipe, backend.TESTED)
     if stage == "eval" and recipe.eval and recipe.eval.serve:
         serving_environment(recipe)
-    problems = list(backend.check(recipe, stage, environment))
-    if problems:
+    if problems := list(backend.check(recipe, stage, environment)):
         raise RecipeError("\n".join(f"{recipe.origin(problem.path)}: {problem}" for problem in problems))
-    return compile_stage(recipe, stage, paths, environment, backend.newest_checkpoint(paths.stage(stage)))
+    if problems := backend.lacking(recipe, stage, environment):
+        raise NotReadyError("; ".join(f"{problem.path}: {problem}" for problem in problems))
+    return environment
+
+
+def compile_for(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
+    """The job of one stage for the environment that is there, from the newest whole checkpoint if there is one.
+
+    Errors are those of `ready_environment`.
+    """
+    environment = ready_environment(recipe, stage)
+    checkpoint = BACKENDS[backend_of(recipe, stage)].newest_checkpoint(paths.stage(stage))
+    return compile_stage(recipe, stage, paths, environment, checkpoint)
 
 
 def _check_lexicon(recipe: Recipe) -> Iterator[Problem]:

@@ -104,6 +104,8 @@ def _recipe_problems(environment: Environment, recipe: Recipe, found: dict[str, 
     elsewhere = recipe.cluster.launcher == "slurm" or found.get("ray") is not None
     if wanted > len(found["gpus"]) and not elsewhere:
         yield f"the recipe wants {wanted} GPUs on each machine, this one has {len(found['gpus'])}"
+    module = BACKENDS[backend]
     for stage in stages_of(recipe):
         if backend_of(recipe, stage) == backend:
-            yield from (f"{problem.path}: {problem}" for problem in BACKENDS[backend].check(recipe, stage, environment))
+            problems = [*module.check(recipe, stage, environment), *module.lacking(recipe, stage, environment)]
+            yield from (f"{problem.path}: {problem}" for problem in problems)

@@ -1,6 +1,6 @@
 """A key that a backend is given, and the recipe keys that it comes from."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,31 @@ from rlsp_cli.recipe.schema import Recipe
 
 @dataclass(frozen=True)
 class Setting:
-    """`key: value` for the backend; `sources` are the dotted recipe keys that decide it, none when rlsp does."""
+    """`key: value` for the backend; `sources` are the dotted recipe keys that decide it, none when rlsp does.
+
+    `open` marks a value that a recipe's `extra` may replace: a default of ours, on which nothing else relies. All
+    others are the job's meaning, or what rlsp counts on when it follows, resumes and finishes the job.
+    """
 
     key: str
     value: Any
     sources: tuple[str, ...] = ()
+    open: bool = False
+
+
+def with_extra(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> list[Setting]:
+    """The settings with the user's own keys of the section `where`, as `sft.extra`."""
+    added = {key: Setting(key, value, (f"{where}.{key}",)) for key, value in extra.items()}
+    return list({**{setting.key: setting for setting in own}, **added}.values())
+
+
+def taken(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    """A problem for each of the user's own keys that rlsp sets and that is not open."""
+    for setting in own:
+        if setting.key in extra and not setting.open:
+            sources = ", ".join(setting.sources)
+            message = f"rlsp sets this key from {sources}" if sources else "rlsp relies on its own value of this key"
+            yield Problem(f"{where}.{setting.key}", message, "set that instead" if sources else "remove it")
 
 
 def explain(setting: Setting, recipe: Recipe) -> str:

@@ -1,11 +1,12 @@
 """Recipe -> Run: every stage compiled, started and followed, in order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
-from rlsp_cli.backends import compile_for, stages_of
+from rlsp_cli.backends import compile_for, ready_environment, stages_of
 from rlsp_cli.errors import NotReadyError, RlspError, UsageError
 from rlsp_cli.launch.gpus import refuse_missing_gpus
 from rlsp_cli.launch.process import command_line, launch, prepare
@@ -36,24 +37,42 @@ def start_run(recipe: Recipe, source: Path | None, out: Path | None, resume: boo
 
 
 def run_stages(run: Run, stages: Sequence[str], console: Console, how_to_resume: str) -> None:
-    """Run `stages` that are not done yet; status.json tells how far it came, also when it fails."""
-    for stage in stages:
-        if run.status()["stages"].get(stage) == "done":
-            console.print(f"{stage}: done before", highlight=False)
-            continue
+    """Run `stages` that are not done yet; status.json tells how far it came, also when it fails.
+
+    All of them are looked at before the first one starts: a later stage should not fail for a missing package after
+    an earlier one has trained for hours.
+    """
+    done = [stage for stage in stages if run.status()["stages"].get(stage) == "done"]
+    waiting = [stage for stage in stages if stage not in done]
+    for stage in done:
+        console.print(f"{stage}: done before", highlight=False)
+
+    for stage in waiting:
+        with _recorded(run, stage, how_to_resume):
+            ready_environment(run.recipe, stage)
+
+    for stage in waiting:
         run.update(state="running", stage=stage, exit_code=None, message=None, stages={stage: "running"})
-        try:
+        with _recorded(run, stage, how_to_resume):
             _run_stage(run, stage, console)
-        except RlspError as error:
-            stopped = error.exit_code in (130, 143)
-            state = "stopped" if stopped else "failed"
-            run.update(state=state, exit_code=error.exit_code, message=str(error), stages={stage: state})
-            may_go_on = stopped or error.exit_code == NotReadyError.exit_code
-            error.args = (f"{stage}: {error}; go on with: {how_to_resume}" if may_go_on else f"{stage}: {error}",)
-            raise
         run.update(stages={stage: "done"})
-    done = all(run.status()["stages"].get(stage) == "done" for stage in stages_of(run.recipe))
-    run.update(state="done" if done else "planned", stage=None, exit_code=0, message=None)
+
+    whole = all(run.status()["stages"].get(stage) == "done" for stage in stages_of(run.recipe))
+    run.update(state="done" if whole else "planned", stage=None, exit_code=0, message=None)
+
+
+@contextmanager
+def _recorded(run: Run, stage: str, how_to_resume: str) -> Iterator[None]:
+    """Keep an error in status.json, and say in it how to go on where that helps."""
+    try:
+        yield
+    except RlspError as error:
+        stopped = error.exit_code in (130, 143)
+        state = "stopped" if stopped else "failed"
+        run.update(state=state, stage=stage, exit_code=error.exit_code, message=str(error), stages={stage: state})
+        may_go_on = stopped or error.exit_code == NotReadyError.exit_code
+        error.args = (f"{stage}: {error}; go on with: {how_to_resume}" if may_go_on else f"{stage}: {error}",)
+        raise
 
 
 def plan_stages(run: Run, stages: Sequence[str]) -> list[str]:

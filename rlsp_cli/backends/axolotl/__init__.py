@@ -7,22 +7,24 @@ from typing import Any
 
 from rlsp_cli.backends.axolotl import checkpoint
 from rlsp_cli.backends.axolotl.batch import batch_problem
-from rlsp_cli.backends.axolotl.config import attention, settings, with_extra
+from rlsp_cli.backends.axolotl.config import attention, settings
 from rlsp_cli.backends.axolotl.deepspeed import deepspeed_config
 from rlsp_cli.backends.axolotl.files import StageFiles
 from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, wrong_keys
+from rlsp_cli.backends.axolotl.needs import NEEDS
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import RESTORED, Job, Resources
+from rlsp_cli.backends.need import missing
 from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.sbatch import BATCH, batch_script
-from rlsp_cli.backends.setting import Setting, settings_text, unused
+from rlsp_cli.backends.setting import Setting, settings_text, taken, unused, with_extra
 from rlsp_cli.backends.spread import cluster_problem, spread
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
 
-__all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "probe", "rendered"]
+__all__ = ["STAGES", "TESTED", "check", "compile", "lacking", "newest_checkpoint", "probe", "rendered"]
 
 STAGES = ("sft",)
 SCOPE = ("model", "data.traces", "data.system", "data.template", "sft", "cluster", "tracking")
@@ -49,6 +51,11 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
     yield from filter(None, [batch_problem(recipe, recipe.sft), cluster_problem(recipe.cluster)])
     yield from _unknown(recipe, environment)
     yield from _conflicts(recipe)
+
+
+def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Problem]:
+    """Packages that the stage's options need and the environment does not have."""
+    return missing(environment, rendered(recipe, _SOMEWHERE, environment.version), NEEDS)
 
 
 def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:
@@ -87,7 +94,7 @@ def rendered(recipe: Recipe, paths: RunPaths, version: str, resume: Path | None 
     """The configuration as settings that know where they come from."""
     assert recipe.sft, "checked by the recipe"
     own = settings(recipe, version, StageFiles(paths.stage("sft")), resume)
-    return with_extra(own, recipe.sft.extra)
+    return with_extra(own, recipe.sft.extra, "sft.extra")
 
 
 def _texts(recipe: Recipe, files: StageFiles, found: list[Setting]) -> dict[str, str]:
@@ -107,13 +114,10 @@ def _unknown(recipe: Recipe, environment: Environment | None) -> Iterator[Proble
     keys = known_keys(version) if version in TESTED or environment is None else asked_keys(environment)
     assert recipe.sft, "checked by the recipe"
     own = settings(recipe, version, StageFiles(_SOMEWHERE.stage("sft")))
-    config = {setting.key: setting.value for setting in with_extra(own, recipe.sft.extra)}
+    config = {setting.key: setting.value for setting in with_extra(own, recipe.sft.extra, "sft.extra")}
     for key, message in wrong_keys(config, keys):
         yield Problem(f"sft.extra.{key}", f"{message} (version {version})")
-    for setting in own:
-        if setting.key in recipe.sft.extra and setting.sources:
-            message = f"rlsp sets this key from {', '.join(setting.sources)}"
-            yield Problem(f"sft.extra.{setting.key}", message, "set that instead")
+    yield from taken(own, recipe.sft.extra, "sft.extra")
     used = [source for setting in own for source in setting.sources]
     yield from unused(
         recipe, SCOPE, ["sft.extra", *used, *_ELSEWHERE, *_COMMAND, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())]

@@ -40,12 +40,6 @@ def settings(recipe: Recipe, version: str, files: StageFiles, resume: Path | Non
     return [setting for part in parts for setting in part]
 
 
-def with_extra(own: list[Setting], extra: dict[str, Any]) -> list[Setting]:
-    """The settings with the user's own keys, which win over what rlsp sets by itself."""
-    added = {key: Setting(key, value, (f"sft.extra.{key}",)) for key, value in extra.items()}
-    return list({**{setting.key: setting for setting in own}, **added}.values())
-
-
 def attention(recipe: Recipe) -> str:
     """The attention implementation; packed examples stay apart only in flash attention and flex attention."""
     if recipe.model.attention != "auto":
@@ -192,7 +186,7 @@ def _plugins(sft: Sft) -> Iterator[Setting]:
 def _saving(sft: Sft, files: StageFiles, resume: Path | None) -> Iterator[Setting]:
     yield Setting("output_dir", str(files.output))
     yield Setting("save_steps", sft.save_every, ("sft.save_every",))
-    yield Setting("save_total_limit", 2)  # should the newest be half written, the one before is whole
+    yield Setting("save_total_limit", 2, open=True)  # should the newest be half written, the one before is whole
     yield Setting("logging_steps", 1)
     if resume is not None:
         yield Setting("resume_from_checkpoint", str(resume))

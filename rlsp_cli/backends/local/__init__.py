@@ -66,6 +66,11 @@ def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Itera
             )
 
 
+def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Problem]:
+    """Nothing: this backend needs only what rlsp itself does."""
+    return []
+
+
 def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:
     """The child process `python -m rlsp_cli.backends.local <stage>/job.json`; -P: no file here shadows a library.
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import Job, Resources
+from rlsp_cli.backends.need import Need, missing
 from rlsp_cli.backends.openrlhf import checkpoint
 from rlsp_cli.backends.openrlhf.batch import batch_problems
-from rlsp_cli.backends.openrlhf.config import settings, start, with_extra
+from rlsp_cli.backends.openrlhf.config import settings, start
 from rlsp_cli.backends.openrlhf.conflicts import conflicts
 from rlsp_cli.backends.openrlhf.files import BRIDGE, HELDOUT, HOOK, SHIPPED, STOP_FILE, StageFiles
 from rlsp_cli.backends.openrlhf.flags import (
@@ -24,13 +25,13 @@ from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
 from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import BATCH
-from rlsp_cli.backends.setting import Setting, unused
+from rlsp_cli.backends.setting import Setting, taken, unused, with_extra
 from rlsp_cli.recipe.problem import Problem, did_you_mean
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
 
-__all__ = ["STAGES", "TESTED", "check", "compile", "newest_checkpoint", "probe", "rendered"]
+__all__ = ["STAGES", "TESTED", "check", "compile", "lacking", "newest_checkpoint", "probe", "rendered"]
 
 STAGES = ("ppo",)
 SCOPE = ("model", "data.prompts", "data.system", "data.template", "ppo", "cluster", "tracking")
@@ -41,6 +42,8 @@ _ELSEWHERE = (
     *("cluster.join_timeout_s", "cluster.ray_address", "cluster.slurm"),
 )
 """Keys that decide the job around the command, or that have a meaning only beside another key."""
+_NEEDS: tuple[Need, ...] = ()
+"""What options need beside OpenRLHF itself."""
 _SOMEWHERE = RunPaths(Path("run"))
 _SECRETS = ("WANDB_API_KEY", "HF_TOKEN")
 _QUIET = {"DO_NOT_TRACK": "1", "RAY_DEDUP_LOGS": "0"}
@@ -77,6 +80,11 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
         error = parser_error(environment, words(rendered(recipe, _SOMEWHERE, version)))
         if error is not None:
             yield Problem("ppo", f"OpenRLHF {version} refuses its command: {error}", "change the keys that it names")
+
+
+def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Problem]:
+    """Packages that the stage's options need and the environment does not have."""
+    return missing(environment, rendered(recipe, _SOMEWHERE, environment.version), _NEEDS)
 
 
 def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:
@@ -133,7 +141,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
 def rendered(recipe: Recipe, paths: RunPaths, version: str, resume: Path | None = None) -> list[Setting]:
     """The command's options as settings that know where they come from."""
     assert recipe.ppo, "checked by the recipe"
-    return with_extra(spelled(settings(recipe, paths, resume), version), recipe.ppo.extra)
+    return with_extra(spelled(settings(recipe, paths, resume), version), recipe.ppo.extra, "ppo.extra")
 
 
 def _unknown(recipe: Recipe, own: list[Setting], version: str) -> Iterator[Problem]:
@@ -141,10 +149,8 @@ def _unknown(recipe: Recipe, own: list[Setting], version: str) -> Iterator[Probl
     assert recipe.ppo, "checked by the recipe"
     if version not in TESTED:
         return  # its own parser is asked
-    flags, sources = known_flags(version), {setting.key: setting.sources for setting in spelled(own, version)}
+    flags = known_flags(version)
     for key in recipe.ppo.extra:
         if key not in flags:
             yield Problem(f"ppo.extra.{key}", f"OpenRLHF {version} has no option --{key} - {did_you_mean(key, flags)}")
-        elif sources.get(key):
-            message = f"rlsp sets this option from {', '.join(sources[key])}"
-            yield Problem(f"ppo.extra.{key}", message, "set that instead")
+    yield from taken(spelled(own, version), recipe.ppo.extra, "ppo.extra")

@@ -5,7 +5,6 @@ Every value that matters is given, also where it is OpenRLHF's default: defaults
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rlsp_cli.backends.openrlhf.files import BRIDGE, HELDOUT, PROMPTS, StageFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles
@@ -40,12 +39,6 @@ def settings(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> lis
         _trackers(recipe, files),
     )
     return [setting for part in parts for setting in part]
-
-
-def with_extra(own: list[Setting], extra: dict[str, Any]) -> list[Setting]:
-    """The settings with the user's own options, which win over what rlsp sets by itself."""
-    added = {key: Setting(key, value, (f"ppo.extra.{key}",)) for key, value in extra.items()}
-    return list({**{setting.key: setting for setting in own}, **added}.values())
 
 
 def start(recipe: Recipe, paths: RunPaths) -> str:
@@ -155,7 +148,7 @@ def _algorithm(ppo: Ppo) -> Iterator[Setting]:
     yield Setting("algo.kl.target", ppo.kl_target, ("ppo.kl_target",))
     yield Setting("algo.kl.horizon", ppo.kl_horizon, ("ppo.kl_horizon",))
     yield Setting("algo.kl.estimator", ppo.kl_estimator, ("ppo.kl_estimator",))
-    yield Setting("actor.policy_loss_type", "ppo")
+    yield Setting("actor.policy_loss_type", "ppo", open=True)
     yield Setting("actor.loss_agg_mode", "token-mean")
     yield Setting("actor.eps_clip", ppo.clip, ("ppo.clip",))
     yield Setting("critic.value_clip", ppo.value_clip, ("ppo.value_clip",))

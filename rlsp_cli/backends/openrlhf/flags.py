@@ -5,6 +5,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def spelled(settings: Sequence[Setting], version: str) -> list[Setting]:
     if is_dotted(version):
         return list(settings)
     kept = [setting for setting in settings if setting.key not in (*_SHARED, *_FIXED)]
-    return [Setting(_FLAT.get(setting.key, setting.key), setting.value, setting.sources) for setting in kept]
+    return [replace(setting, key=_FLAT.get(setting.key, setting.key)) for setting in kept]
 
 
 def fixed_otherwise(settings: Sequence[Setting], version: str) -> list[tuple[Setting, Any]]:
