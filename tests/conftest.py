@@ -83,6 +83,17 @@ def openrlhf_environment() -> Environment:
     return Environment("openrlhf", (str(default_folder("openrlhf") / "bin" / "python"),), state["version"])
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For models so small that several threads only wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def rlsp(*arguments: object, cwd: Path | None = None, check: bool = True) -> "subprocess.CompletedProcess[str]":
     """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "rlsp_cli", *map(str, arguments)]

@@ -5,6 +5,7 @@ import torch
 
 from rlsp_cli.engine.advantage import (
     adapted_kl_coef,
+    advantages_and_returns,
     gae,
     group_norm,
     kl_estimate,
@@ -16,6 +17,7 @@ from rlsp_cli.engine.advantage import (
     whiten,
 )
 from rlsp_cli.engine.loss import policy_loss, value_loss
+from rlsp_cli.recipe.schema import Ppo
 
 MASK = torch.tensor([[0.0, 1, 1, 1, 0], [0, 0, 1, 1, 1]])
 
@@ -35,7 +37,7 @@ def test_the_score_lies_on_the_last_response_token() -> None:
 @pytest.mark.parametrize(("gamma", "gae_lambda"), [(1.0, 0.95), (0.9, 1.0), (0.9, 0.5)])
 def test_gae_is_the_discounted_sum_of_temporal_differences(gamma: float, gae_lambda: float) -> None:
     torch.manual_seed(1)
-    rewards, values = torch.randn(2, 5) * MASK, torch.randn(2, 5) * MASK
+    rewards, values = torch.randn(2, 5), torch.randn(2, 5)  # what they are outside the mask must not matter
     advantages, returns = gae(rewards, values, MASK, gamma, gae_lambda)
     for row in range(2):
         inside = MASK[row].nonzero()[:, 0].tolist()
@@ -87,6 +89,28 @@ def test_whitened_advantages_have_mean_zero_and_variance_one_on_the_mask() -> No
     assert float(inside.var(unbiased=False)) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("estimator", "whitened"),
+    [
+        ("gae", True),
+        ("reinforce", True),
+        ("reinforce_baseline", True),
+        ("rloo", False),
+        ("group_norm", False),
+        ("dr_grpo", False),
+    ],
+)
+def test_advantages_are_whitened_where_the_recipe_asks_and_the_estimator_does(estimator: str, whitened: bool) -> None:
+    def advantages(asked: bool) -> torch.Tensor:
+        settings = Ppo(estimator=estimator, whiten_advantages=asked, samples_per_prompt=2)
+        return advantages_and_returns(torch.tensor([1.0, 3.0]), zeros, zeros, MASK, 0.0, settings)[0]
+
+    zeros = torch.zeros(2, 5)
+    plain = advantages(asked=False)
+    torch.testing.assert_close(advantages(asked=True), whiten(plain, MASK) if whitened else plain)
+    assert plain[MASK == 1].mean().abs() > 0.5
+
+
 def test_whitening_makes_no_signal_of_rounding() -> None:
     values = (0.7 + 1e-7 * torch.randn(2, 5, generator=torch.manual_seed(0))) * MASK
     assert whiten(values, MASK).abs().max() < 0.01
@@ -126,6 +150,18 @@ def test_the_value_loss_takes_the_worse_of_free_and_clipped() -> None:
     loss, clipped = value_loss(torch.tensor([[1.0]]), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1), 0.2)
     assert float(loss) == pytest.approx(0.8**2 / 2)
     assert clipped == 1
+
+
+def test_losses_are_sums_over_the_tokens_of_the_mask_alone() -> None:
+    torch.manual_seed(4)
+    new, old, target = torch.randn(3, 2, 5).unbind()
+    for loss in (policy_loss, value_loss):
+        whole = loss(new, old, target, MASK, 0.2)
+        tokens = MASK.nonzero().tolist()
+        one = torch.ones(1, 1)
+        alone = [loss(new[r, t].view(1, 1), old[r, t].view(1, 1), target[r, t].view(1, 1), one, 0.2) for r, t in tokens]
+        torch.testing.assert_close(whole[0], sum(part for part, _ in alone))
+        assert whole[1] == sum(clipped for _, clipped in alone) > 0
 
 
 def test_separate_streams_do_not_let_one_set_the_scale_of_the_other() -> None:

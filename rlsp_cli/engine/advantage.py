@@ -43,7 +43,7 @@ def token_rewards(scores: torch.Tensor, kl: torch.Tensor, kl_coef: float, mask: 
 def gae(
     rewards: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, gamma: float, gae_lambda: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Generalised advantage estimates and the returns A + V, both (N, T)."""
+    """Generalised advantage estimates and the returns A + V, both (N, T); nothing outside the mask counts."""
     advantages = torch.zeros_like(rewards)
     following_value = following_advantage = rewards.new_zeros(len(rewards))
     for t in reversed(range(rewards.shape[1])):
@@ -122,7 +122,7 @@ def advantages_and_returns(
 
     Rows of unscored responses are masked out: they take no part in the whitening.
     """
-    rewards = token_rewards(scores, kl, kl_coef, mask) * mask
+    rewards = token_rewards(scores, kl, kl_coef, mask)
     if settings.estimator == "gae":
         advantages, returns = gae(rewards, values, mask, settings.gamma, settings.gae_lambda)
     else:

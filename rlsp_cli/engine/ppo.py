@@ -6,7 +6,7 @@ advantages, then update critic and policy on minibatches. The first `critic_warm
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,9 +104,9 @@ class PpoTrainer:
         tensors = as_tensors(prompts, generated, self.context.tokenizer.pad_token_id, self.device)
         rollout = Rollout(problems, generated, samples, scores, *tensors)
         refuse_failing(samples, scores, self.recipe.reward)
-        targets, kl_metrics = self._targets(rollout)
+        targets, kl_metrics = self.targets(rollout)
         critic_only = step < self.warmup_steps
-        losses = self._update(step, rollout, targets, critic_only)
+        losses = self.update(step, rollout, targets, critic_only)
         if self.settings.kl_target is not None:
             self.kl_coef = advantage.adapted_kl_coef(
                 self.kl_coef, kl_metrics["kl/token"], self.settings.kl_target, len(samples), self.settings.kl_horizon
@@ -165,7 +165,7 @@ class PpoTrainer:
         return prompts, samples, generated
 
     @torch.no_grad()
-    def _targets(self, rollout: Rollout) -> tuple[Targets, dict[str, float]]:
+    def targets(self, rollout: Rollout) -> tuple[Targets, dict[str, float]]:
         """Log-probabilities, values, advantages and returns of a rollout, and the metrics known from them."""
         settings, mask = self.settings, rollout.mask
         old = self._in_micro_batches(self._old_logp_and_entropy, rollout)  # (N, T, 2)
@@ -174,7 +174,7 @@ class PpoTrainer:
         scored = torch.tensor([float(s.reward is not None) for s in rollout.scores], device=self.device)
         values = torch.zeros_like(mask)
         if self.critic is not None:
-            values = self._in_micro_batches(self._values, rollout) * mask
+            values = self._in_micro_batches(self._values, rollout)
         metrics = {
             "kl/response": float((kl * mask).sum(1).mean()),
             "kl/token": float(advantage.masked_mean(kl, mask)),
@@ -200,17 +200,20 @@ class PpoTrainer:
         streams = torch.tensor(columns, device=self.device)
         return advantage.mixed(streams, weights, scored, self.settings.samples_per_prompt, self.settings.estimator)
 
-    def _update(self, step: int, rollout: Rollout, targets: Targets, critic_only: bool) -> dict[str, float]:
+    def update(self, step: int, rollout: Rollout, targets: Targets, critic_only: bool) -> dict[str, float]:
         """All minibatches of a rollout; returns the means of their losses."""
-        records = []
-        rows = targets.mask.any(1).nonzero()[:, 0].cpu()  # unscored responses teach nothing
+        scored = targets.mask.any(1).nonzero()[:, 0].cpu()  # unscored responses teach nothing
+        records = [
+            self._minibatch(rollout, targets, rows, critic_only) for rows in self.minibatches(step, scored) if len(rows)
+        ]
+        return {key: sum(record[key] for record in records) / len(records) for key in records[0]}
+
+    def minibatches(self, step: int, rows: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The rows of each optimiser step: every epoch shuffles them anew and cuts them into equal parts."""
         parts = max(1, self.settings.responses // self.settings.train_batch)
         for epoch in range(self.settings.epochs):
             random = generator(torch.device("cpu"), self.recipe.seed, "minibatches", step, epoch)
-            for minibatch in rows[torch.randperm(len(rows), generator=random)].tensor_split(parts):
-                if len(minibatch):
-                    records.append(self._minibatch(rollout, targets, minibatch, critic_only))
-        return {key: sum(record[key] for record in records) / len(records) for key in records[0]}
+            yield from rows[torch.randperm(len(rows), generator=random)].tensor_split(parts)
 
     def _minibatch(self, rollout: Rollout, targets: Targets, rows: torch.Tensor, critic_only: bool) -> dict[str, float]:
         """One optimiser step of the critic and, after the warm-up, of the policy."""

@@ -1,0 +1,456 @@
+"""The PPO trainer in this process, on a model of two layers: gradients, targets and schedules against numbers by hand.
+
+A rollout is written down, not sampled, wherever its numbers matter: two prompts of two responses each, of 2, 4, 2 and 4
+tokens.
+"""
+
+import math
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rlsp_cli.data import Problem
+from rlsp_cli.engine.decode import Generated
+from rlsp_cli.engine.model import new_model
+from rlsp_cli.engine.optimise import Optimiser
+from rlsp_cli.engine.ppo import PpoTrainer
+from rlsp_cli.engine.rollout import Rollout, as_tensors
+from rlsp_cli.engine.stage import Context
+from rlsp_cli.engine.stop import StopFlag
+from rlsp_cli.errors import StoppedError
+from rlsp_cli.recipe.schema import FromScratch, Ppo, Recipe, Reward
+from rlsp_cli.rewards.sample import Sample, SampleScore, Score
+from rlsp_cli.runs.paths import StagePaths
+from rlsp_cli.runs.stream import read_rows
+
+SPEC = FromScratch(hidden_size=16, intermediate_size=32, num_layers=2, num_heads=2, max_length=32, init_std=0.3)
+pytestmark = pytest.mark.usefixtures("one_thread")
+WORDS = "a b c d e f g h i j k l"
+EOS = 1
+
+PROMPTS = [[3, 4, 5], [3, 4, 5], [6, 7], [6, 7]]
+RESPONSES = [[8, EOS], [9, 10, 4, EOS], [5, EOS], [6, 7, 8, 9]]
+REWARDS = [1.0, 0.0, 0.5, 1.0]
+TOKENS = 12
+
+
+class Fixed:
+    """A scorer that gives its rewards in turn; None is a response that could not be scored."""
+
+    def __init__(self, rewards: Sequence[float | None]) -> None:
+        self.rewards = rewards
+
+    def score(self, samples: Sequence[Sample], alpha: float) -> list[SampleScore]:
+        return [scored(reward) for reward in islice(cycle(self.rewards), len(samples))]
+
+
+class Recorder:
+    """Takes the place of an optimiser: keeps the gradients of each step, as one vector, and changes no weight."""
+
+    def __init__(self, optimiser: Optimiser) -> None:
+        self.parameters = optimiser.parameters
+        self.gradients: list[torch.Tensor] = []
+
+    def step(self) -> tuple[float, float]:
+        self.gradients.append(vector(self.parameters))
+        for parameter in self.parameters:
+            parameter.grad = None
+        return 0.0, 0.0
+
+
+def vector(parameters: Sequence[torch.nn.Parameter]) -> torch.Tensor:
+    """All gradients one after another; a parameter that has none counts as zeros."""
+    return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+
+
+def scored(reward: float | None, streams: tuple[float, float] | None = None) -> SampleScore:
+    outcome = Score("c", "timeout") if reward is None else Score("c", "value", reward)
+    return SampleScore(outcome, (), reward, streams)
+
+
+def make_trainer(
+    folder: Path, rewards: Sequence[float | None] = REWARDS, alpha: object = 0.8, **changes: Any
+) -> PpoTrainer:
+    """A trainer whose rollouts are one minibatch of four responses, with a critic that predicts more than zeros."""
+    settings = {"rollout_batch": 4, "train_batch": 4, "micro_batch": 2, "max_new_tokens": 6, "steps": 2}
+    ppo = Ppo(**{**settings, "critic_warmup_steps": 0, "temperature": 1.0, "warmup_ratio": 0.0, **changes})
+    data = {"template": "{problem}", "prompts": {"source": "task:pair_sum"}}
+    recipe = Recipe(name="x", model={"from_scratch": SPEC}, data=data, reward=Reward(alpha=alpha), ppo=ppo)
+    model, tokenizer = new_model(SPEC, [WORDS], seed=1)
+    context = Context(recipe, StagePaths(folder), model, tokenizer, torch.device("cpu"), StopFlag())
+    problems = [Problem(str(n), WORDS[: 2 * n + 5], "a") for n in range(4)]
+    trainer = PpoTrainer(context, ppo, problems, Fixed(rewards))  # type: ignore[arg-type]
+    if trainer.critic is not None:
+        torch.nn.init.normal_(trainer.critic.head.weight, generator=torch.Generator().manual_seed(2))
+    return trainer
+
+
+def written_rollout(
+    scores: Sequence[SampleScore | float | None] = REWARDS,
+    responses: Sequence[list[int]] = RESPONSES,
+    prompts: Sequence[list[int]] = PROMPTS,
+) -> Rollout:
+    generated = [Generated(response, response[-1] != EOS) for response in responses]
+    samples = [Sample(prompt=str(prompt), response="", step=0) for prompt in prompts]
+    whole = [score if isinstance(score, SampleScore) else scored(score) for score in scores]
+    return Rollout([], generated, samples, whole, *as_tensors(prompts, generated, 0, torch.device("cpu")))
+
+
+def gradients(trainer: PpoTrainer, rollout: Rollout, critic_only: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """(policy, critic) of one update on the whole rollout."""
+    policy = trainer.optimiser = Recorder(trainer.optimiser)  # type: ignore[assignment]
+    targets, _ = trainer.targets(rollout)
+    critic = Recorder(trainer.critic_optimiser) if trainer.critic else policy
+    trainer.critic_optimiser = critic  # type: ignore[assignment]
+    trainer.update(0, rollout, targets, critic_only)
+    return (vector(policy.parameters) if critic_only else policy.gradients[0]), critic.gradients[0]
+
+
+def move(trainer: PpoTrainer) -> None:
+    """Give the policy other weights than the reference's."""
+    random = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in trainer.policy.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=random))
+
+
+def of_responses(rows: torch.Tensor, rollout: Rollout) -> list[list[float]]:
+    """The numbers on each response's tokens."""
+    return [row[mask > 0].tolist() for row, mask in zip(rows, rollout.mask, strict=True)]
+
+
+def repeated(values: Sequence[float]) -> list[Any]:
+    """One number for all tokens of each response."""
+    return [pytest.approx([value] * len(response)) for value, response in zip(values, RESPONSES, strict=True)]
+
+
+GROUPED = {"samples_per_prompt": 2, "rollout_batch": 2}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected", "loss"),
+    [
+        ("reinforce", [1, 0, 0.5, 1], -7 / 12),
+        ("reinforce_baseline", [0.5, -0.5, -0.25, 0.25], 0.5 / 12),
+        ("dr_grpo", [0.5, -0.5, -0.25, 0.25], 0.5 / 12),
+        ("rloo", [1, -1, -0.5, 0.5], 1 / 12),
+        ("group_norm", [0.5**0.5, -(0.5**0.5), -(0.5**0.5), 0.5**0.5], 0),
+    ],
+)
+def test_advantages_and_loss_of_four_responses_by_hand(
+    estimator: str, expected: list[float], loss: float, tmp_path: Path
+) -> None:
+    trainer = make_trainer(tmp_path, estimator=estimator, kl_coef=0, whiten_advantages=False, **GROUPED)
+    rollout = written_rollout()
+    targets, _ = trainer.targets(rollout)
+    assert of_responses(targets.advantages, rollout) == repeated(expected)
+    metrics = trainer.update(0, rollout, targets, critic_only=False)
+    assert metrics["loss/policy"] == pytest.approx(loss, abs=1e-6) and metrics["clip_fraction"] == 0
+
+
+def test_advantages_returns_and_losses_of_gae_by_hand(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, kl_coef=0, whiten_advantages=False, gae_lambda=0.5, value_clip=9.0)
+    assert trainer.critic is not None
+    torch.nn.init.zeros_(trainer.critic.head.weight)
+    torch.nn.init.constant_(trainer.critic.head.bias, 0.25)
+    rollout = written_rollout()
+    targets, metrics = trainer.targets(rollout)
+    # All values are 1/4, so each difference is 0 but the last, which is score - 1/4; lambda halves it per token.
+    advantages = [[0.375, 0.75], [-0.03125, -0.0625, -0.125, -0.25], [0.125, 0.25], [0.09375, 0.1875, 0.375, 0.75]]
+    assert of_responses(targets.advantages, rollout) == [pytest.approx(row) for row in advantages]
+    returns = [[value + 0.25 for value in row] for row in advantages]
+    assert of_responses(targets.returns, rollout) == [pytest.approx(row) for row in returns]
+    flat = [value for row in advantages for value in row]
+    mean = sum(flat) / TOKENS
+    spread = sum((value - mean) ** 2 for value in flat)
+    assert metrics["explained_variance"] == pytest.approx(1 - sum(value**2 for value in flat) / spread, rel=1e-4)
+    losses = trainer.update(0, rollout, targets, critic_only=False)
+    assert losses["loss/policy"] == pytest.approx(-sum(flat) / TOKENS)
+    assert losses["loss/value"] == pytest.approx(sum(value**2 for value in flat) / 2 / TOKENS)
+
+
+def test_separate_streams_are_mixed_by_alpha_after_their_baselines(tmp_path: Path) -> None:
+    streams = [(1.0, 0.2), (0.0, 0.6), (1.0, -0.5), (1.0, 0.5)]
+    scores = [scored(0.0, pair) for pair in streams]
+    options = {"estimator": "rloo", "advantages": "separate", "kl_coef": 0, **GROUPED}
+    rollout = written_rollout(scores)
+    advantages = make_trainer(tmp_path, alpha=0.75, **options).targets(rollout)[0].advantages
+    # rloo of two is the difference to the other: correctness 1, -1, 0, 0 and exploration -0.4, 0.4, -1, 1.
+    by_hand = [0.75 - 0.25 * 0.4, -0.75 + 0.25 * 0.4, -0.25, 0.25]
+    assert of_responses(advantages, rollout) == repeated(by_hand)
+
+
+def test_separate_streams_follow_the_schedule_of_alpha(tmp_path: Path) -> None:
+    options = {"estimator": "rloo", "advantages": "separate", "kl_coef": 0, "steps": 3, **GROUPED}
+    trainer = make_trainer(tmp_path, alpha={"start": 0.0, "end": 1.0}, **options)
+    rollout = written_rollout([scored(0.0, (1.0, 0.0)), scored(0.0, (0.0, 0.5))] * 2)
+    first = [
+        trainer.targets(replace(rollout, samples=[replace(s, step=step) for s in rollout.samples])) for step in (0, 1)
+    ]
+    assert of_responses(first[0][0].advantages, rollout) == repeated([-0.5, 0.5, -0.5, 0.5])
+    assert of_responses(first[1][0].advantages, rollout) == repeated([0.25, -0.25, 0.25, -0.25])
+
+
+def test_each_token_pays_for_its_distance_to_the_reference(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, estimator="reinforce", kl_coef=0.5, whiten_advantages=False, gamma=1.0)
+    move(trainer)
+    rollout = written_rollout()
+    targets, metrics = trainer.targets(rollout)
+    kls = []
+    for prompt, response, reward, found in zip(
+        PROMPTS, RESPONSES, REWARDS, of_responses(targets.advantages, rollout), strict=True
+    ):
+        logp, reference = (by_hand(model, prompt, response) for model in (trainer.policy, trainer.reference))
+        kl = [a - b for a, b in zip(logp, reference, strict=True)]
+        assert found == pytest.approx([reward - 0.5 * sum(kl[t:]) for t in range(len(kl))], abs=1e-4)
+        kls.append(kl)
+    assert metrics["kl/response"] == pytest.approx(sum(map(sum, kls)) / 4, abs=1e-4)
+    assert metrics["kl/token"] == pytest.approx(sum(map(sum, kls)) / TOKENS, abs=1e-4)
+
+
+@torch.no_grad()
+def by_hand(model: Any, prompt: list[int], response: list[int], temperature: float = 1.0) -> list[float]:
+    """Log-probability of each token of a response, from one forward pass for each, without any padding."""
+    found = []
+    for t, token in enumerate(response):
+        logits = model(torch.tensor([prompt + response[:t]])).logits[0, -1]
+        found.append(float((logits / temperature).log_softmax(-1)[token]))
+    return found
+
+
+def test_old_log_probabilities_are_those_that_the_tokens_were_sampled_with(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, temperature=0.5)
+    rollout = written_rollout()
+    targets, _ = trainer.targets(rollout)
+    expected = [by_hand(trainer.policy, p, r, 0.5) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
+    assert of_responses(targets.old_logp, rollout) == [pytest.approx(row, abs=1e-5) for row in expected]
+    assert trainer.update(0, rollout, targets, critic_only=False)["clip_fraction"] == 0
+
+
+def test_the_entropy_is_that_of_the_sampling_temperature(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, temperature=0.5)
+    _, metrics = trainer.targets(written_rollout())
+    found = []
+    for prompt, response in zip(PROMPTS, RESPONSES, strict=True):
+        with torch.no_grad():
+            logits = trainer.policy(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
+        found += torch.distributions.Categorical(logits=logits / 0.5).entropy().tolist()
+    assert metrics["entropy"] == pytest.approx(sum(found) / TOKENS, abs=1e-5)
+
+
+ESTIMATORS = [
+    {"estimator": "gae"},
+    {"estimator": "gae", "critic": "value_head"},
+    {"estimator": "reinforce"},
+    {"estimator": "reinforce_baseline", **GROUPED},
+    {"estimator": "rloo", **GROUPED},
+    {"estimator": "group_norm", **GROUPED},
+    {"estimator": "dr_grpo", "advantages": "separate", **GROUPED},
+]
+
+
+@pytest.mark.parametrize("options", ESTIMATORS)
+def test_what_an_unscored_response_says_changes_no_gradient(options: dict[str, Any], tmp_path: Path) -> None:
+    scores = [scored(0.0), scored(None), scored(0.5, (1.0, 0.2)), scored(1.0, (0.0, 0.4))]
+    other = [RESPONSES[0], [11, 12], *RESPONSES[2:]]
+    found = [
+        torch.cat(gradients(make_trainer(tmp_path, **options), written_rollout(scores, responses)))
+        for responses in (RESPONSES, other)
+    ]
+    assert found[0].norm() > 0
+    torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize("options", ESTIMATORS[:3])
+def test_an_unscored_response_has_no_gradient(options: dict[str, Any], tmp_path: Path) -> None:
+    rewards = [1.0, None, 0.5, 0.0]
+    with_it = gradients(make_trainer(tmp_path, **options), written_rollout(rewards))
+    kept = [0, 2, 3]
+    without = written_rollout([rewards[i] for i in kept], [RESPONSES[i] for i in kept], [PROMPTS[i] for i in kept])
+    for left, right in zip(with_it, gradients(make_trainer(tmp_path, **options), without), strict=True):
+        torch.testing.assert_close(left, right)
+
+
+@pytest.mark.parametrize("options", ESTIMATORS)
+def test_gradients_do_not_depend_on_the_micro_batch(options: dict[str, Any], tmp_path: Path) -> None:
+    scores = [scored(r, (r, 1 - r * r)) for r in (0.0, 0.7, 0.5, 1.0)]
+    whole, *parts = (
+        gradients(make_trainer(tmp_path, micro_batch=size, **options), written_rollout(scores)) for size in (4, 3, 1)
+    )
+    for part in parts:
+        for left, right in zip(part, whole, strict=True):
+            torch.testing.assert_close(left, right)
+
+
+@pytest.mark.parametrize("options", ESTIMATORS)
+def test_a_batch_of_copies_has_the_gradient_of_the_batch(options: dict[str, Any], tmp_path: Path) -> None:
+    scores = [scored(r, (r, 1 - r * r)) for r in (0.0, 0.7, 0.5, 1.0)]
+    twice = {**options, "rollout_batch": 2 * options.get("rollout_batch", 4), "train_batch": 8}
+    once = gradients(make_trainer(tmp_path, **options), written_rollout(scores))
+    doubled = gradients(make_trainer(tmp_path, **twice), written_rollout(scores * 2, RESPONSES * 2, PROMPTS * 2))
+    for left, right in zip(once, doubled, strict=True):
+        torch.testing.assert_close(left, right)
+
+
+def test_a_value_head_that_warms_up_does_not_touch_the_policy(tmp_path: Path) -> None:
+    policy, critic = gradients(make_trainer(tmp_path, critic="value_head"), written_rollout(), critic_only=True)
+    assert policy.norm() == 0 and critic.norm() > 0
+
+
+@pytest.mark.parametrize("critic_only", [True, False])
+def test_a_critic_of_its_own_never_moves_the_policy(critic_only: bool, tmp_path: Path) -> None:
+    flat = make_trainer(tmp_path, kl_coef=0, whiten_advantages=False)
+    targets, _ = flat.targets(written_rollout())
+    flat.optimiser = Recorder(flat.optimiser)  # type: ignore[assignment]
+    nothing_to_gain = replace(targets, advantages=torch.zeros_like(targets.advantages))
+    metrics = flat.update(0, written_rollout(), nothing_to_gain, critic_only)
+    assert metrics["grad_norm/critic"] > 0
+    assert vector(flat.optimiser.parameters).norm() == 0 == sum(g.norm() for g in flat.optimiser.gradients)  # type: ignore[attr-defined]
+
+
+def test_the_value_loss_weighs_value_coef_beside_the_policy_loss(tmp_path: Path) -> None:
+    trainers = [make_trainer(tmp_path, critic="value_head", value_coef=coef) for coef in (0.1, 0.3, 0.5)]
+    (policy_1, head_1), (policy_3, head_3), (policy_5, _) = (gradients(t, written_rollout()) for t in trainers)
+    torch.testing.assert_close(head_3, 3 * head_1)
+    assert (policy_3 - policy_1).norm() > 0  # the trunk learns from the value loss
+    torch.testing.assert_close(policy_5 - policy_3, policy_3 - policy_1, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("critic", "critic_only"), [("value_head", True), ("own", True), ("own", False)])
+def test_a_value_loss_that_stands_alone_has_weight_one(critic: str, critic_only: bool, tmp_path: Path) -> None:
+    trainers = [make_trainer(tmp_path, critic=critic, value_coef=coef) for coef in (0.1, 0.5)]
+    little, much = (gradients(trainer, written_rollout(), critic_only)[1] for trainer in trainers)
+    torch.testing.assert_close(little, much)
+    if critic_only:
+        (_, head) = gradients(make_trainer(tmp_path, critic="value_head", value_coef=0.25), written_rollout())
+        torch.testing.assert_close(much[-len(head) :], 4 * head)
+
+
+def test_a_value_beyond_its_clip_is_pushed_no_further(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, value_clip=0.2)
+    rollout = written_rollout()
+    targets, _ = trainer.targets(rollout)
+    values = targets.old_values
+    moved_up = replace(targets, old_values=values - 1)
+    for wanted, fraction in ((values + 1, 1.0), (values - 2, 0.0)):
+        critic = Recorder(trainer.critic_optimiser)
+        trainer.critic_optimiser = critic  # type: ignore[assignment]
+        metrics = trainer.update(0, rollout, replace(moved_up, returns=wanted), critic_only=True)
+        assert metrics["value_clip_fraction"] == fraction
+        assert bool(critic.gradients[0].norm()) == (fraction == 0)
+
+
+def test_the_ratio_is_clipped_where_the_policy_has_left_the_one_that_sampled(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, estimator="reinforce", clip=0.2)
+    rollout = written_rollout()
+    targets, _ = trainer.targets(rollout)
+    left = replace(targets, old_logp=targets.old_logp - math.log(1.5), advantages=torch.ones_like(targets.mask))
+    metrics = trainer.update(0, rollout, left, critic_only=False)
+    assert metrics["clip_fraction"] == 1 and metrics["loss/policy"] == pytest.approx(-1.2)
+    assert metrics["grad_norm/policy"] == 0
+
+
+def rows_of(trainer: PpoTrainer) -> list[dict[str, Any]]:
+    """The metrics of a run, without the clock."""
+    rows = read_rows(trainer.context.paths.metrics)
+    return [{key: value for key, value in row.items() if not key.startswith("time/")} for row in rows]
+
+
+@pytest.mark.parametrize(("warm_up", "critic"), [(0, "own"), (2, "own"), (2, "value_head")])
+def test_both_schedules_end_with_the_last_update(warm_up: int, critic: str, tmp_path: Path) -> None:
+    options = {"steps": 5, "critic_warmup_steps": warm_up, "epochs": 2, "train_batch": 2, "critic": critic}
+    rates = {"learning_rate": 1e-3, "critic_learning_rate": 2e-3, "schedule": "linear", "min_lr_ratio": 0.1}
+    trainer = make_trainer(tmp_path, **options, **rates)
+    trainer.run()
+    policy_updates, critic_updates = (5 - warm_up) * 4, 5 * 4
+    for optimiser, updates in ((trainer.optimiser, policy_updates), (trainer.critic_optimiser, critic_updates)):
+        assert optimiser.steps == optimiser.total == updates
+    last = rows_of(trainer)[-1]
+    # A step logs the mean over its four updates; a straight line falls from the peak to a tenth of it.
+    for name, peak, updates in (("policy", 1e-3, policy_updates), ("critic", 2e-3, critic_updates)):
+        assert last[f"lr/{name}"] == pytest.approx(peak * (1 - 0.9 * (updates - 2.5) / updates))
+
+
+def test_without_a_critic_there_is_no_warm_up(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, estimator="reinforce", steps=3, critic_warmup_steps=2)
+    trainer.run()
+    assert [row["critic_only"] for row in rows_of(trainer)] == [0, 0, 0]
+    assert trainer.optimiser.steps == trainer.optimiser.total == 3
+
+
+def test_the_warm_up_trains_the_critic_and_leaves_the_policy_as_it_is(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, critic_warmup_steps=1, learning_rate=1e-2, critic_learning_rate=1e-2)
+    assert trainer.critic is not None
+    critic = [p.clone() for p in trainer.critic.parameters()]
+    for step, same in ((0, True), (1, False)):
+        trainer.step(step)
+        pairs = zip(trainer.policy.parameters(), trainer.reference.parameters(), strict=True)
+        assert all(torch.equal(p, r) for p, r in pairs) == same
+    assert all(not torch.equal(p, before) for p, before in zip(trainer.critic.parameters(), critic, strict=True))
+
+
+def test_minibatches_hold_every_response_once_an_epoch_in_an_order_of_its_own(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, rollout_batch=32, train_batch=8, epochs=2)
+    rows = torch.arange(32)
+    orders = []
+    for step in (0, 1):
+        parts = list(trainer.minibatches(step, rows))
+        assert [len(part) for part in parts] == [8] * 8
+        orders += [torch.cat(parts[:4]).tolist(), torch.cat(parts[4:]).tolist()]
+    assert all(sorted(order) == rows.tolist() for order in orders)
+    assert len({tuple(order) for order in [*orders, rows.tolist()]}) == 5
+
+
+def test_unscored_responses_are_in_no_minibatch_and_make_no_update_less(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, rewards=[1.0, None, 0.5, 0.0], train_batch=2)
+    trainer.run()
+    assert trainer.optimiser.steps == trainer.optimiser.total == 4
+    (first, second) = trainer.minibatches(0, torch.tensor([0, 2, 3]))
+    assert sorted(torch.cat([first, second]).tolist()) == [0, 2, 3]
+
+
+def test_the_kl_target_is_per_token(tmp_path: Path) -> None:
+    options = {"kl_estimator": "k2", "kl_coef": 0.5, "kl_horizon": 40}
+
+    def after_a_step(**more: Any) -> tuple[PpoTrainer, dict[str, float]]:
+        trainer = make_trainer(tmp_path, **options, **more)
+        move(trainer)
+        return trainer, trainer.step(0)[1]
+
+    fixed, metrics = after_a_step()
+    assert fixed.kl_coef == 0.5
+    target = 1.1 * metrics["kl/token"]
+    assert target < metrics["kl/response"]  # by that measure the coefficient would rise
+    adapted, _ = after_a_step(kl_target=target)
+    assert adapted.kl_coef == pytest.approx(0.5 * (1 + (1 / 1.1 - 1) * 4 / 40))
+
+
+@pytest.mark.parametrize("options", ESTIMATORS[:3])
+def test_a_resumed_run_is_the_uninterrupted_one(options: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**options, "steps": 4, "critic_warmup_steps": 1, "learning_rate": 1e-3, "critic_learning_rate": 1e-3}
+    settings |= {"kl_estimator": "k2", "kl_target": 0.01, "kl_horizon": 10, "train_batch": 2}
+    whole = make_trainer(tmp_path / "whole", **settings)
+    whole.run()
+    assert len({row["kl/coef"] for row in rows_of(whole)}) > 2
+
+    stopped = make_trainer(tmp_path / "parts", **settings)
+    stopped.context.stop.signal = signal.SIGINT  # it leaves after its first step
+    with pytest.raises(StoppedError):
+        stopped.run()
+    stopped.context.stop.signal = None
+    one_more = make_trainer(tmp_path / "parts", **settings)
+    one_more.context.stop.signal = signal.SIGTERM
+    with pytest.raises(StoppedError):
+        one_more.run()
+    resumed = make_trainer(tmp_path / "parts", **settings)
+    resumed.run()
+
+    assert rows_of(resumed) == rows_of(whole) and resumed.kl_coef == whole.kl_coef
+    for left, right in zip(resumed.policy.parameters(), whole.policy.parameters(), strict=True):
+        assert torch.equal(left, right)

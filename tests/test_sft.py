@@ -1,0 +1,178 @@
+"""Supervised fine-tuning in this process, on a model of two layers: losses by hand, gradients, schedule, resuming."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rlsp_cli.data import Trace
+from rlsp_cli.engine.model import new_model
+from rlsp_cli.engine.optimise import Optimiser
+from rlsp_cli.engine.sft import Example, encode_examples, num_steps, train_sft, train_step, validation_loss
+from rlsp_cli.engine.stage import Context
+from rlsp_cli.errors import DataError, StoppedError
+from rlsp_cli.recipe.schema import FromScratch, Recipe, Sft
+from rlsp_cli.runs.paths import StagePaths
+from rlsp_cli.runs.stream import read_rows
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SPEC = FromScratch(hidden_size=16, intermediate_size=32, num_layers=2, num_heads=2, max_length=32, init_std=0.3)
+WORDS = "a b c d e f g h i j k l"
+EXAMPLES = [Example([3, 4, 5, 6, 1], 2), Example([7, 1], 1), Example([3, 8, 9, 10, 11, 4, 1], 4)]
+TRACES = [Trace(WORDS[: 2 * n + 1], WORDS[2 * n :]) for n in range(1, 11)]
+
+
+def make_context(folder: Path, **changes: Any) -> tuple[Context, Sft]:
+    settings = Sft(**{"batch": 4, "micro_batch": 2, "warmup_ratio": 0.0, "learning_rate": 1e-2, **changes})
+    data = {"template": "{problem}", "traces": {"source": "task:pair_sum"}}
+    recipe = Recipe(name="x", model={"from_scratch": SPEC}, data=data, sft=settings)
+    model, tokenizer = new_model(SPEC, [WORDS], seed=1)
+    return Context(recipe, StagePaths(folder), model, tokenizer, torch.device("cpu")), settings
+
+
+@torch.no_grad()
+def losses_by_hand(context: Context, examples: Sequence[Example]) -> list[float]:
+    """Cross-entropy of every response token, from one unpadded sequence at a time."""
+    found = []
+    for example in examples:
+        logp = context.model(torch.tensor([example.tokens])).logits[0].log_softmax(-1)
+        found += [-float(logp[t - 1, example.tokens[t]]) for t in range(example.start, len(example.tokens))]
+    return found
+
+
+def gradient(folder: Path, examples: Sequence[Example], **changes: Any) -> torch.Tensor:
+    """All gradients of one step, one after another; read from Adam, whose first mean is a tenth of them."""
+    context, settings = make_context(folder, grad_clip=1e9, **changes)
+    optimiser = Optimiser(context.model.parameters(), settings, 1e-3, 1)
+    train_step(context, settings, optimiser, examples)
+    states = [optimiser.adamw.state[p]["exp_avg"].flatten() for p in optimiser.parameters]
+    return torch.cat(states) * 10
+
+
+def rows_of(context: Context) -> list[dict[str, Any]]:
+    """The metrics of a run, without the clock."""
+    rows = read_rows(context.paths.metrics)
+    return [{key: value for key, value in row.items() if not key.startswith("time/")} for row in rows]
+
+
+def test_the_loss_is_the_mean_over_all_response_tokens_of_a_batch(tmp_path: Path) -> None:
+    context, settings = make_context(tmp_path)
+    by_hand = losses_by_hand(context, EXAMPLES)
+    assert len(by_hand) == 3 + 1 + 3
+    assert validation_loss(context, settings, EXAMPLES) == pytest.approx(sum(by_hand) / 7, rel=1e-5)
+    step = train_step(context, settings, Optimiser(context.model.parameters(), settings, 1e-3, 1), EXAMPLES)
+    assert step["loss"] == pytest.approx(sum(by_hand) / 7, rel=1e-5)
+    assert step["tokens"] == 14
+
+
+def test_gradients_depend_on_neither_the_micro_batch_nor_copies_of_the_batch(tmp_path: Path) -> None:
+    whole = gradient(tmp_path, EXAMPLES, micro_batch=3)
+    assert whole.norm() > 0
+    for size in (1, 2):
+        torch.testing.assert_close(gradient(tmp_path, EXAMPLES, micro_batch=size), whole)
+    torch.testing.assert_close(gradient(tmp_path, EXAMPLES * 2, micro_batch=4), whole)
+
+
+def test_the_gradient_is_that_of_the_loss_by_hand(tmp_path: Path) -> None:
+    context, _ = make_context(tmp_path)
+    loss = torch.zeros(())
+    for example in EXAMPLES:
+        logp = context.model(torch.tensor([example.tokens])).logits[0].log_softmax(-1)
+        loss = loss - sum(logp[t - 1, example.tokens[t]] for t in range(example.start, len(example.tokens)))
+    (loss / 7).backward()
+    by_hand = torch.cat([p.grad.flatten() for p in context.model.parameters() if p.grad is not None])
+    torch.testing.assert_close(gradient(tmp_path, EXAMPLES), by_hand)
+
+
+def test_measuring_the_validation_loss_changes_nothing(tmp_path: Path) -> None:
+    context, settings = make_context(tmp_path)
+    before = [p.clone() for p in context.model.train().parameters()]
+    validation_loss(context, settings, EXAMPLES)
+    assert context.model.training
+    assert all(torch.equal(p, b) and p.grad is None for p, b in zip(context.model.parameters(), before, strict=True))
+
+
+def test_an_example_is_prompt_response_and_end_token_and_a_long_one_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context, _ = make_context(tmp_path)
+    a, b, c = context.tokenizer("a b c")["input_ids"]
+    traces = [Trace("a b", "c a"), Trace("a", "b c a b")]
+    assert encode_examples(traces, context, 6) == [Example([a, b, c, a, 1], 2), Example([a, b, c, a, b, 1], 1)]
+    assert encode_examples(traces, context, 5) == [Example([a, b, c, a, 1], 2)]
+    assert "sft: 1 examples; 1 longer than max_length 5 left out" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"every example is longer than sft.max_length \(4 tokens\)"):
+        encode_examples(traces, context, 4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "steps"),
+    [
+        (64, {"batch": 16}, 4),
+        (64, {"batch": 16, "epochs": 2.5}, 10),
+        (70, {"batch": 16}, 4),
+        (64, {"batch": 16, "max_steps": 3}, 3),
+        (64, {"batch": 16, "max_steps": 9}, 4),
+        (3, {"batch": 16}, 1),
+    ],
+)
+def test_a_stage_has_as_many_steps_as_its_epochs_have_whole_batches(
+    rows: int, settings: dict[str, Any], steps: int
+) -> None:
+    assert num_steps(rows, Sft(**settings)) == steps
+
+
+def test_the_schedule_ends_with_the_last_step(tmp_path: Path) -> None:
+    context, settings = make_context(tmp_path, epochs=2, schedule="linear", min_lr_ratio=0.1)
+    train_sft(context, settings, TRACES)
+    rows = rows_of(context)
+    assert [row["lr"] for row in rows] == pytest.approx([1e-2 * (1 - 0.9 * step / 5) for step in range(5)])
+    assert [row["total_steps"] for row in rows] == [5] * 5
+    assert [row["epoch"] for row in rows] == [0.4, 0.8, 1.2, 1.6, 2.0]
+
+
+def test_an_epoch_sees_every_example_once_and_none_that_is_kept_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, settings = make_context(tmp_path, batch=2, epochs=2, val_rows=2, val_every=3)
+    seen: list[list[Example]] = []
+
+    def watched(context: Context, settings: Sft, optimiser: Optimiser, examples: list[Example]) -> dict[str, Any]:
+        seen.append(examples)
+        return train_step(context, settings, optimiser, examples)
+
+    monkeypatch.setattr("rlsp_cli.engine.sft.train_step", watched)
+    train_sft(context, settings, TRACES)
+    examples = encode_examples(TRACES, context, 32)
+    first, second = ([e for batch in seen[k : k + 4] for e in batch] for k in (0, 4))
+    key = lambda example: example.start  # noqa: E731
+    assert sorted(first, key=key) == sorted(second, key=key) == examples[:8]
+    assert first != examples[:8] and first != second
+    assert [row["step"] for row in rows_of(context) if "eval_loss" in row] == [2, 5, 7]
+    assert rows_of(context)[-1]["eval_loss"] == pytest.approx(validation_loss(context, settings, examples[8:]))
+
+
+def test_training_lowers_the_loss_and_the_trained_model_is_what_is_saved(tmp_path: Path) -> None:
+    context, settings = make_context(tmp_path, epochs=10)
+    train_sft(context, settings, TRACES)
+    rows = rows_of(context)
+    assert rows[-1]["loss"] < rows[0]["loss"] / 2 and rows[0]["grad_norm"] > 0
+    saved = type(context.model).from_pretrained(context.paths.final)
+    assert all(torch.equal(p, q) for p, q in zip(context.model.parameters(), saved.parameters(), strict=True))
+
+
+def test_a_resumed_stage_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    whole, settings = make_context(tmp_path / "whole", epochs=2, val_rows=2)
+    train_sft(whole, settings, TRACES)
+    stopped, _ = make_context(tmp_path / "parts", epochs=2, val_rows=2)
+    stopped.stop.signal = signal.SIGINT  # it leaves after its first step
+    with pytest.raises(StoppedError):
+        train_sft(stopped, settings, TRACES)
+    resumed, _ = make_context(tmp_path / "parts", epochs=2, val_rows=2)
+    train_sft(resumed, settings, TRACES)
+    assert rows_of(resumed) == rows_of(whole) and len(rows_of(whole)) == 4
+    assert all(torch.equal(p, q) for p, q in zip(resumed.model.parameters(), whole.model.parameters(), strict=True))
