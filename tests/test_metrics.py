@@ -11,7 +11,7 @@ from scipy import stats
 from rlsp_cli.evals.calibration import calibration, expected_calibration_error
 from rlsp_cli.evals.compare import comparisons, permutation_p, verdict
 from rlsp_cli.evals.interval import bootstrap_mean, mean_share, paired_difference, wilson
-from rlsp_cli.evals.metrics import best_of_k, pass_at_k, summarise
+from rlsp_cli.evals.metrics import best_of_k, pass_at_k, response_shape, summarise
 from rlsp_cli.evals.power import detectable, detectable_by
 from rlsp_cli.evals.tokens import token_metrics
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
@@ -200,6 +200,30 @@ def test_rates_scores_and_greedy_beside_sampled_are_in_the_summary() -> None:
     assert found["sample"]["best_of"]["rm"]["best_at"]["3"] == pytest.approx((3 / 4 + 1) / 2)
     beside = found["greedy_over_sampled"]
     assert beside["difference"] == pytest.approx(1 - (1 / 4 + 1) / 2) and beside["problems"] == 2
+
+
+def test_without_extracted_answers_there_is_no_vote_unless_nothing_was_right() -> None:
+    unextracted = [row("a", "sample", i, v, None) for i, v in enumerate([1.0, 0.0, 0.0, 0.0])]
+    assert "maj_at" not in summarise(unextracted)["sample"]
+    wrong = [row("a", "sample", i, 0.0, None) for i in range(4)]
+    assert summarise(wrong)["sample"]["maj_at_k"] == 0.0
+
+
+def test_a_scorer_that_left_responses_out_chooses_none() -> None:
+    rows = [{**row("a", "sample", i, v), "scores": {"rm": v, "other": v}} for i, v in enumerate([1.0, 0.0, 0.0, 0.0])]
+    rows[2]["scores"] = {"rm": 0.5}
+    assert list(summarise(rows)["sample"]["best_of"]) == ["rm"]
+
+
+def test_a_response_is_unanswered_when_it_was_scored_and_holds_no_answer() -> None:
+    rows = [row("a", "greedy", 0, 0.0, None), row("b", "greedy", 0, None, None), row("c", "greedy", 0, 1.0)]
+    greedy = summarise([*rows, row("d", "greedy", 0, 1.0)])["greedy"]
+    assert greedy["rates"]["unanswered"] == 1 / 4 and greedy["answered"] == 1 / 2
+
+
+def test_the_share_of_truncated_responses_is_in_their_shape() -> None:
+    rows = [{**row("a", "sample", i, 0.0), "truncated": i == 2} for i in range(4)]
+    assert response_shape(rows)["truncated"] == summarise(rows)["sample"]["rates"]["truncated"] == 1 / 4
 
 
 def test_models_are_compared_on_the_problems_that_both_scored() -> None:

@@ -120,6 +120,20 @@ def test_extends_merges_a_chain_and_later_values_win(tmp_path: Path) -> None:
     assert str(recipe.origin("ppo.gamma")) == "default"
 
 
+def test_what_an_override_of_a_section_does_not_name_keeps_value_and_origin(tmp_path: Path) -> None:
+    recipe = load(tmp_path, TINY, "ppo={steps: 9}")
+    assert recipe.ppo is not None and (recipe.ppo.steps, recipe.ppo.rollout_batch) == (9, 16)
+    assert str(recipe.origin("ppo.steps")) == "override #1 (ppo)"
+    assert str(recipe.origin("ppo.rollout_batch")).endswith("r.yaml:17:3")
+
+
+def test_what_went_with_a_replaced_plugin_comes_from_nowhere(tmp_path: Path) -> None:
+    text = TINY.replace("{use: exact_match}", "{use: exact_match, timeout_s: 3}")
+    recipe = load(tmp_path, text, "reward.correctness={use: math_verify}")
+    assert recipe.reward.correctness.timeout_s is None
+    assert str(recipe.origin("reward.correctness.timeout_s")) == "default"
+
+
 def test_another_plugin_does_not_inherit_the_options_of_the_first(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(TINY)
     recipe = load(tmp_path, "extends: base.yaml\nreward: {exploration: {use: distinct_steps}}\n")
@@ -173,6 +187,26 @@ def test_relative_paths_belong_to_the_file_that_wrote_them(tmp_path: Path) -> No
     )
     recipe = load(tmp_path, "extends: sub/base.yaml\n")
     assert recipe.data.prompts is not None and recipe.data.prompts.source == str(tmp_path / "sub" / "p.jsonl")
+
+
+def test_relative_paths_of_an_override_belong_to_where_rlsp_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    recipe = load(tmp_path, TINY, "data.prompts={source: ./p.jsonl}", "reward.cache=verdicts.sqlite")
+    assert recipe.data.prompts is not None and recipe.data.prompts.source == str(tmp_path / "here" / "p.jsonl")
+    assert recipe.reward.cache == str(tmp_path / "here" / "verdicts.sqlite")
+
+
+def test_keys_that_name_files_yet_to_be_written_hold_paths_too(tmp_path: Path) -> None:
+    text = TINY.replace("  workers: 1", "  workers: 1\n  cache: c.sqlite\n  lexicon: words").replace(
+        "eval: {", "eval: {against: runs/a, strategies: [self_consistency], "
+    )
+    recipe = load(tmp_path, text)
+    assert recipe.eval is not None
+    found = (recipe.reward.cache, recipe.reward.lexicon, recipe.eval.against)
+    assert found == tuple(str(tmp_path / name) for name in ("c.sqlite", "words", "runs/a"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Answers, verifiers, exploration rewards and their mixture."""
 
+import math
 import random
 import sys
 from pathlib import Path
@@ -156,10 +157,25 @@ def test_the_mixture_in_closed_form(correct: float, tokens: int, mode: str, expe
     assert combine(value(correct), [value(-1000 / tokens)], reward, 0.8).reward == pytest.approx(expected)
 
 
-def test_the_released_code_punishes_a_missing_answer_and_both_modes_clip() -> None:
-    released = Reward.model_validate({"combine": "released_code", "exploration": {"use": "length"}, "clip": 0.9})
+def test_the_released_code_punishes_a_missing_answer() -> None:
+    released = Reward.model_validate({"combine": "released_code", "exploration": {"use": "length"}})
     assert combine(value(0.0, None), [value(-0.25)], released, 0.8).reward == -0.75
-    assert combine(value(0.0, None), [value(-5.0)], released, 0.8).reward == -0.9
+    assert combine(value(1.0, None), [value(-0.25)], released, 0.8).reward == 0.75
+
+
+@pytest.mark.parametrize("mode", ["rlsp", "released_code"])
+def test_the_mixture_is_cut_at_both_ends(mode: str) -> None:
+    reward = Reward.model_validate({"combine": mode, "exploration": {"use": "length"}, "clip": 0.9})
+    assert combine(value(0.0), [value(-50.0)], reward, 0.8).reward == -0.9
+    assert combine(value(1.0), [value(50.0)], reward, 0.8).reward == 0.9
+
+
+@pytest.mark.parametrize("correct", [0.0, 1.0])
+def test_shaping_squeezes_exploration_into_less_than_a_right_answer_is_worth(correct: float) -> None:
+    reward = Reward.model_validate({"combine": "rm_shaping", "exploration": {"use": "length"}})
+    assert combine(value(correct), [value(-2.0)], reward, 0.8).reward == pytest.approx(
+        1 / (1 + math.exp(0.8 * 2.0)) + correct - 1
+    )
 
 
 def test_an_unscored_component_leaves_the_response_without_a_reward() -> None:

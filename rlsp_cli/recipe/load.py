@@ -120,8 +120,10 @@ def _with_parents(path: Path, chain: tuple[Path, ...]) -> Source:
 
 def _merge(base: Source, over: Source) -> None:
     """Merge mappings key by key; everything else is replaced, and so is a plugin with another `use`."""
-    base.data = _merged(base.data, over.data)
-    base.origins |= over.origins
+    merged = _merged(base.data, over.data)
+    replaced = {path for path, _ in _leaves(base.data)} - {path for path, _ in _leaves(merged)}
+    kept = {path: origin for path, origin in base.origins.items() if path not in replaced}
+    base.data, base.origins = merged, kept | over.origins
 
 
 def _merged(base: Any, over: Any) -> Any:
@@ -146,7 +148,6 @@ def _override(source: Source, text: str, number: int) -> None:
     anchor(tree, Path.cwd())
     written = {path: origin for path, _ in _leaves(data, key.strip())}
     _merge(source, Source(_into_lists(source.data, tree), {key.strip(): origin, **written}))
-    source.origins |= {path: origin for path in list(source.origins) if path.startswith(f"{key.strip()}.")}
 
 
 def _into_lists(base: Any, tree: Any) -> Any:
