@@ -24,14 +24,49 @@ LAYERS = [  # a package imports itself and what stands below it
 HEAVY = {"torch", "transformers", "numpy", "sympy", "math_verify", "matplotlib", "omegaconf", "jinja2"}
 
 
-def imports(file: Path) -> set[str]:
-    """The parts of rlsp that a file imports, at any depth of the file."""
-    names: set[str] = set()
+def modules(package: Path) -> dict[str, Path]:
+    """Every module below a folder by its dotted name; a package by that of its `__init__.py`."""
+    files = package.rglob("*.py")
+    return {".".join(f.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__"): f for f in files}
+
+
+def imported(name: str, file: Path) -> set[str]:
+    """What a module imports, at any depth of the file, in every form: modules, and names that may be modules."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rlsp_cli"):
-            part = node.module.split(".")[1:2]
-            names |= set(part) if part else {alias.name for alias in node.names}
-    return names - {"__version__"}
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = name.split(".")[: -node.level + (file.name == "__init__.py") or None] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def circles(package: Path) -> list[list[str]]:
+    """Circles of modules that import each other, each from where it was met first."""
+    files = modules(package)
+    imports = {name: sorted((imported(name, file) & set(files)) - {name}) for name, file in files.items()}
+    found: list[list[str]] = []
+    finished: set[str] = set()
+
+    def follow(name: str, path: list[str]) -> None:
+        if name in path:
+            found.append([*path[path.index(name) :], name])
+        elif name not in finished:
+            for other in imports[name]:
+                follow(other, [*path, name])
+            finished.add(name)
+
+    for name in files:
+        follow(name, [])
+    return found
+
+
+def parts(name: str, file: Path) -> set[str]:
+    """The parts of rlsp that a module imports, such as `engine` or `errors`."""
+    known = [path.split(".") for path in imported(name, file) & set(modules(PACKAGE))]
+    return {path[1] if len(path) > 1 else "" for path in known}
 
 
 def layer(part: str) -> int:
@@ -39,21 +74,50 @@ def layer(part: str) -> int:
 
 
 def test_imports_point_one_way() -> None:
+    homes = {name: [*name.split("."), ""][1] for name in modules(PACKAGE)}
     wrong = [
-        (str(file.relative_to(PACKAGE)), part)
-        for file in PACKAGE.rglob("*.py")
-        if (home := (file.relative_to(PACKAGE).parts[0] if file.parent != PACKAGE else file.stem)) != "__main__"
-        for part in imports(file)
-        if layer(part) < layer("" if home == "__init__" else home)
+        (name, part)
+        for name, file in modules(PACKAGE).items()
+        for part in parts(name, file) - {homes[name]}
+        if homes[name] != "__main__" and layer(part) <= layer(homes[name])
     ]
     assert wrong == []
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circles(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import mine.b",
+        "import mine.b as other",
+        "from mine import b",
+        "from mine.b import Thing",
+        "from . import b",
+        "from .b import Thing",
+        "def late():\n    from mine.b import Thing",
+        "if TYPE_CHECKING:\n    from mine.b import Thing",
+    ],
+)
+def test_the_search_for_circles_knows_every_form_of_import(line: str, tmp_path: Path) -> None:
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "a.py").write_text(line)
+    (package / "b.py").write_text("from mine.c import other")
+    (package / "c.py").write_text("")
+    assert circles(package) == []
+    (package / "c.py").write_text("import mine.a")
+    assert [set(circle) for circle in circles(package)] == [{"mine.a", "mine.b", "mine.c"}]
+
+
 def test_only_child_processes_of_backends_import_the_engine() -> None:
-    users = {f.relative_to(PACKAGE).parts for f in PACKAGE.rglob("*.py") if "engine" in imports(f)}
-    outside = {user for user in users if user[0] != "engine" and user[:2] != ("backends", "local")}
-    steps = [("axolotl", "setup.py"), ("openrlhf", "setup.py"), ("openrlhf", "finish.py")]
-    assert outside == {("backends", *step) for step in steps}
+    users = {name for name, file in modules(PACKAGE).items() if "engine" in parts(name, file)}
+    outside = {u for u in users if not u.startswith(("rlsp_cli.engine", "rlsp_cli.backends.local"))}
+    steps = ["axolotl.setup", "openrlhf.setup", "openrlhf.finish"]
+    assert outside == {f"rlsp_cli.backends.{step}" for step in steps}
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.tokens import token_counter
-from rlsp_cli.runs.run import now
+from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.stream import write_json, write_text
 
 

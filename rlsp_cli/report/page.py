@@ -1,16 +1,14 @@
 """The report as one HTML file that needs nothing else; whatever a model wrote is escaped."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rlsp_cli.report.behaviour import CAVEAT, group_table
 from rlsp_cli.report.plot import PPO_PLOTS, SFT_PLOTS, plots
+from rlsp_cli.report.summary import Report
 from rlsp_cli.share import share
 
-if TYPE_CHECKING:
-    from rlsp_cli.report.summary import Report
 
-
-def page(report: "Report", examples: list[dict[str, Any]]) -> str:
+def page(report: Report, examples: list[dict[str, Any]]) -> str:
     """Render templates/report.html.j2."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

@@ -1,21 +1,17 @@
 """Run folder -> Report: plain numbers, read back from the files; nothing is computed that the files do not hold."""
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rlsp_cli.evals.repeats import contamination_notes
-from rlsp_cli.report.behaviour import Group, behaviour_groups
+from rlsp_cli.report.behaviour import Group
 from rlsp_cli.report.evaluation import evaluation_tables, strategies
 from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
-from rlsp_cli.rewards.lexicon import load_lexicon
-from rlsp_cli.runs.run import Run, open_run
-from rlsp_cli.runs.stream import read_rows, write_json, write_text
-
-_MOST_RESPONSES = 2000
-"""Responses of one model and bench in which behaviours are looked for; `rlsp behaviour` takes all."""
+from rlsp_cli.runs.run import open_run
+from rlsp_cli.runs.stream import read_rows
 
 
 @dataclass(frozen=True)
@@ -94,25 +90,3 @@ def bench_notes(evaluation: dict[str, Any]) -> list[str]:
 def strategy_notes(evaluation: dict[str, Any]) -> list[str]:
     """What test-time strategies could not be computed from these responses, and why."""
     return [f"{bench}: {line}" for _, bench, found in strategies(evaluation) for line in found["missing"]]
-
-
-def write_report(root: Path) -> Report:
-    """Write report.json and report.html of a run; returns the report."""
-    from rlsp_cli.report.page import page
-
-    run = open_run(root)
-    groups = behaviour_groups(root, load_lexicon(run.recipe.reward.lexicon), most=_MOST_RESPONSES)
-    report = replace(summarise_run(root), behaviour=groups)
-    write_json(run.paths.report_json, {"schema": "rlsp.report/1", "data": report.to_json()})
-    write_text(run.paths.report_html, page(report, _examples(run)))
-    return report
-
-
-def _examples(run: Run) -> list[dict[str, Any]]:
-    """The same few held-out problems, answered by each model; else rollouts of the first and the last step."""
-    results = run.paths.stage("eval")
-    found = []
-    for samples in sorted(results.root.glob("*/*/samples.jsonl"), key=lambda p: p.stat().st_mtime):
-        greedy = [row for row in read_rows(samples) if row["kind"] == "greedy"][:3]
-        found += [{"label": f"{samples.parent.parent.name} on {samples.parent.name}", **row} for row in greedy]
-    return found

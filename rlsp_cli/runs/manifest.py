@@ -11,14 +11,13 @@ from rlsp_cli.data import source_digest
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.lexicon import load_lexicon
 from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.clock import now
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "math-verify", "numpy", "pydantic", "omegaconf")
 
 
 def manifest(recipe: Recipe, run_id: str) -> dict[str, Any]:
     """The document manifest.json, without anything secret: no environment variables, no command lines."""
-    from rlsp_cli.runs.run import now
-
     return {
         "schema": "rlsp.manifest/1",
         "id": run_id,

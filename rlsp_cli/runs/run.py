@@ -13,6 +13,7 @@ from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.origin import flat
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.manifest import manifest
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.runs.stream import write_json, write_text
@@ -85,11 +86,6 @@ def change_recipe(run: Run, recipe: Recipe, changed: Sequence[str]) -> Run:
     write_json(run.paths.manifest, manifest)
     write_text(run.paths.resolved, dump_recipe(recipe))
     return Run(run.paths, recipe)
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _free(root: Path) -> Path:
