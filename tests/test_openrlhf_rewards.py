@@ -487,6 +487,14 @@ def test_a_stop_file_leads_to_a_checkpoint_and_to_words_for_the_driver(
     assert report == {"exit_code": 143, "message": "stopped after step 1, with a checkpoint"}
 
 
+def test_the_policy_never_learns_from_rollouts_of_the_critics_warm_up(theirs: OpenRlhf, stage: Stage) -> None:
+    learnt = theirs.do(stage, "warm_up", steps=4, frozen=2)
+    assert learnt == {"policy": [4, 4], "critic": [4, 4, 4, 4]}
+    assert theirs.do(stage, "warm_up", steps=3, frozen=0)["policy"] == [4, 4, 4]
+    theirs_alone = theirs.do(stage, "warm_up", steps=4, frozen=2, hook=False)
+    assert theirs_alone["policy"] == [12, 4]  # why the hook is there
+
+
 def test_separate_streams_are_those_of_our_engine_and_off_nothing_changes(theirs: OpenRlhf, stage: Stage) -> None:
     torch.manual_seed(0)
     rows, size, kl_coef = 24, SAMPLES, 0.05

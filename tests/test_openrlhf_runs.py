@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+import torch
 
 from rlsp_cli.backends.environment import Environment
 from tests.conftest import free_port, rlsp
@@ -47,14 +48,21 @@ def processes_of(words: str) -> list[int]:
     return [int(pid) for pid in found.split() if int(pid) != os.getpid()]
 
 
+def optimiser_steps(root: Path, model: str, rollouts: int) -> int:
+    """Optimiser steps that DeepSpeed counted for a model until a checkpoint."""
+    folder = root / "ppo" / "output" / "checkpoints" / model / f"global_step{rollouts}"
+    (state,) = folder.glob("*model_states.pt")
+    return int(torch.load(state, weights_only=False)["global_steps"])
+
+
 @pytest.fixture(scope="module")
 def trained(openrlhf_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the shipped recipe whose driver was killed after the first checkpoint, and that then went on."""
+    """A run of the shipped recipe whose driver was killed in the critic's warm-up, and that then went on."""
     root = tmp_path_factory.mktemp("openrlhf") / "run"
-    arguments = ("openrlhf_cpu", f"cluster.port={free_port()}", "--out", root)
+    arguments = ("openrlhf_cpu", "ppo.save_every=1", f"cluster.port={free_port()}", "--out", root)
     rlsp("sft", *arguments)
     first = start("ppo", *arguments, "--resume")
-    until_step(first, root / "ppo" / "metrics.jsonl", 8)
+    until_step(first, root / "ppo" / "metrics.jsonl", 0)
     (driver,) = processes_of(f"rlsp_cli.launch.ray {root}/ppo/job.json")
     os.kill(driver, signal.SIGKILL)
     said = first.communicate()[1]
@@ -77,8 +85,21 @@ def test_the_reward_rises_with_correctness_and_exploration_apart(trained: Path) 
 
 def test_a_killed_training_goes_on_from_its_checkpoint_and_leaves_nothing_behind(trained: Path) -> None:
     assert [row["step"] for row in rows(trained / "ppo" / "metrics.jsonl")] == list(range(16))
-    assert "going on from global_step8" in (trained / "said").read_text()
+    assert "going on from global_step1" in (trained / "said").read_text()
     assert processes_of(str(trained)) == []
+
+
+def test_the_policy_takes_its_steps_after_the_critics_warm_up_and_its_learning_rate_ends_with_them(
+    trained: Path,
+) -> None:
+    """2 of 16 rollouts are warm-up, and each has 128 responses in batches of 32."""
+    steps = {model: optimiser_steps(trained, model, 16) for model in ("_actor", "_critic")}
+    assert steps == {"_actor": (16 - 2) * 4, "_critic": 16 * 4}
+    found = rows(trained / "ppo" / "metrics.jsonl")
+    assert found[-1]["lr/policy"] == pytest.approx(0.1 * 3e-4)
+    assert found[-1]["lr/critic"] == pytest.approx(0.1 * 1e-3, rel=0.05)  # a mean over the rollout's steps
+    first = found[2]
+    assert first["openrlhf/ppo_kl"] < 0.02 and first["clip_fraction"] < 0.02  # with the warm-up's rollouts: some 0.04
 
 
 def test_rollouts_hold_every_component(trained: Path) -> None:

@@ -1,9 +1,10 @@
 """What rlsp adds to OpenRLHF's workers; Ray calls `install` in each of them before it does anything else.
 
 The trainer tells the reward service when training begins, what each step measured and what an evaluation found, and
-saves and ends when the service asks for it. Many samples can wait for their reward at once, and models meet on ports
-that nobody else is given. With RLSP_ADVANTAGES=separate, correctness and exploration each get their group's baseline
-before they are mixed. OpenRLHF's own files stay as they are: its functions are changed when it is loaded.
+saves and ends when the service asks for it. The critic's warm-up leaves nothing for the policy to learn from later, and
+the policy's schedule is as long as its own updates. Many samples can wait for their reward at once, and models meet on
+ports that nobody else is given. With RLSP_ADVANTAGES=separate, correctness and exploration each get their group's
+baseline before they are mixed. OpenRLHF's own files stay as they are: its functions are changed when it is loaded.
 """
 
 import asyncio
@@ -70,6 +71,12 @@ def tell(event, **what):
     return ask("/event", {"event": event, **what})
 
 
+def change_trainer(module):
+    """All that the trainer does otherwise."""
+    follow_trainer(module)
+    warm_up_apart(module)
+
+
 def follow_trainer(module):
     """Wrap the trainer's beginning, the end of each step, and its evaluation."""
     trainer = module.BasePPOTrainer
@@ -101,6 +108,66 @@ def follow_trainer(module):
     trainer.init_checkpoint_states = init_checkpoint_states
     trainer.save_logs_and_checkpoints = save_logs_and_checkpoints
     module.compute_eval_metrics = compute_eval_metrics
+
+
+def warm_up_apart(module):
+    """Rollouts of the critic's warm-up do not wait for the policy.
+
+    OpenRLHF hands every rollout to both models, lets the policy train after the warm-up, and forgets only what it has
+    trained on: its first update would learn from all rollouts of the warm-up at once.
+    """
+    trainer = module.BasePPOTrainer
+    step = trainer.train_step
+
+    def train_step(self, rollout_samples, global_step):
+        policy = self.actor_model_group
+        if global_step < warm_up(self.args):
+            self.actor_model_group = Unfed(policy)
+        try:
+            return step(self, rollout_samples, global_step)
+        finally:
+            self.actor_model_group = policy
+
+    trainer.train_step = train_step
+
+
+class Unfed:
+    """A group of models that is handed no rollouts; everything else it does."""
+
+    def __init__(self, group):
+        self.group = group
+
+    def async_run_method_batch(self, method_name, **columns):
+        """As the group, but for `append`."""
+        return [] if method_name == "append" else self.group.async_run_method_batch(method_name, **columns)
+
+    def __getattr__(self, name):
+        return getattr(self.group, name)
+
+
+def warm_up(args):
+    """Rollouts that train only the critic: OpenRLHF freezes the policy while `global_step <= freezing_steps`."""
+    return args.critic.freezing_steps + 1
+
+
+def shorten_schedule(module):
+    """The policy's learning rate ends with the policy's last update, which the critic's warm-up brings nearer."""
+    strategy = module.DeepspeedStrategy
+    prepare = strategy._ds_init_train_model
+
+    def _ds_init_train_model(self, model, cfg):
+        if isinstance(model, module.Actor):
+            frozen = warm_up(self.args) * updates(self.args)
+            cfg = {**cfg, "scheduler_steps": max(cfg["scheduler_steps"] - frozen, 1)}
+        return prepare(self, model, cfg)
+
+    strategy._ds_init_train_model = _ds_init_train_model
+
+
+def updates(args):
+    """Optimiser steps of a rollout."""
+    responses = args.rollout.batch_size * args.rollout.n_samples_per_prompt
+    return responses // args.train.batch_size * args.train.max_epochs
 
 
 def numbers(logs):
@@ -207,6 +274,7 @@ def free_port():
 CHANGES = {
     "openrlhf.trainer.ray.launcher": steady_ports,
     "openrlhf.utils.agent": widen,
-    "openrlhf.trainer.ppo_trainer": follow_trainer,
+    "openrlhf.utils.deepspeed.deepspeed": shorten_schedule,
+    "openrlhf.trainer.ppo_trainer": change_trainer,
     "openrlhf.trainer.ppo_utils.experience_maker": follow_experience,
 }

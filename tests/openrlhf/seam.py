@@ -131,6 +131,45 @@ def train(steps, begin=0):
     return {"told": told, "reached": reached, "ended": ended}
 
 
+def warm_up(steps, frozen):
+    """How many pieces of experience each model learns from at once: the real step over models that only count."""
+    import torch
+    from openrlhf.trainer import ppo_trainer
+
+    ppo_trainer.ray = SimpleNamespace(get=lambda refs: refs)
+
+    class Group:
+        def __init__(self):
+            self.buffer, self.learnt = [], []
+
+        def async_run_method_batch(self, method_name, experience):
+            self.buffer += experience
+            return []
+
+        def async_run_method(self, method_name, **what):
+            if method_name == "fit":
+                self.learnt.append(len(self.buffer))
+                self.buffer.clear()
+            return [{"kl": 0.1}]
+
+    trainer = object.__new__(ppo_trainer.BasePPOTrainer)
+    trainer.args = SimpleNamespace(
+        critic=SimpleNamespace(freezing_steps=frozen - 1),
+        train=SimpleNamespace(dynamic_batch_enable=False),
+        ds=SimpleNamespace(enable_sleep=False),
+        rollout=SimpleNamespace(batch_size=4, n_samples_per_prompt=1),
+    )
+    trainer.actor_model_group, trainer.critic_model_group, trainer.vllm_engines = Group(), Group(), None
+    trainer.kl_ctl = SimpleNamespace(value=0.1, update=lambda *_: None)
+    trainer.tokenizer = SimpleNamespace(decode=lambda *_, **__: [""])
+    one = torch.tensor([1.0])
+    piece = SimpleNamespace(sequences=one[None], info={"reward": one}, response_length=one, truncated=one)
+    trainer.experience_maker = SimpleNamespace(make_experience_batch=lambda samples: samples)
+    for step in range(steps):
+        trainer.train_step([piece] * 4, step)
+    return {"policy": trainer.actor_model_group.learnt, "critic": trainer.critic_model_group.learnt}
+
+
 def advantages(cases, size):
     """Advantages of whole rollouts, in two pieces and not in the order of prompts, by the real experience maker."""
     import torch
@@ -184,7 +223,7 @@ def ports(count):
     return [launcher.BaseDistributedActor._get_free_port() for _ in range(count)]
 
 
-ACTIONS = {action.__name__: action for action in (execute, read_data, train, advantages, ports)}
+ACTIONS = {action.__name__: action for action in (execute, read_data, train, warm_up, advantages, ports)}
 
 
 def do(request):
