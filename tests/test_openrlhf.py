@@ -13,10 +13,10 @@ from rlsp_cli.backends import backend_of, check, compile_stage, openrlhf, stages
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.openrlhf.checkpoint import choose, newest_checkpoint
 from rlsp_cli.backends.openrlhf.files import StageFiles
-from rlsp_cli.backends.openrlhf.flags import TESTED, ask_parser, known_flags, words
+from rlsp_cli.backends.openrlhf.flags import TESTED, ask_parser, words
 from rlsp_cli.backends.openrlhf.placement import roles
 from rlsp_cli.backends.render import render_stage
-from rlsp_cli.errors import NotReadyError, UsageError
+from rlsp_cli.errors import UsageError
 from rlsp_cli.launch.ray.job import RayJob
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Recipe
@@ -24,7 +24,8 @@ from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from tests.conftest import load_checked, refusal, rlsp
 
-OLD = "0.10.1.post2"
+NEAR = ("0.10.4", "0.11.0", "0.11.1")
+"""Versions that may be run with `allow_untested`."""
 RECIPE = """\
 schema_version: 1
 name: job
@@ -47,8 +48,9 @@ EVERY_OPTION = [
     ["ppo.estimator=group_norm", GROUPS, "ppo.micro_rollout_batch=4"],
     ["ppo.estimator=dr_grpo", GROUPS, "ppo.async_rollout=partial", "ppo.placement={share: none, actor: 4}"],
     ["ppo.async_rollout=full", "ppo.placement={actor: 4}"],
+    ["ppo.rollout_correction=icepop", "ppo.extra={actor.eps_clip_low_high: [0.2, 0.28]}"],
     ["ppo.packing=true", "ppo.ring_attention=2", "ppo.gradient_checkpointing=true"],
-    ["ppo.offload=[optimizer, reference]", "ppo.sharding=none", "ppo.ema=0.99"],
+    ["ppo.offload=[optimizer, reference]", "ppo.sharding=zero3"],
     ["ppo.lora={rank: 8, alpha: 16, dropout: 0.1, targets: [q_proj, v_proj]}", "ppo.sharding=zero1"],
     ["ppo.lora={rank: 8, bits: 4}", "ppo.schedule=linear", "ppo.min_lr_ratio=0.0"],
     ["ppo.eval_every=2", "eval={benches: [heldout], samples: 4}", "ppo.schedule=constant"],
@@ -66,82 +68,66 @@ def recipe_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def old_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of the last version before options had dots."""
-    folder = tmp_path_factory.mktemp("openrlhf")
-    add = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), f"openrlhf=={OLD}"]
-    subprocess.run(add, check=True)
-    return folder / "openrlhf"
+def near_sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The packages of other versions, without what they need."""
+    folders = {version: tmp_path_factory.mktemp(f"openrlhf-{version}") for version in NEAR}
+    for version, folder in folders.items():
+        add = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        subprocess.run([*add, f"openrlhf=={version}"], check=True)
+    return {version: folder / "openrlhf" for version, folder in folders.items()}
 
 
-@pytest.fixture(scope="session")
-def sources(old_source: Path, openrlhf_source: Path) -> dict[str, Path]:
-    return {OLD: old_source, "0.11.2": openrlhf_source}
-
-
-def read(recipe: Recipe, version: str, sources: dict[str, Path]) -> dict[str, Any]:
+def read(recipe: Recipe, source: Path, version: str = TESTED[-1]) -> dict[str, Any]:
     """What OpenRLHF's own parser makes of a compiled command."""
     argv = words(openrlhf.rendered(recipe, RunPaths(Path("/run")), version))
-    return ask_parser([sys.executable], str(sources[version]), argv)
+    return ask_parser([sys.executable], str(source), argv)
 
 
-@pytest.mark.parametrize("version", TESTED)
-def test_the_options_kept_here_are_those_of_the_real_parser(version: str, sources: dict[str, Path]) -> None:
-    assert ask_parser([sys.executable], str(sources[version])) == known_flags(version)
-
-
-@pytest.mark.parametrize("version", TESTED)
 @pytest.mark.parametrize("overrides", EVERY_OPTION, ids=lambda o: o[0])
-def test_every_option_compiles_to_a_command_that_each_versions_own_parser_takes(
-    recipe_file: Path, overrides: list[str], version: str, sources: dict[str, Path]
+def test_every_option_compiles_to_a_command_that_the_real_parser_takes(
+    recipe_file: Path, overrides: list[str], openrlhf_source: Path
 ) -> None:
     recipe = load_recipe(recipe_file, overrides, plugins=Registry())
-    assert {p.path for p in check(recipe)} <= {"ppo.lora"}, "refused for what these versions do with it, as below"
-    answer = read(recipe, version, sources)
+    assert {p.path for p in check(recipe)} <= {"ppo.lora"}, "refused for what this version does with it, as below"
+    answer = read(recipe, openrlhf_source)
     assert "error" not in answer, answer
 
 
-@pytest.mark.parametrize("version", TESTED)
 @pytest.mark.parametrize("name", shipped_recipes())
-def test_every_shipped_recipe_passes_the_real_parsers(name: str, version: str, sources: dict[str, Path]) -> None:
+def test_every_shipped_recipe_passes_the_real_parser(name: str, openrlhf_source: Path) -> None:
     recipe = load_recipe(shipped_recipes()[name], plugins=Registry())
     for stage in stages_of(recipe):
         if backend_of(recipe, stage) == "openrlhf":
-            answer = read(recipe, version, sources)
+            answer = read(recipe, openrlhf_source)
             assert "error" not in answer and answer["warnings"] == [], answer
 
 
-def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, sources: dict[str, Path]) -> None:
+@pytest.mark.parametrize("version", NEAR)
+def test_other_versions_of_these_options_take_what_they_know(
+    recipe_file: Path, version: str, near_sources: dict[str, Path]
+) -> None:
+    for overrides in EVERY_OPTION:
+        answer = read(load_recipe(recipe_file, overrides, plugins=Registry()), near_sources[version], version)
+        assert "error" not in answer, (overrides, answer)
+
+
+def test_a_version_whose_options_have_other_names_is_refused_in_one_line(recipe_file: Path) -> None:
+    environment = Environment("openrlhf", (sys.executable,), "0.10.1.post2", allow_untested=True)
+    (problem,) = openrlhf.check(load_checked(recipe_file), "ppo", environment)
+    assert str(problem) == "OpenRLHF 0.10.1.post2 is too old: its options have other names - install 0.11.2"
+
+
+def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, openrlhf_source: Path) -> None:
     """Defaults that changed between versions are always given."""
-    recipe = load_checked(recipe_file)
-    new, old = read(recipe, "0.11.2", sources)["values"], read(recipe, OLD, sources)["values"]
-    assert new["algo.advantage.lambd"] == old["lambd"] == 0.95
-    assert new["critic.value_clip"] == old["value_clip"] == 0.2
-    assert new["train.micro_batch_size"] == old["micro_train_batch_size"] == 2
-    assert new["data.max_len"] == old["max_len"] == 2048 + 4096
-    assert new["actor.adam.betas"] == old["adam_betas"] == [0.9, 0.95]
-    assert new["critic.freezing_steps"] == old["freezing_actor_steps"] == 3  # OpenRLHF freezes one step more
-    assert new["reward.clip_range"] == old["reward_clip_range"] == [-10.0, 10.0]
-    assert new["critic.model_name_or_path"] == old["critic_pretrain"] == "org/model"
-
-
-def test_what_an_old_version_always_does_is_refused_where_the_recipe_wants_otherwise(recipe_file: Path) -> None:
-    environment = Environment("openrlhf", (sys.executable, str(recipe_file)), OLD)
-    recipe = load_checked(recipe_file, "ppo.min_lr_ratio=0.2", "ppo.estimator=rloo", GROUPS, "ppo.advantages=separate")
-    found = [str(problem) for problem in _before_the_parser(recipe, environment)]
-    assert any("0.10.1.post2 always has 0.1 for actor.min_lr_ratio" in text for text in found)
-    assert any("separate streams need OpenRLHF 0.10.2 or later" in text for text in found)
-
-
-def _before_the_parser(recipe: Recipe, environment: Environment) -> list[Any]:
-    """Problems that are found without asking the environment, whose interpreter is none here."""
-    found = []
-    try:
-        for problem in openrlhf.check(recipe, "ppo", environment):
-            found.append(problem)
-    except NotReadyError:
-        return found
-    raise AssertionError("the parser was not asked")
+    new = read(load_checked(recipe_file), openrlhf_source)["values"]
+    assert new["algo.advantage.lambd"] == 0.95
+    assert new["critic.value_clip"] == 0.2
+    assert new["train.micro_batch_size"] == 2
+    assert new["data.max_len"] == 2048 + 4096
+    assert new["actor.adam.betas"] == [0.9, 0.95]
+    assert new["critic.freezing_steps"] == 3  # OpenRLHF freezes one step more
+    assert new["reward.clip_range"] == [-10.0, 10.0]
+    assert new["critic.model_name_or_path"] == "org/model"
 
 
 @pytest.mark.parametrize(
@@ -209,6 +195,33 @@ def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: 
     assert any(line.startswith("rollout.batch_size: 128  # ppo.rollout_batch (") for line in lines)
     with pytest.raises(UsageError, match="sft runs on the local backend"):
         render_stage(load_checked(recipe_file, *sft, "ppo=null"), None, None)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "wanted"),
+    [
+        ([], ("token", "clip", [1.0, 1.0])),  # measured, and every weight is 1
+        (["ppo.async_rollout=full", "ppo.placement.actor=4"], ("token", "clip", [0.0, 2.0])),
+        (["ppo.async_rollout=partial", "ppo.placement.actor=4"], ("token", "clip", [0.0, 2.0])),
+        (["ppo.async_rollout=full", "ppo.placement.actor=4", "ppo.rollout_correction=none"],
+         ("token", "clip", [1.0, 1.0])),
+        (["ppo.rollout_correction=icepop"], ("token", "mask", [0.5, 5.0])),
+        (["ppo.extra={actor.policy_loss_type: gspo}"], ("off", "clip", [1.0, 1.0])),
+        (["ppo.extra={actor.policy_loss_type: gspo}", "ppo.rollout_correction=tis"], ("token", "clip", [0.0, 2.0])),
+    ],
+)  # fmt: skip
+def test_rollouts_of_another_policy_are_weighted_and_others_are_measured(
+    recipe_file: Path, overrides: list[str], wanted: tuple[Any, ...], openrlhf_source: Path
+) -> None:
+    found = read(load_checked(recipe_file, *overrides), openrlhf_source)["values"]
+    assert tuple(found[f"algo.advantage.is_correction_{part}"] for part in ("level", "mode", "threshold")) == wanted
+
+
+def test_a_version_without_the_weights_is_refused_where_the_recipe_wants_them(recipe_file: Path) -> None:
+    environment = Environment("openrlhf", (sys.executable,), "0.11.1", allow_untested=True)
+    recipe = load_checked(recipe_file, "ppo.async_rollout=full", "ppo.placement.actor=4")
+    problem = next(iter(openrlhf.check(recipe, "ppo", environment)))
+    assert problem.path == "ppo.rollout_correction" and "OpenRLHF 0.11.1 always has [1.0, 1.0]" in str(problem)
 
 
 def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:

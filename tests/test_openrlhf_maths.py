@@ -4,7 +4,7 @@ Its files are loaded without their packages, whose import needs DeepSpeed and vL
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from rlsp_cli.backends.openrlhf.config import correction_settings
 from rlsp_cli.engine import advantage
 from rlsp_cli.engine.loss import policy_loss, value_loss
 from rlsp_cli.engine.rollout import log_probabilities
@@ -194,6 +195,31 @@ def test_the_gradient_of_the_policy_loss_agrees(batch: Batch, theirs: OpenRlhf) 
     (policy_loss(logp[0], batch.old_logp, batch.advantages, batch.mask, 0.2)[0] / batch.mask.sum()).backward()
     theirs.loss.PolicyLoss(0.2, 0.2)(logp[1], batch.old_logp, batch.advantages, batch.mask)[0].backward()
     same(logp[0].grad, logp[1].grad)
+
+
+@pytest.mark.parametrize(
+    ("correction", "weight"),
+    [
+        ("none", torch.ones_like),
+        ("tis", lambda ratio: ratio.clamp(max=2)),
+        ("icepop", lambda ratio: torch.where((ratio < 0.5) | (ratio > 5), 0, ratio)),
+    ],
+)
+def test_tokens_of_another_policy_are_weighted_as_the_correction_says(
+    correction: str, weight: Callable[[torch.Tensor], torch.Tensor], batch: Batch, theirs: OpenRlhf
+) -> None:
+    """And the divergence of the engines from the trainer is measured also where no weight is asked for."""
+    recipe = Ppo.model_validate({"rollout_correction": correction})
+    options = {setting.key.rpartition(".")[2]: setting.value for setting in correction_settings(recipe)}
+    mask, logp = batch.mask, batch.old_logp + 0.1 * torch.randn_like(batch.old_logp)
+    engine = batch.old_logp + 1.5 * torch.randn_like(batch.old_logp)
+    losses = theirs.loss.PolicyLoss(0.2, 0.2, **options)
+    found, _, _, divergence, _ = losses(logp, batch.old_logp, batch.advantages, mask, rollout_log_probs=engine)
+    ratio = (logp - batch.old_logp).exp()
+    plain = -torch.min(ratio * batch.advantages, ratio.clamp(0.8, 1.2) * batch.advantages)
+    weighted = plain * weight((batch.old_logp - engine).exp())
+    same(found, advantage.masked_mean(weighted, mask))
+    same(divergence, advantage.masked_mean(engine - batch.old_logp, mask))
 
 
 def test_value_losses_agree_with_their_clip(batch: Batch, theirs: OpenRlhf) -> None:

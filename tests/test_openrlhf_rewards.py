@@ -521,6 +521,16 @@ def test_separate_streams_are_those_of_our_engine_and_off_nothing_changes(theirs
     assert not torch.allclose(torch.tensor(apart[1]["advantages"]), torch.tensor(off[1]["advantages"]))
 
 
+def test_the_kl_of_a_response_is_noted_also_where_it_is_a_loss_and_so_is_its_entropy(
+    theirs: OpenRlhf, stage: Stage
+) -> None:
+    response = {"logp": [-1.0, -3.0, 0.0], "mask": [1, 1, 0], "kl": [0.2, 0.3, 0.0], "reference": None}
+    as_loss = {**response, "kl": [0.0, 0.0, 0.0], "reference": [-1.5, -3.5, 0.0]}
+    told = theirs.do(stage, "measured", responses=[response, as_loss])
+    assert [one["kl_response"] for one in told] == pytest.approx([0.5, 1.0])
+    assert [one["sampled_entropy"] for one in told] == pytest.approx([2.0, 2.0])
+
+
 def test_models_meet_on_ports_that_the_system_gives_to_nobody_else(theirs: OpenRlhf, stage: Stage) -> None:
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert all(19_999 < port < min(first, 30_000) for port in theirs.do(stage, "ports", count=50))

@@ -399,10 +399,10 @@ class Ppo(Optimisation):
     """Rollout steps between evaluations on `data.heldout` while training; none when not given. For `openrlhf`."""
     lora: Lora | None = None
     """Train adapters instead of all weights. For `openrlhf`."""
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of an average of the policy's weights, which is then what is saved. For `openrlhf`."""
     async_rollout: Literal["none", "full", "partial"] = "none"
     """Sample the next rollout during training; `partial` also takes new weights within a response. For `openrlhf`."""
+    rollout_correction: Literal["auto", "none", "tis", "icepop"] = "auto"
+    """Importance weights, trainer over engines; `tis` caps, `icepop` drops; `auto`: tis if async. For `openrlhf`."""
     placement: Placement = Placement()
     """Which models share GPUs. For `openrlhf`."""
     engines: Engines = Engines()

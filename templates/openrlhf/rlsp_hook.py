@@ -193,7 +193,7 @@ def widen(module):
 
 
 def follow_experience(module):
-    """Wrap the advantages: the KL of whole responses is noted, and streams are mixed here if the recipe says so."""
+    """Wrap the advantages: what responses tell is noted, and streams are mixed here if the recipe says so."""
     maker = module.RemoteExperienceMaker
     compute = maker.compute_advantages_and_returns
     if os.environ.get("RLSP_ADVANTAGES") == "separate":
@@ -201,10 +201,22 @@ def follow_experience(module):
 
     def compute_advantages_and_returns(self, experiences):
         for experience in experiences:
-            experience.info["kl_response"] = (experience.kl * experience.action_mask).float().sum(-1)
+            experience.info.update(measured(experience))
         return compute(self, experiences)
 
     maker.compute_advantages_and_returns = compute_advantages_and_returns
+
+
+def measured(experience):
+    """Of each response: its KL to the reference, and minus the mean log-probability of its tokens.
+
+    The second estimates the entropy without keeping a distribution for each token, as OpenRLHF's own number does. Where
+    the KL is a loss, OpenRLHF keeps the reference's log-probabilities instead of it.
+    """
+    mask, logp = experience.action_mask.float(), experience.action_log_probs.float()
+    reference = experience.base_action_log_probs
+    kl = experience.kl if reference is None else logp - reference.float()
+    return {"kl_response": (kl * mask).sum(-1), "sampled_entropy": -(logp * mask).sum(-1) / mask.sum(-1)}
 
 
 def with_separate_streams(compute):

@@ -194,6 +194,7 @@ def advantages(cases, size):
                 index=rows.tolist(),
                 rewards=column["rewards"][rows],
                 kl=column["kl"][rows],
+                action_log_probs=torch.zeros(len(rows), column["kl"].shape[1]),
                 action_mask=column["mask"][rows].bool(),
                 info={
                     "reward": column["rewards"][rows],
@@ -216,6 +217,37 @@ def advantages(cases, size):
     return found
 
 
+def measured(responses):
+    """What is noted of each response, by the real experience maker; rows of log-probabilities, mask, KL, reference."""
+    import torch
+    from openrlhf.trainer.ppo_utils.experience import Experience
+    from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
+
+    estimator = SimpleNamespace(estimator="reinforce", gamma=1.0, lambd=1.0, no_std_norm=False)
+    args = SimpleNamespace(
+        algo=SimpleNamespace(advantage=estimator),
+        rollout=SimpleNamespace(n_samples_per_prompt=1),
+        reward=SimpleNamespace(clip_range=None),
+    )
+    maker = object.__new__(RemoteExperienceMaker)
+    maker.strategy, maker.advantage_estimator = SimpleNamespace(args=args), "reinforce"
+    maker.kl_ctl = SimpleNamespace(value=0.0)
+    pieces = [
+        Experience(
+            index=[number],
+            rewards=torch.zeros(1),
+            kl=torch.tensor([one["kl"]]),
+            action_log_probs=torch.tensor([one["logp"]]),
+            base_action_log_probs=torch.tensor([one["reference"]]) if one["reference"] else None,
+            action_mask=torch.tensor([one["mask"]]).bool(),
+            info={},
+        )
+        for number, one in enumerate(responses)
+    ]
+    done = maker.compute_advantages_and_returns(pieces)
+    return [{name: piece.info[name].item() for name in ("kl_response", "sampled_entropy")} for piece in done]
+
+
 def ports(count):
     """Ports on which a model's processes would meet."""
     from openrlhf.trainer.ray import launcher
@@ -223,7 +255,7 @@ def ports(count):
     return [launcher.BaseDistributedActor._get_free_port() for _ in range(count)]
 
 
-ACTIONS = {action.__name__: action for action in (execute, read_data, train, warm_up, advantages, ports)}
+ACTIONS = {action.__name__: action for action in (execute, read_data, train, warm_up, advantages, measured, ports)}
 
 
 def do(request):

@@ -16,17 +16,18 @@ from rlsp_cli.backends.openrlhf.files import BRIDGE, HELDOUT, HOOK, SHIPPED, STO
 from rlsp_cli.backends.openrlhf.flags import (
     TESTED,
     fixed_otherwise,
-    known_flags,
+    is_dotted,
+    known_to,
     parser_error,
-    spelled,
     words,
 )
+from rlsp_cli.backends.openrlhf.options import extra_problems
 from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
 from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import BATCH
-from rlsp_cli.backends.setting import Setting, taken, unused, with_extra
-from rlsp_cli.recipe.problem import Problem, did_you_mean
+from rlsp_cli.backends.setting import Setting, unused, with_extra
+from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
@@ -65,7 +66,12 @@ def newest_checkpoint(paths: StagePaths) -> Path | None:
 
 def check(recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Problem]:
     """What OpenRLHF cannot do, before anything starts; where its environment is given, in the words of its parser."""
+    assert recipe.ppo, "checked by the recipe"
     version = environment.version if environment else TESTED[-1]
+    if not is_dotted(version):
+        message = f"OpenRLHF {version} is too old: its options have other names"
+        yield Problem("ppo.backend", message, f"install {TESTED[-1]}")
+        return
     own = settings(recipe, _SOMEWHERE)
     yield from placement_problems(recipe)
     yield from batch_problems(recipe)
@@ -73,7 +79,7 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
     for setting, instead in fixed_otherwise(own, version):
         message = f"OpenRLHF {version} always has {instead} for {setting.key}"
         yield Problem(setting.sources[0] if setting.sources else "ppo", message, "install a newer version")
-    yield from _unknown(recipe, own, version)
+    yield from extra_problems(recipe.ppo.extra)
     used = [source for setting in own for source in setting.sources]
     yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE])
     if environment is not None:
@@ -141,16 +147,4 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
 def rendered(recipe: Recipe, paths: RunPaths, version: str, resume: Path | None = None) -> list[Setting]:
     """The command's options as settings that know where they come from."""
     assert recipe.ppo, "checked by the recipe"
-    return with_extra(spelled(settings(recipe, paths, resume), version), recipe.ppo.extra, "ppo.extra")
-
-
-def _unknown(recipe: Recipe, own: list[Setting], version: str) -> Iterator[Problem]:
-    """Options of the user that this version does not have, or that rlsp sets from the recipe."""
-    assert recipe.ppo, "checked by the recipe"
-    if version not in TESTED:
-        return  # its own parser is asked
-    flags = known_flags(version)
-    for key in recipe.ppo.extra:
-        if key not in flags:
-            yield Problem(f"ppo.extra.{key}", f"OpenRLHF {version} has no option --{key} - {did_you_mean(key, flags)}")
-    yield from taken(spelled(own, version), recipe.ppo.extra, "ppo.extra")
+    return with_extra(known_to(version, settings(recipe, paths, resume)), recipe.ppo.extra, "ppo.extra")

@@ -6,7 +6,7 @@ from pathlib import Path
 from rlsp_cli.backends.openrlhf.files import StageFiles
 
 RESTORED = "weights, optimisers, schedules, step, data position (not: the adaptive KL coefficient, random numbers)"
-"""What OpenRLHF restores, in versions 0.10.1 and 0.11.2."""
+"""What OpenRLHF restores."""
 
 
 def newest_checkpoint(files: StageFiles) -> Path | None:

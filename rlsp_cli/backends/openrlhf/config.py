@@ -1,4 +1,4 @@
-"""A recipe as the options of OpenRLHF's PPO command, by their names of today; `flags.py` knows the older ones.
+"""A recipe as the options of OpenRLHF's PPO command.
 
 Every value that matters is given, also where it is OpenRLHF's default: defaults have changed between versions.
 """
@@ -17,6 +17,10 @@ SCHEDULES = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "co
 _STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
 _PLACE = tuple(f"ppo.placement.{key}" for key in ("share", "actor", "reference", "critic"))
 _CLUSTER = ("cluster.nodes", "cluster.gpus_per_node")
+_CORRECTIONS = {"none": ("clip", [1.0, 1.0]), "tis": ("clip", [0.0, 2.0]), "icepop": ("mask", [0.5, 5.0])}
+"""What happens to a token's importance weight, and its bounds: TIS with the cap of its authors
+(https://fengyao.notion.site/off-policy-rl), IcePop with the band of its own (2510.18855). A weight that is clipped to
+1 changes nothing, and lets OpenRLHF measure how far the engines are from the trainer."""
 _ROWS = ("source", "split", "rows", "options", "config", "problem", "answer", "id")
 
 
@@ -32,6 +36,7 @@ def settings(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> lis
         _rollout(recipe, ppo),
         _training(recipe, ppo),
         _algorithm(ppo),
+        correction_settings(ppo),
         _optimiser(ppo),
         _memory(recipe, ppo),
         _evaluation(recipe, ppo),
@@ -62,6 +67,13 @@ def takes_turns(recipe: Recipe) -> bool:
     ppo = recipe.ppo
     assert ppo, "checked by the recipe"
     return ppo.placement.share == "all" and ppo.async_rollout == "none" and recipe.cluster.gpus_per_node > 0
+
+
+def rollout_correction(ppo: Ppo) -> str:
+    """The recipe's, or what `auto` stands for: rollouts that overlap with training are of an older policy."""
+    if ppo.rollout_correction != "auto":
+        return ppo.rollout_correction
+    return "none" if ppo.async_rollout == "none" else "tis"
 
 
 def _models(recipe: Recipe, ppo: Ppo, paths: RunPaths) -> Iterator[Setting]:
@@ -133,9 +145,6 @@ def _training(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
         yield Setting("train.async_enable", True, ("ppo.async_rollout",))
         yield Setting("train.async_queue_size", 1)
         yield Setting("train.partial_rollout_enable", ppo.async_rollout == "partial", ("ppo.async_rollout",))
-    if ppo.ema is not None:
-        yield Setting("train.enable_ema", True, ("ppo.ema",))
-        yield Setting("train.ema_beta", ppo.ema, ("ppo.ema",))
 
 
 def _algorithm(ppo: Ppo) -> Iterator[Setting]:
@@ -153,6 +162,16 @@ def _algorithm(ppo: Ppo) -> Iterator[Setting]:
     yield Setting("actor.eps_clip", ppo.clip, ("ppo.clip",))
     yield Setting("critic.value_clip", ppo.value_clip, ("ppo.value_clip",))
     yield Setting("critic.freezing_steps", frozen, ("ppo.critic_warmup_steps", "ppo.estimator"))
+
+
+def correction_settings(ppo: Ppo) -> Iterator[Setting]:
+    """GSPO has no weights; where one is asked for, its ratio is that to the engines' own probabilities."""
+    sources, chosen = ("ppo.rollout_correction", "ppo.async_rollout"), rollout_correction(ppo)
+    mode, bounds = _CORRECTIONS[chosen]
+    without = chosen == "none" and ppo.extra.get("actor.policy_loss_type") == "gspo"
+    yield Setting("algo.advantage.is_correction_level", "off" if without else "token", sources)
+    yield Setting("algo.advantage.is_correction_mode", mode, sources)
+    yield Setting("algo.advantage.is_correction_threshold", bounds, sources)
 
 
 def _optimiser(ppo: Ppo) -> Iterator[Setting]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rlsp_cli.backends.grouping import lonely_groups
 from rlsp_cli.backends.openrlhf.config import attention
-from rlsp_cli.backends.openrlhf.flags import TESTED, is_dotted
+from rlsp_cli.backends.openrlhf.flags import TESTED
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Ppo, Recipe, Schedule
 
@@ -17,7 +17,7 @@ def conflicts(recipe: Recipe, version: str) -> Iterator[Problem]:
     assert ppo, "checked by the recipe"
     yield from _model(recipe, ppo)
     yield from _adapters(ppo, version)
-    yield from _algorithm(ppo, version)
+    yield from _algorithm(ppo)
     yield from _rewards(recipe, ppo)
     yield from _machines(recipe, ppo)
 
@@ -53,7 +53,7 @@ def _adapters(ppo: Ppo, version: str) -> Iterator[Problem]:
         yield Problem("ppo.lora.bits", "OpenRLHF loads weights in 4 bits, not in 8", "set it to 4, or leave it out")
 
 
-def _algorithm(ppo: Ppo, version: str) -> Iterator[Problem]:
+def _algorithm(ppo: Ppo) -> Iterator[Problem]:
     if ppo.estimator == "gae" and ppo.critic != "own":
         yield Problem("ppo.critic", "OpenRLHF's critic is a model of its own", "set it to own")
     if not ppo.whiten_advantages and ppo.estimator in ("gae", "reinforce", "reinforce_baseline"):
@@ -65,8 +65,10 @@ def _algorithm(ppo: Ppo, version: str) -> Iterator[Problem]:
     if ppo.dynamic_filtering is not None and ppo.samples_per_prompt < 2:
         hint = "set ppo.samples_per_prompt to 2 or more"
         yield Problem("ppo.dynamic_filtering", "one sample tells nothing of a prompt's difficulty", hint)
-    if ppo.advantages == "separate" and not is_dotted(version):
-        yield Problem("ppo.advantages", f"separate streams need OpenRLHF 0.10.2 or later, not {version}", "install one")
+    kept = ppo.extra.get("ckpt.max_num", 2)
+    if not isinstance(kept, int) or kept < 2:
+        message = f"{kept} checkpoints: OpenRLHF deletes old ones before the new one is whole"
+        yield Problem("ppo.extra.ckpt.max_num", message, "set it to 2 or more")
 
 
 def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.backends.openrlhf.config import rollout_correction
 from rlsp_cli.backends.openrlhf.files import STOP_FILE
 from rlsp_cli.errors import JobError
 from rlsp_cli.recipe.schema import Recipe
@@ -23,7 +24,9 @@ _NAMES = {
     "kl_response": "kl/response",
     "return": "return/mean",
     "values": "value/mean",
-    "entropy_loss": "entropy",
+    "sampled_entropy": "entropy",
+    "vllm_kl": "mismatch/kl",
+    "is_filter_ratio": "mismatch/outside",
     "actor_lr": "lr/policy",
     "critic_lr": "lr/critic",
     "actor_grad_norm": "grad_norm/policy",
@@ -58,6 +61,11 @@ class Journal:
         self._numbers: dict[str, float] = {}
 
     @property
+    def _has_weights(self) -> bool:
+        """Whether importance weights have bounds; where they only measure, all of them lie outside."""
+        return self.recipe.ppo is not None and rollout_correction(self.recipe.ppo) != "none"
+
+    @property
     def step(self) -> int:
         """The rollout step that samples belong to now."""
         return self._step
@@ -87,7 +95,8 @@ class Journal:
         if step < self._step:
             return  # it is told again: the service ended before it could answer
         self._samples, self._step = [], step + 1
-        row = {"step": step, "total_steps": self.total, **self._ledger(samples, step), **_renamed(body["numbers"])}
+        told = _renamed(body["numbers"], self._has_weights)
+        row = {"step": step, "total_steps": self.total, **self._ledger(samples, step), **told}
         append_rows(self.paths.metrics, [{**row, **_speed(row, samples), **self._numbers}])
         self._numbers = {}
         append_rows(self.paths.rollouts, [rollout_row(step, *pair) for pair in _some(samples, step)])
@@ -114,8 +123,9 @@ class Journal:
         return ledger([sample for sample, _ in samples], scores, self.recipe.reward, alpha_of(self.recipe, step))
 
 
-def _renamed(numbers: Mapping[str, float]) -> dict[str, float]:
-    kept = {name: value for name, value in numbers.items() if not name.startswith(_OURS)}
+def _renamed(numbers: Mapping[str, float], has_weights: bool) -> dict[str, float]:
+    hidden = _OURS if has_weights else (*_OURS, "is_filter_ratio")
+    kept = {name: value for name, value in numbers.items() if not name.startswith(hidden)}
     return {_NAMES.get(name, f"openrlhf/{name}"): value for name, value in kept.items()}
 
 

@@ -1,0 +1,184 @@
+"""What `ppo.extra` may say: every option of OpenRLHF's PPO command is of one of three kinds.
+
+An option that a newer version adds is of none, and refused until somebody has looked at what it changes.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rlsp_cli.backends.openrlhf.flags import TESTED
+from rlsp_cli.recipe.problem import Problem, did_you_mean
+
+
+def _both(*names: str) -> tuple[str, ...]:
+    return tuple(f"{model}.{name}" for model in ("actor", "critic") for name in names)
+
+
+FREE = frozenset(
+    (
+        *("actor.dual_clip", "actor.eps_clip_low_high", "actor.policy_loss_type", "actor.loss_agg_mode"),
+        *("actor.entropy_coef", "actor.aux_loss_coef", "actor.gradient_checkpointing_reentrant"),
+        *_both("optim", "adam.eps", "muon.lr", "muon.momentum", "muon.nesterov", "muon.no_nesterov", "muon.ns_steps"),
+        *("algo.advantage.no_std_norm", "algo.kl.use_loss", "algo.kl.unbiased_gradient"),
+        *("ckpt.max_num", "critic.save_value_network", "data.dataloader_num_workers"),
+        *("ds.deepcompile", "ds.experts_implementation", "ds.grad_accum_dtype", "ds.overlap_comm", "ds.zpg"),
+        *("ds.ring_attn_head_stride", "ds.use_liger_kernel", "ds.value_head_prefix"),
+        *("logger.wandb.group", "logger.wandb.org"),
+        *("train.async_queue_size", "train.full_determinism_enable", "vllm.sync_with_ray"),
+    )
+)
+"""Options that change how the policy is trained, and nothing on which rlsp relies."""
+
+_PLACES = {f"{model}.{name}": f"ppo.placement.{key}"
+           for model, key in (("actor", "actor"), ("ref", "reference"), ("critic", "critic"))
+           for name in ("num_nodes", "num_gpus_per_node")}  # fmt: skip
+_OPTIMISERS = {f"{model}.{name}": f"ppo.{key}" for model in ("actor", "critic") for name, key in {
+    "adam.betas": "betas", "adam.weight_decay": "weight_decay", "lr_scheduler": "schedule",
+    "lr_warmup_ratio": "warmup_ratio", "min_lr_ratio": "min_lr_ratio", "max_norm": "grad_clip",
+}.items()}  # fmt: skip
+RECIPE: Mapping[str, str] = {
+    **_PLACES,
+    **_OPTIMISERS,
+    "actor.adam.lr": "ppo.learning_rate",
+    "actor.eps_clip": "ppo.clip",
+    "actor.gradient_checkpointing_enable": "ppo.gradient_checkpointing",
+    "actor.model_name_or_path": "model.path",
+    "algo.advantage.estimator": "ppo.estimator",
+    "algo.advantage.gamma": "ppo.gamma",
+    "algo.advantage.is_correction_level": "ppo.rollout_correction",
+    "algo.advantage.is_correction_mode": "ppo.rollout_correction",
+    "algo.advantage.is_correction_threshold": "ppo.rollout_correction",
+    "algo.advantage.lambd": "ppo.gae_lambda",
+    "algo.dynamic_filtering_enable": "ppo.dynamic_filtering",
+    "algo.dynamic_filtering_range": "ppo.dynamic_filtering",
+    "algo.kl.estimator": "ppo.kl_estimator",
+    "algo.kl.horizon": "ppo.kl_horizon",
+    "algo.kl.init_coef": "ppo.kl_coef",
+    "algo.kl.target": "ppo.kl_target",
+    "ckpt.save_steps": "ppo.save_every",
+    "critic.adam.lr": "ppo.critic_learning_rate",
+    "critic.freezing_steps": "ppo.critic_warmup_steps",
+    "critic.model_name_or_path": "ppo.critic",
+    "critic.value_clip": "ppo.value_clip",
+    "data.apply_chat_template": "model.chat_template",
+    "data.input_template": "data.template",
+    "data.max_len": "ppo.max_prompt_tokens and ppo.max_new_tokens",
+    "data.prompt_dataset": "data.prompts",
+    "ds.adam_offload": "ppo.offload",
+    "ds.attn_implementation": "model.attention",
+    "ds.enable_sleep": "ppo.placement.share",
+    "ds.load_in_4bit": "ppo.lora",
+    "ds.lora.alpha": "ppo.lora",
+    "ds.lora.dropout": "ppo.lora",
+    "ds.lora.rank": "ppo.lora",
+    "ds.lora.target_modules": "ppo.lora",
+    "ds.packing_samples": "ppo.packing",
+    "ds.param_dtype": "model.precision",
+    "ds.ring_attn_size": "ppo.ring_attention",
+    "ds.zero_stage": "ppo.sharding",
+    "eval.dataset": "data.heldout and ppo.eval_every",
+    "eval.n_samples_per_prompt": "eval.samples",
+    "eval.steps": "ppo.eval_every",
+    "eval.temperature": "eval.temperature",
+    "logger.tensorboard_dir": "tracking.to",
+    "logger.wandb.key": "tracking.to",
+    "logger.wandb.project": "tracking.project",
+    "logger.wandb.run_name": "name",
+    "ref.offload": "ppo.offload",
+    "reward.clip_range": "reward.clip",
+    "reward.remote_url": "reward",
+    "rollout.batch_size": "ppo.rollout_batch",
+    "rollout.max_new_tokens": "ppo.max_new_tokens",
+    "rollout.micro_batch_size": "ppo.micro_rollout_batch",
+    "rollout.n_samples_per_prompt": "ppo.samples_per_prompt",
+    "rollout.temperature": "ppo.temperature",
+    "rollout.top_p": "ppo.top_p",
+    "rollout.vllm_generate_batch_size": "ppo.rollout_batch",
+    "train.async_enable": "ppo.async_rollout",
+    "train.batch_size": "ppo.train_batch",
+    "train.colocate_actor_ref": "ppo.placement.share",
+    "train.colocate_all": "ppo.placement.share",
+    "train.max_epochs": "ppo.epochs",
+    "train.micro_batch_size": "ppo.micro_batch",
+    "train.num_episodes": "ppo.episodes",
+    "train.partial_rollout_enable": "ppo.async_rollout",
+    "train.seed": "seed",
+    "vllm.enable_prefix_caching": "ppo.engines.prefix_caching",
+    "vllm.enable_sleep": "ppo.placement.share",
+    "vllm.enforce_eager": "ppo.engines.eager",
+    "vllm.gpu_memory_utilization": "ppo.engines.gpu_memory",
+    "vllm.num_engines": "ppo.engines.count",
+    "vllm.sync_backend": "cluster.gpus_per_node",
+    "vllm.tensor_parallel_size": "ppo.engines.tensor_parallel",
+}
+"""Options that a recipe key decides, also where it leaves them at OpenRLHF's default."""
+
+_CHECKPOINTS = "rlsp looks for checkpoints and the trained model where it put them"
+_RESUME = "a run could not be resumed"
+_DATA = "rlsp writes the rows of all rollouts itself, and reads them by its own names"
+_REWARD = "rewards come from the recipe's reward section, which alone is logged and audited"
+_REWARD_MODEL = f"there is no reward model: {_REWARD}"
+_IMAGES = "rlsp's prompts have no images"
+_EVEN = "the rules by which rlsp makes batches come out even on every process do not know it"
+_EMA = "OpenRLHF keeps the average in bfloat16, where steps this small vanish: it would save the start model"
+REFUSED: Mapping[str, str] = {
+    "actor.freeze_visual_encoder": _IMAGES,
+    "algo.advantage.is_correction_gating": "rlsp does not set bounds of a divergence",
+    "ckpt.best_metric_key": f"{_CHECKPOINTS}, and takes the newest",
+    "ckpt.disable_ds": _RESUME,
+    "ckpt.load_enable": "`--resume` decides it",
+    "ckpt.max_mem": f"all checkpoints could be deleted, and {_RESUME}",
+    "ckpt.output_dir": _CHECKPOINTS,
+    "ckpt.path": _CHECKPOINTS,
+    "ckpt.save_hf": _CHECKPOINTS,
+    "data.disable_fast_tokenizer": "prompts were checked with the fast tokenizer",
+    "data.image_key": _IMAGES,
+    "data.input_key": _DATA,
+    "data.label_key": _DATA,
+    "data.max_images_per_prompt": _IMAGES,
+    "data.max_samples": _DATA,
+    "data.prompt_probs": _DATA,
+    "data.prompt_split": _DATA,
+    "ds.tensor_parallel_size": _EVEN,
+    "ds.use_universal_ckpt": _RESUME,
+    "eval.split": _DATA,
+    "local_rank": "Ray decides it",
+    "logger.logging_steps": "trackers show every step, as metrics.jsonl does",
+    "reward.model_name_or_path": _REWARD_MODEL,
+    "reward.normalize_enable": _REWARD,
+    "reward.num_gpus_per_node": _REWARD_MODEL,
+    "reward.num_nodes": _REWARD_MODEL,
+    "reward.offload": _REWARD_MODEL,
+    "reward.overlong_buffer_len": _REWARD,
+    "reward.overlong_penalty_factor": _REWARD,
+    "reward.stop_properly_penalty_coef": _REWARD,
+    "rollout.max_tokens_per_gpu": _EVEN,
+    "train.agent_func_path": f"agents are not supported; {_REWARD}",
+    "train.colocate_critic_reward": _REWARD_MODEL,
+    "train.dynamic_batch_enable": _EVEN,
+    "train.ema_beta": _EMA,
+    "train.enable_ema": _EMA,
+    "train.max_tokens_per_gpu": _EVEN,
+    "use_ms": "the model is the one that model.path names, on the hub or in a folder",
+}
+"""Options that would change what rlsp relies on, and no recipe key stands for; each with the reason."""
+
+
+def extra_problems(extra: Mapping[str, Any]) -> Iterator[Problem]:
+    """What `ppo.extra` may not say, each with the next move."""
+    for key, value in extra.items():
+        path = f"ppo.extra.{key}"
+        if key in RECIPE:
+            yield Problem(path, f"rlsp sets this option from {RECIPE[key]}", "set that instead")
+        elif key in REFUSED:
+            yield Problem(path, f"this option is not for ppo.extra: {REFUSED[key]}", "leave it out")
+        elif key not in FREE:
+            message = f"OpenRLHF {TESTED[-1]} has no option --{key}"
+            yield Problem(path, message, did_you_mean(key, [*RECIPE, *REFUSED, *FREE]))
+        elif any(map(_reads_as_an_option, value if isinstance(value, list | tuple) else [value])):
+            yield Problem(path, f"{value!r} would be read as another option", "give the value alone")
+
+
+def _reads_as_an_option(value: Any) -> bool:
+    """Whether a command's parser would take the value for an option; numbers may be negative."""
+    return isinstance(value, str) and value.startswith("-")
