@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import Job, Resources
-from rlsp_cli.backends.need import Need, missing
+from rlsp_cli.backends.need import missing
 from rlsp_cli.backends.openrlhf import checkpoint
 from rlsp_cli.backends.openrlhf.batch import batch_problems
 from rlsp_cli.backends.openrlhf.config import settings, start
@@ -21,6 +21,7 @@ from rlsp_cli.backends.openrlhf.flags import (
     parser_error,
     words,
 )
+from rlsp_cli.backends.openrlhf.needs import NEEDS
 from rlsp_cli.backends.openrlhf.options import extra_problems
 from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
 from rlsp_cli.backends.probe import probe
@@ -43,8 +44,6 @@ _ELSEWHERE = (
     *("cluster.join_timeout_s", "cluster.ray_address", "cluster.slurm"),
 )
 """Keys that decide the job around the command, or that have a meaning only beside another key."""
-_NEEDS: tuple[Need, ...] = ()
-"""What options need beside OpenRLHF itself."""
 _SOMEWHERE = RunPaths(Path("run"))
 _SECRETS = ("WANDB_API_KEY", "HF_TOKEN")
 _QUIET = {"DO_NOT_TRACK": "1", "RAY_DEDUP_LOGS": "0"}
@@ -90,7 +89,7 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
 
 def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Problem]:
     """Packages that the stage's options need and the environment does not have."""
-    return missing(environment, rendered(recipe, _SOMEWHERE, environment.version), _NEEDS)
+    return missing(environment, rendered(recipe, _SOMEWHERE, environment.version), NEEDS)
 
 
 def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:
