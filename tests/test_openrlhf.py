@@ -145,7 +145,7 @@ def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, ope
         (["ppo.whiten_advantages=false"], "OpenRLHF always whitens for gae"),
         (["ppo.schedule=linear"], "OpenRLHF's linear schedule ends at 0"),
         (["ppo.extra.vllm_num_engine=2"], "has no option --vllm_num_engine"),
-        (["ppo.extra={rollout.temperature: 2}"], "rlsp sets this key from ppo.temperature"),
+        (["ppo.extra={rollout.temperature: 2}"], "rlsp sets this option from ppo.temperature"),
         (["ppo.packing=true", "model.attention=sdpa"], "packed responses would see each other"),
         (["ppo.ring_attention=2"], "set ppo.packing: true"),
         (["ppo.dynamic_filtering=[0.1, 0.9]"], "set ppo.samples_per_prompt to 2 or more"),
