@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv quickstart test lint types check golden docs clean
+.PHONY: venv quickstart test lint types check mutants golden docs clean
 
 venv: .venv/made
 
@@ -27,6 +27,11 @@ types: venv
 
 check: lint types test
 
+# Hours, so not part of check; MUTANTS="rlsp_cli.engine.loss*" names some. `mutmut results` lists the survivors.
+mutants: venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[mutants]'
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" mutmut run $(MUTANTS)
+
 golden: venv
 	$(BIN)/python -m tests.golden.write
 
@@ -34,4 +39,4 @@ docs: venv
 	$(BIN)/python docs/reference.py > docs/recipe.md
 
 clean:
-	rm -rf .venv dist
+	rm -rf .venv dist mutants

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,13 +12,22 @@ from rlsp_cli.data import Problem
 from rlsp_cli.engine.batch import batch_rows, micro_batches
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.decode import Generated
-from rlsp_cli.engine.model import Critic, new_model
+from rlsp_cli.engine.model import (
+    Critic,
+    add_special_tokens,
+    end_ids,
+    load_model,
+    load_tokenizer,
+    new_model,
+    pick_device,
+    refuse_overflow,
+)
 from rlsp_cli.engine.optimise import Optimiser, rate_factor
 from rlsp_cli.engine.prompt import fitting
 from rlsp_cli.engine.rollout import as_tensors, log_probabilities
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.tokenizer import word_tokenizer
-from rlsp_cli.errors import DataError
+from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import FromScratch, Ppo, Recipe, Sft
 
 TEXTS = ["Which two of 3, 7 add up to 10?", "3 + 7 = 10, 10 wanted: correct. \\boxed{3 + 7}"]
@@ -61,6 +71,83 @@ def test_new_models_are_the_same_for_the_same_seed_and_load_again(tmp_path) -> N
         assert torch.equal(logits, again.eval()(tokens).logits)
         assert torch.equal(logits, loaded.eval()(tokens).logits)
         assert not torch.equal(logits, other.eval()(tokens).logits)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:  # type: ignore[no-untyped-def]
+    """A model and its tokenizer as a stage leaves them."""
+    path = tmp_path_factory.mktemp("saved") / "final"
+    save_model(path, *new_model(FromScratch(hidden_size=32, num_heads=2, num_layers=1, max_length=16), TEXTS, 1))
+    return path
+
+
+def test_a_saved_model_is_loaded_in_float32_and_a_missing_one_is_named(folder: Path) -> None:
+    model = load_model(str(folder), torch.device("cpu"))
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    (folder.parent / "empty").mkdir()
+    with pytest.raises(NotReadyError, match=r"model '.*empty' cannot be loaded: [^\n]+$"):
+        load_model(str(folder.parent / "empty"), torch.device("cpu"))
+
+
+def test_a_tokenizer_has_the_recipes_chat_template_and_something_to_pad_with(folder: Path) -> None:
+    own = load_tokenizer(str(folder))
+    assert own.chat_template is None and own.pad_token == "[PAD]"
+    (folder.parent / "chat.jinja").write_text("hello")
+    assert load_tokenizer(str(folder), str(folder.parent / "chat.jinja")).chat_template == "hello"
+    own.chat_template, own.pad_token = "its own", None
+    own.save_pretrained(folder.parent / "other")
+    other = str(folder.parent / "other")
+    assert load_tokenizer(other).chat_template == "its own" and load_tokenizer(other).pad_token == "[EOS]"
+    assert load_tokenizer(other, "none").chat_template is None
+
+
+def test_a_tokenizer_that_cannot_be_used_says_why(folder: Path) -> None:
+    with pytest.raises(NotReadyError, match=r"model.chat_template: no.jinja: No such file"):
+        load_tokenizer(str(folder), "no.jinja")
+    endless = load_tokenizer(str(folder))
+    endless.eos_token = None
+    endless.save_pretrained(folder.parent / "endless")
+    with pytest.raises(NotReadyError, match=r"endless' has no end token"):
+        load_tokenizer(str(folder.parent / "endless"))
+    with pytest.raises(NotReadyError, match=r"has no usable tokenizer: [^\n]+$"):
+        load_tokenizer(str(folder.parent))
+
+
+def test_a_new_token_gets_a_row_of_its_own_and_a_known_one_none(folder: Path) -> None:
+    model, tokenizer = load_model(str(folder), torch.device("cpu")), load_tokenizer(str(folder))
+    rows = len(tokenizer)
+    add_special_tokens(model, tokenizer, ["add"])
+    assert len(tokenizer) == rows == model.get_input_embeddings().num_embeddings
+    add_special_tokens(model, tokenizer, ["<think>", "</think>"])
+    assert len(tokenizer) == rows + 2 == model.get_input_embeddings().num_embeddings
+    assert len(tokenizer("<think>")["input_ids"]) == 1
+
+
+def test_a_response_ends_at_the_tokenizers_end_and_at_those_of_the_models_settings(folder: Path) -> None:
+    model, tokenizer = load_model(str(folder), torch.device("cpu")), load_tokenizer(str(folder))
+    for stated, ends in ((None, {1}), (1, {1}), (7, {1, 7}), ([7, 8], {1, 7, 8})):
+        model.generation_config.eos_token_id = stated
+        assert end_ids(model, tokenizer) == ends
+    model.generation_config = None
+    assert end_ids(model, tokenizer) == {1}
+
+
+def test_prompt_and_response_may_fill_all_positions_and_no_more(folder: Path) -> None:
+    model = load_model(str(folder), torch.device("cpu"))
+    refuse_overflow(model, [[3] * 6, [3]], 10)
+    with pytest.raises(DataError, match=r"prompt \(6 tokens\) and max_new_tokens 11 do not fit the model's 16"):
+        refuse_overflow(model, [[3] * 6, [3]], 11)
+    del model.config.max_position_embeddings
+    refuse_overflow(model, [[3] * 6], 1000)
+
+
+def test_a_recipe_without_gpus_runs_on_the_cpu_and_one_with_them_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pick_device(0).type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(NotReadyError, match=r"cluster.gpus_per_node is 2, but torch sees no GPU"):
+        pick_device(2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device(1).type == "cuda"
 
 
 def test_prompts_are_measured_as_the_model_sees_them_and_long_ones_left_out() -> None:

@@ -143,7 +143,10 @@ def test_check_leaves_what_it_cannot_read_to_the_run(tmp_path: Path) -> None:
     overlapping(tmp_path)
     (tmp_path / "traces.jsonl").write_text("{")
     (tmp_path / "prompts.jsonl").unlink()
-    rlsp("check", "r.yaml", "eval.benches=[heldout, aime24]", cwd=tmp_path)
+    done = rlsp("check", "r.yaml", "eval.benches=[heldout, aime24]", cwd=tmp_path)
+    assert "ok" in done.stdout and not done.stderr
+    run = rlsp("run", "r.yaml", "--out", "run", cwd=tmp_path, check=False)
+    assert run.returncode == 3 and "traces.jsonl" in run.stderr
 
 
 def test_a_stage_refuses_too_because_check_reads_no_hub_and_not_all_of_a_task(tmp_path: Path) -> None:

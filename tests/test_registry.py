@@ -7,6 +7,7 @@ import pytest
 from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.problem import OptionsError
 from rlsp_cli.rewards.registry import BrokenPlugin, Registry, built_in, load_file
+from rlsp_cli.rewards.sample import Sample
 
 HEAD = "from rlsp_cli.rewards import Sample, Verdict, exploration_reward, task, verifier\n\n"
 
@@ -76,7 +77,7 @@ def test_a_wrong_signature_is_refused_with_its_place(tmp_path: Path, body: str, 
 
 def test_abstaining_may_be_announced(tmp_path: Path) -> None:
     path = write(tmp_path, "@verifier\ndef f(sample: Sample) -> bool | Verdict | None:\n    return None\n")
-    assert Registry().get("verifier", f"{path}:f")
+    assert Registry().get("verifier", f"{path}:f").function(Sample("", "", "")) is None
 
 
 def test_a_name_that_is_there_twice_names_both_sources(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
-"""Answers, verifiers, exploration rewards and their mixture."""
+"""Answers, verifiers and exploration rewards."""
 
-import math
 import random
 import sys
 from pathlib import Path
 
 import pytest
 
-from rlsp_cli.recipe.schema import Reward, Schedule
+from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.rewards.answers import last_boxed
-from rlsp_cli.rewards.combine import alpha_at, combine
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.scorer import Scorer
@@ -135,62 +133,6 @@ def test_distinct_steps_cannot_be_farmed_by_repetition() -> None:
     assert steps(sample(response="Try 2. Try 3.\nTry 4."), target=3) == 1.0
     assert steps(sample(response="Try 2. " * 50)) < steps(sample(response="Try 2.")) == 0.1
     assert steps(sample(response=" \n")) == 0.0
-
-
-def value(x: float, answer: str | None = "1") -> Score:
-    return Score("c", "value", x, answer)
-
-
-@pytest.mark.parametrize(
-    ("correct", "tokens", "mode", "expected"),
-    [
-        (1.0, 1000, "rlsp", 0.6),
-        (0.0, 1000, "rlsp", -0.2),
-        (1.0, 250, "rlsp", 0.0),
-        (1.0, 1000, "released_code", 0.0),
-        (0.0, 1000, "released_code", -1.0),
-        (1.0, 250, "released_code", -3.0),
-    ],
-)
-def test_the_mixture_in_closed_form(correct: float, tokens: int, mode: str, expected: float) -> None:
-    reward = Reward.model_validate({"combine": mode, "exploration": {"use": "length"}})
-    assert combine(value(correct), [value(-1000 / tokens)], reward, 0.8).reward == pytest.approx(expected)
-
-
-def test_the_released_code_punishes_a_missing_answer() -> None:
-    released = Reward.model_validate({"combine": "released_code", "exploration": {"use": "length"}})
-    assert combine(value(0.0, None), [value(-0.25)], released, 0.8).reward == -0.75
-    assert combine(value(1.0, None), [value(-0.25)], released, 0.8).reward == 0.75
-
-
-@pytest.mark.parametrize("mode", ["rlsp", "released_code"])
-def test_the_mixture_is_cut_at_both_ends(mode: str) -> None:
-    reward = Reward.model_validate({"combine": mode, "exploration": {"use": "length"}, "clip": 0.9})
-    assert combine(value(0.0), [value(-50.0)], reward, 0.8).reward == -0.9
-    assert combine(value(1.0), [value(50.0)], reward, 0.8).reward == 0.9
-
-
-@pytest.mark.parametrize("correct", [0.0, 1.0])
-def test_shaping_squeezes_exploration_into_less_than_a_right_answer_is_worth(correct: float) -> None:
-    reward = Reward.model_validate({"combine": "rm_shaping", "exploration": {"use": "length"}})
-    assert combine(value(correct), [value(-2.0)], reward, 0.8).reward == pytest.approx(
-        1 / (1 + math.exp(0.8 * 2.0)) + correct - 1
-    )
-
-
-def test_an_unscored_component_leaves_the_response_without_a_reward() -> None:
-    reward = Reward.model_validate({"exploration": [{"use": "length", "weight": 2}]})
-    assert combine(value(1.0), [value(-0.5)], reward, 0.8).reward == pytest.approx(0.8 - 0.2)
-    assert combine(value(1.0), [Score("e", "timeout")], reward, 0.8).reward is None
-    assert combine(Score("c", "error"), [value(1.0)], reward, 0.8).reward is None
-
-
-def test_alpha_moves_along_its_schedule() -> None:
-    assert alpha_at(0.8, 7, 10) == 0.8
-    linear = Schedule(start=0.2, end=1.0)
-    assert [alpha_at(linear, step, 5) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
-    cosine = Schedule(start=0.0, end=1.0, shape="cosine", steps=3)
-    assert [alpha_at(cosine, step, 99) for step in (0, 1, 2, 50)] == pytest.approx([0, 0.5, 1, 1])
 
 
 COUNTING = """

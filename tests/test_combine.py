@@ -1,0 +1,86 @@
+"""How correctness and exploration become one reward."""
+
+import math
+
+import pytest
+
+from rlsp_cli.errors import UsageError
+from rlsp_cli.recipe.schema import Ppo, Recipe, Reward, Schedule
+from rlsp_cli.rewards.combine import alpha_at, alpha_of, combine
+from rlsp_cli.rewards.sample import Score
+
+
+def value(x: float, answer: str | None = "1") -> Score:
+    return Score("c", "value", x, answer)
+
+
+@pytest.mark.parametrize(
+    ("correct", "tokens", "mode", "expected"),
+    [
+        (1.0, 1000, "rlsp", 0.6),
+        (0.0, 1000, "rlsp", -0.2),
+        (1.0, 250, "rlsp", 0.0),
+        (1.0, 1000, "released_code", 0.0),
+        (0.0, 1000, "released_code", -1.0),
+        (1.0, 250, "released_code", -3.0),
+    ],
+)
+def test_the_mixture_in_closed_form(correct: float, tokens: int, mode: str, expected: float) -> None:
+    reward = Reward.model_validate({"combine": mode, "exploration": {"use": "length"}})
+    assert combine(value(correct), [value(-1000 / tokens)], reward, 0.8).reward == pytest.approx(expected)
+
+
+def test_the_released_code_punishes_a_missing_answer() -> None:
+    released = Reward.model_validate({"combine": "released_code", "exploration": {"use": "length"}})
+    assert combine(value(0.0, None), [value(-0.25)], released, 0.8).reward == -0.75
+    assert combine(value(1.0, None), [value(-0.25)], released, 0.8).reward == 0.75
+
+
+@pytest.mark.parametrize("mode", ["rlsp", "released_code"])
+def test_the_mixture_is_cut_at_both_ends(mode: str) -> None:
+    reward = Reward.model_validate({"combine": mode, "exploration": {"use": "length"}, "clip": 0.9})
+    assert combine(value(0.0), [value(-50.0)], reward, 0.8).reward == -0.9
+    assert combine(value(1.0), [value(50.0)], reward, 0.8).reward == 0.9
+
+
+@pytest.mark.parametrize("correct", [0.0, 1.0])
+def test_shaping_squeezes_exploration_into_less_than_a_right_answer_is_worth(correct: float) -> None:
+    reward = Reward.model_validate({"combine": "rm_shaping", "exploration": {"use": "length"}})
+    assert combine(value(correct), [value(-2.0)], reward, 0.8).reward == pytest.approx(
+        1 / (1 + math.exp(0.8 * 2.0)) + correct - 1
+    )
+
+
+def test_an_unscored_component_leaves_the_response_without_a_reward() -> None:
+    reward = Reward.model_validate({"exploration": [{"use": "length", "weight": 2}]})
+    assert combine(value(1.0), [value(-0.5)], reward, 0.8).reward == pytest.approx(0.8 - 0.2)
+    assert combine(value(1.0), [Score("e", "timeout")], reward, 0.8).reward is None
+    assert combine(Score("c", "error"), [value(1.0)], reward, 0.8).reward is None
+
+
+def test_alpha_moves_along_its_schedule() -> None:
+    assert alpha_at(0.8, 7, 10) == 0.8
+    linear = Schedule(start=0.2, end=1.0)
+    assert [alpha_at(linear, step, 5) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    cosine = Schedule(start=0.0, end=1.0, shape="cosine", steps=3)
+    assert [alpha_at(cosine, step, 99) for step in (0, 1, 2, 50)] == pytest.approx([0, 0.5, 1, 1])
+
+
+def recipe(alpha: float | Schedule, ppo: Ppo | None = None) -> Recipe:
+    data = {"prompts": {"source": "task:pair_sum"}}
+    return Recipe(name="x", model={"path": "x"}, data=data, reward=Reward(alpha=alpha), ppo=ppo)
+
+
+def test_without_a_trainer_alpha_ends_where_the_schedule_or_the_steps_of_ppo_do() -> None:
+    assert alpha_of(recipe(0.7), 3) == 0.7
+    assert alpha_of(recipe(Schedule(start=0.2, end=1.0), Ppo(steps=5)), 3) == pytest.approx(0.8)
+    assert alpha_of(recipe(Schedule(start=0.2, end=1.0, steps=3), Ppo(steps=5)), 1) == pytest.approx(0.6)
+    assert alpha_of(recipe(Schedule(start=0.2, end=1.0, steps=3)), 1) == pytest.approx(0.6)
+
+
+def test_a_schedule_without_an_end_knows_its_first_value_alone() -> None:
+    for ppo in (None, Ppo()):
+        endless = recipe(Schedule(start=0.2, end=1.0), ppo)
+        assert alpha_of(endless, 0) == 0.2
+        with pytest.raises(UsageError, match=r"give reward.alpha.steps or ppo.steps"):
+            alpha_of(endless, 1)
