@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rlsp_cli.backends import compile_for, ready_environment, stages_of
+from rlsp_cli.backends import STAGES, compile_for, ready_environment, stages_of
 from rlsp_cli.errors import NotReadyError, RlspError, UsageError
 from rlsp_cli.launch.gpus import refuse_missing_gpus
 from rlsp_cli.launch.process import command_line, launch, prepare
@@ -20,20 +20,20 @@ from rlsp_cli.runs.run import Run, change_recipe, changed_keys, create_run, newe
 def start_run(recipe: Recipe, source: Path | None, out: Path | None, resume: bool, allow_changes: bool = False) -> Run:
     """A new run, or with `resume` the one in `out` (the newest of this name), whose recipe must be the same.
 
-    With `allow_changes` the run goes on with another recipe; its manifest keeps what changed, and when.
+    With `allow_changes` the run goes on with another recipe; its manifest keeps what changed, and when. The sections
+    of stages that have not begun may change without it.
     """
     if not resume:
         return create_run(recipe, source, out)
     run = open_run(out or newest_run(recipe.name))
     changed = changed_keys(run, recipe)
-    if changed and allow_changes:
-        return change_recipe(run, recipe, changed)
-    if changed:
+    held = [line for line in changed if not line.startswith(_waiting(run))]
+    if held and not allow_changes:
         raise UsageError(
             f"{run.paths.root}: the recipe is not the one this run was started with; start a new run, undo, "
-            "or add --allow-changes:\n  " + "\n  ".join(changed)
+            "or add --allow-changes:\n  " + "\n  ".join(held)
         )
-    return run
+    return change_recipe(run, recipe, changed) if changed else run
 
 
 def run_stages(run: Run, stages: Sequence[str], console: Console, how_to_resume: str) -> None:
@@ -94,6 +94,12 @@ def pick_stages(recipe: Recipe, wanted: Sequence[str]) -> tuple[str, ...]:
                 f"stage {stage!r}: this recipe has {', '.join(given) or 'no stage'}; add a section {stage!r}"
             )
     return tuple(stage for stage in given if not wanted or stage in wanted)
+
+
+def _waiting(run: Run) -> tuple[str, ...]:
+    """The beginnings of the keys of stages that have not begun."""
+    begun = [stage for stage in STAGES if (run.paths.stage(stage).root / "attempts").exists()]
+    return tuple(f"{stage}{end}" for stage in STAGES if stage not in begun for end in (".", ":"))
 
 
 def _run_stage(run: Run, stage: str, console: Console) -> None:
