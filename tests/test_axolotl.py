@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 
 from rlsp_cli.backends import axolotl, compile_stage
 from rlsp_cli.backends.axolotl.checkpoint import newest_checkpoint
+from rlsp_cli.backends.axolotl.conflicts import conflicts
+from rlsp_cli.backends.axolotl.extra import ALLOWED
 from rlsp_cli.backends.axolotl.keys import TESTED, known_keys, wrong_keys
 from rlsp_cli.backends.environment import Environment, find_environment
 from rlsp_cli.backends.render import render_stage
@@ -35,13 +37,19 @@ EVERY_OPTION = [
     ["sft.lora={rank: 8, bits: 4, targets: [q_proj, v_proj]}", "sft.packing=true", "sft.val_rows=8"],
     ["sft.lora={bits: 8}", "sft.schedule=linear", "sft.max_steps=5", "sft.min_lr_ratio=0.0"],
     ["sft.sharding=zero1", "sft.kernels=[liger]", "tracking={to: [wandb, mlflow, trackio, tensorboard]}"],
-    ["sft.sharding=zero2", "sft.schedule=constant", "model.attention=eager"],
-    ["sft.sharding=zero3", "sft.gradient_checkpointing=true", "cluster.launcher=torchrun"],
-    ["sft.sharding=fsdp2", "sft.kernels=[cut_cross_entropy]", "cluster.launcher=accelerate"],
+    ["sft.sharding=zero2", "sft.schedule=constant", "model.attention=eager", "sft.packing=true"],
+    ["sft.sharding=zero3", "sft.gradient_checkpointing=true", "sft.optimizer=adamw_8bit", "cluster.launcher=torchrun"],
+    ["sft.sharding=fsdp2", "sft.kernels=[cut_cross_entropy]", "sft.optimizer=muon", "cluster.launcher=accelerate"],
+    ["sft.optimizer=paged_adamw_8bit", "sft.packing=true"],
+    ["model.attention=flash_attention_4", "sft.packing=true", "sft.lora={rank: 8}"],
     ["cluster={nodes: 2, launcher: slurm, slurm: {partition: gpu, setup: module load cuda}}", "sft.micro_batch=4"],
     ["cluster.launcher=ray", "model.attention=flex_attention", "sft.packing=true"],
-    ["cluster.gpus_per_node=0", "sft.lora={rank: 4}", "model.precision=bfloat16"],
-    ["sft.extra={neftune_noise_alpha: 5, save_total_limit: 5}"],
+    ["cluster.gpus_per_node=0", "sft.lora={rank: 4}", "sft.packing=true", "model.attention=eager"],
+    ["sft.extra={neftune_noise_alpha: 5, save_total_limit: 5, lr_scheduler: rex, tf32: false, optimizer: lion_32bit}"],
+    ["sft.extra={gradient_checkpointing: offload, activation_offloading: legacy}"],
+    ["sft.extra={fsdp_config: {offload_params: true}}", "sft.sharding=fsdp2"],
+    ["sft.extra={deepspeed: {zero_optimization: {stage: 2}, bf16: {enabled: true}}}", "sft.sharding=zero2"],
+    ["sft.extra={peft_use_dora: true, loraplus_lr_ratio: 16, lora_modules_to_save: [lm_head]}", "sft.lora={rank: 4}"],
 ]
 
 
@@ -77,11 +85,35 @@ def test_every_option_compiles_to_keys_that_each_tested_version_has(
     assert list(wrong_keys(config(recipe, version), known_keys(version))) == []
 
 
-def test_attention_is_chosen_in_each_versions_own_words(recipe_file: Path) -> None:
+def test_what_extra_says_of_a_mapping_is_merged_with_ours(recipe_file: Path) -> None:
+    recipe = load_checked(recipe_file, "sft.sharding=fsdp2", "sft.extra={fsdp_config: {offload_params: true}}")
+    found = config(recipe)["fsdp_config"]
+    assert found["offload_params"] is True and found["state_dict_type"] == "FULL_STATE_DICT"
+
+
+def test_another_schedule_than_ours_gets_no_options_of_ours(recipe_file: Path) -> None:
+    found = config(load_checked(recipe_file, "sft.extra={lr_scheduler: rex}"))
+    assert found["lr_scheduler"] == "rex" and "lr_scheduler_kwargs" not in found
+
+
+def test_packing_needs_no_package_and_its_16_bit_kernel_is_off_for_float32_weights(recipe_file: Path) -> None:
+    full = config(load_checked(recipe_file, "sft.packing=true"))
+    assert full["attn_implementation"] == "sdpa" and full["sdpa_varlen"] is False
+    frozen = config(load_checked(recipe_file, "sft.packing=true", "sft.lora={rank: 4}"))
+    assert frozen["attn_implementation"] == "sdpa" and "sdpa_varlen" not in frozen
+
+
+def test_a_version_that_does_not_isolate_packed_rows_under_sdpa_is_refused(recipe_file: Path) -> None:
+    keys = {key: value for key, value in known_keys(TESTED[-1]).items() if key != "sdpa_varlen"}
     recipe = load_checked(recipe_file, "sft.packing=true")
-    assert config(recipe, "0.16.1")["flash_attention"] is True
-    assert config(recipe, "0.19.0")["attn_implementation"] == "flash_attention_2"
-    assert "attn_implementation" not in config(recipe, "0.16.1") and "flash_attention" not in config(recipe, "0.19.0")
+    (problem,) = conflicts(recipe, keys)
+    assert problem.path == "sft.packing" and "would see each other" in problem.message
+    flash = load_checked(recipe_file, "sft.packing=true", "model.attention=flash_attention_2")
+    assert list(conflicts(flash, keys)) == []
+
+
+def test_every_key_that_extra_may_set_is_axolotls() -> None:
+    assert set(known_keys(TESTED[-1])) >= ALLOWED
 
 
 def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
@@ -101,7 +133,24 @@ def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
         (["sft.batch=72"], "the nearest batches are 48, 64, 80; or set sft.micro_batch to 1"),
         (["sft.extra.learning_rate=1"], "rlsp sets this key from sft.learning_rate"),
         (["sft.batch=4"], "the nearest batches are 16, 32, 48"),
-        (["sft.packing=true", "model.attention=sdpa"], "packed examples would see each other"),
+        (["sft.extra.output_dir=/tmp"], "rlsp relies on its own value of this key"),
+        (["sft.extra.rl=dpo"], "may change the task"),
+        (["sft.extra.reward_model=true"], "may change the task"),
+        (["sft.extra.streaming=true"], "set data.traces instead"),
+        (["sft.extra={special_tokens: {pad_token: x}}"], "set model.special_tokens instead"),
+        (["sft.extra.adapter=lora"], "set sft.lora instead"),
+        (["sft.extra.hub_model_id=a/b"], "what is saved"),
+        (["sft.extra.context_parallel_size=2"], "Axolotl divides the batch by it"),
+        (["sft.extra.tensor_parallel_size=2"], "Axolotl divides the batch by it"),
+        (["sft.extra.peft_use_dora=true"], "give sft.lora"),
+        (["sft.extra={deepspeed: x.json}"], "set sft.sharding instead"),
+        (["sft.optimizer=muon", "sft.sharding=zero2"], "does not work with DeepSpeed"),
+        (["sft.optimizer=adamw_8bit", "sft.sharding=fsdp2"], "do not work with FSDP2"),
+        (["cluster.gpus_per_node=0", "sft.optimizer=adamw_8bit"], "sft.optimizer needs GPUs"),
+        (["cluster.gpus_per_node=0", "model.precision=bfloat16"], "in bfloat16 on GPUs only"),
+        (["cluster.gpus_per_node=0", "model.attention=flex_attention"], "model.attention needs GPUs"),
+        (["sft.kernels=[cut_cross_entropy]"], "needs hidden states in bfloat16"),
+        (["sft.backend=local", "cluster.gpus_per_node=1", "sft.optimizer=muon"], "sft.optimizer reaches nothing"),
         (["cluster.gpus_per_node=0", "sft.sharding=zero3"], "sft.sharding needs GPUs"),
         (["cluster.gpus_per_node=0", "sft.lora.bits=4"], "sft.lora.bits needs GPUs"),
         (["cluster.nodes=2"], "set it to torchrun, slurm or ray"),
@@ -129,7 +178,7 @@ def test_explain_names_the_line_the_override_and_the_default(recipe_file: Path) 
     )
     assert "sft.learning_rate (override #1 (sft.learning_rate))" in line["learning_rate"]
     assert line["weight_decay"].endswith("sft.weight_decay (default)") and line["fp16"].endswith("set by rlsp")
-    with pytest.raises(UsageError, match=r"known: 0\.16\.1"):
+    with pytest.raises(UsageError, match=r"known: 0\.18\.0"):
         render_stage(recipe, "sft", "0.1.0")
 
 

@@ -1,6 +1,7 @@
 """Real SFT through Axolotl's own training code, in an environment that rlsp installs: on one CPU, two, and on Slurm."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -100,6 +101,40 @@ def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(trained: Path, reci
     assert sorted(theirs) == sorted(kept) and len(kept) > 50
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_examples_do_not_see_each_other(recipe: Path, attention: str) -> None:
+    """All examples in one step, each in a row of its own or all in one: the same loss and the same gradient."""
+    shape = "{hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_length: 1024, init_std: 0.5}"
+    one_step = ["sft.max_steps=1", "sft.val_rows=0", "sft.max_length=1024", "ppo=null", "eval=null"]
+    same = [f"model={{from_scratch: {shape}, attention: {attention}}}", "data.traces.rows=16", *one_step]
+    apart, packed = recipe.parent / f"apart-{attention}", recipe.parent / f"packed-{attention}"
+    rlsp("sft", recipe, *same, "sft.batch=16", "sft.micro_batch=16", "--out", apart)
+    rlsp("sft", recipe, *same, "sft.packing=true", "sft.batch=1", "sft.micro_batch=1", "--out", packed)
+    (one,), (other,) = rows(apart), rows(packed)
+    assert other["epoch"] == 1.0 and other["loss"] == pytest.approx(one["loss"], rel=1e-4)
+    assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-3)
+
+
+@pytest.mark.parametrize(("lora", "weights"), [(None, "float32"), ("{rank: 4}", "bfloat16")])
+def test_trained_weights_stay_float32_where_the_computation_is_bfloat16(
+    recipe: Path, trained: Path, environment: Any, lora: str | None, weights: str
+) -> None:
+    """Axolotl itself would load them in bfloat16; adapters are float32 beside a frozen model in bfloat16."""
+    run, base = recipe.parent / f"formats-{weights}", trained / "sft" / "checkpoints" / "final"
+    changes = ["model.from_scratch=null", f"model.path={base}", "sft.max_steps=2", "sft.val_rows=0", "ppo=null"]
+    changes += [f"sft.lora={lora}"] if lora else []
+    done = rlsp("sft", recipe, *changes, "eval=null", "--dry-run", "--out", run)
+    subprocess.run(done.stdout.splitlines()[0], shell=True, check=True, capture_output=True)
+    config, answer = run / "sft" / "axolotl.yaml", run / "formats.json"
+    config.write_text(config.read_text().replace("bf16: false", "bf16: true"))
+    script = Path(__file__).parent / "axolotl" / "formats.py"
+    env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+    subprocess.run([*environment.command, str(script), str(config), str(answer)], check=True, env=env)
+    found = json.loads(answer.read_text())
+    assert f"torch.{weights}" in found["weights"] and "torch.bfloat16" in found["results"]
+    assert found["trained"] == found["states"] == ["torch.float32"]
+
+
 def test_the_checkpoint_loads_and_the_next_stages_start_from_it(trained: Path, recipe: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -140,6 +175,8 @@ def test_sigterm_saves_and_resume_ends_where_an_uninterrupted_run_does(trained: 
     assert "going on from checkpoint-" in done.stderr and "optimiser" in done.stderr
     assert sorted(losses(run)) == list(range(STEPS))
     assert losses(run)[STEPS - 1] == pytest.approx(losses(trained)[STEPS - 1], rel=1e-3)
+    measured = [[row["step"] for row in rows(one) if "eval_loss" in row] for one in (run, trained)]
+    assert measured[0] == measured[1]  # and not once more where it went on
 
 
 def test_a_recipe_that_changed_goes_on_only_when_told_and_the_run_says_so(trained: Path, recipe: Path) -> None:
@@ -173,7 +210,7 @@ def test_an_untested_version_is_refused_before_anything_starts(recipe: Path, tmp
     (tmp_path / "python").chmod(0o755)
     named = f"backends.axolotl.python={tmp_path / 'python'}"
     done = rlsp("sft", recipe, named, "--out", tmp_path / "run", check=False)
-    assert done.returncode == 4 and "axolotl 9.9.9: rlsp is tested with 0.16.1" in done.stderr
+    assert done.returncode == 4 and "axolotl 9.9.9: rlsp is tested with 0.18.0" in done.stderr
 
 
 def test_dry_run_prints_commands_that_can_be_typed(recipe: Path, tmp_path: Path) -> None:
@@ -233,6 +270,15 @@ def test_a_missing_column_and_a_missing_gpu_are_named_in_one_line(recipe: Path, 
     assert doctor.returncode == 4 and "the recipe wants 1 GPUs" in doctor.stdout
 
 
+def test_a_missing_package_is_named_by_the_doctor_and_at_launch(recipe: Path, tmp_path: Path) -> None:
+    needs = ["cluster.gpus_per_node=1", "model.attention=flash_attention_2", "sft.kernels=[liger]"]
+    doctor = rlsp("backends", "doctor", recipe, *needs, check=False)
+    assert doctor.returncode == 4 and "model.attention: attn_implementation flash_attention_2 needs" in doctor.stdout
+    done = rlsp("sft", recipe, *needs, "--out", tmp_path / "run", check=False)
+    assert done.returncode == 4 and "sft.kernels: liger_rope needs liger_kernel" in done.stderr
+    assert not (tmp_path / "run" / "sft" / "attempts").exists()
+
+
 def test_doctor_finds_the_environment_as_the_lock_says(recipe: Path) -> None:
     done = rlsp("backends", "doctor", recipe, "--json")
     found = {one["backend"]: one for one in json.loads(done.stdout)["data"]}
@@ -244,7 +290,7 @@ def test_the_keys_that_come_with_rlsp_are_those_of_the_installed_version(environ
 
 
 def test_axolotls_own_validation_takes_every_option_and_drops_no_key(environment: Any, tmp_path: Path) -> None:
-    """Its checks of what a GPU can do are left out, because there is none."""
+    """Its checks of what GPUs can do are answered for eight H100s."""
     path = tmp_path / "job.yaml"
     path.write_text(RECIPE)
     recipes = {overrides[0]: load_checked(path, *overrides) for overrides in EVERY_OPTION}

@@ -67,7 +67,10 @@ def test_a_kernel_of_the_hub_counts_when_it_is_in_the_cache(tmp_path: Path, monk
     [
         (["model.attention=flash_attention_2"], "model.attention", "flash_attn"),
         (["model.attention=flash_attention_3"], "model.attention", "flash_attn_interface"),
-        (["sft.kernels=[cut_cross_entropy]"], "sft.kernels", "cut_cross_entropy"),
+        (["model.attention=flash_attention_4"], "model.attention", "flash_attn.cute"),
+        (["sft.kernels=[cut_cross_entropy]", "sft.sharding=fsdp2"], "sft.kernels", "cut_cross_entropy"),
+        (["sft.optimizer=paged_adamw_8bit"], "sft.optimizer", "bitsandbytes"),
+        (["sft.extra.optimizer=schedule_free_adamw"], "sft.extra.optimizer", "schedulefree"),
         (["sft.kernels=[liger]"], "sft.kernels", "liger_kernel"),
         (["sft.sharding=zero2"], "sft.sharding", "deepspeed"),
         (["sft.lora.bits=4"], "sft.lora.bits", "bitsandbytes"),

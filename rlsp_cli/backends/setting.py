@@ -25,9 +25,13 @@ class Setting:
 
 
 def with_extra(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> list[Setting]:
-    """The settings with the user's own keys of the section `where`, as `sft.extra`."""
-    added = {key: Setting(key, value, (f"{where}.{key}",)) for key, value in extra.items()}
-    return list({**{setting.key: setting for setting in own}, **added}.values())
+    """The settings with the user's own keys of the section `where`, as `sft.extra`; mappings are merged."""
+    found = {setting.key: setting for setting in own}
+    for key, value in extra.items():
+        ours = found[key].value if key in found else None
+        merged = {**ours, **value} if isinstance(ours, dict) and isinstance(value, dict) else value
+        found[key] = Setting(key, merged, (f"{where}.{key}",))
+    return list(found.values())
 
 
 def taken(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> Iterator[Problem]:

@@ -62,9 +62,11 @@ class Model(Section):
     from_scratch: FromScratch | None = None
     """Make a new small model instead of loading one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the computation over float32 weights; `auto` is bfloat16 on a GPU and float32 on a CPU."""
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] = "auto"
-    """Attention implementation; `auto` is flash_attention_2 where sequences are packed, else sdpa."""
+    """Number format of the computation, `auto`: bfloat16 on a GPU, float32 on a CPU; trained weights stay float32."""
+    attention: Literal[
+        "auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flash_attention_4", "flex_attention"
+    ] = "auto"
+    """Attention implementation; `auto` is flash_attention_2 where `openrlhf` packs responses, else sdpa."""
     chat_template: str = "auto"
     """`auto`: the tokenizer's own, if it has one; `none`: plain text; or a Jinja file, `./template.jinja`."""
     special_tokens: tuple[str, ...] = ()
@@ -281,7 +283,9 @@ class Sft(Optimisation):
     max_steps: PositiveInt | None = None
     """Stop after so many optimiser steps, even within an epoch."""
     batch: PositiveInt = 64
-    """Sequences in one optimiser step."""
+    """Examples in one optimiser step; with `packing`, sequences of `max_length` that each hold several examples."""
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "muon"] = "adamw"
+    """AdamW, its 8-bit forms by bitsandbytes, or Muon (AdamW where a weight is no matrix)."""
     learning_rate: PositiveFloat = 2.0e-5
     """Peak learning rate."""
     max_length: PositiveInt = 8192

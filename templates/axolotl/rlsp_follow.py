@@ -1,4 +1,7 @@
-"""Axolotl plugin: numbers go into metrics.jsonl beside this file; SIGTERM or a file `stop` lead to a checkpoint."""
+"""Axolotl plugin: numbers go into metrics.jsonl beside this file; SIGTERM or a file `stop` lead to a checkpoint.
+
+It also keeps the weights that are trained in float32.
+"""
 
 import json
 import math
@@ -18,6 +21,17 @@ STOPPED = 143
 class Follow(BasePlugin):
     """What Axolotl loads."""
 
+    def load_datasets(self, cfg, preprocess=False):
+        """Load trained weights in float32: with `bf16`, which asks for the computation, Axolotl loads bfloat16 ones.
+
+        This is the last hook before the model is loaded; the data is left to Axolotl. DeepSpeed keeps float32 copies
+        of its own, and a model beside adapters is frozen.
+        """
+        import torch
+
+        if not cfg.adapter and not cfg.deepspeed:
+            cfg.torch_dtype = torch.float32
+
     def add_callbacks_post_trainer(self, cfg, trainer):
         """Follow the trainer."""
         return [Follower(Path(__file__).parent)]
@@ -28,6 +42,7 @@ class Follower(TrainerCallback):
 
     def __init__(self, folder):
         self.metrics, self.stop, self.told = folder / "metrics.jsonl", folder / "stop", False
+        self.began = 0
 
     def on_train_begin(self, args, state, control, **_):
         """Listen; and refuse to train when the processes of the job do not train together."""
@@ -35,9 +50,12 @@ class Follower(TrainerCallback):
         if args.world_size != wanted:
             raise RuntimeError(f"{wanted} processes were started, and each trains as one of {args.world_size}")
         signal.signal(signal.SIGTERM, self._stop)
+        self.began = state.global_step
 
     def on_log(self, args, state, control, logs=None, **_):
-        """Append what is a number."""
+        """Append what is a number, but not what is measured once more when a training goes on."""
+        if 0 < self.began == state.global_step and "eval_loss" in (logs or {}):
+            return
         found = {name: logs[key] for key, name in NAMES.items() if key in (logs or {})}
         row = {name: value for name, value in found.items() if math.isfinite(value)}
         if not state.is_world_process_zero or not {"loss", "eval_loss"} & set(found):

@@ -7,10 +7,12 @@ from typing import Any
 
 from rlsp_cli.backends.axolotl import checkpoint
 from rlsp_cli.backends.axolotl.batch import batch_problem
-from rlsp_cli.backends.axolotl.config import attention, settings
+from rlsp_cli.backends.axolotl.config import settings
+from rlsp_cli.backends.axolotl.conflicts import conflicts
 from rlsp_cli.backends.axolotl.deepspeed import deepspeed_config
+from rlsp_cli.backends.axolotl.extra import refused
 from rlsp_cli.backends.axolotl.files import StageFiles
-from rlsp_cli.backends.axolotl.keys import TESTED, asked_keys, known_keys, wrong_keys
+from rlsp_cli.backends.axolotl.keys import TESTED, Keys, asked_keys, known_keys, wrong_keys
 from rlsp_cli.backends.axolotl.needs import NEEDS
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import RESTORED, Job, Resources
@@ -34,7 +36,6 @@ _ELSEWHERE = ("sft.backend", "model.path", "sft.val_every", "tracking.project")
 _COMMAND = ("cluster.launcher", "cluster.port", "cluster.join_timeout_s")
 _OF_LAUNCHER = {"torchrun": ("cluster.host",), "slurm": ("cluster.slurm",)}
 _SOMEWHERE = RunPaths(Path("run"))
-_APART = ("flash_attention_2", "flash_attention_3", "flex_attention")
 _ON_CPU = {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true", "OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that spin while they wait would starve a busy machine."""
 _QUIET = {"AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -49,8 +50,10 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
     """What Axolotl cannot do, before anything starts; what the newest tested version cannot, where none is given."""
     assert recipe.sft, "checked by the recipe"
     yield from filter(None, [batch_problem(recipe, recipe.sft), cluster_problem(recipe.cluster)])
-    yield from _unknown(recipe, environment)
-    yield from _conflicts(recipe)
+    version = environment.version if environment else TESTED[-1]
+    keys = known_keys(version) if version in TESTED or environment is None else asked_keys(environment)
+    yield from _unknown(recipe, version, keys)
+    yield from conflicts(recipe, keys)
 
 
 def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Problem]:
@@ -93,7 +96,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
 def rendered(recipe: Recipe, paths: RunPaths, version: str, resume: Path | None = None) -> list[Setting]:
     """The configuration as settings that know where they come from."""
     assert recipe.sft, "checked by the recipe"
-    own = settings(recipe, version, StageFiles(paths.stage("sft")), resume)
+    own = settings(recipe, StageFiles(paths.stage("sft")), resume)
     return with_extra(own, recipe.sft.extra, "sft.extra")
 
 
@@ -108,40 +111,16 @@ def _texts(recipe: Recipe, files: StageFiles, found: list[Setting]) -> dict[str,
     return texts
 
 
-def _unknown(recipe: Recipe, environment: Environment | None) -> Iterator[Problem]:
-    """Keys that Axolotl would drop, and recipe keys that reach none of its keys."""
-    version = environment.version if environment else TESTED[-1]
-    keys = known_keys(version) if version in TESTED or environment is None else asked_keys(environment)
+def _unknown(recipe: Recipe, version: str, keys: Keys) -> Iterator[Problem]:
+    """Keys that Axolotl would drop or that are not the user's, and recipe keys that reach none of its keys."""
     assert recipe.sft, "checked by the recipe"
-    own = settings(recipe, version, StageFiles(_SOMEWHERE.stage("sft")))
+    own = settings(recipe, StageFiles(_SOMEWHERE.stage("sft")))
     config = {setting.key: setting.value for setting in with_extra(own, recipe.sft.extra, "sft.extra")}
     for key, message in wrong_keys(config, keys):
         yield Problem(f"sft.extra.{key}", f"{message} (version {version})")
     yield from taken(own, recipe.sft.extra, "sft.extra")
+    yield from refused(recipe.sft, own, keys)
     used = [source for setting in own for source in setting.sources]
     yield from unused(
         recipe, SCOPE, ["sft.extra", *used, *_ELSEWHERE, *_COMMAND, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())]
     )
-
-
-def _conflicts(recipe: Recipe) -> Iterator[Problem]:
-    """Settings that Axolotl accepts together and that go wrong later."""
-    sft = recipe.sft
-    assert sft, "checked by the recipe"
-    gpu = recipe.cluster.gpus_per_node > 0
-    if sft.packing and attention(recipe) not in _APART:
-        hint = "set model.attention to auto, or one of " + ", ".join(_APART)
-        yield Problem("sft.packing", f"with {attention(recipe)} attention, packed examples would see each other", hint)
-    needs_gpu = {
-        "sft.packing": sft.packing,
-        "sft.sharding": sft.sharding != "none",
-        "sft.kernels": bool(sft.kernels),
-        "sft.lora.bits": sft.lora is not None and sft.lora.bits is not None,
-    }
-    for path, asked in needs_gpu.items():
-        if asked and not gpu:
-            yield Problem(path, f"{path} needs GPUs, and cluster.gpus_per_node is 0", "set it, or remove this key")
-    if "cut_cross_entropy" in sft.kernels and recipe.model.precision == "float32":
-        yield Problem("sft.kernels", "cut_cross_entropy needs bfloat16", "set model.precision to auto")
-    if len(sft.kernels) == 2:
-        yield Problem("sft.kernels", "liger and cut_cross_entropy both replace the loss", "keep one of them")

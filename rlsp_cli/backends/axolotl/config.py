@@ -6,27 +6,19 @@ from typing import Any
 
 from rlsp_cli.backends.axolotl.batch import accumulation_steps, world_size
 from rlsp_cli.backends.axolotl.files import StageFiles
-from rlsp_cli.backends.axolotl.keys import version_number
 from rlsp_cli.backends.setting import Setting
 from rlsp_cli.recipe.schema import Recipe, Sft
 
-_ATTENTION_FLAGS = {
-    "eager": "eager_attention",
-    "sdpa": "sdp_attention",
-    "flash_attention_2": "flash_attention",
-    "flex_attention": "flex_attention",
-}
-"""Before 0.17 attention was chosen by one of these; since then by `attn_implementation`."""
 _LIGER = ("liger_rope", "liger_rms_norm", "liger_glu_activation", "liger_fused_linear_cross_entropy")
 _DATA = ("source", "split", "rows", "options", "config", "prompt", "response", "messages")
 
 
-def settings(recipe: Recipe, version: str, files: StageFiles, resume: Path | None = None) -> list[Setting]:
+def settings(recipe: Recipe, files: StageFiles, resume: Path | None = None) -> list[Setting]:
     """Everything that the configuration file holds, in its order, but for `sft.extra`."""
     assert recipe.sft, "checked by the recipe"
     sft = recipe.sft
     parts = (
-        _model(recipe, version, files),
+        _model(recipe, files),
         _data(recipe, sft, files),
         _batch(recipe, sft),
         _optimiser(recipe, sft),
@@ -41,13 +33,27 @@ def settings(recipe: Recipe, version: str, files: StageFiles, resume: Path | Non
 
 
 def attention(recipe: Recipe) -> str:
-    """The attention implementation; packed examples stay apart only in flash attention and flex attention."""
-    if recipe.model.attention != "auto":
-        return recipe.model.attention
-    return "flash_attention_2" if recipe.sft and recipe.sft.packing else "sdpa"
+    """The attention implementation; sdpa needs no package, and packed examples do not see each other in any of them."""
+    return "sdpa" if recipe.model.attention == "auto" else recipe.model.attention
 
 
-def _model(recipe: Recipe, version: str, files: StageFiles) -> Iterator[Setting]:
+def half_precision(recipe: Recipe) -> bool:
+    """Whether the computation is in bfloat16."""
+    gpu = recipe.cluster.gpus_per_node > 0
+    return recipe.model.precision == "bfloat16" or (recipe.model.precision == "auto" and gpu)
+
+
+def trained_in_float32(recipe: Recipe) -> bool:
+    """Whether the model is loaded in float32, as `templates/axolotl/rlsp_follow.py` sees to.
+
+    DeepSpeed loads it in bfloat16 and keeps a float32 copy of its own; beside adapters the model is frozen.
+    """
+    sft = recipe.sft
+    assert sft, "checked by the recipe"
+    return not half_precision(recipe) or (sft.lora is None and not sft.sharding.startswith("zero"))
+
+
+def _model(recipe: Recipe, files: StageFiles) -> Iterator[Setting]:
     if recipe.model.from_scratch is not None:
         yield Setting("base_model", str(files.base), ("model.from_scratch", "seed"))
     else:
@@ -56,11 +62,7 @@ def _model(recipe: Recipe, version: str, files: StageFiles) -> Iterator[Setting]
         if revision:
             yield Setting("revision_of_model", revision, ("model.path",))
     yield Setting("tokenizer_config", str(files.tokenizer), ("model.special_tokens", "model.chat_template"))
-    sources = ("model.attention", "sft.packing")
-    if version_number(version) >= (0, 17):
-        yield Setting("attn_implementation", attention(recipe), sources)
-    else:
-        yield Setting(_ATTENTION_FLAGS[attention(recipe)], True, sources)
+    yield Setting("attn_implementation", attention(recipe), ("model.attention",))
 
 
 def _data(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
@@ -71,7 +73,7 @@ def _data(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
     if sft.val_rows:
         yield Setting("test_datasets", [{"path": str(files.val), "split": "train", **form}], ("sft.val_rows",))
         yield Setting("eval_steps", sft.val_every, ("sft.val_every",))
-        yield Setting("eval_batch_size", sft.micro_batch, ("sft.micro_batch",))
+        yield Setting("eval_batch_size", sft.micro_batch, ("sft.micro_batch",), open=True)
         if sft.packing:
             yield Setting("eval_sample_packing", False, ("sft.packing",))
     yield Setting("dataset_prepared_path", str(files.prepared))
@@ -79,7 +81,9 @@ def _data(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
     yield Setting("sequence_len", sft.max_length, ("sft.max_length",))
     yield Setting("excess_length_strategy", "drop", ("sft.max_length",))
     yield Setting("sample_packing", sft.packing, ("sft.packing",))
-    yield Setting("pad_to_sequence_len", sft.packing, ("sft.packing",))
+    yield Setting("pad_to_sequence_len", sft.packing, ("sft.packing",), open=True)
+    if sft.packing and attention(recipe) == "sdpa" and trained_in_float32(recipe):
+        yield Setting("sdpa_varlen", False, ("sft.packing", "model.attention"))  # its kernel takes 16 bits only
 
 
 def _batch(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
@@ -96,9 +100,10 @@ def _batch(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
 
 
 def _optimiser(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
-    """AdamW, and a schedule that ends where ours does."""
-    fused = recipe.cluster.gpus_per_node > 0
-    yield Setting("optimizer", "adamw_torch_fused" if fused else "adamw_torch", ("cluster.gpus_per_node",))
+    """The optimiser, and a schedule that ends where ours does."""
+    fused = "adamw_torch_fused" if recipe.cluster.gpus_per_node else "adamw_torch"
+    name = fused if sft.optimizer == "adamw" else sft.optimizer
+    yield Setting("optimizer", name, ("sft.optimizer", "cluster.gpus_per_node"), open=True)
     yield Setting("learning_rate", sft.learning_rate, ("sft.learning_rate",))
     yield Setting("adam_beta1", sft.betas[0], ("sft.betas",))
     yield Setting("adam_beta2", sft.betas[1], ("sft.betas",))
@@ -106,9 +111,9 @@ def _optimiser(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
     yield Setting("max_grad_norm", sft.grad_clip, ("sft.grad_clip",))
     scheduler, options = _scheduler(sft)
     sources = ("sft.schedule", "sft.min_lr_ratio")
-    yield Setting("lr_scheduler", scheduler, sources)
-    if options:
-        yield Setting("lr_scheduler_kwargs", options, (*sources, "sft.learning_rate"))
+    yield Setting("lr_scheduler", scheduler, sources, open=True)
+    if options and "lr_scheduler" not in sft.extra:  # another schedule takes other options
+        yield Setting("lr_scheduler_kwargs", options, (*sources, "sft.learning_rate"), open=True)
     yield Setting("warmup_ratio", sft.warmup_ratio, ("sft.warmup_ratio",))
     yield Setting("seed", recipe.seed, ("seed",))
 
@@ -124,17 +129,17 @@ def _scheduler(sft: Sft) -> tuple[str, dict[str, Any]]:
 
 def _precision(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
     """Left out, Axolotl would choose half precision, and fail on a CPU."""
-    gpu = recipe.cluster.gpus_per_node > 0
-    half = recipe.model.precision == "bfloat16" or (recipe.model.precision == "auto" and gpu)
-    yield Setting("bf16", half, ("model.precision", "cluster.gpus_per_node"))
+    gpu, checkpointing = recipe.cluster.gpus_per_node > 0, sft.gradient_checkpointing
+    yield Setting("bf16", half_precision(recipe), ("model.precision", "cluster.gpus_per_node"))
     yield Setting("fp16", False)
-    yield Setting("tf32", gpu, ("cluster.gpus_per_node",))
-    yield Setting("gradient_checkpointing", sft.gradient_checkpointing, ("sft.gradient_checkpointing",))
-    if sft.gradient_checkpointing:
-        yield Setting("gradient_checkpointing_kwargs", {"use_reentrant": False}, ("sft.gradient_checkpointing",))
+    yield Setting("tf32", gpu, ("cluster.gpus_per_node",), open=True)
+    yield Setting("gradient_checkpointing", checkpointing, ("sft.gradient_checkpointing",), open=True)
+    if checkpointing:
+        options = {"use_reentrant": False}
+        yield Setting("gradient_checkpointing_kwargs", options, ("sft.gradient_checkpointing",), open=True)
     if not gpu:
-        yield Setting("dataloader_pin_memory", False, ("cluster.gpus_per_node",))
-        yield Setting("dataloader_num_workers", 0, ("cluster.gpus_per_node",))
+        yield Setting("dataloader_pin_memory", False, ("cluster.gpus_per_node",), open=True)
+        yield Setting("dataloader_num_workers", 0, ("cluster.gpus_per_node",), open=True)
 
 
 def _adapters(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
@@ -152,15 +157,15 @@ def _adapters(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
     else:
         yield Setting("lora_target_linear", True, ("sft.lora.targets",))
     if recipe.model.special_tokens:  # the rows of new tokens are random until they are trained
-        yield Setting("lora_modules_to_save", ["embed_tokens", "lm_head"], ("model.special_tokens",))
+        yield Setting("lora_modules_to_save", ["embed_tokens", "lm_head"], ("model.special_tokens",), open=True)
     if not recipe.cluster.gpus_per_node:
         for kernel in ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel"):
-            yield Setting(kernel, False, ("cluster.gpus_per_node",))
+            yield Setting(kernel, False, ("cluster.gpus_per_node",), open=True)
 
 
 def _sharding(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
     if sft.sharding.startswith("zero"):
-        yield Setting("deepspeed", str(files.deepspeed), ("sft.sharding",))
+        yield Setting("deepspeed", str(files.deepspeed), ("sft.sharding",), open=True)
     elif sft.sharding == "fsdp2":
         yield Setting("fsdp_version", 2, ("sft.sharding",))
         options = {
@@ -169,14 +174,14 @@ def _sharding(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
             "state_dict_type": "FULL_STATE_DICT",
             "reshard_after_forward": True,
         }
-        yield Setting("fsdp_config", options, ("sft.sharding",))
+        yield Setting("fsdp_config", options, ("sft.sharding",), open=True)
 
 
 def _plugins(sft: Sft) -> Iterator[Setting]:
     names = ["rlsp_follow.Follow"]
     if "liger" in sft.kernels:
         names.append("axolotl.integrations.liger.LigerPlugin")
-        yield from (Setting(key, True, ("sft.kernels",)) for key in _LIGER)
+        yield from (Setting(key, True, ("sft.kernels",), open=True) for key in _LIGER)
     if "cut_cross_entropy" in sft.kernels:
         names.append("axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin")
         yield Setting("cut_cross_entropy", True, ("sft.kernels",))

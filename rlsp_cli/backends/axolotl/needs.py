@@ -10,12 +10,28 @@ _SDPA = "or set model.attention: sdpa, which needs nothing"
 _FORK = "git+https://github.com/axolotl-ai-cloud/ml-cross-entropy"
 
 
+_OPTIMISERS = {
+    "bitsandbytes": ("adamw_8bit", "adamw_bnb", "ademamix", "lion_", "paged_", "rmsprop_bnb"),
+    "torchao": ("ao_", "adamw_torch_4bit", "adamw_torch_8bit"),
+    "apollo_torch": ("apollo_",),
+    "came_pytorch": ("came_",),
+    "flashoptim": ("flash_",),
+    "galore_torch": ("galore_",),
+    "grokadamw": ("grokadamw",),
+    "lomo_optim": ("lomo", "adalomo"),
+    "optimi": ("optimi_", "stable_adamw"),
+    "q_galore_torch": ("q_galore_",),
+    "schedulefree": ("schedule_free_",),
+}
+"""Packages, and how the names of the optimisers begin that come from them; the others are torch's and Axolotl's own."""
+
+
 def _is(name: str) -> Callable[[Any], bool]:
     return lambda value: value == name
 
 
-def _quantised_optimiser(name: Any) -> bool:
-    return any(part in str(name) for part in ("8bit", "4bit", "paged", "bnb")) and not str(name).startswith("ao_")
+def _begins(*beginnings: str) -> Callable[[Any], bool]:
+    return lambda value: str(value).startswith(beginnings)
 
 
 NEEDS = (
@@ -39,7 +55,10 @@ NEEDS = (
     ),
     Need("load_in_4bit", bool, ("bitsandbytes",), _INTO),
     Need("load_in_8bit", bool, ("bitsandbytes",), _INTO),
-    Need("optimizer", _quantised_optimiser, ("bitsandbytes",), f"{_INTO}, or set sft.optimizer: adamw"),
+    *(
+        Need("optimizer", _begins(*beginnings), (package,), f"{_INTO}, or set sft.optimizer: adamw")
+        for package, beginnings in _OPTIMISERS.items()
+    ),
     Need("deepspeed", bool, ("deepspeed",), f"{_INTO}, or set sft.sharding: fsdp2"),
     Need("liger_rope", bool, ("liger_kernel",), f"{_INTO}, or leave sft.kernels out"),
     Need(
