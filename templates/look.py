@@ -39,4 +39,5 @@ def has_kernel(name):
 
 
 if __name__ == "__main__":
+    sys.path[:] = filter(None, sys.path)  # a folder here that is called as a package is none
     print(json.dumps([name for name in sys.argv[1:] if is_here(name)]))

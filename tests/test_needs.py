@@ -53,6 +53,12 @@ def test_a_package_is_found_without_being_imported(tmp_path: Path, monkeypatch: 
     assert looked_for("explodes.patch:OTHER") and looked_for("explodes.gone:FORK")
 
 
+def test_a_folder_beside_the_recipe_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wandb").mkdir()  # as wandb makes one
+    monkeypatch.chdir(tmp_path)
+    assert looked_for("wandb")
+
+
 def test_a_kernel_of_the_hub_counts_when_it_is_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "kernels.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -70,6 +76,9 @@ def test_a_kernel_of_the_hub_counts_when_it_is_in_the_cache(tmp_path: Path, monk
         (["model.attention=flash_attention_4"], "model.attention", "flash_attn.cute"),
         (["sft.kernels=[cut_cross_entropy]", "sft.sharding=fsdp2"], "sft.kernels", "cut_cross_entropy"),
         (["sft.optimizer=paged_adamw_8bit"], "sft.optimizer", "bitsandbytes"),
+        (["tracking.to=[wandb]"], "tracking.to", "wandb"),
+        (["tracking.to=[tensorboard]"], "tracking.to", "tensorboard"),
+        (["sft.extra.flash_attn_cross_entropy=true"], "sft.extra.flash_attn_cross_entropy", "flash_attn"),
         (["sft.extra.optimizer=schedule_free_adamw"], "sft.extra.optimizer", "schedulefree"),
         (["sft.kernels=[liger]"], "sft.kernels", "liger_kernel"),
         (["sft.sharding=zero2"], "sft.sharding", "deepspeed"),

@@ -1,12 +1,17 @@
 """Settings that Axolotl accepts together and that go wrong later, or that it refuses after its slow start."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from rlsp_cli.backends.axolotl.config import attention, trained_in_float32
 from rlsp_cli.backends.axolotl.keys import Keys
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe, Sft
 
+_FULL = "FULL_STATE_DICT"
+_GATHER = "stage3_gather_16bit_weights_on_model_save"
 _ISOLATES = "sdpa_varlen"
 """The key that came with the isolation of packed rows under sdpa and eager attention (0.18)."""
 
@@ -20,6 +25,7 @@ def conflicts(recipe: Recipe, keys: Keys) -> Iterator[Problem]:
         hint = "set model.attention: flash_attention_2, or install a tested version"
         yield Problem("sft.packing", f"with {attention(recipe)} attention, packed examples would see each other", hint)
     yield from _optimiser(recipe.sft)
+    yield from _sharding(recipe.sft)
     yield from _kernels(recipe, recipe.sft)
 
 
@@ -39,11 +45,39 @@ def _on_cpu(recipe: Recipe, sft: Sft) -> Iterator[Problem]:
 
 
 def _optimiser(sft: Sft) -> Iterator[Problem]:
-    if sft.optimizer == "muon" and sft.sharding.startswith("zero"):
-        yield Problem("sft.optimizer", "Axolotl's muon does not work with DeepSpeed", "set sft.sharding: fsdp2 or none")
-    if sft.optimizer.endswith("8bit") and sft.sharding == "fsdp2":
+    path = "sft.extra.optimizer" if "optimizer" in sft.extra else "sft.optimizer"
+    name = str(sft.extra.get("optimizer", sft.optimizer))
+    if name == "muon" and sft.sharding.startswith("zero"):
+        yield Problem(path, "Axolotl's muon does not work with DeepSpeed", "set sft.sharding: fsdp2 or none")
+    if name in ("adamw_8bit", "adamw_bnb_8bit", "paged_adamw_8bit") and sft.sharding == "fsdp2":
         message = "8-bit optimisers of bitsandbytes do not work with FSDP2"
-        yield Problem("sft.optimizer", message, "set sft.sharding: zero2 or zero3, or sft.optimizer: adamw")
+        yield Problem(path, message, "set sft.sharding: zero2 or zero3, or sft.optimizer: adamw")
+
+
+def _sharding(sft: Sft) -> Iterator[Problem]:
+    """Settings of the user's own for FSDP and DeepSpeed must shard as the recipe says, and save a whole model."""
+    fsdp = sft.extra.get("fsdp_config")
+    if isinstance(fsdp, dict) and fsdp.get("state_dict_type", _FULL) != _FULL != fsdp.get("final_state_dict_type"):
+        hint = f"add final_state_dict_type: {_FULL}"
+        yield Problem("sft.extra.fsdp_config", "the trained model would be saved in pieces", hint)
+    if "deepspeed" in sft.extra and sft.sharding.startswith("zero"):
+        yield from _deepspeed(sft.extra["deepspeed"], int(sft.sharding[-1]))
+
+
+def _deepspeed(given: Any, stage: int) -> Iterator[Problem]:
+    path = "sft.extra.deepspeed"
+    try:
+        options = given if isinstance(given, dict) else json.loads(Path(str(given)).read_text(encoding="utf-8"))
+        zero = dict(options["zero_optimization"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "give DeepSpeed's options with zero_optimization, or an absolute path of a JSON file of them"
+        yield Problem(path, f"no options of ZeRO ({type(error).__name__})", hint)
+        return
+    if zero.get("stage") != stage:
+        message = f"its stage is {zero.get('stage')}, and sft.sharding says {stage}"
+        yield Problem(path, message, "make them agree; memory is planned for sft.sharding")
+    if zero.get("stage") == 3 and not zero.get(_GATHER):
+        yield Problem(path, "the trained model would be saved empty", f"add zero_optimization.{_GATHER}: true")
 
 
 def _kernels(recipe: Recipe, sft: Sft) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""What Axolotl's options need beside Axolotl. Its locks have bitsandbytes, that for GPUs DeepSpeed and Liger too."""
+"""What Axolotl's options need beside Axolotl."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +24,13 @@ _OPTIMISERS = {
     "schedulefree": ("schedule_free_",),
 }
 """Packages, and how the names of the optimisers begin that come from them; the others are torch's and Axolotl's own."""
+_TRACKERS = {
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+    "trackio": "trackio",
+    "tensorboard": "tensorboard",
+    "comet": "comet_ml",
+}
 
 
 def _is(name: str) -> Callable[[Any], bool]:
@@ -53,12 +60,21 @@ NEEDS = (
         ("flash_attn.cute.interface:", "kernels-community/flash-attn4"),
         f"{_INTO}, {_SDPA}",
     ),
+    *(
+        Need(key, bool, ("flash_attn",), f"{_INTO}, or leave it out")
+        for key in ("flash_attn_cross_entropy", "flash_attn_fuse_mlp")
+    ),
     Need("load_in_4bit", bool, ("bitsandbytes",), _INTO),
     Need("load_in_8bit", bool, ("bitsandbytes",), _INTO),
     *(
         Need("optimizer", _begins(*beginnings), (package,), f"{_INTO}, or set sft.optimizer: adamw")
         for package, beginnings in _OPTIMISERS.items()
     ),
+    *(
+        Need(f"use_{name}", bool, (package,), f"{_INTO}, or leave it out of tracking.to")
+        for name, package in _TRACKERS.items()
+    ),
+    Need("use_ray", bool, ("ray",), _INTO),
     Need("deepspeed", bool, ("deepspeed",), f"{_INTO}, or set sft.sharding: fsdp2"),
     Need("liger_rope", bool, ("liger_kernel",), f"{_INTO}, or leave sft.kernels out"),
     Need(
