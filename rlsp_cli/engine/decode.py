@@ -3,11 +3,15 @@
 Shapes: B sequences still running, V words of the vocabulary.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
+
+from rlsp_cli.engine.running import Running
+from rlsp_cli.engine.trial import handling_of
 
 _COMPACT_BELOW = 0.8
 """Share of running sequences in the batch below which the finished ones are dropped: each drop copies the cache."""
@@ -25,7 +29,7 @@ class Generated:
     logprob: float | None = None
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode, under which autocast would cast every weight again at each step
 def generate(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
@@ -38,40 +42,70 @@ def generate(
     random: torch.Generator | None = None,
     logprobs: bool = False,
 ) -> list[Generated]:
-    """One response to each prompt, in order; `temperature` 0 is greedy."""
-    tokens, mask = _left_pad(prompts, pad_id, model.device)
-    cache = DynamicCache(config=model.config)
-    eos = torch.tensor(sorted(eos_ids), device=model.device)
-    responses: list[list[int]] = [[] for _ in prompts]
-    logprob = torch.zeros(len(prompts), dtype=torch.float64)
-    finished = [False] * len(prompts)
-    rows = torch.arange(len(prompts))  # (B,) index of each running row in `prompts`
-    done = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)  # (B,)
+    """One response to each prompt, in order; `temperature` 0 is greedy.
+
+    RecipeError for a model whose cache cannot be relied on (see `trial.py`).
+    """
+    handling = handling_of(model)
+    responses = [Generated([], True)] * len(prompts)
+    for rows in _batches(prompts, handling.mixes_lengths):
+        decoded = _decode(
+            Running(model, [prompts[row] for row in rows], pad_id),
+            max_new_tokens,
+            partial(choose, temperature=temperature, top_p=top_p, random=random),
+            torch.tensor(sorted(eos_ids), device=model.device),
+            handling.drops_rows,
+            logprobs,
+        )
+        for row, response in zip(rows, decoded, strict=True):
+            responses[row] = response
+    return responses
+
+
+def _batches(prompts: Sequence[Sequence[int]], mix: bool) -> Iterator[list[int]]:
+    """Rows that are decoded together: all of them, or those with prompts of one length."""
+    if mix:
+        yield list(range(len(prompts)))
+        return
+    for length in sorted({len(prompt) for prompt in prompts}):
+        yield [row for row, prompt in enumerate(prompts) if len(prompt) == length]
+
+
+def _decode(
+    running: Running,
+    max_new_tokens: int,
+    choice: Callable[[torch.Tensor], torch.Tensor],
+    eos: torch.Tensor,
+    drops_rows: bool,
+    logprobs: bool,
+) -> list[Generated]:
+    """A batch to its end; `choice` takes (B, V) logits to (B,) tokens."""
+    count = running.count
+    responses: list[list[int]] = [[] for _ in range(count)]
+    logprob = torch.zeros(count, dtype=torch.float64)
+    finished = [False] * count
+    rows = torch.arange(count)  # (B,) index of each running row in `responses`
+    done = torch.zeros(count, dtype=torch.bool, device=eos.device)  # (B,)
     for _ in range(max_new_tokens):
-        logits = model(
-            tokens, past_key_values=cache, use_cache=True, logits_to_keep=1, **_positions(mask, tokens)
-        ).logits
-        chosen = choose(logits[:, -1], temperature, top_p, random)  # (B,)
+        logits = running.logits()
+        chosen = choice(logits)
         for row, token, over in zip(rows.tolist(), chosen.tolist(), done.tolist(), strict=True):
             if not over:
                 responses[row].append(token)
         if logprobs:
-            of_chosen = logits[:, -1].float().log_softmax(-1).gather(1, chosen[:, None])[:, 0]
+            of_chosen = logits.float().log_softmax(-1).gather(1, chosen[:, None])[:, 0]
             logprob[rows] += of_chosen.masked_fill(done, 0.0).double().cpu()
         done = done | torch.isin(chosen, eos)
         for row in rows[done.cpu()].tolist():
             finished[row] = True
-        running = ~done
-        if not running.any():
+        going = ~done
+        if not going.any():
             break
-        tokens = chosen[:, None]
-        if mask is not None:
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        if running.sum() < _COMPACT_BELOW * len(running):
-            cache.batch_select_indices(running.nonzero()[:, 0])
-            tokens, rows, done = tokens[running], rows[running.cpu()], done[running]
-            mask = mask[running] if mask is not None else None
-    sums = logprob.tolist() if logprobs else [None] * len(prompts)
+        running.append(chosen)
+        if drops_rows and going.sum() < _COMPACT_BELOW * len(going):
+            running.keep(going.nonzero()[:, 0])
+            rows, done = rows[going.cpu()], done[going]
+    sums = logprob.tolist() if logprobs else [None] * count
     return [Generated(r, not over, total) for r, over, total in zip(responses, finished, sums, strict=True)]
 
 
@@ -90,22 +124,3 @@ def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
     ordered, order = probabilities.sort(-1, descending=True)
     outside = ordered.cumsum(-1) - ordered >= top_p
     return probabilities.masked_fill(outside.scatter(-1, order, outside), 0.0)
-
-
-def _left_pad(
-    prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(B, T) tokens, and their mask unless all prompts have one length: without a mask attention is faster."""
-    longest = max(map(len, prompts))
-    tokens = [[pad_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
-    if all(len(prompt) == longest for prompt in prompts):
-        return torch.tensor(tokens, device=device), None
-    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
-
-
-def _positions(mask: torch.Tensor | None, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
-    if mask is None:
-        return {}
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    return {"attention_mask": mask, "position_ids": positions[:, -tokens.shape[1] :]}

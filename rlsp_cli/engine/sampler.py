@@ -8,6 +8,7 @@ from rlsp_cli.engine.decode import generate
 from rlsp_cli.engine.model import autocast, end_ids, refuse_overflow
 from rlsp_cli.engine.prompt import encode_prefix, encode_request
 from rlsp_cli.engine.seed import generator
+from rlsp_cli.engine.trial import handling_of
 from rlsp_cli.evals.sampler import Decoding, Request, Response
 
 
@@ -18,6 +19,7 @@ class LocalSampler:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, precision: str, batch: int = 64
     ) -> None:
         self.model, self.tokenizer, self.precision, self.batch = model.eval(), tokenizer, precision, batch
+        handling_of(self.model)  # refuses, before anything is asked, a model that cannot be decoded
 
     def answer(
         self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()

@@ -10,6 +10,7 @@ from rlsp_cli.engine.prompt import fitting
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.stop import StopFlag
+from rlsp_cli.engine.trial import handling_of, refuse_leaks
 from rlsp_cli.evals.contamination import refuse_overlap
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -44,4 +45,14 @@ def _context(
 ) -> Context:
     device = pick_device(recipe.cluster.gpus_per_node)
     model, tokenizer = starting_model(recipe, inputs["model"], device, registry)
+    refuse_leaks(model)
+    if stage == "ppo" or _samples_later(recipe):
+        handling_of(model)
     return Context(recipe, paths.stage(stage), model, tokenizer, device, stop)
+
+
+def _samples_later(recipe: Recipe) -> bool:
+    """Whether a later stage samples in this engine: what it would refuse is better known before hours of training."""
+    evaluation = recipe.eval
+    elsewhere = evaluation is None or evaluation.serve or evaluation.url or evaluation.responses
+    return (recipe.ppo is not None and recipe.ppo.backend == "local") or not elsewhere
