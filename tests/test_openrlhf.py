@@ -148,6 +148,8 @@ def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, ope
         (["ppo.extra={rollout.temperature: 2}"], "rlsp sets this option from ppo.temperature"),
         (["ppo.packing=true", "model.attention=sdpa"], "packed responses would see each other"),
         (["ppo.ring_attention=2"], "set ppo.packing: true"),
+        (["ppo.offload=[reference]"], "set ppo.sharding: zero3, or leave reference out"),
+        (["ppo.offload=[optimizer]", "ppo.sharding=none"], "set ppo.sharding: zero2"),
         (["ppo.dynamic_filtering=[0.1, 0.9]"], "set ppo.samples_per_prompt to 2 or more"),
         (["tracking.to=[mlflow]"], "OpenRLHF does not know mlflow"),
         (["reward.alpha={start: 0.5, end: 1.0}", "ppo.async_rollout=full", "ppo.placement.actor=4"], "async rollouts"),

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from rlsp_cli import backends
 from rlsp_cli.backends.openrlhf import TESTED, rendered
 from rlsp_cli.backends.openrlhf.flags import ask_parser, words
+from rlsp_cli.backends.openrlhf.placement import roles
 from rlsp_cli.engine.prompt import encode_prompt, prompt_text
 from rlsp_cli.evals.interval import wilson
 from rlsp_cli.plan import make_plan
@@ -136,6 +137,18 @@ def test_the_recipes_for_one_gpu_are_accepted(openrlhf_source: Path, name: str) 
 def test_the_estimate_finds_room(name: str, gpu: str, overrides: tuple[str, ...]) -> None:
     (estimate,) = make_plan(loaded(name, *overrides), gpu).estimates
     assert not estimate.warnings
+
+
+@pytest.mark.parametrize("name", ["paper/qwen25_32b_aime_1node", "one_gpu/qwen25_1p5b_ppo", "one_gpu/llama32_1b_group"])
+def test_a_recipe_for_one_machine_says_how_much_cpu_memory_it_needs(name: str) -> None:
+    recipe = loaded(name)
+    stated = re.search(r"(\d+) ([GT])B of CPU memory", recipe.description)
+    assert stated
+    (estimate,) = make_plan(recipe).estimates
+    found = roles(recipe)
+    processes = found.actor + found.critic + found.reference + found.engines * found.tensor_parallel + found.engines
+    needed = sum(part.high for part in estimate.host) + processes * 4 * 2**30
+    assert needed < int(stated[1]) * {"G": 2**30, "T": 2**40}[stated[2]] < 1.5 * needed
 
 
 @pytest.mark.parametrize(

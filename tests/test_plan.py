@@ -1,13 +1,15 @@
 """What a plan says is what happens; what it estimates is what papers, libraries and published runs say."""
 
+import ast
 import json
 import re
 from collections import ChainMap
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -20,8 +22,9 @@ from rlsp_cli.engine.checkpoint import newest_checkpoint
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.plan import headline, make_plan
 from rlsp_cli.plan.gpu import GPUS
+from rlsp_cli.plan.host import zero_host
 from rlsp_cli.plan.hours import GOOD, POOR, Job, sft_gpu_hours
-from rlsp_cli.plan.memory import activations, busiest_gpu, role_memory, zero_states
+from rlsp_cli.plan.memory import activations, busiest_gpu, gathered, role_memory, states, zero_states
 from rlsp_cli.recipe.load import find_recipe, load_recipe
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Model, Ppo, Recipe
@@ -272,8 +275,87 @@ def test_less_is_kept_with_checkpointing_sharding_offload_and_adapters() -> None
         plain.model_copy(update={"offload": ("optimizer",)}),
         Ppo.model_validate({"lora": {"rank": 8}}),
     )
-    most = busiest_gpu(role_memory(shape, plain, found, gpu, 4096), found)
-    assert all(busiest_gpu(role_memory(shape, ppo, found, gpu, 4096), found) < most for ppo in frugal)
+    most = busiest_gpu(role_memory(shape, plain, found, gpu, 4096), found, plain)
+    assert all(busiest_gpu(role_memory(shape, ppo, found, gpu, 4096), found, ppo) < most for ppo in frugal)
+
+
+def test_a_model_that_sleeps_beside_others_has_its_states_on_the_gpu_in_its_turn_alone() -> None:
+    shape, gpu, found = shape_of(QWEN_7B), GPUS["h100"], Roles(8, 8, 8, 8, 1, (("actor + critic + engines", 8),))
+    together, apart = Ppo(), Ppo.model_validate({"async_rollout": "full"})
+    models = role_memory(shape, together, found, gpu, 4096)
+    actor, critic, _, engine = models
+    weights = actor.weights + critic.weights
+    turns = (actor.states + actor.passing, critic.states + critic.passing, engine.weights + engine.cache)
+    assert busiest_gpu(models, found, together) == weights + max(turns)
+    awake = weights + actor.states + critic.states + max(actor.passing, critic.passing, turns[2])
+    assert busiest_gpu(models, found, apart) == awake
+
+
+def deepspeed_estimator(packages: Path, stage: int) -> Callable[..., tuple[int, ...]]:
+    """DeepSpeed's own function, without importing the package."""
+    path = packages / "deepspeed/runtime/zero" / ("stage3.py" if stage == 3 else "stage_1_and_2.py")
+    name = f"estimate_zero{stage}_model_states_mem_needs"
+    body = [node for node in ast.parse(path.read_text()).body if getattr(node, "name", "") == name]
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(body, []), str(path), "exec"), names)
+    return cast(Callable[..., tuple[int, ...]], names[name])
+
+
+@pytest.mark.parametrize(("nodes", "per_node"), [(1, 1), (1, 8), (2, 8), (4, 2)])
+@pytest.mark.parametrize("factor", [1, 1.5])
+def test_offloaded_states_are_what_deepspeeds_estimators_say(
+    openrlhf_source: Path, nodes: int, per_node: int, factor: float
+) -> None:
+    shape, gpus = shape_of(QWEN_7B), nodes * per_node
+    sizes = {"num_gpus_per_node": per_node, "num_nodes": nodes, "additional_buffer_factor": factor}
+    largest = max(shape.embedding, shape.hidden * shape.intermediate)
+    for stage, more in ((2, {}), (3, {"largest_layer_params": largest, "cpu_offload_params": False})):
+        cpu, gpu, *_ = deepspeed_estimator(openrlhf_source.parent, stage)(shape.parameters, **sizes, **more)
+        ppo = Ppo.model_validate({"sharding": f"zero{stage}", "offload": ["optimizer"]})
+        assert zero_host(shape.parameters, ppo.sharding, gpus, nodes, factor) == pytest.approx(cpu)
+        weights, gradients, optimizer = states("actor", shape, ppo, gpus)
+        assert weights + gathered(shape, ppo, 4) == pytest.approx(gpu) and gradients == optimizer == 0
+
+
+def host(**ppo: Any) -> dict[str, float]:
+    """GiB of each part, at least, on the machine that holds most."""
+    parts = make_plan(recipe(**ppo)).estimates[0].host
+    assert all(part.low <= part.high for part in parts)
+    return {part.what: part.low / 2**30 for part in parts}
+
+
+def test_what_waits_in_the_cpus_memory_is_counted_by_part() -> None:
+    billions = shape_of(QWEN_7B).parameters / 2**30
+    asleep = host()
+    assert asleep["engines: weights while they sleep"] == pytest.approx(8 * 2 * billions)
+    assert asleep["actor: gradients and Adam's states while it sleeps"] == pytest.approx(14 * billions)
+    offloaded = host(offload=["optimizer", "reference"], sharding="zero3", placement={"share": "actor_reference"})
+    assert offloaded["actor: gradients and Adam's states"] == pytest.approx(16 * billions)
+    assert offloaded["reference: weights"] == pytest.approx(2 * billions)
+    assert not any("sleep" in part for part in offloaded)
+    assert list(host(async_rollout="full", placement={"actor": 4})) == ["rollout in Ray's object store"]
+
+
+def test_of_several_machines_the_one_that_holds_most_is_shown() -> None:
+    apart = {"offload": ["optimizer"], "sharding": "zero3", "placement": {"share": "none"}, "estimator": "gae"}
+    one, four = (host(nodes=nodes, gpus=gpus, **apart) for nodes, gpus in ((1, 8), (4, 2)))
+    assert {"actor: gradients and Adam's states", "critic: gradients and Adam's states"} <= one.keys()
+    assert "critic: gradients and Adam's states" not in four and "actor: gradients and Adam's states" in four
+
+
+@pytest.mark.parametrize(
+    ("ppo", "bytes_each", "kept"),
+    [
+        ({"sharding": "zero2"}, 14, 2),
+        ({"sharding": "zero3"}, 12, 2),
+        ({"sharding": "zero3", "extra": {"ckpt.max_num": 5}}, 12, 5),
+    ],
+)
+def test_disk_holds_the_checkpoints_that_are_kept_and_the_model_twice(
+    ppo: dict[str, Any], bytes_each: int, kept: int
+) -> None:
+    shape, disk = shape_of(QWEN_7B), make_plan(recipe(**ppo)).estimates[0].disk
+    assert disk.total == kept * bytes_each * (shape.parameters + shape.trunk) + 2 * 2 * shape.parameters
 
 
 # Models

@@ -56,6 +56,7 @@ def print_plan(plan: "Plan") -> None:
         _print_bundles(plan.bundles)
     for estimate in plan.estimates:
         _print_memory(estimate)
+        _print_machines(estimate)
         _print_time(estimate)
     for note in plan.notes:
         print(note)
@@ -104,6 +105,22 @@ def _print_memory(estimate: "Estimate") -> None:
     print_table(columns, rows, title=title)
     most = _range(*(size / GIB for size in estimate.busiest))
     print(f"at once on one GPU: {most} of {GPUS[estimate.gpu].memory / GIB:.0f} GiB")
+
+
+def _print_machines(estimate: "Estimate") -> None:
+    """The CPU's memory of the machine that holds most, and the disk that all share."""
+    from rlsp_cli.plan import GIB
+
+    if estimate.host:
+        together = (sum(part.low for part in estimate.host), sum(part.high for part in estimate.host))
+        rows = [(part.what, _range(part.low / GIB, part.high / GIB)) for part in estimate.host]
+        title = f"{estimate.stage}: estimate of GiB in the CPU's memory of one machine"
+        print()
+        print_table(("part", "GiB"), [*rows, ("together", _range(*(size / GIB for size in together)))], title=title)
+    if estimate.disk:
+        disk = estimate.disk
+        parts = f"{disk.kept} checkpoints of {disk.checkpoint / GIB:.3g}, and the model, twice"
+        print(f"on disk at the end: {disk.total / GIB:.3g} GiB: {parts}")
 
 
 def _print_time(estimate: "Estimate") -> None:

@@ -7,7 +7,9 @@ from typing import Any
 from rlsp_cli.backends.openrlhf.placement import Roles, roles
 from rlsp_cli.backends.shape import ModelShape
 from rlsp_cli.plan.counts import Counts, Texts
+from rlsp_cli.plan.disk import Disk, disk_space
 from rlsp_cli.plan.gpu import Gpu
+from rlsp_cli.plan.host import HostPart, host_memory
 from rlsp_cli.plan.hours import GOOD, LONG, POOR, SHORT, Efficiency, Job, Step, sft_gpu_hours
 from rlsp_cli.plan.memory import RoleMemory, busiest_gpu, role_memory
 from rlsp_cli.recipe.schema import Ppo, Recipe
@@ -19,7 +21,8 @@ GIB = 2**30
 class Estimate:
     """A stage on GPUs. Pairs are (short responses and a good use of the GPUs, the longest and a poor one).
 
-    `busiest` is what the GPU that holds most holds, in bytes; the hours are None where the number of steps is unknown.
+    `busiest` is what the GPU that holds most holds, in bytes, and `host` what the machine that holds most has in the
+    CPU's memory; the hours are None where the number of steps is unknown.
     """
 
     stage: str
@@ -29,6 +32,8 @@ class Estimate:
     step: tuple[Step, Step] | None = None
     memory: tuple[tuple[RoleMemory, ...], tuple[RoleMemory, ...]] | None = None
     busiest: tuple[float, float] | None = None
+    host: tuple[HostPart, ...] = ()
+    disk: Disk | None = None
     warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
 
@@ -36,7 +41,8 @@ class Estimate:
         """Bytes, seconds and hours; says that it is an estimate."""
         memory = [[{**asdict(model), "total": model.total} for model in models] for models in self.memory or ()]
         steps = [{**asdict(step), "seconds": step.seconds} for step in self.step or ()]
-        return {"estimate": True, **asdict(self), "memory": memory or None, "step": steps or None}
+        disk = {**asdict(self.disk), "total": self.disk.total} if self.disk else None
+        return {"estimate": True, **asdict(self), "memory": memory or None, "step": steps or None, "disk": disk}
 
 
 def estimate_ppo(
@@ -45,18 +51,20 @@ def estimate_ppo(
     """PPO on OpenRLHF."""
     found, steps = roles(recipe), counts.rollouts
     prompt = min(texts.prompt_tokens, ppo.max_prompt_tokens) if texts else ppo.max_prompt_tokens
+    longest = ppo.max_prompt_tokens + ppo.max_new_tokens
     good, poor = (Job(shape, ppo, found, gpu, prompt, share * ppo.max_new_tokens) for share in (SHORT, LONG))
     short, long = (
-        role_memory(shape, ppo, found, gpu, length)
-        for length in (prompt + SHORT * ppo.max_new_tokens, ppo.max_prompt_tokens + ppo.max_new_tokens)
+        role_memory(shape, ppo, found, gpu, length) for length in (prompt + SHORT * ppo.max_new_tokens, longest)
     )
-    busiest = busiest_gpu(short, found), busiest_gpu(long, found)
+    busiest = busiest_gpu(short, found, ppo), busiest_gpu(long, found, ppo)
     return Estimate(
         *("ppo", gpu.name, shape.parameters),
         gpu_hours=(good.gpu_hours(steps, GOOD), poor.gpu_hours(steps, POOR)) if steps else None,
         step=(good.step(GOOD), poor.step(POOR)),
         memory=(short, long),
         busiest=busiest,
+        host=host_memory(shape, ppo, found, recipe.cluster.gpus_per_node, longest),
+        disk=disk_space(shape, ppo),
         warnings=tuple(_memory_warnings(shape, ppo, found, gpu, short[-1].cache, busiest)),
         assumptions=(
             _sheet(gpu),
@@ -66,6 +74,8 @@ def estimate_ppo(
             f"after prompts of {prompt:.0f} tokens ({'letters / 4' if texts else 'the limit: the data is not read'})",
             "micro-batches of such sequences, at most of the longest allowed; engines sleep while models that share "
             "their GPUs train; what CUDA itself, communication and fragments take, some 2 to 6 GiB, comes on top",
+            "the CPU's memory is without the processes themselves, some 2 to 4 GiB each, and what Ray sets aside for "
+            "its object store and does not fill, 30% of it",
             "not counted: start, checkpoints, evaluation, waiting for rewards, moving weights to the engines",
         ),
     )

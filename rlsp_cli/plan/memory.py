@@ -10,11 +10,12 @@ counts them again. The method is that of arXiv 2205.05198, without attention sco
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rlsp_cli.backends.openrlhf.placement import Roles
+from rlsp_cli.backends.openrlhf.placement import Roles, takes_turns
 from rlsp_cli.backends.shape import ModelShape
 from rlsp_cli.plan.gpu import Gpu
 from rlsp_cli.recipe.schema import Lora, Ppo
 
+_GATHERED = 4
 _LOGIT_BYTES = 12
 """A logit in bfloat16 and in float32, and the gradients of both."""
 
@@ -32,14 +33,14 @@ class RoleMemory:
     cache: float = 0
 
     @property
-    def staying(self) -> float:
-        """What stays between the phases of a step."""
-        return self.weights + self.gradients + self.optimizer
+    def states(self) -> float:
+        """Gradients and Adam's states, which go to the CPU's memory while a model sleeps."""
+        return self.gradients + self.optimizer
 
     @property
     def total(self) -> float:
         """All of it."""
-        return self.staying + self.passing + self.cache
+        return self.weights + self.states + self.passing + self.cache
 
 
 def zero_states(parameters: float, trained: float, sharding: str, ranks: int, bytes_each: float = 2) -> list[float]:
@@ -58,8 +59,21 @@ def activations(shape: ModelShape, tokens: float, checkpointing: bool) -> float:
 
 def engine_share(ppo: Ppo) -> float:
     """Share of a GPU's memory that an engine takes."""
-    shares = ppo.placement.share == "all" and ppo.async_rollout == "none"
-    return ppo.engines.gpu_memory or (0.6 if shares else 0.9)
+    return ppo.engines.gpu_memory or (0.6 if takes_turns(ppo) else 0.9)
+
+
+def states(role: str, shape: ModelShape, ppo: Ppo, gpus: int) -> list[float]:
+    """[weights, gradients, Adam's states] of a trained model on each GPU.
+
+    With Adam on the CPU the gradients go there as they come, from stage 2 on, as DeepSpeed's own estimators say.
+    """
+    parameters = shape.parameters if role == "actor" else shape.trunk
+    adapters = _adapters(shape, ppo.lora) if ppo.lora else 0
+    frozen = (ppo.lora.bits or 16) / 8 if ppo.lora else 2
+    weights, gradients, optimizer = zero_states(parameters, adapters or parameters, ppo.sharding, gpus, frozen)
+    if "optimizer" not in ppo.offload:
+        return [weights, gradients, optimizer]
+    return [weights, gradients if ppo.sharding == "zero1" else 0, 0]
 
 
 def role_memory(shape: ModelShape, ppo: Ppo, found: Roles, gpu: Gpu, length: float) -> tuple[RoleMemory, ...]:
@@ -75,35 +89,42 @@ def role_memory(shape: ModelShape, ppo: Ppo, found: Roles, gpu: Gpu, length: flo
     return *models, RoleMemory("engines", found.engines * found.tensor_parallel, weights=weights, cache=cache)
 
 
-def busiest_gpu(models: Iterable[RoleMemory], found: Roles) -> float:
-    """Bytes of the set of models that needs most: all that stays, and the largest passing part or the engine."""
+def busiest_gpu(models: Iterable[RoleMemory], found: Roles, ppo: Ppo) -> float:
+    """Bytes of the set of models that needs most: all that stays, and the most that one of them needs in its turn."""
     by_role = {model.role: model for model in models}
-    return max(_together([by_role[role] for role in names.split(" + ")]) for names, _ in found.asked)
+    sets = ([by_role[role] for role in names.split(" + ")] for names, _ in found.asked)
+    return max(_together(models, sleeping=takes_turns(ppo)) for models in sets)
 
 
-def _together(models: list[RoleMemory]) -> float:
+def _together(models: list[RoleMemory], sleeping: bool) -> float:
+    """Weights always stay; gradients and Adam's states do where models do not sleep."""
     trained = [model for model in models if model.role != "engines"]
     engine = sum(model.weights + model.cache for model in models if model.role == "engines")
-    return sum(model.staying for model in trained) + max([engine, *(model.passing for model in trained)])
+    turns = [model.passing + (model.states if sleeping else 0) for model in trained]
+    return sum(model.weights + (0 if sleeping else model.states) for model in trained) + max([engine, *turns])
 
 
 def _trained(role: str, gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMemory:
-    parameters = shape.parameters if role == "actor" else shape.trunk
-    adapters = _adapters(shape, ppo.lora) if ppo.lora else 0
-    frozen = (ppo.lora.bits or 16) / 8 if ppo.lora else 2
-    weights, gradients, optimizer = zero_states(parameters, adapters or parameters, ppo.sharding, gpus, frozen)
     tokens = ppo.micro_batch * length
     logits = _LOGIT_BYTES * tokens * shape.vocabulary if role == "actor" else 0
-    passing = activations(shape, tokens, ppo.gradient_checkpointing) + logits
-    return RoleMemory(role, gpus, weights, gradients, 0 if "optimizer" in ppo.offload else optimizer, passing)
+    passing = activations(shape, tokens, ppo.gradient_checkpointing) + logits + gathered(shape, ppo, _GATHERED)
+    weights, gradients, optimizer = states(role, shape, ppo, gpus)
+    return RoleMemory(role, gpus, weights, gradients, optimizer, passing)
 
 
 def _reference(gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMemory:
-    """Only weights, which only stage 3 shares; one block's activations and the logits pass through."""
+    """Only weights, which only stage 3 shares, or leaves to the CPU; a block's activations and logits pass through."""
+    offloaded = "reference" in ppo.offload and ppo.sharding == "zero3"
     weights = 2 * shape.parameters / (gpus if ppo.sharding == "zero3" else 1)
     tokens = (ppo.micro_rollout_batch or ppo.micro_batch) * length
     passing = tokens * (_LOGIT_BYTES // 2 * shape.vocabulary + 8 * shape.intermediate)
-    return RoleMemory("reference", gpus, weights=0 if "reference" in ppo.offload else weights, passing=passing)
+    passing += gathered(shape, ppo, _GATHERED // 2)
+    return RoleMemory("reference", gpus, weights=0 if offloaded else weights, passing=passing)
+
+
+def gathered(shape: ModelShape, ppo: Ppo, bytes_each: int) -> float:
+    """Bytes of the largest layer, which stage 3 brings together on every GPU; with its gradient four for a weight."""
+    return bytes_each * max(shape.embedding, shape.hidden * shape.intermediate) if ppo.sharding == "zero3" else 0
 
 
 def _adapters(shape: ModelShape, lora: Lora) -> int:

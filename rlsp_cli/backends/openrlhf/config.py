@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlsp_cli.backends.openrlhf.files import BRIDGE, HELDOUT, PROMPTS, StageFiles
-from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles
+from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles, takes_turns
 from rlsp_cli.backends.setting import Setting
 from rlsp_cli.evals.bench_file import Protocol
 from rlsp_cli.recipe.schema import Ppo, Recipe
@@ -62,13 +62,6 @@ def attention(recipe: Recipe) -> str:
     return "flash_attention_2" if recipe.ppo and recipe.ppo.packing else "sdpa"
 
 
-def takes_turns(recipe: Recipe) -> bool:
-    """Whether models give their GPU memory back while another one works (a hybrid engine)."""
-    ppo = recipe.ppo
-    assert ppo, "checked by the recipe"
-    return ppo.placement.share == "all" and ppo.async_rollout == "none" and recipe.cluster.gpus_per_node > 0
-
-
 def rollout_correction(ppo: Ppo) -> str:
     """The recipe's, or what `auto` stands for: rollouts that overlap with training are of an older policy."""
     if ppo.rollout_correction != "auto":
@@ -97,7 +90,8 @@ def _places(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
 
 
 def _engines(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
-    found, gpu, shared = roles(recipe), recipe.cluster.gpus_per_node > 0, takes_turns(recipe)
+    found, gpu = roles(recipe), recipe.cluster.gpus_per_node > 0
+    shared = gpu and takes_turns(ppo)
     memory = ppo.engines.gpu_memory or ((0.6 if shared else 0.9) if gpu else 0.05)
     yield Setting("vllm.num_engines", found.engines, ("ppo.engines.count", *_PLACE, *_CLUSTER))
     yield Setting("vllm.tensor_parallel_size", found.tensor_parallel, ("ppo.engines.tensor_parallel",))

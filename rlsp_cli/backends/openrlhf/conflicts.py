@@ -42,6 +42,12 @@ def _model(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
         yield Problem("ppo.packing", message, "set model.attention to auto")
     if ppo.ring_attention > 1 and not ppo.packing:
         yield Problem("ppo.ring_attention", "it needs packed responses", "set ppo.packing: true")
+    if "reference" in ppo.offload and ppo.sharding != "zero3":
+        message = f"with {ppo.sharding} DeepSpeed leaves the reference on the GPU"
+        yield Problem("ppo.offload", message, "set ppo.sharding: zero3, or leave reference out")
+    if "optimizer" in ppo.offload and ppo.sharding == "none":
+        message = "without sharding DeepSpeed's Adam for the CPU finds the weights on the GPU"
+        yield Problem("ppo.offload", message, "set ppo.sharding: zero2, also on one GPU")
 
 
 def _adapters(ppo: Ppo, version: str) -> Iterator[Problem]:

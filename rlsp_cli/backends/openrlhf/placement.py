@@ -33,6 +33,11 @@ def total_gpus(recipe: Recipe) -> int:
     return recipe.cluster.nodes * recipe.cluster.gpus_per_node or len(_sets(recipe.ppo)) * recipe.cluster.nodes
 
 
+def takes_turns(ppo: Ppo) -> bool:
+    """Whether models and engines on the same GPUs give their memory back while another one works."""
+    return ppo.placement.share == "all" and ppo.async_rollout == "none"
+
+
 def roles(recipe: Recipe) -> Roles:
     """Every model's GPUs: what the recipe says, and an even share of the rest for those that it does not name."""
     assert recipe.ppo, "checked by the recipe"
