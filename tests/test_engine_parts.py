@@ -1,6 +1,7 @@
 """Batches, tokenizer, optimiser and seeds of the embedded engine."""
 
 import math
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.batch import batch_rows, micro_batches
-from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
+from rlsp_cli.engine.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.model import (
     Critic,
@@ -187,6 +188,47 @@ def test_only_the_newest_checkpoint_is_kept_and_a_draft_is_none(tmp_path) -> Non
     found = newest_checkpoint(tmp_path)
     assert found is not None and found.step == 10
     assert [path.name for path in tmp_path.glob("step-*")] == ["step-000010"]
+
+
+@pytest.mark.parametrize("broken", ["trainer.pt", "model.safetensors", "config.json"])
+@pytest.mark.parametrize("harm", ["cut", "empty", "missing"])
+def test_a_broken_checkpoint_is_passed_over_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: str, harm: str
+) -> None:
+    model, tokenizer = new_model(FromScratch(hidden_size=32, num_heads=2, num_layers=1), TEXTS, 0)
+    for step in (3, 999_999, 1_000_000):
+        save_checkpoint(tmp_path / str(step) / f"step-{step:06d}", model, tokenizer, step, {})
+        (tmp_path / str(step) / f"step-{step:06d}").rename(tmp_path / f"step-{step:06d}")
+    assert newest_checkpoint(tmp_path) == Checkpoint(tmp_path / "step-1000000", 1_000_000, {})
+    file = tmp_path / "step-1000000" / broken
+    content = file.read_bytes()
+    file.unlink()
+    if harm != "missing":
+        file.write_bytes(content[: len(content) // 2] if harm == "cut" else b"")
+    capsys.readouterr()
+    assert newest_checkpoint(tmp_path) == Checkpoint(tmp_path / "step-999999", 999_999, {})
+    told = capsys.readouterr().err
+    assert told.startswith(f"note: {tmp_path / 'step-1000000'} is not whole") and told.count("\n") == 1
+    shutil.rmtree(tmp_path / "step-999999")
+    (tmp_path / "step-000003" / "trainer.pt").unlink()
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_a_checkpoint_that_is_written_again_is_never_there_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill at any removal leaves a whole checkpoint; what it left behind is gone after the next save."""
+    model, tokenizer = new_model(FromScratch(hidden_size=32, num_heads=2, num_layers=1), TEXTS, 0)
+    save_checkpoint(tmp_path / "step-000003", model, tokenizer, 3, {"kl_coef": 1.0})
+    removed: list[Path] = []
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: removed.append(path))
+    save_checkpoint(tmp_path / "step-000003", model, tokenizer, 3, {"kl_coef": 2.0})
+    assert removed and not any(path.name.startswith("step-") for path in removed)
+    monkeypatch.undo()
+    found = newest_checkpoint(tmp_path)
+    assert found is not None and found.trainer == {"kl_coef": 2.0}
+    save_checkpoint(tmp_path / "step-000004", model, tokenizer, 4, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000004"]
 
 
 def test_the_learning_rate_warms_up_falls_and_ends_at_its_floor() -> None:

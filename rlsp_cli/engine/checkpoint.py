@@ -4,13 +4,18 @@ A checkpoint is written under another name and renamed when it is whole. The ran
 are a function of the recipe's seed and the step (see `seed.py`), and so is the position in the data.
 """
 
+import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 _TRAINER = "trainer.pt"
 
@@ -35,24 +40,42 @@ def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokeni
 def save_checkpoint(
     folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, step: int, trainer: dict[str, Any]
 ) -> None:
-    """Write a model and `trainer` (tensors and plain values); then remove the older checkpoints beside it."""
+    """Write a model and `trainer` (tensors and plain values); then remove what else lies beside it."""
     draft = _draft(folder)
     model.save_pretrained(draft)
     tokenizer.save_pretrained(draft)
     torch.save({"step": step, **trainer}, draft / _TRAINER)
     _publish(draft, folder)
-    for other in folder.parent.glob("step-*"):
+    for other in (*folder.parent.glob("step-*"), *folder.parent.glob("draft-*")):
         if other != folder:
             shutil.rmtree(other)
 
 
 def newest_checkpoint(checkpoints: Path) -> Checkpoint | None:
-    """The checkpoint with the most steps, or None."""
-    folders = sorted(checkpoints.glob("step-*"))
-    if not folders:
-        return None
-    trainer = torch.load(folders[-1] / _TRAINER, map_location="cpu", weights_only=True)
-    return Checkpoint(folders[-1], trainer.pop("step"), trainer)
+    """The whole checkpoint with the most steps, or None; broken ones are passed over, with a note on stderr."""
+    numbered = [(int(f.name.removeprefix("step-")), f) for f in checkpoints.glob("step-*") if f.name[5:].isdigit()]
+    for _, folder in sorted(numbered, reverse=True):
+        try:
+            return _read(folder)
+        except _BROKEN as error:
+            reason = str(error).partition("\n")[0]
+            print(f"note: {folder} is not whole, and passed over ({type(error).__name__}: {reason})", file=sys.stderr)
+    return None
+
+
+_BROKEN = (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError, SafetensorError)
+"""What torch, safetensors and the file system raise where a file is missing or was cut short."""
+
+
+def _read(folder: Path) -> Checkpoint:
+    trainer = torch.load(folder / _TRAINER, map_location="cpu", weights_only=True)
+    index = folder / SAFE_WEIGHTS_INDEX_NAME
+    names = set(json.loads(index.read_bytes())["weight_map"].values()) if index.exists() else {SAFE_WEIGHTS_NAME}
+    for name in names:
+        with safe_open(folder / name, "pt"):  # its header says how long it must be
+            pass
+    json.loads((folder / CONFIG_NAME).read_bytes())
+    return Checkpoint(folder, trainer.pop("step"), trainer)
 
 
 def _draft(folder: Path) -> Path:
@@ -63,6 +86,10 @@ def _draft(folder: Path) -> Path:
 
 
 def _publish(draft: Path, folder: Path) -> None:
+    """Rename; a folder that is replaced is moved aside first, so that it is never there in part."""
+    aside = folder.with_name(f"draft-old-{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
     if folder.exists():
-        shutil.rmtree(folder)
+        folder.rename(aside)
     draft.rename(folder)
+    shutil.rmtree(aside, ignore_errors=True)

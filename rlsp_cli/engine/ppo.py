@@ -87,9 +87,10 @@ class PpoTrainer:
             append_rows(paths.metrics, [{"step": step, "total_steps": self.total, **metrics}])
             pairs = zip(rollout.samples, rollout.scores, strict=True)
             append_rows(paths.rollouts, [rollout_row(step, sample, score) for sample, score in pairs])
-            if (step + 1) % self.settings.save_every == 0 and step + 1 < self.total:
+            due = (step + 1) % self.settings.save_every == 0 and step + 1 < self.total
+            if due or self.context.stop.is_set:
                 self._save(step + 1)
-            self.context.stop.leave_if_set(lambda done=step + 1: self._save(done))  # type: ignore[misc]
+            self.context.stop.leave_if_set()
         save_model(paths.final, self.policy, self.context.tokenizer)
 
     def step(self, step: int) -> tuple[Rollout, dict[str, float]]:

@@ -47,14 +47,11 @@ def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
             metrics["eval_loss"] = validation_loss(context, settings, kept_out)
         epoch = round((step + 1) * settings.batch / len(examples), 4)
         append_rows(context.paths.metrics, [{"step": step, "total_steps": total, "epoch": epoch, **metrics}])
-
-        def save(done: int = step + 1) -> None:
+        due = (step + 1) % settings.save_every == 0 and step + 1 < total
+        if due or context.stop.is_set:
             state = {"optimiser": optimiser.state_dict()}
-            save_checkpoint(context.paths.checkpoint(done), context.model, context.tokenizer, done, state)
-
-        if (step + 1) % settings.save_every == 0 and step + 1 < total:
-            save()
-        context.stop.leave_if_set(save)
+            save_checkpoint(context.paths.checkpoint(step + 1), context.model, context.tokenizer, step + 1, state)
+        context.stop.leave_if_set()
     save_model(context.paths.final, context.model, context.tokenizer)
 
 

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType
 
 from rlsp_cli.errors import StoppedError
@@ -24,8 +23,12 @@ class StopFlag:
     def _remember(self, number: int, _frame: FrameType | None) -> None:
         self.signal = number
 
-    def leave_if_set(self, save: Callable[[], None]) -> None:
-        """Save and raise StoppedError when a signal came."""
-        if self.signal is not None:
-            save()
+    @property
+    def is_set(self) -> bool:
+        """Whether a signal came."""
+        return self.signal is not None
+
+    def leave_if_set(self) -> None:
+        """Raise StoppedError when a signal came; the caller has saved what is to be kept."""
+        if self.is_set:
             raise StoppedError("stopped after a checkpoint")

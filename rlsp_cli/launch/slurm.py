@@ -83,8 +83,8 @@ def job_state(job: str) -> tuple[str, str]:
 def _exit_code(job: str, state: str, exit_file: Path) -> int:
     """What the script wrote, which a shared folder may show late; else accounting's word, where there is accounting."""
     for _ in range(_LOOKS if state == "COMPLETED" else 1):
-        if exit_file.exists():
-            return int(exit_file.read_text(encoding="utf-8"))
+        if exit_file.exists() and (text := exit_file.read_text(encoding="utf-8").strip()):  # it may be half there
+            return int(text)
         time.sleep(_POLL_S)
     try:
         found = _slurm(["sacct", "--noheader", "--parsable2", "-X", f"--jobs={job}", "--format=ExitCode"])

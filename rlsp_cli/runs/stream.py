@@ -4,59 +4,58 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append one JSON object per line; non-finite numbers are refused, because JSON has none."""
+    """Append one JSON object per line; non-finite numbers are refused, because JSON has none.
+
+    A half-written last line, of a process that was killed, is cut off first: else both would be one broken line.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write("".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    with path.open("ab+") as stream:
+        _cut_half_line(stream)
+        stream.write(text.encode())
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The whole lines of a stream; a last line that was cut off by a crash is passed over. Nothing if it is missing."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as stream:
-        for line in stream:
-            if line.endswith("\n"):
-                yield json.loads(line)
-
-
-def whole_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a stream that is to be appended to: a half-written last line is cut off first."""
-    if path.exists():
-        text = path.read_text(encoding="utf-8")
-        if text and not text.endswith("\n"):
-            write_text(path, text[: text.rfind("\n") + 1])
-    return list(read_rows(path))
+    for line in _whole_lines(path):
+        yield json.loads(line)
 
 
 class Tail:
-    """Reads what is appended to a stream; starts again when the file was written anew."""
+    """Reads what is appended to a stream; starts again when the file was written anew.
+
+    It knows so by the last line that it read: a new file may already be longer than the old one was.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.position = path, 0
+        self.path, self.position, self.last = path, 0, b""
 
     def read(self) -> list[dict[str, Any]]:
         """The whole lines since the last call."""
         if not self.path.exists():
             return []
         with self.path.open("rb") as stream:
-            if self.position > os.fstat(stream.fileno()).st_size:
-                self.position = 0
-            stream.seek(self.position)
+            stream.seek(self.position - len(self.last))
+            if stream.read(len(self.last)) != self.last:
+                self.position, self.last = stream.seek(0), b""
             whole, newline, _ = stream.read().rpartition(b"\n")
-        self.position += len(whole) + len(newline)
-        return [json.loads(line) for line in whole.splitlines()]
+        lines = whole.splitlines(keepends=True)
+        if lines:
+            self.position, self.last = self.position + len(whole) + len(newline), lines[-1] + newline
+        return [json.loads(line) for line in lines]
 
 
 def drop_rows_from(path: Path, step: int) -> None:
-    """Remove what a resumed stage will write again: rows with `step` or later, and a half-written last line."""
+    """Remove what a resumed stage will write again: rows with `step` or later, and a half-written last line.
+
+    Line by line, since rollouts are large; the file stays as it was until the new one is whole.
+    """
     if path.exists():
-        kept = [row for row in read_rows(path) if row["step"] < step]
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+        _write_bytes(path, (line for line in _whole_lines(path) if json.loads(line)["step"] < step))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -66,11 +65,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a large document line by line beside its place, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("w", encoding="utf-8") as stream:
-        stream.writelines(lines)
-    draft.replace(path)
+    _write_bytes(path, (line.encode() for line in lines))
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -81,3 +76,27 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document, indented, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_bytes(path: Path, parts: Iterable[bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("wb") as stream:
+        stream.writelines(parts)
+    draft.replace(path)
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """Bytes, because a line may have been cut off in the middle of a character."""
+    if path.exists():
+        with path.open("rb") as stream:
+            yield from (line for line in stream if line.endswith(b"\n"))
+
+
+def _cut_half_line(stream: BinaryIO) -> None:
+    """Leave a stream that was opened to append at the end of its last whole line."""
+    end = stream.seek(0, os.SEEK_END)
+    if end == 0 or stream.seek(end - 1) != end - 1 or stream.read(1) == b"\n":
+        return
+    stream.seek(0)
+    stream.truncate(sum(len(line) for line in stream if line.endswith(b"\n")))

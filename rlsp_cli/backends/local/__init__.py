@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from rlsp_cli.backends.environment import LOCAL, Environment
 from rlsp_cli.backends.grouping import lonely_groups
@@ -36,8 +37,9 @@ def probe(environment: Environment) -> dict[str, Any]:
 
 
 def newest_checkpoint(paths: StagePaths) -> Path | None:
-    """The checkpoint to go on from."""
-    return max(paths.checkpoints.glob("step-*"), default=None)
+    """The checkpoint to go on from, as far as can be told without torch: the engine passes over broken ones."""
+    whole = [f for f in paths.checkpoints.glob("step-*") if f.name[5:].isdigit() and is_zipfile(f / "trainer.pt")]
+    return max(whole, key=lambda folder: int(folder.name[5:]), default=None)
 
 
 def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Iterator[Problem]:

@@ -38,7 +38,7 @@ def evaluate_models(
         scorers = _scorers(recipe, benches, running)
         for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
             results[label] = {"path": path, "benches": {}}
-            with answering(recipe, path, paths, partial(stop.leave_if_set, lambda: None)) as (sampler, prompt):
+            with answering(recipe, path, paths, stop.leave_if_set) as (sampler, prompt):
                 for bench, settings in (_drawn(bench, recipe.eval, sampler) for bench in benches):
                     results[label]["benches"][bench.name] = evaluate(
                         bench,
@@ -130,4 +130,4 @@ class _Tick:
         if done == total or time.monotonic() - self.said_at > 1:
             self.said_at = time.monotonic()
             append_rows(self.paths.metrics, [{"step": done - 1, "total_steps": total, "text": self.text}])
-        self.stop.leave_if_set(lambda: None)
+        self.stop.leave_if_set()

@@ -1,0 +1,111 @@
+"""Streams that one process writes and another reads, where either may be killed at any byte."""
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from rlsp_cli.runs import stream
+from rlsp_cli.runs.stream import Tail, append_rows, drop_rows_from, read_rows
+
+ROWS = [{"step": step, "text": "é" * step} for step in range(5)]
+
+
+def steps(path: Path) -> list[int]:
+    return [row["step"] for row in read_rows(path)]
+
+
+def test_a_stream_cut_off_at_any_byte_is_read_and_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    append_rows(path, ROWS)
+    whole = path.read_bytes()
+    for size in range(len(whole) + 1):
+        path.write_bytes(whole[:size])
+        kept = list(range(whole[:size].count(b"\n")))
+        assert steps(path) == [row["step"] for row in Tail(path).read()] == kept
+        append_rows(path, [{"step": 9}])
+        assert steps(path) == [*kept, 9]
+
+
+def test_dropping_rows_removes_a_half_written_line_and_leaves_the_rest_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    append_rows(path, ROWS)
+    whole = path.read_bytes()
+    for size in range(len(whole) + 1):
+        path.write_bytes(whole[:size])
+        drop_rows_from(path, 3)
+        assert steps(path) == [step for step in range(whole[:size].count(b"\n")) if step < 3]
+    assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[:3])
+
+
+def test_rows_that_are_in_no_order_are_dropped_by_their_step(tmp_path: Path) -> None:
+    append_rows(tmp_path / "drawn.jsonl", [{"step": step} for step in (7, 1, 9, 0)])
+    drop_rows_from(tmp_path / "drawn.jsonl", 8)
+    assert steps(tmp_path / "drawn.jsonl") == [7, 1, 0]
+
+
+def test_a_kill_while_rows_are_dropped_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = tmp_path / "rollouts.jsonl", json.loads
+    append_rows(path, ROWS)
+
+    def killed(line: bytes) -> object:
+        if b'"step": 2' in line:
+            raise KeyboardInterrupt
+        return read(line)
+
+    monkeypatch.setattr(stream.json, "loads", killed)
+    with pytest.raises(KeyboardInterrupt):
+        drop_rows_from(path, 4)
+    monkeypatch.undo()
+    assert list(read_rows(path)) == ROWS
+
+
+def test_dropping_rows_holds_a_small_part_of_the_file_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "rollouts.jsonl"
+    append_rows(path, [{"step": step, "response": "x" * 10_000} for step in range(500)])
+    tracemalloc.start()
+    drop_rows_from(path, 400)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < path.stat().st_size / 10
+    assert steps(path) == list(range(400))
+
+
+@pytest.mark.parametrize("seen", range(6))
+@pytest.mark.parametrize("start", range(6))
+@pytest.mark.parametrize("again", [1, 2, 10])
+def test_a_tail_finds_its_way_in_a_file_that_was_written_anew_however_long_it_is(
+    tmp_path: Path, seen: int, start: int, again: int
+) -> None:
+    """A resumed stage drops rows and writes new ones, of another length, before the next look."""
+    path = tmp_path / "metrics.jsonl"
+    append_rows(path, ROWS[:seen])
+    tail = Tail(path)
+    assert tail.read() == ROWS[:seen]
+    append_rows(path, ROWS[seen:])
+    drop_rows_from(path, start)
+    append_rows(path, [{"step": start + n, "text": "new" * again} for n in range(again)])
+    got, kept = [row["step"] for row in tail.read()], list(range(min(start, 5)))
+    assert (
+        got
+        in (
+            [*kept, *range(start, start + again)],  # from the beginning
+            [*kept[seen:], *range(start, start + again)],  # what it had read was kept: only what is new
+        )
+    )
+    append_rows(path, [{"step": 99}])
+    assert tail.read() == [{"step": 99}]
+
+
+def test_a_tail_starts_again_when_the_file_was_removed_and_is_short_of_a_whole_line(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    append_rows(path, ROWS)
+    tail = Tail(path)
+    tail.read()
+    path.unlink()
+    assert tail.read() == []
+    path.write_bytes(b'{"step": 0')
+    assert tail.read() == [] == tail.read()
+    append_rows(path, [{"step": 0}, {"step": 1}])
+    assert [row["step"] for row in tail.read()] == [0, 1]
