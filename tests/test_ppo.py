@@ -10,20 +10,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from rlsp_cli.data import Problem
-from rlsp_cli.engine.decode import Generated
-from rlsp_cli.engine.model import new_model
+from rlsp_cli.engine.batch import batch_rows
+from rlsp_cli.engine.checkpoint import newest_checkpoint
+from rlsp_cli.engine.decode import Generated, generate
+from rlsp_cli.engine.model import load_tokenizer, new_model
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.rollout import Rollout, as_tensors
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.stop import StopFlag
-from rlsp_cli.errors import StoppedError
+from rlsp_cli.engine.trial import handling_of
+from rlsp_cli.errors import SafetyError, StoppedError
 from rlsp_cli.recipe.schema import FromScratch, Ppo, Recipe, Reward
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.paths import StagePaths
@@ -44,10 +48,12 @@ class Fixed:
     """A scorer that gives its rewards in turn; None is a response that could not be scored."""
 
     def __init__(self, rewards: Sequence[float | None]) -> None:
-        self.rewards = rewards
+        self.rewards = cycle(rewards)
+        self.alphas: list[float] = []
 
     def score(self, samples: Sequence[Sample], alpha: float) -> list[SampleScore]:
-        return [scored(reward) for reward in islice(cycle(self.rewards), len(samples))]
+        self.alphas.append(alpha)
+        return [scored(reward) for reward in islice(self.rewards, len(samples))]
 
 
 class Recorder:
@@ -75,13 +81,19 @@ def scored(reward: float | None, streams: tuple[float, float] | None = None) -> 
 
 
 def make_trainer(
-    folder: Path, rewards: Sequence[float | None] = REWARDS, alpha: object = 0.8, **changes: Any
+    folder: Path,
+    rewards: Sequence[float | None] = REWARDS,
+    alpha: object = 0.8,
+    seed: int = 0,
+    precision: str = "auto",
+    **changes: Any,
 ) -> PpoTrainer:
     """A trainer whose rollouts are one minibatch of four responses, with a critic that predicts more than zeros."""
     settings = {"rollout_batch": 4, "train_batch": 4, "micro_batch": 2, "max_new_tokens": 6, "steps": 2}
     ppo = Ppo(**{**settings, "critic_warmup_steps": 0, "temperature": 1.0, "warmup_ratio": 0.0, **changes})
     data = {"template": "{problem}", "prompts": {"source": "task:pair_sum"}}
-    recipe = Recipe(name="x", model={"from_scratch": SPEC}, data=data, reward=Reward(alpha=alpha), ppo=ppo)
+    start = {"from_scratch": SPEC, "precision": precision}
+    recipe = Recipe(name="x", seed=seed, model=start, data=data, reward=Reward(alpha=alpha), ppo=ppo)
     model, tokenizer = new_model(SPEC, [WORDS], seed=1)
     context = Context(recipe, StagePaths(folder), model, tokenizer, torch.device("cpu"), StopFlag())
     problems = [Problem(str(n), WORDS[: 2 * n + 5], "a") for n in range(4)]
@@ -99,7 +111,7 @@ def written_rollout(
     generated = [Generated(response, response[-1] != EOS) for response in responses]
     samples = [Sample(prompt=str(prompt), response="", step=0) for prompt in prompts]
     whole = [score if isinstance(score, SampleScore) else scored(score) for score in scores]
-    return Rollout([], generated, samples, whole, *as_tensors(prompts, generated, 0, torch.device("cpu")))
+    return Rollout(samples, whole, *as_tensors(prompts, generated, 0, torch.device("cpu")))
 
 
 def gradients(trainer: PpoTrainer, rollout: Rollout, critic_only: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -173,6 +185,7 @@ def test_advantages_returns_and_losses_of_gae_by_hand(tmp_path: Path) -> None:
     losses = trainer.update(0, rollout, targets, critic_only=False)
     assert losses["loss/policy"] == pytest.approx(-sum(flat) / TOKENS)
     assert losses["loss/value"] == pytest.approx(sum(value**2 for value in flat) / 2 / TOKENS)
+    assert losses["value_clip_fraction"] == 0
 
 
 def test_separate_streams_are_mixed_by_alpha_after_their_baselines(tmp_path: Path) -> None:
@@ -356,6 +369,87 @@ def test_the_ratio_is_clipped_where_the_policy_has_left_the_one_that_sampled(tmp
     assert metrics["grad_norm/policy"] == 0
 
 
+def test_a_policy_that_trains_drops_nothing_out_and_its_reference_stays_as_it_is(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, learning_rate=1e-2)
+    assert not trainer.policy.training and not trainer.reference.training
+    assert not any(p.requires_grad for p in trainer.reference.parameters())
+    before = [p.clone() for p in trainer.reference.parameters()]
+    trainer.run()
+    assert all(torch.equal(p, was) for p, was in zip(trainer.reference.parameters(), before, strict=True))
+
+
+def test_a_step_takes_the_next_problems_of_a_shuffled_pass_each_as_often_as_asked(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, seed=5, estimator="rloo", **GROUPED)
+    for step in (0, 1, 2):
+        rollout, _ = trainer.step(step)
+        rows = batch_rows(4, 2, step, 5)
+        assert [sample.id for sample in rollout.samples] == [str(row) for row in rows for _ in range(2)]
+
+
+def test_a_response_is_scored_as_the_text_it_is_beside_what_is_known_of_it(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, max_new_tokens=24)
+    rollout, _ = trainer.step(1)
+    tokenizer = trainer.context.tokenizer
+    for sample, tokens, mask in zip(rollout.samples, rollout.tokens, rollout.mask, strict=True):
+        problem = trainer.problems[int(sample.id)]
+        response = tokens[1:][mask > 0].tolist()
+        truncated = response[-1] != EOS
+        text = tokenizer.decode(response, skip_special_tokens=True)
+        known = {"num_tokens": len(response), "max_tokens": 24, "truncated": truncated, "step": 1}
+        assert sample == Sample(problem.problem, text, problem.answer, problem.id, problem.metadata, **known)
+    assert {sample.truncated for sample in rollout.samples} == {True, False}
+
+
+def test_responses_are_drawn_anew_by_each_step_and_seed_and_by_nothing_else(tmp_path: Path) -> None:
+    def drawn(step: int, **options: Any) -> dict[str, str]:
+        return {sample.id: sample.response for sample in make_trainer(tmp_path, **options).step(step)[0].samples}
+
+    assert drawn(0) == drawn(0)
+    assert len({str(sorted(found.items())) for found in (drawn(0), drawn(1), drawn(0, seed=1))}) == 3
+
+
+def test_rollouts_come_from_the_nucleus(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, top_p=1e-6)
+    samples = trainer.step(0)[0].samples
+    prompts = [trainer.context.tokenizer(sample.prompt)["input_ids"] for sample in samples]
+    limits = {"max_new_tokens": 6, "eos_ids": {EOS}, "pad_id": 0}
+    greedy = generate(trainer.reference, prompts, temperature=0, **limits)
+    assert [s.response for s in samples] == trainer.context.tokenizer.batch_decode(
+        [response.tokens for response in greedy], skip_special_tokens=True
+    )
+
+
+@pytest.mark.parametrize("critic", ["own", "value_head"])
+def test_every_matrix_product_is_in_bfloat16_where_the_recipe_says_so(critic: str, tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, precision="bfloat16", critic=critic)
+    assert trainer.critic is not None
+    handling_of(trainer.policy)  # it is tried in float32 before it decodes
+    found = set()
+    for model in filter(None, (trainer.policy, trainer.reference, trainer.critic.trunk)):
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.register_forward_hook(lambda _layer, _inputs, output: found.add(output.dtype))
+    trainer.step(0)
+    assert found == {torch.bfloat16}
+    assert {p.dtype for p in (*trainer.policy.parameters(), *trainer.critic.parameters())} == {torch.float32}
+
+
+def test_the_scorer_mixes_by_the_alpha_of_its_step(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, alpha={"start": 0.0, "end": 1.0}, steps=3)
+    trainer.run()
+    assert trainer.scorer.alphas == [row["alpha"] for row in rows_of(trainer)] == [0, 0.5, 1]  # type: ignore
+
+
+def test_the_time_of_a_step_is_that_of_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(tmp_path)
+    clock = SimpleNamespace(perf_counter=iter([100.0, 101.0, 103.0, 108.0]).__next__)
+    monkeypatch.setattr("rlsp_cli.engine.ppo.time", clock)
+    rollout, metrics = trainer.step(0)
+    times = {key: value for key, value in metrics.items() if key.startswith("time/")}
+    speed = pytest.approx(float(rollout.mask.sum()) / 8, abs=0.05)
+    assert times == {"time/rollout_s": 1, "time/score_s": 2, "time/train_s": 5, "time/tokens_per_s": speed}
+
+
 def rows_of(trainer: PpoTrainer) -> list[dict[str, Any]]:
     """The metrics of a run, without the clock."""
     rows = read_rows(trainer.context.paths.metrics)
@@ -395,16 +489,22 @@ def test_the_warm_up_trains_the_critic_and_leaves_the_policy_as_it_is(tmp_path: 
     assert all(not torch.equal(p, before) for p, before in zip(trainer.critic.parameters(), critic, strict=True))
 
 
+def orders(folder: Path, steps: Sequence[int], seed: int = 0) -> list[list[int]]:
+    """In which order each step and epoch takes 32 responses, of which a minibatch has eight."""
+    trainer = make_trainer(folder, rollout_batch=32, train_batch=8, epochs=2, seed=seed, estimator="reinforce")
+    seen: list[list[int]] = []
+    trainer._minibatch = lambda rollout, targets, rows, critic_only: seen.append(rows.tolist()) or {}  # type: ignore
+    for step in steps:
+        trainer.step(step)
+    assert [len(rows) for rows in seen] == [8] * 8 * len(steps)
+    return [[row for rows in seen[k : k + 4] for row in rows] for k in range(0, len(seen), 4)]
+
+
 def test_minibatches_hold_every_response_once_an_epoch_in_an_order_of_its_own(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, rollout_batch=32, train_batch=8, epochs=2)
-    rows = torch.arange(32)
-    orders = []
-    for step in (0, 1):
-        parts = list(trainer.minibatches(step, rows))
-        assert [len(part) for part in parts] == [8] * 8
-        orders += [torch.cat(parts[:4]).tolist(), torch.cat(parts[4:]).tolist()]
-    assert all(sorted(order) == rows.tolist() for order in orders)
-    assert len({tuple(order) for order in [*orders, rows.tolist()]}) == 5
+    found = [*orders(tmp_path, (0, 1)), *orders(tmp_path, (0,), seed=1)]
+    assert all(sorted(order) == list(range(32)) for order in found)
+    assert len({tuple(order) for order in [*found, list(range(32))]}) == 7
+    assert orders(tmp_path, (1,)) == found[2:4]
 
 
 def test_unscored_responses_are_in_no_minibatch_and_make_no_update_less(tmp_path: Path) -> None:
@@ -429,6 +529,38 @@ def test_the_kl_target_is_per_token(tmp_path: Path) -> None:
     assert target < metrics["kl/response"]  # by that measure the coefficient would rise
     adapted, _ = after_a_step(kl_target=target)
     assert adapted.kl_coef == pytest.approx(0.5 * (1 + (1 / 1.1 - 1) * 4 / 40))
+
+
+def test_a_run_writes_each_step_and_response_and_the_trained_model(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, learning_rate=1e-2)
+    trainer.run()
+    assert [(row["step"], row["total_steps"]) for row in rows_of(trainer)] == [(0, 2), (1, 2)]
+    written = list(read_rows(trainer.context.paths.rollouts))
+    assert [row["step"] for row in written] == [0] * 4 + [1] * 4
+    assert [row["reward"] for row in written] == REWARDS * 2
+    assert sorted(row["id"] for row in written[:4]) == ["0", "1", "2", "3"]
+    saved = type(trainer.policy).from_pretrained(trainer.context.paths.final)
+    assert all(torch.equal(p, q) for p, q in zip(trainer.policy.parameters(), saved.parameters(), strict=True))
+    assert load_tokenizer(str(trainer.context.paths.final))("a b")["input_ids"] == [3, 4]
+
+
+@pytest.mark.parametrize(("steps", "saved"), [(4, [2]), (5, [2, 4])])
+def test_checkpoints_come_every_so_many_steps_and_not_beside_the_final_model(
+    steps: int, saved: list[int], tmp_path: Path
+) -> None:
+    trainer = make_trainer(tmp_path, steps=steps, save_every=2)
+    found: list[int] = []
+    trainer._save = found.append  # type: ignore[method-assign]
+    trainer.run()
+    assert found == saved
+
+
+def test_a_rollout_that_is_refused_loses_nothing_learnt_before(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, rewards=[*REWARDS, None, None, None, None], steps=3)
+    with pytest.raises(SafetyError, match="4 of 4 responses failed"):
+        trainer.run()
+    checkpoint = newest_checkpoint(trainer.context.paths.checkpoints)
+    assert checkpoint is not None and checkpoint.step == 1 == len(rows_of(trainer))
 
 
 @pytest.mark.parametrize("options", ESTIMATORS[:3])

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,11 +27,11 @@ EXAMPLES = [Example([3, 4, 5, 6, 1], 2), Example([7, 1], 1), Example([3, 8, 9, 1
 TRACES = [Trace(WORDS[: 2 * n + 1], WORDS[2 * n :]) for n in range(1, 11)]
 
 
-def make_context(folder: Path, **changes: Any) -> tuple[Context, Sft]:
+def make_context(folder: Path, seed: int = 0, spec: FromScratch = SPEC, **changes: Any) -> tuple[Context, Sft]:
     settings = Sft(**{"batch": 4, "micro_batch": 2, "warmup_ratio": 0.0, "learning_rate": 1e-2, **changes})
     data = {"template": "{problem}", "traces": {"source": "task:pair_sum"}}
-    recipe = Recipe(name="x", model={"from_scratch": SPEC}, data=data, sft=settings)
-    model, tokenizer = new_model(SPEC, [WORDS], seed=1)
+    recipe = Recipe(name="x", seed=seed, model={"from_scratch": spec}, data=data, sft=settings)
+    model, tokenizer = new_model(spec, [WORDS], seed=1)
     return Context(recipe, StagePaths(folder), model, tokenizer, torch.device("cpu")), settings
 
 
@@ -152,6 +153,7 @@ def test_an_epoch_sees_every_example_once_and_none_that_is_kept_out(
     key = lambda example: example.start  # noqa: E731
     assert sorted(first, key=key) == sorted(second, key=key) == examples[:8]
     assert first != examples[:8] and first != second
+    assert rows_of(context)[0]["step"] == 0
     assert [row["step"] for row in rows_of(context) if "eval_loss" in row] == [2, 5, 7]
     assert rows_of(context)[-1]["eval_loss"] == pytest.approx(validation_loss(context, settings, examples[8:]))
 
@@ -165,14 +167,53 @@ def test_training_lowers_the_loss_and_the_trained_model_is_what_is_saved(tmp_pat
     assert all(torch.equal(p, q) for p, q in zip(context.model.parameters(), saved.parameters(), strict=True))
 
 
-def test_a_resumed_stage_is_the_uninterrupted_one(tmp_path: Path) -> None:
-    whole, settings = make_context(tmp_path / "whole", epochs=2, val_rows=2)
+def test_another_seed_is_another_order(tmp_path: Path) -> None:
+    losses = []
+    for seed in (0, 1, 0):
+        context, settings = make_context(tmp_path / str(len(losses)), seed, batch=2)
+        train_sft(context, settings, TRACES)
+        losses.append([row["loss"] for row in rows_of(context)])
+    assert losses[0] == losses[2] != losses[1]
+
+
+def test_each_step_and_seed_draws_a_dropout_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    for seed in (0, 1):
+        context, settings = make_context(tmp_path / str(seed), seed)
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "manual_seed", seeds.append)
+            train_sft(context, settings, TRACES)
+    assert len(seeds) == len(set(seeds)) == 2 * 2
+
+
+@pytest.mark.parametrize(("epochs", "saved"), [(2, [2, 4]), (1.6, [2])])
+def test_checkpoints_come_every_so_many_steps_and_not_beside_the_final_model(
+    epochs: float, saved: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    monkeypatch.setattr("rlsp_cli.engine.sft.save_checkpoint", lambda _folder, _m, _t, step, _state: found.append(step))
+    context, settings = make_context(tmp_path, epochs=epochs, save_every=2)
+    train_sft(context, settings, TRACES)
+    assert found == saved
+
+
+def test_the_speed_is_tokens_by_the_time_of_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, settings = make_context(tmp_path)
+    optimiser = Optimiser(context.model.parameters(), settings, 1e-3, 1)
+    clock = SimpleNamespace(perf_counter=iter([100.0, 104.0]).__next__)
+    monkeypatch.setattr("rlsp_cli.engine.sft.time", clock)
+    assert train_step(context, settings, optimiser, EXAMPLES)["time/tokens_per_s"] == 14 / 4
+
+
+@pytest.mark.parametrize("spec", [SPEC, SPEC.model_copy(update={"model_type": "gpt2"})])  # gpt2 drops out a tenth
+def test_a_resumed_stage_is_the_uninterrupted_one(spec: FromScratch, tmp_path: Path) -> None:
+    whole, settings = make_context(tmp_path / "whole", spec=spec, epochs=2, val_rows=2)
     train_sft(whole, settings, TRACES)
-    stopped, _ = make_context(tmp_path / "parts", epochs=2, val_rows=2)
+    stopped, _ = make_context(tmp_path / "parts", spec=spec, epochs=2, val_rows=2)
     stopped.stop.signal = signal.SIGINT  # it leaves after its first step
     with pytest.raises(StoppedError):
         train_sft(stopped, settings, TRACES)
-    resumed, _ = make_context(tmp_path / "parts", epochs=2, val_rows=2)
+    resumed, _ = make_context(tmp_path / "parts", spec=spec, epochs=2, val_rows=2)
     train_sft(resumed, settings, TRACES)
     assert rows_of(resumed) == rows_of(whole) and len(rows_of(whole)) == 4
     assert all(torch.equal(p, q) for p, q in zip(resumed.model.parameters(), whole.model.parameters(), strict=True))

@@ -22,7 +22,7 @@ from rlsp_cli.engine.model import Critic, autocast, end_ids, refuse_overflow
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.prompt import encode_prompt, prompt_text
 from rlsp_cli.engine.rollout import Rollout, as_tensors, entropy, in_micro_batches, last_states, log_probabilities
-from rlsp_cli.engine.seed import derive_seed, generator
+from rlsp_cli.engine.seed import generator
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import SafetyError
 from rlsp_cli.recipe.schema import Ppo
@@ -78,7 +78,6 @@ class PpoTrainer:
         for stream in (paths.metrics, paths.rollouts):
             drop_rows_from(stream, start)
         for step in range(start, self.total):
-            torch.manual_seed(derive_seed(self.recipe.seed, "ppo", step))
             try:
                 rollout, metrics = self.step(step)
             except SafetyError:
@@ -103,7 +102,7 @@ class PpoTrainer:
         scores = self.scorer.score(samples, alpha)
         scored = time.perf_counter()
         tensors = as_tensors(prompts, generated, self.context.tokenizer.pad_token_id, self.device)
-        rollout = Rollout(problems, generated, samples, scores, *tensors)
+        rollout = Rollout(samples, scores, *tensors)
         refuse_failing(samples, scores, self.recipe.reward)
         targets, kl_metrics = self.targets(rollout)
         critic_only = step < self.warmup_steps

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from rlsp_cli.data import Problem
 from rlsp_cli.engine.batch import micro_batches, pad
 from rlsp_cli.engine.decode import Generated
 from rlsp_cli.rewards.sample import Sample, SampleScore
@@ -19,8 +18,6 @@ from rlsp_cli.rewards.sample import Sample, SampleScore
 class Rollout:
     """One step's responses. `tokens` (N, T+1), `mask` (N, T) is 1 where a response token is chosen."""
 
-    problems: Sequence[Problem]
-    generated: Sequence[Generated]
     samples: Sequence[Sample]
     scores: Sequence[SampleScore]
     tokens: torch.Tensor
