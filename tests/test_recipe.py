@@ -235,6 +235,33 @@ def test_what_cannot_run_is_refused_in_words(tmp_path: Path, change: str, words:
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "sft.batch=true",
+        "ppo.kl_coef=true",
+        "reward.alpha=true",
+        "reward.exploration.weight=true",
+        "sft.betas=[0.9,true]",
+        "reward.exploration.weight=.inf",
+        "reward.correctness.on_error={penalise: .inf}",
+        "sft.betas=[0.9,1.0]",
+    ],
+)
+def test_what_is_no_number_or_too_large_is_refused_with_its_key(tmp_path: Path, change: str) -> None:
+    (found,) = problems(tmp_path, TINY, change)
+    assert any(word in found for word in ("a number, not true", "finite number", "less than 1"))
+    assert change.partition("=")[0].rpartition(".")[2] in found
+
+
+@pytest.mark.parametrize("backend", ["local", "openrlhf"])
+def test_ppo_samples_from_no_nucleus(tmp_path: Path, backend: str) -> None:
+    """Its loss computes the probabilities of the whole distribution."""
+    (found,) = problems(tmp_path, TINY, f"ppo.backend={backend}", "ppo.top_p=0.9")
+    assert "ppo.top_p: tokens drawn from a nucleus have other probabilities" in found
+    assert load(tmp_path, TINY, "ppo.top_p=1", "eval.top_p=0.9").ppo
+
+
 def test_the_digest_changes_with_what_decides_the_numbers_and_only_with_that(tmp_path: Path) -> None:
     recipe = load(tmp_path, TINY)
     assert load(tmp_path, TINY, "name=other").digest == recipe.digest

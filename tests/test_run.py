@@ -187,7 +187,6 @@ def test_resuming_with_another_recipe_is_refused_key_by_key(whole: Path, tiny_re
         [
             "reward.alpha={start: 0.5, end: 1.0}",
             "model.from_scratch.model_type=qwen3",
-            "ppo.top_p=0.9",
             "ppo.epochs=2",
             "ppo.kl_estimator=k2",
         ],

@@ -7,9 +7,10 @@ The defaults of `ppo` are the paper's (arXiv 2502.06773, Appendix B.4).
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,20 +20,44 @@ from pydantic import (
     PositiveInt,
     PrivateAttr,
     Tag,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from rlsp_cli.recipe.origin import DEFAULT, Origin
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 
 
-class Section(BaseModel):
+def _mentions(annotation: Any, *types: type) -> bool:
+    return annotation in types or any(_mentions(part, *types) for part in get_args(annotation))
+
+
+class _Plain(BaseModel):
+    """Where a number is wanted, `true` is none, and neither is infinity."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        parts = value if isinstance(value, list | tuple) else [value]
+        if not any(isinstance(part, bool) for part in parts) or _mentions(wanted, bool):
+            return value
+        if _mentions(wanted, int, float):
+            raise ValueError("input should be a number, not true or false")
+        return value
+
+
+class Section(_Plain):
     """A part of a recipe: frozen, unknown keys refused, fields documented by the text below them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid")
 
 
 class FromScratch(Section):
@@ -146,10 +171,10 @@ OnFailure = Annotated[
 ]
 
 
-class PluginUse(BaseModel):
+class PluginUse(_Plain):
     """A plugin by name, with its options beside `use`."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow")
 
     use: str
     """Name of a built-in or installed plugin, or `./file.py:function`."""
@@ -240,7 +265,7 @@ class Reward(Section):
 class Optimisation(Section):
     """What SFT and PPO optimisers share."""
 
-    betas: tuple[Fraction, Fraction] = (0.9, 0.95)
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
     """AdamW's decay rates."""
     weight_decay: NonNegativeFloat = 0.0
     """AdamW's decoupled weight decay."""
@@ -336,6 +361,16 @@ class Engines(Section):
     """Run without CUDA graphs: starts faster, samples more slowly."""
 
 
+def _whole_distribution(top_p: float) -> float:
+    """A token that leaves the nucleus of the new policy has no probability there, and so no ratio to the old one."""
+    if top_p != 1:
+        raise ValueError(
+            "tokens drawn from a nucleus have other probabilities than those that PPO's ratios, KL and entropy are of; "
+            "leave it out, and lower ppo.temperature instead"
+        )
+    return top_p
+
+
 class Ppo(Optimisation):
     """PPO with an outcome verifier and exploration rewards."""
 
@@ -355,8 +390,8 @@ class Ppo(Optimisation):
     """Passes over each rollout."""
     temperature: PositiveFloat = 0.7
     """Sampling temperature of rollouts."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus sampling of rollouts."""
+    top_p: Annotated[float, AfterValidator(_whole_distribution)] = 1.0
+    """1, whatever evaluation does: PPO compares probabilities of the whole distribution."""
     max_prompt_tokens: PositiveInt = 2048
     """Longest prompt in tokens; problems with longer ones are left out and counted."""
     max_new_tokens: PositiveInt = 4096
