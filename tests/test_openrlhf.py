@@ -148,6 +148,10 @@ def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, ope
         (["ppo.extra={rollout.temperature: 2}"], "rlsp sets this option from ppo.temperature"),
         (["ppo.packing=true", "model.attention=sdpa"], "packed responses would see each other"),
         (["ppo.ring_attention=2"], "set ppo.packing: true"),
+        (["ppo.extra={actor.optim: muon}"], "set ppo.grad_clip: 1.0e+06"),
+        (["ppo.extra={ckpt.max_num: 1}"], "set it to 2 or more"),
+        (["ppo.extra={train.agent_func_path: agent.py}"], "agents are not supported"),
+        (["ppo.extra={ckpt.path: x}"], "rlsp looks for checkpoints"),
         (["ppo.offload=[reference]"], "set ppo.sharding: zero3, or leave reference out"),
         (["ppo.offload=[optimizer]", "ppo.sharding=none"], "set ppo.sharding: zero2"),
         (["ppo.dynamic_filtering=[0.1, 0.9]"], "set ppo.samples_per_prompt to 2 or more"),
@@ -195,6 +199,9 @@ def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: 
     lines = rlsp("render", "openrlhf_cpu", "--explain").stdout.splitlines()
     assert lines[0] == "# openrlhf 0.11.2"
     assert any(line.startswith("rollout.batch_size: 128  # ppo.rollout_batch (") for line in lines)
+    assert "actor.eps_clip: 0.2  # ppo.clip (default)" in lines
+    engines = next(line for line in lines if line.startswith("vllm.num_engines: "))
+    assert "ppo.placement.share (" in engines and "default" not in engines, "only what somebody wrote"
     with pytest.raises(UsageError, match="sft runs on the local backend"):
         render_stage(load_checked(recipe_file, *sft, "ppo=null"), None, None)
 
@@ -224,6 +231,24 @@ def test_a_version_without_the_weights_is_refused_where_the_recipe_wants_them(re
     recipe = load_checked(recipe_file, "ppo.async_rollout=full", "ppo.placement.actor=4")
     problem = next(iter(openrlhf.check(recipe, "ppo", environment)))
     assert problem.path == "ppo.rollout_correction" and "OpenRLHF 0.11.1 always has [1.0, 1.0]" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "cached"),
+    [
+        ([], False),
+        ([GROUPS], True),
+        ([GROUPS, "ppo.engines.prefix_caching=false"], False),
+        (["ppo.engines.prefix_caching=true"], True),
+        ([GROUPS, "ppo.async_rollout=full", "ppo.placement.actor=4"], True),
+        ([GROUPS, "ppo.async_rollout=partial", "ppo.placement.actor=4"], False),  # weights change within a response
+    ],
+)
+def test_a_prompt_of_several_samples_is_read_once(
+    recipe_file: Path, overrides: list[str], cached: bool, openrlhf_source: Path
+) -> None:
+    found = read(load_checked(recipe_file, *overrides), openrlhf_source)["values"]
+    assert found["vllm.enable_prefix_caching"] is cached
 
 
 def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlsp_cli.recipe.dump import dump_data
-from rlsp_cli.recipe.origin import flat
+from rlsp_cli.recipe.origin import DEFAULT, flat
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
 
@@ -44,10 +44,11 @@ def taken(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> Itera
 
 
 def explain(setting: Setting, recipe: Recipe) -> str:
-    """Where a setting comes from: `sft.batch (recipes/x.yaml:12:3), sft.micro_batch (default)`."""
+    """Where a setting comes from: `sft.batch (recipes/x.yaml:12:3)`; keys at their default where none is written."""
     if not setting.sources:
         return "set by rlsp"
-    return ", ".join(f"{source} ({recipe.origin(source)})" for source in setting.sources)
+    written = [source for source in setting.sources if recipe.origin(source) is not DEFAULT]
+    return ", ".join(f"{source} ({recipe.origin(source)})" for source in written or setting.sources[:1])
 
 
 def settings_text(settings: Iterable[Setting], origins: Recipe | None = None) -> str:

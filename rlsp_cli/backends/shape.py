@@ -70,8 +70,13 @@ def model_shape(model: Model) -> ModelShape | None:
     """
     if model.from_scratch is not None:
         return _of_scratch(model.from_scratch)
-    config = _config(model.path) if model.path else None
+    config = model_config(model)
     return shape_of(config) if config else None
+
+
+def model_config(model: Model) -> dict[str, Any] | None:
+    """`config.json` of a model with a path: in its folder, in the hub's cache, or in the table; else None."""
+    return _config(model.path) if model.path else None
 
 
 def shape_of(config: Mapping[str, Any]) -> ModelShape | None:

@@ -355,8 +355,8 @@ class Engines(Section):
     """GPUs that one engine is spread over."""
     gpu_memory: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of a GPU's memory that an engine takes; 0.6 where models share GPUs, else 0.9, when not given."""
-    prefix_caching: bool = False
-    """Keep the attention states of common prefixes."""
+    prefix_caching: bool | None = None
+    """Keep the attention states of common prefixes; where prompts have several samples, when not given."""
     eager: bool = False
     """Run without CUDA graphs: starts faster, samples more slowly."""
 

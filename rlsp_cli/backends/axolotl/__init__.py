@@ -14,6 +14,7 @@ from rlsp_cli.backends.axolotl.extra import refused
 from rlsp_cli.backends.axolotl.files import StageFiles
 from rlsp_cli.backends.axolotl.keys import TESTED, Keys, asked_keys, known_keys, wrong_keys
 from rlsp_cli.backends.axolotl.needs import NEEDS
+from rlsp_cli.backends.context import overflow
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import RESTORED, Job, Resources
 from rlsp_cli.backends.need import missing
@@ -49,6 +50,8 @@ def newest_checkpoint(paths: StagePaths) -> Path | None:
 def check(recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Problem]:
     """What Axolotl cannot do, before anything starts; what the newest tested version cannot, where none is given."""
     assert recipe.sft, "checked by the recipe"
+    longest, hint = recipe.sft.max_length, "lower it: longer examples are left out"
+    yield from overflow(recipe.model, longest, "sft.max_length", "an example", hint)
     yield from filter(None, [batch_problem(recipe, recipe.sft), cluster_problem(recipe.cluster)])
     version = environment.version if environment else TESTED[-1]
     keys = known_keys(version) if version in TESTED or environment is None else asked_keys(environment)

@@ -21,6 +21,7 @@ _CORRECTIONS = {"none": ("clip", [1.0, 1.0]), "tis": ("clip", [0.0, 2.0]), "icep
 """What happens to a token's importance weight, and its bounds: TIS with the cap of its authors
 (https://fengyao.notion.site/off-policy-rl), IcePop with the band of its own (2510.18855). A weight that is clipped to
 1 changes nothing, and lets OpenRLHF measure how far the engines are from the trainer."""
+_SAMPLES = "ppo.samples_per_prompt"
 _ROWS = ("source", "split", "rows", "options", "config", "problem", "answer", "id")
 
 
@@ -69,6 +70,13 @@ def rollout_correction(ppo: Ppo) -> str:
     return "none" if ppo.async_rollout == "none" else "tis"
 
 
+def prefix_caching(ppo: Ppo) -> bool:
+    """OpenRLHF asks for each sample apart. It empties the cache with new weights, which it cannot within a response."""
+    if ppo.engines.prefix_caching is not None:
+        return ppo.engines.prefix_caching
+    return ppo.samples_per_prompt > 1 and ppo.async_rollout != "partial"
+
+
 def _models(recipe: Recipe, ppo: Ppo, paths: RunPaths) -> Iterator[Setting]:
     model = start(recipe, paths)
     yield Setting("actor.model_name_or_path", model, ("model.path", "model.from_scratch", "data.traces"))
@@ -96,7 +104,7 @@ def _engines(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
     yield Setting("vllm.num_engines", found.engines, ("ppo.engines.count", *_PLACE, *_CLUSTER))
     yield Setting("vllm.tensor_parallel_size", found.tensor_parallel, ("ppo.engines.tensor_parallel",))
     yield Setting("vllm.gpu_memory_utilization", memory, ("ppo.engines.gpu_memory", "ppo.placement.share"))
-    yield Setting("vllm.enable_prefix_caching", ppo.engines.prefix_caching, ("ppo.engines.prefix_caching",))
+    yield Setting("vllm.enable_prefix_caching", prefix_caching(ppo), ("ppo.engines.prefix_caching", _SAMPLES))
     yield Setting("vllm.enforce_eager", ppo.engines.eager or not gpu, ("ppo.engines.eager", "cluster.gpus_per_node"))
     yield Setting("vllm.sync_backend", "nccl" if gpu else "gloo", ("cluster.gpus_per_node",))
     yield Setting("vllm.enable_sleep", shared, ("ppo.placement.share", "ppo.async_rollout"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from rlsp_cli.backends.context import overflow
 from rlsp_cli.backends.grouping import lonely_groups
 from rlsp_cli.backends.openrlhf.config import attention
 from rlsp_cli.backends.openrlhf.flags import TESTED
@@ -9,6 +10,7 @@ from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Ppo, Recipe, Schedule
 
 _TRACKERS = ("wandb", "tensorboard")
+_NO_CLIP = 1e6
 
 
 def conflicts(recipe: Recipe, version: str) -> Iterator[Problem]:
@@ -31,12 +33,8 @@ def _model(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
     if recipe.model.path and "@" in recipe.model.path and recipe.sft is None:
         hint = "download that revision, and give its folder"
         yield Problem("model.path", "OpenRLHF takes no revision of a hub model", hint)
-    limit, scratch = ppo.max_prompt_tokens + ppo.max_new_tokens, recipe.model.from_scratch
-    if scratch is not None and limit > scratch.max_length:
-        message = (
-            f"prompt and response may have {limit} tokens, and model.from_scratch.max_length is {scratch.max_length}"
-        )
-        yield Problem("ppo.max_prompt_tokens", message, "lower it, or ppo.max_new_tokens")
+    longest, hint = ppo.max_prompt_tokens + ppo.max_new_tokens, "lower it, or ppo.max_new_tokens"
+    yield from overflow(recipe.model, longest, "ppo.max_prompt_tokens", "prompt and response", hint)
     if ppo.packing and attention(recipe) not in ("flash_attention_2", "flash_attention_3"):
         message = f"with {attention(recipe)} attention, packed responses would see each other"
         yield Problem("ppo.packing", message, "set model.attention to auto")
@@ -71,6 +69,12 @@ def _algorithm(ppo: Ppo) -> Iterator[Problem]:
     if ppo.dynamic_filtering is not None and ppo.samples_per_prompt < 2:
         hint = "set ppo.samples_per_prompt to 2 or more"
         yield Problem("ppo.dynamic_filtering", "one sample tells nothing of a prompt's difficulty", hint)
+    for model in ("actor", "critic"):
+        if ppo.extra.get(f"{model}.optim") == "muon" and ppo.grad_clip < _NO_CLIP:
+            message = "DeepSpeed clips Muon's finished step, whose norm is in the hundreds, not its gradient"
+            yield Problem(
+                f"ppo.extra.{model}.optim", message, f"set ppo.grad_clip: {_NO_CLIP:.1e}, which clips nothing"
+            )
     kept = ppo.extra.get("ckpt.max_num", 2)
     if not isinstance(kept, int) or kept < 2:
         message = f"{kept} checkpoints: OpenRLHF deletes old ones before the new one is whole"

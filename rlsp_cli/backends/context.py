@@ -1,0 +1,42 @@
+"""Whether a model has positions for sequences of some length, before anything loads it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rlsp_cli.backends.shape import model_config
+from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.schema import Model
+
+_BY_THEMSELVES = ("default", "llama3", "longrope", "su")
+"""Kinds of RoPE whose `max_position_embeddings` counts their scaling already (transformers, modeling_rope_utils)."""
+
+
+def context_length(model: Model) -> int | None:
+    """Positions of a model with its RoPE scaling, as vLLM counts them; None where its configuration is not here.
+
+    A folder is read, the hub is not asked: only its cache and the table `models.json` are looked at.
+    """
+    if model.from_scratch is not None:
+        return model.from_scratch.max_length
+    config = model_config(model)
+    config = config and config.get("text_config", config)
+    if not config or "max_position_embeddings" not in config:
+        return None
+    return _scaled(config["max_position_embeddings"], config.get("rope_parameters") or config.get("rope_scaling") or {})
+
+
+def overflow(model: Model, tokens: int, path: str, what: str, hint: str) -> Iterator[Problem]:
+    """A problem at `path` where `what` may have more tokens than the model has positions."""
+    limit = context_length(model)
+    if limit is not None and tokens > limit:
+        whose = "model.from_scratch.max_length is" if model.from_scratch else f"{model.path} has positions for"
+        yield Problem(path, f"{what} may have {tokens} tokens, and {whose} {limit}", hint)
+
+
+def _scaled(positions: int, rope: Mapping[str, Any]) -> int:
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    if kind in _BY_THEMSELVES:
+        return positions
+    if kind == "yarn":
+        positions = rope.get("original_max_position_embeddings") or positions
+    return int(positions * (rope.get("factor") or 1))
