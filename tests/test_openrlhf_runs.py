@@ -131,7 +131,7 @@ def test_streams_are_normalised_apart_held_out_problems_measured_and_a_first_ctr
     process = start("ppo", "openrlhf_cpu", *changes, "--out", root)
     assert process.stderr is not None
     told = next(line for line in process.stderr if "rlsp launch worker --join" in line)
-    second = start("launch", "worker", "--join", told.split()[-1], "--gpus", 2)
+    second = start(*told.partition("there: rlsp ")[2].split(), "--gpus", 2)
     metrics = root / "ppo" / "metrics.jsonl"
     until_step(process, metrics, 2)
     process.send_signal(signal.SIGINT)

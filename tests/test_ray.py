@@ -1,5 +1,8 @@
 """Jobs on a real Ray cluster of two nodes on this machine, with GPUs that it only claims to have."""
 
+import base64
+import http.server
+import ipaddress
 import json
 import os
 import random
@@ -8,15 +11,21 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from rlsp_cli.backends.environment import find_environment
+from rlsp_cli.backends.probe import probe
+from rlsp_cli.backends.ray_door import door_to, own_door
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.child.guard import remove_with_users
 from rlsp_cli.child.leash import end, spawn
@@ -25,10 +34,16 @@ from rlsp_cli.launch.ray.address import free_ports as ports_from
 from rlsp_cli.launch.ray.capacity import free_room
 from rlsp_cli.launch.ray.cluster import await_nodes, claimed, head_options, node_environment, start_words
 from rlsp_cli.launch.ray.dashboard import Dashboard
+from rlsp_cli.launch.ray.token import with_token
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.recipe.schema import Cluster
+from tests.conftest import rlsp
 
-SECRET = "wandb-7f3a9c"
+SECRET, TOKEN = "wandb-7f3a9c", "the-clusters-token"
+PASSWORD = "p@ss/word"
+PASSWORDS = [
+    form.encode() for form in (PASSWORD, quote(PASSWORD, safe=""), base64.b64encode(f"me:{PASSWORD}".encode()).decode())
+]
 PLACED = """
 import os, ray, hook
 from ray.util.placement_group import placement_group
@@ -111,8 +126,9 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class TwoNodes:
-    """A cluster of two nodes with two claimed GPUs each, made by the same words as rlsp's own."""
+    """A cluster of two nodes with two claimed GPUs each, made by the same words as rlsp's own; it wants a token."""
 
+    port: int
     dashboard: Dashboard
     head: "subprocess.Popen[bytes]"
     worker: "subprocess.Popen[bytes]"
@@ -132,14 +148,14 @@ def cluster(python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -
     port, ui = free_ports(2)
     folder = Path(f"/tmp/rt{port}")
     options = [*head_options(port, ui), f"--temp-dir={folder}"]
-    environment = node_environment(python)
+    environment = {**node_environment(python), **with_token(TOKEN)}
     head = spawn(start_words(python, *options, *claimed(2)), environment, logs / "head.log")
-    dashboard = Dashboard(f"http://127.0.0.1:{ui}")
+    dashboard = Dashboard(f"http://127.0.0.1:{ui}", own_door("", TOKEN).headers)
     await_nodes(dashboard, 1, 120)
     options = [f"--address=127.0.0.1:{port}", *claimed(2)]
     worker = spawn(start_words(python, *options), environment, logs / "worker.log")
     await_nodes(dashboard, 2, 120)
-    yield TwoNodes(dashboard, head, worker)
+    yield TwoNodes(port, dashboard, head, worker)
     for process in (worker, head):
         end(process)
     remove_with_users(str(folder))
@@ -196,7 +212,8 @@ def prepare(tmp_path: Path, python: tuple[str, ...]) -> Callable[..., tuple[Path
         data = {"stage": "ppo", "inputs": {"ray": {**inputs, **changes}}}
         (stage / "job.json").write_text(json.dumps({"data": data}))
         known = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        return stage, {**known, "WANDB_API_KEY": SECRET, "RLSP_ERROR_FILE": str(attempt / "error.json")}
+        secret = {"WANDB_API_KEY": SECRET, "RAY_AUTH_TOKEN": TOKEN}
+        return stage, {**known, **secret, "RLSP_ERROR_FILE": str(attempt / "error.json")}
 
     return write
 
@@ -206,12 +223,12 @@ def start(prepare: Any) -> Iterator[Callable[..., Started]]:
     """Starts the driver of a job that runs a script, on the head that it is told or starts."""
     started = []
 
-    def begin(script: str, environment: dict[str, str] | None = None, **changes: Any) -> Started:
+    def begin(script: str, environment: dict[str, str | None] | None = None, **changes: Any) -> Started:
         stage, known = prepare(script, **changes)
         attempt = stage / "attempts" / "1"
         with (attempt / "stdout.log").open("w") as out, (attempt / "stderr.log").open("w") as err:
             command = [sys.executable, "-P", "-m", "rlsp_cli.launch.ray", str(stage / "job.json")]
-            variables = {**known, **(environment or {})}
+            variables = {name: value for name, value in {**known, **(environment or {})}.items() if value is not None}
             process = subprocess.Popen(command, stdout=out, stderr=err, text=True, env=variables)
         started.append(Started(process, stage))
         return started[-1]
@@ -230,6 +247,193 @@ def test_a_job_finds_its_files_its_hook_and_its_room_on_two_nodes(start: Any, cl
     assert "secret is ***" in job.out
     texts = [path.read_bytes() for path in job.stage.rglob("*") if path.is_file()]
     assert len(texts) > 4 and not any(SECRET.encode() in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("token", "code", "hint"),
+    [(None, 401, "set RAY_AUTH_TOKEN"), ("another", 403, "is not that of this cluster")],
+)
+def test_a_cluster_with_a_token_says_what_to_set(
+    start: Any, cluster: TwoNodes, tmp_path: Path, token: str | None, code: int, hint: str
+) -> None:
+    url = cluster.dashboard.url
+    job = start("", {"RAY_AUTH_TOKEN": token, "HOME": str(tmp_path)}, address=url)
+    assert job.wait() == 4
+    assert f"{url}/api/version: {code}: " in job.error and hint in job.error and len(job.error.splitlines()) == 1
+
+
+def test_a_token_is_found_where_ray_keeps_it(start: Any, cluster: TwoNodes, tmp_path: Path) -> None:
+    for path, named in ((tmp_path / ".ray" / "auth_token", {}), (tmp_path / "t", {"RAY_AUTH_TOKEN_PATH": "~/t"})):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{TOKEN}\n")
+        environment = {"RAY_AUTH_TOKEN": None, "HOME": str(tmp_path), **named}
+        job = start("", environment, address=cluster.dashboard.url, asked=[["actor", 5]])
+        assert job.wait() == 4 and "5 GPUs with a CPU each" in job.error
+        path.unlink()
+
+
+def test_the_doctor_opens_a_cluster_with_its_token(
+    cluster: TwoNodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment = find_environment("openrlhf")
+    monkeypatch.setenv("RAY_ADDRESS", cluster.dashboard.url.replace("//", "//somebody:a-password@"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    found = probe(environment)["ray"]
+    assert found["problem"].startswith("no answer from Ray: 403") and "a-password" not in json.dumps(found)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.dashboard.url)
+    assert probe(environment)["ray"]["problem"].endswith("set RAY_AUTH_TOKEN to the cluster's token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    assert probe(environment)["ray"]["nodes"] == 2
+
+
+@pytest.fixture
+def gateway(cluster: TwoNodes) -> Iterator[str]:
+    """HOST:PORT/PATH of a proxy in front of the cluster, which keeps its user's password to itself."""
+    allowed = "Basic " + base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+
+    class Gateway(http.server.BaseHTTPRequestHandler):
+        def forward(self) -> None:
+            if not self.path.startswith("/ray/c1/"):
+                self.send_error(404)
+                return
+            given = self.headers["Authorization"]
+            del self.headers["Authorization"]
+            if given != allowed:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="gateway"')
+                self.end_headers()
+                return
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0)) or None
+            url = cluster.dashboard.url + self.path.removeprefix("/ray/c1")
+            request = urllib.request.Request(url, body, dict(self.headers), method=self.command)
+            try:
+                answer: Any = urllib.request.urlopen(request)
+            except urllib.error.HTTPError as error:
+                answer = error
+            self.send_response(answer.status)
+            self.end_headers()
+            self.wfile.write(answer.read())
+
+        do_GET = do_POST = do_PUT = forward
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}/ray/c1"
+        server.shutdown()
+
+
+def test_a_cluster_behind_a_path_and_a_password_is_used_and_the_password_shown_nowhere(
+    start: Any, cluster: TwoNodes, gateway: str
+) -> None:
+    job = start("import time; print('up', flush=True); time.sleep(600)",
+                {"RAY_ADDRESS": f"http://me:{quote(PASSWORD, safe='')}@{gateway}/"})  # fmt: skip
+    job.wait_for(lambda: "up" in job.out.split("\n"))
+    assert not any(word in _command_line(pid) for pid in _all_processes() for word in PASSWORDS)
+    assert not any(word in path.read_bytes() for path in job.stage.rglob("*") if path.is_file() for word in PASSWORDS)
+    job.process.kill()
+    _await_stop(cluster, job)
+    for password in ("wrong:one", ""):
+        job = start("", {"RAY_ADDRESS": f"http://me:{password}@{gateway}"})
+        assert job.wait() == 4
+        assert job.error == (
+            f"http://{gateway}/api/version: 401: Unauthorized; it wants a user and a password: "
+            "RAY_ADDRESS=http://USER:PASSWORD@HOST:PORT"
+        )
+
+
+def test_headers_of_the_user_open_a_cluster(start: Any, gateway: str) -> None:
+    basic = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+    headers = json.dumps({"authorization": f"Basic {basic}"})
+    job = start("print('in')", {"RAY_ADDRESS": f"http://{gateway}", "RAY_JOB_HEADERS": headers})
+    assert job.wait() == 0 and "in" in job.out.split("\n"), job.err
+    job = start("", {"RAY_ADDRESS": f"http://{gateway}", "RAY_JOB_HEADERS": "Authorization: Basic c2VjcmV0"})
+    assert job.wait() == 4 and job.error.startswith("RAY_JOB_HEADERS: expected a JSON object") and "c2Vj" not in job.err
+
+
+NEEDS = {"packages": ["ray", "openrlhf", "transformers"], "versions": {}}
+
+
+def test_every_node_is_asked_before_the_job_whether_it_can_do_its_part(
+    start: Any, cluster: TwoNodes, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    needs = {**NEEDS, "model": str(tmp_path)}
+    job = start("print('started')", address=cluster.dashboard.url, needs=needs)
+    assert job.wait() == 0 and "started" in job.out, job.err
+    assert "note: all 2 nodes have the packages, the run folder and the model" in job.err
+    needs = {**needs, "model": "/nowhere", "versions": {"openrlhf": "9.9"}}
+    job = start("print('started')", address=cluster.dashboard.url, needs=needs)
+    assert job.wait() == 4 and "started" not in job.out
+    first, *nodes = job.error.splitlines()
+    assert first == "2 of 2 nodes of the cluster lack something that the job needs"
+    here = [node.ip for node in cluster.dashboard.nodes() if node.alive]
+    assert [node.split(": ")[0].strip() for node in nodes] == here
+    for node in nodes:
+        assert "openrlhf is 0.11.2 instead of 9.9; the model /nowhere cannot be read (No such file" in node
+
+
+def test_an_interpreter_that_the_cluster_lacks_is_named(start: Any, cluster: TwoNodes) -> None:
+    job = start("", address=cluster.dashboard.url, needs={**NEEDS, "model": "m"}, python=["/nowhere/python"])
+    assert job.wait() == 4 and "there is no /nowhere/python where Ray runs a job's driver" in job.error
+
+
+def test_a_node_with_other_packages_that_does_not_see_the_run_is_named(
+    prepare: Any, cluster: TwoNodes, python: tuple[str, ...], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to have mounts of its own")
+    (tmp_path / "config.json").write_text("{}")
+    needs = {**NEEDS, "model": str(tmp_path)}
+    stage, environment = prepare("print('started')", address=cluster.dashboard.url, needs=needs)
+    hide = f'mount -t tmpfs none {stage.parent}; exec "$@"'
+    words = start_words((_with_older_transformers(python, tmp_path),), f"--address=127.0.0.1:{cluster.port}")
+    variables = {**node_environment(python), **with_token(TOKEN)}
+    third = spawn(["unshare", "-m", "sh", "-c", hide, "-", *words, *claimed(0)], variables, tmp_path / "third.log")
+    request.addfinalizer(lambda: end(third))
+    await_nodes(cluster.dashboard, 3, 120)
+    command = [sys.executable, "-P", "-m", "rlsp_cli.launch.ray", str(stage / "job.json")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    end(third)
+    _await_nothing(lambda: [node for node in cluster.dashboard.nodes() if node.alive][2:])
+    assert done.returncode == 4, done.stderr
+    message, node = json.loads((stage / "attempts" / "1" / "error.json").read_text())["message"].splitlines()
+    assert message.startswith("1 of 3 nodes") and "transformers is 0.1 instead of " in node
+    assert f"the run folder {stage} is not there" in node and "model" not in node
+
+
+def _with_older_transformers(python: tuple[str, ...], folder: Path) -> str:
+    """An interpreter with all packages of another one but this."""
+    subprocess.run([*python, "-m", "venv", "--without-pip", folder / "other"], check=True)
+    ask = [*python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    theirs = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    (packages,) = (folder / "other").glob("lib/python3*/site-packages")
+    (packages / "theirs.pth").write_text(theirs)
+    (packages / "transformers-0.1.dist-info").mkdir()
+    (packages / "transformers-0.1.dist-info" / "METADATA").write_text("Name: transformers\nVersion: 0.1\n")
+    return str(folder / "other" / "bin" / "python")
+
+
+def test_a_missing_login_is_told_before_anything_starts(start: Any, tmp_path: Path) -> None:
+    nobody = {"WANDB_API_KEY": None, "HOME": str(tmp_path), "RAY_ADDRESS": "http://127.0.0.1:9"}
+    job = start("", nobody, wandb=True)
+    assert job.wait() == 4 and "wandb has no login for api.wandb.ai here; set WANDB_API_KEY" in job.error
+    job = start("", {**nobody, "WANDB_MODE": "offline"}, wandb=True)
+    assert job.wait() == 4 and "no Ray cluster there" in job.error
+
+
+def test_what_wandb_login_has_left_is_handed_to_the_job_and_not_shown(
+    start: Any, cluster: TwoNodes, tmp_path: Path
+) -> None:
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai\n  login user\n  password key-of-netrc\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    script = "import os; print(os.environ['WANDB_API_KEY'], os.environ['WANDB_ENTITY'], os.environ.get('NCCL_X'))"
+    environment = {"WANDB_API_KEY": None, "HOME": str(tmp_path), "WANDB_ENTITY": "team", "NCCL_X": "1"}
+    job = start(script, environment, address=cluster.dashboard.url, wandb=True, passed=["WANDB_ENTITY"])
+    assert job.wait() == 0 and "*** team None" in job.out, job.err
 
 
 def test_a_job_that_cannot_be_placed_is_refused_with_a_table(start: Any, cluster: TwoNodes) -> None:
@@ -261,6 +465,10 @@ def test_a_job_ends_on_a_cluster_of_others_when_its_driver_is_killed(start: Any,
     job = start("import time; print('up', flush=True); time.sleep(600)", address=cluster.dashboard.url)
     job.wait_for(lambda: "up" in job.out.split("\n"))
     job.process.kill()
+    _await_stop(cluster, job)
+
+
+def _await_stop(cluster: TwoNodes, job: Started) -> None:
     submission = job.err.partition("submitted to Ray as ")[2].split()[0]
     deadline = time.monotonic() + 60
     while cluster.dashboard.job(submission).status != "STOPPED":
@@ -351,10 +559,15 @@ def test_a_head_of_our_own_meets_a_worker_and_dies_with_its_driver(
     job = start(HELD, nodes=2, fake_gpus=2, asked=[["actor", 4]], port=port)
     job.wait_for(lambda: "rlsp launch worker --join " in job.err)
     command = [sys.executable, "-m", *shlex.split(job.err.rpartition("there: ")[2].replace("rlsp", "rlsp_cli", 1))]
+    (shared,) = (path for path in job.stage.rglob("*token*"))
+    token = shared.read_text()
+    assert len(token) > 40 and shared.stat().st_mode & 0o777 == 0o600
     with (tmp_path / "worker.log").open("w") as log:
         worker = subprocess.Popen([*command, "--gpus", "2"], stderr=log)
     request.addfinalizer(worker.kill)
     job.wait_for(lambda: "all are there" in job.out)
+    assert not any(token.encode() in _command_line(pid) for pid in _all_processes())
+    assert not any(token in path.read_text() for path in job.stage.rglob("*") if path.is_file() and path != shared)
     (head,) = [pid for pid in _processes(port) if os.getsid(pid) == pid and _is_child(pid, job.process.pid)]
     assert len([pid for pid in _processes(port) if os.getsid(pid) == head]) > 3
     job.process.kill()
@@ -364,6 +577,12 @@ def test_a_head_of_our_own_meets_a_worker_and_dies_with_its_driver(
     assert worker.wait(180) == 0 and "has ended" in (tmp_path / "worker.log").read_text()
     assert not _processes(port)
     _await_nothing(lambda: list(Path("/tmp").glob(f"rlsp-*/ray/session_*_{head}")))
+
+
+def test_a_worker_that_cannot_read_the_heads_token_says_where_it_should_be(tmp_path: Path) -> None:
+    done = rlsp("launch", "worker", "--join", "127.0.0.1:1", tmp_path, check=False)
+    assert done.returncode == 4
+    assert f"{tmp_path}/ppo/ray_token: No such file or directory; the head writes it" in done.stderr
 
 
 def _await_nothing(left: Callable[[], list[Any]]) -> None:
@@ -395,6 +614,13 @@ def _runs_the_job(pid: int, attempt: Path) -> bool:
         return False
 
 
+def _command_line(pid: int) -> bytes:
+    try:
+        return (Path("/proc") / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def _is_child(pid: int, parent: int) -> bool:
     return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1]) == parent
 
@@ -414,11 +640,103 @@ def _processes(port: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("address", ["ray://10.0.0.1:10001", "10.0.0.1:6379", "auto"])
-def test_an_address_that_is_no_dashboard_is_refused(start: Any, address: str) -> None:
+LISTENING = """
+import os, subprocess, time, urllib.error, urllib.request, ray
+ray.init()
+print("token", os.environ["RAY_AUTH_TOKEN"])
+
+@ray.remote
+def dashboard():
+    return ray._private.worker.global_worker.node.webui_url
+
+ray.get(dashboard.remote())
+print("up", flush=True)
+while not os.path.exists("go"):
+    time.sleep(0.1)
+"""
+
+
+def test_a_head_of_one_machine_listens_to_this_machine_and_to_its_own_job_alone(start: Any) -> None:
+    """Though the user has set another token for all clusters of the site."""
+    job = start(LISTENING, {"RAY_AUTH_MODE": "token"}, asked=[["actor", 2]])
+    job.wait_for(lambda: "up" in job.out.split("\n"))
+    (head,) = [
+        pid for pid in _all_processes() if _is_child_of(pid, job.process.pid) and b"--head" in _command_line(pid)
+    ]
+    processes = [pid for pid in _all_processes() if _session(pid) == head or _runs_the_job(pid, job.attempt)]
+    heard = [address for pid in processes for address in _listening(pid)]
+    assert len(heard) > 8 and all(address.is_loopback for address in heard)
+    port = re.search(r"--dashboard-port=(\d+)", _command_line(head).decode())
+    assert port is not None
+    body = json.dumps({"entrypoint": "touch /tmp/taken"}).encode()
+    for headers in ({}, {"Authorization": f"Bearer {TOKEN}"}):
+        request = urllib.request.Request(f"http://127.0.0.1:{port[1]}/api/jobs/", body, headers, method="POST")
+        with pytest.raises(urllib.error.HTTPError, match=r"401|403"):
+            urllib.request.urlopen(request)
+    environment = (Path("/proc") / str(head) / "environ").read_bytes().decode().split("\0")
+    token = next(word for word in environment if word.startswith("RAY_AUTH_TOKEN=")).partition("=")[2]
+    assert token != TOKEN and "token ***" in job.out
+    assert not any(token.encode() in _command_line(pid) for pid in _all_processes())
+    assert not any(token in path.read_text() for path in job.stage.rglob("*") if path.is_file())
+
+
+def _is_child_of(pid: int, parent: int) -> bool:
+    try:
+        return _is_child(pid, parent)
+    except OSError:
+        return False
+
+
+def _listening(pid: int) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Addresses on which a process waits for connections."""
+    try:
+        links = {str(path.readlink()) for path in (Path("/proc") / str(pid) / "fd").iterdir()}
+    except OSError:
+        return
+    for family in ("tcp", "tcp6"):
+        for row in (Path("/proc") / str(pid) / "net" / family).read_text().splitlines()[1:]:
+            _, local, _, state, *rest = row.split()
+            if state == "0A" and f"socket:[{rest[5]}]" in links:
+                words = bytes.fromhex(local.partition(":")[0])
+                packed = b"".join(words[n : n + 4][::-1] for n in range(0, len(words), 4))
+                address = ipaddress.ip_address(packed)
+                yield getattr(address, "ipv4_mapped", None) or address
+
+
+@pytest.mark.parametrize(
+    ("address", "shown", "instead"),
+    [
+        ("ray://10.0.0.1:10001", "ray://10.0.0.1:10001", "http://10.0.0.1:8265"),
+        ("10.0.0.1:6379", "10.0.0.1:6379", "http://10.0.0.1:8265"),
+        ("auto", "auto", "http://HOST:8265"),
+        ("ray://me:secret@head:10001", "ray://***@head:10001", "http://head:8265"),
+        ("http://me:sec/ret@head:8265", "http://***@head:8265", "http://head:8265"),
+        ("https://gw/ray?key=secret", "https://gw/ray?***", "http://HOST:8265"),
+        ("http://head:none", "http://head:none", "http://HOST:8265"),
+    ],
+)
+def test_an_address_that_is_no_dashboard_is_refused(start: Any, address: str, shown: str, instead: str) -> None:
     job = start("", {"RAY_ADDRESS": address})
     assert job.wait() == 2
-    assert job.error.startswith(f"RAY_ADDRESS: {address!r} is no dashboard; expected")
+    assert job.error == (f"RAY_ADDRESS: {shown!r} is no dashboard; expected the address of its jobs API, as {instead}")
+    assert "sec" not in job.err
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("http://head:8265/", "http://head:8265"),
+        ("https://gw/ray/c1/", "https://gw/ray/c1"),
+        ("http://me:pw@[fd00::1]:8265", "http://[fd00::1]:8265"),
+        ("https://me:p%3Aw@gw/ray", "https://gw/ray"),
+    ],
+)
+def test_the_address_that_is_shown_holds_no_password(address: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    door = door_to(address, "RAY_ADDRESS")
+    assert door.url == url and "pw" not in repr(door) and TOKEN not in repr(door)
+    header = "X-Ray-Authorization" if "@" in address else "Authorization"
+    assert door.headers[header] == f"Bearer {TOKEN}"
 
 
 def test_nobody_at_the_address_and_a_taken_port_are_told(start: Any) -> None:

@@ -1,9 +1,11 @@
 """What is left to do when a driver is killed, done by a process that waits for the end of its stdin.
 
 `python guard.py stop URL` has a job stopped; `... end GROUP FOLDER` kills the processes of a node, and removes
-their folder. A driver that leaves in order says `done` before; one that is killed says nothing.
+their folder. The first line of its stdin holds the headers of the request, which no command line may show. A driver
+that leaves in order says `done` before the end; one that is killed says nothing.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -11,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,19 +22,25 @@ _POLL_S = 0.1
 
 
 @contextmanager
-def guarded(*words: str) -> Iterator[None]:
+def guarded(*words: str, headers: Mapping[str, str] | None = None) -> Iterator[None]:
     """While the block runs, a process in a session of its own waits to do `words` if this process dies."""
     guard = subprocess.Popen([sys.executable, "-I", __file__, *words], stdin=subprocess.PIPE, start_new_session=True)
+    assert guard.stdin is not None
+    guard.stdin.write(json.dumps(dict(headers or {})).encode() + b"\n")
+    guard.stdin.flush()
     try:
         yield
     finally:
         guard.communicate(b"done")
 
 
-def stop(url: str) -> None:
+def stop(url: str, headers: Mapping[str, str]) -> None:
     """Ask the dashboard to stop the job; a proxy does not lead to a cluster nearby."""
+    request = urllib.request.Request(url, method="POST")  # noqa: S310 (a dashboard's)
+    for name, value in headers.items():
+        request.add_unredirected_header(name, value)
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    direct.open(urllib.request.Request(url, method="POST"), timeout=_TIMEOUT_S).close()  # noqa: S310 (a dashboard's)
+    direct.open(request, timeout=_TIMEOUT_S).close()
 
 
 def end(group: str, folder: str) -> None:
@@ -54,8 +62,10 @@ def remove_with_users(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-if __name__ == "__main__" and sys.stdin.read() != "done":
-    if sys.argv[1] == "stop":
-        stop(sys.argv[2])
-    else:
-        end(sys.argv[2], sys.argv[3])
+if __name__ == "__main__":
+    first = sys.stdin.readline()
+    if sys.stdin.read() != "done":
+        if sys.argv[1] == "stop":
+            stop(sys.argv[2], json.loads(first))
+        else:
+            end(sys.argv[2], sys.argv[3])

@@ -20,7 +20,7 @@ def worker(
         Path | None, typer.Argument(help="Run folder of the first machine, on storage that both see.")
     ] = None,
     stage: Annotated[str, typer.Option(help="The stage that runs there.")] = "sft",
-    head: Annotated[str | None, typer.Option("--join", help="HOST:PORT of a Ray head to join instead.")] = None,
+    head: Annotated[str | None, typer.Option("--join", help="HOST:PORT of the run's Ray head, to join that.")] = None,
     gpus: Annotated[
         int | None, typer.Option(min=0, help="With --join: GPUs to offer; all that are here when not given.")
     ] = None,
@@ -29,19 +29,21 @@ def worker(
 
     With torchrun (cluster.launcher: torchrun): rlsp launch worker /shared/runs/math/20260101-120000
 
-    With Ray, for PPO by OpenRLHF: rlsp launch worker --join 10.0.0.1:29400
+    With Ray, for PPO by OpenRLHF: rlsp launch worker --join 10.0.0.1:29400 /shared/runs/math/20260101-120000
+
+    The run folder holds the token of its head; without it the token comes from RAY_AUTH_TOKEN.
     """
     from rlsp_cli.errors import UsageError
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    if (run is None) == (head is None):
-        raise UsageError("name either a run folder, or the head of a Ray cluster by --join HOST:PORT")
+    if run is None and head is None:
+        raise UsageError("name a run folder, or the head of a Ray cluster by --join HOST:PORT")
     if head is not None:
         from rlsp_cli.launch.ray.node import join_cluster
 
-        join_cluster(head, gpus, say)
+        join_cluster(head, run, gpus, say)
     elif run is not None:
         from rlsp_cli.launch.worker import join
 

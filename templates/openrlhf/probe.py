@@ -1,15 +1,16 @@
 """Print what an OpenRLHF environment is, and the Ray cluster that it would join, as one JSON object.
 
-Runs in OpenRLHF's own interpreter; needs nothing but that.
+Runs in OpenRLHF's own interpreter; needs nothing but that. Its stdin holds `ray`, the way to the dashboard: address,
+url and headers, or a problem; null for no cluster.
 """
 
 import importlib.metadata
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -58,31 +59,48 @@ def nccl():
     return ".".join(map(str, torch.cuda.nccl.version())) if torch.cuda.is_available() else None
 
 
-def ray(address):
+def ray(door):
     """The cluster behind a dashboard: nodes, and [free, all] of its CPUs and GPUs; `problem` if it does not answer."""
-    if not address.startswith(("http://", "https://")):
-        return {"address": address, "problem": "not the address of a dashboard, as http://HOST:8265"}
+    known = {"address": door["address"]}
+    if "problem" in door:
+        return {**known, "problem": door["problem"]}
     try:
-        nodes = ask(address, "api/v0/nodes?detail=1")["result"]["result"]
-        status = ask(address, "api/cluster_status")["clusterStatus"]
-        version = ask(address, "api/version")["ray_version"]
+        nodes = ask(door, "api/v0/nodes?detail=1")["result"]["result"]
+        status = ask(door, "api/cluster_status")["clusterStatus"]
+        version = ask(door, "api/version")["ray_version"]
+    except urllib.error.HTTPError as error:
+        return {**known, "problem": f"no answer from Ray: {error.code} {error.reason}{hint(error, door['headers'])}"}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return {"address": address, "problem": f"no answer from Ray: {getattr(error, 'reason', error)}"}
+        return {**known, "problem": f"no answer from Ray: {getattr(error, 'reason', error)}"}
     alive = [node for node in nodes if node["state"] == "ALIVE"]
     used = status and status["loadMetricsReport"]["usage"]
     return {
-        "address": address,
+        **known,
         "version": version,
         "nodes": len(alive),
         **{f"{name.lower()}s": free(name, alive, used) for name in ("CPU", "GPU")},
     }
 
 
-def ask(address, path):
-    """The data of one answer of the dashboard."""
-    with urllib.request.urlopen(f"{address.rstrip('/')}/{path}", timeout=RAY_TIMEOUT_S) as answer:
+def ask(door, path):
+    """The data of one answer of the dashboard; no redirect takes the headers elsewhere."""
+    request = urllib.request.Request(f"{door['url']}/{path}")
+    for name, value in door["headers"].items():
+        request.add_unredirected_header(name, value)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=RAY_TIMEOUT_S) as answer:
         found = json.load(answer)
     return found.get("data", found)
+
+
+def hint(error, headers):
+    """What to set when the door stays shut."""
+    if error.code not in (401, 403):
+        return ""
+    if error.headers.get("WWW-Authenticate", "").lower().startswith("basic"):
+        return "; it wants a user and a password: RAY_ADDRESS=http://USER:PASSWORD@HOST:PORT"
+    sent = any(value.startswith("Bearer ") for value in headers.values())
+    return "; RAY_AUTH_TOKEN is not this cluster's token" if sent else "; set RAY_AUTH_TOKEN to the cluster's token"
 
 
 def free(name, nodes, used):
@@ -92,6 +110,7 @@ def free(name, nodes, used):
 
 
 if __name__ == "__main__":
+    handed = json.load(sys.stdin)["ray"]
     answer = {
         "python": sys.version.split()[0],
         "packages": packages(),
@@ -100,6 +119,6 @@ if __name__ == "__main__":
         "gpu_memory": gpu_memory(),
         "driver": driver(),
         "nccl": nccl(),
-        "ray": ray(os.environ["RAY_ADDRESS"]) if os.environ.get("RAY_ADDRESS") else None,
+        "ray": ray(handed) if handed else None,
     }
     Path(sys.argv[1]).write_text(json.dumps(answer, sort_keys=True), encoding="utf-8")

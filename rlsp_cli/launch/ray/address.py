@@ -1,24 +1,12 @@
 """Addresses and ports: which one is free, which one is ours, and how other machines reach us."""
 
 import itertools
-import re
 import socket
 from collections.abc import Iterable
 
-from rlsp_cli.errors import NotReadyError, UsageError
+from rlsp_cli.errors import NotReadyError
 
 LOOPBACK = "127.0.0.1"
-
-
-def dashboard_url(address: str, origin: str) -> str:
-    """An address that leads to a dashboard; UsageError for those of Ray's other doors."""
-    if re.fullmatch(r"https?://[^/\s:]+(:\d+)?/?", address) or re.fullmatch(
-        r"https?://\[[0-9a-f:]+\](:\d+)?/?", address
-    ):
-        return address.rstrip("/")
-    raise UsageError(
-        f"{origin}: {address!r} is no dashboard; expected the address of its jobs API, as http://HOST:8265"
-    )
 
 
 def free_ports(count: int, first: int) -> list[int]:

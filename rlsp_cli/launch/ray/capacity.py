@@ -10,6 +10,16 @@ from rlsp_cli.launch.ray.job import RayJob
 _POLL_S = 2.0
 
 
+def refuse_small(job: RayJob, dashboard: Dashboard) -> list[Node]:
+    """The live nodes; NotReadyError with a table when they can never hold every placement group."""
+    nodes = [node for node in dashboard.nodes() if node.alive]
+    total = sum(map(room, nodes))
+    if total < job.bundles:
+        problem = f"it asks Ray for {job.bundles} GPUs with a CPU each, and the cluster can place {total} at most"
+        raise NotReadyError(f"{problem}; use fewer GPUs, or a larger cluster\n{table(job, nodes)}")
+    return nodes
+
+
 def wait_for_room(job: RayJob, dashboard: Dashboard, say: Callable[[str], None]) -> None:
     """Return when every placement group fits into what is free.
 
@@ -17,11 +27,8 @@ def wait_for_room(job: RayJob, dashboard: Dashboard, say: Callable[[str], None])
     """
     deadline, told = time.monotonic() + job.join_timeout_s, False
     while True:
-        nodes = [node for node in dashboard.nodes() if node.alive]
+        nodes = refuse_small(job, dashboard)
         total, free = sum(map(room, nodes)), sum(map(free_room, nodes))
-        if total < job.bundles:
-            problem = f"it asks Ray for {job.bundles} GPUs with a CPU each, and the cluster can place {total} at most"
-            raise NotReadyError(f"{problem}; use fewer GPUs, or a larger cluster\n{table(job, nodes)}")
         if free >= job.bundles:
             return
         if time.monotonic() > deadline:

@@ -1,19 +1,23 @@
 """The cluster of a job: one that is there already, or a head that is started here and ends with us."""
 
 import os
+import secrets
+import shlex
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlsp_cli.backends.ray_door import ALONE, Door, door_to, own_door
 from rlsp_cli.child.cause import last_words
 from rlsp_cli.child.session import session, short_folder
 from rlsp_cli.errors import JobError, NotReadyError
-from rlsp_cli.launch.ray.address import LOOPBACK, dashboard_url, free_ports, refuse_taken
+from rlsp_cli.launch.ray.address import LOOPBACK, free_ports, refuse_taken
 from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.launch.ray.job import RayJob
+from rlsp_cli.launch.ray.token import shared_token, with_token
 
 _HEAD_LOG = "ray_head.log"
 _POLL_S = 0.3
@@ -30,32 +34,41 @@ _SPARE_CPUS = 2
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that answers; `head` is the process that we started, if we did."""
+    """A cluster that answers; `head` is the process that we started, if we did, and `token` what opens it, if any."""
 
     dashboard: Dashboard
+    token: str | None = None
     head: "subprocess.Popen[bytes] | None" = None
 
 
 @contextmanager
-def cluster_of(job: RayJob, logs: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
-    """The running cluster that the job or RAY_ADDRESS names, or else a head of our own, which ends afterwards."""
+def cluster_of(job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
+    """The running cluster that the job or RAY_ADDRESS names, or else a head of our own, which ends afterwards.
+
+    `folder` is the stage's, where further machines find the token of our head.
+    """
     named, origin = (
         (job.address, "cluster.ray_address") if job.address else (os.environ.get("RAY_ADDRESS"), "RAY_ADDRESS")
     )
     if named:
-        dashboard = Dashboard(dashboard_url(named, origin))
+        door = door_to(named, origin)
+        dashboard = _dashboard(door)
         say(f"using the Ray {_version(dashboard, origin)} cluster at {dashboard.url}")
-        yield Cluster(dashboard)
+        yield Cluster(dashboard, door.token)
         return
-    with _head(job, logs, say) as cluster:
-        if job.nodes > 1:
+    token = secrets.token_hex(32)
+    with _head(job, token, logs, say) as cluster:
+        if job.nodes == 1:
+            yield cluster
+            return
+        with shared_token(token, folder):
             host = next(node.ip for node in cluster.dashboard.nodes() if node.is_head)
             say(
                 f"waiting {job.join_timeout_s} s for {job.nodes - 1} more of {job.nodes} machines; "
-                f"there: rlsp launch worker --join {host}:{job.port}"
+                f"there: rlsp launch worker --join {host}:{job.port} {shlex.quote(str(folder.parent))}"
             )
             _await_all(cluster, job.nodes, job.join_timeout_s, logs)
-        yield cluster
+            yield cluster
 
 
 def await_nodes(dashboard: Dashboard, count: int, timeout_s: float, alive: Callable[[], bool] = lambda: True) -> None:
@@ -108,27 +121,39 @@ def claimed(gpus: int) -> list[str]:
 
 
 @contextmanager
-def running_node(words: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def running_node(
+    words: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that makes this machine a node; all of it ends with the block, or with us.
+
+    `environment` is what it gets beside our own variables.
 
     Ray opens its folder to everybody, so it lies in one of our own, with a name as short as sockets want it.
     """
     folder = short_folder()
-    with session([*words, f"--temp-dir={folder}/ray"], node_environment(words), log, folder) as node:
+    variables = {**node_environment(words), **(environment or {})}
+    with session([*words, f"--temp-dir={folder}/ray"], variables, log, folder) as node:
         yield node
 
 
 @contextmanager
-def _head(job: RayJob, logs: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
+def _head(job: RayJob, token: str, logs: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
     refuse_taken(job.port)
     ui = free_ports(1, job.port + 1)[0]
     words = start_words(job.python, *head_options(job.port, ui), *_gpu_options(job))
     log = logs / _HEAD_LOG
     say(f"starting a Ray head on port {job.port}; its log is {log}")
-    with running_node(words, log) as head:
-        cluster = Cluster(Dashboard(f"http://{LOOPBACK}:{ui}"), head)
+    url = f"http://{LOOPBACK}:{ui}"
+    with running_node(words, log, {**with_token(token), **(ALONE if job.nodes == 1 else {})}) as head:
+        cluster = Cluster(_dashboard(own_door(url, token)), token, head)
         _await_all(cluster, 1, _START_S, logs)
+        if Dashboard(url).is_open():
+            say("this version of Ray asks for no token: whoever reaches this head's ports can run jobs as you")
         yield cluster
+
+
+def _dashboard(door: Door) -> Dashboard:
+    return Dashboard(door.url, door.headers)
 
 
 def _gpu_options(job: RayJob) -> list[str]:

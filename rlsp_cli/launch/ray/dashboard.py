@@ -9,15 +9,25 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
-from rlsp_cli.errors import JobError
+from rlsp_cli.errors import JobError, NotReadyError, RlspError
 
 _TIMEOUT_S = 30.0
 _TRIES, _PAUSE_S = 4, 2.0
 _ROWS = 10_000
 """The most rows that the state API gives."""
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would lose the body of a request, and may lead to a page for people."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Not followed: the answer itself is an error."""
+
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 """A cluster is nearby: what stands in http_proxy does not lead to it."""
 
 
@@ -63,19 +73,27 @@ class JobInfo:
 
 
 class Dashboard:
-    """A cluster's dashboard. Every call raises JobError when it is refused, UnreachableError when nobody answers."""
+    """A cluster's dashboard; the headers open it.
 
-    def __init__(self, url: str) -> None:
+    Every call raises JobError when it is refused, UnreachableError when nobody answers, and NotReadyError when the
+    door stays shut: a token or a password is missing or wrong.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self.url = url.rstrip("/")
-
-    @property
-    def host(self) -> str:
-        """The host in its address."""
-        return urllib.parse.urlsplit(self.url).hostname or ""
+        self.headers = dict(headers or {})
 
     def version(self) -> str:
         """Ray's version there."""
         return str(self._json("GET", "/api/version")["ray_version"])
+
+    def is_open(self) -> bool:
+        """Whether it lets in a request with these headers."""
+        try:
+            self.version()
+        except NotReadyError:
+            return False
+        return True
 
     def nodes(self) -> list[Node]:
         """All nodes that the cluster has had, dead ones too."""
@@ -154,16 +172,40 @@ class Dashboard:
 
     def _ask_once(self, method: str, path: str, body: bytes | None, kind: str) -> bytes:
         request = urllib.request.Request(self.url + path, body, {"Content-Type": kind} if kind else {}, method=method)  # noqa: S310 (the scheme is checked where the address comes from)
+        request.headers.update(self.headers)
         try:
             with _DIRECT.open(request, timeout=_TIMEOUT_S) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
-            words = error.read().decode(errors="replace").strip().splitlines() or [error.reason]
-            message = f"{self.url}{path.partition('?')[0]}: {error.code}: {words[-1]}"
-            raise (_BusyError if error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR else JobError)(message) from error
+            raise self._refusal(path, error) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise UnreachableError(f"no Ray dashboard answers at {self.url}: {reason}") from error
+
+    def _refusal(self, path: str, error: urllib.error.HTTPError) -> RlspError:
+        """What an answer other than yes means."""
+        is_page = "html" in error.headers.get("Content-Type", "")
+        words = error.read().decode(errors="replace").strip().splitlines()
+        reason = words[-1] if words and not is_page else error.reason
+        message = f"{self.url}{path.partition('?')[0]}: {error.code}: {reason}"
+        if hint := _hint(error, self.headers):
+            return NotReadyError(f"{message}; {hint}")
+        return _BusyError(message) if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR else JobError(message)
+
+
+def _hint(error: urllib.error.HTTPError, headers: Mapping[str, str]) -> str | None:
+    """What to set when the door stays shut; None for every other answer."""
+    if error.code in range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST):
+        there = urllib.parse.urlsplit(error.headers.get("Location", ""))
+        host = there.netloc.rpartition("@")[2]
+        return f"it redirects to {there.scheme}://{host}{there.path}; give the address that it leads to"
+    if error.code not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return None
+    if error.headers.get("WWW-Authenticate", "").lower().startswith("basic"):
+        return "it wants a user and a password: RAY_ADDRESS=http://USER:PASSWORD@HOST:PORT"
+    if any(value.startswith("Bearer ") for value in headers.values()):
+        return "the token in RAY_AUTH_TOKEN, or in the file RAY_AUTH_TOKEN_PATH, is not that of this cluster"
+    return "the cluster wants a token: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it"
 
 
 def _node(row: Mapping[str, Any], usage: Mapping[str, Sequence[float]]) -> Node:

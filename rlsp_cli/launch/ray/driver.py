@@ -14,10 +14,12 @@ from rlsp_cli.backends.step import say_note
 from rlsp_cli.child.guard import guarded
 from rlsp_cli.errors import StoppedError
 from rlsp_cli.launch.ray.address import our_address
-from rlsp_cli.launch.ray.capacity import wait_for_room
+from rlsp_cli.launch.ray.capacity import refuse_small, wait_for_room
 from rlsp_cli.launch.ray.cluster import Cluster, cluster_of
 from rlsp_cli.launch.ray.follow import Follower
 from rlsp_cli.launch.ray.job import RayJob
+from rlsp_cli.launch.ray.login import wandb_login
+from rlsp_cli.launch.ray.nodes import ask_nodes
 from rlsp_cli.launch.ray.package import pack
 from rlsp_cli.launch.ray.service import RewardService, serving
 from rlsp_cli.launch.signals import catching_signals
@@ -29,12 +31,16 @@ def drive(path: Path) -> None:
     report = os.environ.get("RLSP_ERROR_FILE")
     logs = Path(report).parent if report else folder
     token = secrets.token_urlsafe(24)
-    hidden = [token, *(os.environ[name] for name in job.secrets if os.environ.get(name))]
-    with _stopping(), cluster_of(job, logs, say_note) as cluster:
+    given = _given(job)
+    hidden = [token, *(given[name] for name in job.secrets if name in given)]
+    with _stopping(), cluster_of(job, folder, logs, say_note) as cluster:
+        hidden += [cluster.token] if cluster.token else []
+        refuse_small(job, cluster.dashboard)
+        ask_nodes(job, cluster, folder, given, say_note)
         wait_for_room(job, cluster.dashboard, say_note)
         host = our_address(node.ip for node in cluster.dashboard.nodes() if node.alive)
         with serving(job.service, host, token, logs, job.join_timeout_s, say_note) as service:
-            environment = _environment(job, service, token, report)
+            environment = {**given, **_rewards(service, token), **({"RLSP_ERROR_FILE": report} if report else {})}
             with _submitted(job, cluster, folder, logs, environment, hidden) as follower:
                 follower.to_the_end(service, job.quiet_limit_s)
 
@@ -51,7 +57,7 @@ def _submitted(
         runtime["worker_process_setup_hook"] = job.setup_hook
     submission = f"rlsp-{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
     follower = Follower(cluster, submission, folder, logs, _concealing(hidden), say_note)
-    with guarded("stop", cluster.dashboard.stop_url(submission)):
+    with guarded("stop", cluster.dashboard.stop_url(submission), headers=cluster.dashboard.headers):
         try:
             cluster.dashboard.submit(submission, shlex.join(job.entrypoint), runtime)
             say_note(f"submitted to Ray as {submission}")
@@ -60,11 +66,17 @@ def _submitted(
             follower.stop()
 
 
-def _environment(job: RayJob, service: RewardService | None, token: str, report: str | None) -> dict[str, str]:
-    """The job's variables: what the recipe says, secrets that are set here, where rewards are and errors go."""
-    passed = {name: os.environ[name] for name in job.secrets if os.environ.get(name)}
-    reward = {"RLSP_REWARD_URL": service.url, "RLSP_REWARD_TOKEN": token} if service else {}
-    return {**job.env, **passed, **reward, **({"RLSP_ERROR_FILE": report} if report else {})}
+def _rewards(service: RewardService | None, token: str) -> dict[str, str]:
+    """Where the job's rewards come from."""
+    return {"RLSP_REWARD_URL": service.url, "RLSP_REWARD_TOKEN": token} if service else {}
+
+
+def _given(job: RayJob) -> dict[str, str]:
+    """Variables that are passed on from here, what the recipe says, and secrets that are set here."""
+    passed, hidden = (
+        {name: os.environ[name] for name in names if os.environ.get(name)} for names in (job.passed, job.secrets)
+    )
+    return {**passed, **job.env, **(wandb_login({**os.environ, **job.env}) if job.wandb else {}), **hidden}
 
 
 def _concealing(hidden: list[str]) -> Callable[[str], str]:

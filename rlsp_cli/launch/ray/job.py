@@ -6,6 +6,18 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What every node of the cluster must have."""
+
+    model: str
+    """Folder or hub id of the model that training starts from."""
+    packages: tuple[str, ...]
+    """Packages whose versions must be the same everywhere."""
+    versions: Mapping[str, str]
+    """Versions of some of them that the job was made for."""
+
+
+@dataclass(frozen=True)
 class RayJob:
     """One submission to a Ray cluster, and the cluster to start when none is there."""
 
@@ -37,13 +49,24 @@ class RayJob:
     """Command of the reward service."""
     secrets: tuple[str, ...]
     """Variables that the job gets from here if they are set, and that are written nowhere."""
+    passed: tuple[str, ...] = ()
+    """Variables without a secret that it gets from here as well."""
+    wandb: bool = False
+    """Whether it sends its numbers to Weights & Biases, which wants a login."""
+    needs: Needs | None = None
+    """What to ask every node for, before the job."""
 
     @classmethod
     def from_inputs(cls, inputs: Mapping[str, Any]) -> "RayJob":
         """From the `inputs` of a job.json."""
         data: dict[str, Any] = dict(inputs["ray"])
         asked = tuple((str(who), int(gpus)) for who, gpus in data.pop("asked"))
-        return cls(asked=asked, **{key: _frozen(value) for key, value in data.items()})
+        needs = data.pop("needs", None)
+        return cls(
+            asked=asked,
+            needs=Needs(**{key: _frozen(value) for key, value in needs.items()}) if needs else None,
+            **{key: _frozen(value) for key, value in data.items()},
+        )
 
     @property
     def bundles(self) -> int:

@@ -5,7 +5,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rlsp_cli.backends.environment import find_environment
@@ -13,23 +13,29 @@ from rlsp_cli.child.cause import last_words
 from rlsp_cli.errors import JobError, NotReadyError, StoppedError, UsageError
 from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.launch.ray.cluster import claimed, running_node, start_words
+from rlsp_cli.launch.ray.token import given_token, read_token, with_token
 from rlsp_cli.launch.signals import catching_signals
+from rlsp_cli.runs.paths import RunPaths
 
 _POLL_S = 0.3
 _CONNECT_S = 5.0
 
 
-def join_cluster(head: str, gpus: int | None, say: Callable[[str], None]) -> None:
+def join_cluster(head: str, run: Path | None, gpus: int | None, say: Callable[[str], None]) -> None:
     """Be a node of the cluster at HOST:PORT until Ctrl-C, or until the head ends, as it does when the job is over.
 
-    `gpus` are claimed instead of those that Ray finds. NotReadyError when it cannot join, JobError when it falls out.
+    The token is that of the `run` whose head it is, or else that of our environment. `gpus` are claimed instead of
+    those that Ray finds. NotReadyError when it cannot join, JobError when it falls out.
     """
     if not re.fullmatch(r"\S+:\d+", head):
         raise UsageError(f"--join {head}: expected HOST:PORT of the head, as its machine printed it")
     python = find_environment("openrlhf").python(Path.cwd())
     say(f"joining the Ray cluster at {head} with {count_gpus() if gpus is None else gpus} GPUs; Ctrl-C leaves it")
     offered = claimed(gpus) if gpus is not None else []
-    received, code, log = be_node(start_words(python, f"--address={head}", *offered))
+    token = with_token(read_token(RunPaths(run).stage("ppo").root)) if run is not None else given_token()
+    if not token:
+        say("without a token, which heads of rlsp want: Ray may try for minutes; name the run folder after HOST:PORT")
+    received, code, log = be_node(start_words(python, f"--address={head}", *offered), token)
     if received:
         error = StoppedError(f"left the Ray cluster at {head}")
         error.exit_code = 128 + received[0]
@@ -41,11 +47,11 @@ def join_cluster(head: str, gpus: int | None, say: Callable[[str], None]) -> Non
     say(f"the Ray cluster at {head} has ended")
 
 
-def be_node(words: Sequence[str]) -> tuple[Sequence[int], int, str]:
+def be_node(words: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[Sequence[int], int, str]:
     """Run `ray start --block`, as long as nobody ends it; (signals that ended it, exit code, its log)."""
     with tempfile.TemporaryDirectory() as folder, catching_signals(lambda _: None) as received:
         log = Path(folder) / "node.log"
-        with running_node(words, log) as node:
+        with running_node(words, log, environment) as node:
             while node.poll() is None and not received:
                 time.sleep(_POLL_S)
         return received, node.returncode, log.read_text(encoding="utf-8", errors="replace")

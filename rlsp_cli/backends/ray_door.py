@@ -1,0 +1,125 @@
+"""The door to a Ray cluster: the address of its dashboard without anything secret, and the headers that open it."""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from rlsp_cli.errors import NotReadyError, UsageError
+
+ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray's word for a cluster of one machine: all of its processes listen on the loopback address alone."""
+_AUTHORIZATION = "Authorization"
+_AUTHORIZATION_TOO = "X-Ray-Authorization"
+"""Ray looks here for its token where a proxy needs the usual header for itself."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where a dashboard is, as it may be shown, and what every request to it carries."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token: str | None = field(default=None, repr=False)
+    """Ray's own token among the headers."""
+
+
+def own_door(url: str, token: str) -> Door:
+    """The door to a head that we have started."""
+    return Door(url, {_AUTHORIZATION: f"Bearer {token}"}, token)
+
+
+def door_to(address: str, origin: str) -> Door:
+    """The door that an address of the user leads to; `origin` says where the address stands.
+
+    Headers are those of RAY_JOB_HEADERS, the user and password in the address, and Ray's token, in this order.
+    UsageError for an address of another of Ray's doors; NotReadyError for headers or a token that cannot be read.
+    """
+    parts = _parts(address.strip(), origin)
+    headers, token = _given_headers(), _token()
+    if parts.username is not None:
+        user, password = unquote(parts.username), unquote(parts.password or "")
+        words = base64.b64encode(f"{user}:{password}".encode()).decode()
+        _add(headers, f"Basic {words}", _AUTHORIZATION)
+    if token:
+        _add(headers, f"Bearer {token}", _AUTHORIZATION, _AUTHORIZATION_TOO)
+    host = parts.netloc.rpartition("@")[2]
+    return Door(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", headers, token)
+
+
+def shown(address: str) -> str:
+    """An address without what may be secret in it."""
+    return re.sub(r"\?.*", "?***", re.sub(r"^(\w+://)?.*@", r"\1***@", address))
+
+
+def _parts(address: str, origin: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        known = False
+    if not known or re.search(r"[\s?#]", address):
+        raise UsageError(
+            f"{origin}: {shown(address)!r} is no dashboard; expected the address of its jobs API, "
+            f"as http://{_host(address)}:8265"
+        )
+    return parts
+
+
+def _host(address: str) -> str:
+    """The host in an address of another door, such as ray://HOST:10001 or HOST:6379."""
+    found = re.fullmatch(r"(?:\w+://)?(?:.*@)?([\w.-]+|\[[0-9a-fA-F:]+\]):\d+/?", address)
+    return found[1] if found else "HOST"
+
+
+def _add(headers: dict[str, str], value: str, *names: str) -> None:
+    """Put a value under the first of the names that is still free."""
+    taken = {name.lower() for name in headers}
+    free = [name for name in names if name.lower() not in taken]
+    if free:
+        headers[free[0]] = value
+
+
+def _given_headers() -> dict[str, str]:
+    """RAY_JOB_HEADERS, which Ray's own commands honour too."""
+    text = os.environ.get("RAY_JOB_HEADERS", "").strip()
+    try:
+        found = json.loads(text) if text else {}
+        if isinstance(found, dict) and all(map(_is_header, found.values())) and all(map(_is_header, found)):
+            return found
+    except ValueError:
+        pass
+    raise NotReadyError("""RAY_JOB_HEADERS: expected a JSON object of texts, as {"Authorization": "Bearer TOKEN"}""")
+
+
+def _token() -> str | None:
+    """Ray's token where Ray itself looks for it; None where there is none."""
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled":
+        return None
+    origin, token = "RAY_AUTH_TOKEN", os.environ.get("RAY_AUTH_TOKEN", "").strip()
+    if not token:
+        origin, token = _token_file()
+    if not _is_header(token):
+        raise NotReadyError(f"{origin}: not a token; expected one line of letters and digits")
+    return token or None
+
+
+def _token_file() -> tuple[str, str]:
+    """(where it stands, token); an empty token where no file is named, and Ray's usual one is not there."""
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named or "~/.ray/auth_token").expanduser()
+    try:
+        return str(path), path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        if named is None and isinstance(error, FileNotFoundError):
+            return str(path), ""
+        reason = getattr(error, "strerror", None) or "not a text"
+        raise NotReadyError(f"{path}: {reason}; Ray's token should stand there, or in RAY_AUTH_TOKEN") from error
+
+
+def _is_header(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and (text == "" or text.isprintable())

