@@ -130,6 +130,12 @@ def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, ope
     assert new["critic.model_name_or_path"] == "org/model"
 
 
+def test_a_container_that_rlsp_toml_names_is_refused_too(recipe_file: Path) -> None:
+    environment = Environment("openrlhf", ("docker", "run", "image", "python"), "0.11.2")
+    (problem,) = openrlhf.check(load_checked(recipe_file), "ppo", environment)
+    assert problem.path == "backends.openrlhf.container"
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -140,6 +146,7 @@ def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, ope
         (["ppo.engines={count: 3, tensor_parallel: 2}"], "tensor_parallel can be"),
         (["cluster={nodes: 2, launcher: local}"], "set it to ray or slurm"),
         (["cluster.launcher=torchrun"], "OpenRLHF runs on Ray"),
+        (["backends.openrlhf={container: {image: openrlhf}}"], "does not start Ray in a container"),
         (["model.precision=float32"], "OpenRLHF trains in bfloat16"),
         (["ppo.critic=value_head"], "OpenRLHF's critic is a model of its own"),
         (["ppo.whiten_advantages=false"], "OpenRLHF always whitens for gae"),

@@ -29,6 +29,11 @@ class Environment:
     version: str
     allow_untested: bool = False
 
+    @property
+    def in_container(self) -> bool:
+        """Whether words of a container stand before the interpreter."""
+        return len(self.command) > 1
+
     def python(self, run: Path) -> tuple[str, ...]:
         """The interpreter's command for a run."""
         return tuple(word.replace("{run}", str(run)) for word in self.command)

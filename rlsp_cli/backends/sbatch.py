@@ -7,6 +7,10 @@ from rlsp_cli.recipe.schema import Cluster
 from rlsp_cli.share import share
 
 BATCH = "job.sbatch"
+_CPUS_PER_GPU = 4
+"""What a training process and its data need, and what most clusters have."""
+_OWN_CPUS = ("-c", "--cpus-per-task", "--cpus-per-gpu", "--tres-per-task")
+"""Options of sbatch that say the same, after which Slurm takes no other."""
 
 
 def batch_script(cluster: Cluster, name: str, argv: Sequence[str], env: Mapping[str, str]) -> str:
@@ -17,4 +21,11 @@ def batch_script(cluster: Cluster, name: str, argv: Sequence[str], env: Mapping[
     page = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(template)  # noqa: S701 (shell)
     quoted = {key: shlex.quote(value) for key, value in env.items()}
     words = " ".join(f'"{word}"' if "$RLSP_HEAD" in word else shlex.quote(word) for word in argv)
-    return page.render(cluster=cluster, slurm=cluster.slurm, name=name, command=words, env=quoted)
+    cpus = cpus_of(cluster)
+    return page.render(cluster=cluster, slurm=cluster.slurm, cpus=cpus, name=name, command=words, env=quoted)
+
+
+def cpus_of(cluster: Cluster) -> int | None:
+    """CPUs to ask for on each node; None where Slurm's default is taken, or the recipe's options say it."""
+    own = any(option.startswith(_OWN_CPUS) for option in cluster.slurm.options)
+    return cluster.slurm.cpus or (None if own else _CPUS_PER_GPU * cluster.gpus_per_node or None)

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from rlsp_cli.recipe.origin import DEFAULT, Origin
+from rlsp_cli.recipe.variables import wrong_variables
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
@@ -557,6 +558,19 @@ class Eval(Section):
         return self
 
 
+def _as_texts(value: Any) -> Any:
+    """Numbers, true and false, which YAML tells from texts, as environment variables have them."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _as_text(one) for name, one in value.items()}
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
 class Slurm(Section):
     """What a Slurm job asks for."""
 
@@ -570,6 +584,8 @@ class Slurm(Section):
     """More options of sbatch, each as in `--constraint=h100`."""
     setup: str = ""
     """Shell lines that run on every node first, such as `module load cuda`."""
+    cpus: PositiveInt | None = None
+    """CPUs of each node; four for each GPU when not given, and Slurm's default without GPUs."""
 
 
 class Cluster(Section):
@@ -589,8 +605,19 @@ class Cluster(Section):
     """Seconds that machines wait for each other before the job gives up."""
     ray_address: str | None = None
     """Dashboard of a Ray cluster that runs already, as `http://HOST:8265`; the variable RAY_ADDRESS also counts."""
+    env: Annotated[dict[str, str], BeforeValidator(_as_texts)] = {}
+    """Variables of the job's processes on every machine, such as `NCCL_SOCKET_IFNAME` or `HF_HOME`; no secrets."""
     slurm: Slurm = Slurm()
     """What a Slurm job asks for, when the launcher is `slurm`."""
+
+    @model_validator(mode="after")
+    def _nothing_secret(self) -> "Cluster":
+        found = [f"cluster.env: {message}" for message in wrong_variables(self.env)]
+        if set("@?") & set(self.ray_address or ""):
+            found.append("cluster.ray_address may hold a secret, and recipes are kept in run folders; set RAY_ADDRESS")
+        if found:
+            raise ValueError("; ".join(found))
+        return self
 
 
 class Tracking(Section):

@@ -1,5 +1,6 @@
 """Axolotl as a backend of SFT: the recipe becomes its configuration file, and it runs in its own environment."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,11 +35,13 @@ SCOPE = ("model", "data.traces", "data.system", "data.template", "sft", "cluster
 """Parts of a recipe that this backend must honour or refuse."""
 _ELSEWHERE = ("sft.backend", "model.path", "sft.val_every", "tracking.project")
 """Keys that decide the command, or that have a meaning only beside another key."""
-_COMMAND = ("cluster.launcher", "cluster.port", "cluster.join_timeout_s")
+_COMMAND = ("cluster.launcher", "cluster.port", "cluster.join_timeout_s", "cluster.env")
 _OF_LAUNCHER = {"torchrun": ("cluster.host",), "slurm": ("cluster.slurm",)}
 _SOMEWHERE = RunPaths(Path("run"))
 _ON_CPU = {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true", "OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that spin while they wait would starve a busy machine."""
+_TO_RAYS_WORKERS = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray reads from it what the workers of a job get, on all machines."""
 _QUIET = {"AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -70,7 +73,9 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     python, ours = environment.python(paths.root), (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl")
     program = (str(files.stage.root / "start.py"), str(files.config))
     hidden = {} if cluster.gpus_per_node else _ON_CPU
-    job, env = str(files.stage.job), {**_QUIET, **hidden, "PYTHONPATH": str(files.stage.root)}
+    job, env = str(files.stage.job), {**_QUIET, **hidden, **cluster.env, "PYTHONPATH": str(files.stage.root)}
+    if cluster.launcher == "ray" and cluster.env:
+        env[_TO_RAYS_WORKERS] = json.dumps({"runtime_env": {"env_vars": cluster.env}})
     argv = spread(cluster, python, program, f"{recipe.name}-{paths.root.name}")
     texts = _texts(recipe, files, rendered(recipe, paths, environment.version, resume))
     if cluster.launcher == "slurm":

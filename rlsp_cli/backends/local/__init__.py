@@ -79,7 +79,8 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     The engine looks for the newest checkpoint, which is `resume`, by itself.
     """
     argv = (*environment.command, "-P", "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job))
-    env = {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}  # spinning threads starve a busy machine
+    quiet = {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}  # spinning threads starve a busy machine
+    env = {**quiet, **recipe.cluster.env}
     gpus = recipe.cluster.gpus_per_node
     served = stage == "eval" and recipe.eval is not None and recipe.eval.serve
     one = recipe.cluster.model_copy(update={"nodes": 1, "gpus_per_node": gpus if served else min(gpus, 1)})

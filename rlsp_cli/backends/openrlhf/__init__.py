@@ -1,5 +1,7 @@
 """OpenRLHF as a backend of PPO: the recipe becomes a command for its Ray cluster, with our rewards in it."""
 
+import hashlib
+import re
 import sys
 from collections.abc import Iterator
 from math import ceil
@@ -41,11 +43,22 @@ SCOPE = ("model", "data.prompts", "data.system", "data.template", "ppo", "cluste
 _ELSEWHERE = (
     *("ppo.backend", "ppo.extra", "ppo.quiet_limit_s", "ppo.max_prompt_tokens", "ppo.whiten_advantages"),
     *("ppo.advantages", "model.chat_template", "tracking.project", "cluster.launcher", "cluster.port"),
-    *("cluster.join_timeout_s", "cluster.ray_address", "cluster.slurm"),
+    *("cluster.join_timeout_s", "cluster.ray_address", "cluster.env", "cluster.slurm"),
 )
 """Keys that decide the job around the command, or that have a meaning only beside another key."""
 _SOMEWHERE = RunPaths(Path("run"))
 _SECRETS = ("WANDB_API_KEY", "HF_TOKEN")
+_PASSED = (
+    *("HF_ENDPOINT", "HF_HUB_OFFLINE", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_MODE", "WANDB_NOTES"),
+    *("WANDB_RUN_GROUP", "WANDB_TAGS"),
+)
+"""Variables without a secret that say the same on every machine, and so are passed on like the secrets."""
+_HANDED_ON = ("TOKENIZERS_PARALLELISM", "NCCL_DEBUG", "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS")
+"""OpenRLHF's driver takes these from its environment and gives them to its workers; Ray takes no variable twice."""
+_LONGEST_ID = 64
+"""Letters of a run's name there."""
+_PACKAGES = ("openrlhf", "ray", "torch", "vllm", "deepspeed", "transformers")
+"""What must be the same in the interpreters of all nodes."""
 _QUIET = {"DO_NOT_TRACK": "1", "RAY_DEDUP_LOGS": "0"}
 _ON_CPU = {
     "RLSP_OPENRLHF_CPU": "1",
@@ -70,6 +83,11 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
     if not is_dotted(version):
         message = f"OpenRLHF {version} is too old: its options have other names"
         yield Problem("ppo.backend", message, f"install {TESTED[-1]}")
+        return
+    if _in_container(recipe, environment):
+        message = "OpenRLHF runs in Ray's processes, and rlsp does not start Ray in a container"
+        hint = "start rlsp inside the container, or give python: an interpreter that has openrlhf"
+        yield Problem("backends.openrlhf.container", message, hint)
         return
     own = settings(recipe, _SOMEWHERE)
     yield from placement_problems(recipe)
@@ -96,14 +114,22 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     """OpenRLHF's training on Ray, started and followed by our driver, between a setup and a finish of ours."""
     assert recipe.ppo, "checked by the recipe"
     files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
+    handed = [f"{name}={value}" for name, value in cluster.env.items() if name in _HANDED_ON]
+    variables = {name: value for name, value in cluster.env.items() if name not in _HANDED_ON}
     python, ours = environment.python(paths.root), (sys.executable, "-P", "-m")
     module, job = (*ours, "rlsp_cli.backends.openrlhf"), str(files.stage.job)
     options = words(rendered(recipe, paths, environment.version, resume))
     separate = {"RLSP_ADVANTAGES": "separate"} if recipe.ppo.advantages == "separate" else {}
     ray = {
         "python": list(python),
-        "entrypoint": [*python, "-m", "openrlhf.cli.train_ppo_ray", *options],
-        "env": {**_QUIET, **(_ON_CPU if not cluster.gpus_per_node else {}), **separate},
+        "entrypoint": [*(["env", *handed] if handed else []), *python, "-m", "openrlhf.cli.train_ppo_ray", *options],
+        "env": {
+            **_QUIET,
+            **(_ON_CPU if not cluster.gpus_per_node else {}),
+            **separate,
+            **_wandb(recipe, paths),
+            **variables,
+        },
         "setup_hook": "rlsp_hook.install",
         "ship": [name for name in SHIPPED if name != HELDOUT or recipe.ppo.eval_every],
         "asked": [list(part) for part in roles(recipe).asked],
@@ -116,12 +142,19 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
         "quiet_limit_s": recipe.ppo.quiet_limit_s,
         "service": [*module, "serve", job],
         "secrets": list(_SECRETS),
+        "passed": list(_PASSED),
+        "wandb": "wandb" in recipe.tracking.to,
+        "needs": {
+            "model": start(recipe, paths),
+            "packages": list(_PACKAGES) + (["wandb"] if "wandb" in recipe.tracking.to else []),
+            "versions": {"openrlhf": environment.version},
+        },
     }
     texts = {name: (share("templates") / "openrlhf" / name).read_text(encoding="utf-8") for name in (BRIDGE, HOOK)}
     if cluster.launcher == "slurm":
         stop = files.stage.root / STOP_FILE
         title = f"{recipe.name}-{stage}"
-        texts[BATCH] = ray_batch_script(cluster, title, python, sys.executable, files.stage.job, stop, {})
+        texts[BATCH] = ray_batch_script(cluster, title, python, sys.executable, files.stage.job, stop, cluster.env)
     return Job(
         stage=stage,
         backend="openrlhf",
@@ -130,6 +163,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
         finish=((*module, "finish", job),),
         batch=BATCH if cluster.launcher == "slurm" else None,
         stop_file=STOP_FILE,
+        env=cluster.env,
         resumes=f"going on from {resume.name}: {checkpoint.RESTORED}" if resume else None,
         files=texts,
         resources=Resources(cluster.nodes, cluster.gpus_per_node),
@@ -147,3 +181,18 @@ def rendered(recipe: Recipe, paths: RunPaths, version: str, resume: Path | None 
     """The command's options as settings that know where they come from."""
     assert recipe.ppo, "checked by the recipe"
     return with_extra(known_to(version, settings(recipe, paths, resume)), recipe.ppo.extra, "ppo.extra")
+
+
+def _wandb(recipe: Recipe, paths: RunPaths) -> dict[str, str]:
+    """A run there of the same name for every attempt, so that a resumed training goes on in it."""
+    if "wandb" not in recipe.tracking.to:
+        return {}
+    place = hashlib.sha256(str(paths.root.absolute()).encode()).hexdigest()[:8]
+    name = re.sub(r"[^\w.-]", "-", f"{recipe.name}-{paths.root.name}-{place}")
+    return {"WANDB_RUN_ID": name[-_LONGEST_ID:], "WANDB_RESUME": "allow"}
+
+
+def _in_container(recipe: Recipe, environment: Environment | None) -> bool:
+    """The words before an interpreter in a container start one process; Ray's nodes and its job are many."""
+    named = recipe.backends.get("openrlhf")
+    return bool((named and named.container) or (environment and environment.in_container))

@@ -1,0 +1,36 @@
+"""Environment variables that a recipe may set: nothing secret, because recipes lie in run folders and in git."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET = re.compile(
+    r"(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|(^|_)(API)?(KEY|PASS|PAT|AUTH))(_|$)", re.I
+)
+_NO_SECRET = re.compile(r"_(FILE|PATH|DIR|HOME)$", re.I)
+"""Where a secret lies is none."""
+_OURS = re.compile(
+    r"RLSP_.*|RAY_(ADDRESS|AUTH_.*|JOB_.*)|SLURM_.*|(LOCAL_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)"
+    r"|CUDA_VISIBLE_DEVICES|PYTHONPATH"
+)
+"""What rlsp, Ray, Slurm or torchrun set for each process."""
+_PASSWORD = re.compile(r"://[^/\s]*@")
+
+
+def wrong_variables(variables: Mapping[str, str]) -> Iterator[str]:
+    """A message for each that a recipe cannot set; values are never shown."""
+    for name, value in variables.items():
+        if not _NAME.fullmatch(name):
+            yield f"{name!r} is no name of a variable"
+        elif _OURS.fullmatch(name):
+            yield f"{name} is set by rlsp or by the launcher"
+        elif _SECRET.search(name) and not _NO_SECRET.search(name):
+            yield f"{name} looks like a secret, and recipes are kept in run folders; set it where {_where(name)}"
+        elif _PASSWORD.search(value):
+            yield f"the value of {name} holds a password, and recipes are kept in run folders"
+
+
+def _where(name: str) -> str:
+    """Where a secret reaches a job from."""
+    passed = name in ("WANDB_API_KEY", "HF_TOKEN")
+    return "rlsp is started, which passes it on" if passed else "the job's machines are started"
