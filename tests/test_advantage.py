@@ -1,5 +1,7 @@
 """The formulas of PPO against slow, obvious versions of themselves."""
 
+import math
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from rlsp_cli.engine.advantage import (
     group_norm,
     kl_estimate,
     leave_one_out,
+    masked_mean,
     minus_mean,
     mixed,
     rewards_to_go,
@@ -83,10 +86,18 @@ def test_group_norm_divides_by_the_deviation_of_what_is_scored() -> None:
 
 
 def test_whitened_advantages_have_mean_zero_and_variance_one_on_the_mask() -> None:
-    values = whiten(torch.randn(2, 5, generator=torch.manual_seed(0)) * 3 + 1, MASK)
-    inside = values[MASK == 1]
-    assert float(inside.mean()) == pytest.approx(0, abs=1e-6)
-    assert float(inside.var(unbiased=False)) == pytest.approx(1, abs=1e-4)
+    for spread in (3.0, 0.03):
+        values = whiten(torch.randn(2, 5, generator=torch.manual_seed(0)) * spread + 1, MASK)
+        inside = values[MASK == 1]
+        assert float(inside.mean()) == pytest.approx(0, abs=1e-5)
+        assert float(inside.var(unbiased=False)) == pytest.approx(1, abs=1e-3)
+        assert values[MASK == 0].abs().sum() == 0
+
+
+def test_a_mean_is_over_the_mask_and_zero_over_nothing() -> None:
+    values = torch.tensor([[3.0, 5.0, 10.0]])
+    found = [float(masked_mean(values, torch.tensor([mask]))) for mask in ([0.0, 1, 0], [1.0, 1, 0], [0.0, 0, 0])]
+    assert found == [5, 4, 0]
 
 
 @pytest.mark.parametrize(
@@ -141,15 +152,35 @@ def test_the_clip_stops_the_gradient_where_the_ratio_has_moved_far_enough() -> N
     assert clipped == 1
 
 
-def test_the_policy_loss_stays_finite_however_far_the_ratio_has_moved() -> None:
-    loss, _ = policy_loss(torch.tensor([[200.0]]), torch.zeros(1, 1), -torch.ones(1, 1), torch.ones(1, 1), 0.2)
-    assert loss.isfinite()
+@pytest.mark.parametrize(
+    ("ratio", "better", "expected", "clips"),
+    [(1.5, 1, -1.2, 1), (0.5, 1, -0.5, 0), (1.5, -1, 1.5, 0), (0.5, -1, 0.8, 1)],
+)
+def test_the_clip_takes_the_worse_of_both_ratios_on_either_side(
+    ratio: float, better: float, expected: float, clips: int
+) -> None:
+    logp = torch.tensor([[ratio]]).log()
+    loss, clipped = policy_loss(logp, torch.zeros(1, 1), torch.tensor([[better]]), torch.ones(1, 1), 0.2)
+    assert float(loss) == pytest.approx(expected) and clipped == clips
 
 
-def test_the_value_loss_takes_the_worse_of_free_and_clipped() -> None:
-    loss, clipped = value_loss(torch.tensor([[1.0]]), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1), 0.2)
-    assert float(loss) == pytest.approx(0.8**2 / 2)
-    assert clipped == 1
+@pytest.mark.parametrize(("moved", "better", "power"), [(200.0, -1.0, 20), (-200.0, 1.0, -20)])
+def test_the_logarithm_of_the_ratio_is_cut_at_20(moved: float, better: float, power: int) -> None:
+    loss, _ = policy_loss(torch.tensor([[moved]]), torch.zeros(1, 1), torch.tensor([[better]]), torch.ones(1, 1), 0.2)
+    assert float(loss) == pytest.approx(-better * math.exp(power))
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "error", "clips"),
+    [(1.0, 1.0, 0.8, 1), (-1.0, -1.0, 0.8, 1), (1.0, -1.0, 2.0, 0), (0.1, 1.0, 0.9, 0)],
+)
+def test_the_value_loss_takes_the_worse_of_free_and_clipped(
+    value: float, wanted: float, error: float, clips: int
+) -> None:
+    loss, clipped = value_loss(
+        torch.tensor([[value]]), torch.zeros(1, 1), torch.tensor([[wanted]]), torch.ones(1, 1), 0.2
+    )
+    assert float(loss) == pytest.approx(error**2 / 2) and clipped == clips
 
 
 def test_losses_are_sums_over_the_tokens_of_the_mask_alone() -> None:

@@ -62,6 +62,7 @@ def test_alpha_moves_along_its_schedule() -> None:
     assert alpha_at(0.8, 7, 10) == 0.8
     linear = Schedule(start=0.2, end=1.0)
     assert [alpha_at(linear, step, 5) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert [alpha_at(linear, step, 2) for step in (0, 1)] == [0.2, 1.0] and alpha_at(linear, 0, 1) == 0.2
     cosine = Schedule(start=0.0, end=1.0, shape="cosine", steps=3)
     assert [alpha_at(cosine, step, 99) for step in (0, 1, 2, 50)] == pytest.approx([0, 0.5, 1, 1])
 

@@ -240,6 +240,27 @@ def test_the_learning_rate_warms_up_falls_and_ends_at_its_floor() -> None:
     assert all(a >= b for a, b in pairwise(rates[10:]))
 
 
+def test_a_schedule_falls_along_a_line_or_not_at_all() -> None:
+    line = Sft(schedule="linear", warmup_ratio=0.2, min_lr_ratio=0.1)
+    assert [rate_factor(step, 10, line) for step in (0, 1, 2, 6, 10)] == pytest.approx([0.5, 1, 1, 0.55, 0.1])
+    flat = Sft(schedule="constant", warmup_ratio=0.2, min_lr_ratio=0.1)
+    assert [rate_factor(step, 10, flat) for step in (0, 1, 2, 6, 10)] == [0.5, 1, 1, 1, 1]
+
+
+def test_a_step_is_adamws_with_the_recipes_numbers_on_the_clipped_gradient() -> None:
+    settings = Sft(betas=(0.8, 0.6), weight_decay=0.5, grad_clip=2.0, schedule="constant", warmup_ratio=0.5)
+    weight = torch.nn.Parameter(torch.tensor([1.0]))
+    optimiser = Optimiser([weight], settings, 0.2, 4)
+    weight.grad = torch.tensor([8.0])
+    assert optimiser.step() == (8.0, pytest.approx(0.1))  # the first of two steps of warm-up
+    state = optimiser.adamw.state[weight]
+    assert float(state["exp_avg"]) == pytest.approx(0.2 * 2.0)
+    assert float(state["exp_avg_sq"]) == pytest.approx(0.4 * 2.0**2)
+    # The first step of Adam is the learning rate; the decay is its product with weight and weight_decay.
+    assert float(weight.detach()) == pytest.approx(1.0 - 0.1 - 0.1 * 0.5 * 1.0)
+    assert weight.grad is None
+
+
 def test_the_mask_covers_exactly_the_response_tokens() -> None:
     tokens, mask, lengths = as_tensors(
         [[5, 6], [5]], [Generated([7, 1], False), Generated([8, 9, 1], False)], 0, torch.device("cpu")

@@ -15,6 +15,7 @@ from rlsp_cli.evals.metrics import best_of_k, pass_at_k, response_shape, summari
 from rlsp_cli.evals.power import detectable, detectable_by
 from rlsp_cli.evals.tokens import token_metrics
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
+from tests.test_vote import Same
 
 
 @pytest.mark.parametrize(("n", "correct", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 6), (4, 1, 4), (64, 9, 16)])
@@ -224,6 +225,33 @@ def test_a_response_is_unanswered_when_it_was_scored_and_holds_no_answer() -> No
 def test_the_share_of_truncated_responses_is_in_their_shape() -> None:
     rows = [{**row("a", "sample", i, 0.0), "truncated": i == 2} for i in range(4)]
     assert response_shape(rows)["truncated"] == summarise(rows)["sample"]["rates"]["truncated"] == 1 / 4
+
+
+def test_a_summary_holds_these_parts_and_those_of_k_where_there_are_several_responses() -> None:
+    rows = [{**row("a", "sample", i, v), "scores": {"rm": v}} for i, v in enumerate([1.0, 0.0])]
+    found = summarise([*rows, row("a", "greedy", 0, 1.0)])
+    each = {"accuracy", "problems", "k", "k_least", "detectable", "responses", "unscored", "accuracy_if_unscored_wrong"}
+    each |= {"rates", "tokens", "truncated", "answered", "repetition", "behaviour", "calibration"}
+    each |= {"tokens_per_correct", "accuracy_under"}
+    assert set(found["greedy"]) == each
+    assert set(found["sample"]) - each == {"pass_at", "pass_ci", "maj_at", "maj_ci", "maj_at_k", "best_of"}
+    assert set(found["sample"]["best_of"]["rm"]) == {"best_at", "best_ci"}
+    assert set(found["greedy_over_sampled"]) == {"difference", "low", "high", "problems"}
+
+
+def test_a_curve_has_the_interval_of_its_mean_over_problems_at_each_k() -> None:
+    rows = [row(id, "sample", i, float(i < n)) for id, n in (("a", 0), ("b", 1), ("c", 2)) for i in range(2)]
+    sample = summarise(rows)["sample"]
+    for k, column in (("1", [0.0, 0.5, 1.0]), ("2", [0.0, 1.0, 1.0])):
+        interval = mean_share(column)
+        assert (sample["pass_at"][k], *sample["pass_ci"][k]) == (interval.value, interval.low, interval.high)
+
+
+def test_a_vote_takes_for_one_answer_what_the_verifier_does() -> None:
+    answers = [("3", 1.0), ("3", 1.0), ("1/2", 0.0), ("0.5", 0.0), (".5", 0.0)]
+    rows = [row("a", "sample", i, value, answer) for i, (answer, value) in enumerate(answers)]
+    assert summarise(rows)["sample"]["maj_at_k"] == 1.0
+    assert summarise(rows, Same())["sample"]["maj_at_k"] == 0.0
 
 
 def test_models_are_compared_on_the_problems_that_both_scored() -> None:

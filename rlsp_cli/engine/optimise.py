@@ -17,7 +17,7 @@ class Optimiser:
 
     def __init__(self, parameters: Iterable[nn.Parameter], settings: Optimisation, peak: float, total: int) -> None:
         self.parameters = list(parameters)
-        self.settings, self.peak, self.total, self.steps = settings, peak, max(total, 1), 0
+        self.settings, self.peak, self.total, self.steps = settings, peak, total, 0
         self.adamw = torch.optim.AdamW(
             self.parameters, lr=peak, betas=settings.betas, weight_decay=settings.weight_decay
         )
