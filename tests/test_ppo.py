@@ -408,8 +408,8 @@ def test_responses_are_drawn_anew_by_each_step_and_seed_and_by_nothing_else(tmp_
     assert len({str(sorted(found.items())) for found in (drawn(0), drawn(1), drawn(0, seed=1))}) == 3
 
 
-def test_rollouts_come_from_the_nucleus(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, top_p=1e-6)
+def test_rollouts_are_drawn_at_the_recipes_temperature(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, temperature=1e-4)
     samples = trainer.step(0)[0].samples
     prompts = [trainer.context.tokenizer(sample.prompt)["input_ids"] for sample in samples]
     limits = {"max_new_tokens": 6, "eos_ids": {EOS}, "pad_id": 0}

@@ -142,7 +142,6 @@ class PpoTrainer:
                 prompts,
                 max_new_tokens=settings.max_new_tokens,
                 temperature=settings.temperature,
-                top_p=settings.top_p,
                 eos_ids=end_ids(self.policy, tokenizer),
                 pad_id=tokenizer.pad_token_id,
                 random=generator(self.device, self.recipe.seed, "rollout", step),
