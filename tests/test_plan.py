@@ -137,6 +137,8 @@ def test_estimates_are_called_estimates(capsys: pytest.CaptureFixture[str]) -> N
     print_plan(plan)
     told = capsys.readouterr().out
     assert "estimate of GiB on each GPU" in told and "estimate of GPU-hours" in told and "assumes: " in told
+    assert "estimate of GiB in the CPU's memory of the machine that holds most" in told
+    assert re.search(r"on disk at the end: [\d.]+ GiB: 2 checkpoints of [\d.]+, and the model, twice", told)
     assert plan.to_json()["estimates"][0]["estimate"] is True
     assert plan.bundles.wanted == (("actor", 1), ("reference", 1), ("critic", 1), ("engines", 1))
 

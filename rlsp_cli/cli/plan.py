@@ -114,9 +114,8 @@ def _print_machines(estimate: "Estimate") -> None:
     if estimate.host:
         together = (sum(part.low for part in estimate.host), sum(part.high for part in estimate.host))
         rows = [(part.what, _range(part.low / GIB, part.high / GIB)) for part in estimate.host]
-        title = f"{estimate.stage}: estimate of GiB in the CPU's memory of one machine"
-        print()
-        print_table(("part", "GiB"), [*rows, ("together", _range(*(size / GIB for size in together)))], title=title)
+        print(f"\n{estimate.stage}: estimate of GiB in the CPU's memory of the machine that holds most")
+        print_table(("part", "GiB"), [*rows, ("together", _range(*(size / GIB for size in together)))])
     if estimate.disk:
         disk = estimate.disk
         parts = f"{disk.kept} checkpoints of {disk.checkpoint / GIB:.3g}, and the model, twice"

@@ -450,7 +450,7 @@ class Ppo(Optimisation):
     sharding: Literal["none", "zero1", "zero2", "zero3"] = "zero2"
     """What the GPUs of a model share instead of each holding a copy: DeepSpeed ZeRO 1 to 3. For `openrlhf`."""
     offload: tuple[Literal["optimizer", "reference"], ...] = ()
-    """What waits in the CPU's memory: Adam's states, the reference's weights. For `openrlhf`."""
+    """What waits in the CPU's memory: Adam's states; the reference's weights, with `zero3`. For `openrlhf`."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, more time. For `openrlhf`."""
     packing: bool = False
