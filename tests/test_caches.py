@@ -1,6 +1,7 @@
 """Decoding by a cache is decoding without one, for every kind of cache that transformers has; or it is refused."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from rlsp_cli.engine.decode import Generated, generate
 from rlsp_cli.engine.rollout import as_tensors, log_probabilities
 from rlsp_cli.engine.trial import Handling, handling_of, refuse_leaks
 from rlsp_cli.errors import RecipeError
+from tests.conftest import TINY, rlsp
 
 PAD, NEW = 0, 12
 WIDTHS = {
@@ -153,6 +155,15 @@ def test_training_refuses_a_model_that_sees_what_comes_after() -> None:
     )
     with pytest.raises(RecipeError, match=r"cannot train model type bert: .* padded on the right"):
         refuse_leaks(bert)
+
+
+def test_a_run_that_could_not_sample_ends_before_its_sft_begins(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(TINY)
+    model = ("model.from_scratch.model_type=rwkv", "model.from_scratch.num_layers=2")
+    done = rlsp("run", tmp_path / "r.yaml", *model, "--out", tmp_path / "run", cwd=tmp_path, check=False)
+    assert done.returncode == RecipeError.exit_code
+    assert "sft: the embedded engine cannot decode model type rwkv" in done.stderr
+    assert not (tmp_path / "run" / "sft" / "metrics.jsonl").exists()
 
 
 def test_a_model_is_handled_as_its_cache_allows() -> None:
