@@ -95,3 +95,19 @@ def test_who_does_not_count_tokens_cannot_be_forced() -> None:
 
     with pytest.raises(DataError, match="problem 'a': budget forcing needs num_tokens"):
         forced(Uncounted({"a": 1}))
+
+
+def test_a_tag_that_the_prompt_opened_is_said_once_and_closed_once() -> None:
+    class Whole(Talker):
+        """As the embedded engine answers: the first part of a response has the tag."""
+
+        def answer(
+            self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
+        ) -> Iterator[tuple[int, Response]]:
+            for row, found in super().answer(requests, decoding, done):
+                tag = "" if requests[row].prefix else "[THINK]\n"
+                yield row, Response(tag + found.text, found.num_tokens, found.truncated)
+
+    ((_, found),) = ForcedSampler(Whole({"a": 1000}), Forcing()).answer([Request("a", "a?[THINK]\n")], GREEDY)
+    assert found.text.startswith("[THINK]\n hm") and found.text.endswith("hm[/THINK]\n\nFinal Answer: 42")
+    assert found.text.count("THINK]") == 2

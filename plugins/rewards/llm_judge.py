@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.rewards import Sample, exploration_reward
+from rlsp_cli.rewards import Sample, exploration_reward, without_thinking
 
 RUBRIC = """\
 You grade how somebody searched for a solution, not whether the result is right.
@@ -65,7 +65,7 @@ def _delimited(sample: Sample) -> str:
 
 def _grade(text: str) -> float:
     """The grade in the judge's reply; ValueError for anything but {"score": 0..10}."""
-    reply = json.loads(text)
+    reply = json.loads(without_thinking(text))
     score = reply["score"] if isinstance(reply, dict) and set(reply) == {"score"} else None
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 10:
         raise ValueError(f"the judge said {text[:80]!r}, expected {{'score': 0..10}}")

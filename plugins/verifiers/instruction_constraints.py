@@ -21,7 +21,7 @@ def instruction_constraints(sample: Sample, *, all_of_them: bool = False) -> Ver
     if not constraints:
         return None
     text = without_thinking(sample.response).strip()
-    kept = [CHECKS[kind](text, wanted) for kind, wanted in constraints]
+    kept = [bool(text) and CHECKS[kind](text, wanted) for kind, wanted in constraints]
     share = sum(kept) / len(kept)
     return Verdict(float(share == 1) if all_of_them else share, text or None)
 

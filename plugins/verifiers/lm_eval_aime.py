@@ -2,7 +2,7 @@
 
 import re
 
-from rlsp_cli.rewards import Sample, Verdict, last_boxed, verifier
+from rlsp_cli.rewards import Sample, Verdict, last_boxed, verifier, without_tags
 
 _NOT_COMPARED = re.compile(r"\n|\\!|\\left|\\right|\^\{\\circ\}|\^\\circ|\\[$%]")
 
@@ -15,7 +15,7 @@ def lm_eval_aime(sample: Sample) -> Verdict:
     dollar sign; else the whole response. Degrees, units in `\text{ }`, `n =` and blanks are not compared. A leading
     zero of the reference does not count, as in their data set; one of the answer does.
     """
-    answer = last_boxed(sample.response.replace("</think>", ""))
+    answer = last_boxed(without_tags(sample.response))
     if answer is None:
         dollars = sample.response.split("$")
         answer = "$".join(dollars[1:-1]) if len(dollars) > 2 else sample.response

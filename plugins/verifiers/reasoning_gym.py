@@ -16,6 +16,8 @@ def reasoning_gym(sample: Sample, *, partial: bool = True) -> Verdict:
 
     entry: dict[str, Any] = sample.metadata["entry"]
     answer = stated_answer(sample.response) or without_thinking(sample.response).strip()
+    if not answer:
+        return Verdict(0.0, None)
     score = library.get_score_answer_fn(entry["metadata"]["source_dataset"])
     credit = float(score(answer=answer, entry=entry))
-    return Verdict(credit if partial else float(credit == 1), answer or None)
+    return Verdict(credit if partial else float(credit == 1), answer)

@@ -194,13 +194,14 @@ def _samples(
 ) -> list["Sample"]:
     from rlsp_cli.data import read_samples
     from rlsp_cli.rewards.sample import Sample
+    from rlsp_cli.rewards.thinking import whole
 
     if (response is None) == (file is None):
         raise UsageError("what shall be scored? give either --response TEXT or --samples FILE")
     if file is not None:
         return read_samples(file, count)
     text = str(response)
-    return [Sample(prompt, text, reference, num_tokens=count(text) if count else None)]
+    return [Sample(prompt, whole(prompt, text), reference, num_tokens=count(text) if count else None)]
 
 
 def _show_verdicts(samples: Sequence["Sample"], scores: Sequence[Any], json: bool) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.sampler import Decoding, Request, Response, Sampler
 from rlsp_cli.recipe.schema import Forcing
+from rlsp_cli.rewards.thinking import before_the_end, closing, whole
 
 _WAIT = " Wait"
 _FINAL = "\n\nFinal Answer:"
-_THINK, _THINK_END = "<think>", "</think>"
 _ANSWER = 8
 """This part of the token limit, one over it, is kept for a forced answer."""
 _STEPS = 16
@@ -20,9 +20,9 @@ _STEPS = 16
 class ForcedSampler:
     """A sampler that lengthens and ends the responses of another one; meant for greedy decoding.
 
-    A response that ends by itself before `min_tokens` loses its end (what follows the last `</think>`, where there is
-    one), gets " Wait" and is continued, at most `waits` times. One that reaches the limit of tokens gets `</think>` if
-    it is thinking between such tags, then "Final Answer:", and is finished. What is added is in the response's text;
+    A response that ends by itself before `min_tokens` loses its end (from the last closing tag of thinking on, where
+    there is one), gets " Wait" and is continued, at most `waits` times. One that reaches the limit of tokens gets the
+    closing tag if it is thinking between tags, then "Final Answer:", and is finished. What is added is in its text;
     `num_tokens` counts all that the model wrote, also the ends that were taken off, and nothing that was added.
     """
 
@@ -102,14 +102,12 @@ class _Draft:
         return replace(self._with(self.request.prefix + response.text), tokens=tokens, truncated=response.truncated)
 
     def waiting(self) -> "_Draft":
-        thinking, end, _ = self.request.prefix.rpartition(_THINK_END)
-        kept = thinking if end else self.request.prefix
+        kept = before_the_end(self.request.prefix)
         return replace(self._with(kept.rstrip() + _WAIT), waits=self.waits + 1)
 
     def ending(self) -> "_Draft":
-        text = self.request.prefix
-        thinks = _THINK in self.request.prompt + text and _THINK_END not in text
-        return replace(self._with(text + (_THINK_END if thinks else "") + _FINAL), final=True)
+        text = whole(self.request.prompt, self.request.prefix)
+        return replace(self._with(text + closing(text) + _FINAL), final=True)
 
     def response(self) -> Response:
         return Response(self.request.prefix, self.tokens, self.truncated)

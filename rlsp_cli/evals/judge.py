@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlsp_cli.evals.sampler import Decoding, Request, Sampler, answers
-from rlsp_cli.rewards.answers import without_thinking
 from rlsp_cli.rewards.lexicon import Lexicon
+from rlsp_cli.rewards.thinking import without_thinking
 
 _MOST_LETTERS = 20_000
 """Of a longer response judge and lexicon both get the beginning."""

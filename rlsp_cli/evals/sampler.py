@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from rlsp_cli.data import jsonl_rows
 from rlsp_cli.errors import DataError
+from rlsp_cli.rewards.thinking import whole
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class ReplaySampler:
     def from_file(cls, path: Path, uneven: bool = False) -> "ReplaySampler":
         """Read JSON Lines rows with `id` and `response`; several rows of one id are several samples.
 
-        A row may also have `num_tokens`, `truncated` and `scores`, a number for each scorer.
+        A row may also have `num_tokens`, `truncated` and `scores`, a number for each scorer, and the `prompt`, which
+        may have opened the thinking.
         """
         responses: dict[str, list[Response]] = {}
         if not path.is_file():
@@ -138,4 +140,5 @@ def _response(place: str, row: dict[str, Any]) -> Response:
     for scorer, score in given.get("scores", {}).items():
         if not isinstance(score, int | float) or not math.isfinite(score):
             raise DataError(f"{place}: the score {scorer} is {score!r}, expected a number")
-    return Response(given["response"], given.get("num_tokens"), given.get("truncated", False), given.get("scores", {}))
+    text = whole(str(row.get("prompt") or ""), given["response"])
+    return Response(text, given.get("num_tokens"), given.get("truncated", False), given.get("scores", {}))

@@ -6,11 +6,11 @@ from rlsp_cli.rewards.answers import (
     last_fenced,
     stated_answer,
     stated_confidence,
-    without_thinking,
 )
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from rlsp_cli.rewards.registry import exploration_reward, row_shape, task, verifier
 from rlsp_cli.rewards.sample import Sample, Verdict, is_right
+from rlsp_cli.rewards.thinking import without_tags, without_thinking
 
 __all__ = [
     "Sample",
@@ -27,5 +27,6 @@ __all__ = [
     "stated_confidence",
     "task",
     "verifier",
+    "without_tags",
     "without_thinking",
 ]

@@ -3,6 +3,8 @@
 import math
 import re
 
+from rlsp_cli.rewards.thinking import without_thinking
+
 _TOKEN = re.compile(r"(?P<box>\\{1,2}f?boxed\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL)
 _STATED = re.compile(r"\banswer(?:\s+is|\s*:)[ \t*:]*(\S[^\n]*)", re.IGNORECASE)
 _BETWEEN_BOXES = re.compile(r"(?:[\s,;$]|\\(?:quad|qquad|[,;! ])|\\text\{[^{}]*\}|and|or)*")
@@ -13,12 +15,6 @@ _CANDIDATE = re.compile(
 )
 _FENCED = re.compile(r"```([\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
 _CONFIDENCE = re.compile(r"confidence\W{0,20}?(\d+(?:\.\d+)?)\s*(%|/\s*(\d+))?", re.IGNORECASE)
-_THINK_END = "</think>"
-
-
-def without_thinking(text: str) -> str:
-    """What follows the last `</think>`; all of the text when there is none."""
-    return text.rpartition(_THINK_END)[2]
 
 
 def last_boxed(text: str) -> str | None:

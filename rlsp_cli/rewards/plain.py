@@ -6,6 +6,7 @@ from typing import Any
 
 from rlsp_cli.errors import DataError
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
+from rlsp_cli.rewards.thinking import whole
 
 _TYPES: dict[str, Any] = {
     "prompt": str,
@@ -32,9 +33,10 @@ def as_sample(row: dict[str, Any], place: str, count: Callable[[str], int] | Non
     num_tokens = given.get("num_tokens")
     if num_tokens is None and count is not None:
         num_tokens = count(given["response"])
+    prompt = given.get("prompt", "")
     return Sample(
-        prompt=given.get("prompt", ""),
-        response=given["response"],
+        prompt=prompt,
+        response=whole(prompt, given["response"]),
         reference=None if reference is None else str(reference),
         id=str(given["id"]) if given.get("id") is not None else "",
         metadata=given.get("metadata") or {},

@@ -6,6 +6,7 @@ from typing import Any
 
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.schema import Model
+from rlsp_cli.rewards.thinking import is_tag
 
 WORD = r"\\boxed\{|\w+|[^\w\s]"
 """A token of the word-level tokenizer that models from scratch get."""
@@ -33,11 +34,16 @@ def token_counter(model: Model, tokenizer: str | None = None) -> Callable[[str],
 
 
 def special_tokens(model: Model, tokenizer: str | None = None) -> list[str]:
-    """Special tokens that may end a response, the longest first; none for models from scratch."""
+    """Special tokens that may end a response, the longest first; none for models from scratch.
+
+    Tags of thinking, which are special tokens of some models, end none.
+    """
     if tokenizer is None and model.path is None:
         return []
     added = _load(tokenizer or str(model.path)).get_added_tokens_decoder().values()
-    return sorted((token.content for token in added if token.special), key=len, reverse=True)
+    return sorted(
+        (token.content for token in added if token.special and not is_tag(token.content)), key=len, reverse=True
+    )
 
 
 def _load(name: str) -> Any:

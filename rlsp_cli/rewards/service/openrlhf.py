@@ -5,6 +5,7 @@ from typing import Any
 
 from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
+from rlsp_cli.rewards.thinking import whole
 
 Count = Callable[[str], int]
 
@@ -115,7 +116,7 @@ def _sample(
     reference = named.get("reference")
     return Sample(
         prompt=prompt,
-        response=text,
+        response=whole(prompt, text),
         reference=None if reference is None else str(reference),
         id=str(named.get("id", "")),
         metadata=named.get("metadata") or {},
