@@ -126,6 +126,53 @@ def test_empty_cut_off_thinking_and_huge_completions_are_responses() -> None:
     assert found[2:] == [Response("<think>\n2+2\n</think>\n\n4", None), Response(long, 1)]
 
 
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"reasoning": "2+2\n", "content": "\n\n4"}, "<think>\n2+2\n</think>\n\n4"),
+        ({"content": "2+2\n</think>\n\n4"}, "<think>\n2+2\n</think>\n\n4"),
+        (
+            {"content": [{"type": "thinking", "thinking": "2+2"}, {"type": "text", "text": "4"}]},
+            "<think>\n2+2\n</think>\n\n4",
+        ),
+        ({"reasoning_content": "is it 4?", "content": None}, "<think>\nis it 4?"),
+        ({"reasoning": "is it 4?", "content": ""}, "<think>\nis it 4?"),
+        ({"content": "4", "reasoning": None, "annotations": ["x"]}, "4"),
+    ],
+)
+def test_a_chat_reply_is_the_text_that_a_completion_would_be(message: dict[str, Any], text: str) -> None:
+    with serving(lambda _: (200, {}, {"choices": [{"message": message, "finish_reason": "length"}]})) as server:
+        (found,) = answers(EndpointSampler(server.url, "m"), requests(1), DECODING)
+    assert found == Response(text, None, True)
+
+
+def test_a_completion_of_our_own_prompt_has_the_tag_that_the_prompt_opened() -> None:
+    asked = [Request("0", "1+1<think>\n"), Request("1", "1+1<think>\n", prefix="<think>\nhm"), Request("2", "1+1")]
+    reply: Reply = (200, {}, {"choices": [{"text": "2</think>4"}]})
+    with serving(lambda _: reply) as server:
+        sampler = EndpointSampler(server.url, "m", encode=lambda _: [1], options={"stop_token_ids": [7]})
+        found = [response.text for response in answers(sampler, asked, DECODING)]
+    assert found == ["<think>\n2</think>4", "2</think>4", "2</think>4"]
+    assert all(body["stop_token_ids"] == [7] for body in server.asked)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message", "text"),
+    [
+        ("<think>\nhm Wait", {"reasoning": "2+2", "content": "4"}, "2+2\n</think>\n\n4"),
+        ("<think>\nhm Wait", {"reasoning": "2+2", "content": None}, "2+2"),
+        ("<think>\nhm</think>\n\nFinal Answer:", {"reasoning": "4", "content": None}, "4"),
+        ("hm", {"content": " 4"}, " 4"),
+    ],
+)
+def test_a_reply_that_goes_on_with_a_prefix_opens_no_second_thinking(
+    prefix: str, message: dict[str, Any], text: str
+) -> None:
+    with serving(lambda _: (200, {}, {"choices": [{"message": message}]})) as server:
+        (found,) = answers(EndpointSampler(server.url, "m"), [Request("0", "1+1", prefix=prefix)], DECODING)
+    assert found.text == text
+
+
 def test_log_probabilities_are_summed_and_a_prefix_is_continued() -> None:
     tokens = [{"token": "4", "logprob": -0.25}, {"token": "", "logprob": -0.5}]
     with serving(lambda _: chat("4", logprobs={"content": tokens})) as server:

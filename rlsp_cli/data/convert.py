@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.rows import column_text, conversation_turns, plain_columns
+from rlsp_cli.data.rows import column_text, conversation_turns, plain_columns, response_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.rewards.answers import last_boxed
 
@@ -64,7 +64,8 @@ def _read_plain(row: Row, place: str, columns: Columns) -> Content:
     if columns.solution is None:
         return Content(problem, "", None, (columns.problem, "solution"))
     # No reference: its solution is what will be imitated, and would be checked against itself.
-    return Content(problem, column_text(row, columns.solution, place), None, (columns.problem, columns.solution))
+    used = (columns.problem, columns.solution, "reasoning_content")
+    return Content(problem, response_text(row, columns.solution, place), None, used)
 
 
 def _read_qwq(row: Row, place: str, columns: Columns) -> Content:

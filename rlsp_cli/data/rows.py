@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.data.message import content_text, message_text, refuse_unread
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import Prompts, Rows, Traces
 from rlsp_cli.rewards.registry import Registry
@@ -16,6 +17,8 @@ from rlsp_cli.rewards.registry import Registry
 Turn = tuple[str, str]
 """A role, `system`, `user` or `assistant`, and what it says."""
 _ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
+_THOUGHT = "reasoning_content"
+"""A column beside the response; others, such as `reasoning`, hold all kinds of things in data sets."""
 _TASK_ROWS = 1000
 """Rows that a procedural task makes when the recipe does not say."""
 
@@ -45,7 +48,7 @@ def trace_rows(traces: Traces, registry: Registry, files: Sequence[str] = ()) ->
     if traces.messages is not None:
         return [trace for place, row in rows for trace in conversation_traces(row, traces.messages, place)]
     return [
-        Trace(column_text(row, traces.prompt, place), column_text(row, traces.response, place)) for place, row in rows
+        Trace(column_text(row, traces.prompt, place), response_text(row, traces.response, place)) for place, row in rows
     ]
 
 
@@ -195,17 +198,38 @@ def _as_json(value: Any) -> Any:
 
 
 def conversation_turns(row: Mapping[str, Any], column: str, place: str) -> tuple[Turn, ...]:
-    """(role, content) of a conversation, whichever of the two usual spellings it has; DataError for what is none."""
+    """(role, content) of a conversation, whichever of the two usual spellings it has; DataError for what is none.
+
+    Thinking that stands apart from the content goes before it, between tags; a field that nothing reads is an error.
+    """
     value = row.get(column)
     if not isinstance(value, Sequence) or not all(isinstance(turn, Mapping) for turn in value):
         raise DataError(
             f"{place}: column {column!r} must hold a list of {{role, content}}; columns: {', '.join(map(str, row))}"
         )
-    turns = [(turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))) for turn in value]
-    for role, content in turns:
-        if _ROLES.get(str(role)) is None or not isinstance(content, str) or not content.strip():
-            raise DataError(f"{place}: a turn of role {role!r} without text, or a role other than {', '.join(_ROLES)}")
-    return tuple((_ROLES[role], content) for role, content in turns)
+    return tuple(_turn(turn, place) for turn in value)
+
+
+def _turn(message: Mapping[str, Any], place: str) -> Turn:
+    said = message.get("role") or message.get("from")
+    role = _ROLES.get(str(said))
+    try:
+        text = message_text(message) if role == "assistant" else content_text(message)
+        if role == "assistant":
+            refuse_unread(message, text)
+    except ValueError as error:
+        raise DataError(f"{place}: a turn of role {said!r}: {error}") from error
+    if role is None or not text.strip():
+        raise DataError(f"{place}: a turn of role {said!r} without text, or a role other than {', '.join(_ROLES)}")
+    return role, text
+
+
+def response_text(row: Mapping[str, Any], column: str, place: str) -> str:
+    """The text of a response's column, with the thinking of a column `reasoning_content` before it between tags."""
+    thought = row.get(_THOUGHT)
+    if column in row and column != _THOUGHT and isinstance(thought, str) and thought.strip():
+        return message_text({"content": row[column], _THOUGHT: thought})
+    return column_text(row, column, place)
 
 
 def column_text(row: Mapping[str, Any], column: str, place: str) -> str:

@@ -9,6 +9,7 @@ from rlsp_cli.data.demonstration import Demonstration
 from rlsp_cli.data.overlap import OverlapIndex, same_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.rewards.sample import Sample, Score
+from rlsp_cli.rewards.thinking import is_open
 
 Tick = Callable[[int, int], None]
 _CHUNK = 256
@@ -95,6 +96,11 @@ def joined(parts: Sequence[Filtered]) -> Filtered:
             reasons[fault] = Reason(known.rows + reason.rows, known.first) if known else reason
     rows = [row for part in parts for row in part.rows]
     return Filtered(rows, Count("convert", sum(part.tally.before for part in parts), len(rows), reasons))
+
+
+def closed(rows: Sequence[Demonstration]) -> Filtered:
+    """Leaves out solutions whose thinking never ends: they were cut off, and have no answer."""
+    return _sifted("thinking", rows, ("thinking not closed" if is_open(row.solution) else None for row in rows))
 
 
 def by_length(

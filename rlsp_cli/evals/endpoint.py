@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,8 +12,10 @@ from typing import Any
 
 import httpx2
 
+from rlsp_cli.data.message import content_text, message_text, thought_of
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.evals.sampler import Decoding, Request, Response
+from rlsp_cli.rewards.thinking import closing, whole, with_opening
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 """The environment variable that holds the key; a key on the command line would be seen by everybody."""
@@ -30,7 +32,8 @@ class EndpointSampler:
     """A `rlsp_cli.evals.sampler.Sampler` with `batch` requests under way at once; each response is a request.
 
     Prompts are the user's turn in `URL/chat/completions`; with `encode`, which gives a prompt's token
-    ids, they go to `URL/completions` as they are. `beat` is called at least every second and may raise to stop.
+    ids, they go to `URL/completions` as they are, with `options` that this server knows. `beat` is called at least
+    every second and may raise to stop.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class EndpointSampler:
         model: str,
         *,
         encode: Callable[[Request], list[int]] | None = None,
+        options: Mapping[str, Any] | None = None,
         key: str | None = None,
         batch: int = 16,
         beat: Callable[[], None] = lambda: None,
@@ -46,7 +50,7 @@ class EndpointSampler:
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"{url!r} is no http address; expected one such as http://127.0.0.1:8000/v1")
         self.url, self.model, self.encode = url.rstrip("/"), model, encode
-        self.path = "/completions" if encode else "/chat/completions"
+        self.path, self.options = "/completions" if encode else "/chat/completions", dict(options or {})
         self.key, self.batch, self.beat = key or os.environ.get(KEY_VARIABLE), batch, beat
         self._not_before = 0.0  # time.monotonic() until which the server wants to be left alone
 
@@ -88,7 +92,8 @@ class EndpointSampler:
             "seed": decoding.seed,
         }
         if self.encode:
-            return {**settings, "prompt": self.encode(request), **({"logprobs": 1} if decoding.logprobs else {})}
+            logprobs = {"logprobs": 1} if decoding.logprobs else {}
+            return {**settings, **self.options, "prompt": self.encode(request), **logprobs}
         system = [{"role": "system", "content": request.system}] if request.system else []
         turns = [*system, {"role": "user", "content": request.prompt}]
         if request.prefix:  # as vLLM and SGLang have it: the model goes on with the last turn
@@ -102,7 +107,7 @@ class EndpointSampler:
         for tries in count(1):
             await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
             try:
-                return await self._ask(client, body)
+                return await self._ask(client, body, request)
             except _UnansweredError as failure:
                 if tries >= failure.worth:
                     where = f"{self.url}{self.path}: problem {request.id!r}"
@@ -111,13 +116,13 @@ class EndpointSampler:
                     await asyncio.sleep(_PAUSES_S[tries - 1])
         raise AssertionError("the last try returns or raises")
 
-    async def _ask(self, client: httpx2.AsyncClient, body: dict[str, Any]) -> Response:
+    async def _ask(self, client: httpx2.AsyncClient, body: dict[str, Any], request: Request) -> Response:
         try:
             reply = await client.post(self.url + self.path, json=body)
         except httpx2.TransportError as error:
             raise _UnansweredError(f"no reply: {error or type(error).__name__}; is the server running?") from error
         if reply.status_code == 200:
-            return _read(reply)
+            return _read(reply, request)
         if "Retry-After" in reply.headers or reply.status_code == 429:
             self._not_before = time.monotonic() + _retry_after(reply.headers.get("Retry-After", ""))
         worth = _BUSY_TRIES if reply.status_code == 429 else _TRIES if reply.status_code >= 500 else 1
@@ -139,19 +144,32 @@ async def _call_off(running: dict[asyncio.Task[Response], int], client: httpx2.A
     await client.aclose()
 
 
-def _read(reply: httpx2.Response) -> Response:
-    """The response in a (chat) completion; the thinking that some servers part from the answer is put back."""
+def _read(reply: httpx2.Response, request: Request) -> Response:
+    """The response in a (chat) completion, whole: see `rlsp_cli.rewards.thinking`."""
     try:
         choice, usage = reply.json()["choices"][0], reply.json().get("usage") or {}
-        message = choice.get("message") or {"content": choice["text"]}
-        text, thought = message.get("content") or "", message.get("reasoning_content") or message.get("reasoning")
-        whole = f"<think>\n{thought.strip()}\n</think>\n\n{text}" if thought else text
-        if not isinstance(whole, str):
-            raise TypeError("the content is no text")
+        message = choice.get("message")
+        text = _chat_text(message, request) if message else _completed(str(choice["text"]), request)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _UnansweredError(f"{reply.text[:80]!r} is no completion; is this the right URL?") from error
     truncated = choice.get("finish_reason") == "length"
-    return Response(whole, usage.get("completion_tokens"), truncated, _scores(choice.get("logprobs") or {}))
+    return Response(text, usage.get("completion_tokens"), truncated, _scores(choice.get("logprobs") or {}))
+
+
+def _completed(text: str, request: Request) -> str:
+    """A completion of our own prompt, which may have opened the thinking."""
+    return text if request.prefix else whole(request.prompt, text)
+
+
+def _chat_text(message: Mapping[str, Any], request: Request) -> str:
+    """A reply to a chat: thinking that the server parts from the answer goes back between its tags.
+
+    A reply that goes on with a prefix belongs to what the prefix has begun, thinking or answer, and opens nothing.
+    """
+    if not request.prefix:
+        return with_opening(message_text(message))
+    end, thought, answer = closing(request.prefix), thought_of(message), content_text(message)
+    return f"{thought}\n{end}\n\n{answer}" if end and thought and answer else thought + answer
 
 
 def _refusal(reply: httpx2.Response) -> str:

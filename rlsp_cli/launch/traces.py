@@ -23,6 +23,7 @@ from rlsp_cli.data.traces import (
     Filtered,
     apart_from,
     by_length,
+    closed,
     converted,
     joined,
     one_per_problem,
@@ -150,6 +151,7 @@ def _filters(
             sampler, prompt = _sampler(order.drawing, data)
             asked = partial(draw, sampler=sampler, drawing=order.drawing, prompt=prompt, drafts=order.drafts)
             filters.append(partial(asked, tick=tick, system=data.system))
+        filters.append(closed)
         count = token_counter(Model(), order.tokenizer) or _words
         filters.append(partial(by_length, count=count, shortest=order.min_tokens, longest=order.max_tokens))
         if reward:
