@@ -80,8 +80,8 @@ def test_the_loss_falls_and_the_numbers_arrive_in_our_metrics(trained: Path) -> 
 
 
 def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(trained: Path, recipe: Path, environment: Any) -> None:
+    from rlsp_cli.engine.lesson import lessons
     from rlsp_cli.engine.model import load_tokenizer
-    from rlsp_cli.engine.prompt import encode_prompt, encode_response, trace_prompt
 
     dump = (
         "import json, sys\nfrom datasets import load_from_disk\nfrom pathlib import Path\n"
@@ -93,9 +93,8 @@ def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(trained: Path, reci
     theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     loaded, tokenizer = load_recipe(recipe, plugins=Registry()), load_tokenizer(str(trained / "sft" / "tokenizer"))
     ours = []
-    for trace in trace_rows(loaded.data.traces, Registry()):
-        prompt = encode_prompt(trace_prompt(trace, loaded.data, tokenizer), tokenizer)
-        response = encode_response(trace.response, tokenizer)
+    for lesson in lessons(trace_rows(loaded.data.traces, Registry()), loaded.data, tokenizer):
+        prompt, response = lesson.tokens(tokenizer)
         ours.append([prompt + response, [-100] * len(prompt) + response])
     kept = [row for row in ours if len(row[0]) <= 96]  # sft.max_length
     assert sorted(theirs) == sorted(kept) and len(kept) > 50

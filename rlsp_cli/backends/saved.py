@@ -20,9 +20,25 @@ def publish(saved: Path, write_tokenizer: Callable[[Path], Any], final: Path) ->
     for pattern in _MODEL:
         for file in saved.glob(pattern):
             shutil.copy2(file, draft)
+    name_end(draft)
     check_model(draft)
     shutil.rmtree(final, ignore_errors=True)
     draft.rename(final)
+
+
+def name_end(folder: Path) -> None:
+    """Add the tokenizer's end token to those of the generation settings, by which servers stop."""
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    if (folder / "generation_config.json").exists():
+        settings = GenerationConfig.from_pretrained(folder)
+    else:
+        settings = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+    stated, end = settings.eos_token_id, AutoTokenizer.from_pretrained(folder).eos_token_id
+    known = [stated] if isinstance(stated, int) else list(stated or [])
+    if end not in known:
+        settings.eos_token_id = [*known, end]
+        settings.save_pretrained(folder)
 
 
 def check_model(folder: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from rlsp_cli.engine.ending import adopt_turn_end
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import FromScratch
@@ -38,7 +39,10 @@ def load_model(path: str, device: torch.device) -> PreTrainedModel:
 
 
 def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenizerBase:
-    """The tokenizer beside a model, with the recipe's `model.chat_template`; its end token pads if no other does."""
+    """The tokenizer beside a model, with the recipe's `model.chat_template`, whose end of a turn is its end token.
+
+    The end token that it came with pads if no other does.
+    """
     name, _, revision = path.partition("@") if not Path(path).is_dir() else (path, "", "")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
@@ -50,6 +54,7 @@ def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenize
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template != "auto":
         tokenizer.chat_template = None if chat_template == "none" else _read_template(Path(chat_template))
+    adopt_turn_end(tokenizer)
     return tokenizer
 
 
@@ -57,6 +62,7 @@ def add_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
     """Make tokens known as one piece each; new ones get new rows of the embedding."""
     if tokenizer.add_tokens(list(tokens), special_tokens=False):
         model.resize_token_embeddings(max(len(tokenizer), model.get_input_embeddings().num_embeddings))
+        adopt_turn_end(tokenizer)
 
 
 def _read_template(path: Path) -> str:
@@ -89,12 +95,6 @@ def new_model(spec: FromScratch, texts: Iterable[str], seed: int) -> tuple[PreTr
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return AutoModelForCausalLM.from_config(config), tokenizer
-
-
-def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Every token that ends a response: the tokenizer's, and those of the model's generation settings."""
-    stated = model.generation_config.eos_token_id if model.generation_config else None
-    return {tokenizer.eos_token_id, *([stated] if isinstance(stated, int) else stated or [])}
 
 
 def refuse_overflow(model: PreTrainedModel, prompts: Iterable[Sequence[int]], max_new_tokens: int) -> None:

@@ -17,10 +17,11 @@ from rlsp_cli.engine import advantage
 from rlsp_cli.engine.batch import batch_rows, micro_batches
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.decode import generate
+from rlsp_cli.engine.ending import end_ids
 from rlsp_cli.engine.loss import policy_loss, value_loss
-from rlsp_cli.engine.model import Critic, autocast, end_ids, refuse_overflow
+from rlsp_cli.engine.model import Critic, autocast, refuse_overflow
 from rlsp_cli.engine.optimise import Optimiser
-from rlsp_cli.engine.prompt import encode_prompt, prompt_text
+from rlsp_cli.engine.prompt import decode_responses, encode_prompt, prompt_text
 from rlsp_cli.engine.rollout import Rollout, as_tensors, entropy, in_micro_batches, last_states, log_probabilities
 from rlsp_cli.engine.seed import generator
 from rlsp_cli.engine.stage import Context
@@ -135,7 +136,8 @@ class PpoTrainer:
 
     def _sample(self, step: int, problems: Sequence[Problem]) -> tuple[list[list[int]], list[Sample], list[Any]]:
         settings, tokenizer = self.settings, self.context.tokenizer
-        prompts = [self._prompt(problem) for problem in problems]
+        texts = [prompt_text(problem.problem, self.recipe.data, tokenizer) for problem in problems]
+        prompts = [encode_prompt(text, tokenizer) for text in texts]
         with autocast(self.device, self.recipe.model.precision):
             generated = generate(
                 self.policy,
@@ -146,10 +148,10 @@ class PpoTrainer:
                 pad_id=tokenizer.pad_token_id,
                 random=generator(self.device, self.recipe.seed, "rollout", step),
             )
-        replies = tokenizer.batch_decode([response.tokens for response in generated], skip_special_tokens=True)
+        replies = decode_responses(texts, [response.tokens for response in generated], tokenizer)
         samples = [
             Sample(
-                prompt=prompt_text(problem.problem, self.recipe.data, tokenizer),
+                prompt=text,
                 response=reply,
                 reference=problem.answer,
                 id=problem.id,
@@ -159,7 +161,7 @@ class PpoTrainer:
                 truncated=response.truncated,
                 step=step,
             )
-            for reply, problem, response in zip(replies, problems, generated, strict=True)
+            for text, reply, problem, response in zip(texts, replies, problems, generated, strict=True)
         ]
         return prompts, samples, generated
 

@@ -8,6 +8,7 @@ from rlsp_cli.data import Problem, Trace, Turn
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.sampler import Request
 from rlsp_cli.recipe.schema import Data, Recipe
+from rlsp_cli.rewards.thinking import is_tag, rest, whole
 
 
 def prompt_text(problem: str, data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -44,8 +45,9 @@ def encode_request(request: Request, tokenizer: PreTrainedTokenizerBase) -> list
 
 
 def encode_prefix(request: Request, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of that start; none where a response begins anew."""
-    return list(tokenizer(request.prefix, add_special_tokens=False)["input_ids"]) if request.prefix else []
+    """Token ids of that start, but for what the prompt says of it already; none where a response begins anew."""
+    prefix = rest(request.prompt, request.prefix)
+    return list(tokenizer(prefix, add_special_tokens=False)["input_ids"]) if prefix else []
 
 
 def fitting(
@@ -67,6 +69,25 @@ def fitting(
     return kept, len(problems) - len(kept)
 
 
-def encode_response(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of a response, ended by the end token."""
-    return [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+def decode_responses(
+    prompts: Sequence[str], responses: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase
+) -> list[str]:
+    """What was written after each prompt, whole, without special tokens; see `rlsp_cli.rewards.thinking`."""
+    texts = decode(responses, tokenizer)
+    return [whole(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+
+
+def decode(sequences: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Texts without special tokens, but for those that are tags of thinking."""
+    if not special_tags(tokenizer):
+        return list(tokenizer.batch_decode(sequences, skip_special_tokens=True))
+    special = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    hidden = special - special_tags(tokenizer)
+    shown = [[id for id in tokens if id not in hidden] for tokens in sequences]
+    return list(tokenizer.batch_decode(shown, skip_special_tokens=False))
+
+
+def special_tags(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Special tokens of which the tags of thinking are made, as in Mistral's and Cohere's tokenizers."""
+    added = tokenizer.added_tokens_decoder.items()
+    return {id for id, token in added if token.special and is_tag(token.content)}

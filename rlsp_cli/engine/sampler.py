@@ -5,11 +5,13 @@ from collections.abc import Container, Iterator, Sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.engine.decode import generate
-from rlsp_cli.engine.model import autocast, end_ids, refuse_overflow
-from rlsp_cli.engine.prompt import encode_prefix, encode_request
+from rlsp_cli.engine.ending import end_ids
+from rlsp_cli.engine.model import autocast, refuse_overflow
+from rlsp_cli.engine.prompt import decode, encode_prefix, encode_request
 from rlsp_cli.engine.seed import generator
 from rlsp_cli.engine.trial import handling_of
 from rlsp_cli.evals.sampler import Decoding, Request, Response
+from rlsp_cli.rewards.thinking import whole
 
 
 class LocalSampler:
@@ -54,18 +56,22 @@ class LocalSampler:
                 random=generator(self.model.device, decoding.seed, "sample", start),
                 logprobs=decoding.logprobs,
             )
+        texts = self._texts(requests, [g.tokens for g in generated])
         return [
-            Response(
-                self._text(request, g.tokens),
-                len(g.tokens),
-                g.truncated,
-                {} if g.logprob is None else {"logprob": g.logprob},
-            )
-            for request, g in zip(requests, generated, strict=True)
+            Response(text, len(g.tokens), g.truncated, {} if g.logprob is None else {"logprob": g.logprob})
+            for text, g in zip(texts, generated, strict=True)
         ]
 
-    def _text(self, request: Request, tokens: Sequence[int]) -> str:
-        """What follows the prefix: many tokenizers drop the blank before a text's first word, so both are decoded."""
-        prefix = encode_prefix(request, self.tokenizer)
-        before, whole = self.tokenizer.batch_decode([prefix, [*prefix, *tokens]], skip_special_tokens=True)
-        return str(whole[len(before) :])
+    def _texts(self, requests: Sequence[Request], responses: Sequence[Sequence[int]]) -> list[str]:
+        """What follows each prefix: many tokenizers drop the blank before a text's first word, so both are decoded.
+
+        Without a prefix it is the whole response, with what the prompt says of it already.
+        """
+        prefixes = [encode_prefix(request, self.tokenizer) for request in requests]
+        before = decode(prefixes, self.tokenizer)
+        both = decode([[*prefix, *tokens] for prefix, tokens in zip(prefixes, responses, strict=True)], self.tokenizer)
+        texts = [text[len(start) :] for start, text in zip(before, both, strict=True)]
+        return [
+            text if request.prefix else whole(request.prompt, text)
+            for request, text in zip(requests, texts, strict=True)
+        ]

@@ -10,9 +10,9 @@ from torch.nn import functional
 from rlsp_cli.data import Trace, training_rows
 from rlsp_cli.engine.batch import batch_rows, micro_batches, pad
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
+from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.model import autocast
 from rlsp_cli.engine.optimise import Optimiser
-from rlsp_cli.engine.prompt import encode_prompt, encode_response, trace_prompt
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import DataError
@@ -30,7 +30,7 @@ class Example:
 
 def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
     """Train the context's model in place and write `final`; goes on from a checkpoint where there is one."""
-    training, validation = training_rows(traces, settings.val_rows)
+    training, validation = training_rows(closed_traces(traces), settings.val_rows)
     examples = encode_examples(training, context, settings.max_length)
     kept_out = encode_examples(validation, context, settings.max_length) if validation else []
     total = num_steps(len(examples), settings)
@@ -107,10 +107,9 @@ def _loss_sum(context: Context, examples: Sequence[Example]) -> torch.Tensor:
 def encode_examples(traces: Sequence[Trace], context: Context, max_length: int) -> list[Example]:
     """Tokenise; examples longer than `max_length` are left out and counted in the log."""
     examples = []
-    for trace in traces:
-        prompt = encode_prompt(trace_prompt(trace, context.recipe.data, context.tokenizer), context.tokenizer)
-        tokens = prompt + encode_response(trace.response, context.tokenizer)
-        examples.append(Example(tokens, len(prompt)))
+    for lesson in lessons(traces, context.recipe.data, context.tokenizer):
+        prompt, response = lesson.tokens(context.tokenizer)
+        examples.append(Example(prompt + response, len(prompt)))
     kept = [example for example in examples if len(example.tokens) <= max_length]
     print(f"sft: {len(kept)} examples; {len(examples) - len(kept)} longer than max_length {max_length} left out")
     if not kept:

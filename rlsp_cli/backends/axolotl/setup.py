@@ -12,7 +12,8 @@ from rlsp_cli.backends.axolotl.checkpoint import checkpoint_step
 from rlsp_cli.backends.axolotl.files import StageFiles
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.data import Trace, trace_rows, training_rows
-from rlsp_cli.engine.prompt import encode_prompt, trace_prompt
+from rlsp_cli.engine.lesson import closed_traces, lessons
+from rlsp_cli.engine.prompt import encode_prompt
 from rlsp_cli.evals.contamination import refuse_overlap
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
@@ -34,7 +35,7 @@ def setup(inputs: dict[str, Any]) -> None:
     tokenizer = starting_tokenizer(recipe, files.base)
     tokenizer.save_pretrained(files.tokenizer)
     shutil.rmtree(files.prepared, ignore_errors=True)  # Axolotl knows it by the files' names, whatever is in them now
-    training, validation = training_rows(traces, recipe.sft.val_rows)
+    training, validation = training_rows(closed_traces(traces), recipe.sft.val_rows)
     write_lines(files.train, _rows(training, recipe, tokenizer))
     if validation:
         write_lines(files.val, _rows(validation, recipe, tokenizer))
@@ -46,10 +47,10 @@ def _rows(traces: Sequence[Trace], recipe: Recipe, tokenizer: PreTrainedTokenize
     """Segments of text, of which Axolotl learns those with a label; tokenised each by itself, as our engine does."""
     starts = not tokenizer.chat_template and encode_prompt("x", tokenizer)[:1] == [tokenizer.bos_token_id]
     start = tokenizer.bos_token if starts else ""  # Axolotl adds no special tokens to segments
-    for trace in traces:
+    for lesson in lessons(traces, recipe.data, tokenizer):
         segments = [
-            {"label": False, "text": f"{start}{trace_prompt(trace, recipe.data, tokenizer)}"},
-            {"label": True, "text": f"{trace.response}{tokenizer.eos_token}"},
+            {"label": False, "text": f"{start}{lesson.prompt}"},
+            {"label": True, "text": f"{lesson.response}{''.join(lesson.end)}"},
         ]
         yield json.dumps({"segments": segments}, ensure_ascii=False) + "\n"
 

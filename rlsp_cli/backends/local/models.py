@@ -7,8 +7,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.data import prompt_rows, trace_rows
 from rlsp_cli.engine.checkpoint import save_model
+from rlsp_cli.engine.ending import adopt_turn_end, stop_at_end
 from rlsp_cli.engine.model import add_special_tokens, load_model, load_tokenizer, new_model
 from rlsp_cli.engine.seed import derive_seed
+from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
 
@@ -25,6 +27,7 @@ def starting_model(
         model, tokenizer = new_model(recipe.model.from_scratch, _texts(recipe, registry), seed)
         model = model.to(device)
     add_special_tokens(model, tokenizer, recipe.model.special_tokens)
+    stop_at_end(model, tokenizer)
     return model, tokenizer
 
 
@@ -36,6 +39,16 @@ def write_new_model(recipe: Recipe, registry: Registry, folder: Path) -> None:
 def starting_tokenizer(recipe: Recipe, new: Path) -> PreTrainedTokenizerBase:
     """The tokenizer alone; `new` is the folder of a model from scratch."""
     tokenizer = load_tokenizer(recipe.model.path or str(new), recipe.model.chat_template)
+    if tokenizer.add_tokens(list(recipe.model.special_tokens), special_tokens=False):
+        adopt_turn_end(tokenizer)
+    return tokenizer
+
+
+def first_tokenizer(recipe: Recipe, registry: Registry) -> PreTrainedTokenizerBase:
+    """The tokenizer that training starts with, without a folder or a model for one from scratch."""
+    if recipe.model.from_scratch is None:
+        return starting_tokenizer(recipe, Path())
+    tokenizer = word_tokenizer(_texts(recipe, registry), recipe.model.from_scratch.max_length)
     tokenizer.add_tokens(list(recipe.model.special_tokens), special_tokens=False)
     return tokenizer
 

@@ -42,8 +42,9 @@ def _serving(recipe: Recipe, path: str, paths: StagePaths, beat: Callable[[], No
 
 def served_sampler(server: Server, chat_template: str, batch: int, beat: Callable[[], None]) -> tuple[Sampler, Prompt]:
     """The server's model with prompts as token ids, those of the embedded engine; a server that has died is told."""
+    from rlsp_cli.engine.ending import stated_ends
     from rlsp_cli.engine.model import load_tokenizer
-    from rlsp_cli.engine.prompt import encode_request, prompt_text
+    from rlsp_cli.engine.prompt import encode_request, prompt_text, special_tags
 
     def alive() -> None:
         server.refuse_dead()
@@ -51,7 +52,11 @@ def served_sampler(server: Server, chat_template: str, batch: int, beat: Callabl
 
     tokenizer = load_tokenizer(server.model, chat_template)
     encode = partial(encode_request, tokenizer=tokenizer)
-    sampler = EndpointSampler(server.url, server.model, encode=encode, key=server.key, batch=batch, beat=alive)
+    ends = sorted({tokenizer.eos_token_id, *stated_ends(server.model)})
+    options = {"stop_token_ids": ends, "skip_special_tokens": not special_tags(tokenizer)}
+    sampler = EndpointSampler(
+        server.url, server.model, encode=encode, options=options, key=server.key, batch=batch, beat=alive
+    )
     return sampler, partial(prompt_text, data=Data(), tokenizer=tokenizer)
 
 

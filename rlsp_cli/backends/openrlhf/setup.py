@@ -13,6 +13,7 @@ from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.backends.step import say_note
 from rlsp_cli.data import Problem, prompt_rows
 from rlsp_cli.engine.batch import batch_rows
+from rlsp_cli.engine.ending import refuse_other_end
 from rlsp_cli.engine.model import load_tokenizer
 from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
 from rlsp_cli.errors import DataError
@@ -52,7 +53,10 @@ def _tokenizer(recipe: Recipe, model: str, files: StageFiles, registry: Registry
         return load_tokenizer(model, recipe.model.chat_template)
     if recipe.model.from_scratch is not None:
         write_new_model(recipe, registry, files.base)
-    return starting_tokenizer(recipe, files.base)
+        return starting_tokenizer(recipe, files.base)
+    tokenizer = starting_tokenizer(recipe, files.base)
+    refuse_other_end(model, tokenizer)
+    return tokenizer
 
 
 def _rows(problems: Sequence[Problem], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> list[str]:
