@@ -9,6 +9,7 @@ from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
+    from rlsp_cli.backends.local.example import Example
     from rlsp_cli.recipe.schema import Recipe
 
 _SCHEMA_LINE = "# yaml-language-server: $schema=rlsp.schema.json\n"
@@ -32,11 +33,15 @@ def check(
     resolved: Annotated[
         bool, typer.Option("--resolved", help="Print the complete recipe; where is each value from?")
     ] = False,
+    show_example: Annotated[
+        bool,
+        typer.Option("--show-example", help="Print the first example of SFT and prompt of PPO; loads the tokenizer."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print problems or the complete recipe as JSON.")] = False,
 ) -> None:
     """Check a recipe: every problem at once, as file:line:column. Starts nothing, imports no torch.
 
-    Examples: rlsp check my.yaml  |  rlsp check quickstart ppo.steps=10 --resolved
+    Examples: rlsp check my.yaml  |  rlsp check quickstart ppo.steps=10 --resolved  |  rlsp check my.yaml --show-example
     """
     from rlsp_cli.backends import backend_of, stages_of
     from rlsp_cli.recipe.dump import dump_recipe
@@ -47,13 +52,29 @@ def check(
         if json:
             print_json("check", {"ok": False, "problems": str(error).splitlines()})
         raise
+    examples = _first_examples(loaded) if show_example else []
     if json:
-        print_json("check", {"ok": True, "problems": [], "recipe": loaded.model_dump(mode="json")})
+        shown = {"examples": [example.to_json() for example in examples]} if show_example else {}
+        print_json("check", {"ok": True, "problems": [], "recipe": loaded.model_dump(mode="json"), **shown})
     elif resolved:
         print(dump_recipe(loaded, origins=True), end="")
     else:
         stages = [f"{stage} on {backend_of(loaded, stage)}" for stage in stages_of(loaded)]
         print(f"{path}: ok ({', '.join(stages) or 'no stage'})")
+    if not json:
+        print("".join(f"\n{example.to_text()}\n" for example in examples), end="")
+
+
+def _first_examples(recipe: "Recipe") -> "list[Example]":
+    """What training will see first; remarks on the way go to standard error."""
+    import sys
+    from contextlib import redirect_stdout
+
+    from rlsp_cli.backends.local.example import first_examples
+    from rlsp_cli.rewards.registry import Registry
+
+    with redirect_stdout(sys.stderr):
+        return first_examples(recipe, Registry())
 
 
 def render(

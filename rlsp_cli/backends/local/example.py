@@ -1,0 +1,91 @@
+"""The first example of each training stage, as its backend will see it: decoded, with what is learned told apart."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from rlsp_cli.backends.local.models import first_tokenizer
+from rlsp_cli.data import prompt_rows, trace_rows, training_rows
+from rlsp_cli.engine.ending import stated_ends
+from rlsp_cli.engine.lesson import closed_traces, lessons
+from rlsp_cli.engine.prompt import encode_prompt, prompt_text
+from rlsp_cli.errors import DataError
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.thinking import opened
+
+
+@dataclass(frozen=True)
+class Part:
+    """Token ids that are learned, or that are not, and their text."""
+
+    learned: bool
+    tokens: Sequence[int]
+    text: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """The first of `rows` examples of a stage; `remarks` say what its tokens do not show."""
+
+    stage: str
+    backend: str
+    rows: int
+    parts: Sequence[Part]
+    remarks: Sequence[str]
+
+    def to_text(self) -> str:
+        r"""A line for each line of the example, `+` before what is learned; line breaks are shown as `\n`."""
+        counts = ", ".join(f"{len(part.tokens)} tokens{'' if part.learned else ' not'} learned" for part in self.parts)
+        head = f"{self.stage} on {self.backend}, the first of {self.rows}: {counts}"
+        return "\n".join([head, *self._lines(), *(f"  {remark}" for remark in self.remarks)])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    def _lines(self) -> Iterator[str]:
+        for part in self.parts:
+            for line in part.text.splitlines(keepends=True):
+                yield f"  {'+' if part.learned else ' '} | " + line.replace("\n", "\\n")
+
+
+def first_examples(recipe: Recipe, registry: Registry) -> list[Example]:
+    """The first demonstration of SFT and the first prompt of PPO, where the recipe has these stages.
+
+    Loads a tokenizer and no model. DataError for rows that training would refuse.
+    """
+    tokenizer = first_tokenizer(recipe, registry)
+    of_stages = {"sft": _of_sft, "ppo": _of_ppo}
+    return [of(recipe, registry, tokenizer) for stage, of in of_stages.items() if getattr(recipe, stage)]
+
+
+def _of_sft(recipe: Recipe, registry: Registry, tokenizer: PreTrainedTokenizerBase) -> Example:
+    assert recipe.sft and recipe.data.traces, "checked by the recipe"
+    traces = closed_traces(trace_rows(recipe.data.traces, registry, recipe.plugins))
+    rows, _ = training_rows(traces, recipe.sft.val_rows)
+    for row in rows:
+        prompt, response = lessons([row], recipe.data, tokenizer)[0].tokens(tokenizer)
+        if len(prompt) + len(response) <= recipe.sft.max_length:
+            parts = [_part(False, prompt, tokenizer), _part(True, response, tokenizer)]
+            return Example("sft", recipe.sft.backend, len(rows), parts, ())
+    raise DataError(f"data.traces: every example is longer than sft.max_length ({recipe.sft.max_length} tokens)")
+
+
+def _of_ppo(recipe: Recipe, registry: Registry, tokenizer: PreTrainedTokenizerBase) -> Example:
+    assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
+    problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
+    prompts = (prompt_text(problem.problem, recipe.data, tokenizer) for problem in problems)
+    encoded = ((prompt, encode_prompt(prompt, tokenizer)) for prompt in prompts)
+    prompt, tokens = next(pair for pair in encoded if len(pair[1]) <= recipe.ppo.max_prompt_tokens)
+    ends = {tokenizer.eos_token_id, *(stated_ends(recipe.model.path) if recipe.model.path else ())}
+    remarks = [f"a response ends with {' or '.join(tokenizer.convert_ids_to_tokens(sorted(ends)))}"]
+    if begun := opened(prompt):
+        remarks.append(f"the prompt opens the thinking: rewards see {begun!r} and then what the model writes")
+    return Example("ppo", recipe.ppo.backend, len(problems), [_part(False, tokens, tokenizer)], remarks)
+
+
+def _part(learned: bool, tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> Part:
+    return Part(learned, tokens, str(tokenizer.decode(tokens, skip_special_tokens=False)))
