@@ -360,6 +360,11 @@ def test_disk_holds_the_checkpoints_that_are_kept_and_the_model_twice(
     assert disk.total == kept * bytes_each * (shape.parameters + shape.trunk) + 2 * 2 * shape.parameters
 
 
+def test_disk_holds_every_model_that_is_exported() -> None:
+    without, found = (make_plan(recipe(steps=10, **more)).estimates[0].disk for more in ({}, {"export_every": 3}))
+    assert found.total - without.total == found.exports == 3 * 2 * shape_of(QWEN_7B).parameters
+
+
 # Models
 
 LLAMA_8B = json.loads((ROOT / "rlsp_cli/backends/models.json").read_text())["models"][0]

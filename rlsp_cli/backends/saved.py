@@ -13,13 +13,13 @@ _MODEL = ("config.json", "generation_config.json", "*.safetensors", "*.safetenso
 
 def publish(saved: Path, write_tokenizer: Callable[[Path], Any], final: Path) -> None:
     """Copy a model to `final`, with its tokenizer, once it is checked; JobError when it is not whole."""
-    draft = final.with_name("draft-final")
+    draft = final.with_name(f"draft-{final.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     write_tokenizer(draft)
     for pattern in _MODEL:
         for file in saved.glob(pattern):
-            shutil.copy2(file, draft)
+            shutil.copyfile(file, draft / file.name)  # without its mode: safetensors writes for its owner alone
     name_end(draft)
     check_model(draft)
     shutil.rmtree(final, ignore_errors=True)

@@ -119,6 +119,7 @@ def _print_machines(estimate: "Estimate") -> None:
     if estimate.disk:
         disk = estimate.disk
         parts = f"{disk.kept} checkpoints of {disk.checkpoint / GIB:.3g}, and the model, twice"
+        parts += f"; models of steps {disk.exports / GIB:.3g}" if disk.exports else ""
         print(f"on disk at the end: {disk.total / GIB:.3g} GiB: {parts}")
 
 

@@ -98,6 +98,9 @@ def eval_(
     serve: Annotated[
         bool, typer.Option("--serve", help="Answer with vLLM from the OpenRLHF environment, on all GPUs here.")
     ] = False,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Of a run: the models that ppo.export_every kept, for accuracy over steps.")
+    ] = False,
     strategy: Annotated[
         list[str] | None,
         typer.Option(help="self_consistency, best_of_n, weighted_vote, rpc, budget_forcing; commas, or repeated."),
@@ -142,7 +145,10 @@ def eval_(
         "url": url,
         "responses": "gold" if gold else str(responses.absolute()) if responses else None,
         "serve": serve or None,
+        "steps": steps or None,
     }
+    if steps and fail_below:
+        raise UsageError("--fail-below is for one model, and --steps has several")
     if target and model:
         raise UsageError(f"{target} and --model {model}: name one of them")
     recipe = evaluation_recipe(target or model, {key: value for key, value in settings.items() if value is not None})

@@ -87,6 +87,8 @@ def _draft(folder: Path) -> Path:
 
 def _publish(draft: Path, folder: Path) -> None:
     """Rename; a folder that is replaced is moved aside first, so that it is never there in part."""
+    for file in draft.glob("*.safetensors"):  # which are written for their owner alone
+        shutil.copymode(draft / "config.json", file)
     aside = folder.with_name(f"draft-old-{folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
     if folder.exists():

@@ -87,6 +87,8 @@ class PpoTrainer:
             append_rows(paths.metrics, [{"step": step, "total_steps": self.total, **metrics}])
             pairs = zip(rollout.samples, rollout.scores, strict=True)
             append_rows(paths.rollouts, [rollout_row(step, sample, score) for sample, score in pairs])
+            if self.settings.export_every and (step + 1) % self.settings.export_every == 0:
+                save_model(paths.exported(step + 1), self.policy, self.context.tokenizer)
             due = (step + 1) % self.settings.save_every == 0 and step + 1 < self.total
             if due or self.context.stop.is_set:
                 self._save(step + 1)

@@ -13,14 +13,16 @@ from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
-from rlsp_cli.runs.run import newest_run, open_run
+from rlsp_cli.runs.run import Run, newest_run, open_run
+from rlsp_cli.runs.stream import read_rows
 
 
 def evaluation_recipe(target: str | None, settings: dict[str, Any]) -> Recipe:
     """A recipe with only an eval stage, for a run's last checkpoint, a model folder or a hub id.
 
     A run's data, verifier, cluster and eval settings are kept; `settings` win. Responses that are given need no
-    target. A model that is to be served gets all GPUs of this machine.
+    target. A model that is to be served gets all GPUs of this machine. With `steps` in the settings, the models of a
+    run's steps are evaluated.
     """
     if "responses" in settings:
         samples = settings.get("samples", 0)
@@ -33,6 +35,8 @@ def evaluation_recipe(target: str | None, settings: dict[str, Any]) -> Recipe:
     root = Path(target) if target else newest_run()
     if (root / "manifest.json").exists():
         return _of_run(root, settings)
+    if settings.get("steps"):
+        raise UsageError(f"--steps is for a run, and {target} is none")
     if target and root.suffix in (".yaml", ".yml"):
         raise UsageError(
             f"{target}: a recipe has no trained model; run it first, or use `rlsp run {target} --stage eval`"
@@ -42,8 +46,8 @@ def evaluation_recipe(target: str | None, settings: dict[str, Any]) -> Recipe:
     return _resolve({"name": _name(path), "model": {"path": path}, "eval": _with_bench(settings), **cluster})
 
 
-def _of_run(root: Path, settings: dict[str, Any]) -> Recipe:
-    run = open_run(root)
+def _of_run(root: Path, given: dict[str, Any]) -> Recipe:
+    run, settings = open_run(root), {key: value for key, value in given.items() if key != "steps"}
     trained = [run.paths.stage(stage).final for stage in ("ppo", "sft") if run.paths.stage(stage).final.exists()]
     path = str(trained[0]) if trained else run.recipe.model.path
     if path is None:
@@ -54,10 +58,25 @@ def _of_run(root: Path, settings: dict[str, Any]) -> Recipe:
         before = {key: value for key, value in before.items() if key not in DRAWN}
     unused = [role for role, stage in ROLES.items() if not run.paths.stage(stage).final.exists()]
     kept["data"] |= dict.fromkeys(unused)  # what this model was not trained on
+    if given.get("steps"):
+        before["checkpoints"] = _of_steps(run)
     model = {"path": path, "precision": run.recipe.model.precision}
     return _resolve(
         {**kept, "name": f"eval-{run.recipe.name}", "model": model, "eval": {**before, **_with_bench(settings)}}
     )
+
+
+def _of_steps(run: Run) -> dict[int, str]:
+    """The models of a run's PPO by their step: what it began with, those that were exported, and the last."""
+    paths = run.paths.stage("ppo")
+    found = paths.all_exported()
+    if not found:
+        raise UsageError(f"{run.paths.root}: no models of steps are here; ppo.export_every keeps some")
+    steps = sum(1 for _ in read_rows(paths.metrics))
+    ends = {steps: paths.final} if paths.final.exists() else {}
+    first = run.paths.stage("sft").final if run.recipe.sft else run.recipe.model.path
+    starts = {0: first} if first else {}
+    return {step: str(folder) for step, folder in sorted({**starts, **ends, **found}.items())}
 
 
 def _with_bench(settings: dict[str, Any]) -> dict[str, Any]:

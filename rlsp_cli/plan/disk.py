@@ -17,20 +17,23 @@ _COPIES = 2
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes of one checkpoint, how many are kept, and bytes of the trained model."""
+    """Bytes of one checkpoint, how many are kept, bytes of the trained model, and of those that steps export."""
 
     checkpoint: float
     kept: int
     model: float
+    exports: float = 0.0
 
     @property
     def total(self) -> float:
         """All of it."""
-        return self.checkpoint * self.kept + self.model
+        return self.checkpoint * self.kept + self.model + self.exports
 
 
-def disk_space(shape: ModelShape, ppo: Ppo) -> Disk:
-    """What checkpoints of actor and critic, and the trained model, take."""
+def disk_space(shape: ModelShape, ppo: Ppo, steps: int | None) -> Disk:
+    """What checkpoints of actor and critic, and the trained model, take, after `steps` steps where they are known."""
     trained = shape.parameters + (shape.trunk if ppo.estimator == "gae" else 0)
     each = _STATES + (0 if ppo.sharding == "zero3" else _WEIGHTS)
-    return Disk(each * trained, int(ppo.extra.get("ckpt.max_num", KEPT)), _COPIES * _WEIGHTS * shape.parameters)
+    one = _WEIGHTS * shape.parameters
+    exported = (steps or 0) // ppo.export_every if ppo.export_every else 0
+    return Disk(each * trained, int(ppo.extra.get("ckpt.max_num", KEPT)), _COPIES * one, exported * one)

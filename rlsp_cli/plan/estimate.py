@@ -64,7 +64,7 @@ def estimate_ppo(
         memory=(short, long),
         busiest=busiest,
         host=host_memory(shape, ppo, found, recipe.cluster.gpus_per_node, longest),
-        disk=disk_space(shape, ppo),
+        disk=disk_space(shape, ppo, steps),
         warnings=tuple(_memory_warnings(shape, ppo, found, gpu, short[-1].cache, busiest)),
         assumptions=(
             _sheet(gpu),

@@ -435,6 +435,8 @@ class Ppo(Optimisation):
     """Estimator of the per-token KL (Schulman, 2020)."""
     save_every: PositiveInt = 20
     """Rollout steps between checkpoints from which `--resume` can go on."""
+    export_every: PositiveInt | None = None
+    """Rollout steps between models that are kept for `rlsp eval RUN --steps`; only the last is when not given."""
     eval_every: PositiveInt | None = None
     """Rollout steps between evaluations on `data.heldout` while training; none when not given. For `openrlhf`."""
     lora: Lora | None = None
@@ -532,6 +534,8 @@ class Eval(Section):
     """Test-time strategies to compare, on the sampled responses; docs/evaluation.md tells what each does."""
     scorer: str | None = None
     """What best_of_n and weighted_vote go by: `logprob`, `confidence`, a name in `scores`, or an exploration reward."""
+    checkpoints: dict[NonNegativeInt, str] = {}
+    """Evaluate these models of one training, by their step; `rlsp eval RUN --steps` sets it."""
     against: str | None = None
     """A run that has been evaluated, whose single answers the strategies are compared to at equal tokens."""
     forcing: Forcing = Forcing()

@@ -1,5 +1,6 @@
 """The tables that say how far an evaluation's numbers reach: over k, over token budgets, and how sure they are."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,17 @@ def evaluation_tables(evaluation: dict[str, Any]) -> list[Table]:
         _strategies(evaluation),
         _calibration(parts),
     ]
+
+
+def accuracy_over_steps(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each model of a training's steps, `step-N`: its accuracy by `BENCH/DECODING`."""
+    rows = []
+    for model, result in evaluation.get("models", {}).items():
+        if step := re.fullmatch(r"step-(\d+)", model):
+            parts = {f"{bench}/{_KINDS[kind]}": kinds[kind]["accuracy"] for bench, kinds in result["benches"].items()
+                     for kind in ("greedy", "sample") if kind in kinds}  # fmt: skip
+            rows.append({"step": int(step[1]), **{name: part["value"] for name, part in parts.items() if part}})
+    return rows
 
 
 _Part = tuple[list[str], dict[str, Any]]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from rlsp_cli.report.behaviour import CAVEAT, group_table
+from rlsp_cli.report.evaluation import accuracy_over_steps
 from rlsp_cli.report.plot import PPO_PLOTS, SFT_PLOTS, plots
 from rlsp_cli.report.summary import Report
 from rlsp_cli.share import share
@@ -19,9 +20,16 @@ def page(report: Report, examples: list[dict[str, Any]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    figures = [*plots(report.ppo, PPO_PLOTS), *plots(report.sft, SFT_PLOTS)]
+    steps = accuracy_over_steps(report.evaluation)
+    benches = {f"Accuracy on {bench} over steps": [f"{bench}/*"] for bench in _benches(steps)}
+    figures = [*plots(steps, benches), *plots(report.ppo, PPO_PLOTS), *plots(report.sft, SFT_PLOTS)]
     template = environment.get_template("report.html.j2")
     words = group_table(report.behaviour) if report.behaviour else None
     return template.render(
         report=report, tables=report.tables, figures=figures, examples=examples, behaviour=words, caveat=CAVEAT
     )
+
+
+def _benches(rows: list[dict[str, Any]]) -> list[str]:
+    """Benches of rows whose keys are `BENCH/DECODING`, beside `step`."""
+    return list(dict.fromkeys(key.rpartition("/")[0] for row in rows for key in row if key != "step"))

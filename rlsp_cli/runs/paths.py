@@ -62,6 +62,15 @@ class StagePaths:
         """Checkpoint after `step` steps, from which the stage can go on."""
         return self.checkpoints / f"step-{step:06d}"
 
+    def exported(self, step: int) -> Path:
+        """Model after `step` steps in the Hugging Face layout, kept to be evaluated."""
+        return self.checkpoints / f"model-{step:06d}"
+
+    def all_exported(self) -> dict[int, Path]:
+        """Those that are there, by their step."""
+        found = {int(folder.name.removeprefix("model-")): folder for folder in self.checkpoints.glob("model-*")}
+        return dict(sorted(found.items()))
+
     @property
     def results(self) -> Path:
         """Results of the eval stage."""

@@ -102,6 +102,8 @@ def _models(recipe: Recipe, stage: str, paths: RunPaths) -> dict[str, Any]:
     """The policy that a training stage starts from (None: a new one), or all the models that eval compares."""
     base = {"base": recipe.model.path} if recipe.model.path else {}
     trained = {name: str(paths.stage(name).final) for name in ("sft", "ppo") if getattr(recipe, name)}
+    if recipe.eval and recipe.eval.checkpoints and stage == "eval":
+        return {"models": {f"step-{step}": folder for step, folder in sorted(recipe.eval.checkpoints.items())}}
     if stage == "eval":
         return {"models": {**base, **trained}}
     return {"model": trained["sft"] if stage == "ppo" and recipe.sft else recipe.model.path}
