@@ -1,6 +1,7 @@
 """PPO recipes as OpenRLHF jobs: what is compiled and refused, and what OpenRLHF's own parsers say."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -197,7 +198,12 @@ def test_a_job_is_made_of_our_driver_and_of_what_the_cluster_runs(recipe_file: P
     assert ray.entrypoint[:3] == ("/env/python", "-m", "openrlhf.cli.train_ppo_ray") and ray.bundles == 8
     assert ray.service and ray.service[-2:] == ("serve", "/run/ppo/job.json")
     assert "WANDB_API_KEY" in ray.secrets and "RLSP_OPENRLHF_CPU" not in ray.env and ray.fake_gpus == 0
-    assert set(ray.ship) == {"prompts.jsonl", *job.files}
+    assert set(ray.ship) == set(job.files)  # and no data, which is named by its path: Ray carries 100 MiB at most
+    assert sum(map(len, job.files.values())) < 100_000 and "/run/ppo/prompts.jsonl" in ray.entrypoint
+    again = compile_stage(recipe, "ppo", RunPaths(Path("/run")), Environment("openrlhf", ("/env/python",), "0.11.2"))
+    assert ray.env["WANDB_RUN_ID"] == again.inputs["ray"]["env"]["WANDB_RUN_ID"] and ray.env["WANDB_RESUME"] == "allow"
+    other = compile_stage(recipe, "ppo", RunPaths(Path("/other")), Environment("openrlhf", ("/python",), "0.11.2"))
+    assert ray.env["WANDB_RUN_ID"] != other.inputs["ray"]["env"]["WANDB_RUN_ID"]
 
 
 def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: Path) -> None:
@@ -268,24 +274,61 @@ def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:
     assert [who for who, _ in roles(load_checked(recipe_file, "ppo.kl_coef=0.0")).asked] == ["actor + critic + engines"]
 
 
-def _checkpoint(files: StageFiles, model: str, step: int, *, whole: bool = True) -> None:
+def _checkpoint(files: StageFiles, model: str, step: int, ranks: int = 4, *, cut: bool = False) -> None:
+    """What a model's processes have written of a checkpoint; with `cut`, the last file by half."""
     folder = files.checkpoints / model / f"global_step{step}"
     folder.mkdir(parents=True)
-    for name in ("mp_rank_00_model_states.pt", "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt"):
+    parts = [f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in range(ranks)]
+    for name in ("mp_rank_00_model_states.pt", *parts):
         with zipfile.ZipFile(folder / name, "w") as archive:
             archive.writestr("data", "x" * 1000)
-    if not whole:
+    if cut:
         (folder / name).write_bytes((folder / name).read_bytes()[:500])
+
+
+def _latest(files: StageFiles, model: str, step: int) -> None:
+    """DeepSpeed's word that a checkpoint is whole, which it writes last."""
+    (files.checkpoints / model).mkdir(parents=True, exist_ok=True)
+    (files.checkpoints / model / "latest").write_text(f"global_step{step}")
+
+
+def _newest(files: StageFiles) -> str | None:
+    found = newest_checkpoint(files)
+    return found.name if found else None
 
 
 def test_a_checkpoint_counts_when_actor_and_critic_have_it_whole(tmp_path: Path) -> None:
     files = StageFiles(StagePaths(tmp_path))
     assert newest_checkpoint(files) is None
-    for step in (8, 16):
-        _checkpoint(files, "_actor", step)
-    _checkpoint(files, "_critic", 8)
-    _checkpoint(files, "_critic", 16, whole=False)
+    for model in ("_actor", "_critic"):
+        _checkpoint(files, model, 8)
+        _checkpoint(files, model, 16, cut=model == "_critic")
+        _latest(files, model, 16)
     found = newest_checkpoint(files)
     assert found is not None and found.name == "global_step8"
     choose(files, found)
     assert {(files.checkpoints / model / "latest").read_text() for model in ("_actor", "_critic")} == {"global_step8"}
+
+
+def test_a_checkpoint_that_processes_are_missing_from_does_not_count(tmp_path: Path) -> None:
+    files = StageFiles(StagePaths(tmp_path))
+    _checkpoint(files, "_actor", 20)
+    assert _newest(files) is None  # DeepSpeed has not said that it is whole
+    _latest(files, "_actor", 20)
+    _checkpoint(files, "_actor", 40, ranks=3)
+    assert _newest(files) == "global_step20"
+    _latest(files, "_actor", 10)  # whose folder is gone: nothing is left to compare with
+    shutil.rmtree(files.checkpoints / "_actor" / "global_step20")
+    assert _newest(files) is None
+    _checkpoint(files, "_actor", 20)
+    _checkpoint(files, "_actor", 60)
+    _latest(files, "_actor", 60)
+    assert _newest(files) == "global_step60"
+    next((files.checkpoints / "_actor" / "global_step60").glob("*rank_2*")).unlink()
+    assert _newest(files) == "global_step20"
+    (files.checkpoints / "_critic").mkdir()  # as the setup of a job with a critic leaves it
+    assert _newest(files) is None
+    for step in (20, 40):
+        _checkpoint(files, "_critic", step)
+    _latest(files, "_critic", 40)
+    assert _newest(files) == "global_step20"

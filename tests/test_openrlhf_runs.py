@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from rlsp_cli.backends.environment import Environment
+from rlsp_cli.runs.paths import StagePaths
 from tests.conftest import free_port, rlsp
 
 PATIENCE_S = 1200
@@ -119,27 +122,50 @@ def test_evaluation_reads_the_checkpoint_and_finds_it_better(trained: Path) -> N
     assert accuracy["ppo"] > accuracy["sft"] + 0.2
 
 
-def test_streams_are_normalised_apart_held_out_problems_measured_and_a_first_ctrl_c_saves(
+def on_two_nodes(*arguments: object) -> "tuple[subprocess.Popen[str], subprocess.Popen[str]]":
+    """A job whose Ray has a second node, and that node."""
+    process = start("ppo", *arguments)
+    assert process.stderr is not None
+    told = next(line for line in process.stderr if "rlsp launch worker --join" in line)
+    return process, start(*told.partition("there: rlsp ")[2].split(), "--gpus", 2)
+
+
+def test_with_filters_streams_apart_and_a_ctrl_c_in_between_a_run_on_two_nodes_does_what_its_recipe_says(
     trained: Path, tmp_path: Path
 ) -> None:
-    """One start for all three, on two nodes of Ray; from the model that the other run has trained with SFT."""
+    """From the model that the other run has trained with SFT: two starts for all of these."""
     root, model = tmp_path / "run", trained / "sft" / "checkpoints" / "final"
     changes = ["sft=null", "model.from_scratch=null", f"model.path={model}", "ppo.estimator=group_norm"]
     changes += ["ppo.samples_per_prompt=4", "ppo.rollout_batch=16", "ppo.advantages=separate", "ppo.eval_every=1"]
-    changes += ["data.heldout.rows=8", "eval.samples=1", "ppo.steps=50", "ppo.placement.actor=1", "ppo.engines.count=1"]
-    changes += [f"cluster={{nodes: 2, launcher: ray, port: {free_port()}}}"]
-    process = start("ppo", "openrlhf_cpu", *changes, "--out", root)
-    assert process.stderr is not None
-    told = next(line for line in process.stderr if "rlsp launch worker --join" in line)
-    second = start(*told.partition("there: rlsp ")[2].split(), "--gpus", 2)
+    changes += ["data.heldout.rows=8", "eval.samples=1", "ppo.steps=5", "ppo.placement.actor=1", "ppo.engines.count=1"]
+    changes += ["ppo.dynamic_filtering=[0,1]", "ppo.export_every=2"]
+    changes += [f"cluster={{nodes: 2, launcher: ray, port: {free_port()}}}", "--out", root]
+    process, second = on_two_nodes("openrlhf_cpu", *changes)
     metrics = root / "ppo" / "metrics.jsonl"
-    until_step(process, metrics, 2)
+    until_step(process, metrics, 1)
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
-    found = rows(metrics)
-    assert process.returncode == 130, said
-    assert all(row["advantage/separate"] > 0 for row in found)
-    assert all("heldout/correctness" in row for row in found[1:])
-    saved = root / "ppo" / "output" / "checkpoints" / "_actor" / f"global_step{len(found)}"
+    before = rows(metrics)
+    assert process.returncode == 130 and 2 <= len(before) < 5, said
+    saved = root / "ppo" / "output" / "checkpoints" / "_actor" / f"global_step{len(before)}"
     assert saved.is_dir()
-    assert second.wait(60) == 0 and "has ended" in second.communicate()[1]
+    assert "has ended" in second.communicate()[1] and second.returncode == 0
+
+    process, second = on_two_nodes("openrlhf_cpu", *changes, "--resume")
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
+    second.communicate()
+    found = rows(metrics)
+    assert found[: len(before)] == before and [row["step"] for row in found] == list(range(5))
+    assert all({"heldout/correctness", "heldout/tokens"} <= row.keys() for row in found)
+    assert all(row["advantage/separate"] > 0 for row in found)
+    assert all(row["openrlhf/rollout/num_samples"] == 64 for row in found)  # whole, whatever was filtered
+    assert sum(row["filtered"] for row in found) > 0 and all(row["filtered"] % 4 == 0 for row in found)
+    assert all(0 < row["correctness/mean"] < 1 and row["reward/flat_groups"] == 0 for row in found)
+    assert found[-1]["lr/policy"] == pytest.approx(0.1 * 3e-4)  # the schedule ends with the last of 5 steps
+    exported = StagePaths(root / "ppo").all_exported()
+    assert list(exported) == [2, 4]
+    models = [folder / "model.safetensors" for folder in (*exported.values(), root / "ppo" / "checkpoints" / "final")]
+    weights = [load_file(file)["model.layers.0.mlp.up_proj.weight"] for file in models]
+    assert not any(torch.equal(*pair) for pair in pairwise(weights))
+    assert all(file.stat().st_mode == file.with_name("config.json").stat().st_mode for file in models)

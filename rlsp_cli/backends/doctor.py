@@ -35,6 +35,7 @@ def examine(backend: str, recipe: Recipe | None = None) -> Finding:
         *_untested(backend, environment.version, environment.allow_untested),
         *_differences(backend, found),
         *_ray_problems(found),
+        *found.get("problems", ()),
     ]
     if recipe is not None:
         problems += _recipe_problems(environment, recipe, found)

@@ -1,21 +1,23 @@
 """What rlsp adds to OpenRLHF's workers; Ray calls `install` in each of them before it does anything else.
 
-The trainer tells the reward service when training begins, what each step measured and what an evaluation found, and
-saves and ends when the service asks for it. The critic's warm-up leaves nothing for the policy to learn from later, and
-the policy's schedule is as long as its own updates. Many samples can wait for their reward at once, and models meet on
-ports that nobody else is given. With RLSP_ADVANTAGES=separate, correctness and exploration each get their group's
-baseline before they are mixed. OpenRLHF's own files stay as they are: its functions are changed when it is loaded.
+OpenRLHF's own files stay as they are: its functions are changed when it is loaded, and only after everything that the
+changes rely on was found as they know it. `rlsp_trainer.py` has what concerns training, `rlsp_advantages.py` the two
+streams of rewards. `python rlsp_hook.py` tells whether the installed version fits.
 """
 
 import asyncio
+import importlib
 import importlib.abc
 import importlib.machinery
-import math
-import os
+import importlib.metadata
+import inspect
 import random
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+
+import rlsp_advantages
+import rlsp_trainer
 
 THREADS = 1024
 """Samples of one engine that wait for their reward at the same time."""
@@ -23,12 +25,12 @@ PORTS = range(20_000, 30_000)
 """Above those that Ray gives its workers, below those that Linux gives to whoever asks."""
 
 
-class StoppedError(Exception):
-    """Training was asked to end, and has saved."""
+class SeamError(Exception):
+    """This version of OpenRLHF is not the one that the changes were written for."""
 
 
 def install():
-    """Wrap OpenRLHF's modules as soon as this process imports them."""
+    """Change OpenRLHF's modules as soon as this process imports them."""
     sys.meta_path.insert(0, Finder())
 
 
@@ -41,140 +43,48 @@ class Finder(importlib.abc.MetaPathFinder):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         if spec is not None and spec.loader is not None:
-            spec.loader = Loader(spec.loader, CHANGES[name])
+            spec.loader = Loader(spec.loader)
         return spec
 
 
 class Loader(importlib.abc.Loader):
-    """Runs a module, then a change."""
+    """Runs a module, then its change."""
 
-    def __init__(self, inner, change):
-        self.inner, self.change = inner, change
+    def __init__(self, inner):
+        self.inner = inner
 
     def create_module(self, spec):
         """As the module's own loader."""
         return self.inner.create_module(spec)
 
     def exec_module(self, module):
-        """As the module's own loader, and then the change."""
+        """As the module's own loader, and then the change; SeamError when it would not fit."""
         self.inner.exec_module(module)
-        self.change(module)
+        refuse_other(module)
+        CHANGES[module.__name__](module)
 
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
 
-def tell(event, **what):
-    """Tell the service; its answer."""
-    from rlsp_reward import ask
-
-    return ask("/event", {"event": event, **what})
-
-
-def change_trainer(module):
-    """All that the trainer does otherwise."""
-    follow_trainer(module)
-    warm_up_apart(module)
-
-
-def follow_trainer(module):
-    """Wrap the trainer's beginning, the end of each step, and its evaluation."""
-    trainer = module.BasePPOTrainer
-    begin, save, evaluate = (
-        trainer.init_checkpoint_states,
-        trainer.save_logs_and_checkpoints,
-        module.compute_eval_metrics,
-    )
-
-    def init_checkpoint_states(self):
-        states = begin(self)
-        tell("begin", step=states["global_step"])
-        return states
-
-    def save_logs_and_checkpoints(self, global_step, logs_dict=None, client_states=None):
-        stop = tell("step", step=global_step - 1, numbers=numbers(logs_dict or {}))["stop"]
-        if stop:
-            getattr(self.args, "ckpt", self.args).save_steps = 1
-        save(self, global_step, logs_dict, client_states)
-        if stop:
-            tell("stopped", step=global_step)
-            raise StoppedError(f"stopped after step {global_step}, with a checkpoint")
-
-    def compute_eval_metrics(*args, **kwargs):
-        logs = evaluate(*args, **kwargs)
-        tell("eval", numbers=numbers(logs))
-        return logs
-
-    trainer.init_checkpoint_states = init_checkpoint_states
-    trainer.save_logs_and_checkpoints = save_logs_and_checkpoints
-    module.compute_eval_metrics = compute_eval_metrics
+def refuse_other(module):
+    """SeamError unless everything that we change or call in a module is there, with the parameters that we know."""
+    for name, known in SEAMS[module.__name__].items():
+        found = module
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is None:
+            raise misfit(f"{module.__name__} has no {name}")
+        names = inspect.signature(found).parameters
+        parameters = " ".join(name for name in names if not name.startswith("_ray_"))  # Ray adds some of its own
+        if known is not None and parameters != known:
+            raise misfit(f"{module.__name__}.{name} takes ({parameters}) instead of ({known})")
 
 
-def warm_up_apart(module):
-    """Rollouts of the critic's warm-up do not wait for the policy.
-
-    OpenRLHF hands every rollout to both models, lets the policy train after the warm-up, and forgets only what it has
-    trained on: its first update would learn from all rollouts of the warm-up at once.
-    """
-    trainer = module.BasePPOTrainer
-    step = trainer.train_step
-
-    def train_step(self, rollout_samples, global_step):
-        policy = self.actor_model_group
-        if global_step < warm_up(self.args):
-            self.actor_model_group = Unfed(policy)
-        try:
-            return step(self, rollout_samples, global_step)
-        finally:
-            self.actor_model_group = policy
-
-    trainer.train_step = train_step
-
-
-class Unfed:
-    """A group of models that is handed no rollouts; everything else it does."""
-
-    def __init__(self, group):
-        self.group = group
-
-    def async_run_method_batch(self, method_name, **columns):
-        """As the group, but for `append`."""
-        return [] if method_name == "append" else self.group.async_run_method_batch(method_name, **columns)
-
-    def __getattr__(self, name):
-        return getattr(self.group, name)
-
-
-def warm_up(args):
-    """Rollouts that train only the critic: OpenRLHF freezes the policy while `global_step <= freezing_steps`."""
-    return args.critic.freezing_steps + 1
-
-
-def shorten_schedule(module):
-    """The policy's learning rate ends with the policy's last update, which the critic's warm-up brings nearer."""
-    strategy = module.DeepspeedStrategy
-    prepare = strategy._ds_init_train_model
-
-    def _ds_init_train_model(self, model, cfg):
-        if isinstance(model, module.Actor):
-            frozen = warm_up(self.args) * updates(self.args)
-            cfg = {**cfg, "scheduler_steps": max(cfg["scheduler_steps"] - frozen, 1)}
-        return prepare(self, model, cfg)
-
-    strategy._ds_init_train_model = _ds_init_train_model
-
-
-def updates(args):
-    """Optimiser steps of a rollout."""
-    responses = args.rollout.batch_size * args.rollout.n_samples_per_prompt
-    return responses // args.train.batch_size * args.train.max_epochs
-
-
-def numbers(logs):
-    """What is a finite number among logs."""
-    single = {name: value for name, value in logs.items() if getattr(value, "numel", lambda: 1)() == 1}
-    plain = {name: value.item() if hasattr(value, "item") else value for name, value in single.items()}
-    return {name: v for name, v in plain.items() if isinstance(v, int | float) and math.isfinite(v)}
+def misfit(found):
+    """The error of a version that is another one."""
+    version = importlib.metadata.version("openrlhf")
+    return SeamError(f"OpenRLHF {version} is not as rlsp knows it: {found}; install a tested version")
 
 
 def widen(module):
@@ -185,94 +95,21 @@ def widen(module):
     """
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="rlsp-reward")
 
-    async def fetch(self, queries, prompts, labels):
+    async def fetch(self, queries_list, prompts_list, labels_list):
         loop = asyncio.get_running_loop()
-        return [await loop.run_in_executor(threads, self.reward_func, queries, prompts, labels)]
+        return [await loop.run_in_executor(threads, self.reward_func, queries_list, prompts_list, labels_list)]
 
     module.SingleTurnAgentExecutor._fetch_rewards_via_func = fetch
 
 
-def follow_experience(module):
-    """Wrap the advantages: what responses tell is noted, and streams are mixed here if the recipe says so."""
-    maker = module.RemoteExperienceMaker
-    compute = maker.compute_advantages_and_returns
-    if os.environ.get("RLSP_ADVANTAGES") == "separate":
-        compute = with_separate_streams(compute)
-
-    def compute_advantages_and_returns(self, experiences):
-        for experience in experiences:
-            experience.info.update(measured(experience))
-        return compute(self, experiences)
-
-    maker.compute_advantages_and_returns = compute_advantages_and_returns
-
-
-def measured(experience):
-    """Of each response: its KL to the reference, and minus the mean log-probability of its tokens.
-
-    The second estimates the entropy without keeping a distribution for each token, as OpenRLHF's own number does. Where
-    the KL is a loss, OpenRLHF keeps the reference's log-probabilities instead of it.
-    """
-    mask, logp = experience.action_mask.float(), experience.action_log_probs.float()
-    reference = experience.base_action_log_probs
-    kl = experience.kl if reference is None else logp - reference.float()
-    return {"kl_response": (kl * mask).sum(-1), "sampled_entropy": -(logp * mask).sum(-1) / mask.sum(-1)}
-
-
-def with_separate_streams(compute):
-    """Baselines are taken off correctness and exploration apart, then alpha mixes them."""
-
-    def compute_advantages_and_returns(self, experiences):
-        advantage = self.strategy.args.algo.advantage
-        estimator, size = advantage.estimator, self.strategy.args.rollout.n_samples_per_prompt
-        mix_streams(experiences, estimator, size)
-        # What is left to do is what an estimator without groups does; whitening only where this one has it.
-        advantage.estimator = "reinforce" if estimator == "reinforce_baseline" else "mixed by rlsp"
-        try:
-            return compute(self, experiences)
-        finally:
-            advantage.estimator = estimator
-
-    return compute_advantages_and_returns
-
-
-def mix_streams(experiences, estimator, size):
-    """Set each experience's rewards (n,) to alpha * A(correctness) + (1 - alpha) * A(exploration)."""
-    import torch
-
-    order = torch.tensor([index for experience in experiences for index in experience.index])
-
-    def column(name):
-        found = torch.cat([experience.info[name].double() for experience in experiences])
-        ordered = torch.empty_like(found)
-        ordered[order] = found
-        return ordered
-
-    alpha = column("rlsp_alpha")
-    streams = [centred(column(f"rlsp_{name}").view(-1, size), estimator) for name in ("correctness", "exploration")]
-    mixed = (alpha * streams[0] + (1 - alpha) * streams[1])[order].float()
-    for experience, rewards in zip(experiences, mixed.split([len(e.index) for e in experiences]), strict=True):
-        experience.rewards = rewards
-        experience.info["separate_advantage"] = rewards.abs()
-
-
-def centred(groups, estimator):
-    """(groups, n) scores without their group's baseline, flat; float64, or group_norm makes much of rounding."""
-    centred = groups - groups.mean(1, keepdim=True)
-    if estimator == "rloo":  # the mean of the others
-        centred = centred * groups.shape[1] / (groups.shape[1] - 1)
-    if estimator == "group_norm":
-        centred = centred / (groups.std(1, keepdim=True) + 1e-9)
-    return centred.flatten()
-
-
-def steady_ports(module):
-    """Let a model's processes meet where nobody else comes: the system may give OpenRLHF's port away once more."""
+def change_launcher(module):
+    """Let models meet where nobody else comes, and save themselves where they are told to."""
     module.BaseDistributedActor._get_free_port = staticmethod(free_port)
+    module.BaseModelActor.export = rlsp_trainer.export
 
 
 def free_port():
-    """A free port of `PORTS`, drawn at random."""
+    """A free port of `PORTS`, drawn at random: the system may give OpenRLHF's own choice away once more."""
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         with socket.socket() as probe:
             try:
@@ -284,9 +121,59 @@ def free_port():
 
 
 CHANGES = {
-    "openrlhf.trainer.ray.launcher": steady_ports,
+    "openrlhf.trainer.ray.launcher": change_launcher,
     "openrlhf.utils.agent": widen,
-    "openrlhf.utils.deepspeed.deepspeed": shorten_schedule,
-    "openrlhf.trainer.ppo_trainer": change_trainer,
-    "openrlhf.trainer.ppo_utils.experience_maker": follow_experience,
+    "openrlhf.utils.deepspeed.deepspeed": rlsp_trainer.shorten_schedule,
+    "openrlhf.trainer.ppo_trainer": rlsp_trainer.change_trainer,
+    "openrlhf.trainer.ppo_utils.samples_generator": rlsp_trainer.follow_rollouts,
+    "openrlhf.trainer.ppo_utils.experience_maker": rlsp_advantages.follow_experience,
 }
+SEAMS = {
+    "openrlhf.trainer.ray.launcher": {
+        "BaseDistributedActor._get_free_port": "",
+        "BaseModelActor.execute_batch": "self method_name all_data start_idx end_idx",
+        "RayActorGroup.async_run_method": "self method_name args kwargs",
+        "RayActorGroup.async_run_method_batch": "self method_name kwargs",
+    },
+    "openrlhf.utils.agent": {
+        "SingleTurnAgentExecutor._fetch_rewards_via_func": "self queries_list prompts_list labels_list",
+    },
+    "openrlhf.utils.deepspeed.deepspeed": {
+        "Actor": None,
+        "DeepspeedStrategy._ds_init_train_model": "self model cfg",
+        "DeepspeedStrategy.save_model": "self model tokenizer output_dir kwargs",
+    },
+    "openrlhf.trainer.ppo_trainer": {
+        "PromptDataset": "dataset tokenizer strategy input_template",
+        "SamplesGenerator": "strategy prompts_dataloader eval_dataloader tokenizer vllm_engines",
+        "prepare_datasets": "strategy tokenizer",
+        "compute_eval_metrics": "eval_dataloader samples_list n_samples_per_prompt",
+        "BasePPOTrainer.init_checkpoint_states": "self",
+        "BasePPOTrainer.train_step": "self rollout_samples global_step",
+        "BasePPOTrainer.save_logs_and_checkpoints": "self global_step logs_dict client_states",
+    },
+    "openrlhf.trainer.ppo_utils.samples_generator": {
+        "SamplesGenerator.generate_samples": "self generate_kwargs",
+        "SamplesGenerator.generate_eval_samples": "self generate_kwargs",
+    },
+    "openrlhf.trainer.ppo_utils.experience_maker": {
+        "RemoteExperienceMaker.compute_advantages_and_returns": "self experiences",
+    },
+}
+"""What each module is relied on for, with the names of its parameters."""
+
+
+def main():
+    """Import all that is changed; the exit code says whether it fits, and stderr why not."""
+    install()
+    try:
+        for name in CHANGES:
+            importlib.import_module(name)
+    except (SeamError, ImportError) as error:
+        print(f"rlsp: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,6 +8,7 @@ import http.client
 import json
 import math
 import os
+import random
 import sys
 import time
 import urllib.error
@@ -21,6 +22,10 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """The service is nearby: what stands in http_proxy does not lead to it."""
 
 
+DRAWN = random.SystemRandom()
+"""Names for requests: the service knows one that it is asked again, and the trainer says which made up a rollout."""
+
+
 class RefusedError(Exception):
     """The service will not change its mind: the request was wrong, or the training it tells of is."""
 
@@ -28,8 +33,11 @@ class RefusedError(Exception):
 def reward_func(queries, prompts, labels):
     """One reward with its components; OpenRLHF hands over one sample at a time, in lists."""
     try:
-        body = {"query": queries[0], "prompts": prompts[0], "labels": json.loads(labels[0])}
-        return finite(ask("/", body))
+        request = DRAWN.getrandbits(52)  # exact as a float, too
+        body = {"query": queries[0], "prompts": prompts[0], "labels": json.loads(labels[0]), "request": request}
+        reply = finite(ask("/", body))
+        reply["extra_logs"]["rlsp_request"] = request
+        return reply
     except Exception as error:
         give_up(f"{type(error).__name__}: {error}")
 

@@ -6,12 +6,13 @@ from typing import Any
 
 from rlsp_cli.backends import BACKENDS, backend_of, compile_stage, stages_of
 from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends.openrlhf.files import SHIPPED
 from rlsp_cli.launch.process import command_line
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths
 
-COPIED = ("start.py", "rlsp_follow.py", "rlsp_hook.py", "rlsp_reward.py")
+COPIED = ("start.py", "rlsp_follow.py", *SHIPPED)
 """Files that every job is given as they are."""
 
 

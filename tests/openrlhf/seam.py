@@ -66,63 +66,143 @@ def execute(model, samples, reward="rlsp_reward.py", max_tokens=10**6):
     return {**found, "rewards": rewards, "info": column, "keys": [sorted(one["extra_logs"]) for one in outputs]}
 
 
-def read_data(model, prompts, heldout):
-    """Both files as the trainer reads them: lists of [datasource, prompt, label, image]."""
-    from openrlhf.trainer.ppo_trainer import prepare_datasets
-    from torch.utils.data import DataLoader
+def settings(model, prompts, heldout, steps=1, size=4, samples=1, between=None):
+    """What the trainer and the generator read of the command's options, and a strategy that has them."""
     from transformers import AutoTokenizer
 
-    def loader(dataset, size, pin, shuffle, collate, **_):
-        return DataLoader(dataset, size, collate_fn=collate)
-
-    keys = {"prompt_dataset": prompts, "prompt_probs": None, "prompt_split": "train", "max_samples": 10**9}
-    keys |= {"input_key": "prompt", "label_key": "label", "input_template": None, "dataloader_num_workers": 0}
     args = SimpleNamespace(
-        data=SimpleNamespace(**keys),
-        eval=SimpleNamespace(dataset=heldout, split="train"),
-        train=SimpleNamespace(seed=1, batch_size=4, num_episodes=1, max_epochs=1),
-        rollout=SimpleNamespace(n_samples_per_prompt=4),
+        data=SimpleNamespace(
+            prompt_dataset=prompts, input_key="prompt", label_key="label", input_template=None, max_len=ROOM
+        ),
+        eval=SimpleNamespace(dataset=heldout, temperature=1.0, n_samples_per_prompt=1),
+        train=SimpleNamespace(seed=3, batch_size=size * samples, max_epochs=1),
+        rollout=SimpleNamespace(batch_size=size, n_samples_per_prompt=samples, max_new_tokens=ROOM, top_p=1.0),
+        vllm=SimpleNamespace(enable_sleep=False),
+        algo=SimpleNamespace(
+            dynamic_filtering_enable=between is not None,
+            dynamic_filtering_range=between,
+            advantage=SimpleNamespace(is_correction_level="off"),
+        ),
+        ckpt=SimpleNamespace(path="none", load_enable=False, save_steps=1000),
+        logger=SimpleNamespace(logging_steps=1),
     )
-    strategy = SimpleNamespace(args=args, print=print, is_rank_0=lambda: True, setup_dataloader=loader)
-    train, held_out, steps = prepare_datasets(strategy, AutoTokenizer.from_pretrained(model))
-    rows = [[[column[0] for column in batch] for batch in part] for part in (train, held_out)]
-    return {"train": rows[0], "heldout": rows[1], "steps": steps}
+    return SimpleNamespace(args=args, is_rank_0=lambda: True), AutoTokenizer.from_pretrained(model)
 
 
-def train(steps, begin=0):
-    """The trainer's own beginning, evaluation and ends of steps, around models that only note what they are told."""
-    import torch
+def read_data(model, prompts, heldout, take, again):
+    """Both files as the trainer reads them: lists of [datasource, prompt, label, image].
+
+    `take` prompts are drawn; `again` is what follows after the first `again` of them went into a checkpoint.
+    """
+    import rlsp_trainer
     from openrlhf.trainer import ppo_trainer
 
-    ppo_trainer.ray = SimpleNamespace(get=lambda refs: refs)
+    strategy, tokenizer = settings(model, prompts, heldout)
+    loader, nothing, updates = ppo_trainer.prepare_datasets(strategy, tokenizer)
+    endless = iter(loader)
+    head, state = [next(endless) for _ in range(again)], loader.state_dict()
+    resumed, _, _ = ppo_trainer.prepare_datasets(strategy, tokenizer)
+    resumed.load_state_dict(state)
+    tail = [batch for batch, _ in zip(resumed, range(take - again), strict=False)]
+    held_out = rlsp_trainer.read_prompts(ppo_trainer, heldout, strategy, tokenizer)
+    return {
+        "train": [[column[0] for column in batch] for batch in head + tail],
+        "heldout": [held_out[row] for row in range(len(held_out))],
+        "evaluates": nothing is not None,
+        "updates": updates,
+    }
+
+
+class Talkers:
+    """Stands for the vLLM engines of Ray: the real executor, around a model that says what it was told to.
+
+    `texts` are the responses to a prompt, by the id in its label.
+    """
+
+    def __init__(self, tokenizer, texts):
+        from openrlhf.utils.agent import SingleTurnAgentExecutor
+
+        self.executor, self.tokenizer, self.texts = SingleTurnAgentExecutor("rlsp_reward.py"), tokenizer, texts
+        self.get_num_unfinished_requests = SimpleNamespace(remote=lambda: 0)
+        self.generate_responses = SimpleNamespace(remote=self.respond)
+        self.asked = []
+
+    def respond(self, prompt, label, sampling_params, max_length, hf_tokenizer, num_samples, images):
+        name = json.loads(label)["id"]
+        self.asked.append(name)
+
+        async def one(text):
+            tokens = [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+            engine = Engine(tokens, "stop")
+            return await self.executor.execute(prompt, label, sampling_params, max_length, hf_tokenizer, engine)
+
+        async def everyone():
+            return await asyncio.gather(*(one(text) for text in self.texts[name][:num_samples]))
+
+        return asyncio.run(everyone())
+
+
+def ray_at_once():
+    """Stands for Ray, when what is remote has happened already."""
+    return SimpleNamespace(get=lambda refs: refs, wait=lambda refs, num_returns, timeout: (refs[:1], refs[1:]))
+
+
+def rollouts(model, prompts, texts, steps, size, samples, between, made=0):
+    """Rollouts by the real generator until it says that it was the last: ids of each one's prompts, and all asked.
+
+    `made` of them were made before a checkpoint.
+    """
+    from openrlhf.trainer import ppo_trainer
+    from openrlhf.trainer.ppo_utils import samples_generator
+
+    samples_generator.ray = ray_at_once()
+    strategy, tokenizer = settings(model, prompts, None, steps, size, samples, between)
+    loader, _, updates = ppo_trainer.prepare_datasets(strategy, tokenizer)
+    loader.load_state_dict({"position": made * size, "made": made})
+    engine = Talkers(tokenizer, texts)
+    generator = samples_generator.SamplesGenerator(strategy, loader, None, tokenizer, [engine])
+    whole, over = [], False
+    try:
+        while not over:
+            found, _, _, over = generator.generate_samples(max_len=ROOM, max_new_tokens=ROOM)
+            whole.append([json.loads(sample.labels[0])["id"] for sample in found])
+    except Exception as error:
+        return {"made": whole, "ended": f"{type(error).__name__}: {error}"}
+    return {"made": whole, "asked": engine.asked, "updates": updates}
+
+
+def train(model, steps, texts=None, begin=0):
+    """The trainer's own beginning, evaluation and ends of steps, around models that only note what they are told.
+
+    It begins with step `begin`, or, when that is None, goes on with a training that has begun.
+    """
+    import torch
+    from openrlhf.trainer import ppo_trainer
+    from openrlhf.trainer.ppo_utils import samples_generator
+
+    ppo_trainer.ray = samples_generator.ray = ray_at_once()
     told = []
 
     class Trainer(ppo_trainer.BasePPOTrainer):
         def __init__(self):
-            self.args = SimpleNamespace(
-                ckpt=SimpleNamespace(path="none", load_enable=bool(begin), save_steps=1000),
-                logger=SimpleNamespace(logging_steps=1),
-            )
+            self.strategy, self.tokenizer = settings(model, None, "heldout.jsonl")
+            self.args = self.strategy.args
+            self.args.ckpt.load_enable = bool(begin)
+            self.vllm_engines = [Talkers(self.tokenizer, texts)] if texts else []
             self.wandb_logger = self.tensorboard_logger = self.critic_model_group = None
             self.best_eval_metric_key, self.best_eval_metric_value, self._latest_eval_metric_value = "none", 0.0, None
             self.actor_model_group = SimpleNamespace(async_run_method=self.note)
 
-        def note(self, method_name, **what):
+        def note(self, method_name, *_, **what):
             told.append([method_name, what.get("tag")])
             return [{"episode": 0, "global_step": begin}]
 
     Path("none/_actor").mkdir(parents=True, exist_ok=True)
     trainer = Trainer()
-    state = trainer.init_checkpoint_states()
-    reached, ended = state["global_step"], None
-    sample = SimpleNamespace(
-        prompts=["p"], rewards=torch.tensor([1.0]), response_length=torch.tensor([5.0]), truncated=torch.tensor([False])
-    )
+    reached = trainer.init_checkpoint_states()["global_step"] if begin is not None else 0
+    ended = None
     try:
         for numbers in steps:
-            if numbers.pop("evaluate", False):
-                loader = [(["default"], ["p"], [""], [None])]
-                told.append(["eval", ppo_trainer.compute_eval_metrics(loader, [sample], 1)])
             numbers |= {"kl": torch.tensor(0.5), "odd": float("nan"), "generated_samples": ["text", 1.0]}
             reached += 1
             trainer.save_logs_and_checkpoints(reached, numbers, {})
@@ -136,7 +216,7 @@ def warm_up(steps, frozen):
     import torch
     from openrlhf.trainer import ppo_trainer
 
-    ppo_trainer.ray = SimpleNamespace(get=lambda refs: refs)
+    ppo_trainer.ray = ray_at_once()
 
     class Group:
         def __init__(self):
@@ -248,6 +328,32 @@ def measured(responses):
     return [{name: piece.info[name].item() for name in ("kl_response", "sampled_entropy")} for piece in done]
 
 
+def misfits():
+    """What is said of each function that the hook relies on, if it took something else, and if it was not there."""
+    import rlsp_hook
+
+    def said(module):
+        try:
+            rlsp_hook.refuse_other(module)
+        except rlsp_hook.SeamError as error:
+            return str(error)
+        return None
+
+    found = {}
+    for module in map(importlib.import_module, rlsp_hook.SEAMS):
+        found[module.__name__] = said(module)
+        for name in rlsp_hook.SEAMS[module.__name__]:
+            *path, last = name.split(".")
+            place = getattr(module, path[0]) if path else module
+            own = place.__dict__[last]
+            setattr(place, last, lambda unheard: None)
+            other = said(module)
+            delattr(place, last)
+            found[f"{module.__name__}.{name}"] = [other, said(module)]
+            setattr(place, last, own)
+    return found
+
+
 def ports(count):
     """Ports on which a model's processes would meet."""
     from openrlhf.trainer.ray import launcher
@@ -255,7 +361,10 @@ def ports(count):
     return [launcher.BaseDistributedActor._get_free_port() for _ in range(count)]
 
 
-ACTIONS = {action.__name__: action for action in (execute, read_data, train, warm_up, advantages, measured, ports)}
+ACTIONS = {
+    action.__name__: action
+    for action in (execute, read_data, rollouts, train, warm_up, advantages, measured, misfits, ports)
+}
 
 
 def do(request):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import Job, Resources
@@ -14,7 +15,7 @@ from rlsp_cli.backends.openrlhf import checkpoint
 from rlsp_cli.backends.openrlhf.batch import batch_problems
 from rlsp_cli.backends.openrlhf.config import settings, start
 from rlsp_cli.backends.openrlhf.conflicts import conflicts
-from rlsp_cli.backends.openrlhf.files import BRIDGE, HELDOUT, HOOK, SHIPPED, STOP_FILE, StageFiles
+from rlsp_cli.backends.openrlhf.files import SHIPPED, STOP_FILE, StageFiles
 from rlsp_cli.backends.openrlhf.flags import (
     TESTED,
     fixed_otherwise,
@@ -26,7 +27,8 @@ from rlsp_cli.backends.openrlhf.flags import (
 from rlsp_cli.backends.openrlhf.needs import NEEDS
 from rlsp_cli.backends.openrlhf.options import extra_problems
 from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
-from rlsp_cli.backends.probe import probe
+from rlsp_cli.backends.openrlhf.seams import misfit
+from rlsp_cli.backends.probe import probe as asked
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import BATCH
 from rlsp_cli.backends.setting import Setting, unused, with_extra
@@ -42,8 +44,8 @@ SCOPE = ("model", "data.prompts", "data.system", "data.template", "ppo", "cluste
 """Parts of a recipe that this backend must honour or refuse."""
 _ELSEWHERE = (
     *("ppo.backend", "ppo.extra", "ppo.quiet_limit_s", "ppo.max_prompt_tokens", "ppo.whiten_advantages"),
-    *("ppo.advantages", "model.chat_template", "tracking.project", "cluster.launcher", "cluster.port"),
-    *("cluster.join_timeout_s", "cluster.ray_address", "cluster.env", "cluster.slurm"),
+    *("ppo.advantages", "ppo.export_every", "model.chat_template", "tracking.project", "cluster.launcher"),
+    *("cluster.port", "cluster.join_timeout_s", "cluster.ray_address", "cluster.env", "cluster.slurm"),
 )
 """Keys that decide the job around the command, or that have a meaning only beside another key."""
 _SOMEWHERE = RunPaths(Path("run"))
@@ -69,6 +71,12 @@ _ON_CPU = {
     "HF_HUB_OFFLINE": "1",
 }
 """What the CPU profile's environment needs to run without GPUs."""
+
+
+def probe(environment: Environment) -> dict[str, Any]:
+    """What the environment tells of itself, and `problems`: where our hook would not fit."""
+    found = misfit(environment)
+    return {**asked(environment), "problems": [found] if found else []}
 
 
 def newest_checkpoint(paths: StagePaths) -> Path | None:
@@ -131,7 +139,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
             **variables,
         },
         "setup_hook": "rlsp_hook.install",
-        "ship": [name for name in SHIPPED if name != HELDOUT or recipe.ppo.eval_every],
+        "ship": list(SHIPPED),
         "asked": [list(part) for part in roles(recipe).asked],
         "nodes": cluster.nodes,
         "gpus_per_node": cluster.gpus_per_node,
@@ -150,7 +158,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
             "versions": {"openrlhf": environment.version},
         },
     }
-    texts = {name: (share("templates") / "openrlhf" / name).read_text(encoding="utf-8") for name in (BRIDGE, HOOK)}
+    texts = {name: (share("templates") / "openrlhf" / name).read_text(encoding="utf-8") for name in SHIPPED}
     if cluster.launcher == "slurm":
         stop = files.stage.root / STOP_FILE
         title = f"{recipe.name}-{stage}"

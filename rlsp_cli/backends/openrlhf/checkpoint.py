@@ -12,7 +12,7 @@ RESTORED = "weights, optimisers, schedules, step, data position (not: the adapti
 def newest_checkpoint(files: StageFiles) -> Path | None:
     """The newest `_actor/global_stepN` that is whole, and whose critic is there too where there is one."""
     models = [folder for folder in (files.checkpoints / "_actor", files.checkpoints / "_critic") if folder.is_dir()]
-    steps = [{checkpoint_step(tag) for tag in model.glob("global_step*") if _is_whole(tag)} for model in models]
+    steps = [_whole(model) for model in models]
     common = set.intersection(*steps) if steps else set()
     return models[0] / f"global_step{max(common)}" if common else None
 
@@ -31,10 +31,24 @@ def choose(files: StageFiles, checkpoint: Path) -> None:
             (model / "latest").write_text(checkpoint.name, encoding="utf-8")
 
 
-def _is_whole(tag: Path) -> bool:
-    """A model's state and, for each process, its optimiser's; what is still being written is shorter than a header."""
-    files = [*tag.glob("*model_states.pt"), *tag.glob("*optim_states.pt")]
-    return any("model_states" in f.name for f in files) and all(_is_zip(file) for file in files)
+def _whole(model: Path) -> set[int]:
+    """Steps of a model's checkpoints that every process has written.
+
+    DeepSpeed names a checkpoint in the file `latest` after all processes have: what is newer than that one was cut off.
+    An older one may be half deleted, so it must have as many files as the others.
+    """
+    latest = model / "latest"
+    if not latest.exists():
+        return set()
+    last = checkpoint_step(Path(latest.read_text(encoding="utf-8").strip()))
+    found = {step: _states(tag) for tag in model.glob("global_step*") if (step := checkpoint_step(tag)) <= last}
+    most = max(map(len, found.values()), default=0)
+    return {step for step, states in found.items() if states and len(states) == most and all(map(_is_zip, states))}
+
+
+def _states(tag: Path) -> list[Path]:
+    """The files of a checkpoint: the model's state, and each process' part of it and of the optimiser's."""
+    return [*tag.glob("*model_states.pt"), *tag.glob("*optim_states.pt")]
 
 
 def _is_zip(file: Path) -> bool:

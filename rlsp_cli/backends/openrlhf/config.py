@@ -6,7 +6,7 @@ Every value that matters is given, also where it is OpenRLHF's default: defaults
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlsp_cli.backends.openrlhf.files import BRIDGE, HELDOUT, PROMPTS, StageFiles
+from rlsp_cli.backends.openrlhf.files import BRIDGE, StageFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles, takes_turns
 from rlsp_cli.backends.setting import Setting
 from rlsp_cli.evals.bench_file import Protocol
@@ -33,14 +33,14 @@ def settings(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> lis
         _models(recipe, ppo, paths),
         _places(recipe, ppo),
         _engines(recipe, ppo),
-        _data(recipe, ppo),
+        _data(recipe, ppo, files),
         _rollout(recipe, ppo),
         _training(recipe, ppo),
         _algorithm(ppo),
         correction_settings(ppo),
         _optimiser(ppo),
         _memory(recipe, ppo),
-        _evaluation(recipe, ppo),
+        _evaluation(recipe, ppo, files),
         _saving(ppo, files, resume),
         _trackers(recipe, files),
     )
@@ -111,10 +111,10 @@ def _engines(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
     yield Setting("ds.enable_sleep", shared, ("ppo.placement.share", "ppo.async_rollout"))
 
 
-def _data(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
-    """Prompts come as text, rendered as in SFT and evaluation, one row for every prompt of every rollout."""
+def _data(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting]:
+    """Prompts come as text, rendered as in SFT and evaluation; the hook takes as many as `ppo.steps` rollouts need."""
     sources = (*(f"data.prompts.{key}" for key in _ROWS), "data.system", "data.template", "ppo.steps", "ppo.episodes")
-    yield Setting("data.prompt_dataset", PROMPTS, sources)
+    yield Setting("data.prompt_dataset", str(files.prompts), sources)
     yield Setting("data.prompt_split", "train")
     yield Setting("data.input_key", "prompt")
     yield Setting("data.label_key", "label")
@@ -208,13 +208,13 @@ def _memory(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
         yield Setting("ds.load_in_4bit", ppo.lora.bits == 4, ("ppo.lora.bits",))
 
 
-def _evaluation(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
+def _evaluation(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting]:
     """Our bridge answers held-out rows with correctness alone, so that OpenRLHF's pass@1 is one."""
     if ppo.eval_every is None or recipe.data.heldout is None:
         return
     shown = Protocol().under(recipe.eval) if recipe.eval else None
     sources = tuple(f"data.heldout.{key}" for key in _ROWS)
-    yield Setting("eval.dataset", HELDOUT, sources)
+    yield Setting("eval.dataset", str(files.heldout), sources)
     yield Setting("eval.split", "train")
     yield Setting("eval.steps", ppo.eval_every, ("ppo.eval_every",))
     yield Setting("eval.temperature", shown.temperature if shown else ppo.temperature, ("eval.temperature",))

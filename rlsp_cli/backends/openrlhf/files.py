@@ -5,32 +5,37 @@ from pathlib import Path
 
 from rlsp_cli.runs.paths import StagePaths
 
-PROMPTS, HELDOUT, BRIDGE, HOOK = "prompts.jsonl", "heldout.jsonl", "rlsp_reward.py", "rlsp_hook.py"
+BRIDGE, HOOK = "rlsp_reward.py", "rlsp_hook.py"
 STOP_FILE = "stop"
-SHIPPED = (PROMPTS, HELDOUT, BRIDGE, HOOK)
-"""What every machine of the cluster gets as its working directory; commands name these files without a folder."""
+SHIPPED = (BRIDGE, HOOK, "rlsp_trainer.py", "rlsp_prompts.py", "rlsp_advantages.py")
+"""What every machine of the cluster gets as its working directory. Ray takes 100 MiB, so data is not among it."""
 
 
 @dataclass(frozen=True)
 class StageFiles:
-    """Names inside the stage's folder, which all machines must see: models and checkpoints lie there."""
+    """Names inside the stage's folder, which all machines must see: data, models and checkpoints lie there."""
 
     stage: StagePaths
 
     @property
     def prompts(self) -> Path:
-        """Rendered prompts, in whole rollouts; written by the job's setup."""
-        return self.stage.root / PROMPTS
+        """Rendered prompts, each once; written by the job's setup."""
+        return self.stage.root / "prompts.jsonl"
 
-    def rollouts(self, size: int) -> int:
-        """Rollouts of `size` prompts that were written."""
+    def problems(self) -> int:
+        """Prompts that were written."""
         with self.prompts.open("rb") as stream:
-            return sum(1 for _ in stream) // size
+            return sum(1 for _ in stream)
 
     @property
     def heldout(self) -> Path:
         """Rendered problems on which the policy is measured while it trains."""
-        return self.stage.root / HELDOUT
+        return self.stage.root / "heldout.jsonl"
+
+    @property
+    def answers(self) -> Path:
+        """What the reward service answered for steps that are not over."""
+        return self.stage.root / "answers.jsonl"
 
     @property
     def base(self) -> Path:
@@ -46,6 +51,11 @@ class StageFiles:
     def model(self) -> Path:
         """The trained model as OpenRLHF saves it."""
         return self.stage.root / "output" / "model"
+
+    @property
+    def exports(self) -> Path:
+        """The policy after some steps, `step-NNNNNN`, as OpenRLHF saves it."""
+        return self.stage.root / "output" / "exports"
 
     @property
     def tensorboard(self) -> Path:

@@ -1,5 +1,6 @@
-"""After OpenRLHF's training: the model checked, and put where evaluation looks for it."""
+"""After OpenRLHF's training: its models checked, and put where evaluation looks for them."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from rlsp_cli.runs.paths import RunPaths
 
 
 def finish(inputs: dict[str, Any]) -> None:
-    """Publish `checkpoints/final`: the trained model with the tokenizer and chat template that it started from."""
+    """Publish `checkpoints/final` and the models of steps, with the tokenizer and chat template they started from."""
     paths = RunPaths(Path(inputs["run"]))
     recipe, files = load_recipe(paths.resolved, plugins=Registry()), StageFiles(paths.stage("ppo"))
     tokenizer = load_tokenizer(inputs["model"], recipe.model.chat_template)
+    for export in sorted(files.exports.glob("step-??????")):
+        publish(export, tokenizer.save_pretrained, files.stage.exported(int(export.name.removeprefix("step-"))))
+        shutil.rmtree(export)
     publish(files.model, tokenizer.save_pretrained, files.stage.final)
     print(f"ppo: checked and handed over: {files.stage.final}")

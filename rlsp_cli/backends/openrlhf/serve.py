@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +26,22 @@ def serve_job(inputs: dict[str, Any], *options: str) -> None:
     paths = RunPaths(Path(inputs["run"]))
     recipe, files = load_recipe(paths.resolved, plugins=Registry()), StageFiles(paths.stage("ppo"))
     assert recipe.ppo, "checked by the recipe"
-    total, resume = files.rollouts(recipe.ppo.rollout_batch), inputs["resume"]
+    total, resume = recipe.ppo.num_steps(files.problems()), inputs["resume"]
     report = os.environ.get("RLSP_JOB_ERROR_FILE")
     responses = recipe.ppo.responses
     recipe = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"steps": total})})
     expected = checkpoint_step(Path(resume)) if resume else 0
-    journal = Journal(recipe, files.stage, total, expected, Path(report) if report else None)
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    serve(
-        recipe,
-        given.get("--host", "127.0.0.1"),
-        int(given.get("--port", "0")),
-        say,
-        tokenizer=inputs["model"],
-        backlog=8 * responses,
-        journal=journal,
-    )
+    with closing(Journal(recipe, files, total, expected, Path(report) if report else None)) as journal:
+        serve(
+            recipe,
+            given.get("--host", "127.0.0.1"),
+            int(given.get("--port", "0")),
+            say,
+            tokenizer=inputs["model"],
+            backlog=8 * responses,
+            journal=journal,
+        )

@@ -1,7 +1,7 @@
-"""Before OpenRLHF's training: prompts as text, in whole rollouts, and a new model when the recipe wants one."""
+"""Before OpenRLHF's training: prompts as text, and a new model when the recipe wants one."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from rlsp_cli.backends.openrlhf.checkpoint import choose
 from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.backends.step import say_note
 from rlsp_cli.data import Problem, prompt_rows
-from rlsp_cli.engine.batch import batch_rows
 from rlsp_cli.engine.ending import refuse_other_end
 from rlsp_cli.engine.model import load_tokenizer
 from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
@@ -36,9 +35,12 @@ def setup(inputs: dict[str, Any]) -> None:
     tokenizer = _tokenizer(recipe, inputs["model"], files, registry)
     rows = _rows(problems, recipe, tokenizer)
     steps = recipe.ppo.num_steps(len(rows))
-    write_lines(files.prompts, _rollouts(rows, steps, recipe))
+    write_lines(files.prompts, rows)
     if recipe.ppo.eval_every is not None and recipe.data.heldout is not None:
         write_lines(files.heldout, _heldout(recipe.data.heldout, recipe, tokenizer, registry))
+    files.answers.unlink(missing_ok=True)  # a rollout that was cut off is made anew
+    for model in ("_actor", *(["_critic"] if recipe.ppo.estimator == "gae" else [])):
+        (files.checkpoints / model).mkdir(parents=True, exist_ok=True)  # so that one without the other does not count
     if inputs["resume"] is None:
         for stream in (files.stage.metrics, files.stage.rollouts):
             drop_rows_from(stream, 0)
@@ -85,13 +87,6 @@ def _line(prompt: str, problem: Problem, **more: Any) -> str:
     """A row of OpenRLHF's data: the label is for our bridge, which hands it to the reward service."""
     label = {"id": problem.id, "reference": problem.answer, "metadata": dict(problem.metadata), **more}
     return json.dumps({"prompt": prompt, "label": json.dumps(label, ensure_ascii=False)}, ensure_ascii=False) + "\n"
-
-
-def _rollouts(lines: Sequence[str], steps: int, recipe: Recipe) -> Iterator[str]:
-    """The lines of every rollout; a last one that is not whole would let OpenRLHF's processes wait for each other."""
-    assert recipe.ppo, "checked by the recipe"
-    for step in range(steps):
-        yield from (lines[row] for row in batch_rows(len(lines), recipe.ppo.rollout_batch, step, recipe.seed))
 
 
 def _heldout(source: Prompts, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, registry: Registry) -> Iterable[str]:

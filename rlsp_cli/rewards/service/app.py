@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -20,7 +20,17 @@ from rlsp_cli.rewards.breaker import refuse_failing, refuse_stopped
 from rlsp_cli.rewards.plain import as_sample, plain_score
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.rewards.service.gather import BusyError, Gatherer
-from rlsp_cli.rewards.service.openrlhf import Count, Means, RequestError, heldout_reply, is_heldout, read_request, reply
+from rlsp_cli.rewards.service.once import Once
+from rlsp_cli.rewards.service.openrlhf import (
+    Count,
+    Means,
+    RequestError,
+    heldout_reply,
+    is_heldout,
+    read_request,
+    reply,
+    request_number,
+)
 
 _LARGEST = 64 << 20
 """Bytes of a request."""
@@ -60,8 +70,15 @@ class Journal(Protocol):
     def step(self) -> int:
         """The rollout step that samples belong to now."""
 
-    def add(self, samples: Sequence[Sample], scores: Sequence[SampleScore]) -> None:
-        """Samples of this step."""
+    @property
+    def means(self) -> Means:
+        """What stands for values that are missing, as it was left by a service before this one."""
+
+    def replies(self) -> Iterator[tuple[int, Any]]:
+        """The replies of such a service to requests that may come again."""
+
+    def add(self, request: int | None, samples: Sequence[Sample], scores: Sequence[SampleScore], said: Any) -> None:
+        """Samples of this step, and what was replied."""
 
     def event(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """What happened; the answer is for whoever told."""
@@ -89,8 +106,15 @@ class Service:
     tripped: SafetyError | None = None
     served: int = 0
     means: Means = field(default_factory=Means)
+    once: Once = field(default_factory=Once)
     window: deque[tuple[Sample, SampleScore]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     numbers: Numbers = field(default_factory=Numbers)
+
+    def follow(self, journal: Journal) -> None:
+        """Keep this journal, and go on where a service before this one was when it died."""
+        self.journal, self.means = journal, journal.means
+        for number, said in journal.replies():
+            self.once.know(number, said)
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -111,8 +135,8 @@ class Service:
         if is_heldout(body):
             (score,) = await asyncio.to_thread(self.verify, samples)
             return JSONResponse(heldout_reply(score))
-        alpha = self.alpha_at(self.step)
-        return JSONResponse(reply(await self._score(samples), self.reward, self.means, alpha, scalar))
+        number = request_number(body)
+        return JSONResponse(await self.once.reply(number, lambda: self._reply(number, samples, scalar)))
 
     async def native(self, request: Request) -> Response:
         """All components of `{"samples": [{prompt, response, reference, ...}]}`."""
@@ -149,14 +173,21 @@ class Service:
         self.numbers.batches.set(self.gatherer.batches)
         return PlainTextResponse(generate_latest(self.numbers.registry))
 
+    async def _reply(self, number: int | None, samples: Sequence[Sample], scalar: bool) -> Any:
+        """OpenRLHF's answer; the journal has it, too."""
+        alpha = self.alpha_at(self.step)
+        scores = await self._score(samples)
+        said = reply(scores, self.reward, self.means, alpha, scalar)
+        if self.journal is not None:
+            self.journal.add(number, samples, scores, said)
+        return said
+
     async def _score(self, samples: Sequence[Sample]) -> list[SampleScore]:
         step = self.step
         samples = [replace(sample, step=step if sample.step is None else sample.step) for sample in samples]
         with self.numbers.seconds.time():
             scores = await self.gatherer.score(samples)
         self.served += len(samples)
-        if self.journal is not None:
-            self.journal.add(samples, scores)
         for part in (part for score in scores for part in score.components):
             self.numbers.outcomes.labels(part.component, part.outcome).inc()
         self._judge(samples, scores)

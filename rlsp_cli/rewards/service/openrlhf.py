@@ -34,6 +34,14 @@ def read_request(
     return [_sample(*row, count=count, endings=endings, max_tokens=max_tokens) for row in rows], scalar
 
 
+def request_number(body: Any) -> int | None:
+    """The number that a client gave a request about one sample, so that it may ask again; None when it gave none."""
+    number = body.get("request") if isinstance(body, Mapping) and isinstance(body.get("query"), str) else None
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+        raise RequestError("request: expected a whole number")
+    return number
+
+
 def is_heldout(body: Any) -> bool:
     """Whether the request is about a problem that is kept out of training."""
     labels = body.get("labels") if isinstance(body, Mapping) else None
@@ -65,20 +73,20 @@ def reply(scores: Sequence[SampleScore], reward: Reward, means: "Means", alpha: 
 
 
 class Means:
-    """Running means by key, which stand for values that are missing."""
+    """Running means by key, which stand for values that are missing; `sums` are totals and counts."""
 
-    def __init__(self) -> None:
-        self._sums: dict[str, tuple[float, int]] = {}
+    def __init__(self, sums: Mapping[str, Sequence[float]] | None = None) -> None:
+        self.sums = {key: (float(total), int(n)) for key, (total, n) in (sums or {}).items()}
 
     def complete(self, row: Mapping[str, float | None]) -> dict[str, float]:
         """The row with its missing values filled in; 0 before there was any."""
         for key, value in row.items():
-            total, n = self._sums.get(key, (0.0, 0))
-            self._sums[key] = (total + value, n + 1) if value is not None else (total, n)
+            total, n = self.sums.get(key, (0.0, 0))
+            self.sums[key] = (total + value, n + 1) if value is not None else (total, n)
         return {key: self._mean(key) if value is None else value for key, value in row.items()}
 
     def _mean(self, key: str) -> float:
-        total, n = self._sums[key]
+        total, n = self.sums[key]
         return total / n if n else 0.0
 
 

@@ -44,7 +44,8 @@ def serve(
     with Scorer(recipe.reward, recipe.plugins) as scorer:
         gatherer = Gatherer(_submit_to(scorer, recipe), _group_size(recipe, scorer), group_wait_s, backlog)
         service = _service(recipe, gatherer, scorer, tokenizer)
-        service.journal = journal
+        if journal is not None:
+            service.follow(journal)
         server = uvicorn.Server(uvicorn.Config(service.app(), log_level="warning", access_log=False))
         service.token, service.stop = token, lambda _: setattr(server, "should_exit", True)
         say(f"listening on http://{host}:{listener.getsockname()[1]}")

@@ -1,0 +1,21 @@
+"""Is the installed OpenRLHF the one that the hook changes?"""
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends.openrlhf.files import HOOK
+from rlsp_cli.share import share
+
+
+@cache
+def misfit(environment: Environment) -> str | None:
+    """What differs among the functions that are changed or relied on; None when all are as rlsp knows them."""
+    script = share("templates") / "openrlhf" / HOOK
+    asked = [*environment.python(Path.cwd()), str(script)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if not done.returncode:
+        return None
+    lines = done.stderr.strip().splitlines() or ["no reason given"]
+    return next((line for line in lines if line.startswith("rlsp: ")), lines[-1]).removeprefix("rlsp: ")

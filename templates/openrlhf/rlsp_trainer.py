@@ -1,0 +1,210 @@
+"""Training in OpenRLHF as the recipe says: how many rollouts, what the policy learns from, what is measured when.
+
+The reward service knows the plan and keeps the journal. It is told when training begins, what makes up a rollout, and
+what a step measured, with the evaluation that belongs to it; it answers whether to save and end.
+"""
+
+import functools
+import json
+import math
+import shutil
+from pathlib import Path
+
+from rlsp_prompts import FilteredError, Prompts
+
+
+class StoppedError(Exception):
+    """Training was asked to end, and has saved."""
+
+
+def tell(event, **what):
+    """Tell the service; its answer."""
+    from rlsp_reward import ask
+
+    return ask("/event", {"event": event, **what})
+
+
+@functools.cache
+def plan():
+    """What the recipe wants: `steps`, `eval_every`, `export_every` and the folder for `exports`."""
+    return tell("plan")
+
+
+def change_trainer(module):
+    """All that the trainer does otherwise."""
+    take_our_prompts(module)
+    follow_steps(module)
+    warm_up_apart(module)
+
+
+def take_our_prompts(module):
+    """Prompts of the recipe without end, and no evaluation but ours; schedules as long as the recipe's steps."""
+
+    def prepare_datasets(strategy, tokenizer):
+        args, steps = strategy.args, plan()["steps"]
+        rows = read_prompts(module, args.data.prompt_dataset, strategy, tokenizer)
+        prompts = Prompts(rows, args.train.seed, steps, args.rollout.batch_size)
+        return prompts, None, steps * updates(args)
+
+    module.prepare_datasets = prepare_datasets
+
+
+def read_prompts(module, path, strategy, tokenizer):
+    """The rows of a file as OpenRLHF's own data set, which needs them in memory anyway."""
+    with Path(path).open(encoding="utf-8") as stream:
+        rows = [json.loads(line) for line in stream]
+    return module.PromptDataset(rows, tokenizer, strategy, input_template=strategy.args.data.input_template)
+
+
+def updates(args):
+    """Optimiser steps of a rollout."""
+    responses = args.rollout.batch_size * args.rollout.n_samples_per_prompt
+    return responses // args.train.batch_size * args.train.max_epochs
+
+
+def follow_rollouts(module):
+    """Tell which samples make up a rollout, and end after the last one."""
+    generator = module.SamplesGenerator
+    generate = generator.generate_samples
+
+    def generate_samples(self, **generate_kwargs):
+        if not self.prompts_dataloader.begin():
+            return [], None, 0, True
+        try:
+            samples, pass_rate, consumed, _ = generate(self, **generate_kwargs)
+        except FilteredError as error:
+            tell("failed", message=str(error))
+            raise
+        step, last = self.prompts_dataloader.end()
+        tell("rollout", step=step, requests=[int(sample.info.pop("rlsp_request")) for sample in samples])
+        return samples, pass_rate, consumed, last
+
+    generator.generate_samples = generate_samples
+
+
+def follow_steps(module):
+    """Tell when training begins and what each step measured; evaluate, export, save and end when it is time."""
+    trainer = module.BasePPOTrainer
+    begin, save = trainer.init_checkpoint_states, trainer.save_logs_and_checkpoints
+
+    def init_checkpoint_states(self):
+        states = begin(self)
+        tell("begin", step=states["global_step"])
+        return states
+
+    def save_logs_and_checkpoints(self, global_step, logs_dict=None, client_states=None):
+        found = evaluate(module, self, global_step) if due(global_step, "eval_every") else {}
+        if due(global_step, "export_every"):
+            export_policy(module, self, global_step)
+        stop = tell("step", step=global_step - 1, numbers=numbers({**(logs_dict or {}), **found}))["stop"]
+        if stop:
+            self.args.ckpt.save_steps = 1
+        save(self, global_step, logs_dict, client_states)
+        if stop:
+            tell("stopped", step=global_step)
+            raise StoppedError(f"stopped after step {global_step}, with a checkpoint")
+
+    trainer.init_checkpoint_states = init_checkpoint_states
+    trainer.save_logs_and_checkpoints = save_logs_and_checkpoints
+
+
+def due(step, what):
+    """Whether the plan has something after so many steps."""
+    every = plan()[what]
+    return bool(every) and step % every == 0
+
+
+def numbers(logs):
+    """What is a finite number among logs."""
+    single = {name: value for name, value in logs.items() if getattr(value, "numel", lambda: 1)() == 1}
+    plain = {name: value.item() if hasattr(value, "item") else value for name, value in single.items()}
+    return {name: v for name, v in plain.items() if isinstance(v, int | float) and math.isfinite(v)}
+
+
+def evaluate(module, trainer, step):
+    """OpenRLHF's own evaluation on held-out problems, with the weights of this step."""
+    args = trainer.args
+    rows = read_prompts(module, args.eval.dataset, trainer.strategy, trainer.tokenizer)
+    heldout = [rows.collate_fn([rows[row]]) for row in range(len(rows))]
+    generator = module.SamplesGenerator(trainer.strategy, None, heldout, trainer.tokenizer, trainer.vllm_engines)
+    samples = generator.generate_eval_samples(
+        max_len=args.data.max_len,
+        max_new_tokens=args.rollout.max_new_tokens,
+        temperature=args.eval.temperature,
+        top_p=args.rollout.top_p,
+        n_samples_per_prompt=args.eval.n_samples_per_prompt,
+    )
+    logs = module.compute_eval_metrics(heldout, samples, args.eval.n_samples_per_prompt)
+    for tracker in (trainer.wandb_logger, trainer.tensorboard_logger):
+        if tracker:
+            tracker.log_eval(step, logs)
+    return logs
+
+
+def export_policy(module, trainer, step):
+    """Let all processes of the policy save it together, as shards of one model must be."""
+    folder = f"{plan()['exports']}/step-{step:06d}"
+    module.ray.get(trainer.actor_model_group.async_run_method("execute_batch", "export", {"folder": [folder]}, 0, 1))
+
+
+def export(self, folder):
+    """Save this process' model as a folder in the Hugging Face layout, which is there when it is whole."""
+    draft = f"{folder}.draft"
+    self.strategy.save_model(self.actor, self.tokenizer, draft)
+    if self.strategy.is_rank_0():
+        shutil.rmtree(folder, ignore_errors=True)  # of the same step, before a resume
+        Path(draft).rename(folder)
+
+
+def warm_up_apart(module):
+    """Rollouts of the critic's warm-up do not wait for the policy.
+
+    OpenRLHF hands every rollout to both models, lets the policy train after the warm-up, and forgets only what it has
+    trained on: its first update would learn from all rollouts of the warm-up at once.
+    """
+    trainer = module.BasePPOTrainer
+    step = trainer.train_step
+
+    def train_step(self, rollout_samples, global_step):
+        policy = self.actor_model_group
+        if global_step < warm_up(self.args):
+            self.actor_model_group = Unfed(policy)
+        try:
+            return step(self, rollout_samples, global_step)
+        finally:
+            self.actor_model_group = policy
+
+    trainer.train_step = train_step
+
+
+class Unfed:
+    """A group of models that is handed no rollouts; everything else it does."""
+
+    def __init__(self, group):
+        self.group = group
+
+    def async_run_method_batch(self, method_name, **columns):
+        """As the group, but for `append`."""
+        return [] if method_name == "append" else self.group.async_run_method_batch(method_name, **columns)
+
+    def __getattr__(self, name):
+        return getattr(self.group, name)
+
+
+def warm_up(args):
+    """Rollouts that train only the critic: OpenRLHF freezes the policy while `global_step <= freezing_steps`."""
+    return args.critic.freezing_steps + 1
+
+
+def shorten_schedule(module):
+    """The policy's learning rate ends with the policy's last update, which the critic's warm-up brings nearer."""
+    strategy = module.DeepspeedStrategy
+    prepare = strategy._ds_init_train_model
+
+    def _ds_init_train_model(self, model, cfg):
+        if isinstance(model, module.Actor):
+            frozen = warm_up(self.args) * updates(self.args)
+            cfg = {**cfg, "scheduler_steps": max(cfg["scheduler_steps"] - frozen, 1)}
+        return prepare(self, model, cfg)
+
+    strategy._ds_init_train_model = _ds_init_train_model
