@@ -61,9 +61,24 @@ def test_an_option_that_nobody_has_looked_at_is_refused() -> None:
     assert "has no option --vllm.num_eng - " in refusals(**{"vllm.num_eng": 1})[0], "the parser takes abbreviations"
 
 
-@pytest.mark.parametrize("value", ["--ckpt.path", ["3.0", "--ckpt.path", "x"], "-h"])
+@pytest.mark.parametrize("value", ["--ckpt.path", "-h"])
 def test_a_value_cannot_bring_another_option_along(value: Any) -> None:
     assert "would be read as another option" in refusals(**{"actor.dual_clip": value})[0]
+
+
+@pytest.mark.parametrize("value", [None, [], {}, {"a": 1}, [3.0], ["3.0", "--ckpt.path", "x"], "", " ", "a\0b"])
+def test_a_value_that_is_not_one_word_is_refused(value: Any) -> None:
+    line = f"{value!r} is no value of this option - give a number, a text, true or false, or leave it out"
+    assert refusals(**{"actor.dual_clip": value}) == [line]
+
+
+@pytest.mark.parametrize("value", [0.2, [0.2, "--ckpt.path"], [0.2, [0.3]], None])
+def test_an_option_of_several_words_takes_a_list_of_numbers_alone(value: Any) -> None:
+    assert "give a list of numbers" in refusals(**{"actor.eps_clip_low_high": value})[0]
+
+
+def test_muon_in_a_list_does_not_pass_by_what_is_asked_of_muon() -> None:
+    assert refusals(**{"actor.optim": ["muon"]})
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ FREE = frozenset(
     )
 )
 """Options that change how the policy is trained, and nothing on which rlsp relies."""
+LISTS = frozenset({"actor.eps_clip_low_high"})
+"""Those of them that take several words."""
 
 _PLACES = {f"{model}.{name}": f"ppo.placement.{key}"
            for model, key in (("actor", "actor"), ("ref", "reference"), ("critic", "critic"))
@@ -175,10 +177,15 @@ def extra_problems(extra: Mapping[str, Any]) -> Iterator[Problem]:
         elif key not in FREE:
             message = f"OpenRLHF {TESTED[-1]} has no option --{key}"
             yield Problem(path, message, did_you_mean(key, [*RECIPE, *REFUSED, *FREE]))
-        elif any(map(_reads_as_an_option, value if isinstance(value, list | tuple) else [value])):
+        elif isinstance(value, str) and value.startswith("-"):
             yield Problem(path, f"{value!r} would be read as another option", "give the value alone")
+        elif not _is_value(value, key in LISTS):
+            expected = "a list of numbers" if key in LISTS else "a number, a text, true or false"
+            yield Problem(path, f"{value!r} is no value of this option", f"give {expected}, or leave it out")
 
 
-def _reads_as_an_option(value: Any) -> bool:
-    """Whether a command's parser would take the value for an option; numbers may be negative."""
-    return isinstance(value, str) and value.startswith("-")
+def _is_value(value: Any, several: bool) -> bool:
+    """Whether it becomes one word of the command, or several words where the option takes them."""
+    if several:
+        return isinstance(value, list | tuple) and all(isinstance(one, int | float) for one in value)
+    return isinstance(value, int | float) or (isinstance(value, str) and value.strip() != "" and "\0" not in value)
