@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rlsp_cli.backends.context import context_length
+from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.schema import Model
 from tests.conftest import refusal
 
@@ -35,10 +36,23 @@ def model(folder: Path, **config: Any) -> Model:
         ({"max_position_embeddings": 40960, "rope_parameters": {
             "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}}, 131072),
         ({}, None),
+        ({"max_position_embeddings": None}, None),
+        ({"max_position_embeddings": "4096"}, None),
+        ({"text_config": None, "max_position_embeddings": 4096}, 4096),
+        ({"max_position_embeddings": 4096, "rope_scaling": [1]}, 4096),
     ],
 )  # fmt: skip
 def test_positions_are_those_of_the_configuration(tmp_path: Path, config: dict[str, Any], positions: int) -> None:
     assert context_length(model(tmp_path / "model", **config)) == positions
+
+
+@pytest.mark.parametrize(("text", "what"), [("{bad", "cannot be read"), ("[1]", "expected a JSON object")])
+def test_a_broken_configuration_is_named_in_one_line(tmp_path: Path, text: str, what: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(text)
+    with pytest.raises(NotReadyError, match=what) as found:
+        context_length(Model(path=str(tmp_path)))
+    assert str(found.value).startswith(f"{file}: ") and "\n" not in str(found.value)
 
 
 def test_positions_of_the_table_and_of_a_new_model_are_known_and_others_are_not() -> None:

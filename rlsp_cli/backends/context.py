@@ -19,10 +19,12 @@ def context_length(model: Model) -> int | None:
     if model.from_scratch is not None:
         return model.from_scratch.max_length
     config = model_config(model)
-    config = config and config.get("text_config", config)
-    if not config or "max_position_embeddings" not in config:
+    config = config and (config.get("text_config") or config)
+    positions = config and config.get("max_position_embeddings")
+    if not config or not isinstance(positions, int):
         return None
-    return _scaled(config["max_position_embeddings"], config.get("rope_parameters") or config.get("rope_scaling") or {})
+    rope = config.get("rope_parameters") or config.get("rope_scaling")
+    return _scaled(positions, rope if isinstance(rope, dict) else {})
 
 
 def overflow(model: Model, tokens: int, path: str, what: str, hint: str) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.schema import FromScratch, Model
 
 _TABLE = Path(__file__).parent / "models.json"
@@ -108,10 +109,20 @@ def _config(path: str) -> dict[str, Any] | None:
     here = Path(path) / "config.json"
     file = here if here.is_file() else None if Path(path).is_dir() else _cached(name, revision)
     if file is not None:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found
+        return _read(file)
     known = json.loads(_TABLE.read_text(encoding="utf-8"))["models"]
     return next((entry for entry in known if name in entry["names"]), None)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The object in a file; NotReadyError when there is none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NotReadyError(f"{file}: cannot be read: {error}; load the model anew") from error
+    if not isinstance(found, dict):
+        raise NotReadyError(f"{file}: not a model's configuration; expected a JSON object")
+    return found
 
 
 def _cached(name: str, revision: str) -> Path | None:
