@@ -49,7 +49,17 @@ def test_rays_workers_have_them_on_every_machine_and_openrlhfs_own_come_from_its
 
 
 @pytest.mark.parametrize(
-    "name", ["WANDB_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "OPENAI_APIKEY", "db_password", "GITHUB_PAT"]
+    "name",
+    [
+        "WANDB_API_KEY",
+        "HF_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "OPENAI_APIKEY",
+        "db_password",
+        "GITHUB_PAT",
+        "TOKEN1",
+        "HTTP_AUTHORIZATION",
+    ],
 )
 def test_secrets_are_refused_and_their_values_not_shown(tiny_recipe: Path, name: str) -> None:
     line = refusal(tiny_recipe, [f"cluster.env.{name}=abc123xyz"], "looks like a secret")
@@ -71,3 +81,13 @@ def test_names_that_the_launcher_sets_or_that_are_none_are_refused(tiny_recipe: 
 @pytest.mark.parametrize("name", ["TOKENIZERS_PARALLELISM", "NCCL_IB_PKEY", "HF_TOKEN_PATH", "VLLM_MAX_TOKENS"])
 def test_names_that_only_look_a_little_like_secrets_are_taken(tiny_recipe: Path, name: str) -> None:
     assert load_checked(tiny_recipe, f"cluster.env.{name}=true").cluster.env == {name: "true"}
+
+
+def test_a_value_that_no_process_can_have_is_refused_where_it_was_set(tiny_recipe: Path) -> None:
+    line = refusal(tiny_recipe, ['cluster.env={A: "b\\0c"}'], "holds a NUL")
+    assert "override #1 (cluster.env): " in line
+
+
+@pytest.mark.parametrize("address", ["http://me:abc123@h:8265", "http://h:8265?t=abc123", "http://h:8265#abc123"])
+def test_an_address_that_may_hold_a_secret_is_refused_and_not_shown(tiny_recipe: Path, address: str) -> None:
+    assert "abc123" not in refusal(tiny_recipe, [f"cluster.ray_address={address}"], "may hold a secret")

@@ -155,3 +155,13 @@ def test_cpus_follow_the_gpus_unless_the_recipe_says_otherwise(asked: dict[str, 
     assert [line for line in lines if "--cpus-per-task" in line] == (
         [f"#SBATCH --cpus-per-task={cpus}"] if cpus else []
     )
+
+
+@pytest.mark.parametrize(
+    "slurm",
+    [{"options": ["--x\nrm -r y"]}, {"options": [" -c 8"]}, {"options": ["constraint=h100"]}, {"options": [""]},
+     {"partition": "a\nrm -r y"}, {"account": " "}, {"time": "1:00\n"}],
+)  # fmt: skip
+def test_what_is_no_single_line_of_a_batch_script_is_refused(slurm: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="should match pattern"):
+        Cluster.model_validate({"slurm": slurm})

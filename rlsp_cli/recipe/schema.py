@@ -575,16 +575,20 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+Line = Annotated[str, Field(pattern=r"^[^\s](.*[^\s])?$")]
+SbatchOption = Annotated[str, Field(pattern=r"^-(.*[^\s])?$")]
+
+
 class Slurm(Section):
     """What a Slurm job asks for."""
 
-    partition: str | None = None
+    partition: Line | None = None
     """Partition; Slurm's default when not given."""
-    account: str | None = None
+    account: Line | None = None
     """Account to charge."""
-    time: str | None = None
+    time: Line | None = None
     """Time limit, as in `24:00:00`."""
-    options: tuple[str, ...] = ()
+    options: tuple[SbatchOption, ...] = ()
     """More options of sbatch, each as in `--constraint=h100`."""
     setup: str = ""
     """Shell lines that run on every node first, such as `module load cuda`."""
@@ -614,13 +618,19 @@ class Cluster(Section):
     slurm: Slurm = Slurm()
     """What a Slurm job asks for, when the launcher is `slurm`."""
 
+    @field_validator("env")
+    @classmethod
+    def _right_variables(cls, env: dict[str, str]) -> dict[str, str]:
+        if found := "; ".join(wrong_variables(env)):
+            raise ValueError(f"cluster.env: {found}")
+        return env
+
     @model_validator(mode="after")
-    def _nothing_secret(self) -> "Cluster":
-        found = [f"cluster.env: {message}" for message in wrong_variables(self.env)]
-        if set("@?") & set(self.ray_address or ""):
-            found.append("cluster.ray_address may hold a secret, and recipes are kept in run folders; set RAY_ADDRESS")
-        if found:
-            raise ValueError("; ".join(found))
+    def _no_password(self) -> "Cluster":
+        if set("@?#") & set(self.ray_address or ""):  # not the field's own check, whose error shows the value
+            raise ValueError(
+                "cluster.ray_address may hold a secret, and recipes are kept in run folders; set RAY_ADDRESS"
+            )
         return self
 
 

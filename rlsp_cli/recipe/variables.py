@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(
-    r"(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|(^|_)(API)?(KEY|PASS|PAT|AUTH))(_|$)", re.I
+    r"(TOKEN|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|CREDENTIALS?|(^|_)(API)?(KEY|PASS|PAT|AUTH(ORIZATION)?))\d*(_|$)",
+    re.I,
 )
-_NO_SECRET = re.compile(r"_(FILE|PATH|DIR|HOME)$", re.I)
+_NO_SECRET = re.compile(r"_(FILE|PATH|DIR|HOME|SOCK)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.I)
 """Where a secret lies is none."""
 _OURS = re.compile(
     r"RLSP_.*|RAY_(ADDRESS|AUTH_.*|JOB_.*)|SLURM_.*|(LOCAL_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)"
@@ -28,6 +29,8 @@ def wrong_variables(variables: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} looks like a secret, and recipes are kept in run folders; set it where {_where(name)}"
         elif _PASSWORD.search(value):
             yield f"the value of {name} holds a password, and recipes are kept in run folders"
+        elif "\0" in value:
+            yield f"the value of {name} holds a NUL, which no variable can"
 
 
 def _where(name: str) -> str:
