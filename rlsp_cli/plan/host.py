@@ -59,7 +59,6 @@ def _parts(names: Iterable[str], shape: ModelShape, ppo: Ppo, found: Roles, gpus
     weights = 2.0 * shape.parameters
     for name in names:
         nodes = -(-gpus.get(name, 0) // gpus_per_node)
-        here = min(gpus.get(name, 0), gpus_per_node)
         if name in ("actor", "critic"):
             yield from _trained(name, shape, ppo, gpus[name], nodes)
         elif name == "reference" and "reference" in ppo.offload:
