@@ -51,23 +51,41 @@ def door_to(address: str, origin: str) -> Door:
     return Door(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", headers, token)
 
 
+def is_dashboard(address: str) -> bool:
+    """Whether an address may be that of a dashboard, before anything asks there."""
+    try:
+        return bool(_parts(address.strip(), "address"))
+    except UsageError:
+        return False
+
+
 def shown(address: str) -> str:
     """An address without what may be secret in it."""
-    return re.sub(r"\?.*", "?***", re.sub(r"^(\w+://)?.*@", r"\1***@", address))
+    without_user = re.sub(r"^(\w+://)?.*@", r"\1***@", address, flags=re.DOTALL)
+    return re.sub(r"\?.*", "?***", without_user, flags=re.DOTALL)
 
 
 def _parts(address: str, origin: str) -> SplitResult:
     try:
         parts = urlsplit(address)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket that is not closed
+        known = parts.scheme in ("http", "https") and parts.port != 0 and _is_host(parts.hostname)
+    except ValueError:  # a port that is no number, a bracket that is not closed, a host that DNS cannot have
         known = False
-    if not known or re.search(r"[\s?#]", address):
+    if not known or re.search(r"[\s\\?#]", address) or not _is_path(parts.path):
         raise UsageError(
             f"{origin}: {shown(address)!r} is no dashboard; expected the address of its jobs API, "
             f"as http://{_host(address)}:8265"
         )
     return parts
+
+
+def _is_host(name: str | None) -> bool:
+    return bool(name and name.encode("idna"))
+
+
+def _is_path(path: str) -> bool:
+    """Whether a request can ask for it; one with an @ is the rest of a password that has a slash."""
+    return path.isascii() and path.isprintable() and "@" not in path
 
 
 def _host(address: str) -> str:
@@ -89,7 +107,7 @@ def _given_headers() -> dict[str, str]:
     text = os.environ.get("RAY_JOB_HEADERS", "").strip()
     try:
         found = json.loads(text) if text else {}
-        if isinstance(found, dict) and all(map(_is_header, found.values())) and all(map(_is_header, found)):
+        if isinstance(found, dict) and all(map(_is_header, found.values())) and all(map(_is_name, found)):
             return found
     except ValueError:
         pass
@@ -119,6 +137,10 @@ def _token_file() -> tuple[str, str]:
             return str(path), ""
         reason = getattr(error, "strerror", None) or "not a text"
         raise NotReadyError(f"{path}: {reason}; Ray's token should stand there, or in RAY_AUTH_TOKEN") from error
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", text, re.ASCII) is not None
 
 
 def _is_header(text: object) -> bool:

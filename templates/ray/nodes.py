@@ -91,7 +91,8 @@ def hub_problem(model):
     try:
         hf_hub_download(model, "config.json")
     except Exception as error:  # of the hub, of the network, of the cache's disk
-        return f"the model {model} cannot be had ({type(error).__name__}: {str(error).strip().splitlines()[0]})"
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        return f"the model {model} cannot be had ({type(error).__name__}: {reason})"
     return None
 
 

@@ -6,6 +6,7 @@ from rlsp_cli.backends.context import overflow
 from rlsp_cli.backends.grouping import lonely_groups
 from rlsp_cli.backends.openrlhf.config import attention
 from rlsp_cli.backends.openrlhf.flags import TESTED
+from rlsp_cli.backends.ray_door import is_dashboard
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Ppo, Recipe, Schedule
 
@@ -96,6 +97,9 @@ def _machines(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
         yield Problem("cluster.launcher", message, "set it to local, ray or slurm")
     if cluster.nodes > 1 and cluster.launcher == "local":
         yield Problem("cluster.launcher", "local is one machine", "set it to ray or slurm")
+    if cluster.ray_address and not is_dashboard(cluster.ray_address):
+        message = f"{cluster.ray_address!r} is no dashboard"
+        yield Problem("cluster.ray_address", message, "give the address of its jobs API, as http://HOST:8265")
     if not cluster.gpus_per_node:
         if cluster.launcher == "slurm":
             yield Problem("cluster.launcher", "a Slurm job of OpenRLHF needs GPUs", "set cluster.gpus_per_node")

@@ -13,13 +13,23 @@ def wandb_login(environment: Mapping[str, str]) -> dict[str, str]:
     """The variable that logs a job in, on any machine; NotReadyError when nobody has logged in here."""
     if environment.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
         return {}
-    host = urlsplit(environment.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
+    host = _host(environment.get("WANDB_BASE_URL") or "https://api.wandb.ai")
     key = environment.get(_KEY) or _from_netrc(host)
     if key is None:
         raise NotReadyError(
             f"tracking.to: wandb has no login for {host} here; set {_KEY}, run `wandb login`, or set WANDB_MODE=offline"
         )
     return {_KEY: key}
+
+
+def _host(url: str) -> str:
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise NotReadyError("WANDB_BASE_URL: no address of a server; expected one such as https://HOST")
+    return host
 
 
 def _from_netrc(host: str) -> str | None:

@@ -70,8 +70,16 @@ def _asked(
             raise
     if info.status != "SUCCEEDED":
         raise NotReadyError(f"the cluster's nodes could not be asked: {_reason(job, log or info.message)}")
-    found: list[tuple[str, list[str]]] = json.loads(log.strip().splitlines()[-1])
-    return found
+    return answers(log)
+
+
+def answers(log: str) -> list[tuple[str, list[str]]]:
+    """The script's line among those of libraries, which may warn as they end."""
+    for line in reversed(log.splitlines()):
+        if line.startswith("[["):
+            found: list[tuple[str, list[str]]] = json.loads(line)
+            return found
+    raise NotReadyError(f"the cluster's nodes could not be asked: no answer in {last_words(log)!r}")
 
 
 def _ended(dashboard: Dashboard, submission: str, timeout_s: float) -> tuple[JobInfo, str]:
