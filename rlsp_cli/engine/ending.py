@@ -105,5 +105,6 @@ def _after_a_turn(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _whole_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Tokens that are never cut into pieces, the longest first."""
-    return sorted({*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}, key=len, reverse=True)
+    """Tokens that are never cut into pieces, the longest first; Gemma's has some of white space, which end nothing."""
+    tokens = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
+    return sorted(filter(str.strip, tokens), key=len, reverse=True)
