@@ -1,5 +1,6 @@
 """Decoding by a cache is decoding without one, for every kind of cache that transformers has; or it is refused."""
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,18 @@ def test_a_model_whose_cache_cannot_be_relied_on_is_refused_in_one_line(model_ty
         with pytest.raises(RecipeError, match=f"cannot decode model type {model_type}: ") as error:
             decode(model, some_prompts(3, 5), {1})
         assert "\n" not in str(error.value)
+
+
+def test_a_cache_that_gives_no_numbers_is_refused() -> None:
+    model = AutoModelForCausalLM.from_config(tiny("llama").config)
+
+    def lose(_: Any, given: tuple[Any, ...], output: Any) -> Any:
+        output.logits = output.logits * (math.nan if given[0].shape[1] == 1 else 1.0)  # as it goes on from the cache
+        return output
+
+    model.register_forward_hook(lose)
+    with pytest.raises(RecipeError, match="cannot decode model type llama: its log-probabilities are not numbers"):
+        handling_of(model)
 
 
 def test_training_refuses_a_model_that_sees_what_comes_after() -> None:

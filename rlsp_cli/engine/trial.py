@@ -4,6 +4,7 @@ Models differ in what they remember, in whether padding leaks into it, and in wh
 of it. A list of names would be out of date with the next release of transformers.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,7 +123,8 @@ def _gap(logits: torch.Tensor, expected: torch.Tensor) -> float:
     """Largest difference of the log-probabilities of possible words, as a share of their standard deviation."""
     logp, wanted = logits.float().log_softmax(-1), expected.float().log_softmax(-1)
     possible = wanted > -50
-    return float((logp - wanted)[possible].abs().max() / wanted[possible].std())
+    gap = float((logp - wanted)[possible].abs().max() / wanted[possible].std())
+    return gap if math.isfinite(gap) else math.inf  # nan is larger than nothing, and would be lost in a max()
 
 
 def _fault(gap: Callable[[], float]) -> str | None:
@@ -133,4 +135,6 @@ def _fault(gap: Callable[[], float]) -> str | None:
         raise
     except Exception as error:
         return f"it raises {type(error).__name__} ({str(error).strip().partition(chr(10))[0]})"
+    if math.isinf(found):
+        return "its log-probabilities are not numbers"
     return None if found <= _TOLERANCE else f"its log-probabilities are off by {found:.0%} of their spread"
