@@ -138,12 +138,22 @@ def test_empty_cut_off_thinking_and_huge_completions_are_responses() -> None:
         ({"reasoning_content": "is it 4?", "content": None}, "<think>\nis it 4?"),
         ({"reasoning": "is it 4?", "content": ""}, "<think>\nis it 4?"),
         ({"content": "4", "reasoning": None, "annotations": ["x"]}, "4"),
+        ({"content": "4", "reasoning_details": [{"type": "reasoning.encrypted", "data": "c2VjcmV0"}]}, "4"),
     ],
 )
 def test_a_chat_reply_is_the_text_that_a_completion_would_be(message: dict[str, Any], text: str) -> None:
     with serving(lambda _: (200, {}, {"choices": [{"message": message, "finish_reason": "length"}]})) as server:
         (found,) = answers(EndpointSampler(server.url, "m"), requests(1), DECODING)
     assert found == Response(text, None, True)
+
+
+def test_a_reply_with_parts_that_are_not_known_names_them() -> None:
+    message = {"content": [{"type": "refusal", "refusal": "no"}]}
+    with (
+        serving(lambda _: (200, {}, {"choices": [{"message": message}]})) as server,
+        pytest.raises(NotReadyError, match="the reply cannot be read: a part of type 'refusal' is not known"),
+    ):
+        answers(EndpointSampler(server.url, "m"), requests(1), DECODING)
 
 
 def test_a_completion_of_our_own_prompt_has_the_tag_that_the_prompt_opened() -> None:

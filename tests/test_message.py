@@ -1,6 +1,7 @@
 """Conversations from servers and data sets: thinking that stands apart is put between tags, and nothing is lost."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def test_several_thoughts_keep_their_order_and_one_without_an_answer_stays_open(
         ({"content": "2", "analysis": "hm"}, "field 'analysis' holds text that nothing reads, 'hm'"),
         ({"content": "2", "tool_calls": [{"function": {"name": "add"}}]}, "field 'tool_calls' holds text"),
         ({"content": WHOLE, "reasoning": "other"}, "field 'reasoning' holds text that nothing reads, 'other'"),
+        ({"content": "2", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}, "nothing reads, 'x'"),
         ({"content": [TEXT, {"type": "tool_use", "input": "x"}]}, "a part of type 'tool_use' is not known"),
         ({"content": [{"type": "redacted_thinking", "data": "x"}, TEXT]}, "'redacted_thinking' is not known"),
         ({"content": 2}, "the content holds int"),
@@ -101,7 +103,12 @@ def test_a_column_of_thinking_goes_before_its_response(tmp_path: Path) -> None:
     row = {"problem": "1+1", "solution": "2", "reasoning_content": "hm", "reasoning": "on"}
     assert [trace.response for trace in read(tmp_path, row)] == [WHOLE]
     assert read(tmp_path, row, response="reasoning_content")[0].response == "hm"
-    assert read(tmp_path, {**row, "reasoning_content": None})[0].response == "2"
+    for thought, answer in ((["hm"], "2"), ([{"type": "text", "text": "hm"}], "2"), ("hm", 2)):
+        assert read(tmp_path, {**row, "reasoning_content": thought, "solution": answer})[0].response == WHOLE
+    for nothing in (None, "", [], math.nan):
+        assert read(tmp_path, {**row, "reasoning_content": nothing})[0].response == "2"
+    with pytest.raises(DataError, match=r"rows\.jsonl:1: columns 'solution' and 'reasoning_content': .* not known"):
+        read(tmp_path, {**row, "reasoning_content": {"a": "hm"}})
     with pytest.raises(DataError, match="no column 'response'"):
         read(tmp_path, row, response="response")
 

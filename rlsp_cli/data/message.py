@@ -17,6 +17,8 @@ _ABOUT_PARTS = ("type", "id", "format", "signature")
 """The same, of a part of a message."""
 _ANSWERS = ("text", "output_text", "input_text")
 _THINKS = ("thinking", "reasoning", "reasoning_text", "summary_text", "reasoning.text", "reasoning.summary")
+_UNREADABLE = ("reasoning.encrypted",)
+"""Thinking that a provider keeps to itself: what a server answers is read without it, and data with it is refused."""
 
 
 class _Part(NamedTuple):
@@ -70,6 +72,8 @@ def _parts(value: Any, thought: bool = False) -> Iterator[_Part]:
             yield _Part(thought, value)
     elif isinstance(value, Mapping):
         kind = value.get("type")
+        if kind in _UNREADABLE:
+            return
         if kind not in (*_ANSWERS, *_THINKS):
             raise ValueError(f"a part of type {kind!r} is not known; expected text or thinking")
         words = next((value[key] for key in ("thinking", "reasoning", "text", "summary") if value.get(key)), None)

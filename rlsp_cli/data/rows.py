@@ -226,10 +226,15 @@ def _turn(message: Mapping[str, Any], place: str) -> Turn:
 
 def response_text(row: Mapping[str, Any], column: str, place: str) -> str:
     """The text of a response's column, with the thinking of a column `reasoning_content` before it between tags."""
-    thought = row.get(_THOUGHT)
-    if column in row and column != _THOUGHT and isinstance(thought, str) and thought.strip():
-        return message_text({"content": row[column], _THOUGHT: thought})
-    return column_text(row, column, place)
+    thought, answer = row.get(_THOUGHT), row.get(column)
+    if column not in row or column == _THOUGHT or not isinstance(thought, str | Sequence | Mapping):
+        return column_text(row, column, place)
+    said = str(answer) if isinstance(answer, int | float) else answer
+    try:
+        text = message_text({"content": said, _THOUGHT: thought})
+    except ValueError as error:
+        raise DataError(f"{place}: columns {column!r} and {_THOUGHT!r}: {error}") from error
+    return text or column_text(row, column, place)
 
 
 def column_text(row: Mapping[str, Any], column: str, place: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import count, islice
+from json import JSONDecodeError
 from typing import Any
 
 import httpx2
@@ -150,8 +151,10 @@ def _read(reply: httpx2.Response, request: Request) -> Response:
         choice, usage = reply.json()["choices"][0], reply.json().get("usage") or {}
         message = choice.get("message")
         text = _chat_text(message, request) if message else _completed(str(choice["text"]), request)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
         raise _UnansweredError(f"{reply.text[:80]!r} is no completion; is this the right URL?") from error
+    except ValueError as error:
+        raise _UnansweredError(f"the reply cannot be read: {error}") from error
     truncated = choice.get("finish_reason") == "length"
     return Response(text, usage.get("completion_tokens"), truncated, _scores(choice.get("logprobs") or {}))
 
