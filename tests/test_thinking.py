@@ -13,6 +13,7 @@ from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.service.openrlhf import read_request
 from rlsp_cli.rewards.thinking import (
     TAGS,
+    begins_thinking,
     closing,
     is_open,
     learned,
@@ -57,6 +58,8 @@ def test_a_prompt_opens_nothing_unless_it_ends_with_the_tag(prompt: str) -> None
         ("<think>\n\n", "4", "</think>\n\n4"),
         ("<think>", "4", "\n\n</think>\n\n4"),
         ("<thought>\n", "<think>\nhm\n</think>\n\n4", "hm\n</thought>\n\n4"),
+        ("<think>\n", "hm\n</thinking>\n\n4", "hm\n</think>\n\n4"),
+        ("<think>\n", "<thinking>a</thinking>b<thinking>c</thinking>d", "a</think>b<think>c</think>d"),
         ("[THINK]", "4", "\n\n[/THINK]\n\n4"),
         ("", "hm\n</think>\n\n4", "<think>\nhm\n</think>\n\n4"),
         ("", "4", "4"),
@@ -64,7 +67,7 @@ def test_a_prompt_opens_nothing_unless_it_ends_with_the_tag(prompt: str) -> None
 )
 def test_a_trace_teaches_what_follows_the_tag_of_its_prompt(end: str, trace: str, taught: str) -> None:
     assert learned(ASKED + end, trace) == taught
-    assert (ASKED + end + taught).count("<think>") + (ASKED + end + taught).count("<thought>") <= 1
+    assert not end or not begins_thinking(taught)
 
 
 @pytest.mark.parametrize("tags", TAGS, ids=lambda tags: tags.open)

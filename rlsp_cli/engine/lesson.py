@@ -27,11 +27,11 @@ class Lesson(NamedTuple):
 
 
 def closed_traces(traces: Sequence[Trace]) -> list[Trace]:
-    """The traces whose thinking ends; the others were cut off, and would teach to think for ever. DataError for none.
+    """The traces whose thinking ends, in the response and in the assistant's turns before it. DataError for none.
 
-    How many are left out is said.
+    The others were cut off, and would teach to think for ever. How many are left out is said.
     """
-    kept = [trace for trace in traces if not is_open(trace.response)]
+    kept = [trace for trace in traces if not any(map(is_open, _said(trace)))]
     if not kept:
         raise DataError(f"data.traces: none of {len(traces)} traces closes its thinking; name traces that were not cut")
     if len(kept) < len(traces):
@@ -50,6 +50,11 @@ def lessons(traces: Sequence[Trace], data: Data, tokenizer: PreTrainedTokenizerB
     if silent:
         print(f"sft: {silent} of {len(traces)} traces do not think: they close the thinking that the prompt opens")
     return [Lesson(prompt, _response(prompt, trace.response), end) for prompt, trace in pairs]
+
+
+def _said(trace: Trace) -> list[str]:
+    """What the assistant says in a trace."""
+    return [*(text for role, text in trace.turns if role == "assistant"), trace.response]
 
 
 def _response(prompt: str, response: str) -> str:

@@ -34,7 +34,7 @@ THINK = TAGS[0]
 _OPEN = re.compile("|".join(re.escape(tags.open) for tags in TAGS))
 _CLOSE = re.compile("|".join(re.escape(tags.close) for tags in TAGS))
 _OPENED = re.compile(rf"(?:{_OPEN.pattern})\s*\Z")
-_CLOSED = re.compile(rf"(?:{_OPEN.pattern})\s*(?:{_CLOSE.pattern})\s*\Z")
+_CLOSED = re.compile(rf"(?:{_CLOSE.pattern})\s*\Z")
 _CLOSE_OF = {tags.open: tags.close for tags in TAGS}
 
 
@@ -50,7 +50,10 @@ def opened(prompt: str) -> str:
 
 
 def has_closed(prompt: str) -> bool:
-    """Whether a prompt ends with thinking that is over, as templates write it for models that shall not think."""
+    """Whether a prompt ends with thinking that is over, as templates write it for models that shall not think.
+
+    Most write both tags with nothing between them; DeepSeek-V3.1's writes the closing one alone.
+    """
     return _CLOSED.search(prompt) is not None
 
 
@@ -66,11 +69,14 @@ def rest(prompt: str, response: str) -> str:
     Another model's tags become those of the prompt; white space that the prompt has already is not said twice.
     """
     begun = opened(prompt)
-    own = _first_open(response)
-    if not begun or own is None:
+    if not begun:
         return response
     tag = begun.rstrip()
-    text = response[: own.start()].lstrip() + response[own.end() :].replace(_CLOSE_OF[own[0]], _CLOSE_OF[tag], 1)
+    response = _with_tags(response, Tags(tag, _CLOSE_OF[tag]))
+    own = _first_open(response)
+    if own is None:
+        return response
+    text = response[: own.start()].lstrip() + response[own.end() :]
     said = takewhile(lambda pair: pair[0] == pair[1], zip(begun.removeprefix(tag), text, strict=False))
     return text[len(list(said)) :]
 
@@ -140,6 +146,15 @@ def learned(prompt: str, response: str) -> str:
         return rest(prompt, response)
     tag = begun.rstrip()
     return rest(prompt, f"{tag}\n\n{_CLOSE_OF[tag]}\n\n{response}")
+
+
+def _with_tags(text: str, tags: Tags) -> str:
+    """A text with these tags in the place of those that it thinks between, which are those of its first one."""
+    first = min(filter(None, (_OPEN.search(text), _CLOSE.search(text))), key=lambda found: found.start(), default=None)
+    if first is None:
+        return text
+    own = next(pair for pair in TAGS if first[0] in pair)
+    return text.replace(own.open, tags.open).replace(own.close, tags.close)
 
 
 def _after(text: str) -> str:
