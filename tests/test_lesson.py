@@ -10,7 +10,7 @@ import torch
 from rlsp_cli.backends.axolotl.setup import setup
 from rlsp_cli.backends.saved import name_end
 from rlsp_cli.data import Trace
-from rlsp_cli.engine.ending import end_ids, stated_ends, turn_end
+from rlsp_cli.engine.ending import adopt_turn_end, end_ids, stated_ends, turn_end
 from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.model import load_model, load_tokenizer
 from rlsp_cli.engine.prompt import decode, encode_prefix
@@ -73,6 +73,8 @@ def test_traces_that_were_cut_in_their_thinking_are_left_out_and_counted(capsys:
     cut, whole = Trace("1+1", "<think>\nso \\boxed{2}"), Trace("1+1", THOUGHT)
     assert closed_traces([cut, whole, cut]) == [whole]
     assert "2 of 3 traces left out: thinking not closed" in capsys.readouterr().out
+    later = Trace("1+1", THOUGHT, (("user", "1+1"), ("assistant", cut.response), ("user", "1+1")))
+    assert closed_traces([later, whole]) == [whole]
     with pytest.raises(DataError, match="none of 1 traces closes its thinking"):
         closed_traces([cut])
 
@@ -81,8 +83,9 @@ def test_a_template_that_closes_the_thinking_takes_answers_and_refuses_thoughts(
     tokenizer = byte_tokenizer(chatml("<think>\n\n</think>\n\n"))
     found = lessons([Trace("1+1", "2"), Trace("1+1", "<think>\n\n</think>\n\n2")], PLAIN, tokenizer)
     assert [lesson.response for lesson in found] == ["2", "2"]
-    with pytest.raises(DataError, match=r"closes the thinking before the response .* model\.chat_template"):
-        lessons([Trace("1+1", THOUGHT)], PLAIN, tokenizer)
+    for closes in ("<think>\n\n</think>\n\n", "</think>"):  # Qwen3's, and DeepSeek-V3.1's
+        with pytest.raises(DataError, match=r"closes the thinking before the response .* model\.chat_template"):
+            lessons([Trace("1+1", THOUGHT)], PLAIN, byte_tokenizer(chatml(closes)))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,14 @@ def test_a_response_ends_with_the_tokens_that_end_a_turn_in_the_template(closes:
     assert turn_end(tokenizer) == ends
     (lesson,) = lessons([Trace("1+1", "2")], PLAIN, tokenizer)
     assert tokenizer.decode(lesson.tokens(tokenizer)[1]) == "2" + "".join(ends)
+
+
+def test_white_space_after_a_turn_ends_nothing_even_where_it_is_a_token() -> None:
+    tokenizer = byte_tokenizer(chatml())
+    tokenizer.add_tokens(["\n", "\n\n", "  "])  # as in Gemma's tokenizer
+    assert turn_end(tokenizer) == ["<|im_end|>"]
+    adopt_turn_end(tokenizer)
+    assert tokenizer.eos_token == "<|im_end|>"
 
 
 def test_decoding_stops_at_the_end_of_a_turn_and_at_the_end_that_the_model_had(
@@ -200,3 +211,10 @@ def test_check_shows_the_first_example_with_what_is_learned(tmp_path: Path, back
     assert "1 of 2 traces left out: thinking not closed" in shown.stderr
     data = json.loads(rlsp("check", recipe, "--show-example", "--json").stdout)["data"]
     assert [part["learned"] for part in data["examples"][0]["parts"]] == [False, True]
+
+
+def test_showing_an_example_where_every_prompt_is_too_long_says_so(tmp_path: Path) -> None:
+    recipe = written(tmp_path, "local", {"content": THOUGHT})
+    shown = rlsp("check", recipe, "--show-example", "ppo.max_prompt_tokens=5", check=False)
+    assert shown.returncode == DataError.exit_code
+    assert "all 1 prompts are longer than ppo.max_prompt_tokens 5; the shortest has 30 tokens" in shown.stderr

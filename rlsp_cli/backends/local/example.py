@@ -10,7 +10,7 @@ from rlsp_cli.backends.local.models import first_tokenizer
 from rlsp_cli.data import prompt_rows, trace_rows, training_rows
 from rlsp_cli.engine.ending import stated_ends
 from rlsp_cli.engine.lesson import closed_traces, lessons
-from rlsp_cli.engine.prompt import encode_prompt, prompt_text
+from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
@@ -77,14 +77,14 @@ def _of_sft(recipe: Recipe, registry: Registry, tokenizer: PreTrainedTokenizerBa
 def _of_ppo(recipe: Recipe, registry: Registry, tokenizer: PreTrainedTokenizerBase) -> Example:
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
     problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
-    prompts = (prompt_text(problem.problem, recipe.data, tokenizer) for problem in problems)
-    encoded = ((prompt, encode_prompt(prompt, tokenizer)) for prompt in prompts)
-    prompt, tokens = next(pair for pair in encoded if len(pair[1]) <= recipe.ppo.max_prompt_tokens)
+    problems, _ = fitting(problems, recipe, tokenizer)
+    prompt = prompt_text(problems[0].problem, recipe.data, tokenizer)
     ends = {tokenizer.eos_token_id, *(stated_ends(recipe.model.path) if recipe.model.path else ())}
+    part = _part(False, encode_prompt(prompt, tokenizer), tokenizer)
     remarks = [f"a response ends with {' or '.join(tokenizer.convert_ids_to_tokens(sorted(ends)))}"]
     if begun := opened(prompt):
         remarks.append(f"the prompt opens the thinking: rewards see {begun!r} and then what the model writes")
-    return Example("ppo", recipe.ppo.backend, len(problems), [_part(False, tokens, tokenizer)], remarks)
+    return Example("ppo", recipe.ppo.backend, len(problems), [part], remarks)
 
 
 def _part(learned: bool, tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> Part:
