@@ -13,10 +13,10 @@ from rlsp_cli.data import Problem
 from rlsp_cli.engine.batch import batch_rows, micro_batches
 from rlsp_cli.engine.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.decode import Generated
+from rlsp_cli.engine.ending import end_ids
 from rlsp_cli.engine.model import (
     Critic,
     add_special_tokens,
-    end_ids,
     load_model,
     load_tokenizer,
     new_model,
