@@ -73,7 +73,7 @@ def cluster_of(job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]
 
 def await_nodes(dashboard: Dashboard, count: int, timeout_s: float, alive: Callable[[], bool] = lambda: True) -> None:
     """Return when the cluster answers and has so many live nodes; NotReadyError when it has not in time."""
-    deadline, found, reason = time.monotonic() + timeout_s, 0, "nobody answers"
+    deadline, found, reason = time.monotonic() + timeout_s, 0, "no answer"
     while time.monotonic() < deadline and alive():
         try:
             found = sum(node.alive for node in dashboard.nodes())
@@ -148,7 +148,7 @@ def _head(job: RayJob, token: str, logs: Path, say: Callable[[str], None]) -> It
         cluster = Cluster(_dashboard(own_door(url, token)), token, head)
         _await_all(cluster, 1, _START_S, logs)
         if Dashboard(url).is_open():
-            say("this version of Ray asks for no token: whoever reaches this head's ports can run jobs as you")
+            say("this version of Ray asks for no token: anyone who reaches this head's ports can run jobs as you")
         yield cluster
 
 

@@ -32,7 +32,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedire
 
 
 class UnreachableError(JobError):
-    """Nobody answers at the dashboard's address, or not in time, or not in a way that helps."""
+    """The dashboard's address gives no answer, or not in time, or none that helps."""
 
 
 class _BusyError(UnreachableError):
@@ -75,8 +75,8 @@ class JobInfo:
 class Dashboard:
     """A cluster's dashboard; the headers open it.
 
-    Every call raises JobError when it is refused, UnreachableError when nobody answers, and NotReadyError when the
-    door stays shut: a token or a password is missing or wrong.
+    Every call raises JobError when it is refused, UnreachableError when there is no answer, and NotReadyError when
+    access is denied: a token or a password is missing or wrong.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
@@ -194,7 +194,7 @@ class Dashboard:
 
 
 def _hint(error: urllib.error.HTTPError, headers: Mapping[str, str]) -> str | None:
-    """What to set when the door stays shut; None for every other answer."""
+    """What to set when access is denied; None for every other answer."""
     if error.code in range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST):
         there = urllib.parse.urlsplit(error.headers.get("Location", ""))
         host = there.netloc.rpartition("@")[2]
