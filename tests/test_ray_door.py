@@ -1,16 +1,19 @@
 """Addresses of Ray clusters: what is taken, what is refused, and that no password is shown."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from rlsp_cli.backends import openrlhf
+from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.ray_door import door_to, is_dashboard
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.launch.ray.dashboard import Dashboard, UnreachableError
 from rlsp_cli.launch.ray.login import wandb_login
 from rlsp_cli.launch.ray.nodes import answers
-from tests.conftest import refusal
+from tests.conftest import load_checked, refusal
 
 PASSWORDS = ["s\nec", "1sec/x", "12/sec", "/sec", "s?ec", "s#ec", "s\\ec", "sec @"]
 
@@ -58,6 +61,18 @@ def test_another_of_rays_doors_is_refused_before_anything_starts(tiny_recipe: Pa
     for address in ("auto", "ray://head:10001", "head:6379"):
         changes = ["sft=null", "ppo.backend=openrlhf", "ppo.critic=own", f"cluster.ray_address={address}"]
         assert address in refusal(tiny_recipe, changes, "is no dashboard - give the address of its jobs API")
+
+
+def test_a_ray_address_that_leads_nowhere_is_told_before_the_stages_before_ppo(
+    tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = ["ppo.backend=openrlhf", "ppo.critic=own", "ppo.max_prompt_tokens=80"]
+    environment = Environment("openrlhf", (sys.executable,), "0.11.2")
+    monkeypatch.setenv("RAY_ADDRESS", "ray://me:sec@head:10001")
+    with pytest.raises(UsageError, match=r"^RAY_ADDRESS: 'ray://\*\*\*@head:10001' is no dashboard"):
+        openrlhf.lacking(load_checked(tiny_recipe, *fitting), "ppo", environment)
+    slurm = load_checked(tiny_recipe, *fitting, "cluster={launcher: slurm, gpus_per_node: 1}", "model.attention=eager")
+    assert openrlhf.lacking(slurm, "ppo", environment) == []
 
 
 def test_the_nodes_answer_is_found_among_warnings_of_libraries() -> None:

@@ -1,6 +1,7 @@
 """OpenRLHF as a backend of PPO: the recipe becomes a command for its Ray cluster, with our rewards in it."""
 
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from rlsp_cli.backends.openrlhf.options import extra_problems
 from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
 from rlsp_cli.backends.openrlhf.seams import misfit
 from rlsp_cli.backends.probe import probe as asked
+from rlsp_cli.backends.ray_door import door_to
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import BATCH
 from rlsp_cli.backends.setting import Setting, unused, with_extra
@@ -114,7 +116,14 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
 
 
 def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Problem]:
-    """Packages that the stage's options need and the environment does not have."""
+    """Packages that the stage's options need and the environment does not have.
+
+    UsageError or NotReadyError for a RAY_ADDRESS, token or header with which no cluster can be asked: the job itself
+    would find out after the stages before it. Slurm's script starts a cluster of its own.
+    """
+    address = recipe.cluster.ray_address or os.environ.get("RAY_ADDRESS")
+    if address and recipe.cluster.launcher != "slurm":
+        door_to(address, "cluster.ray_address" if recipe.cluster.ray_address else "RAY_ADDRESS")
     return missing(environment, rendered(recipe, _SOMEWHERE, environment.version), NEEDS)
 
 
