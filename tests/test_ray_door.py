@@ -10,9 +10,11 @@ from rlsp_cli.backends import openrlhf
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.ray_door import door_to, is_dashboard
 from rlsp_cli.errors import NotReadyError, UsageError
+from rlsp_cli.launch.ray import package
 from rlsp_cli.launch.ray.dashboard import Dashboard, UnreachableError
 from rlsp_cli.launch.ray.login import wandb_login
 from rlsp_cli.launch.ray.nodes import answers
+from rlsp_cli.launch.ray.package import pack
 from tests.conftest import load_checked, refusal
 
 PASSWORDS = ["s\nec", "1sec/x", "12/sec", "/sec", "s?ec", "s#ec", "s\\ec", "sec @"]
@@ -85,3 +87,13 @@ def test_the_nodes_answer_is_found_among_warnings_of_libraries() -> None:
 def test_a_wandb_address_without_a_server_is_told(url: str) -> None:
     with pytest.raises(NotReadyError, match="WANDB_BASE_URL: no address of a server"):
         wandb_login({"WANDB_BASE_URL": url, "WANDB_API_KEY": "x"})
+
+
+def test_a_package_that_rays_dashboard_would_not_take_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.bin").write_bytes(b"")
+    size = len(pack(tmp_path, ["a.bin"])[1])
+    monkeypatch.setattr(package, "_MOST", size - 1)
+    with pytest.raises(NotReadyError, match=r"a\.bin pack to 0 MiB, and Ray's dashboard takes 0"):
+        pack(tmp_path, ["a.bin"])
