@@ -40,7 +40,7 @@ def adopt_turn_end(tokenizer: PreTrainedTokenizerBase) -> None:
         written = text.split()[0]
         print(
             f"note: the chat template ends turns with {written!r}, which is no token of this tokenizer; responses end "
-            f"with {end}. If it shall be one, name it in model.special_tokens",
+            f"with {end}. To make it a token, name it in model.special_tokens",
             file=sys.stderr,
         )
 

@@ -50,7 +50,7 @@ def opened(prompt: str) -> str:
 
 
 def has_closed(prompt: str) -> bool:
-    """Whether a prompt ends with thinking that is over, as templates write it for models that shall not think.
+    """Whether a prompt ends with thinking that is over, as templates write it to keep a model from thinking.
 
     Most write both tags with nothing between them; DeepSeek-V3.1's writes the closing one alone.
     """
@@ -115,7 +115,7 @@ def without_thinking(text: str) -> str:
 
 
 def without_tags(text: str) -> str:
-    """Thinking and answer in one, for the rules of those who do not tell them apart."""
+    """Thinking and answer as one text, for verifiers that look at both."""
     return _CLOSE.sub("", _OPEN.sub("", text))
 
 
