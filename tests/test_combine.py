@@ -63,8 +63,9 @@ def test_alpha_moves_along_its_schedule() -> None:
     linear = Schedule(start=0.2, end=1.0)
     assert [alpha_at(linear, step, 5) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
     assert [alpha_at(linear, step, 2) for step in (0, 1)] == [0.2, 1.0] and alpha_at(linear, 0, 1) == 0.2
-    cosine = Schedule(start=0.0, end=1.0, shape="cosine", steps=3)
-    assert [alpha_at(cosine, step, 99) for step in (0, 1, 2, 50)] == pytest.approx([0, 0.5, 1, 1])
+    cosine = Schedule(start=0.0, end=1.0, shape="cosine", steps=5)
+    eased = (1 - math.cos(math.pi / 4)) / 2  # a quarter of the way, where a line would be at 0.25
+    assert [alpha_at(cosine, step, 99) for step in (0, 1, 2, 4, 50)] == pytest.approx([0, eased, 0.5, 1, 1])
 
 
 def recipe(alpha: float | Schedule, ppo: Ppo | None = None) -> Recipe:
