@@ -196,7 +196,7 @@ def test_slurm_gets_a_script_in_which_the_machines_meet_at_the_first(recipe_file
     script = job.files["job.sbatch"]
     for line in ("#SBATCH --nodes=4", "#SBATCH --gpus-per-node=8", "#SBATCH --partition=gpu", "#SBATCH --mem=0"):
         assert line in script.splitlines()
-    assert "module load cuda\nsrun" in script and '--rdzv-endpoint "$RLSP_HEAD:29400"' in script
+    assert "module load cuda\nEND_OF_SETUP" in script and '--rdzv-endpoint "$RLSP_HEAD:29400"' in script
     assert job.by_hand(Path("/run/sft"))[1] == ("sbatch", "/run/sft/job.sbatch")
 
 

@@ -127,7 +127,7 @@ def test_trained_weights_stay_float32_where_the_computation_is_bfloat16(
     config, answer = run / "sft" / "axolotl.yaml", run / "formats.json"
     config.write_text(config.read_text().replace("bf16: false", "bf16: true"))
     script = Path(__file__).parent / "axolotl" / "formats.py"
-    env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+    env = {**os.environ, **json.loads((run / "sft" / "job.json").read_text())["data"]["env"]}
     subprocess.run([*environment.command, str(script), str(config), str(answer)], check=True, env=env)
     found = json.loads(answer.read_text())
     assert f"torch.{weights}" in found["weights"] and "torch.bfloat16" in found["results"]

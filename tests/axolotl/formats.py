@@ -1,7 +1,7 @@
-"""Run in Axolotl's interpreter beside a stage's start.py: train with `bf16` on a CPU, and tell the formats of tensors.
+"""Run in Axolotl's interpreter: train a stage with `bf16` on a CPU, and tell the formats of its tensors.
 
 Transformers allows bfloat16 on GPUs alone; that check is the only thing that is answered for here. Writes the formats
-of weights, of those that are trained, of the optimiser's states and of a linear layer's results to the file named last.
+of weights, of those that are trained, of the optimiser's states and of linear layers' results to the file named last.
 """
 
 import json
@@ -9,37 +9,41 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import training_args
-from transformers.utils import import_utils
-
-training_args.is_torch_bf16_gpu_available = import_utils.is_torch_bf16_gpu_available = lambda: True
-config, answer = sys.argv[1:]
-sys.path.insert(0, str(Path(config).parent))
-
-import rlsp_follow  # noqa: E402
-import start  # noqa: E402
-
-results = set()
 
 
-def on_step_end(self, args, state, control, model=None, optimizer=None, **_):
-    named = dict(model.named_parameters())
-    states = [tensor for one in optimizer.state.values() for tensor in one.values() if torch.is_tensor(tensor)]
-    found = {
-        "weights": sorted({str(one.dtype) for one in named.values()}),
-        "trained": sorted({str(one.dtype) for one in named.values() if one.requires_grad}),
-        "states": sorted({str(one.dtype) for one in states if one.dim()}),
-        "results": sorted(results),
-    }
-    Path(answer).write_text(json.dumps(found))
+def main(config, answer):
+    """Train by the stage's own start.py, and look at the end of each step."""
+    from transformers import training_args
+    from transformers.utils import import_utils
+
+    training_args.is_torch_bf16_gpu_available = import_utils.is_torch_bf16_gpu_available = lambda: True
+    sys.path.insert(0, str(Path(config).parent))
+    import rlsp_follow
+    import start
+
+    results = set()
+
+    def keep(module, _, result):
+        if type(module) is torch.nn.Linear:
+            results.add(str(result.dtype))
+
+    def on_step_end(self, args, state, control, model=None, optimizer=None, **_):
+        weights = list(model.parameters())
+        trained = [weight for weight in weights if weight.requires_grad]
+        states = [value for one in optimizer.state.values() for value in one.values() if torch.is_tensor(value)]
+        found = {"weights": formats(weights), "trained": formats(trained), "results": sorted(results)}
+        found["states"] = formats(value for value in states if value.dim())
+        Path(answer).write_text(json.dumps(found))
+
+    rlsp_follow.Follower.on_step_end = on_step_end
+    torch.nn.modules.module.register_module_forward_hook(keep)
+    start.main(config)
 
 
-def keep(module, _, result):
-    results.add(str(result.dtype))
+def formats(tensors):
+    """Their names, each once."""
+    return sorted({str(tensor.dtype) for tensor in tensors})
 
 
-rlsp_follow.Follower.on_step_end = on_step_end
-torch.nn.modules.module.register_module_forward_hook(
-    lambda module, args, result: keep(module, args, result) if type(module) is torch.nn.Linear else None
-)
-start.main(config)
+if __name__ == "__main__":  # processes that prepare the data import this file
+    main(*sys.argv[1:])
