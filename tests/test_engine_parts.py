@@ -26,7 +26,7 @@ from rlsp_cli.engine.model import (
 from rlsp_cli.engine.optimise import Optimiser, rate_factor
 from rlsp_cli.engine.prompt import fitting
 from rlsp_cli.engine.rollout import as_tensors, log_probabilities
-from rlsp_cli.engine.seed import derive_seed
+from rlsp_cli.engine.seed import derive_seed, generator
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import FromScratch, Ppo, Recipe, Sft
@@ -280,3 +280,8 @@ def test_log_probabilities_are_those_of_the_sampling_temperature() -> None:
 def test_seeds_differ_by_place_and_do_not_depend_on_the_process() -> None:
     assert derive_seed(0, "ppo", 1) == derive_seed(0, "ppo", 1)
     assert len({derive_seed(s, place, step) for s in (0, 1) for place in ("sft", "ppo") for step in (0, 1)}) == 8
+
+
+def test_a_seed_draws_the_random_numbers_that_published_figures_were_made_with() -> None:
+    assert derive_seed(0, "ppo", 3) == 1260818983363156705
+    assert generator(torch.device("cpu"), 0, "ppo", 3).initial_seed() == 1260818983363156705

@@ -218,8 +218,8 @@ def test_a_scorer_that_left_responses_out_chooses_none() -> None:
 
 def test_a_response_is_unanswered_when_it_was_scored_and_holds_no_answer() -> None:
     rows = [row("a", "greedy", 0, 0.0, None), row("b", "greedy", 0, None, None), row("c", "greedy", 0, 1.0)]
-    greedy = summarise([*rows, row("d", "greedy", 0, 1.0)])["greedy"]
-    assert greedy["rates"]["unanswered"] == 1 / 4 and greedy["answered"] == 1 / 2
+    greedy = summarise([*rows, *(row(problem, "greedy", 0, 1.0) for problem in "defgh")])["greedy"]
+    assert greedy["rates"]["unanswered"] == 1 / 8 and greedy["answered"] == 6 / 8
 
 
 def test_the_share_of_truncated_responses_is_in_their_shape() -> None:
