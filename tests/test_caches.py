@@ -16,6 +16,8 @@ from rlsp_cli.engine.trial import Handling, handling_of, refuse_leaks
 from rlsp_cli.errors import RecipeError
 from tests.conftest import TINY, rlsp
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PAD, NEW = 0, 12
 WIDTHS = {
     "vocab_size": 20,
