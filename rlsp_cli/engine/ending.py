@@ -57,7 +57,7 @@ def stop_at_end(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> N
 
 def stated_ends(path: str) -> set[int]:
     """The end tokens in the generation settings of a folder or hub id, or in the model's configuration."""
-    name, revision = _named(path)
+    name, revision = name_and_revision(path)
     try:
         return _listed(GenerationConfig.from_pretrained(name, revision=revision))
     except OSError:
@@ -66,7 +66,7 @@ def stated_ends(path: str) -> set[int]:
 
 def refuse_other_end(path: str, tokenizer: PreTrainedTokenizerBase) -> None:
     """DataError when a trainer that loads the model by itself would not stop where turns end in the chat template."""
-    name, revision = _named(path)
+    name, revision = name_and_revision(path)
     own = AutoTokenizer.from_pretrained(name, revision=revision).eos_token_id
     if tokenizer.eos_token_id not in {own, *stated_ends(path)}:
         raise DataError(
@@ -81,7 +81,7 @@ def as_setting(ids: Iterable[int]) -> int | list[int]:
     return ordered[0] if len(ordered) == 1 else ordered
 
 
-def _named(path: str) -> tuple[str, str]:
+def name_and_revision(path: str) -> tuple[str, str]:
     """The name and the revision of a folder or hub id `org/name[@revision]`."""
     name, _, revision = path.partition("@") if not Path(path).is_dir() else (path, "", "")
     return name, revision or "main"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlsp_cli.engine.ending import adopt_turn_end
+from rlsp_cli.engine.ending import adopt_turn_end, name_and_revision
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import FromScratch
@@ -30,9 +30,9 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 def load_model(path: str, device: torch.device) -> PreTrainedModel:
     """A causal language model in float32, from a folder or a hub id `org/name[@revision]`."""
-    name, _, revision = path.partition("@") if not Path(path).is_dir() else (path, "", "")
+    name, revision = name_and_revision(path)
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, revision=revision or "main", dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise NotReadyError(f"model {path!r} cannot be loaded: {_first_line(error)}") from error
     return model.to(device)
@@ -43,9 +43,9 @@ def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenize
 
     The end token that it came with pads if no other does.
     """
-    name, _, revision = path.partition("@") if not Path(path).is_dir() else (path, "", "")
+    name, revision = name_and_revision(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError, KeyError) as error:
         raise NotReadyError(f"model {path!r} has no usable tokenizer: {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
