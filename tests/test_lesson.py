@@ -1,6 +1,7 @@
 """What SFT learns, with tokenizers that have chat templates: one opening tag, one end, the same on every backend."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 import torch
 
 from rlsp_cli.backends.axolotl.setup import setup
+from rlsp_cli.backends.local.sampling import served_sampler
+from rlsp_cli.backends.openrlhf.server import Server, _Process
 from rlsp_cli.backends.saved import name_end
 from rlsp_cli.data import Trace
-from rlsp_cli.engine.ending import adopt_turn_end, end_ids, stated_ends, turn_end
+from rlsp_cli.engine.ending import adopt_turn_end, end_ids, refuse_other_end, stated_ends, turn_end
 from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.model import load_model, load_tokenizer
 from rlsp_cli.engine.prompt import decode, encode_prefix
@@ -20,6 +23,7 @@ from rlsp_cli.evals.sampler import Decoding, Request, answers
 from rlsp_cli.recipe.schema import Data
 from tests.byte_model import byte_model, byte_tokenizer, chatml
 from tests.conftest import rlsp
+from tests.openai_server import Reply, serving
 
 PLAIN = Data(template="{problem}")
 ASKED = "<|im_start|>user\n1+1<|im_end|>\n<|im_start|>assistant\n"
@@ -143,6 +147,29 @@ def test_a_published_model_stops_where_it_was_taught_to(tmp_path: Path) -> None:
             "<|endoftext|>",
             "<|im_end|>",
         ]
+
+
+def test_a_server_is_told_to_stop_where_turns_end_and_where_the_model_did(tmp_path: Path) -> None:
+    folder = str(byte_model(tmp_path / "model", byte_tokenizer(chatml())))
+    turn, text = byte_tokenizer(chatml()).convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    reply: Reply = (200, {}, {"choices": [{"text": "2"}]})
+    with serving(lambda _: reply) as server, subprocess.Popen(["sleep", "60"]) as idle:
+        behind = Server(server.url, folder, "key", 64, _Process(idle, tmp_path / "log", 0))
+        sampler, prompt = served_sampler(behind, "auto", 1, lambda: None)
+        answers(sampler, [Request("a", prompt("1+1", data=PLAIN))], Decoding(0.0, 1.0, 8, seed=0))
+        idle.kill()
+    (asked,) = server.asked
+    assert asked["stop_token_ids"] == sorted([turn, text])
+    assert byte_tokenizer(chatml()).decode(asked["prompt"]) == ASKED
+
+
+def test_openrlhf_is_given_no_model_that_runs_past_the_end_of_its_turns(tmp_path: Path) -> None:
+    folder = byte_model(tmp_path / "model", byte_tokenizer(chatml()))
+    with pytest.raises(DataError, match=r"turns end with <\|im_end\|> .* run SFT first"):
+        refuse_other_end(str(folder), load_tokenizer(str(folder)))
+    load_tokenizer(str(folder)).save_pretrained(folder)
+    name_end(folder)
+    refuse_other_end(str(folder), load_tokenizer(str(folder)))
 
 
 def test_tags_that_are_special_tokens_stay_in_what_rewards_see() -> None:
