@@ -28,6 +28,8 @@ _RECYCLE_AFTER = 5000
 """Calls after which a process is replaced, so that what plugins leak does not grow for ever."""
 _GIVE_UP_S = 120.0
 """Seconds without a process that came up after which killed ones are not started anew."""
+_TRIES = 3
+"""Processes that a sample may cost, since what kills them may be the sample after all."""
 _BACKLOG = 4096
 """Jobs that may wait; whoever submits more waits."""
 
@@ -159,37 +161,41 @@ class _Crew:
                 return worker
 
     def run(self, call: Call) -> list[Score]:
-        """Scores of one call. A process that somebody else killed is no fault of the sample: it is tried again."""
+        """Scores of one call. Where the process may be at fault, and not the sample, others try again, in its time."""
         left = limit = call.use.timeout_s or self.pool.timeout_s
-        while True:
+        for tries_left in reversed(range(_TRIES)):
             worker, began = self._take(), time.monotonic()
             try:
                 scores = worker.score(call, left)
+                again = not worker.is_fit and any(score.failed for score in scores)
             except TimeoutError:
                 scores = _failed(call, "timeout", f"no result after {limit:g} s", began)
-                self._replace(worker)
-                return scores
+                worker.is_fit = again = False
             except ProcessDiedError as error:
-                self._replace(worker)
-                left -= time.monotonic() - began
-                if error.signal_number != signal.SIGKILL or left <= 0 or self._closed:
-                    return _failed(call, "error", f"the plugin ended its process ({error})", began)
-            else:
-                self._give_back(worker)
-                return scores
+                scores = _failed(call, "error", f"the plugin ended its process ({error})", began)
+                worker.is_fit, again = False, error.by_others
+            self._give_back(worker)
+            left -= time.monotonic() - began
+            if not again or left <= 0 or self._closed or not tries_left:
+                break
+        return scores
 
     def _give_back(self, worker: Worker) -> None:
-        if worker.served < self.pool.recycle_after:
+        if worker.is_fit and worker.served < self.pool.recycle_after:
             self._ready.put(worker)
         else:
             self._replace(worker)
 
     def _take(self) -> Worker:
-        found = self._ready.get()
-        if isinstance(found, PluginError):
-            self._ready.put(found)  # for the others
-            raise found
-        return found
+        """A process that is ready; one that has died meanwhile is replaced."""
+        while True:
+            found = self._ready.get()
+            if isinstance(found, PluginError):
+                self._ready.put(found)  # for the others
+                raise found
+            if found.is_alive:
+                return found
+            self._replace(found)
 
     def _replace(self, worker: Worker) -> None:
         if not self._closed:

@@ -1,7 +1,7 @@
 """The process that runs plugins: `python -P -m rlsp_cli.rewards.worker`.
 
-It reads JSON lines {use, samples} and answers each with one JSON line, so that the parent never loads objects from
-here. What a plugin prints goes to stderr.
+It reads JSON lines {id, use, samples} and answers each with one JSON line of the same id, so that the parent never
+loads objects from here, and never takes an answer for another's. What a plugin prints goes to stderr.
 """
 
 import ctypes
@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rlsp_cli.errors import PluginError
+from rlsp_cli.rewards.health import Health
 from rlsp_cli.rewards.registry import Plugin, Registry
 from rlsp_cli.rewards.sample import Sample, Verdict
 
 _PR_SET_PDEATHSIG = 1
+_LONGEST_REASON = 2000
+"""Characters of a plugin's message that are kept."""
 
 
 def main() -> None:
@@ -31,26 +34,36 @@ def main() -> None:
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers itself
     _die_with_parent()
+
+    own = os.getpid()
     setup = json.loads(sys.stdin.readline())
     _limit(setup["memory_bytes"])
-    _say(replies, _warm(setup["uses"]))
+    _say(replies, own, {"id": setup["id"], **_warm(setup["uses"])})
+
+    health = Health()
     for line in sys.stdin:
         request = json.loads(line)
-        _say(replies, score(request["use"], [Sample(**data) for data in request["samples"]]))
+        reply, error = score(request["use"], [Sample(**data) for data in request["samples"]])
+        _say(replies, own, {"id": request["id"], **reply, "fit": health.is_fit_after(error)})
 
 
-def score(use: dict[str, Any], samples: Sequence[Sample]) -> dict[str, Any]:
-    """Run one plugin on one sample, or on the group; anything that it raises is an outcome, not a crash."""
-    began = time.perf_counter()
+def score(use: dict[str, Any], samples: Sequence[Sample]) -> tuple[dict[str, Any], Exception | None]:
+    """Run one plugin on one sample, or on the group; what it raises is an outcome, not a crash, and returned too."""
+    began, raised = time.perf_counter(), None
     try:
         outcomes = [_outcome(result) for result in _call(use, samples)]
-    except MemoryError:
-        outcomes = [{"outcome": "error", "reason": "MemoryError: over reward.memory_gb"}] * len(samples)
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
-        outcomes = [{"outcome": "error", "reason": reason}] * len(samples)
-    return {"outcomes": outcomes, "ms": round((time.perf_counter() - began) * 1000, 3)}
+        raised = error
+        outcomes = [{"outcome": "error", "reason": _reason(error)}] * len(samples)
+    return {"outcomes": outcomes, "ms": round((time.perf_counter() - began) * 1000, 3)}, raised
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "MemoryError: over reward.memory_gb"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    words = f"{type(error).__name__}: {error}"
+    return f"{words[:_LONGEST_REASON]} ({Path(frame.filename).name}:{frame.lineno})"
 
 
 def _call(use: dict[str, Any], samples: Sequence[Sample]) -> Sequence[Any]:
@@ -73,7 +86,7 @@ def _outcome(result: Any) -> dict[str, Any]:
     if isinstance(result, Verdict):
         result, answer = result
     if not isinstance(result, bool | int | float) or not math.isfinite(result):
-        return {"outcome": "error", "reason": f"returned {result!r}, expected a finite number"}
+        return {"outcome": "error", "reason": f"returned {repr(result)[:_LONGEST_REASON]}, expected a finite number"}
     return {"outcome": "value", "value": float(result), "answer": answer}
 
 
@@ -108,7 +121,10 @@ def _limit(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _say(replies: TextIO, message: dict[str, Any]) -> None:
+def _say(replies: TextIO, own: int, message: dict[str, Any]) -> None:
+    """Answer, in the process that was asked: a copy of it that a plugin forked would answer twice."""
+    if os.getpid() != own:
+        os._exit(0)
     replies.write(json.dumps(message) + "\n")
     replies.flush()
 
