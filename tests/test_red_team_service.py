@@ -1,7 +1,6 @@
 """What plugins, clients and files do to scoring that nobody means to do: each costs itself, never another sample."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 

@@ -127,7 +127,7 @@ def eval_(
     from rlsp_cli.evals.bench import bench_names
     from rlsp_cli.evals.floor import read_floors, refuse_below
     from rlsp_cli.launch.evaluation import evaluation_recipe
-    from rlsp_cli.launch.run import start_run
+    from rlsp_cli.launch.run import starting_run
 
     settings: dict[str, Any] = {
         "benches": _names(bench),
@@ -154,7 +154,8 @@ def eval_(
     recipe = evaluation_recipe(target or model, {key: value for key, value in settings.items() if value is not None})
     assert recipe.eval, "an evaluation's recipe has it"
     floors = read_floors(fail_below or [], bench_names(recipe.eval, recipe.data))
-    report = _finish(start_run(recipe, None, out, resume), ["eval"], json)
+    with starting_run(recipe, None, out, resume) as run:
+        report = _finish(run, ["eval"], json)
     refuse_below(report.evaluation["benches"], floors)
 
 
@@ -195,16 +196,16 @@ def _run(
     json: bool,
 ) -> None:
     from rlsp_cli.cli.recipe import load_checked
-    from rlsp_cli.launch.run import pick_stages, plan_stages, start_run
+    from rlsp_cli.launch.run import pick_stages, plan_stages, starting_run
 
     recipe, path = load_checked(source, overrides)
     picked = pick_stages(recipe, stages)
-    run = start_run(recipe, path, out, resume, allow_changes)
-    if dry_run:
-        for command in plan_stages(run, picked):
-            print(command)
-    else:
-        _finish(run, picked, json)
+    with starting_run(recipe, path, out, resume, allow_changes) as run:
+        if dry_run:
+            for command in plan_stages(run, picked):
+                print(command)
+        else:
+            _finish(run, picked, json)
 
 
 def _finish(run: Any, stages: Any, json: bool) -> "Report":

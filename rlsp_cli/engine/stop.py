@@ -6,18 +6,20 @@ from types import FrameType
 
 from rlsp_cli.errors import StoppedError
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class StopFlag:
-    """Remembers SIGINT or SIGTERM, so that a stage can end the step, save and leave."""
+    """Remembers SIGINT, SIGTERM or SIGHUP, so that a stage can end the step, save and leave."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def install(self) -> "StopFlag":
-        """Listen to both signals; only the main thread can."""
+        """Listen to the signals; only the main thread can."""
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._remember)
-            signal.signal(signal.SIGTERM, self._remember)
+            for number in _SIGNALS:
+                signal.signal(number, self._remember)
         return self
 
     def _remember(self, number: int, _frame: FrameType | None) -> None:
@@ -32,3 +34,9 @@ class StopFlag:
         """Raise StoppedError when a signal came; the caller has saved what is to be kept."""
         if self.is_set:
             raise StoppedError("stopped after a checkpoint")
+
+
+def ignore_signals() -> None:
+    """From now on: an interpreter that ends would take its handlers back, and die of a signal after all was done."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -13,7 +13,7 @@ from rlsp_cli import errors
 from rlsp_cli.backends.job import Job
 from rlsp_cli.child.cause import last_lines, last_words, likely_cause
 from rlsp_cli.child.leash import leashed
-from rlsp_cli.launch.signals import catching_signals
+from rlsp_cli.launch.signals import catching_signals, stopped
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import write_text
@@ -36,11 +36,12 @@ def command_line(job: Job, argv: Sequence[str]) -> str:
     return " ".join([*(f"{key}={shlex.quote(value)}" for key, value in job.env.items()), *map(shlex.quote, argv)])
 
 
-def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable[[str], None]) -> None:
+def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable[[str], None]) -> list[int]:
     """Run a prepared job to its end; `watch` is called a few times a second, and notes in the job's stderr are said.
 
-    A first Ctrl-C or SIGTERM asks the job to save and leave (StoppedError), a second one kills it.
-    Raises the error that a command reported, or JobError with its last line and likely cause.
+    A first Ctrl-C, SIGTERM or SIGHUP asks the job to save and leave (StoppedError), a second one kills it; returns the
+    signals that came when it was done anyway. Raises the error that a command reported, or JobError with its last line
+    and likely cause.
     """
     attempt = new_attempt(paths)
     lines = [command_line(job, argv) for argv in job.by_hand(paths.root)]
@@ -57,9 +58,10 @@ def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable
         if code:
             raise failure(code, attempt, received, say)
     else:
-        run_command(job.argv, environment, attempt, watch, say, stop_file)
+        received = run_command(job.argv, environment, attempt, watch, say, stop_file)
     for argv in job.finish:
-        run_command(argv, environment, attempt, watch, say)
+        received = received + run_command(argv, environment, attempt, watch, say)
+    return received
 
 
 def new_attempt(paths: StagePaths) -> Path:
@@ -77,8 +79,8 @@ def run_command(
     watch: Callable[[], None],
     say: Callable[[str], None],
     stop_file: Path | None = None,
-) -> None:
-    """Run one command in a session of its own; its output is appended to the attempt's logs.
+) -> list[int]:
+    """Run one command in a session of its own; its output is appended to the attempt's logs. Returns signals that came.
 
     It ends with this process, also by SIGKILL: what went on alone would write beside a resumed run.
     """
@@ -89,6 +91,7 @@ def run_command(
         received = _supervise(child, watch, say, stop_file)
     if child.returncode:
         raise failure(child.returncode, attempt, received, say)
+    return received
 
 
 def _with_notes(log: Path, watch: Callable[[], None], say: Callable[[str], None]) -> Callable[[], None]:
@@ -119,11 +122,11 @@ def _supervise(
         if len(received) > 1:
             os.killpg(child.pid, signal.SIGKILL)
             return
-        say("stopping after this step, with a checkpoint; again to kill")
         if stop_file is not None:
             stop_file.touch()
         else:
             os.kill(child.pid, signal.SIGTERM)
+        say("stopping after this step, with a checkpoint; again to kill")
 
     with catching_signals(pass_on) as received:
         try:
@@ -142,8 +145,8 @@ def failure(code: int, attempt: Path, received: Sequence[int], say: Callable[[st
     """The error of a command that ended with `code`; says the last lines of a log whose writer could not say why."""
     report = attempt / "error.json"
     if received:
-        error: errors.RlspError = errors.StoppedError("stopped" if report.exists() else "killed")
-        error.exit_code = 128 + received[0]
+        killed = len(received) > 1 and not report.exists()
+        error: errors.RlspError = stopped("killed" if killed else "stopped", received[0])
     elif report.exists():
         data = json.loads(report.read_text(encoding="utf-8"))
         error = errors.JobError(data["message"])

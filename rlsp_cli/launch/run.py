@@ -11,21 +11,33 @@ from rlsp_cli.errors import NotReadyError, RlspError, UsageError
 from rlsp_cli.launch.gpus import refuse_missing_gpus
 from rlsp_cli.launch.process import command_line, launch, prepare
 from rlsp_cli.launch.progress import following
+from rlsp_cli.launch.signals import stopped, stopping_on_signals
 from rlsp_cli.launch.worker import call_for_workers
 from rlsp_cli.plan import headline
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.runs.run import Run, change_recipe, changed_keys, create_run, newest_run, open_run
+from rlsp_cli.runs.lock import locked
+from rlsp_cli.runs.run import Run, change_recipe, changed_keys, create_run, free_folder, newest_run, open_run
+
+_SIGNALS = 128
+"""An exit code above it is that of a signal."""
 
 
-def start_run(recipe: Recipe, source: Path | None, out: Path | None, resume: bool, allow_changes: bool = False) -> Run:
-    """A new run, or with `resume` the one in `out` (the newest of this name), whose recipe must be the same.
+@contextmanager
+def starting_run(
+    recipe: Recipe, source: Path | None, out: Path | None, resume: bool, allow_changes: bool = False
+) -> Iterator[Run]:
+    """A new run, or with `resume` the one in `out` (the newest of this name); nobody else writes into it meanwhile.
 
-    With `allow_changes` the run goes on with another recipe; its manifest keeps what changed, and when. The sections
-    of stages that have not begun may change without it.
+    The recipe of a run that goes on must be the same. With `allow_changes` it goes on with another one, and its
+    manifest keeps what changed, and when. The sections of stages that have not begun may change without it.
     """
-    if not resume:
-        return create_run(recipe, source, out)
-    run = open_run(out or newest_run(recipe.name))
+    root = open_run(out or newest_run(recipe.name)).paths.root if resume else free_folder(recipe.name, out)
+    with locked(root):
+        yield _with_recipe(open_run(root), recipe, allow_changes) if resume else create_run(recipe, source, root)
+
+
+def _with_recipe(run: Run, recipe: Recipe, allow_changes: bool) -> Run:
+    """The run as it goes on; UsageError when the recipe is another one and must not be."""
     changed = changed_keys(run, recipe)
     held = [line for line in changed if not line.startswith(_waiting(run))]
     if held and not allow_changes:
@@ -47,18 +59,26 @@ def run_stages(run: Run, stages: Sequence[str], console: Console, how_to_resume:
     for stage in done:
         console.print(f"{stage}: done before", highlight=False)
 
-    for stage in waiting:
-        with _recorded(run, stage, how_to_resume):
-            ready_environment(run.recipe, stage)
-
-    for stage in waiting:
-        run.update(state="running", stage=stage, exit_code=None, message=None, stages={stage: "running"})
-        with _recorded(run, stage, how_to_resume):
-            _run_stage(run, stage, console)
-        run.update(stages={stage: "done"})
+    with stopping_on_signals("stopped"):
+        for stage in waiting:
+            with _recorded(run, stage, how_to_resume):
+                ready_environment(run.recipe, stage)
+        _run_each(run, waiting, console, how_to_resume)
 
     whole = all(run.status()["stages"].get(stage) == "done" for stage in stages_of(run.recipe))
     run.update(state="done" if whole else "planned", stage=None, exit_code=0, message=None)
+
+
+def _run_each(run: Run, stages: Sequence[str], console: Console, how_to_resume: str) -> None:
+    """One after the other; a stage that was done when a signal came is done, and the next one does not begin."""
+    signals: list[int] = []
+    for stage in stages:
+        with _recorded(run, stage, how_to_resume):
+            if signals:
+                raise stopped("stopped before it began", signals[0])
+            run.update(state="running", stage=stage, exit_code=None, message=None, stages={stage: "running"})
+            signals = _run_stage(run, stage, console)
+        run.update(stages={stage: "done"})
 
 
 @contextmanager
@@ -67,10 +87,10 @@ def _recorded(run: Run, stage: str, how_to_resume: str) -> Iterator[None]:
     try:
         yield
     except RlspError as error:
-        stopped = error.exit_code in (130, 143)
-        state = "stopped" if stopped else "failed"
+        by_signal = error.exit_code > _SIGNALS
+        state = "stopped" if by_signal else "failed"
         run.update(state=state, stage=stage, exit_code=error.exit_code, message=str(error), stages={stage: state})
-        may_go_on = stopped or error.exit_code == NotReadyError.exit_code
+        may_go_on = by_signal or error.exit_code == NotReadyError.exit_code
         error.args = (f"{stage}: {error}; go on with: {how_to_resume}" if may_go_on else f"{stage}: {error}",)
         raise
 
@@ -102,7 +122,8 @@ def _waiting(run: Run) -> tuple[str, ...]:
     return tuple(f"{stage}{end}" for stage in STAGES if stage not in begun for end in (".", ":"))
 
 
-def _run_stage(run: Run, stage: str, console: Console) -> None:
+def _run_stage(run: Run, stage: str, console: Console) -> list[int]:
+    """Run a stage to its end; the signals that came when it was done anyway."""
     job, paths = compile_for(run.recipe, stage, run.paths), run.paths.stage(stage)
     if stage == "ppo" and run.recipe.sft and not run.paths.stage("sft").final.exists():
         raise UsageError(
@@ -121,4 +142,4 @@ def _run_stage(run: Run, stage: str, console: Console) -> None:
         say(job.resumes)
     call_for_workers(job, run.recipe.cluster, paths, say)
     with following(stage, paths, console) as follower:
-        launch(job, paths, follower.watch, say)
+        return launch(job, paths, follower.watch, say)

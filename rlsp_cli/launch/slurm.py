@@ -36,11 +36,11 @@ def run_batch(
         if len(received) > 1 or state == "PENDING":
             _slurm(["scancel", job])
             return
-        say("stopping after this step, with a checkpoint; again to cancel the job")
         if stop_file is not None:
             stop_file.touch()
         else:
             _slurm(["scancel", "--signal=TERM", job])
+        say("stopping after this step, with a checkpoint; again to cancel the job")
 
     with catching_signals(pass_on) as received:
         while state not in _OVER:

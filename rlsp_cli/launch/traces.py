@@ -44,6 +44,7 @@ from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.tokens import token_counter
 from rlsp_cli.runs.clock import now
+from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.stream import write_json, write_text
 
 
@@ -79,6 +80,11 @@ class Order:
 def make_traces(order: Order) -> Card:
     """Write the traces and their card; UsageError for an order that cannot be filled, DataError when no row is left."""
     _refuse(order)
+    with locked(order.drafts):
+        return _made(order)
+
+
+def _made(order: Order) -> Card:
     recipe = load_recipe(find_recipe(order.recipe), plugins=Registry()) if order.recipe else None
     benches = _benches(recipe) if recipe else []
     reward = _reward(order.verifier) if order.verifier else None

@@ -14,6 +14,7 @@ from rlsp_cli.recipe.origin import flat
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.clock import now
+from rlsp_cli.runs.lock import LOCK
 from rlsp_cli.runs.manifest import manifest
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.runs.stream import write_json, write_text
@@ -40,11 +41,16 @@ class Run:
         write_json(self.paths.status, {**status, **changes, "stages": stages, "updated": now()})
 
 
-def create_run(recipe: Recipe, source: Path | None, out: Path | None = None) -> Run:
-    """Make the folder (runs/<name>/<time> unless told) and write recipe, resolved recipe, manifest and status."""
-    root = (out or _free(RUNS / recipe.name / f"{datetime.datetime.now():%Y%m%d-%H%M%S}")).absolute()
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UsageError(f"{root}: this folder is used; choose another --out, or add --resume to go on with its run")
+def free_folder(name: str, out: Path | None) -> Path:
+    """The folder of a new run: `out`, or a new runs/NAME/TIME; UsageError when it is used."""
+    root = (out or _new_folder(RUNS / name / f"{datetime.datetime.now():%Y%m%d-%H%M%S}")).absolute()
+    _refuse_used(root)
+    return root
+
+
+def create_run(recipe: Recipe, source: Path | None, root: Path) -> Run:
+    """Write recipe, resolved recipe, manifest and status into a folder; UsageError when it is used."""
+    _refuse_used(root)
     root.mkdir(parents=True, exist_ok=True)
     run = Run(RunPaths(root), recipe)
     resolved = dump_recipe(recipe)
@@ -88,11 +94,19 @@ def change_recipe(run: Run, recipe: Recipe, changed: Sequence[str]) -> Run:
     return Run(run.paths, recipe)
 
 
-def _free(root: Path) -> Path:
-    """`root`, or the first of root-2, root-3, ... that does not exist: two runs may start in one second."""
-    number = 1
-    candidate = root
-    while candidate.exists():
-        number += 1
-        candidate = root.with_name(f"{root.name}-{number}")
-    return candidate
+def _refuse_used(root: Path) -> None:
+    if root.exists() and (not root.is_dir() or any(file.name != LOCK for file in root.iterdir())):
+        raise UsageError(f"{root}: this folder is used; choose another --out, or add --resume to go on with its run")
+
+
+def _new_folder(root: Path) -> Path:
+    """Make `root`, or the first of root-2, root-3, ... that does not exist: two runs may start in one second."""
+    number, candidate = 1, root
+    while True:
+        try:
+            candidate.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            candidate = root.with_name(f"{root.name}-{number}")
+        else:
+            return candidate

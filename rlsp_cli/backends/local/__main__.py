@@ -8,21 +8,27 @@ from typing import Any
 
 from rlsp_cli.backends.job import read_inputs
 from rlsp_cli.backends.local.stages import run_stage
+from rlsp_cli.engine.stop import ignore_signals
 from rlsp_cli.errors import NotReadyError, RlspError
+from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.stream import write_json
 
 
 def main(argv: list[str]) -> int:
     """Run one stage; an error of a known kind is one line on stderr and in the attempt's error.json."""
-    stage, inputs = read_inputs(Path(argv[0]))
+    job = Path(argv[0]).absolute()
+    stage, inputs = read_inputs(job)
     try:
-        run_stage(stage, inputs)
+        with locked(job.parent):  # on Slurm it may run on after the rlsp that submitted it has died
+            run_stage(stage, inputs)
     except RlspError as error:
         return _report(error)
     except Exception as error:
         if not _is_full_disk(error):
             raise
         return _report(NotReadyError(f"no space left on the disk of {inputs['run']}; free some and add --resume"))
+    finally:
+        ignore_signals()
     return 0
 
 

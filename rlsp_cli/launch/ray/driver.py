@@ -12,7 +12,6 @@ from typing import Any
 from rlsp_cli.backends.job import read_inputs
 from rlsp_cli.backends.step import say_note
 from rlsp_cli.child.guard import guarded
-from rlsp_cli.errors import StoppedError
 from rlsp_cli.launch.ray.address import our_address
 from rlsp_cli.launch.ray.capacity import refuse_small, wait_for_room
 from rlsp_cli.launch.ray.cluster import Cluster, cluster_of
@@ -22,7 +21,9 @@ from rlsp_cli.launch.ray.login import wandb_login
 from rlsp_cli.launch.ray.nodes import ask_nodes
 from rlsp_cli.launch.ray.package import pack
 from rlsp_cli.launch.ray.service import RewardService, serving
-from rlsp_cli.launch.signals import catching_signals
+from rlsp_cli.launch.signals import stopping_on_signals
+
+_STOPPED = "stopped before its end, without a checkpoint"
 
 
 def drive(path: Path) -> None:
@@ -33,7 +34,7 @@ def drive(path: Path) -> None:
     token = secrets.token_urlsafe(24)
     given = _given(job)
     hidden = [token, *(given[name] for name in job.secrets if name in given)]
-    with _stopping(), cluster_of(job, folder, logs, say_note) as cluster:
+    with stopping_on_signals(_STOPPED), cluster_of(job, folder, logs, say_note) as cluster:
         hidden += [cluster.token] if cluster.token else []
         refuse_small(job, cluster.dashboard)
         ask_nodes(job, cluster, folder, given, say_note)
@@ -86,17 +87,3 @@ def _concealing(hidden: list[str]) -> Callable[[str], str]:
         return text
 
     return conceal
-
-
-@contextmanager
-def _stopping() -> Iterator[None]:
-    """The first SIGTERM or SIGINT is a StoppedError where we are; later ones don't disturb the tidying up."""
-
-    def leave(number: int) -> None:
-        if len(received) == 1:
-            error = StoppedError("stopped before its end, without a checkpoint")
-            error.exit_code = 128 + number
-            raise error
-
-    with catching_signals(leave) as received:
-        yield
