@@ -315,11 +315,26 @@ IFEVAL = {
 }
 
 
-def test_ifeval_wants_all_instructions_kept_and_abstains_where_it_cannot_tell(tmp_path: Path) -> None:
+def test_ifeval_wants_all_instructions_kept_and_leaves_no_prompt_out(tmp_path: Path) -> None:
     german = {**IFEVAL, "key": 2, "instruction_id_list": ["language:response_language"], "kwargs": [{"language": "de"}]}
-    bench = load("ifeval", lines(tmp_path / "x.jsonl", [IFEVAL, IFEVAL | {"key": 3}, IFEVAL | {"key": 4}, german]))
-    found = values(bench, ["one two three four", "one, two three four", "<think>a b c d</think>one two", "ja"])
-    assert found == [1.0, 0.0, 0.0, None]
+    rows = [IFEVAL, IFEVAL | {"key": 3}, IFEVAL | {"key": 4}, german, german | {"key": 5}]
+    bench = load("ifeval", lines(tmp_path / "x.jsonl", rows))
+    said = ["one two three four", "one, two three four", "<think>a b c d</think>one two"]
+    said += ["Heute ist das Wetter schön, und wir gehen spazieren.", "The weather is fine today, so we go for a walk."]
+    assert values(bench, said) == [1.0, 0.0, 0.0, 1.0, 0.0]
+
+
+def test_ifevals_four_numbers_are_in_the_results_and_in_the_report(tmp_path: Path) -> None:
+    """Two prompts, two instructions each. The loose rule forgives a first line, so that the second one has no comma."""
+    data = lines(tmp_path / "x.jsonl", [IFEVAL, IFEVAL | {"key": 2}])
+    said = [{"id": "1", "response": "one two three four"}, {"id": "2", "response": "Sure, here:\none two three"}]
+    responses, out = lines(tmp_path / "r.jsonl", said), tmp_path / "run"
+    shown = rlsp("eval", "--bench", "ifeval", "--responses", responses, "--data", data, "--out", out, cwd=tmp_path)
+    greedy = json.loads((out / "eval" / "results.json").read_text())["data"]["benches"]["ifeval"]
+    levels = {rule: [found[level]["value"] for level in found] for rule, found in greedy["checks"].items()}
+    assert levels == {"strict": [0.5, 0.75], "loose": [1.0, 1.0]} and greedy["avg"] == 0.5
+    assert re.search(r"ifeval +\w+ +responses +strict +50\.0 .* 75\.0 ", shown.stdout)
+    assert re.search(r"ifeval +\w+ +responses +loose +100\.0 .* 100\.0 ", shown.stdout)
 
 
 @pytest.mark.parametrize(
@@ -355,11 +370,41 @@ def test_ifeval_wants_all_instructions_kept_and_abstains_where_it_cannot_tell(tm
         ("startend:end_checker", {"end_phrase": "The end."}, 'It is. "The end."', "The end. Or not"),
         ("startend:quotation", {}, '"a"', '"a'),
         ("change_case:capital_word_frequency", {"capital_frequency": 2, "capital_relation": "less than"}, "A b", "A B"),
-        ("change_case:english_capital", {}, "TEA", "Tea"),
-        ("change_case:english_lowercase", {}, "tea", "Tea"),
+        ("change_case:english_capital", {}, "THE TEA IS HOT, AND SO IS THE DAY", "The tea is hot"),
+        ("change_case:english_lowercase", {}, "the tea is hot, and so is the day", "der tee ist heiß und der tag auch"),
+        # where IFEval's own code is stricter, or laxer, than one would think
+        ("detectable_content:postscript", {"postscript_marker": "P.S."}, "so\np. s. bye", "The ships passed. PS: bye"),
+        ("detectable_content:postscript", {"postscript_marker": "P.P.S"}, "P.P.S bye", "It slips, and appsec too. PPS"),
+        ("detectable_format:number_highlighted_sections", {"num_highlights": 2}, "***a***", "**a**"),
+        ("detectable_format:number_bullet_lists", {"num_bullets": 1}, "*\n* a", "* a\n\n  - b"),
+        ("detectable_format:title", {}, "<a <<<tea>>>", "<<<>>> <<\na>>"),
+        ("detectable_content:number_placeholders", {"num_placeholders": 2}, "[a] [[b]", "[a [b] c] [d\n]"),
+        ("length_constraints:number_paragraphs", {"num_paragraphs": 2}, "***a***b***", "a*** ***b"),
+        ("combination:two_responses", {}, "******a******b", "a************b"),
+        ("startend:end_checker", {"end_phrase": "so"}, 'Be it "so"', 'Be it so "" .'),
+        (
+            "change_case:capital_word_frequency",
+            {"capital_frequency": 2, "capital_relation": "at least"},
+            "CANNOT",
+            "A-B",
+        ),
+        (
+            "length_constraints:number_sentences",
+            {"num_sentences": 3, "relation": "at least"},
+            "He left. She stayed. They met.",
+            "Dr. Smith paid $3.50 to Mr. Lee. He left.",
+        ),
+        (
+            "length_constraints:nth_paragraph_first_word",
+            {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "second"},
+            "First.\n\n\"Second's here\n\n\n\n",
+            "First.\n\n \n\nSecond.",
+        ),
     ],
 )
-def test_each_instruction_of_ifeval_has_a_check(id: str, given: dict[str, Any], kept: str, broken: str) -> None:
+def test_each_instruction_of_ifeval_is_judged_as_by_its_own_code(
+    id: str, given: dict[str, Any], kept: str, broken: str
+) -> None:
     function = Registry().get("verifier", "ifeval").function
     metadata = {"instructions": [{"id": id, **given}]}
     assert function(Sample("", kept, metadata=metadata)).correct == 1

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from rlsp_cli.evals.calibration import calibration, expected_calibration_error
+from rlsp_cli.evals.checks import check_levels
 from rlsp_cli.evals.compare import comparisons, permutation_p, verdict
 from rlsp_cli.evals.interval import bootstrap_mean, mean_share, paired_difference, wilson
 from rlsp_cli.evals.metrics import best_of_k, pass_at_k, response_shape, summarise
@@ -269,3 +270,31 @@ def test_behaviours_are_counted_by_words_and_repetition_by_fourgrams() -> None:
     assert sum(behaviour_counts("The checkered backyard").values()) == 0
     assert repetition("a b c d e f g") == repetition("a b") == 0
     assert repetition("a b c d " * 25) > 0.9
+
+
+def test_checks_are_counted_by_response_and_one_by_one() -> None:
+    """Problem a has one check, b three: of two responses each, one of a's and none of b's passes all."""
+    passed = {"a": [[True], [False]], "b": [[True, True, False], [False, True, False]]}
+    rows = [
+        {**one, "correctness": {**one["correctness"], "checks": {"strict": checks}}}
+        for id, both in passed.items()
+        for index, checks in enumerate(both)
+        for one in [row(id, "sample", index, float(all(checks)))]
+    ]
+    levels = summarise(rows)["sample"]["checks"]["strict"]
+    assert levels["prompt"]["value"] == pytest.approx(1 / 4) and levels["instruction"]["value"] == pytest.approx(4 / 8)
+    assert levels["instruction"]["low"] <= 0.5 <= levels["instruction"]["high"]
+    assert "checks" not in summarise([row("a", "greedy", 0, 1.0)])["greedy"]
+
+
+def test_the_interval_of_single_checks_is_that_of_a_ratio_over_problems() -> None:
+    """Beside a bootstrap of the ratio itself, on prompts with one to five checks."""
+    rng = np.random.default_rng(3)
+    problems = [[rng.random(rng.integers(1, 6)) < 0.7] for _ in range(200)]
+    rows = [{"id": str(i), "correctness": {"checks": {"s": p[0].tolist()}}} for i, p in enumerate(problems)]
+    found = check_levels(rows)["s"]["instruction"]
+    passed, asked = np.array([(p[0].sum(), len(p[0])) for p in problems]).T
+    draws = rng.integers(0, 200, (4000, 200))
+    low, high = np.quantile(passed[draws].sum(1) / asked[draws].sum(1), [0.025, 0.975])
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=0.01)
+    assert found["value"] == pytest.approx(passed.sum() / asked.sum())

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from rlsp_cli.errors import UsageError
+from rlsp_cli.evals.metrics import summarise
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.report import summarise_run, write_report
 from rlsp_cli.report.summary import notes
-from rlsp_cli.report.table import difference_table
+from rlsp_cli.report.table import difference_table, eval_table
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.run import create_run
 from rlsp_cli.runs.stream import append_rows, write_json
+from tests.test_metrics import row
 
 
 @pytest.fixture
@@ -149,3 +151,12 @@ def test_results_with_and_without_samples_make_a_table(run: Path) -> None:
     assert [row[3] for row in table.rows] == ["50.0 (40.0 to 60.0)", "-"]
     assert [row[-1] for row in table.rows] == ["2 timeout", "8 error"]
     assert json.loads((run / "report.json").read_text())["schema"] == "rlsp.report/1"
+
+
+def test_a_number_that_leaves_problems_out_says_on_how_many_it_is() -> None:
+    def cell(scored: str, unscored: str = "") -> str:
+        rows = [row(id, "greedy", 0, 1.0) for id in scored] + [row(id, "greedy", 0, None) for id in unscored]
+        result = {**summarise(rows), "protocol": {"problems": 3}}
+        return str(eval_table({"models": {"m": {"benches": {"b": result}}}}).rows[0][3])
+
+    assert cell("ab", "c").endswith(" on 2 of 3 problems") and "problems" not in cell("abc")

@@ -84,7 +84,7 @@ UNCLOSED = {
     "code_exec": ("<think>```python\ndef f(): return 1\n```", '["assert f() == 1"]', {}),
     "countdown": ("<think>\\boxed{1+2}", "3", {"numbers": [1, 2]}),
     "exact_match": ("<think>\\boxed{8}", "8", {}),
-    "ifeval": ("<think>ja", "", {"instructions": [{"id": "change_case:english_lowercase"}]}),
+    "ifeval": ("<think>the tea is hot today", "", {"instructions": [{"id": "change_case:english_lowercase"}]}),
     "instruction_constraints": ("<think>tea", "", {"constraints": [{"max_words": 9}, {"include": "tea"}]}),
     "json_schema": ("<think>3", "{}", {}),
     "math_verify": ("<think>\nMaybe \\boxed{8}, but the answer is 8, because", "8", {}),

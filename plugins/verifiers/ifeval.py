@@ -1,27 +1,54 @@
-r"""The instructions of IFEval (arXiv 2311.07911), checked strictly: on the response as it is, after the thinking."""
+"""The instructions of IFEval (arXiv 2311.07911), as its own code judges them: strictly, and loosely beside it."""
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from itertools import islice
 from typing import Any
 
 from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
 
 Instruction = Mapping[str, Any]
+_YES_NO = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
+_POSTSCRIPTS = {"P.S.": r"p\.\s?s\.", "P.P.S": r"p\.\s?p\.\s?s"}
+"""The two markers of IFEval's prompts, in lower case; others are looked for as they are."""
+_MODEL = ("abbrev_types", "collocations", "sent_starters")
 
 
 @verifier
-def ifeval(sample: Sample, *, partial: bool = False) -> Verdict | None:
+def ifeval(sample: Sample, *, partial: bool = False) -> Verdict:
     """All instructions of `metadata["instructions"]` are kept; with `partial`, the share that is.
 
-    Abstains where the language must be told, which takes a model. Sentences are counted by their end marks.
+    That is IFEval's strict rule. `checks` also has its loose one, which forgives emphasis and a first or last line that
+    is not the answer. Sentences, words and languages are told by the libraries that IFEval uses: nltk and langdetect.
     """
+    _sentence_tokenizer(), _detector()  # read while the process warms up, so that no sample pays for it
     instructions: list[Instruction] = sample.metadata["instructions"]
-    if any(instruction["id"] == "language:response_language" for instruction in instructions):
-        return None
-    text = without_thinking(sample.response).strip()
-    kept = [bool(text) and CHECKS[instruction["id"]](text, instruction) for instruction in instructions]
-    return Verdict(sum(kept) / len(kept) if partial else float(all(kept)), text or None)
+    text = _answer(sample.response)
+    strict = [_is_kept(instruction, [text]) for instruction in instructions]
+    loose = [_is_kept(instruction, _loosely(text)) for instruction in instructions]
+    correct = sum(strict) / len(strict) if partial else float(all(strict))
+    return Verdict(correct, text.strip() or None, {"strict": strict, "loose": loose})
+
+
+def _answer(response: str) -> str:
+    """What follows the thinking; a response without any stays as it is, blank lines too."""
+    text = without_thinking(response)
+    return text if text == response else text.lstrip()
+
+
+def _is_kept(instruction: Instruction, texts: list[str]) -> bool:
+    """Whether any of these texts keeps it; an empty one keeps nothing."""
+    check = CHECKS[instruction["id"]]
+    return any(check(text, instruction) for text in texts if text.strip())
+
+
+def _loosely(text: str) -> list[str]:
+    """The text with and without its first line, its last line and its asterisks."""
+    lines = text.split("\n")
+    cut = [text, *("\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1]))]
+    return list(dict.fromkeys([*cut, *(one.replace("*", "") for one in cut)]))
 
 
 def _related(found: int, relation: str, wanted: int) -> bool:
@@ -29,101 +56,179 @@ def _related(found: int, relation: str, wanted: int) -> bool:
     return found < wanted if relation == "less than" else found >= wanted
 
 
+def _number(given: Instruction, name: str) -> int:
+    """Data that went through a table may hold 3.0 for 3."""
+    return int(given[name])
+
+
 def _count(pattern: str, text: str, flags: int = 0) -> int:
     return len(re.findall(pattern, text, flags))
 
 
-def _parts(text: str, separator: str) -> list[str]:
-    """What stands between separators; empty parts count unless they are at an end."""
-    parts = [part.strip() for part in re.split(separator, text)]
-    return parts[(not parts[0]) : len(parts) - (len(parts) > 1 and not parts[-1])]
+@cache
+def _sentence_tokenizer() -> Any:
+    """Punkt for English, as nltk runs it; its model comes from a package, where nltk would download the same."""
+    import punkt
+    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+
+    model, parameters = punkt.load_model("english"), PunktParameters()
+    for name in _MODEL:
+        setattr(parameters, name, set(getattr(model, name)))
+    parameters.ortho_context.update(model.ortho_context)
+    return PunktSentenceTokenizer(parameters)
+
+
+def _sentences(text: str, given: Instruction) -> bool:
+    return _reaches(_sentence_tokenizer().span_tokenize(text), given["relation"], _number(given, "num_sentences"))
+
+
+def _capital_words(text: str, given: Instruction) -> bool:
+    capitals = filter(str.isupper, _words(text))
+    return _reaches(capitals, given["capital_relation"], _number(given, "capital_frequency"))
+
+
+def _reaches(found: Iterable[object], relation: str, wanted: int) -> bool:
+    """As `_related`, without finding more than it takes to tell."""
+    return _related(sum(1 for _ in islice(found, wanted)), relation, wanted)
+
+
+def _words(text: str) -> Iterator[str]:
+    """Those of the Penn Treebank, sentence by sentence."""
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+
+    tokenizer = NLTKWordTokenizer()
+    for start, end in _sentence_tokenizer().span_tokenize(text):
+        yield from tokenizer.tokenize(text[start:end])
+
+
+@cache
+def _detector() -> Any:
+    """The library langdetect, with its profiles read; without a seed it would not always tell a text the same."""
+    import langdetect
+
+    langdetect.DetectorFactory.seed = 0
+    langdetect.detector_factory.init_factory()
+    return langdetect
+
+
+def _is_in(language: str, text: str) -> bool:
+    """Whether langdetect takes the text for this language; a text without any words passes, as with IFEval."""
+    detector = _detector()
+    try:
+        return bool(detector.detect(text) == language)
+    except detector.LangDetectException:
+        return True
 
 
 def _paragraphs(text: str, given: Instruction) -> bool:
-    parts = _parts(text, r"\s?\*\*\*\s?")
-    return all(parts) and len(parts) == int(given["num_paragraphs"])
+    parts = _between(re.split(r"\s?\*\*\*\s?", text))
+    return all(parts) and len(parts) == _number(given, "num_paragraphs")
+
+
+def _two_responses(text: str, _: Instruction) -> bool:
+    parts = _between(text.split("******"))
+    return all(parts) and len(parts) == 2 and parts[0] != parts[1]
+
+
+def _between(parts: list[str]) -> list[str]:
+    """What stands between separators; empty parts count unless they are the first or the last."""
+    stripped = [part.strip() for part in parts]
+    return [part for place, part in enumerate(stripped) if part or 0 < place < len(parts) - 1]
 
 
 def _first_word(text: str, given: Instruction) -> bool:
-    parts, nth = re.split(r"\n\n", text), given["nth_paragraph"]
-    if len([part for part in parts if part.strip()]) != given["num_paragraphs"] or nth > len(parts):
+    parts, nth = text.split("\n\n"), _number(given, "nth_paragraph")
+    filled = sum(bool(part.strip()) for part in parts)
+    if filled != _number(given, "num_paragraphs") or nth > filled or not parts[nth - 1].strip():
         return False
-    words = re.findall(r"[^\s.,?!'\"]+", parts[nth - 1].lower())
-    return bool(words) and words[0] == str(given["first_word"]).lower()
+    first = parts[nth - 1].split()[0].lstrip("'").lstrip('"')
+    return re.split(r"[.,?!'\"]", first)[0].lower() == str(given["first_word"]).lower()
 
 
 def _is_json(text: str, _: Instruction) -> bool:
-    bare = re.sub(r"^```(?:json)?|```$", "", text.strip(), flags=re.IGNORECASE)
+    bare = re.sub(r"\A```(?:json|Json|JSON)?|```\Z", "", text.strip())
     try:
         json.loads(bare)
-    except ValueError:
+    except (ValueError, RecursionError):  # a nesting that Python cannot read is no answer either
         return False
     return True
 
 
-def _two_responses(text: str, _: Instruction) -> bool:
-    parts = _parts(text, r"\*{6}")
-    return len(parts) == 2 and all(parts) and parts[0] != parts[1]
+def _placeholders(text: str, given: Instruction) -> bool:
+    """Brackets are paired by hand: a pattern would look through the rest of the line for each that never closes."""
+    closed = (part for line in text.split("\n") for part in line.split("]")[:-1])
+    return sum("[" in part for part in closed) >= _number(given, "num_placeholders")
+
+
+def _title(text: str, _: Instruction) -> bool:
+    return any(_titled(line).lstrip("<").rstrip(">").strip() for line in text.split("\n"))
+
+
+def _titled(line: str) -> str:
+    """From the first `<<` to the last `>>`, both included; nothing where they hold nothing between them."""
+    start, end = line.find("<<"), line.rfind(">>")
+    return line[start : end + 2] if 0 <= start < end - 2 else ""
+
+
+def _bullets(text: str, given: Instruction) -> bool:
+    starts = (r"^[^\S\n]*\*[^*].*$", r"^[^\S\n]*-.*$")
+    return sum(_count(start, text, re.MULTILINE) for start in starts) == _number(given, "num_bullets")
 
 
 def _highlights(text: str, given: Instruction) -> bool:
-    spans = re.findall(r"\*\*([^\n*]+)\*\*|\*([^\n*]+)\*", text)
-    return sum(1 for span in spans if "".join(span).strip()) >= int(given["num_highlights"])
+    """Spans between single asterisks, then those between double ones: with three on each side a span counts twice."""
+    spans = re.findall(r"\*[^\n*]*\*", text) + re.findall(r"\*\*[^\n*]*\*\*", text)
+    return sum(bool(span.strip("*").strip()) for span in spans) >= _number(given, "num_highlights")
 
 
 def _sections(text: str, given: Instruction) -> bool:
-    return _count(rf"\s?{re.escape(given['section_spliter'])}\s?\d+\s?", text) >= int(given["num_sections"])
+    splitter = re.escape(given["section_spliter"].strip())
+    return _count(rf"\s?{splitter}\s?\d+\s?", text) >= _number(given, "num_sections")
 
 
 def _postscript(text: str, given: Instruction) -> bool:
-    letters = [re.escape(letter) for letter in given["postscript_marker"].replace(".", "").replace(" ", "")]
-    return re.search(r"\.?\s?".join(letters), text, re.IGNORECASE) is not None
+    marker = given["postscript_marker"].strip()
+    return re.search(_POSTSCRIPTS.get(marker, re.escape(marker.lower())), text.lower()) is not None
 
 
-_YES_NO = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 CHECKS: dict[str, Callable[[str, Instruction], bool]] = {
     "keywords:existence": lambda text, given: all(
         re.search(re.escape(word), text, re.IGNORECASE) for word in given["keywords"]
     ),
     "keywords:frequency": lambda text, given: _related(
-        _count(re.escape(given["keyword"]), text, re.IGNORECASE), given["relation"], given["frequency"]
+        _count(re.escape(given["keyword"].strip()), text, re.IGNORECASE), given["relation"], _number(given, "frequency")
     ),
     "keywords:forbidden_words": lambda text, given: (
         not any(re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) for word in given["forbidden_words"])
     ),
     "keywords:letter_frequency": lambda text, given: _related(
-        text.lower().count(given["letter"].lower()), given["let_relation"], given["let_frequency"]
+        text.lower().count(given["letter"].lower()), given["let_relation"], _number(given, "let_frequency")
     ),
-    "length_constraints:number_sentences": lambda text, given: _related(
-        _count(r"[.!?]+[\"')\]]*(?:\s|$)", text), given["relation"], given["num_sentences"]
-    ),
+    "language:response_language": lambda text, given: _is_in(given["language"], text),
+    "length_constraints:number_sentences": _sentences,
     "length_constraints:number_words": lambda text, given: _related(
-        _count(r"\w+", text), given["relation"], given["num_words"]
+        _count(r"\w+", text), given["relation"], _number(given, "num_words")
     ),
     "length_constraints:number_paragraphs": _paragraphs,
     "length_constraints:nth_paragraph_first_word": _first_word,
-    "detectable_content:number_placeholders": lambda text, given: _count(r"\[.*?\]", text) >= given["num_placeholders"],
+    "detectable_content:number_placeholders": _placeholders,
     "detectable_content:postscript": _postscript,
-    "detectable_format:number_bullet_lists": lambda text, given: (
-        _count(r"^\s*(?:\*[^*]|-)", text, re.MULTILINE) == given["num_bullets"]
-    ),
+    "detectable_format:number_bullet_lists": _bullets,
     "detectable_format:constrained_response": lambda text, _: any(answer in text for answer in _YES_NO),
     "detectable_format:number_highlighted_sections": _highlights,
     "detectable_format:multiple_sections": _sections,
     "detectable_format:json_format": _is_json,
-    "detectable_format:title": lambda text, _: re.search(r"<<[^\n<>]*[^\s<>][^\n<>]*>>", text) is not None,
+    "detectable_format:title": _title,
     "combination:two_responses": _two_responses,
-    "combination:repeat_prompt": lambda text, given: text.lower().startswith(given["prompt_to_repeat"].strip().lower()),
+    "combination:repeat_prompt": lambda text, given: (
+        text.strip().lower().startswith(given["prompt_to_repeat"].strip().lower())
+    ),
     "startend:end_checker": lambda text, given: (
-        text.strip('" \n').lower().endswith(given["end_phrase"].strip().lower())
+        text.strip().strip('"').lower().endswith(given["end_phrase"].strip().lower())
     ),
-    "startend:quotation": lambda text, _: len(text) > 1 and text.startswith('"') and text.endswith('"'),
-    "change_case:capital_word_frequency": lambda text, given: _related(
-        sum(word.isupper() for word in re.findall(r"[\w'-]+", text)),
-        given["capital_relation"],
-        given["capital_frequency"],
-    ),
-    "change_case:english_capital": lambda text, _: text.isupper(),
-    "change_case:english_lowercase": lambda text, _: text.islower(),
+    "startend:quotation": lambda text, _: len(text.strip()) > 1 and text.strip()[0] == text.strip()[-1] == '"',
+    "change_case:capital_word_frequency": _capital_words,
+    "change_case:english_capital": lambda text, _: text.isupper() and _is_in("en", text),
+    "change_case:english_lowercase": lambda text, _: text.islower() and _is_in("en", text),
     "punctuation:no_comma": lambda text, _: "," not in text,
 }

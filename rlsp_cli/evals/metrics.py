@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from rlsp_cli.evals.calibration import calibration
+from rlsp_cli.evals.checks import check_levels
 from rlsp_cli.evals.interval import Interval, mean_share, paired_difference
 from rlsp_cli.evals.power import detectable
 from rlsp_cli.evals.scores import score_of
@@ -83,6 +84,7 @@ def _kind_metrics(rows: Sequence[Row], ask: Ask | None, ks: Sequence[int]) -> di
         **response_shape(rows),
         **token_metrics(rows),
         "calibration": calibration(rows),
+        **({"checks": levels} if (levels := check_levels(rows)) else {}),
     }
     if not values:
         return {"accuracy": None, **shape}

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
@@ -96,7 +95,7 @@ def _row(problem: Problem, response: Response) -> dict[str, Any]:
 
 
 def _scored(row: dict[str, Any], score: Score) -> dict[str, Any]:
-    return {**row, "correctness": asdict(score)}
+    return {**row, "correctness": score.to_row()}
 
 
 def _key(row: Mapping[str, Any]) -> Key:

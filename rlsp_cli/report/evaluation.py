@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rlsp_cli.report.table import Table, accuracy_text, p_text
+from rlsp_cli.report.table import Table, accuracy_text, p_text, share_text
 
 _KINDS = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
 """Kinds of responses, in words."""
@@ -15,6 +15,7 @@ def evaluation_tables(evaluation: dict[str, Any]) -> list[Table]:
     """All of them; those without data have no rows."""
     parts = list(_parts(evaluation))
     return [
+        _checks(parts),
         _certainty(evaluation, parts),
         _curves(parts),
         _budgets(parts),
@@ -44,6 +45,16 @@ def _parts(evaluation: dict[str, Any]) -> Iterator[_Part]:
             for kind in ("greedy", "sample"):
                 if kind in kinds:
                     yield [bench, _KINDS[kind], model], kinds[kind]
+
+
+def _checks(parts: list[_Part]) -> Table:
+    rows = [
+        [*who, rule, *(share_text(levels[level]) for level in ("prompt", "instruction"))]
+        for who, part in parts
+        for rule, levels in part.get("checks", {}).items()
+    ]
+    columns = [*_WHO, "rule", "prompts with all kept % (95%)", "instructions kept % (95%)"]
+    return Table("Instructions kept, at the levels of the prompt and of the instruction", columns, rows)
 
 
 def _certainty(evaluation: dict[str, Any], parts: list[_Part]) -> Table:

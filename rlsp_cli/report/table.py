@@ -38,7 +38,7 @@ def eval_table(evaluation: dict[str, Any]) -> Table:
     models = evaluation.get("models", {})
     benches: dict[str, Any] = next(iter(models.values()), {"benches": {}})["benches"]
     rows = [
-        [bench, _decoding(kind, result["benches"][bench][kind]), model, *_cells(result["benches"][bench][kind])]
+        [bench, _decoding(kind, result["benches"][bench][kind]), model, *_cells(result["benches"][bench], kind)]
         for bench in benches
         for kind in ("greedy", "sample")
         for model, result in models.items()
@@ -76,18 +76,21 @@ def ppo_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def accuracy_text(part: dict[str, Any]) -> str:
     """`41.2 (37.0 to 45.6)`, or - when nothing was scored."""
-    accuracy = part["accuracy"]
-    if accuracy is None:
-        return "-"
-    return f"{100 * accuracy['value']:.1f} ({100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f})"
+    return "-" if part["accuracy"] is None else share_text(part["accuracy"])
 
 
-def _cells(part: dict[str, Any]) -> list[str]:
+def share_text(share: dict[str, float]) -> str:
+    """A share and its interval in percent: `41.2 (37.0 to 45.6)`."""
+    return f"{100 * share['value']:.1f} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+
+
+def _cells(result: dict[str, Any], kind: str) -> list[str]:
+    part = result[kind]
     unscored = ", ".join(f"{n} {kind}" for kind, n in part["unscored"].items()) or "0"
     if (least := part.get("accuracy_if_unscored_wrong")) is not None:
         unscored += f" (accuracy {100 * least:.1f} if wrong)"
     return [
-        accuracy_text(part),
+        accuracy_text(part) + _of_problems(part, result),
         _last(part.get("pass_at"), part),
         _last(part.get("maj_at"), part),
         "-" if part["tokens"] is None else f"{part['tokens']:.1f}",
@@ -98,6 +101,12 @@ def _cells(part: dict[str, Any]) -> list[str]:
         f"{part['behaviour']['verify']:.2f}",
         unscored,
     ]
+
+
+def _of_problems(part: dict[str, Any], result: dict[str, Any]) -> str:
+    """` on 510 of 541 problems` where some have no scored response: then the number is none of the whole bench."""
+    scored, whole = part.get("problems", 0), result.get("protocol", {}).get("problems", 0)
+    return f" on {scored} of {whole} problems" if 0 < scored < whole else ""
 
 
 def p_text(value: float | None) -> str:

@@ -48,7 +48,7 @@ class VerdictCache:
 
     def put(self, scores: Mapping[bytes, Score]) -> None:
         """Keep the scores that did not fail."""
-        rows = [(key, json.dumps(asdict(score))) for key, score in scores.items() if not score.failed]
+        rows = [(key, json.dumps(score.to_row())) for key, score in scores.items() if not score.failed]
         with self._lock, self._file:
             self._file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
 

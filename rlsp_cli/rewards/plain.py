@@ -1,7 +1,6 @@
 """Samples and scores as plain data: lines of files, bodies of requests."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from rlsp_cli.errors import DataError
@@ -69,8 +68,8 @@ def rollout_row(step: int, sample: Sample, score: SampleScore) -> dict[str, Any]
         "num_tokens": sample.num_tokens,
         "max_tokens": sample.max_tokens,
         "truncated": sample.truncated,
-        "correctness": asdict(score.correctness),
-        "exploration": [asdict(part) for part in score.exploration],
+        "correctness": score.correctness.to_row(),
+        "exploration": [part.to_row() for part in score.exploration],
         "reward": score.reward,
     }
 

@@ -1,7 +1,7 @@
 """What a plugin sees (`Sample`) and what scoring it gave (`Verdict`, `Score`, `SampleScore`)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Outcome = Literal["value", "abstain", "error", "timeout"]
@@ -46,10 +46,14 @@ def is_right(correct: float | None) -> bool:
 
 
 class Verdict(NamedTuple):
-    """A verifier's answer, for those that extract one: `correct` is a bool, or a share of 1 for partial credit."""
+    """A verifier's answer, for those that extract one: `correct` is a bool, or a share of 1 for partial credit.
+
+    A verifier that checks several things of a response says which of them hold, under each of its rules by name.
+    """
 
     correct: float
     answer: str | None
+    checks: Mapping[str, Sequence[bool]] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,12 @@ class Score:
     answer: str | None = None
     reason: str | None = None
     ms: float = 0.0
+    checks: Mapping[str, Sequence[bool]] | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """Plain data for a file; `checks` where there are some."""
+        row = asdict(self)
+        return row if self.checks else {key: value for key, value in row.items() if key != "checks"}
 
     @property
     def failed(self) -> bool:

@@ -82,12 +82,12 @@ def _outcome(result: Any) -> dict[str, Any]:
     """What a plugin returned, as an outcome; a value that is no finite number is an error."""
     if result is None:
         return {"outcome": "abstain"}
-    answer = None
+    answer, checks = None, None
     if isinstance(result, Verdict):
-        result, answer = result
+        result, answer, checks = result
     if not isinstance(result, bool | int | float) or not math.isfinite(result):
         return {"outcome": "error", "reason": f"returned {repr(result)[:_LONGEST_REASON]}, expected a finite number"}
-    return {"outcome": "value", "value": float(result), "answer": answer}
+    return {"outcome": "value", "value": float(result), "answer": answer, "checks": checks}
 
 
 @cache
