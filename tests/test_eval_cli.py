@@ -93,7 +93,8 @@ ppo:
     done = rlsp(
         "eval", "run", "--bench", "aime24", "--data", shared_data, "--limit", 3, "--max-new-tokens", 8, cwd=tmp_path
     )
-    assert "base" in done.stdout and "eval-aime" in done.stderr
+    assert "ppo" in done.stdout and "base" not in done.stdout and "eval-aime" in done.stderr
+    assert f"model: {tmp_path}/run/ppo/checkpoints/final" in done.stderr
 
 
 def test_eval_without_a_target_or_bench_says_what_to_type(tmp_path: Path) -> None:

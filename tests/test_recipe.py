@@ -320,3 +320,23 @@ def test_separate_advantages_need_groups_and_the_linear_mixture(tmp_path: Path) 
 def test_two_components_of_one_name_are_refused(tmp_path: Path) -> None:
     text = POLICIES.replace('use: structured_format, tags: [think, "yes", "1:30"]', "use: length")
     assert "'length' is there twice" in problems(tmp_path, text)[0]
+
+
+@pytest.mark.parametrize("text", ["ppo:\n", "ppo:  # the defaults\n", "eval: {limit: , samples: 1}\n"])
+def test_a_key_with_nothing_behind_it_is_refused_with_what_to_write(tmp_path: Path, text: str) -> None:
+    (found,) = problems(tmp_path, "name: x\n" + text)
+    assert found.startswith("r.yaml:2:") and "write {} for a section with its defaults, null for none" in found
+
+
+def test_an_override_with_nothing_behind_it_is_refused_and_null_takes_a_value_back(tmp_path: Path) -> None:
+    assert "override #1 (ppo.steps): nothing behind 'ppo.steps='" in problems(tmp_path, TINY, "ppo.steps=")[0]
+    recipe = load(tmp_path, TINY + "description: ''\n", "ppo.steps=null", "eval=null")
+    assert recipe.ppo is not None and recipe.ppo.steps is None and recipe.eval is None
+
+
+@pytest.mark.parametrize(
+    "change", ["ppo.steps=99999999999999999999999", "sft.batch=2000000000", "sft.learning_rate=100"]
+)
+def test_a_number_that_is_a_slip_of_the_finger_is_refused(tmp_path: Path, change: str) -> None:
+    (found,) = problems(tmp_path, TINY, change)
+    assert change.partition("=")[0] in found and "less than or equal to" in found

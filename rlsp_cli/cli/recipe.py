@@ -1,5 +1,7 @@
 """`rlsp check`, `rlsp schema`, `rlsp recipes list|show|copy`."""
 
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,7 @@ from rlsp_cli.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
     from rlsp_cli.backends.local.example import Example
+    from rlsp_cli.recipe.problem import Note
     from rlsp_cli.recipe.schema import Recipe
 
 _SCHEMA_LINE = "# yaml-language-server: $schema=rlsp.schema.json\n"
@@ -27,6 +30,31 @@ def load_checked(name: str, overrides: list[str]) -> tuple["Recipe", Path]:
     return load_recipe(path, overrides, plugins=Registry(), check=backends.check), path
 
 
+def load_inspected(
+    name: str, overrides: list[str], stages: "Callable[[Recipe], Sequence[str]]", ask_hub: bool = False
+) -> tuple["Recipe", Path, list[str]]:
+    """As `load_checked`, and what its `stages` will use was looked at: RecipeError for what would stop them.
+
+    The lines say what is worth knowing all the same.
+    """
+    from rlsp_cli import backends
+    from rlsp_cli.preflight import preflight
+    from rlsp_cli.recipe.load import find_recipe, load_recipe
+    from rlsp_cli.recipe.problem import Problem
+    from rlsp_cli.rewards.registry import Registry
+
+    notes: list[Note] = []
+
+    def check(recipe: "Recipe") -> list[Problem]:
+        found = preflight(recipe, stages(recipe), ask_hub)
+        notes.extend(found.notes)
+        return [*backends.check(recipe), *found.problems]
+
+    path = find_recipe(name)
+    recipe = load_recipe(path, overrides, plugins=Registry(), check=check)
+    return recipe, path, [f"{recipe.place(note.path) or path}: note: {note}" for note in notes]
+
+
 def check(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
@@ -39,7 +67,7 @@ def check(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print problems or the complete recipe as JSON.")] = False,
 ) -> None:
-    """Check a recipe: every problem at once, as file:line:column. Starts nothing, imports no torch.
+    """Check a recipe, its data, model and rewards: every problem at once, as file:line:column. Asks no network.
 
     Examples: rlsp check my.yaml  |  rlsp check quickstart ppo.steps=10 --resolved  |  rlsp check my.yaml --show-example
     """
@@ -47,7 +75,7 @@ def check(
     from rlsp_cli.recipe.dump import dump_recipe
 
     try:
-        loaded, path = load_checked(recipe, overrides or [])
+        loaded, path, notes = load_inspected(recipe, overrides or [], stages_of)
     except RecipeError as error:
         if json:
             print_json("check", {"ok": False, "problems": str(error).splitlines()})
@@ -55,11 +83,13 @@ def check(
     examples = _first_examples(loaded) if show_example else []
     if json:
         shown = {"examples": [example.to_json() for example in examples]} if show_example else {}
-        print_json("check", {"ok": True, "problems": [], "recipe": loaded.model_dump(mode="json"), **shown})
+        found = {"ok": True, "problems": [], "notes": notes}
+        print_json("check", {**found, "recipe": loaded.model_dump(mode="json"), **shown})
     elif resolved:
         print(dump_recipe(loaded, origins=True), end="")
     else:
         stages = [f"{stage} on {backend_of(loaded, stage)}" for stage in stages_of(loaded)]
+        print("".join(f"{note}\n" for note in notes), end="")
         print(f"{path}: ok ({', '.join(stages) or 'no stage'})")
     if not json:
         print("".join(f"\n{example.to_text()}\n" for example in examples), end="")
@@ -67,7 +97,6 @@ def check(
 
 def _first_examples(recipe: "Recipe") -> "list[Example]":
     """What training will see first; remarks on the way go to standard error."""
-    import sys
     from contextlib import redirect_stdout
 
     from rlsp_cli.backends.local.example import first_examples

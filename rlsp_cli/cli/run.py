@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from rlsp_cli.cli.report import print_report
 from rlsp_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from rlsp_cli.recipe.schema import Recipe
     from rlsp_cli.report import Report
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")]
@@ -153,10 +155,22 @@ def eval_(
         raise UsageError(f"{target} and --model {model}: name one of them")
     recipe = evaluation_recipe(target or model, {key: value for key, value in settings.items() if value is not None})
     assert recipe.eval, "an evaluation's recipe has it"
+    _refuse_missing(recipe)
     floors = read_floors(fail_below or [], bench_names(recipe.eval, recipe.data))
+    if recipe.model.path and not (steps or recipe.eval.responses):
+        print(f"model: {recipe.model.path}", file=sys.stderr)
     with starting_run(recipe, None, out, resume) as run:
         report = _finish(run, ["eval"], json)
     refuse_below(report.evaluation["benches"], floors)
+
+
+def _refuse_missing(recipe: "Recipe") -> None:
+    """NotReadyError when model or benches cannot be had, before anything is written or waited for."""
+    from rlsp_cli.errors import NotReadyError
+    from rlsp_cli.preflight import look_at_benches, look_at_model
+
+    if problems := [*look_at_model(recipe, ["eval"], ask_hub=True), *look_at_benches(recipe, ask_hub=True)]:
+        raise NotReadyError("; ".join(map(str, problems)))
 
 
 def eval_compare(
@@ -195,11 +209,16 @@ def _run(
     dry_run: bool,
     json: bool,
 ) -> None:
-    from rlsp_cli.cli.recipe import load_checked
-    from rlsp_cli.launch.run import pick_stages, plan_stages, starting_run
+    from rlsp_cli.cli.recipe import load_inspected
+    from rlsp_cli.launch.run import pick_stages, plan_stages, starting_run, unfinished
 
-    recipe, path = load_checked(source, overrides)
+    def to_run(recipe: "Recipe") -> Sequence[str]:
+        picked = pick_stages(recipe, stages)
+        return unfinished(recipe, picked, out) if resume else () if dry_run else picked
+
+    recipe, path, notes = load_inspected(source, overrides, to_run, ask_hub=True)
     picked = pick_stages(recipe, stages)
+    print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
     with starting_run(recipe, path, out, resume, allow_changes) as run:
         if dry_run:
             for command in plan_stages(run, picked):

@@ -113,7 +113,11 @@ def _task_rows(rows: Rows, registry: Registry, files: Sequence[str]) -> Iterator
     plugin = registry.get("task", rows.source.removeprefix("task:"), files)
     options = plugin.options.model_validate(rows.options).model_dump()
     for index in range(rows.rows or _TASK_ROWS):
-        yield f"{rows.source} {rows.split}:{index}", plugin.function(index, rows.split, **options)
+        place = f"{rows.source} {rows.split}:{index}"
+        try:
+            yield place, plugin.function(index, rows.split, **options)
+        except Exception as error:
+            raise DataError(f"{place}: the task makes no row: {type(error).__name__}: {error}") from error
 
 
 def _hub_rows(rows: Rows) -> Iterator[tuple[str, dict[str, Any]]]:

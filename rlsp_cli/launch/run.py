@@ -48,6 +48,12 @@ def _with_recipe(run: Run, recipe: Recipe, allow_changes: bool) -> Run:
     return change_recipe(run, recipe, changed) if changed else run
 
 
+def unfinished(recipe: Recipe, stages: Sequence[str], out: Path | None) -> tuple[str, ...]:
+    """The stages that the run in `out`, or the newest of this name, has not done yet."""
+    done = open_run(out or newest_run(recipe.name)).status()["stages"]
+    return tuple(stage for stage in stages if done.get(stage) != "done")
+
+
 def run_stages(run: Run, stages: Sequence[str], console: Console, how_to_resume: str) -> None:
     """Run `stages` that are not done yet; status.json tells how far it came, also when it fails.
 

@@ -15,7 +15,7 @@ from rlsp_cli.recipe import schema
 from rlsp_cli.recipe.origin import Origin, nearest_origin
 from rlsp_cli.recipe.problem import OptionsError, Problem, did_you_mean
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.recipe.source import Source, parse_value, read_source
+from rlsp_cli.recipe.source import NOTHING, Source, parse_value, read_source
 from rlsp_cli.share import share
 
 Check = Callable[[Recipe], Sequence[Problem]]
@@ -141,6 +141,8 @@ def _override(source: Source, text: str, number: int) -> None:
     origin = Origin(f"override #{number} ({key})", (number, 0, 0))
     if not equals or not key.strip():
         raise RecipeError(f"override #{number}: {text!r} is not key.path=value")
+    if not value.strip():
+        raise RecipeError(f"{origin}: nothing behind {text!r} - {NOTHING}")
     parts, data = key.strip().split("."), parse_value(value)
     tree: dict[str, Any] = data
     for part in reversed(parts):

@@ -17,6 +17,10 @@ class Problem:
         return f"{self.message} - {self.hint}" if self.hint else self.message
 
 
+class Note(Problem):
+    """Something to know about a recipe that stops nothing."""
+
+
 class OptionsError(ValueError):
     """What is wrong with the options of a plugin: pairs (option, or None for the plugin itself; message)."""
 

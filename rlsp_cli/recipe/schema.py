@@ -17,7 +17,6 @@ from pydantic import (
     Discriminator,
     Field,
     PositiveFloat,
-    PositiveInt,
     PrivateAttr,
     Tag,
     ValidationInfo,
@@ -25,13 +24,17 @@ from pydantic import (
     model_validator,
 )
 
-from rlsp_cli.recipe.origin import DEFAULT, Origin
+from rlsp_cli.recipe.origin import DEFAULT, Origin, nearest_origin
 from rlsp_cli.recipe.variables import wrong_variables
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+MOST = 10**9
+"""More of anything that a recipe counts is a slip of the finger."""
+PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
 def _mentions(annotation: Any, *types: type) -> bool:
@@ -312,7 +315,7 @@ class Sft(Optimisation):
     """Examples in one optimiser step; with `packing`, sequences of `max_length` that each hold several examples."""
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "muon"] = "adamw"
     """AdamW, its 8-bit forms by bitsandbytes, or Muon (AdamW where a weight is no matrix)."""
-    learning_rate: PositiveFloat = 2.0e-5
+    learning_rate: LearningRate = 2.0e-5
     """Peak learning rate."""
     max_length: PositiveInt = 8192
     """Longest example in tokens; longer ones are left out and counted."""
@@ -401,9 +404,9 @@ class Ppo(Optimisation):
     """Responses in one forward pass that takes no gradient; `micro_batch` when not given. For `openrlhf`."""
     dynamic_filtering: tuple[Fraction, Fraction] | None = None
     """Replace prompts whose samples' mean correctness is not between these two (DAPO, 2503.14476). For `openrlhf`."""
-    learning_rate: PositiveFloat = 2.0e-7
+    learning_rate: LearningRate = 2.0e-7
     """Peak learning rate of the policy."""
-    critic_learning_rate: PositiveFloat = 2.0e-6
+    critic_learning_rate: LearningRate = 2.0e-6
     """Peak learning rate of the critic."""
     critic: Literal["own", "value_head"] = "own"
     """`own`: a second model that starts from the policy's weights. `value_head`: a head on the policy's trunk."""
@@ -672,7 +675,7 @@ class Recipe(Section):
     """Short name; the run folder is runs/<name>/<id>."""
     description: str = ""
     """One line for `rlsp recipes list`."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Seed of everything random: initial weights, data order, sampling."""
     plugins: tuple[str, ...] = ()
     """Python files with plugins, loaded before names are looked up."""
@@ -721,6 +724,14 @@ class Recipe(Section):
         """Where the value at a dotted path comes from; for a section without a place, where its first key does."""
         inside = (origin for key, origin in self._origins.items() if key.startswith(f"{path}."))
         return self._origins.get(path) or next(inside, DEFAULT)
+
+    def place(self, path: str) -> Origin | None:
+        """Where a dotted path is written, or the nearest section around it; None when nobody wrote either."""
+        return nearest_origin(path, self._origins)
+
+    def is_given(self, section: str) -> bool:
+        """Whether somebody wrote this section, or a part of it."""
+        return any(f"{path}.".startswith(f"{section}.") for path in self._origins)
 
     @property
     def digest(self) -> str:

@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.recipe.origin import Origin
+
+NOTHING = "write {} for a section with its defaults, null for none, or remove the key"
+"""What to do about a key without a value."""
+_WRITTEN = ("null", "Null", "NULL", "~", "&", "*", "!")
+"""How a None begins that somebody wrote: as a word, with an anchor or a tag, or as an alias."""
 
 
 @dataclass
@@ -40,6 +46,7 @@ def read_source(path: Path) -> Source:
     if not isinstance(tree, dict):
         found = "nothing" if tree is None else type(tree).__name__
         raise RecipeError(f"{shown}:1:1: expected a mapping of keys to values, found {found}")
+    _refuse_empty(tree, text.splitlines(), shown)
     return Source(plain(tree), dict(_origins(tree, shown, "")))
 
 
@@ -61,6 +68,28 @@ def plain(node: Any) -> Any:
         if isinstance(node, kind):
             return kind(node)
     return node if node is None else str(node)
+
+
+def _refuse_empty(tree: Any, lines: list[str], file: str) -> None:
+    """RecipeError for a key with nothing behind it: `ppo:` looks like a stage with its defaults, and would be none."""
+    for node, key in _without_value(tree):
+        line, column = node.lc.value(key)
+        if not "".join(lines[line : line + 1])[column:].startswith(_WRITTEN):
+            line, column = node.lc.key(key)
+            raise RecipeError(f"{file}:{line + 1}:{column + 1}: nothing behind {key!r} - {NOTHING}")
+
+
+def _without_value(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """(mapping, key) of every None; a node that aliases repeat is looked at once."""
+    waiting, seen = [tree], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or not isinstance(node, dict | list):
+            continue
+        seen.add(id(node))
+        waiting += [*(node.values() if isinstance(node, dict) else node)][::-1]
+        if isinstance(node, CommentedMap):
+            yield from ((node, key) for key, value in node.items() if value is None and key in (node.lc.data or ()))
 
 
 def _origins(node: Any, file: str, prefix: str) -> Iterator[tuple[str, Origin]]:

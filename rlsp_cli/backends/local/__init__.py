@@ -100,13 +100,23 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
 
 def _models(recipe: Recipe, stage: str, paths: RunPaths) -> dict[str, Any]:
     """The policy that a training stage starts from (None: a new one), or all the models that eval compares."""
-    base = {"base": recipe.model.path} if recipe.model.path else {}
+    is_start = recipe.sft is not None or recipe.ppo is not None
+    path = recipe.model.path
+    base = {"base" if is_start else _name(path): path} if path else {}
     trained = {name: str(paths.stage(name).final) for name in ("sft", "ppo") if getattr(recipe, name)}
     if recipe.eval and recipe.eval.checkpoints and stage == "eval":
         return {"models": {f"step-{step}": folder for step, folder in sorted(recipe.eval.checkpoints.items())}}
     if stage == "eval":
         return {"models": {**base, **trained}}
-    return {"model": trained["sft"] if stage == "ppo" and recipe.sft else recipe.model.path}
+    return {"model": trained["sft"] if stage == "ppo" and recipe.sft else path}
+
+
+def _name(path: str) -> str:
+    """What a model is called in results: after the stage of a run that trained it, else `base`."""
+    *_, stage, folder, name = ("", "", *Path(path).parts)
+    if folder != "checkpoints" or stage not in STAGES:
+        return "base"
+    return stage if name == "final" else f"{stage}-{name.removeprefix('model-').lstrip('0')}"
 
 
 def _divisor(size: int, wanted: int) -> int:

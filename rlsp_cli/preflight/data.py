@@ -1,0 +1,122 @@
+"""The rows of every stage: they exist, can be read, and have the columns that the recipe names."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from rlsp_cli.data import Problem as Row
+from rlsp_cli.data import prompt_rows, trace_rows, training_rows
+from rlsp_cli.errors import RlspError
+from rlsp_cli.evals.bench import bench_prompts, load_bench
+from rlsp_cli.preflight.hub import data_on_hub
+from rlsp_cli.recipe.problem import Note, Problem
+from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, Traces
+from rlsp_cli.rewards.registry import Registry
+
+AnyRows = TypeVar("AnyRows", bound=Rows)
+
+_TASK_ROWS = 8
+"""Rows of a procedural task that are made: all are made by one function."""
+_HUB_ROWS = 100
+
+
+def look_at_data(recipe: Recipe, stages: Sequence[str], registry: Registry, ask_hub: bool) -> Iterator[Problem]:
+    """A problem for each source that `stages` read and that is not as the recipe says."""
+    for role in _roles(recipe, stages):
+        yield from _look_at_rows(recipe, role, registry, ask_hub)
+    if "eval" in stages and recipe.eval:
+        yield from look_at_benches(recipe, ask_hub)
+        yield from _load_benches(recipe, registry)
+        yield from _look_at_responses(recipe.eval.responses)
+
+
+def first_rows(prompts: Prompts, recipe: Recipe, registry: Registry) -> list[Row]:
+    """The first problems of a source."""
+    return prompt_rows(_few(prompts), registry, recipe.plugins)
+
+
+def on_hub(rows: Rows) -> bool:
+    """Whether the rows come from the hub."""
+    return rows.source.startswith("hf:")
+
+
+def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
+    """The keys of `data` that the stages read; a model from scratch takes its words from all that it trains on."""
+    wanted = {"traces": "sft" in stages, "prompts": "ppo" in stages}
+    wanted["heldout"] = "eval" in stages and recipe.eval is not None and "heldout" in recipe.eval.benches
+    if recipe.model.from_scratch and "sft" in stages:
+        wanted["prompts"] = True
+    return [role for role, is_wanted in wanted.items() if is_wanted and getattr(recipe.data, role)]
+
+
+def _look_at_rows(recipe: Recipe, role: str, registry: Registry, ask_hub: bool) -> Iterator[Problem]:
+    rows: Traces | Prompts = getattr(recipe.data, role)
+    if on_hub(rows) and (found := _look_at_hub(f"data.{role}", rows.source, f"data.{role}.source", ask_hub)):
+        yield found
+        return
+    try:
+        if isinstance(rows, Traces):
+            _read_traces(rows, recipe, registry)
+        else:
+            prompt_rows(_few(rows), registry, recipe.plugins)
+    except RlspError as error:
+        yield Problem(f"data.{role}.source", f"data.{role}: {error}", _hint(rows, str(error), role))
+
+
+def _read_traces(traces: Traces, recipe: Recipe, registry: Registry) -> None:
+    found = trace_rows(_few(traces), registry, recipe.plugins)
+    is_whole = not (on_hub(traces) or traces.source.startswith("task:"))
+    if recipe.sft and is_whole:
+        training_rows(found, recipe.sft.val_rows)
+
+
+def _few(rows: AnyRows) -> AnyRows:
+    """All rows of a file, since any of them may be broken, and the first of what is made or loaded."""
+    most = _HUB_ROWS if on_hub(rows) else _TASK_ROWS if rows.source.startswith("task:") else None
+    return rows.model_copy(update={"rows": min(rows.rows or most, most)}) if most else rows
+
+
+def _hint(rows: Rows, reason: str, role: str) -> str | None:
+    """The next move, where it can be told from what went wrong."""
+    path = Path(rows.source)
+    if "no column" in reason:
+        return f"name it in data.{role}"
+    if not on_hub(rows) and not path.suffix and not path.exists():
+        return f"a data set on the hub is written hf:{path.parent.name}/{path.name}"
+    return None
+
+
+def _look_at_hub(what: str, source: str, place: str, ask_hub: bool) -> Problem | None:
+    """What there is to say of a source on the hub before it is loaded."""
+    if not ask_hub:
+        return Note(place, f"{what}: {source} is on the hub and was not looked at")
+    reason = data_on_hub(source)
+    return Problem(place, f"{what}: {source} is not in the cache, and {reason}", "name a file") if reason else None
+
+
+def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Problem]:
+    """Benches whose problems come from the hub."""
+    assert recipe.eval, "whoever asks has looked"
+    for name in (name for name in recipe.eval.benches if name != "heldout"):
+        with suppress(RlspError):  # said where it is loaded
+            rows = bench_prompts(name, recipe.eval, recipe.data)
+            if on_hub(rows) and (found := _look_at_hub(f"bench {name}", rows.source, "eval.benches", ask_hub)):
+                hint = f"--data FILE, or a folder with {name}.jsonl in eval.data or RLSP_DATA_DIR"
+                yield found if isinstance(found, Note) else Problem(found.path, found.message, hint)
+
+
+def _load_benches(recipe: Recipe, registry: Registry) -> Iterator[Problem]:
+    """Benches whose problems are on this machine."""
+    assert recipe.eval, "whoever asks has looked"
+    for name in (name for name in recipe.eval.benches if name != "heldout"):
+        try:
+            if not on_hub(bench_prompts(name, recipe.eval, recipe.data)):
+                load_bench(name, recipe.eval, recipe.data, registry, recipe.plugins)
+        except RlspError as error:
+            yield Problem("eval.benches", f"bench {name}: {str(error).removeprefix(f'bench {name}: ')}")
+
+
+def _look_at_responses(responses: str | None) -> Iterator[Problem]:
+    if responses not in (None, "gold") and not Path(responses).is_file():
+        yield Problem("eval.responses", f"eval.responses: {responses}: no such file")

@@ -1,0 +1,42 @@
+"""Whether the hub can be asked. Its own client tries for half a minute before it says that it cannot."""
+
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+_REACH_S = 5.0
+
+
+def model_on_hub(path: str) -> str | None:
+    """Why a model cannot be had from the hub; None when it can, or lies in the cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    name, _, revision = path.partition("@")
+    is_cached = isinstance(try_to_load_from_cache(name, "config.json", revision=revision or "main"), str)
+    return None if is_cached else _unreachable()
+
+
+def data_on_hub(source: str) -> str | None:
+    """Why a data set `hf:org/name` cannot be had from the hub; None when it can, or lies in the cache."""
+    from huggingface_hub.constants import HF_HOME
+
+    cache = Path(os.environ.get("HF_DATASETS_CACHE", Path(HF_HOME) / "datasets"))
+    name = source.removeprefix("hf:").partition("@")[0]
+    return None if (cache / name.replace("/", "___")).is_dir() else _unreachable()
+
+
+def _unreachable() -> str | None:
+    """Why nobody answers; None also behind a proxy, which may know more than we do."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return "HF_HUB_OFFLINE is set"
+    if any(os.environ.get(name) for name in _PROXIES):
+        return None
+    address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    host, port = address.hostname or "", address.port or (80 if address.scheme == "http" else 443)
+    try:
+        socket.create_connection((host, port), timeout=_REACH_S).close()
+    except OSError as error:
+        return f"the hub ({host}) cannot be reached: {error.strerror or error}"
+    return None
