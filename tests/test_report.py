@@ -11,6 +11,7 @@ from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.metrics import summarise
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.report import summarise_run, write_report
+from rlsp_cli.report.outcome import outcome
 from rlsp_cli.report.summary import notes
 from rlsp_cli.report.table import difference_table, eval_table
 from rlsp_cli.rewards.registry import Registry
@@ -48,7 +49,7 @@ def test_half_a_run_shows_what_is_there_with_rewards_apart(run: Path) -> None:
         stream.write('{"step": 20, "corr')
     (table,) = write_report(run).tables
     assert table.columns[:3] == ["steps", "correct", "length"]
-    assert table.rows[0][:3] == ["0-2", "0.500", "-0.300"] and table.rows[-1][0] == "18-19"
+    assert table.rows[0][:3] == ["1-3", "0.500", "-0.300"] and table.rows[-1][0] == "19-20"
     page = (run / "report.html").read_text()
     assert page.count("<svg") == 6
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
@@ -100,7 +101,7 @@ def test_unscored_components_are_named_with_their_count() -> None:
 def test_differences_that_hold_zero_cannot_be_told_apart() -> None:
     item = {"from": "sft", "to": "ppo", "bench": "aime24", "kind": "sample", "problems": 30}
     items = [{**item, "difference": d, "low": d - 0.1, "high": d + 0.1} for d in (0.05, 0.2, -0.2)]
-    words = [row[-1] for row in difference_table({"comparisons": items}).rows]
+    words = [row[4] for row in difference_table({"comparisons": items}).rows]
     assert words == ["cannot be told apart", "better", "worse"]
 
 
@@ -148,6 +149,7 @@ def test_results_with_and_without_samples_make_a_table(run: Path) -> None:
     models = {"base": {"path": "x", "benches": {"aime24": {"greedy": greedy, "sample": sample}}}}
     write_json(run / "eval" / "results.json", {"schema": "rlsp.eval/1", "data": {"models": models, "comparisons": []}})
     (table,) = write_report(run).tables
+    assert table.columns[:4] == ["bench", "decoding", "model", "accuracy % (95%)"] and "pass@k %" not in table.columns
     assert [row[3] for row in table.rows] == ["50.0 (40.0 to 60.0)", "-"]
     assert [row[-1] for row in table.rows] == ["2 timeout", "8 error"]
     assert json.loads((run / "report.json").read_text())["schema"] == "rlsp.report/1"
@@ -160,3 +162,27 @@ def test_a_number_that_leaves_problems_out_says_on_how_many_it_is() -> None:
         return str(eval_table({"models": {"m": {"benches": {"b": result}}}}).rows[0][3])
 
     assert cell("ab", "c").endswith(" on 2 of 3 problems") and "problems" not in cell("abc")
+
+
+def _evaluated(**accuracies: float) -> dict[str, Any]:
+    """Results of models, in their order, that were asked greedily."""
+    return {
+        "models": {
+            model: {"benches": {"heldout": {"greedy": {"accuracy": {"value": value, "low": 0.1, "high": 0.2}}}}}
+            for model, value in accuracies.items()
+        }
+    }
+
+
+def test_what_came_out_is_one_sentence() -> None:
+    item = {"from": "sft", "to": "ppo", "bench": "heldout", "kind": "greedy", "problems": 400, "p_value": 0.0}
+    better = {**item, "difference": 0.845, "low": 0.8, "high": 0.9}
+    evaluation = _evaluated(base=0.0, sft=0.1525, ppo=0.9975)
+    assert outcome({**evaluation, "comparisons": [better]}) == [
+        "ppo answers 84.5 points more than sft on heldout, greedy (99.8 % against 15.2 %)"
+    ]
+    unclear = {**item, "difference": 0.01, "low": -0.1, "high": 0.1}
+    (sentence,) = outcome({**evaluation, "comparisons": [unclear]})
+    assert sentence.startswith("ppo and sft cannot be told apart on heldout, greedy")
+    assert outcome(_evaluated(base=0.125)) == ["base answers 12.5 % of heldout, greedy (95% interval 10.0 to 20.0)"]
+    assert outcome({}) == [] and outcome(_evaluated()) == []

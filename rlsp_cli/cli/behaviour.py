@@ -43,9 +43,9 @@ def behaviour(
         )
         return
     for table in [group_table(groups)] if groups else []:
-        print_table(table.columns, table.rows, title=table.title)
+        print_table(table.columns, table.rows, table.title, table.keys)
     for table in [step_table(steps)] if steps else []:
-        print_table(table.columns, table.rows, title=f"\n{table.title}")
+        print_table(table.columns, table.rows, f"\n{table.title}", table.keys)
     for group in groups:
         for excerpt in group.excerpts:
             print(f"\n{group.model}, {group.bench}, {group.decoding}, {_verdict(excerpt)}:\n{_marked(excerpt)}")

@@ -1,11 +1,17 @@
 """Results on stdout: JSON in an envelope with a version, or a table."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-_NO_TERMINAL = 250
+_NO_TERMINAL = 10_000
 """Columns to print into a file or pipe, where nothing should be folded."""
+_GAP = 2
+"""Blanks between columns."""
+_FOLDED = 32
+"""A column of longer text may be folded, but not to less than this."""
+_NUMBER = re.compile(r"([-+<~]?[ ]?[\d.,]+%?([ ](\(.*\)|@\d+|points))?|\d+-\d+|-)")
 
 
 def print_json(what: str, data: Any) -> None:
@@ -13,17 +19,57 @@ def print_json(what: str, data: Any) -> None:
     print(json.dumps({"schema": f"rlsp.{what}/1", "data": data}, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    """Print a table; wide cells fold on a terminal and stay whole elsewhere."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None, keys: int = 1
+) -> None:
+    """Print a table, numbers on the right.
+
+    What is wider than the terminal goes on below, with the first `keys` columns again; a pipe gets every row whole.
+    """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=_NO_TERMINAL)
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
-    console.print(table, markup=False, highlight=False)
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    if title:
+        console.print(escape(title), style="italic", highlight=False, soft_wrap=True)
+
+    for number, picked in enumerate(_blocks(_widths(columns, cells), keys, console.width)):
+        if number:
+            console.print()
+        table = Table(box=None, pad_edge=False, show_header=any(columns))
+        for i in picked:
+            justify = "right" if i >= keys and _is_number([row[i] for row in cells]) else "left"
+            table.add_column(columns[i], overflow="fold", justify=justify)  # type: ignore[arg-type]
+        for row in cells:
+            table.add_row(*(row[i] for i in picked))
+        console.print(table, markup=False, highlight=False)
+
+
+def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    """The least that each column needs: that of its longest line, where it is no long text that can be folded."""
+    return [
+        min(max(len(line) for cell in (name, *(row[i] for row in cells)) for line in cell.split("\n")), _FOLDED)
+        for i, name in enumerate(columns)
+    ]
+
+
+def _blocks(widths: Sequence[int], keys: int, width: int) -> Iterator[list[int]]:
+    """The columns of each part of a table that is too wide for the terminal, the key columns first in each."""
+    first = list(range(min(keys, len(widths))))
+    block, used = list(first), sum(widths[i] + _GAP for i in first) - _GAP
+    begun = used
+    for i in range(len(first), len(widths)):
+        if used + _GAP + widths[i] > width and len(block) > len(first):
+            yield block
+            block, used = list(first), begun
+        block.append(i)
+        used += _GAP + widths[i]
+    yield block
+
+
+def _is_number(cells: Sequence[str]) -> bool:
+    return any(cell != "-" for cell in cells) and all(_NUMBER.fullmatch(cell) for cell in cells)

@@ -64,12 +64,12 @@ def show(run: RunFolder, json: Json = False) -> None:
 
 
 def print_report(report: "Report") -> None:
-    """The tables and notes of a report."""
+    """The tables and notes of a report, and last what came out."""
     for table in report.tables:
-        print_table(table.columns, table.rows, title=table.title)
+        print_table(table.columns, table.rows, table.title, table.keys)
         print()
-    for note in report.notes:
-        print(note)
+    for line in (*report.notes, *report.outcome):
+        print(line)
 
 
 def _row(root: Path) -> dict[str, Any]:

@@ -97,7 +97,14 @@ def diff(
     if found.flips:
         columns = ["id", "step", "reference", "answer before", "answer now", "now"]
         cells = [
-            (f["id"], f["step"], f["reference"], f["answer_before"], f["answer_now"], "right" if f["now"] else "wrong")
+            (
+                f["id"],
+                None if f["step"] is None else f["step"] + 1,
+                f["reference"],
+                f["answer_before"],
+                f["answer_now"],
+                "right" if f["now"] else "wrong",
+            )
             for f in found.flips
         ]
         print_table(columns, cells, title="Flipped verdicts, the first of them")

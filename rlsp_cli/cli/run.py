@@ -194,7 +194,7 @@ def eval_compare(
         print_json("compare", found)
         return
     table = difference_table(found)
-    print_table(table.columns, table.rows, title=table.title)
+    print_table(table.columns, table.rows, table.title, table.keys)
     for line in found["differs"]:
         print(line)
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from rlsp_cli.launch.pace import Pace
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import Tail
@@ -32,6 +33,8 @@ class Follower:
 
     def __init__(self, stage: str, paths: StagePaths, console: Console) -> None:
         self.stage, self.console, self.tail = stage, console, Tail(paths.metrics)
+        self.before = {row["step"]: row for row in self.tail.read()}
+        self.pace = Pace()
         self.said_at = time.monotonic()
         self.recent: deque[dict[str, Any]] = deque(maxlen=_ALARM_ROWS)
         self.alarmed: set[str] = set()
@@ -45,17 +48,24 @@ class Follower:
 
     def watch(self) -> None:
         """Show the newest row, if there is a new one."""
-        rows = self.tail.read()
+        rows = [row for row in self.tail.read() if not self._is_old(row)]
         if not rows:
             return
         self._raise_alarms(rows)
         row = rows[-1]
         done, total = row["step"] + 1, row.get("total_steps")
+        left = self.pace.left(row.get("text", ""), done, total)
         if self.bar is not None:
             self.bar.update(self.task, completed=done, total=total, text=describe(row))
         elif time.monotonic() - self.said_at > _PLAIN_EVERY_S or done == total:
             self.said_at = time.monotonic()
-            self.console.print(f"{self.stage} {done}/{total}: {describe(row)}", highlight=False)
+            rest = f", {left} left" if left else ""
+            line = f"{clock()} {self.stage} {done}/{total}: {describe(row)}{rest}"
+            self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _is_old(self, row: dict[str, Any]) -> bool:
+        """Whether an earlier attempt wrote it: a resumed stage writes those rows again that it keeps."""
+        return self.before.get(row["step"]) == row and any(key.startswith("time/") for key in row)
 
     def _raise_alarms(self, rows: list[dict[str, Any]]) -> None:
         """Say each kind of alarm once."""
@@ -63,7 +73,12 @@ class Follower:
         for alarm in alarms(list(self.recent)):
             if alarm.kind not in self.alarmed:
                 self.alarmed.add(alarm.kind)
-                self.console.print(f"{self.stage}: {alarm.text}", highlight=False)
+                self.console.print(f"{self.stage}: {alarm.text}", highlight=False, soft_wrap=True)
+
+
+def clock() -> str:
+    """The time, as a log has it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def describe(row: dict[str, Any]) -> str:

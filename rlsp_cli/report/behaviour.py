@@ -10,7 +10,7 @@ from typing import Any
 from rlsp_cli.data import jsonl_rows
 from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.behaviour import Excerpt, Facts, Row, behaviour, excerpts, facts
-from rlsp_cli.report.table import Table
+from rlsp_cli.report.table import Table, span
 from rlsp_cli.rewards.lexicon import Lexicon
 from rlsp_cli.rewards.plain import as_sample
 from rlsp_cli.runs.run import Run, open_run
@@ -76,16 +76,14 @@ def group_table(groups: Sequence[Group]) -> Table:
     columns, rows = ["model", "bench", "decoding"], []
     for group in groups:
         rows += [[group.model, group.bench, group.decoding, *_cells(part, group.found[part])] for part in group.found]
-    return Table("Behaviours per response (share of responses with any)", [*columns, *_columns(groups[0].found)], rows)
+    names = [*columns, *_columns(groups[0].found)]
+    return Table("Behaviours per response (share of responses with any)", names, rows, keys=4)
 
 
 def step_table(steps: Sequence[dict[str, Any]]) -> Table:
     """A row for each stretch of steps, over all of its responses."""
-    rows = [
-        [f"{s['first']}" if s["first"] == s["last"] else f"{s['first']}-{s['last']}", *_cells("all", s["found"]["all"])]
-        for s in steps
-    ]
-    return Table("Behaviours over rollout steps", ["steps", *_columns(steps[0]["found"])], rows)
+    rows = [[span(s["first"], s["last"]), *_cells("all", s["found"]["all"])] for s in steps]
+    return Table("Behaviours over rollout steps", ["steps", *_columns(steps[0]["found"])], rows, keys=2)
 
 
 def _columns(found: dict[str, Any]) -> list[str]:

@@ -54,7 +54,7 @@ def _checks(parts: list[_Part]) -> Table:
         for rule, levels in part.get("checks", {}).items()
     ]
     columns = [*_WHO, "rule", "prompts with all kept % (95%)", "instructions kept % (95%)"]
-    return Table("Instructions kept, at the levels of the prompt and of the instruction", columns, rows)
+    return Table("Instructions kept, at the levels of the prompt and of the instruction", columns, rows, keys=3)
 
 
 def _certainty(evaluation: dict[str, Any], parts: list[_Part]) -> Table:
@@ -67,9 +67,10 @@ def _certainty(evaluation: dict[str, Any], parts: list[_Part]) -> Table:
             rates = [f"{100 * part['rates'][key]:.1f}" for key in ("unanswered", "abstain", "timeout", "error")]
             shown = [_percent(least["unpaired"]), _percent(least["paired"])]
             rows.append([*who, *counts, *shown, _difference(beside) if beside else "-", *rates])
-    columns = [*_WHO, "problems", "responses", "shows, unpaired", "shows, paired", "over sampled (95%)"]
+    columns = [*_WHO, "problems", "responses", "unpaired", "paired", "greedy minus sampled (95%)"]
     columns += ["unanswered %", "abstained %", "timed out %", "errors %"]
-    return Table("What it can show: the smallest difference in points (80% power), and what was lost", columns, rows)
+    title = "What it can show: the smallest difference in points (80% power), and what was lost"
+    return Table(title, columns, rows, keys=3)
 
 
 def _curves(parts: list[_Part]) -> Table:
@@ -81,7 +82,8 @@ def _curves(parts: list[_Part]) -> Table:
     ]
     ks = sorted({int(k) for _, values, _ in curves for k in values})
     rows = [[*who, *(_cell(str(k), values, intervals) for k in ks)] for who, values, intervals in curves]
-    return Table("Chance of a right answer from k responses, % (95%)", [*_WHO, "of k", *(f"k = {k}" for k in ks)], rows)
+    columns = [*_WHO, "metric", *(f"k = {k}" for k in ks)]
+    return Table("Chance of a right answer from k responses, % (95%)", columns, rows, keys=4)
 
 
 def _named_curves(part: dict[str, Any]) -> Iterator[tuple[str, dict[str, float], dict[str, list[float]]]]:
@@ -99,7 +101,7 @@ def _budgets(parts: list[_Part]) -> Table:
         for who, part, under in known
     ]
     columns = [*_WHO, "tokens per correct", *(f"<= {budget}" for budget in budgets)]
-    return Table("Accuracy % where longer responses count as wrong, by tokens", columns, rows)
+    return Table("Accuracy % where longer responses count as wrong, by tokens", columns, rows, keys=3)
 
 
 def _strategies(evaluation: dict[str, Any]) -> Table:
@@ -113,9 +115,9 @@ def _strategies(evaluation: dict[str, Any]) -> Table:
             for one in found["rows"]
         ]
     columns = ["bench", "model", "strategy", "chosen from", "responses", "tokens", "accuracy % (95%)"]
-    columns += ["over one answer (95%)", "p", "which is"]
+    columns += ["minus one answer (95%)", "p", "verdict"]
     title = "Strategies: one answer out of several responses, and the tokens of both sides, per problem"
-    return Table(title, columns, [[*row, *["-"] * (len(columns) - len(row))] for row in rows])
+    return Table(title, columns, [[*row, *["-"] * (len(columns) - len(row))] for row in rows], keys=3)
 
 
 def strategies(evaluation: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -147,7 +149,7 @@ def _calibration(parts: list[_Part]) -> Table:
         if (stated := part.get("calibration"))
     ]
     columns = [*_WHO, "responses that state it %", "confidence %", "accuracy %", "Brier", "ECE"]
-    return Table("Calibration of stated confidence", columns, rows)
+    return Table("Calibration of stated confidence", columns, rows, keys=3)
 
 
 def _errors(stated: dict[str, float]) -> list[str]:

@@ -22,12 +22,17 @@ def page(report: Report, examples: list[dict[str, Any]]) -> str:
     )
     steps = accuracy_over_steps(report.evaluation)
     benches = {f"Accuracy on {bench} over steps": [f"{bench}/*"] for bench in _benches(steps)}
-    figures = [*plots(steps, benches), *plots(report.ppo, PPO_PLOTS), *plots(report.sft, SFT_PLOTS)]
+    figures = [*plots(steps, benches), *plots(_counted(report.ppo), PPO_PLOTS), *plots(_counted(report.sft), SFT_PLOTS)]
     template = environment.get_template("report.html.j2")
     words = group_table(report.behaviour) if report.behaviour else None
     return template.render(
         report=report, tables=report.tables, figures=figures, examples=examples, behaviour=words, caveat=CAVEAT
     )
+
+
+def _counted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of metrics.jsonl with their steps counted from 1, as everywhere that a person looks."""
+    return [{**row, "step": row["step"] + 1} for row in rows]
 
 
 def _benches(rows: list[dict[str, Any]]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from rlsp_cli.evals.repeats import contamination_notes
 from rlsp_cli.report.behaviour import Group
 from rlsp_cli.report.evaluation import evaluation_tables, strategies
+from rlsp_cli.report.outcome import outcome
 from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.runs.run import open_run
@@ -29,15 +30,20 @@ class Report:
     behaviour: list[Group] = field(default_factory=list)
 
     @property
+    def outcome(self) -> list[str]:
+        """What came out, a sentence for each bench."""
+        return outcome(self.evaluation)
+
+    @property
     def tables(self) -> list[Table]:
         """The tables that there is data for."""
         tables = [eval_table(self.evaluation), difference_table(self.evaluation)]
         tables += [*evaluation_tables(self.evaluation), ppo_table(self.ppo)]
-        return [table for table in tables if table.rows]
+        return [table.without_blanks() for table in tables if table.rows]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for report.json; `benches` has the score cards when one model was evaluated."""
-        return {**asdict(self), "benches": self.evaluation.get("benches", {})}
+        return {**asdict(self), "outcome": self.outcome, "benches": self.evaluation.get("benches", {})}
 
 
 def summarise_run(root: Path) -> Report:

@@ -24,11 +24,18 @@ _PPO_COLUMNS = {
 
 @dataclass(frozen=True)
 class Table:
-    """A title, column names and rows of text."""
+    """A title, column names and rows of text; the first `keys` columns say what a row is about."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    keys: int = 1
+
+    def without_blanks(self) -> "Table":
+        """The same without columns that hold nothing in any row."""
+        kept = [i for i in range(len(self.columns)) if i < self.keys or any(row[i] != "-" for row in self.rows)]
+        rows = [[row[i] for i in kept] for row in self.rows]
+        return Table(self.title, [self.columns[i] for i in kept], rows, self.keys)
 
 
 def eval_table(evaluation: dict[str, Any]) -> Table:
@@ -44,7 +51,7 @@ def eval_table(evaluation: dict[str, Any]) -> Table:
         for model, result in models.items()
         if kind in result["benches"][bench]
     ]
-    return Table("Evaluation, per response", columns, rows)
+    return Table("Evaluation, per response", columns, rows, keys=3)
 
 
 def difference_table(evaluation: dict[str, Any]) -> Table:
@@ -55,10 +62,10 @@ def difference_table(evaluation: dict[str, Any]) -> Table:
         decoding = "greedy" if item["kind"] == "greedy" else "sampled"
         models = f"{item['from']} -> {item['to']}"
         rows.append(
-            [item["bench"], decoding, models, str(item["problems"]), points, p_text(item.get("p_value")), verdict(item)]
+            [item["bench"], decoding, models, points, verdict(item), p_text(item.get("p_value")), str(item["problems"])]
         )
-    columns = ["bench", "decoding", "models", "problems", "points (95%)", "p", "which is"]
-    return Table("Difference on the same problems", columns, rows)
+    columns = ["bench", "decoding", "models", "points (95%)", "verdict", "p", "problems"]
+    return Table("Difference on the same problems", columns, rows, keys=3)
 
 
 def ppo_table(rows: Sequence[dict[str, Any]]) -> Table:
@@ -68,7 +75,10 @@ def ppo_table(rows: Sequence[dict[str, Any]]) -> Table:
     columns = {**dict(list(_PPO_COLUMNS.items())[:1]), **names, **dict(list(_PPO_COLUMNS.items())[1:])}
     size = max(1, -(-len(rows) // _PPO_ROWS))
     stretches = [rows[i : i + size] for i in range(0, len(rows), size)]
-    cells = [[_steps(part), *(_mean(part, key, text) for key, (_, text) in columns.items())] for part in stretches]
+    cells = [
+        [span(part[0]["step"], part[-1]["step"]), *(_mean(part, key, text) for key, (_, text) in columns.items())]
+        for part in stretches
+    ]
     return Table(
         "PPO over rollout steps (training problems)", ["steps", *(name for name, _ in columns.values())], cells
     )
@@ -129,9 +139,9 @@ def _decoding(kind: str, part: dict[str, Any]) -> str:
     return f"avg@{k}" if least in (k, None) else f"avg@{least}-{k}"
 
 
-def _steps(part: Sequence[dict[str, Any]]) -> str:
-    first, last = part[0]["step"], part[-1]["step"]
-    return f"{first}" if first == last else f"{first}-{last}"
+def span(first: int, last: int) -> str:
+    """Steps by their indices, as a person counts them: from 1."""
+    return f"{first + 1}" if first == last else f"{first + 1}-{last + 1}"
 
 
 def _mean(part: Sequence[dict[str, Any]], key: str, text: str) -> str:

@@ -15,7 +15,7 @@ _LOOKBACK = 20
 
 @dataclass(frozen=True)
 class Alarm:
-    """A shape that was first seen at `step`; `text` asks the reader to look at something."""
+    """A shape that was first seen at `step`, an index; `text`, which counts from 1, asks to look at something."""
 
     kind: str
     step: int
@@ -31,7 +31,7 @@ def alarms(rows: Sequence[Row]) -> list[Alarm]:
             for kind, look in _SHAPES.items():
                 text = look(rows[start : start + _WINDOW], recent)
                 if text and kind not in found:
-                    found[kind] = Alarm(kind, recent[-1]["step"], f"look here, step {recent[-1]['step']}: {text}")
+                    found[kind] = Alarm(kind, recent[-1]["step"], f"look here, step {recent[-1]['step'] + 1}: {text}")
     return list(found.values())
 
 

@@ -47,8 +47,8 @@ def _ended(
 
 
 def _where(samples: Sequence[Sample]) -> str:
-    """The rollout step, in training."""
-    return "" if samples[-1].step is None else f"step {samples[-1].step}: "
+    """The rollout step, in training, counted from 1."""
+    return "" if samples[-1].step is None else f"step {samples[-1].step + 1}: "
 
 
 def _worst(score: SampleScore) -> Score:
