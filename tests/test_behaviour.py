@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.evals.behaviour import Excerpt, behaviour, excerpts, facts
 from rlsp_cli.evals.endpoint import EndpointSampler
-from rlsp_cli.evals.interval import wilson
 from rlsp_cli.evals.judge import agreement, kappa
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Reward
@@ -52,7 +52,8 @@ def found(name: str, half: str) -> tuple[int, int, int]:
 
 
 def percent(part: int, whole: int) -> str:
-    return "{:.0f} ({:.0f} to {:.0f})".format(*(100 * value for value in wilson(part, whole)))
+    interval = stats.binomtest(part, whole).proportion_ci(method="wilson")
+    return f"{100 * part / whole:.0f} ({100 * interval.low:.0f} to {100 * interval.high:.0f})"
 
 
 @pytest.mark.parametrize("half", ["tuning", "held_out"])

@@ -7,14 +7,18 @@ import statistics
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import expit, logit
 
+from rlsp_cli.evals.beta import beta_quantile
 from rlsp_cli.evals.calibration import calibration, expected_calibration_error
 from rlsp_cli.evals.checks import check_levels
-from rlsp_cli.evals.compare import comparisons, permutation_p, verdict
-from rlsp_cli.evals.interval import bootstrap_mean, mean_share, paired_difference, wilson
+from rlsp_cli.evals.compare import comparisons, difference
+from rlsp_cli.evals.interval import mean_share
 from rlsp_cli.evals.metrics import best_of_k, pass_at_k, response_shape, summarise
+from rlsp_cli.evals.paired import paired
 from rlsp_cli.evals.power import detectable, detectable_by
 from rlsp_cli.evals.tokens import token_metrics
+from rlsp_cli.report.table import verdict_text
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from tests.test_vote import Same
 
@@ -32,81 +36,170 @@ def test_best_of_k_is_the_mean_over_all_draws() -> None:
         assert best_of_k(scored, k) == pytest.approx(statistics.fmean(map(statistics.fmean, best)))
 
 
-@pytest.mark.parametrize(("right", "total"), [(7, 30), (0, 30), (30, 30), (251, 500)])
-def test_wilsons_interval_is_scipys(right: int, total: int) -> None:
-    interval = stats.binomtest(right, total).proportion_ci(method="wilson")
-    assert wilson(right, total) == pytest.approx((right / total, interval.low, interval.high), abs=1e-6)
+@pytest.mark.parametrize(("right", "total"), [(0, 1), (1, 2), (7, 30), (0, 30), (30, 30), (251, 500), (40, 12032)])
+def test_the_interval_of_problems_that_are_right_or_wrong_is_that_of_clopper_and_pearson(
+    right: int, total: int
+) -> None:
+    interval = stats.binomtest(right, total).proportion_ci(method="exact")
+    found = mean_share([1.0] * right + [0.0] * (total - right))
+    assert found == pytest.approx((right / total, interval.low, interval.high), abs=1e-9)
 
 
-@pytest.mark.parametrize("problems", [30, 500])
-def test_the_bootstrap_over_problems_is_scipys_and_the_same_each_time(problems: int) -> None:
-    values = np.random.default_rng(problems).beta(0.5, 0.5, problems).round(2)
-    found = bootstrap_mean(values.tolist())
-    scipys = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
-    assert found == pytest.approx((values.mean(), scipys.low, scipys.high), abs=0.15 * values.std() / problems**0.5)
-    assert found == bootstrap_mean(values.tolist())
+@pytest.mark.parametrize(("a", "b"), [(0.4, 0.7), (1, 500), (30, 2), (1e5, 3e5), (1e9, 1e9)])
+def test_quantiles_of_the_beta_distribution_are_scipys(a: float, b: float) -> None:
+    for share in (0.001, 0.025, 0.5, 0.975):
+        assert beta_quantile(a, b, share) == pytest.approx(stats.beta.ppf(share, a, b), rel=1e-8)
 
 
-def test_problems_that_are_all_wrong_do_not_have_an_interval_of_no_width() -> None:
-    assert bootstrap_mean([0.0] * 30) == (0, 0, 0)
-    assert mean_share([0.0] * 30) == wilson(0, 30)
+def chances(kind: str, mean: float, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Chances of a right response to problems of a kind."""
+    if kind == "alike":
+        return np.full(shape, mean)
+    if kind == "beta":
+        return rng.beta(mean, 1 - mean, shape)
+    return np.where(rng.random(shape) < (mean - 0.01) / 0.89, 0.9, 0.01)
+
+
+@pytest.mark.parametrize("kind", ["alike", "beta", "two kinds"])
+@pytest.mark.parametrize("mean", [0.02, 0.1, 0.5])
+@pytest.mark.parametrize(("problems", "samples"), [(10, 16), (30, 16), (30, 4)])
+def test_intervals_hold_the_mean_of_other_problems_of_the_kind(
+    kind: str, mean: float, problems: int, samples: int
+) -> None:
+    rng = np.random.default_rng(7)
+    shares = rng.binomial(samples, chances(kind, mean, (120, problems), rng)) / samples
+    intervals = [mean_share(row) for row in shares.tolist()]
+    held = sum(interval.low <= mean <= interval.high for interval in intervals)
+    assert held >= 0.93 * 120
+
+
+def test_the_interval_does_not_jump_between_no_right_response_and_one() -> None:
+    none, one = mean_share([0.0] * 30), mean_share([1 / 16] + [0.0] * 29)
+    assert none.high < one.high < none.high + 0.01 and one.low < 0.001
+    assert mean_share([0.5] * 30).high - 0.5 > 0.03
 
 
 def test_clustering_by_problem_widens_the_interval_that_samples_alone_would_give() -> None:
     values = {str(i): [float(i % 2)] * 15 + [0.5] for i in range(30)}  # sixteen samples that hardly differ
     clustered = mean_share([statistics.fmean(scores) for scores in values.values()])
-    naive = bootstrap_mean([score for scores in values.values() for score in scores])
+    naive = mean_share([score for scores in values.values() for score in scores])
     assert clustered.high - clustered.low > 3 * (naive.high - naive.low)
 
 
 def test_the_paired_interval_holds_the_true_difference_in_about_95_of_100_simulations() -> None:
     rng, held = np.random.default_rng(0), 0
-    for _ in range(200):
+    for _ in range(100):
         chance = rng.beta(1, 1, 40) * 0.8
         before, after = (rng.binomial(4, p) / 4 for p in (chance, chance + 0.1))
-        interval = paired_difference(before.tolist(), after.tolist())
-        held += interval.low <= 0.1 <= interval.high
-    assert 0.89 * 200 <= held <= 0.99 * 200
+        moved = paired((after - before).tolist())
+        held += moved.low <= 0.1 <= moved.high
+    assert held >= 93
 
 
 @pytest.mark.parametrize("problems", [8, 14, 60])
 def test_the_p_value_is_scipys_permutation_test(problems: int) -> None:
-    differences = np.random.default_rng(problems).normal(0.3, 1, problems).round(1)
+    differences = np.random.default_rng(problems).normal(0.1, 0.3, problems).clip(-1, 1).round(1)
     scipys = stats.permutation_test(
         (differences,), np.mean, permutation_type="samples", n_resamples=20_000 if problems > 14 else math.inf, rng=0
     )
-    assert permutation_p(differences.tolist()) == pytest.approx(scipys.pvalue, abs=0.015 if problems > 14 else 1e-9)
+    assert paired(differences.tolist()).p == pytest.approx(scipys.pvalue, abs=0.015 if problems > 14 else 1e-9)
+
+
+@pytest.mark.parametrize("step", [1.0, 0.0625, 0.1])
+def test_the_paired_interval_leaves_out_0_exactly_where_p_is_at_most_5_percent(step: float) -> None:
+    rng = np.random.default_rng(5)
+    cases = [(rng.integers(-3, 5, n) * (rng.random(n) < 0.6) * step).clip(-1, 1) for n in range(1, 41)]
+    found = [paired(case.tolist()) for case in cases]
+    assert [one.p <= 0.05 for one in found] == [not one.low <= 0 <= one.high for one in found]
+    assert {one.p <= 0.05 for one in found} == {True, False}
+    assert all(-1 <= one.low <= one.value <= one.high <= 1 for one in found)
+
+
+def test_exchanging_the_models_mirrors_everything() -> None:
+    differences = np.random.default_rng(2).normal(0.1, 0.4, 50).clip(-1, 1).tolist()
+    there, back = paired(differences), paired([-difference for difference in differences])
+    assert (back.value, back.low, back.high, back.p) == (-there.value, -there.high, -there.low, there.p)
+
+
+def test_turning_signs_at_random_finds_a_difference_in_at_most_5_of_100_cases() -> None:
+    sizes = np.random.default_rng(11).integers(1, 9, 8) / 8
+    turned = [sizes * signs for signs in itertools.product((1, -1), repeat=8)]
+    found = sum(paired(differences.tolist()).p <= 0.05 for differences in turned)
+    assert 0 < found <= 0.05 * 2**8
 
 
 def test_no_difference_and_few_problems_cannot_be_told_apart() -> None:
-    assert permutation_p([0.0] * 5) == 1.0
-    sure = {"low": 0.5, "high": 1.0, "p_value": permutation_p([1.0, 1.0])}
-    assert sure["p_value"] == 0.5 and verdict(sure) == "cannot be told apart"
-    assert verdict({"low": -0.1, "high": 0.2}) == "cannot be told apart"
-    assert verdict({"low": -0.2, "high": -0.1, "p_value": 0.01}) == "worse"
+    none = paired([0.0] * 30)
+    assert none.p == 1 and -0.12 < none.low < -0.08 and none.high == -none.low
+    for differ in (1, 5, 6):
+        moved = difference(
+            dict.fromkeys("abcdefghij", 0.0), {id: float(i < differ) for i, id in enumerate("abcdefghij")}
+        )
+        assert moved and moved["differ"] == differ and moved["p_value"] == 2 / 2**differ
+        assert moved["verdict"] == ("better" if differ == 6 else "cannot be told apart")
+        assert ("no test can tell" in verdict_text(moved)) is (differ < 6)
 
 
-@pytest.mark.parametrize("paired", [True, False])
-def test_a_difference_of_the_smallest_size_is_shown_in_80_of_100_evaluations(paired: bool) -> None:
-    rng, problems, k, times = np.random.default_rng(3), 60, 8, 4000
-    chance = rng.beta(2, 2, 2000) * 0.6 + 0.1
-    values = rng.binomial(1, chance[:, None], (2000, k)).tolist()
-    of_many = detectable({str(i): scores for i, scores in enumerate(values)})["paired" if paired else "unpaired"]
-    smallest = of_many * (2000 / problems) ** 0.5
-    first = rng.choice(chance, (times, problems))
-    second = first if paired else rng.choice(chance, (times, problems))
-    before, after = rng.binomial(k, first) / k, rng.binomial(k, second + smallest) / k
-    test = stats.ttest_rel if paired else stats.ttest_ind
-    shown = (test(after, before, axis=1).pvalue < 0.05).mean()
-    assert shown == pytest.approx(0.8, abs=0.04)
+def shown(moved: np.ndarray) -> float:
+    """Share of rows whose signs, turned at random, give as much in at most 5%."""
+    turns = np.random.default_rng(9).choice([-1, 1], (moved.shape[1], 500))
+    return ((abs(moved @ turns) >= abs(moved.sum(1, keepdims=True)) - 1e-9).mean(1) <= 0.05).mean()
 
 
-def test_the_smallest_difference_is_not_guessed_from_one_sample_or_no_spread() -> None:
+@pytest.mark.parametrize(("mean", "spread"), [(0.3, 1), (0.1, 0.5), (0.9, 1)])
+def test_a_paired_difference_of_the_smallest_size_is_shown_in_80_of_100_evaluations(mean: float, spread: float) -> None:
+    rng, powers = np.random.default_rng(3), []
+    for _ in range(10):
+        chance = rng.beta(spread * mean, spread * (1 - mean), 30)
+        smallest = detectable({str(i): scores for i, scores in enumerate(rng.binomial(1, chance, (8, 30)).T.tolist())})
+        true = np.clip(rng.beta(spread * mean, spread * (1 - mean), (4000, 30)), 1e-12, 1 - 1e-12)
+        strengths = np.linspace(0, 6, 200) * (1 if mean < 0.5 else -1)
+        gains = [expit(logit(true[:50]) + strength).mean() - true[:50].mean() for strength in strengths]
+        other = expit(logit(true) + np.interp(smallest["paired"], np.abs(gains), strengths))
+        powers.append(shown((rng.binomial(8, other) - rng.binomial(8, true)) / 8))
+    assert 0.75 < np.mean(powers) < 0.9
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")  # of evaluations without any spread
+@pytest.mark.parametrize(("mean", "problems"), [(0.3, 30), (0.1, 30), (0.9, 30), (0.3, 10)])
+def test_an_unpaired_difference_of_the_smallest_size_is_shown_in_80_of_100_evaluations(
+    mean: float, problems: int
+) -> None:
+    rng, powers = np.random.default_rng(5), []
+    for _ in range(40):
+        first = rng.binomial(8, rng.beta(mean, 1 - mean, problems)) / 8
+        smallest = detectable({str(i): [share] for i, share in enumerate(first.tolist())})["unpaired"]
+        if smallest is None:
+            continue
+        other = mean + (smallest if mean < 0.5 else -smallest)
+        before = rng.binomial(8, rng.beta(mean, 1 - mean, (1000, problems))) / 8
+        after = rng.binomial(8, rng.beta(other, 1 - other, (1000, problems))) / 8
+        powers.append((stats.ttest_ind(before, after, axis=1, equal_var=False).pvalue <= 0.05).mean())
+    assert len(powers) > 30 and 0.73 < np.mean(powers) < 0.88
+
+
+def test_the_smallest_difference_of_a_pair_of_models_is_shown_in_some_80_of_100_evaluations() -> None:
+    rng, powers = np.random.default_rng(3), []
+    for _ in range(10):
+        chance = rng.beta(0.3, 0.7, 60)
+        smallest = detectable_by(((rng.binomial(8, chance) - rng.binomial(8, chance)) / 8).tolist())
+        true = rng.beta(0.3, 0.7, (500, 60))
+        other = true + smallest * (1 - true) / 0.7
+        powers.append(shown((rng.binomial(8, other) - rng.binomial(8, true)) / 8))
+    assert 0.75 < np.mean(powers) < 0.95
+
+
+def test_the_smallest_difference_is_not_guessed_where_nothing_tells_it() -> None:
     assert detectable({"a": [0.0], "b": [1.0]})["paired"] is None
     assert detectable({"a": [0.0, 0.0], "b": [0.0, 0.0]}) == {"unpaired": None, "paired": None}
-    error = np.std([0.1, -0.1, 0.3], ddof=1) / 3**0.5
-    z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
-    assert detectable_by([0.1, -0.1, 0.3]) == pytest.approx(z * error)
+    assert detectable({id: [0.0, 1.0] for id in "abcd"} | {"e": [0.0, 0.0]})["paired"] is None  # of five problems
+    assert detectable_by([0.0] * 30) is None and detectable_by([0.1, -0.1, 0.3]) is None
+
+
+def test_the_smallest_difference_shrinks_with_the_root_of_many_problems() -> None:
+    scores = np.random.default_rng(1).binomial(1, 0.3, (800, 4)).tolist()
+    few, many = (detectable({str(i): one for i, one in enumerate(scores[:n])})["paired"] for n in (200, 800))
+    assert many == pytest.approx(few / 2, rel=0.2)
 
 
 def test_brier_and_ece_are_those_of_numpy() -> None:
@@ -139,9 +232,8 @@ def test_tokens_are_counted_for_each_right_answer_and_long_responses_are_wrong_u
 def test_pairing_sees_what_independent_intervals_cannot() -> None:
     before = [0.0, 1.0] * 50
     after = [1.0, 1.0] * 10 + before[20:]
-    low, high = bootstrap_mean(before).high, bootstrap_mean(after).low
-    assert low > high
-    assert paired_difference(before, after).low > 0
+    assert mean_share(before).high > mean_share(after).low
+    assert paired([b - a for a, b in zip(before, after, strict=True)]).low > 0
 
 
 def row(id: str, kind: str, index: int, value: float | None, answer: str | None = "1") -> dict:
@@ -260,7 +352,7 @@ def test_models_are_compared_on_the_problems_that_both_scored() -> None:
     after = {"bench": [row(str(i), "greedy", 0, 1.0 if i else None) for i in range(20)]}
     (found,) = comparisons({"sft": before, "ppo": after})
     assert (found["from"], found["to"], found["problems"]) == ("sft", "ppo", 19)
-    assert found["difference"] == found["low"] == 1.0
+    assert found["difference"] == 1.0 and 0.6 < found["low"] < 0.8
 
 
 def test_behaviours_are_counted_by_words_and_repetition_by_fourgrams() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy import stats
 from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -15,7 +16,6 @@ from rlsp_cli.backends.openrlhf import TESTED, rendered
 from rlsp_cli.backends.openrlhf.flags import ask_parser, words
 from rlsp_cli.backends.openrlhf.placement import roles
 from rlsp_cli.engine.prompt import encode_prompt, prompt_text
-from rlsp_cli.evals.interval import wilson
 from rlsp_cli.plan import make_plan
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Recipe
@@ -197,7 +197,8 @@ def test_the_intervals_of_the_page_are_those_of_its_counts() -> None:
     rows = re.findall(r"\| ([\d.]+) \| (\d+) / (\d+) \| ([\d.]+) to ([\d.]+) \|", page)
     assert len(rows) == 9
     for share, right, of, low, high in rows:
-        found = [100 * part for part in wilson(int(right), int(of))]
+        interval = stats.binomtest(int(right), int(of)).proportion_ci(method="wilson")
+        found = [100 * int(right) / int(of), 100 * interval.low, 100 * interval.high]
         assert found == pytest.approx([float(share), float(low), float(high)], abs=0.051)
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rlsp_cli.evals.interval import Interval, bootstrap_mean, mean_share
+from rlsp_cli.evals.interval import Interval, mean_share
 
 Row = Mapping[str, Any]
 
@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 def check_levels(rows: Iterable[Row]) -> dict[str, dict[str, dict[str, float]]]:
     """For each rule, the share of responses that pass all its checks (`prompt`), and of checks passed (`instruction`).
 
-    These are IFEval's two levels. Problems are resampled for the intervals; where responses have no checks it is empty.
+    These are IFEval's two levels. Problems are the unit of the intervals; where responses have no checks it is empty.
     """
     rules: dict[str, dict[str, list[Sequence[bool]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -37,5 +37,5 @@ def _each(problems: Sequence[Sequence[Sequence[bool]]]) -> Interval:
     passed = [sum(map(sum, responses)) for responses in problems]
     asked = [sum(map(len, responses)) for responses in problems]
     share, mean = sum(passed) / sum(asked), sum(asked) / len(asked)
-    moved = bootstrap_mean([share + (p - share * n) / mean for p, n in zip(passed, asked, strict=True)])
+    moved = mean_share([share + (p - share * n) / mean for p, n in zip(passed, asked, strict=True)])
     return Interval(share, max(0.0, moved.low), min(1.0, moved.high))

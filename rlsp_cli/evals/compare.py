@@ -1,23 +1,16 @@
 """Models side by side on the same problems."""
 
-import itertools
-import math
-import operator
-import random
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.answered import Answered
-from rlsp_cli.evals.interval import paired_difference
 from rlsp_cli.evals.metrics import per_problem
+from rlsp_cli.evals.paired import LEVEL, paired
 from rlsp_cli.evals.power import detectable_by
 from rlsp_cli.evals.vote import Row
 
-_EXACT = 16
-"""Problems with a difference, up to which every way to turn their signs is tried."""
-_TURNS = 10_000
 _SAME = ("bench_digest", "prompt_digest", "verifier")
 """What must not differ between two models that are compared."""
 
@@ -58,16 +51,11 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[
     shared = [id for id in before if id in after]
     if not shared:
         return None
-    interval = paired_difference([before[id] for id in shared], [after[id] for id in shared])
     differences = [after[id] - before[id] for id in shared]
-    found: dict[str, Any] = {
-        "difference": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "problems": len(shared),
-    }
-    found |= {"p_value": permutation_p(differences), "detectable": detectable_by(differences)}
-    return {**found, "verdict": verdict(found)}
+    moved = paired(differences)
+    found: dict[str, Any] = {"difference": moved.value, "low": moved.low, "high": moved.high}
+    found |= {"problems": len(shared), "differ": moved.differ, "p_value": moved.p}
+    return {**found, "detectable": detectable_by(differences), "verdict": verdict(found)}
 
 
 def refuse_differences(a: Answered, b: Answered, keys: Sequence[str]) -> None:
@@ -77,31 +65,13 @@ def refuse_differences(a: Answered, b: Answered, keys: Sequence[str]) -> None:
 
 
 def verdict(item: Mapping[str, Any]) -> str:
-    """`better`, `worse` or `cannot be told apart`: where the interval holds 0, or chance alone does as much in 5%."""
-    if item["low"] <= 0 <= item["high"] or item.get("p_value", 0) > 0.05:
+    """`better`, `worse` or `cannot be told apart`: where the interval holds 0, which is where p is above 0.05.
+
+    Results of former versions may have one without the other.
+    """
+    if item["low"] <= 0 <= item["high"] or item.get("p_value", 0) > LEVEL:
         return "cannot be told apart"
     return "better" if item["low"] > 0 else "worse"
-
-
-def permutation_p(differences: Sequence[float]) -> float:
-    """How often turning the signs of paired differences at random gives a mean at least as far from 0 (two-sided).
-
-    Exact up to 16 differences that are not 0, else from 10,000 turns, with the one observed among them
-    (Phipson and Smyth, 2010).
-    """
-    moved = [difference for difference in differences if difference]
-    least = abs(math.fsum(moved)) - 1e-9
-    if len(moved) <= _EXACT:
-        turns = itertools.product((1, -1), repeat=len(moved))
-        far = sum(_turned(signs, moved) >= least for signs in turns)
-        return float(far / 2 ** len(moved))
-    rng = random.Random(0)
-    far = sum(_turned(rng.choices((1, -1), k=len(moved)), moved) >= least for _ in range(_TURNS))
-    return (1 + far) / (1 + _TURNS)
-
-
-def _turned(signs: Sequence[int], differences: Sequence[float]) -> float:
-    return float(abs(sum(map(operator.mul, signs, differences))))
 
 
 def _difference(before: Sequence[Row], after: Sequence[Row], kind: str) -> dict[str, Any] | None:

@@ -1,13 +1,12 @@
-"""95% intervals. Problems are the unit: samples of one problem are not independent."""
+"""95% intervals of means over problems. Problems are the unit: samples of one problem are not independent."""
 
-import math
-import random
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_Z = 1.959964
-_RESAMPLES = 2000
+from rlsp_cli.evals.beta import beta_quantile
+
+_UPPER = 0.975
 
 
 class Interval(NamedTuple):
@@ -18,32 +17,36 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(successes: int, total: int) -> Interval:
-    """A share of independent yes/no outcomes (Wilson, 1927)."""
-    share, z2 = successes / total, _Z**2
-    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = _Z / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
-
-
-def bootstrap_mean(per_problem: Sequence[float]) -> Interval:
-    """A mean over problems, by resampling problems (percentile bootstrap with a fixed seed)."""
-    rng, n = random.Random(0), len(per_problem)
-    means = sorted(statistics.fmean(rng.choices(per_problem, k=n)) for _ in range(_RESAMPLES))
-    cut = round(0.025 * _RESAMPLES)
-    return Interval(statistics.fmean(per_problem), means[cut], means[-cut - 1])
-
-
 def mean_share(per_problem: Sequence[float]) -> Interval:
-    """A mean over problems of shares of 1: Wilson's interval where each is 0 or 1, else the bootstrap.
+    """A mean over problems of shares of 1, as an estimate of the mean over all problems of their kind.
 
-    Resampling problems that are all 0 (or all 1) gives a width of 0, which says nothing about the next problem.
+    Where each problem is 0 or 1, this is the interval of Clopper and Pearson (1934).
     """
-    if set(per_problem) <= {0.0, 1.0}:
-        return wilson(round(sum(per_problem)), len(per_problem))
-    return bootstrap_mean(per_problem)
+    return bounded_mean(per_problem, min(0.0, *per_problem), max(1.0, *per_problem))
 
 
-def paired_difference(before: Sequence[float], after: Sequence[float]) -> Interval:
-    """Mean of after - before over the same problems, by resampling problems."""
-    return bootstrap_mean([b - a for a, b in zip(before, after, strict=True)])
+def bounded_mean(per_problem: Sequence[float], least: float, most: float) -> Interval:
+    """The mean over all problems of a kind, of numbers that are at least `least` and at most `most` for each problem.
+
+    The upper limit allows for one more problem that has `most`, the lower one for one that has `least`: n problems say
+    little about problems that fewer than one in n is like.
+    """
+    value, width = statistics.fmean(per_problem), most - least
+    high = least + width * _upper_limit([(number - least) / width for number in per_problem])
+    low = most - width * _upper_limit([(most - number) / width for number in per_problem])
+    return Interval(value, min(low, value), max(high, value))  # which they enclose up to rounding
+
+
+def _upper_limit(per_problem: Sequence[float]) -> float:
+    """Gaffke's bound of a mean (2005): a quantile of the Bayesian bootstrap that a made problem, a 1, takes part in.
+
+    The bootstrap's distribution is taken for the beta distribution of its mean and variance, which it is for 0 and 1.
+    """
+    values = [*per_problem, 1.0]
+    mean = statistics.fmean(values)
+    variance = statistics.pvariance(values, mean) / (len(values) + 1)
+    if variance < 1e-30:
+        return mean
+
+    size = mean * (1 - mean) / variance - 1
+    return beta_quantile(mean * size, (1 - mean) * size, _UPPER)

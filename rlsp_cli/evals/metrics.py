@@ -14,7 +14,8 @@ from typing import Any
 
 from rlsp_cli.evals.calibration import calibration
 from rlsp_cli.evals.checks import check_levels
-from rlsp_cli.evals.interval import Interval, mean_share, paired_difference
+from rlsp_cli.evals.interval import Interval, mean_share
+from rlsp_cli.evals.paired import paired
 from rlsp_cli.evals.power import detectable
 from rlsp_cli.evals.scores import score_of
 from rlsp_cli.evals.tokens import token_metrics
@@ -69,8 +70,8 @@ def _greedy_beside_sampled(kinds: Mapping[str, Sequence[Row]]) -> dict[str, floa
     shared = [id for id in greedy if id in sampled]
     if not shared:
         return None
-    interval = paired_difference([sampled[id] for id in shared], [greedy[id] for id in shared])
-    return {"difference": interval.value, "low": interval.low, "high": interval.high, "problems": len(shared)}
+    moved = paired([greedy[id] - sampled[id] for id in shared])
+    return {"difference": moved.value, "low": moved.low, "high": moved.high, "problems": len(shared)}
 
 
 def _kind_metrics(rows: Sequence[Row], ask: Ask | None, ks: Sequence[int]) -> dict[str, Any]:

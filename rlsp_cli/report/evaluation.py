@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rlsp_cli.report.table import Table, accuracy_text, p_text, share_text
+from rlsp_cli.report.table import Table, accuracy_text, p_text, share_text, verdict_text
 
 _KINDS = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
 """Kinds of responses, in words."""
@@ -139,7 +139,7 @@ def _spent(one: dict[str, Any]) -> list[str]:
 def _moved(difference: dict[str, Any] | None) -> list[str]:
     if difference is None:
         return []
-    return [_difference(difference), p_text(difference["p_value"]), difference["verdict"]]
+    return [_difference(difference), p_text(difference["p_value"]), verdict_text(difference)]
 
 
 def _calibration(parts: list[_Part]) -> Table:

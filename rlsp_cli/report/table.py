@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 from rlsp_cli.evals.compare import verdict
+from rlsp_cli.evals.paired import FEWEST
 
 _PPO_ROWS = 8
 _PPO_COLUMNS = {
@@ -62,7 +63,15 @@ def difference_table(evaluation: dict[str, Any]) -> Table:
         decoding = "greedy" if item["kind"] == "greedy" else "sampled"
         models = f"{item['from']} -> {item['to']}"
         rows.append(
-            [item["bench"], decoding, models, points, verdict(item), p_text(item.get("p_value")), str(item["problems"])]
+            [
+                item["bench"],
+                decoding,
+                models,
+                points,
+                verdict_text(item),
+                p_text(item.get("p_value")),
+                str(item["problems"]),
+            ]
         )
     columns = ["bench", "decoding", "models", "points (95%)", "verdict", "p", "problems"]
     return Table("Difference on the same problems", columns, rows, keys=3)
@@ -122,6 +131,14 @@ def _of_problems(part: dict[str, Any], result: dict[str, Any]) -> str:
 def p_text(value: float | None) -> str:
     """A p-value with four decimals; - when there is none."""
     return "-" if value is None else f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
+
+
+def verdict_text(item: dict[str, Any]) -> str:
+    """The verdict, and why there can be no other where hardly any problem differs."""
+    words, differ = verdict(item), item.get("differ", FEWEST)
+    return (
+        words if differ >= FEWEST else f"{words}: {differ} problems differ, no test can tell with fewer than {FEWEST}"
+    )
 
 
 def _last(curve: dict[str, float] | None, part: dict[str, Any]) -> str:
