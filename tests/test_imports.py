@@ -19,7 +19,7 @@ LAYERS = [  # a package imports itself and what stands below it
     {"data"},
     {"rewards"},
     {"recipe"},
-    {"errors", "share", "child", ""},
+    {"errors", "share", "outside", "terminal", "child", ""},
 ]
 HEAVY = {"torch", "transformers", "numpy", "sympy", "math_verify", "matplotlib", "omegaconf", "jinja2"}
 

@@ -50,8 +50,14 @@ def test_options_are_completed_and_wrong_ones_are_named(tmp_path: Path) -> None:
     ("body", "words"),
     [
         ("@verifier\ndef f(sample) -> bool: ...", "takes (no type), expected (Sample, *, options)"),
-        ("@verifier\ndef f(sample: Sample): ...", "must be annotated to return Verdict | bool | float"),
-        ("@verifier\ndef f(sample: Sample) -> str: ...", "must be annotated to return Verdict | bool | float"),
+        (
+            "@verifier\ndef f(sample: Sample): ...",
+            "must be annotated to return CheckedVerdict | Verdict | bool | float",
+        ),
+        (
+            "@verifier\ndef f(sample: Sample) -> str: ...",
+            "must be annotated to return CheckedVerdict | Verdict | bool | float",
+        ),
         ("@exploration_reward\ndef f(sample: Sample) -> bool: ...", "must be annotated to return float"),
         ("@exploration_reward\ndef f(sample: Sample, k: int = 1) -> float: ...", "takes (Sample, int)"),
         (

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
-from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
+from rlsp_cli.rewards import CheckedVerdict, Sample, verifier, without_thinking
 
 Instruction = Mapping[str, Any]
 _YES_NO = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
@@ -17,7 +17,7 @@ _MODEL = ("abbrev_types", "collocations", "sent_starters")
 
 
 @verifier
-def ifeval(sample: Sample, *, partial: bool = False) -> Verdict:
+def ifeval(sample: Sample, *, partial: bool = False) -> CheckedVerdict:
     """All instructions of `metadata["instructions"]` are kept; with `partial`, the share that is.
 
     That is IFEval's strict rule. `checks` also has its loose one, which forgives emphasis and a first or last line that
@@ -29,7 +29,7 @@ def ifeval(sample: Sample, *, partial: bool = False) -> Verdict:
     strict = [_is_kept(instruction, [text]) for instruction in instructions]
     loose = [_is_kept(instruction, _loosely(text)) for instruction in instructions]
     correct = sum(strict) / len(strict) if partial else float(all(strict))
-    return Verdict(correct, text.strip() or None, {"strict": strict, "loose": loose})
+    return CheckedVerdict(correct, text.strip() or None, {"strict": strict, "loose": loose})
 
 
 def _answer(response: str) -> str:

@@ -1,10 +1,10 @@
 """How many of the instructions were followed?"""
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
 
+from rlsp_cli.outside import strict_json
 from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
 
 
@@ -28,7 +28,7 @@ def instruction_constraints(sample: Sample, *, all_of_them: bool = False) -> Ver
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
+        strict_json(text)
     except ValueError:
         return False
     return True
@@ -42,7 +42,7 @@ CHECKS: dict[str, Callable[[str, Any], bool]] = {
     "starts_with": lambda text, words: text.startswith(words),
     "ends_with": lambda text, words: text.endswith(words),
     "lines": lambda text, n: len([line for line in text.splitlines() if line.strip()]) == n,
-    "bullets": lambda text, n: len(re.findall(r"^\s*[-*\u2022]\s", text, re.MULTILINE)) == n,
+    "bullets": lambda text, n: len(re.findall(r"^[^\S\n]*[-*\u2022]\s", text, re.MULTILINE)) == n,
     "lowercase": lambda text, wanted: (text == text.lower()) == wanted,
     "uppercase": lambda text, wanted: (text == text.upper()) == wanted,
     "json": lambda text, wanted: _is_json(text) == wanted,

@@ -1,8 +1,8 @@
 """The answer is JSON of the wanted shape."""
 
 import json
-from typing import Any
 
+from rlsp_cli.outside import strict_json
 from rlsp_cli.rewards import Sample, Verdict, last_fenced, verifier, without_thinking
 
 
@@ -10,22 +10,18 @@ from rlsp_cli.rewards import Sample, Verdict, last_fenced, verifier, without_thi
 def json_schema(sample: Sample) -> Verdict:
     """What follows the thinking, or its last fenced block, is JSON that the schema in `reference` accepts.
 
-    The schema is JSON Schema (the jsonschema library); references to other documents are not followed.
+    The schema is JSON Schema (the jsonschema library); references to other documents are not followed. NaN, numbers
+    beyond a double, a key given twice and nesting deeper than 100 levels are no JSON here.
     """
     from jsonschema.validators import validator_for
     from referencing import Registry
 
     schema = json.loads(sample.reference or "{}")
-    answer = last_fenced(sample.response, "json") or without_thinking(sample.response).strip()
-    try:
-        value = json.loads(answer, parse_constant=_refuse)
-    except ValueError:
-        return Verdict(False, None)
     validator = validator_for(schema)
     validator.check_schema(schema)
+    answer = last_fenced(sample.response, "json") or without_thinking(sample.response).strip()
+    try:
+        value = strict_json(answer)
+    except ValueError:
+        return Verdict(False, None)
     return Verdict(validator(schema, registry=Registry()).is_valid(value), answer)
-
-
-def _refuse(constant: str) -> Any:
-    """NaN and Infinity are Python's, not JSON's."""
-    raise ValueError(constant)

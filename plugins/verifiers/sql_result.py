@@ -21,20 +21,22 @@ def sql_result(sample: Sample) -> Verdict:
     if query is None:
         return Verdict(False, None)
     query, gold = query.rstrip(";"), (sample.reference or "").strip().rstrip(";")
-    wanted = _rows(sample.metadata["setup"], gold)
+    wanted = _rows(sample.metadata["setup"], gold, _MOST_ROWS + 1)
+    if len(wanted) > _MOST_ROWS:
+        raise ValueError(f"the reference gives more than {_MOST_ROWS:,} rows")
     try:
-        found = _rows(sample.metadata["setup"], query)
-    except (sqlite3.Error, sqlite3.Warning):
+        found = _rows(sample.metadata["setup"], query, len(wanted) + 1)  # one more is wrong, however many follow
+    except (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError):
         return Verdict(False, query)
     ordered = re.search(r"\border\s+by\b", gold, re.IGNORECASE)
     return Verdict(found == wanted if ordered else Counter(found) == Counter(wanted), query)
 
 
-def _rows(setup: str, query: str) -> list[tuple[object, ...]]:
+def _rows(setup: str, query: str, most: int) -> list[tuple[object, ...]]:
     database = sqlite3.connect(":memory:")
     try:
         database.executescript(setup)
         database.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY)
-        return database.execute(query).fetchmany(_MOST_ROWS)
+        return database.execute(query).fetchmany(most)
     finally:
         database.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 from rlsp_cli.backends.job import read_inputs
 from rlsp_cli.errors import RlspError
 from rlsp_cli.runs.stream import write_json
+from rlsp_cli.terminal import print
 
 
 def say_note(text: str) -> None:

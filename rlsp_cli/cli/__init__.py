@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from rlsp_cli import __version__
 from rlsp_cli.cli import backends, behaviour, benches, data, launch, plan, plugins, recipe, report, reward, run
 from rlsp_cli.errors import RlspError
+from rlsp_cli.terminal import let_any_text_through, print, printable
 
 
 class _Commands(TyperGroup):
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_LONGEST = 10_000
+"""Characters of an error that are shown: whoever wrote its reason may have had more to say."""
 _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "sft": run.sft,
@@ -80,6 +83,7 @@ def _options(
 
 def main() -> None:
     """Entry point of `rlsp`: every known error is one line on stderr and its exit code (docs/errors.md)."""
+    let_any_text_through()
     try:
         app()
     except RlspError as error:
@@ -97,6 +101,7 @@ def main() -> None:
 
 def _leave(message: str, code: int) -> None:
     if os.environ.get("RLSP_DEBUG"):
-        traceback.print_exc()
-    print(f"rlsp: {message}" if "\n" not in message else message, file=sys.stderr)
+        print(traceback.format_exc(), file=sys.stderr)
+    shown = printable(message, _LONGEST)
+    print(f"rlsp: {shown}" if "\n" not in shown else shown, file=sys.stderr)
     sys.exit(code)

@@ -9,6 +9,7 @@ import typer
 
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import NotReadyError
+from rlsp_cli.terminal import print
 
 app = typer.Typer(help="Axolotl and its like, each in an environment of its own.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

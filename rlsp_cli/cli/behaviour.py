@@ -8,6 +8,7 @@ import typer
 
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import UsageError
+from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.evals.behaviour import Excerpt

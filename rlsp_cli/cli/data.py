@@ -9,6 +9,7 @@ import typer
 
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import CheckError, DataError, UsageError
+from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.data.card import Card

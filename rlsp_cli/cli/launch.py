@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from rlsp_cli.terminal import print
+
 app = typer.Typer(help="Processes of a job that other machines run.", no_args_is_help=True)
 
 

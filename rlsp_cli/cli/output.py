@@ -2,9 +2,18 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rlsp_cli.terminal import print, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_LONGEST_CELL = 2000
+"""Characters of a table's cell; `--json` has all of them."""
 _NO_TERMINAL = 10_000
 """Columns to print into a file or pipe, where nothing should be folded."""
 _GAP = 2
@@ -16,7 +25,8 @@ _NUMBER = re.compile(r"([-+<~]?[ ]?[\d.,]+%?([ ](\(.*\)|@\d+|points))?|\d+-\d+|-
 
 def print_json(what: str, data: Any) -> None:
     """Print `{"schema": "rlsp.<what>/1", "data": ...}`."""
-    print(json.dumps({"schema": f"rlsp.{what}/1", "data": data}, indent=2, ensure_ascii=False))
+    has_all = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    print(json.dumps({"schema": f"rlsp.{what}/1", "data": data}, indent=2, ensure_ascii=not has_all))
 
 
 def print_table(
@@ -26,27 +36,25 @@ def print_table(
 
     What is wider than the terminal goes on below, with the first `keys` columns again; a pipe gets every row whole.
     """
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_NO_TERMINAL)
-    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    screen = console()
+    if not screen.is_terminal:
+        screen = console(width=_NO_TERMINAL)
+    cells = [["-" if cell is None else printable(str(cell), _LONGEST_CELL) for cell in row] for row in rows]
     if title:
-        console.print(escape(title), style="italic", highlight=False, soft_wrap=True)
+        screen.print(title, style="italic", soft_wrap=True)
 
-    for number, picked in enumerate(_blocks(_widths(columns, cells), keys, console.width)):
+    for number, picked in enumerate(_blocks(_widths(columns, cells), keys, screen.width)):
         if number:
-            console.print()
+            screen.print()
         table = Table(box=None, pad_edge=False, show_header=any(columns))
         for i in picked:
             justify = "right" if i >= keys and _is_number([row[i] for row in cells]) else "left"
             table.add_column(columns[i], overflow="fold", justify=justify)  # type: ignore[arg-type]
         for row in cells:
             table.add_row(*(row[i] for i in picked))
-        console.print(table, markup=False, highlight=False)
+        screen.print(table)
 
 
 def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
@@ -73,3 +81,14 @@ def _blocks(widths: Sequence[int], keys: int, width: int) -> Iterator[list[int]]
 
 def _is_number(cells: Sequence[str]) -> bool:
     return any(cell != "-" for cell in cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
+
+
+def console(**options: Any) -> "Console":
+    """A Rich console that takes what it is given for text: nothing in it is markup, or for the terminal to obey."""
+    from rich.console import Console
+
+    class Plain(Console):
+        def render_str(self, text: str, **how: Any) -> "Text":
+            return super().render_str(printable(text), **how)
+
+    return Plain(markup=False, highlight=False, emoji=False, **options)

@@ -8,6 +8,7 @@ import typer
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.cli.recipe import load_checked
 from rlsp_cli.errors import RecipeError
+from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.plan import Bundles, Counts, Estimate, Plan

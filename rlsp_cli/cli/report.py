@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.report import Report

@@ -9,6 +9,7 @@ import typer
 
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import CheckError, UsageError
+from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import Recipe
@@ -200,15 +201,13 @@ def _samples(
     response: str | None, reference: str | None, prompt: str, file: Path | None, count: Callable[[str], int] | None
 ) -> list["Sample"]:
     from rlsp_cli.data import read_samples
-    from rlsp_cli.rewards.sample import Sample
-    from rlsp_cli.rewards.thinking import whole
+    from rlsp_cli.rewards.plain import as_sample
 
     if (response is None) == (file is None):
         raise UsageError("what shall be scored? give either --response TEXT or --samples FILE")
     if file is not None:
         return read_samples(file, count)
-    text = str(response)
-    return [Sample(prompt, whole(prompt, text), reference, num_tokens=count(text) if count else None)]
+    return [as_sample({"prompt": prompt, "response": response, "reference": reference}, "--response", count)]
 
 
 def _show_verdicts(samples: Sequence["Sample"], scores: Sequence[Any], json: bool) -> None:

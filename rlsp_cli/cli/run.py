@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.cli.output import console, print_json, print_table
 from rlsp_cli.cli.report import print_report
 from rlsp_cli.errors import UsageError
+from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import Recipe
@@ -229,20 +230,18 @@ def _run(
 
 def _finish(run: Any, stages: Any, json: bool) -> "Report":
     """Run the stages, write the report, print it; returns the report."""
-    from rich.console import Console
-
     from rlsp_cli.launch.run import run_stages
     from rlsp_cli.report import write_report
 
-    console = Console(stderr=True)
-    console.print(f"run folder: {run.paths.root}", highlight=False, soft_wrap=True)
-    run_stages(run, stages, console, _resume_command(run.paths.root))
+    screen = console(stderr=True)
+    screen.print(f"run folder: {run.paths.root}", soft_wrap=True)
+    run_stages(run, stages, screen, _resume_command(run.paths.root))
     report = write_report(run.paths.root)
     if json:
         print_json("report", report.to_json())
     else:
         print_report(report)
-        console.print(f"report: {run.paths.report_html}", highlight=False, soft_wrap=True)
+        screen.print(f"report: {run.paths.report_html}", soft_wrap=True)
     return report
 
 

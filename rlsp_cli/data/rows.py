@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import math
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -11,6 +13,7 @@ from typing import Any
 
 from rlsp_cli.data.message import content_text, message_text, refuse_unread
 from rlsp_cli.errors import DataError, NotReadyError
+from rlsp_cli.outside import read_json, valid_text
 from rlsp_cli.recipe.schema import Prompts, Rows, Traces
 from rlsp_cli.rewards.registry import Registry
 
@@ -150,7 +153,7 @@ def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, object) pairs of a JSON Lines file; DataError names the line that is no object."""
-    with path.open(encoding="utf-8-sig") as stream:
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
                 yield f"{path}:{number}", _object(line, f"{path}:{number}")
@@ -158,7 +161,7 @@ def jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _json(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+        rows = read_json(path.read_bytes())
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -169,8 +172,11 @@ def _json(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
-        for row in reader:
-            yield f"{path}:{reader.line_num}", row
+        try:
+            for row in reader:
+                yield f"{path}:{reader.line_num}", row
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"{path}:{reader.line_num + 1}: not valid CSV: {error}") from error
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -178,12 +184,16 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         import pyarrow.parquet
     except ImportError as error:
         raise NotReadyError(f"{path}: Parquet needs `pip install 'rlsp[hub]'`") from error
-    yield from ((f"{path} row {n}", row) for n, row in enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1))
-
-
-def _object(line: str, place: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: not valid Parquet: {str(error)[:200]}") from error
+    yield from ((f"{path} row {n}", row) for n, row in enumerate(rows, 1))
+
+
+def _object(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        row = read_json(line.removeprefix(BOM_UTF8))
     except json.JSONDecodeError as error:
         raise DataError(f"{place}:{error.colno}: not valid JSON: {error.msg}") from error
     if not isinstance(row, dict):
@@ -192,9 +202,15 @@ def _object(line: str, place: str) -> dict[str, Any]:
 
 
 def plain_columns(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Only what JSON has: plugins run in other processes; arrays become lists, dates and the rest text."""
-    data: dict[str, Any] = json.loads(json.dumps(dict(metadata), default=_as_json))
+    """Only what JSON has: plugins run in other processes; arrays become lists, NaN null, dates and the rest text."""
+    text = json.dumps(dict(metadata), default=_as_json)
+    data: dict[str, Any] = json.loads(text, parse_constant=_no_number)
     return data
+
+
+def _no_number(constant: str) -> str | None:
+    """NaN is how tables write that there is nothing; infinities are told by their names."""
+    return None if constant == "NaN" else constant
 
 
 def _as_json(value: Any) -> Any:
@@ -250,4 +266,6 @@ def column_text(row: Mapping[str, Any], column: str, place: str) -> str:
         raise DataError(f"{place}: column {column!r} is empty")
     if not isinstance(value, str | int | float):
         raise DataError(f"{place}: column {column!r} holds {type(value).__name__}, expected text or a number")
-    return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DataError(f"{place}: column {column!r} holds {value}, which is no number; expected one, or text")
+    return valid_text(str(value))

@@ -8,6 +8,7 @@ import jinja2
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.errors import DataError
+from rlsp_cli.terminal import print
 
 _SAID = "what the assistant said"
 

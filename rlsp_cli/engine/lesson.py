@@ -11,6 +11,7 @@ from rlsp_cli.engine.prompt import encode_prompt, trace_prompt
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Data
 from rlsp_cli.rewards.thinking import has_closed, is_open, learned, opened, thinks, without_tags, without_thinking
+from rlsp_cli.terminal import print
 
 
 class Lesson(NamedTuple):

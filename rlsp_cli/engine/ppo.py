@@ -34,6 +34,7 @@ from rlsp_cli.rewards.plain import rollout_row
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.stream import append_rows, drop_rows_from
+from rlsp_cli.terminal import print
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Sft
 from rlsp_cli.runs.stream import append_rows, drop_rows_from
+from rlsp_cli.terminal import print
 
 
 @dataclass(frozen=True)

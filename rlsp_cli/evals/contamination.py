@@ -12,6 +12,7 @@ from rlsp_cli.evals.bench import Bench, bench_prompts, load_bench
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe, Rows
 from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.terminal import print
 
 AnyRows = TypeVar("AnyRows", bound=Rows)
 

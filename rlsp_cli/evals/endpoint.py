@@ -1,6 +1,7 @@
 """Responses from an OpenAI-compatible server: vLLM, SGLang, llama.cpp, or somebody's API."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ import httpx2
 from rlsp_cli.data.message import content_text, message_text, thought_of
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.evals.sampler import Decoding, Request, Response
+from rlsp_cli.outside import count_of, number_of, read_json
 from rlsp_cli.rewards.thinking import closing, whole, with_opening
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -25,6 +27,7 @@ _PAUSES_S = (1, 2, 4, 8, 15, 30, 30)
 _TRIES = len(_PAUSES_S) + 1
 _BUSY_TRIES = 100
 """Tries at a request that the server puts off (429): it is there, and says when."""
+_LONGEST_REST_S = 3600.0
 _TIMEOUT = httpx2.Timeout(3600.0, connect=30.0)
 """Seconds that one response may take."""
 
@@ -79,7 +82,7 @@ class EndpointSampler:
                 runner.run(_call_off(running, client))
 
     def _client(self) -> httpx2.AsyncClient:
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         limits = httpx2.Limits(max_connections=self.batch, max_keepalive_connections=self.batch)
         far = httpx2.URL(self.url).host not in ("127.0.0.1", "localhost", "::1")  # no proxy reaches this machine's own
         return httpx2.AsyncClient(headers=headers, limits=limits, timeout=_TIMEOUT, trust_env=far)
@@ -119,7 +122,7 @@ class EndpointSampler:
 
     async def _ask(self, client: httpx2.AsyncClient, body: dict[str, Any], request: Request) -> Response:
         try:
-            reply = await client.post(self.url + self.path, json=body)
+            reply = await client.post(self.url + self.path, content=json.dumps(body))
         except httpx2.TransportError as error:
             raise _UnansweredError(f"no reply: {error or type(error).__name__}; is the server running?") from error
         if reply.status_code == 200:
@@ -148,19 +151,21 @@ async def _call_off(running: dict[asyncio.Task[Response], int], client: httpx2.A
 def _read(reply: httpx2.Response, request: Request) -> Response:
     """The response in a (chat) completion, whole: see `rlsp_cli.rewards.thinking`."""
     try:
-        choice, usage = reply.json()["choices"][0], reply.json().get("usage") or {}
+        said = read_json(reply.content)
+        choice = said["choices"][0]
         message = choice.get("message")
-        text = _chat_text(message, request) if message else _completed(str(choice["text"]), request)
-    except (JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
+        text = _chat_text(message, request) if message else _completed(choice["text"], request)
+    except (JSONDecodeError, LookupError, TypeError, AttributeError) as error:
         raise _UnansweredError(f"{reply.text[:80]!r} is no completion; is this the right URL?") from error
     except ValueError as error:
         raise _UnansweredError(f"the reply cannot be read: {error}") from error
     truncated = choice.get("finish_reason") == "length"
-    return Response(text, usage.get("completion_tokens"), truncated, _scores(choice.get("logprobs") or {}))
+    return Response(text, _tokens(said.get("usage")), truncated, _scores(choice.get("logprobs")))
 
 
-def _completed(text: str, request: Request) -> str:
+def _completed(text: Any, request: Request) -> str:
     """A completion of our own prompt, which may have opened the thinking."""
+    text = content_text({"content": text})
     return text if request.prefix else whole(request.prompt, text)
 
 
@@ -178,7 +183,7 @@ def _chat_text(message: Mapping[str, Any], request: Request) -> str:
 def _refusal(reply: httpx2.Response) -> str:
     """What the server says, in one line; with what to do where a model has no chat template."""
     try:
-        said = str(reply.json()["error"]["message"])
+        said = str(read_json(reply.content)["error"]["message"])
     except (ValueError, LookupError, TypeError):
         said = reply.text
     short = " ".join(said[:300].split()) or reply.reason_phrase
@@ -187,17 +192,33 @@ def _refusal(reply: httpx2.Response) -> str:
     return f"{short}; start the server with a chat template, or let --serve put the problems as plain text"
 
 
-def _scores(logprobs: dict[str, Any]) -> dict[str, float]:
-    """The sum of the tokens' log-probabilities, from a chat's `content` or a completion's `token_logprobs`."""
-    tokens = [token["logprob"] for token in logprobs.get("content") or ()] or logprobs.get("token_logprobs")
-    return {"logprob": float(sum(tokens))} if tokens else {}
+def _tokens(usage: Any) -> int | None:
+    """How many tokens the server says that the response has; None where it does not, or says what is no number."""
+    return count_of(usage.get("completion_tokens")) if isinstance(usage, dict) else None
+
+
+def _scores(logprobs: Any) -> dict[str, float]:
+    """The sum of the tokens' log-probabilities, from a chat's `content` or a completion's `token_logprobs`.
+
+    Nothing where the server gives none, or any that is no number.
+    """
+    try:
+        tokens = [token["logprob"] for token in logprobs.get("content") or ()] or logprobs.get("token_logprobs") or []
+        numbers = [number for token in tokens if (number := number_of(token)) is not None]
+    except (AttributeError, LookupError, TypeError):
+        return {}
+    return {"logprob": sum(numbers)} if numbers and len(numbers) == len(tokens) else {}
 
 
 def _retry_after(said: str) -> float:
-    """Seconds that the server asks to be left alone: a number or a date (RFC 9110, 10.2.3); 1 when it says neither."""
-    if said.isdigit():
-        return float(said)
+    """Seconds that the server asks to be left alone: a number or a date (RFC 9110, 10.2.3); 1 when it says neither.
+
+    No more than an hour, so that an absurd one does not end the evaluation by never asking again.
+    """
+    if said.isdecimal():
+        return min(float(said), _LONGEST_REST_S)
     try:
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        seconds = (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
+        return min(max(0.0, seconds), _LONGEST_REST_S)
+    except (ValueError, TypeError, OverflowError):
         return 1.0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlsp_cli.evals.sampler import Decoding, Request, Sampler, answers
+from rlsp_cli.outside import strict_json
 from rlsp_cli.rewards.lexicon import Lexicon
 from rlsp_cli.rewards.thinking import without_thinking
 
@@ -63,7 +64,7 @@ def _question(text: str, lexicon: Lexicon) -> str:
 
 def _labels(reply: str, names: Sequence[str]) -> dict[str, bool] | None:
     try:
-        labels = json.loads(_FENCE.sub("", without_thinking(reply)))
+        labels = strict_json(_FENCE.sub("", without_thinking(reply)))
     except ValueError:
         return None
     is_whole = isinstance(labels, dict) and set(labels) == set(names)

@@ -1,6 +1,5 @@
 """Where responses come from: a model, a server, or a file."""
 
-import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Protocol
 
 from rlsp_cli.data import jsonl_rows
 from rlsp_cli.errors import DataError
+from rlsp_cli.outside import count_of, number_of
 from rlsp_cli.rewards.thinking import whole
 
 
@@ -137,8 +137,10 @@ def _response(place: str, row: dict[str, Any]) -> Response:
         kind, words = _KINDS[key]
         if not isinstance(value, kind):
             raise DataError(f"{place}: {key} holds {type(value).__name__}, expected {words}")
+    if "num_tokens" in given and count_of(given["num_tokens"]) is None:
+        raise DataError(f"{place}: num_tokens is {str(given['num_tokens'])[:20]}, expected a whole number")
     for scorer, score in given.get("scores", {}).items():
-        if not isinstance(score, int | float) or not math.isfinite(score):
-            raise DataError(f"{place}: the score {scorer} is {score!r}, expected a number")
+        if number_of(score) is None:
+            raise DataError(f"{place}: the score {scorer} is {str(score)[:20]!r}, expected a number")
     text = whole(str(row.get("prompt") or ""), given["response"])
     return Response(text, given.get("num_tokens"), given.get("truncated", False), given.get("scores", {}))

@@ -13,6 +13,7 @@ from rlsp_cli.launch.pace import Pace
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import Tail
+from rlsp_cli.terminal import printable
 
 _LABELS = {
     "loss": "loss {:.3f}",
@@ -41,9 +42,8 @@ class Follower:
         self.bar: Progress | None = None
         if console.is_terminal:
             columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-            self.bar = Progress(
-                TextColumn("{task.description}"), *columns, TextColumn("{task.fields[text]}"), console=console
-            )
+            name, text = (TextColumn(f"{{task.{of}}}", markup=False) for of in ("description", "fields[text]"))
+            self.bar = Progress(name, *columns, text, console=console)
             self.task = self.bar.add_task(stage, total=None, text="starting")
 
     def watch(self) -> None:
@@ -56,7 +56,7 @@ class Follower:
         done, total = row["step"] + 1, row.get("total_steps")
         left = self.pace.left(row.get("text", ""), done, total)
         if self.bar is not None:
-            self.bar.update(self.task, completed=done, total=total, text=describe(row))
+            self.bar.update(self.task, completed=done, total=total, text=printable(describe(row)))
         elif time.monotonic() - self.said_at > _PLAIN_EVERY_S or done == total:
             self.said_at = time.monotonic()
             rest = f", {left} left" if left else ""

@@ -46,6 +46,7 @@ from rlsp_cli.rewards.tokens import token_counter
 from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.stream import write_json, write_text
+from rlsp_cli.terminal import print
 
 
 @dataclass(frozen=True)

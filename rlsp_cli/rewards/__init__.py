@@ -9,10 +9,11 @@ from rlsp_cli.rewards.answers import (
 )
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from rlsp_cli.rewards.registry import exploration_reward, row_shape, task, verifier
-from rlsp_cli.rewards.sample import Sample, Verdict, is_right
+from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict, is_right
 from rlsp_cli.rewards.thinking import without_tags, without_thinking
 
 __all__ = [
+    "CheckedVerdict",
     "Sample",
     "Verdict",
     "behaviour_counts",

@@ -1,9 +1,11 @@
 """Samples and scores as plain data: lines of files, bodies of requests."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from rlsp_cli.errors import DataError
+from rlsp_cli.outside import count_of, valid_text
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.rewards.thinking import whole
 
@@ -28,16 +30,21 @@ def as_sample(row: dict[str, Any], place: str, count: Callable[[str], int] | Non
     for key, value in given.items():
         if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and key != "truncated"):
             raise DataError(f"{place}: {key} holds {type(value).__name__}, expected {_words(_TYPES[key])}")
+    for key in ("num_tokens", "max_tokens"):
+        if given.get(key) is not None and count_of(given[key]) is None:
+            raise DataError(f"{place}: {key} is {str(given[key])[:20]}, expected a number of tokens")
     reference = given.get("reference")
+    if isinstance(reference, float) and not math.isfinite(reference):
+        raise DataError(f"{place}: reference is {reference}, which is no number; expected one, or text")
     num_tokens = given.get("num_tokens")
     if num_tokens is None and count is not None:
-        num_tokens = count(given["response"])
-    prompt = given.get("prompt", "")
+        num_tokens = count(valid_text(given["response"]))
+    prompt = valid_text(given.get("prompt", ""))
     return Sample(
         prompt=prompt,
-        response=whole(prompt, given["response"]),
-        reference=None if reference is None else str(reference),
-        id=str(given["id"]) if given.get("id") is not None else "",
+        response=whole(prompt, valid_text(given["response"])),
+        reference=None if reference is None else valid_text(str(reference)),
+        id=valid_text(str(given["id"])) if given.get("id") is not None else "",
         metadata=given.get("metadata") or {},
         num_tokens=num_tokens,
         max_tokens=given.get("max_tokens"),

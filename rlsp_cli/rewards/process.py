@@ -14,10 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from rlsp_cli.errors import PluginError
+from rlsp_cli.outside import read_json
 from rlsp_cli.rewards.sample import Sample, Score
 
 _START_S = 120.0
 """Time a process may take to start and import: long, because a loaded machine is no fault of the plugin."""
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+"""A plugin may print whatever text it is given."""
 _LONGEST_REPLY = 256 << 20
 """Bytes of a reply."""
 
@@ -75,7 +78,7 @@ class Worker:
             [sys.executable, "-P", "-m", "rlsp_cli.rewards.worker"],  # -P: a file here must not shadow a library
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1"},
+            env={**os.environ, **_ENVIRONMENT},
             bufsize=0,
             process_group=0,  # with all that a plugin forks
         )
@@ -133,10 +136,10 @@ class Worker:
             raise self._death(deadline) from error
 
         try:
-            reply: dict[str, Any] = json.loads(line)
+            reply: dict[str, Any] = read_json(line)
             if reply["id"] == request:
                 return reply
-        except (ValueError, TypeError, LookupError, RecursionError):
+        except (ValueError, TypeError, LookupError):
             pass
         raise StrayAnswerError(f"it said {line[:40]!r}, which is no answer")
 

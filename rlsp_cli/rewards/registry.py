@@ -19,7 +19,7 @@ from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.problem import OptionsError, did_you_mean
 from rlsp_cli.recipe.schema import ExplorationUse
 from rlsp_cli.rewards.options import complete_options, options_model
-from rlsp_cli.rewards.sample import Sample, Verdict
+from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
 from rlsp_cli.share import share
 
 _FOLDERS = {"verifier": "verifiers", "exploration_reward": "rewards", "task": "tasks", "row_shape": "benches"}
@@ -30,7 +30,7 @@ ENTRY_POINTS = {
     "row_shape": "rlsp.row_shapes",
 }
 _SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {  # positional parameters -> what may be returned
-    "verifier": {(Sample,): {bool, float, Verdict, NoneType}},
+    "verifier": {(Sample,): {bool, float, Verdict, CheckedVerdict, NoneType}},
     "exploration_reward": {(Sample,): {float, NoneType}, (Sequence[Sample],): {list}},
     "task": {(int, str): {dict}},
     "row_shape": {(dict[str, Any],): {dict}},

@@ -46,14 +46,18 @@ def is_right(correct: float | None) -> bool:
 
 
 class Verdict(NamedTuple):
-    """A verifier's answer, for those that extract one: `correct` is a bool, or a share of 1 for partial credit.
-
-    A verifier that checks several things of a response says which of them hold, under each of its rules by name.
-    """
+    """A verifier's answer, for those that extract one: `correct` is a bool, or a share of 1 for partial credit."""
 
     correct: float
     answer: str | None
-    checks: Mapping[str, Sequence[bool]] | None = None
+
+
+class CheckedVerdict(NamedTuple):
+    """A verifier's answer where it checks several things of a response: under each rule's name, which of them hold."""
+
+    correct: float
+    answer: str | None
+    checks: Mapping[str, Sequence[bool]]
 
 
 @dataclass(frozen=True)

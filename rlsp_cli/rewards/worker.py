@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from rlsp_cli.errors import PluginError
 from rlsp_cli.rewards.health import Health
 from rlsp_cli.rewards.registry import Plugin, Registry
-from rlsp_cli.rewards.sample import Sample, Verdict
+from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
 
 _PR_SET_PDEATHSIG = 1
 _LONGEST_REASON = 2000
@@ -83,11 +83,22 @@ def _outcome(result: Any) -> dict[str, Any]:
     if result is None:
         return {"outcome": "abstain"}
     answer, checks = None, None
-    if isinstance(result, Verdict):
+    if isinstance(result, CheckedVerdict):
         result, answer, checks = result
+    elif isinstance(result, Verdict):
+        result, answer = result
     if not isinstance(result, bool | int | float) or not math.isfinite(result):
         return {"outcome": "error", "reason": f"returned {repr(result)[:_LONGEST_REASON]}, expected a finite number"}
-    return {"outcome": "value", "value": float(result), "answer": answer, "checks": checks}
+    return {
+        "outcome": "value",
+        "value": float(result),
+        "answer": None if answer is None else str(answer),
+        **_plain(checks),
+    }
+
+
+def _plain(checks: Any) -> dict[str, Any]:
+    return {"checks": {str(rule): [bool(one) for one in each] for rule, each in checks.items()}} if checks else {}
 
 
 @cache

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rlsp_cli.errors import UsageError
 from rlsp_cli.runs.clock import now
+from rlsp_cli.terminal import print
 
 LOCK = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+_HALVES = "backslashreplace"
+"""How a lone surrogate is written, which UTF-8 cannot: as `\\ud83d`. In JSON that is its own spelling."""
+
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Append one JSON object per line; non-finite numbers are refused, because JSON has none.
@@ -16,7 +19,7 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     with path.open("ab+") as stream:
         _cut_half_line(stream)
-        stream.write(text.encode())
+        stream.write(text.encode(errors=_HALVES))
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -65,7 +68,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a large document line by line beside its place, then rename it."""
-    _write_bytes(path, (line.encode() for line in lines))
+    _write_bytes(path, (line.encode(errors=_HALVES) for line in lines))
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.runs.stream import drop_rows_from, write_lines
+from rlsp_cli.terminal import print
 
 
 def setup(inputs: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from rlsp_cli.engine.stop import ignore_signals
 from rlsp_cli.errors import NotReadyError, RlspError
 from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.stream import write_json
+from rlsp_cli.terminal import print
 
 
 def main(argv: list[str]) -> int:

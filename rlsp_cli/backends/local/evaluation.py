@@ -23,6 +23,7 @@ from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import AnswerPaths, StagePaths
 from rlsp_cli.runs.stream import append_rows, read_rows, write_json
+from rlsp_cli.terminal import print
 
 
 def evaluate_models(

@@ -16,6 +16,7 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import RunPaths
+from rlsp_cli.terminal import print
 
 
 def sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:

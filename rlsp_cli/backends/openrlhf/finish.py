@@ -10,6 +10,7 @@ from rlsp_cli.engine.model import load_tokenizer
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths
+from rlsp_cli.terminal import print
 
 
 def finish(inputs: dict[str, Any]) -> None:

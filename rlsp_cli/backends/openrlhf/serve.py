@@ -13,6 +13,7 @@ from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths
+from rlsp_cli.terminal import print
 
 
 def serve_job(inputs: dict[str, Any], *options: str) -> None:

@@ -16,6 +16,7 @@ from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.launch.ray.driver import drive
 from rlsp_cli.launch.ray.node import run_node
 from rlsp_cli.runs.stream import write_json
+from rlsp_cli.terminal import print
 
 
 def main(argv: list[str]) -> int:
