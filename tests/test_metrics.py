@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from rlsp_cli.evals.beta import beta_quantile
-from rlsp_cli.evals.calibration import calibration, expected_calibration_error
+from rlsp_cli.evals.calibration import Stated, calibration, expected_calibration_error
 from rlsp_cli.evals.checks import check_levels
 from rlsp_cli.evals.compare import comparisons, difference
 from rlsp_cli.evals.interval import mean_share
@@ -18,6 +18,7 @@ from rlsp_cli.evals.metrics import best_of_k, pass_at_k, response_shape, summari
 from rlsp_cli.evals.paired import paired
 from rlsp_cli.evals.power import detectable, detectable_by
 from rlsp_cli.evals.tokens import token_metrics
+from rlsp_cli.report.summary import curve_notes
 from rlsp_cli.report.table import verdict_text
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from tests.test_vote import Same
@@ -26,6 +27,12 @@ from tests.test_vote import Same
 @pytest.mark.parametrize(("n", "correct", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 6), (4, 1, 4), (64, 9, 16)])
 def test_pass_at_k_is_the_chance_of_a_draw_with_a_correct_response(n: int, correct: int, k: int) -> None:
     assert pass_at_k(n, correct, k) == pytest.approx(1 - stats.hypergeom.pmf(0, n, correct, k))
+
+
+@pytest.mark.parametrize(("n", "k"), [(2, 3), (2, 0), (0, 1)])
+def test_more_responses_than_there_are_cannot_be_drawn(n: int, k: int) -> None:
+    with pytest.raises(ValueError, match=f"pass@{k} of {n} responses"):
+        pass_at_k(n, 0, k)
 
 
 def test_best_of_k_is_the_mean_over_all_draws() -> None:
@@ -202,21 +209,59 @@ def test_the_smallest_difference_shrinks_with_the_root_of_many_problems() -> Non
     assert many == pytest.approx(few / 2, rel=0.2)
 
 
+def confident(stated: np.ndarray, right: np.ndarray) -> list[dict]:
+    """Rows of responses that state a confidence in tenths, a problem for each."""
+    return [
+        {"id": str(i), "response": f"confidence: {p}/10", "correctness": {"value": float(c)}}
+        for i, (p, c) in enumerate(zip(stated.tolist(), right.tolist(), strict=True))
+    ]
+
+
 def test_brier_and_ece_are_those_of_numpy() -> None:
     rng = np.random.default_rng(1)
     stated = rng.integers(0, 11, 300)
     right = rng.random(300) < stated / 14
-    rows = [
-        {"response": f"confidence: {p}/10", "correctness": {"value": float(c)}}
-        for p, c in zip(stated.tolist(), right.tolist(), strict=True)
-    ]
-    found = calibration([*rows, {"response": "no idea", "correctness": {"value": 0.0}}])
+    found = calibration([*confident(stated, right), {"id": "x", "response": "no idea", "correctness": {"value": 0.0}}])
     bins = np.digitize(stated / 10, np.linspace(0, 1, 16)[1:-1], right=True)
     gaps = [(bins == b).mean() * abs(stated[bins == b].mean() / 10 - right[bins == b].mean()) for b in np.unique(bins)]
     assert found["brier"] == pytest.approx(np.mean((stated / 10 - right) ** 2))
     assert found["ece"] == pytest.approx(sum(gaps))
     assert found["stated"] == pytest.approx(300 / 301) and found["accuracy"] == pytest.approx(right.mean())
-    assert expected_calibration_error([(1.0, True), (0.0, False)]) == 0
+    assert expected_calibration_error([Stated("a", 1.0, True), Stated("b", 0.0, False)]).value == 0
+
+
+def test_each_problem_weighs_the_same_in_calibration() -> None:
+    rows = confident(np.array([8, 8, 8, 2]), np.array([0, 0, 0, 1]))
+    rows = [{**row, "id": "abbb"[i]} for i, row in enumerate([rows[3], *rows[:3]])]
+    found = calibration(rows)
+    assert (found["confidence"], found["accuracy"], found["ece"]) == pytest.approx((0.5, 0.5, 0.8))
+
+
+@pytest.mark.parametrize(("problems", "k"), [(30, 1), (120, 1), (60, 4)])
+def test_the_interval_of_ece_holds_no_error_of_a_calibrated_model_and_says_what_chance_gives(
+    problems: int, k: int
+) -> None:
+    rng, found = np.random.default_rng(4), []
+    for _ in range(60):
+        stated = rng.integers(0, 11, (problems, k))
+        right = np.where(rng.random((problems, 1)) < 0.5, rng.random((problems, 1)), rng.random(stated.shape))
+        rows = confident(stated.ravel(), (right < stated / 10).ravel())
+        found.append(calibration([{**row, "id": str(i // k)} for i, row in enumerate(rows)]))
+    assert sum(one["ece_ci"][0] == 0 for one in found) >= 0.93 * 60
+    mean = statistics.fmean(one["ece"] for one in found)
+    assert statistics.fmean(one["ece_by_chance"] for one in found) == pytest.approx(mean, rel=0.12)
+
+
+@pytest.mark.parametrize("problems", [30, 200])
+def test_the_interval_of_ece_holds_the_error_of_a_model_that_says_too_much(problems: int) -> None:
+    rng, held = np.random.default_rng(4), 0
+    for _ in range(60):
+        stated = rng.integers(7, 11, problems)
+        found = calibration(confident(stated, rng.random(problems) < stated / 10 - 0.3))
+        held += found["ece_ci"][0] <= 0.3 <= found["ece_ci"][1]
+    assert held >= 0.93 * 60
+    sure = calibration(confident(np.full(30, 10), np.full(30, True)))
+    assert sure["ece"] == 0 and 0.1 < sure["ece_ci"][1] < 0.2
 
 
 def test_tokens_are_counted_for_each_right_answer_and_long_responses_are_wrong_under_a_budget() -> None:
@@ -327,7 +372,7 @@ def test_a_summary_holds_these_parts_and_those_of_k_where_there_are_several_resp
     each |= {"rates", "tokens", "truncated", "answered", "repetition", "behaviour", "calibration"}
     each |= {"tokens_per_correct", "accuracy_under"}
     assert set(found["greedy"]) == each
-    assert set(found["sample"]) - each == {"pass_at", "pass_ci", "maj_at", "maj_ci", "maj_at_k", "best_of"}
+    assert set(found["sample"]) - each == {"k_missing", "pass_at", "pass_ci", "maj_at", "maj_ci", "maj_at_k", "best_of"}
     assert set(found["sample"]["best_of"]["rm"]) == {"best_at", "best_ci"}
     assert set(found["greedy_over_sampled"]) == {"difference", "low", "high", "problems"}
 
@@ -338,6 +383,23 @@ def test_a_curve_has_the_interval_of_its_mean_over_problems_at_each_k() -> None:
     for k, column in (("1", [0.0, 0.5, 1.0]), ("2", [0.0, 1.0, 1.0])):
         interval = mean_share(column)
         assert (sample["pass_at"][k], *sample["pass_ci"][k]) == (interval.value, interval.low, interval.high)
+
+
+def test_k_that_a_problem_has_too_few_scored_responses_for_is_said_to_be_missing() -> None:
+    rows = [row("a", "sample", i, 1.0) for i in range(8)] + [
+        row("b", "sample", i, None if i else 0.0) for i in range(8)
+    ]
+    rows += [row("c", "sample", i, None if i > 2 else 0.0) for i in range(8)]
+    sample = summarise(rows)["sample"]
+    assert list(sample["pass_at"]) == list(sample["maj_at"]) == ["1"]
+    assert sample["k_missing"] == {"k": [2, 4, 8], "problems": 1, "first": "b", "responses": 1}
+    assert summarise(rows, ks=(1, 4))["sample"]["k_missing"] == {"k": [4], "problems": 2, "first": "b", "responses": 1}
+    assert summarise(rows[:8])["sample"]["k_missing"] is None
+    (line,) = curve_notes({"models": {"base": {"benches": {"aime24": {"sample": sample, "protocol": {}}}}}})
+    assert (
+        line.startswith("aime24, base: no pass@k and maj@k of 2, 4, 8 responses: 1 of 3 problems")
+        and "'b' has 1" in line
+    )
 
 
 def test_a_vote_takes_for_one_answer_what_the_verifier_does() -> None:

@@ -2,45 +2,120 @@
 
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from rlsp_cli.rewards.answers import stated_confidence
 from rlsp_cli.rewards.sample import is_right
 
 _BINS = 15
+_Z = 1.959964
+_FOLDED = math.sqrt(2 / math.pi)
+"""Mean of |x| for a standard normal x; its variance is 1 less the square of this."""
 
 
-def calibration(rows: Sequence[dict[str, Any]]) -> dict[str, float] | None:
+class Stated(NamedTuple):
+    """A response that states a confidence from 0 to 1: to which problem, and whether it is right."""
+
+    problem: str
+    confidence: float
+    right: bool
+
+
+class CalibrationError(NamedTuple):
+    """An ECE with its 95% interval, and the one that chance alone would give had the model no error."""
+
+    value: float
+    low: float
+    high: float
+    by_chance: float
+
+
+def calibration(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """Of the scored responses that state a confidence: their share, mean confidence, accuracy, Brier score and ECE.
 
-    None when no response states one. Brier is the mean of (confidence - correct)^2.
+    None when no response states one. Brier is the mean of (confidence - correct)^2. All means weigh each problem the
+    same, however many of its responses state a confidence.
     """
     scored = [row for row in rows if row["correctness"]["value"] is not None]
-    pairs = [
-        (confidence, is_right(row["correctness"]["value"]))
+    stated = [
+        Stated(row["id"], confidence, is_right(row["correctness"]["value"]))
         for row in scored
         if (confidence := stated_confidence(row["response"])) is not None
     ]
-    if not pairs:
+    if not stated:
         return None
+    error = expected_calibration_error(stated)
     return {
-        "stated": len(pairs) / len(scored),
-        "confidence": statistics.fmean(confidence for confidence, _ in pairs),
-        "accuracy": statistics.fmean(right for _, right in pairs),
-        "brier": statistics.fmean((confidence - right) ** 2 for confidence, right in pairs),
-        "ece": expected_calibration_error(pairs),
+        "stated": len(stated) / len(scored),
+        "confidence": _mean(stated, lambda one: one.confidence),
+        "accuracy": _mean(stated, lambda one: one.right),
+        "brier": _mean(stated, lambda one: (one.confidence - one.right) ** 2),
+        "ece": error.value,
+        "ece_ci": [error.low, error.high],
+        "ece_by_chance": error.by_chance,
     }
 
 
-def expected_calibration_error(pairs: Sequence[tuple[float, bool]], bins: int = _BINS) -> float:
-    """Mean distance of confidence and accuracy over bins of equal width, closed above, weighted by their size.
+def expected_calibration_error(stated: Sequence[Stated], bins: int = _BINS) -> CalibrationError:
+    """Mean distance of confidence and accuracy over bins of equal width, closed above, by the weight of what they hold.
 
-    This is ECE with the 15 bins of Guo et al. (1706.04599). `pairs` are (confidence from 0 to 1, correct).
+    This is ECE with the 15 bins of Guo et al. (1706.04599). It adds up distances, so chance adds to it: at most the sum
+    of the bins' errors as distances, which the lower limit takes off, and at least their sum with the signs of the true
+    gaps, which the upper limit adds, with two more problems that are all wrong.
     """
-    members: dict[int, list[tuple[float, bool]]] = defaultdict(list)
-    for confidence, right in pairs:
-        members[max(1, math.ceil(confidence * bins))].append((confidence, right))
-    gaps = (abs(sum(confidence - right for confidence, right in bin)) for bin in members.values())
-    return sum(gaps) / len(pairs)
+    gaps, chance = _gaps(stated, bins)
+    problems = len({one.problem for one in stated})
+    totals = {bin: math.fsum(of_bin.values()) for bin, of_bin in gaps.items()}
+
+    errors = [max(_variance(of_bin, problems), chance[bin]) for bin, of_bin in gaps.items()]
+    by_chance = _FOLDED * math.fsum(map(math.sqrt, errors))
+    beyond = _Z * math.sqrt((1 - _FOLDED**2) * sum(errors))
+    above = _Z * math.sqrt(max(_variance(_towards(gaps, totals), problems), sum(chance.values())) + (2 / problems) ** 2)
+
+    value = math.fsum(map(abs, totals.values()))
+    return CalibrationError(value, max(0.0, value - by_chance - beyond), min(1.0, value + above), by_chance)
+
+
+def _gaps(stated: Sequence[Stated], bins: int) -> tuple[dict[int, dict[str, float]], dict[int, float]]:
+    """By bin: each problem's part of confidence - accuracy, and its variance if responses are right as often as said."""
+    weights = _weights(stated)
+    gaps: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    chance: dict[int, float] = defaultdict(float)
+    for one in stated:
+        bin, weight = max(1, math.ceil(one.confidence * bins)), weights[one.problem]
+        gaps[bin][one.problem] += weight * (one.confidence - one.right)
+        chance[bin] += weight**2 * one.confidence * (1 - one.confidence)
+    return gaps, chance
+
+
+def _towards(gaps: Mapping[int, Mapping[str, float]], totals: Mapping[int, float]) -> dict[str, float]:
+    """Each problem's part of the sum of distances."""
+    parts: dict[str, float] = defaultdict(float)
+    for bin, of_bin in gaps.items():
+        for problem, gap in of_bin.items():
+            parts[problem] += math.copysign(1.0, totals[bin]) * gap
+    return parts
+
+
+def _variance(parts: Mapping[str, float], problems: int) -> float:
+    """Of the sum over problems, each drawn by itself; problems without a part have 0."""
+    if problems < 2:
+        return 0.0
+    mean = math.fsum(parts.values()) / problems
+    squares = math.fsum((part - mean) ** 2 for part in parts.values()) + (problems - len(parts)) * mean**2
+    return squares * problems / (problems - 1)
+
+
+def _weights(stated: Sequence[Stated]) -> dict[str, float]:
+    """What a response to each problem weighs: problems have equal weights, shared out among their responses."""
+    several = Counter(one.problem for one in stated)
+    return {problem: 1 / (len(several) * count) for problem, count in several.items()}
+
+
+def _mean(stated: Sequence[Stated], number: Callable[[Stated], float]) -> float:
+    values: dict[str, list[float]] = defaultdict(list)
+    for one in stated:
+        values[one.problem].append(number(one))
+    return statistics.fmean(map(statistics.fmean, values.values()))

@@ -42,6 +42,7 @@ def _card(result: Mapping[str, Any]) -> dict[str, Any]:
         "maj_at": part.get("maj_at", of_one if part["k"] == 1 else {}) if accuracy else {},
         "maj_ci": part.get("maj_ci", {}),
         "best_of": part.get("best_of", {}),
+        "k_missing": part.get("k_missing"),
         "checks": part.get("checks", {}),
         "truncated": part["truncated"],
         "unanswered": part["rates"]["unanswered"],

@@ -25,7 +25,12 @@ from rlsp_cli.rewards.sample import is_right
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Chance that k of n responses, drawn without replacement, hold a correct one (Chen et al., 2107.03374, Eq. 1)."""
+    """Chance that k of n responses, drawn without replacement, hold a correct one (Chen et al., 2107.03374, Eq. 1).
+
+    ValueError when there are fewer than k responses.
+    """
+    if not 0 < k <= n:
+        raise ValueError(f"pass@{k} of {n} responses: so many cannot be drawn")
     if n - correct < k:
         return 1.0
     return 1.0 - math.prod((n - correct - i) / (n - i) for i in range(k))
@@ -93,7 +98,9 @@ def _kind_metrics(rows: Sequence[Row], ask: Ask | None, ks: Sequence[int]) -> di
     accuracy = mean_share([statistics.fmean(v) for v in values.values()])._asdict()
     k, least = max(counts), min(counts)
     shown = {"accuracy": accuracy, "problems": len(values), "k": k, "k_least": least, "detectable": detectable(values)}
-    return {**shown, **(_of_k(rows, values, _sizes(least, ks), ask) if k > 1 else {}), **shape}
+    if k == 1:
+        return {**shown, **shape}
+    return {**shown, "k_missing": _missing(values, ks), **_of_k(rows, values, _sizes(least, ks), ask), **shape}
 
 
 def _at_least(rows: Sequence[Row]) -> float:
@@ -104,10 +111,22 @@ def _at_least(rows: Sequence[Row]) -> float:
     return statistics.fmean(statistics.fmean(share) for share in shares.values())
 
 
-def _sizes(smallest: int, ks: Sequence[int]) -> list[int]:
-    """The k that every problem has enough scored responses for: those asked for, or powers of two and all."""
-    wanted = ks or [*(2**i for i in range(smallest.bit_length())), smallest]
-    return sorted({k for k in wanted if k <= smallest})
+def _sizes(responses: int, ks: Sequence[int]) -> list[int]:
+    """The k that so many responses are enough for: of those asked for, or powers of two and all."""
+    wanted = ks or [*(2**i for i in range(responses.bit_length())), responses]
+    return sorted({k for k in wanted if k <= responses})
+
+
+def _missing(values: Mapping[str, Sequence[float]], ks: Sequence[int]) -> dict[str, Any] | None:
+    """The k that some problems have too few scored responses for: how many, and the one that has fewest."""
+    counts = {id: len(several) for id, several in values.items()}
+    first = min(counts, key=lambda id: counts[id])
+    most, least = max(counts.values()), counts[first]
+    missing = sorted({*_sizes(most, ks), *ks} - {*_sizes(least, ks)})
+    if not missing:
+        return None
+    short = sum(count < missing[0] for count in counts.values())
+    return {"k": missing, "problems": short, "first": first, "responses": least}
 
 
 def _of_k(

@@ -148,12 +148,16 @@ def _calibration(parts: list[_Part]) -> Table:
         for who, part in parts
         if (stated := part.get("calibration"))
     ]
-    columns = [*_WHO, "responses that state it %", "confidence %", "accuracy %", "Brier", "ECE"]
+    columns = [*_WHO, "responses that state it %", "confidence %", "accuracy %", "Brier", "ECE (95%)", "ECE by chance"]
     return Table("Calibration of stated confidence", columns, rows, keys=3)
 
 
-def _errors(stated: dict[str, float]) -> list[str]:
-    return [f"{stated[key]:.3f}" for key in ("brier", "ece")]
+def _errors(stated: dict[str, Any]) -> list[str]:
+    brier, ece = (f"{stated[key]:.3f}" for key in ("brier", "ece"))
+    if "ece_ci" not in stated:  # of a former version
+        return [brier, ece, "-"]
+    low, high = stated["ece_ci"]
+    return [brier, f"{ece} ({low:.3f} to {high:.3f})", f"{stated['ece_by_chance']:.3f}"]
 
 
 def _cell(k: str, values: dict[str, float], intervals: dict[str, list[float]]) -> str:

@@ -61,7 +61,7 @@ def summarise_run(root: Path) -> Report:
         sft=list(read_rows(paths.stage("sft").metrics)),
         ppo=ppo,
         evaluation=evaluation,
-        notes=notes(ppo) + bench_notes(evaluation) + strategy_notes(evaluation),
+        notes=notes(ppo) + bench_notes(evaluation) + curve_notes(evaluation) + strategy_notes(evaluation),
     )
 
 
@@ -91,6 +91,18 @@ def bench_notes(evaluation: dict[str, Any]) -> list[str]:
         for line in how.get("differs", ())
     ]
     return changed + contamination_notes(evaluation.get("contaminated", {})) + differs
+
+
+def curve_notes(evaluation: dict[str, Any]) -> list[str]:
+    """Where pass@k and maj@k end early, because some problems have too few scored responses."""
+    return [
+        f"{bench}, {model}: no pass@k and maj@k of {', '.join(map(str, short['k']))} responses: {short['problems']} of "
+        f"{part['problems']} problems have fewer scored ones, {short['first']!r} has {short['responses']}"
+        for model, result in evaluation.get("models", {}).items()
+        for bench, kinds in result["benches"].items()
+        for part in kinds.values()
+        if isinstance(part, dict) and (short := part.get("k_missing"))
+    ]
 
 
 def strategy_notes(evaluation: dict[str, Any]) -> list[str]:
