@@ -79,7 +79,7 @@ def expected_calibration_error(stated: Sequence[Stated], bins: int = _BINS) -> C
 
 
 def _gaps(stated: Sequence[Stated], bins: int) -> tuple[dict[int, dict[str, float]], dict[int, float]]:
-    """By bin: each problem's part of confidence - accuracy, and its variance if responses are right as often as said."""
+    """By bin: each problem's part of confidence - accuracy, and its variance if they are right as often as said."""
     weights = _weights(stated)
     gaps: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     chance: dict[int, float] = defaultdict(float)
