@@ -189,38 +189,7 @@ def test_reasoning_gym_scores_its_own_tasks_through_the_pool() -> None:
         assert (verdict("reasoning_gym", box("7.5"), row["answer"], metadata=metadata) or 0.0) < 0.5
 
 
-ADD = "```python\ndef add(a, b):\n    return a + b\n```"
-TESTS = json.dumps(["assert add(1, 2) == 3", "assert add('a', 'b') == 'ab'"])
-
-
-@pytest.mark.parametrize(
-    ("program", "right"),
-    [
-        ("def add(a, b):\n    return a + b", 1.0),
-        ("def add(a, b):\n    return 3", 0.5),
-        ("import os; os._exit(0)", 0.0),
-        ("raise SystemExit(0)", 0.0),
-        ("def add(a, b):\n    while True: pass", 0.0),
-        ("def add(a, b):\n    return 'x' * 2**40", 0.0),
-        ("import socket\ndef add(a, b):\n    socket.socket()\n    return a + b", 0.0),
-        ("import os\ndef add(a, b):\n    open('/tmp/rlsp-escaped', 'w')\n    return a + b", 0.0),
-        ("import subprocess\ndef add(a, b):\n    subprocess.run(['true'])\n    return a + b", 0.0),
-        ("import os\ndef add(a, b):\n    os.kill(os.getppid(), 9)\n    return a + b", 0.0),
-    ],
-)
-def test_code_exec_runs_tests_shut_in(program: str, right: float) -> None:
-    options = {"partial": True, "seconds": 1.0, "memory_mb": 256}
-    assert verdict("code_exec", f"```python\n{program}\n```", TESTS, options=options) == right
-    assert not Path("/tmp/rlsp-escaped").exists()
-
-
-def test_code_exec_takes_asserts_and_input_output_pairs() -> None:
-    pairs = json.dumps([{"input": "1 2", "output": "3\n"}, {"input": "4 5", "output": "9"}])
-    assert verdict("code_exec", "```python\nprint(sum(map(int, input().split())))\n```", pairs) == 1.0
-    assert verdict("code_exec", "```python\nprint(3)\n```", pairs) == 0.0
-    assert verdict("code_exec", ADD, "assert add(1, 1) == 2\nassert add(0, 0) == 0") == 1.0
-    assert verdict("code_exec", "no block", TESTS) == 0.0
-    assert verdict("code_exec", ADD, "") is None
+TESTS = json.dumps(["assert add(1, 2) == 3"])
 
 
 def reward(name: str, *samples: Sample, **options: Any) -> Any:

@@ -8,11 +8,17 @@ from rlsp_cli.rewards import row_shape
 
 @row_shape
 def humaneval(row: dict[str, Any]) -> dict[str, Any]:
-    """The reference is one test, the row's `check` called with the function; `gold` is its own solution."""
-    test = f"{row['test']}\ncheck({row['entry_point']})"
+    """The reference is one test, the row's `check` called with the function; `gold` is its own solution.
+
+    What a problem gives before the function, imports and sometimes functions, stands before the program and the test.
+    """
+    name = row["entry_point"]
+    given = row["prompt"].rpartition(f"def {name}(")[0]
+    test = f"{given}\n{row['test']}\ncheck({name})"
     return {
         "id": row["task_id"],
         "problem": row["prompt"].strip("\n"),
         "answer": json.dumps([test]),
+        "prelude": given,
         "gold": f"```python\n{row['prompt']}{row['canonical_solution']}\n```",
     }

@@ -1,49 +1,45 @@
 """Unit tests on a program, in a sandbox."""
 
-import json
-import secrets
-from typing import Any
+from typing import Literal
 
-from rlsp_cli.rewards import Sample, Verdict, last_fenced, verifier
-from rlsp_cli.rewards.sandbox import run_python
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.rewards import Sample, Verdict, verifier
+from rlsp_cli.rewards.sandbox import Limits, run_tests, strongest_level
+from rlsp_cli.rewards.unit_tests import find_program, read_tests
 
 
 @verifier
-def code_exec(sample: Sample, *, partial: bool = False, seconds: float = 2.0, memory_mb: int = 512) -> Verdict | None:
-    """The last fenced Python block passes all tests of `reference`; with `partial`, the share of tests that it passes.
+def code_exec(
+    sample: Sample,
+    *,
+    partial: bool = False,
+    seconds: float = 2.0,
+    memory_mb: int = 512,
+    isolation: Literal["any", "strict"] = "any",
+) -> Verdict | None:
+    """The program passes all tests of `reference`; with `partial`, the share of tests that it passes.
 
-    Tests are a JSON list of assert statements (`"assert add(1, 2) == 3"`, run after the program) and of
-    {"input": ..., "output": ...} (standard input and output); or plain Python, as one test. Each test is a process of
-    its own: `seconds` and `memory_mb` are its limits, it has no network, starts no process and writes into a scratch
-    folder only (rlsp_cli/rewards/sandbox.py says what that can't stop). Give the component a `timeout_s` that all tests
-    fit in.
+    The program is the last fenced Python block that defines what the tests call. Tests are a JSON list of code that
+    raises when the program is wrong (`"assert add(1, 2) == 3"`) and of {"input": ..., "output": ...} (standard input
+    and output); or plain Python, as one test. Code in `metadata.prelude`, such as imports that the problem gives, is
+    run before the program.
+
+    Each test starts the program anew: `seconds` and `memory_mb` are its limits, it has no network, starts no process
+    and changes no file of the machine (docs/rewards.md says what that can't stop). `isolation: strict` refuses to run
+    it without namespaces. Give the component a `timeout_s` that all tests fit in.
     """
-    tests = _tests(sample.reference or "")
+    level = strongest_level()
+    if isolation == "strict" and level.name != "namespaces":
+        raise NotReadyError(f"isolation: strict needs namespaces, this machine grants {level.words}")
+
+    tests = read_tests(sample.reference or "")
     if not tests:
         return None
-    program = last_fenced(sample.response, "python", "py")
+    program = find_program(sample.response, tests)
     if program is None:
         return Verdict(False, None)
-    passed = 0
-    for done, test in enumerate(tests):
-        passed += _passes(program, test, seconds, memory_mb)
-        if not partial and passed <= done:
-            break
-    return Verdict(passed / len(tests) if partial else passed == len(tests), program)
 
-
-def _tests(text: str) -> list[Any]:
-    try:
-        tests = json.loads(text)
-    except ValueError:
-        return [text] if text.strip() else []
-    return tests if isinstance(tests, list) else [tests]
-
-
-def _passes(program: str, test: Any, seconds: float, memory_mb: int) -> bool:
-    if isinstance(test, dict):
-        result = run_python(program, test["input"], seconds, memory_mb)
-        return result.code == 0 and result.stdout.split() == test["output"].split()
-    word = secrets.token_hex(16)  # a program that leaves early does not know it
-    result = run_python(f"{program}\n{test}\nprint({word!r})\n", "", seconds, memory_mb)
-    return result.code == 0 and result.stdout.rstrip().endswith(word)
+    prelude = str(sample.metadata.get("prelude") or "")
+    limits = Limits(seconds, memory_mb)
+    passed = run_tests(program, tests, limits, prelude=prelude, stop_at_failure=not partial, level=level)
+    return Verdict(sum(passed) / len(tests) if partial else sum(passed) == len(tests), program)

@@ -9,6 +9,7 @@ from rlsp_cli.backends.environment import Environment, find_environment
 from rlsp_cli.backends.install import locks, pins
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.sandbox import sandbox_words
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ def examine(backend: str, recipe: Recipe | None = None) -> Finding:
         " ".join(environment.command),
         environment.version,
         tuple(found["gpus"]),
-        tuple(_facts(found)),
+        tuple(_facts(backend, found)),
         tuple(problems),
     )
 
 
-def _facts(found: dict[str, Any]) -> Iterator[str]:
-    """What a person would look up by hand when a job of many GPUs does not start."""
+def _facts(backend: str, found: dict[str, Any]) -> Iterator[str]:
+    """What a person would look up by hand when a job of many GPUs does not start, and how programs are shut in here."""
     for name, key in (("driver", "driver"), ("NCCL", "nccl")):
         if found.get(key):
             yield f"{name} {found[key]}"
@@ -58,6 +59,8 @@ def _facts(found: dict[str, Any]) -> Iterator[str]:
     if "nodes" in ray:
         gpus, cpus = (" of ".join("?" if n is None else f"{n:g}" for n in ray[key]) for key in ("gpus", "cpus"))
         yield f"Ray {ray['version']} at {ray['address']}: {ray['nodes']} nodes, {gpus} GPUs and {cpus} CPUs free"
+    if backend == "local":
+        yield f"sandbox: {sandbox_words()}"
 
 
 def _untested(backend: str, version: str, allowed: bool) -> Iterator[str]:

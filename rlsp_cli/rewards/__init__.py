@@ -3,11 +3,11 @@
 from rlsp_cli.rewards.answers import (
     boxed_run,
     last_boxed,
-    last_fenced,
     stated_answer,
     stated_confidence,
 )
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
+from rlsp_cli.rewards.fences import last_fenced
 from rlsp_cli.rewards.registry import exploration_reward, row_shape, task, verifier
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict, is_right
 from rlsp_cli.rewards.thinking import without_tags, without_thinking

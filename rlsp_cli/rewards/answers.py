@@ -13,7 +13,6 @@ _CANDIDATE = re.compile(
     r"(?=[.,;:!?*]*(?:[.,;:!?]\s|\n|$)|\s(?:because|since|but|so)\s)",
     re.IGNORECASE,
 )
-_FENCED = re.compile(r"```([\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
 _CONFIDENCE = re.compile(r"confidence\W{0,20}?(\d+(?:\.\d+)?)\s*(%|/\s*(\d+))?", re.IGNORECASE)
 
 
@@ -71,12 +70,6 @@ def candidate_answers(text: str) -> list[str]:
     found += [(said.start(), said[1]) for said in _CANDIDATE.finditer(text) if "boxed" not in said[1]]
     plain = ["".join(answer.replace("$", "").split()) for _, answer in sorted(found)]
     return list(dict.fromkeys(answer for answer in plain if answer))
-
-
-def last_fenced(text: str, *languages: str) -> str | None:
-    """The last fenced block after the thinking, of one of these languages or of none; None when there is none."""
-    blocks = [code for name, code in _FENCED.findall(without_thinking(text)) if name.lower() in ("", *languages)]
-    return blocks[-1].strip() if blocks else None
 
 
 def _boxes(text: str) -> list[tuple[int, int]]:

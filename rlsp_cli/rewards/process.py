@@ -86,7 +86,8 @@ class Worker:
     def prepare(self, uses: Sequence[Use], memory_gb: float) -> None:
         """Load the plugins: it is ready to score when this returns.
 
-        PluginError when a plugin cannot be loaded, ProcessDiedError or TimeoutError when the process did not come up.
+        PluginError when a plugin cannot be loaded or cannot work here, ProcessDiedError or TimeoutError when the
+        process did not come up.
         """
         setup = {"memory_bytes": int(memory_gb * 2**30), "uses": [asdict(use) for use in uses]}
         ready = self._ask(setup, _START_S)

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
-from rlsp_cli.errors import PluginError
+from rlsp_cli.errors import NotReadyError, PluginError
 from rlsp_cli.rewards.health import Health
 from rlsp_cli.rewards.registry import Plugin, Registry
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
@@ -107,17 +107,20 @@ def _plugin(kind: str, reference: str, files: tuple[str, ...]) -> Plugin:
 
 
 def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:
-    """Import the plugins and run each once, so that no sample pays for slow imports; a missing one is told.
+    """Import the plugins and run each once, so that no sample pays for slow imports.
 
-    Exploration rewards are given an empty response, about which none needs to ask anybody.
+    One that is missing, or that cannot work on this machine, is told. Exploration rewards are given an empty response,
+    about which none needs to ask anybody.
     """
     for use in uses:
+        response = "\\boxed{1}" if use["kind"] == "verifier" else ""
         try:
             _plugin(use["kind"], use["reference"], tuple(use["files"]))
-        except PluginError as error:
+            _call(use, [Sample(prompt="1", response=response, reference="2", num_tokens=1)])
+        except (PluginError, NotReadyError) as error:
             return {"ready": False, "reason": str(error)}
-        response = "\\boxed{1}" if use["kind"] == "verifier" else ""
-        score(use, [Sample(prompt="1", response=response, reference="2", num_tokens=1)])
+        except Exception:  # noqa: S112 (so short a sample may be an error to a plugin, and no reason not to start)
+            continue
     return {"ready": True}
 
 

@@ -11,6 +11,7 @@ from rlsp_cli.data import source_digest
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.lexicon import load_lexicon
 from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.sandbox import sandbox_words
 from rlsp_cli.runs.clock import now
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "math-verify", "numpy", "pydantic", "omegaconf")
@@ -34,6 +35,7 @@ def manifest(recipe: Recipe, run_id: str) -> dict[str, Any]:
             "system": platform.platform(),
             "cpus": os.cpu_count(),
             "threads": os.environ.get("OMP_NUM_THREADS"),
+            "sandbox": sandbox_words(),
         },
     }
 
