@@ -30,7 +30,9 @@ def strict_json(text: str) -> Any:
 
 
 def count_of(value: Any) -> int | None:
-    """A whole number from 0 that a float can hold too; None for anything else, which counts nothing."""
+    """A whole number from 0 that a float can hold too, 12.0 also; None for anything else, which counts nothing."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
     return value if is_count else None
 

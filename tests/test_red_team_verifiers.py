@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rlsp_cli.errors import DataError, NotReadyError
+from rlsp_cli.errors import DataError, NotReadyError, UsageError
 from rlsp_cli.evals import endpoint
 from rlsp_cli.evals.answered import answered
 from rlsp_cli.evals.endpoint import EndpointSampler
@@ -339,6 +339,33 @@ def test_no_key_goes_where_a_server_points(status: int, tmp_path: Path, monkeypa
             with pytest.raises(ConnectionError, match=f"HTTP {status}"):
                 judge(Sample("", "I tried."), base_url=server.url, cache=str(tmp_path / "j.sqlite"))
         assert len(server.asked) == 2 and thief.asked == []
+
+
+@pytest.mark.parametrize("key", ["sk-secret\nX-Other: 1", "sk-sécret", "sk-secret\x00"])
+def test_a_key_that_no_header_can_have_is_refused_without_being_shown(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ, "OPENAI_API_KEY": key})
+    with pytest.raises(UsageError, match="OPENAI_API_KEY holds no key") as error:
+        EndpointSampler("http://127.0.0.1:1/v1", "m")
+    assert "sk-" not in str(error.value)
+    judge = Registry().get("exploration_reward", "llm_judge").function
+    with pytest.raises(ValueError, match="OPENAI_API_KEY holds no key"):
+        judge(Sample("", "I tried."), base_url="http://127.0.0.1:1/v1", cache=str(tmp_path / "j.sqlite"))
+
+
+def test_a_key_may_end_in_a_line_end_as_files_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret\n")
+    with serving(lambda _: chat("4")) as server:
+        answers(EndpointSampler(server.url, "m"), [Request("q", "1+1")], DECODING)
+    assert server.asked[0]["key"] == "Bearer sk-secret"
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_reply_that_is_packed_wrongly_is_no_reply() -> None:
+    packed = {"Content-Encoding": "gzip"}
+    with serving(lambda _: (200, packed, "no gzip")) as server, pytest.raises(NotReadyError, match=server.url):
+        answers(EndpointSampler(server.url, "m"), [Request("q", "1+1")], DECODING)
 
 
 @pytest.mark.parametrize(

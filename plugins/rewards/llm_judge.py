@@ -63,9 +63,17 @@ def llm_judge(
     key = hashlib.sha256(json.dumps([base_url, body]).encode()).hexdigest()
     grade = book.grade(key)
     if grade is None:
-        grade = _grade(_ask(f"{base_url.rstrip('/')}/chat/completions", body, os.environ.get(key_variable), book))
+        grade = _grade(_ask(f"{base_url.rstrip('/')}/chat/completions", body, _key(key_variable), book))
         book.keep(key, grade)
     return grade
+
+
+def _key(variable: str) -> str:
+    """The key, as a header can have it; ValueError for another, whose words no library may then print."""
+    key = os.environ.get(variable, "").strip()
+    if not key.isascii() or (key and not key.isprintable()):
+        raise ValueError(f"{variable} holds no key; expected one line of letters, digits and signs")
+    return key
 
 
 def _delimited(sample: Sample) -> str:
@@ -83,7 +91,7 @@ def _grade(text: str) -> float:
     return score / 10
 
 
-def _ask(url: str, body: dict[str, Any], key: str | None, book: "_Book") -> str:
+def _ask(url: str, body: dict[str, Any], key: str, book: "_Book") -> str:
     """The judge's reply; waits when it is told to, and gives up after some tries."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"base_url {url!r} is no http address")

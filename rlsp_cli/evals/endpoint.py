@@ -55,7 +55,7 @@ class EndpointSampler:
             raise UsageError(f"{url!r} is no http address; expected one such as http://127.0.0.1:8000/v1")
         self.url, self.model, self.encode = url.rstrip("/"), model, encode
         self.path, self.options = "/completions" if encode else "/chat/completions", dict(options or {})
-        self.key, self.batch, self.beat = key or os.environ.get(KEY_VARIABLE), batch, beat
+        self.key, self.batch, self.beat = _key(key or os.environ.get(KEY_VARIABLE, "")), batch, beat
         self._not_before = 0.0  # time.monotonic() until which the server wants to be left alone
 
     def answer(
@@ -123,7 +123,7 @@ class EndpointSampler:
     async def _ask(self, client: httpx2.AsyncClient, body: dict[str, Any], request: Request) -> Response:
         try:
             reply = await client.post(self.url + self.path, content=json.dumps(body))
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise _UnansweredError(f"no reply: {error or type(error).__name__}; is the server running?") from error
         if reply.status_code == 200:
             return _read(reply, request)
@@ -131,6 +131,14 @@ class EndpointSampler:
             self._not_before = time.monotonic() + _retry_after(reply.headers.get("Retry-After", ""))
         worth = _BUSY_TRIES if reply.status_code == 429 else _TRIES if reply.status_code >= 500 else 1
         raise _UnansweredError(f"HTTP {reply.status_code}: {_refusal(reply)}", worth)
+
+
+def _key(given: str) -> str:
+    """A key as a header can have it; UsageError for another, whose words no library may then print."""
+    key = given.strip()
+    if not key.isascii() or (key and not key.isprintable()):
+        raise UsageError(f"{KEY_VARIABLE} holds no key; expected one line of letters, digits and signs")
+    return key
 
 
 class _UnansweredError(Exception):
