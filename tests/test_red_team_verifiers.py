@@ -208,9 +208,9 @@ def test_a_row_with_half_a_character_is_read_and_written_like_any_other(tmp_path
         ('{"id": "q", "response": "a", "num_tokens": NaN}', "num_tokens holds float"),
         ('{"id": "q", "response": "a", "num_tokens": -1}', "num_tokens is -1"),
         (f'{{"id": "q", "response": "a", "num_tokens": {10**400}}}', "num_tokens is 1000"),
-        ('{"id": "q", "response": "a", "scores": {"rm": NaN}}', "the score rm is 'nan'"),
-        (f'{{"id": "q", "response": "a", "scores": {{"rm": {10**400}}}}}', "the score rm is '1000"),
-        ('{"id": "q", "response": "a", "scores": {"rm": true}}', "the score rm is 'True'"),
+        ('{"id": "q", "response": "a", "scores": {"rm": NaN}}', "the score rm is nan"),
+        (f'{{"id": "q", "response": "a", "scores": {{"rm": {10**400}}}}}', "the score rm is 1000"),
+        ('{"id": "q", "response": "a", "scores": {"rm": true}}', "the score rm is True"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str | bytes, words: str) -> None:

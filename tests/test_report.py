@@ -159,7 +159,9 @@ def test_a_number_that_leaves_problems_out_says_on_how_many_it_is() -> None:
     def cell(scored: str, unscored: str = "") -> str:
         rows = [row(id, "greedy", 0, 1.0) for id in scored] + [row(id, "greedy", 0, None) for id in unscored]
         result = {**summarise(rows), "protocol": {"problems": 3}}
-        return str(eval_table({"models": {"m": {"benches": {"b": result}}}}).rows[0][3])
+        evaluation = {"models": {"m": {"benches": {"b": result}}}}
+        assert ("b on 2 of 3 problems, greedy" in outcome(evaluation)[0]) == bool(unscored)
+        return str(eval_table(evaluation).rows[0][3])
 
     assert cell("ab", "c").endswith(" on 2 of 3 problems") and "problems" not in cell("abc")
 

@@ -141,6 +141,6 @@ def _response(place: str, row: dict[str, Any]) -> Response:
         raise DataError(f"{place}: num_tokens is {str(given['num_tokens'])[:20]}, expected a whole number")
     for scorer, score in given.get("scores", {}).items():
         if number_of(score) is None:
-            raise DataError(f"{place}: the score {scorer} is {str(score)[:20]!r}, expected a number")
+            raise DataError(f"{place}: the score {scorer} is {str(score)[:20]}, expected a number")
     text = whole(str(row.get("prompt") or ""), given["response"])
     return Response(text, given.get("num_tokens"), given.get("truncated", False), given.get("scores", {}))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlsp_cli.evals.compare import verdict
+from rlsp_cli.report.table import of_problems
 
 _WORDS = {"greedy": "greedy", "sample": "sampled"}
 
@@ -26,7 +27,9 @@ def _sentence(evaluation: dict[str, Any], model: str, bench: str) -> str | None:
         return None
     accuracy = _accuracy(evaluation, model, bench, found)
     low, high = (f"{100 * accuracy[end]:.1f}" for end in ("low", "high"))
-    return f"{model} answers {_percent(accuracy)} of {bench}, {_WORDS[found]} (95% interval {low} to {high})"
+    result = evaluation["models"][model]["benches"][bench]
+    where = f"{bench}{of_problems(result[found], result)}"
+    return f"{model} answers {_percent(accuracy)} of {where}, {_WORDS[found]} (95% interval {low} to {high})"
 
 
 def _comparisons(evaluation: dict[str, Any], model: str, bench: str) -> Iterator[dict[str, Any]]:

@@ -109,7 +109,7 @@ def _cells(result: dict[str, Any], kind: str) -> list[str]:
     if (least := part.get("accuracy_if_unscored_wrong")) is not None:
         unscored += f" (accuracy {100 * least:.1f} if wrong)"
     return [
-        accuracy_text(part) + _of_problems(part, result),
+        accuracy_text(part) + of_problems(part, result),
         _last(part.get("pass_at"), part),
         _last(part.get("maj_at"), part),
         "-" if part["tokens"] is None else f"{part['tokens']:.1f}",
@@ -122,7 +122,7 @@ def _cells(result: dict[str, Any], kind: str) -> list[str]:
     ]
 
 
-def _of_problems(part: dict[str, Any], result: dict[str, Any]) -> str:
+def of_problems(part: dict[str, Any], result: dict[str, Any]) -> str:
     """` on 510 of 541 problems` where some have no scored response: then the number is none of the whole bench."""
     scored, whole = part.get("problems", 0), result.get("protocol", {}).get("problems", 0)
     return f" on {scored} of {whole} problems" if 0 < scored < whole else ""
