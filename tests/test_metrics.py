@@ -16,7 +16,7 @@ from rlsp_cli.evals.compare import comparisons, difference
 from rlsp_cli.evals.interval import mean_share
 from rlsp_cli.evals.metrics import best_of_k, pass_at_k, response_shape, summarise
 from rlsp_cli.evals.paired import paired
-from rlsp_cli.evals.power import detectable, detectable_by
+from rlsp_cli.evals.power import detectable, detectable_between, detectable_by
 from rlsp_cli.evals.tokens import token_metrics
 from rlsp_cli.report.summary import curve_notes
 from rlsp_cli.report.table import verdict_text
@@ -194,6 +194,16 @@ def test_the_smallest_difference_of_a_pair_of_models_is_shown_in_some_80_of_100_
         other = true + smallest * (1 - true) / 0.7
         powers.append(shown((rng.binomial(8, other) - rng.binomial(8, true)) / 8))
     assert 0.75 < np.mean(powers) < 0.95
+
+
+def test_the_smallest_difference_of_compared_models_allows_for_how_a_gain_is_spread_over_problems() -> None:
+    rng = np.random.default_rng(8)
+    right = rng.binomial(1, rng.beta(0.2, 0.8, 30), (2, 4, 30)).astype(float)
+    sides = [{"b": [row(str(i), "sample", j, side[j, i]) for i in range(30) for j in range(4)]} for side in right]
+    (found,) = comparisons({"a": sides[0], "b": sides[1]})
+    by_sizes = detectable_by((right[1].mean(0) - right[0].mean(0)).tolist())
+    between = detectable_between(list(zip(right[0].T.tolist(), right[1].T.tolist(), strict=True)))
+    assert found["detectable"] == max(by_sizes, between)
 
 
 def test_the_smallest_difference_is_not_guessed_where_nothing_tells_it() -> None:

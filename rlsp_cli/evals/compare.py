@@ -6,9 +6,9 @@ from typing import Any
 
 from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.answered import Answered
-from rlsp_cli.evals.metrics import per_problem
+from rlsp_cli.evals.metrics import per_problem, problem_scores
 from rlsp_cli.evals.paired import LEVEL, paired
-from rlsp_cli.evals.power import detectable_by
+from rlsp_cli.evals.power import detectable_between, detectable_by
 from rlsp_cli.evals.vote import Row
 
 _SAME = ("bench_digest", "prompt_digest", "verifier")
@@ -75,7 +75,14 @@ def verdict(item: Mapping[str, Any]) -> str:
 
 
 def _difference(before: Sequence[Row], after: Sequence[Row], kind: str) -> dict[str, Any] | None:
-    return difference(per_problem(before, kind), per_problem(after, kind))
+    """As `difference`; with every sample at hand, what can be shown is the greater of two estimates."""
+    found = difference(per_problem(before, kind), per_problem(after, kind))
+    if found is None:
+        return None
+
+    ours, theirs = problem_scores(before, kind), problem_scores(after, kind)
+    between = detectable_between([(ours[id], theirs[id]) for id in ours if id in theirs])
+    return {**found, "detectable": max(filter(None, [found["detectable"], between]), default=None)}
 
 
 def _pairs(before: Sequence[Answered], after: Sequence[Answered]) -> list[tuple[Answered, Answered]]:

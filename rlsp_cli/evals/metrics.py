@@ -64,9 +64,18 @@ def summarise(rows: Iterable[Row], ask: Ask | None = None, ks: Sequence[int] = (
     return {**parts, "greedy_over_sampled": beside} if beside else parts
 
 
+def problem_scores(rows: Iterable[Row], kind: str) -> dict[str, list[float]]:
+    """Scores of each problem with a scored response."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if row["kind"] == kind and row["correctness"]["value"] is not None:
+            values[row["id"]].append(row["correctness"]["value"])
+    return values
+
+
 def per_problem(rows: Iterable[Row], kind: str) -> dict[str, float]:
     """Share of correct responses of each problem with a scored one."""
-    return {id: statistics.fmean(values) for id, values in _values(rows, kind).items()}
+    return {id: statistics.fmean(values) for id, values in problem_scores(rows, kind).items()}
 
 
 def _greedy_beside_sampled(kinds: Mapping[str, Sequence[Row]]) -> dict[str, float] | None:
@@ -80,7 +89,7 @@ def _greedy_beside_sampled(kinds: Mapping[str, Sequence[Row]]) -> dict[str, floa
 
 
 def _kind_metrics(rows: Sequence[Row], ask: Ask | None, ks: Sequence[int]) -> dict[str, Any]:
-    values = _values(rows, rows[0]["kind"])
+    values = problem_scores(rows, rows[0]["kind"])
     unscored = [row["correctness"]["outcome"] for row in rows if row["correctness"]["outcome"] != "value"]
     shape = {
         "responses": len(rows),
@@ -193,11 +202,3 @@ def response_shape(rows: Sequence[Row]) -> dict[str, Any]:
         "repetition": statistics.fmean(repetition(row["response"]) for row in rows),
         "behaviour": {name: statistics.fmean(b[name] for b in behaviours) for name in behaviours[0]},
     }
-
-
-def _values(rows: Iterable[Row], kind: str) -> dict[str, list[float]]:
-    values: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        if row["kind"] == kind and row["correctness"]["value"] is not None:
-            values[row["id"]].append(row["correctness"]["value"])
-    return values

@@ -35,12 +35,16 @@ def detectable(values: Mapping[str, Sequence[float]]) -> dict[str, float | None]
     sample of each, no spread; and where no difference is found so often.
     """
     means = [statistics.fmean(scores) for scores in values.values()]
-    several = all(len(scores) > 1 for scores in values.values())
     spread = len(means) > 1 and statistics.variance(means) > 0
-    return {
-        "unpaired": _unpaired(means) if spread else None,
-        "paired": _paired(list(values.values())) if spread and several else None,
-    }
+    return {"unpaired": _unpaired(means) if spread else None, "paired": _paired([(s, s) for s in values.values()], 1)}
+
+
+def detectable_between(scores: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float | None:
+    """From what a pair of models scored on each problem: `paired` of `detectable`, for so many samples of each.
+
+    It knows how a gain is spread over problems; `detectable_by` knows how differently the two find problems hard.
+    """
+    return _paired(scores, 2)
 
 
 def detectable_by(differences: Sequence[float]) -> float | None:
@@ -66,22 +70,29 @@ def detectable_by(differences: Sequence[float]) -> float | None:
     return _smallest(evaluate, 1.0, len(seen))
 
 
-def _paired(scores: Sequence[Sequence[float]]) -> float | None:
-    """By simulation of both models on problems whose chances are what these scores make of a beta distribution."""
+def _paired(scores: Sequence[tuple[Sequence[float], Sequence[float]]], models: int) -> float | None:
+    """By simulation of both models on problems whose chances are what these scores make of a beta distribution.
+
+    They are scores of two models, or twice those of one.
+    """
     import numpy as np
 
-    samples = np.array([len(several) for several in scores])
-    right = np.array([sum(several) for several in scores])
+    counts = np.array([[len(scored) for scored in both] for both in scores])
+    samples = counts[:, :models].sum(1)
+    right = np.array([sum(map(sum, both[:models])) for both in scores])
     if statistics.fmean(right / samples) > 0.5:
         right = samples - right
+    if samples.min() < 2 or not right.any() or len(set(right / samples)) == 1:
+        return None
     a, b = _beta_fit(right, samples)
 
     def evaluate(rng: np.random.Generator, strength: float) -> tuple[float, np.ndarray]:
         picked = rng.choice(len(samples), _shape(len(samples)))
-        counts, chance = samples[picked], rng.beta(a + right[picked], b + (samples - right)[picked])
+        chance = rng.beta(a + right[picked], b + (samples - right)[picked])
         odds = math.exp(strength)
         better = chance * odds / (1 - chance + chance * odds)
-        moved = (rng.binomial(counts, better) - rng.binomial(counts, chance)) / counts
+        before, after = counts[picked, 0], counts[picked, 1]
+        moved = rng.binomial(after, better) / after - rng.binomial(before, chance) / before
         return float((better - chance).mean()), moved
 
     return _smallest(evaluate, 12.0, len(samples))
