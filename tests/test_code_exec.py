@@ -1,16 +1,22 @@
 """`code_exec`: the program that is found in a response, the tests that are run on it, and the data between the two."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
+from rlsp_cli.backends.doctor import examine
 from rlsp_cli.errors import NotReadyError
+from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.rewards.fences import fenced_blocks
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.sandbox import Assertion, Exchange, Limits, run_tests, strongest_level
+from rlsp_cli.rewards.sandbox.calls import allowed_calls
 from rlsp_cli.rewards.unit_tests import find_program, read_tests
+from rlsp_cli.runs.manifest import manifest
 
 CODE = "def add(a, b):\n    return a + b"
 ADD = f"```python\n{CODE}\n```"
@@ -235,6 +241,7 @@ def fails(): raise KeyError("k")
         "assert V(1) + V(2) == V(3) and V(1) < V(2) and V(1) != V(2) and not V(1) == 1",
         "assert adder(3)(4) == 7 and list(numbers()) == [1, 2] and next(numbers()) == 1 and 2 in numbers()",
         "try: fails()\nexcept KeyError: pass\nelse: assert False",
+        "assert fails.__name__ == 'fails' and not hasattr(Stack(), '__array_interface__')",
         "try: fails.none\nexcept AttributeError: pass\nelse: assert False",
     )
 
@@ -290,9 +297,34 @@ def written():
     assert passes(program, *tests)
 
 
+def test_without_libseccomp_there_is_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyseccomp", None)
+    with pytest.raises(NotReadyError, match="apt install libseccomp2"):
+        allowed_calls.__wrapped__()
+
+
 def test_strict_isolation_wants_namespaces() -> None:
     if strongest_level().name == "namespaces":
         assert verdict(ADD, TESTS, isolation="strict") == 1.0
     else:
         with pytest.raises(NotReadyError, match="namespaces"):
             verdict(ADD, TESTS, isolation="strict")
+
+
+def test_a_limit_of_the_scoring_process_holds_for_programs_too() -> None:
+    """`memory_mb` may be more than `reward.memory_gb` leaves: the lower one counts, and right programs stay right."""
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "from rlsp_cli.rewards.sandbox import Exchange, Limits, run_tests\n"
+        "for size in ('1 << 20', '3 << 30'):\n"
+        "    program = f'print(len(bytearray({size})) > 0)'\n"
+        "    print(run_tests(program, [Exchange('', 'True')], Limits(30.0, 9999)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[True]", "[False]"]
+
+
+def test_the_doctor_and_the_manifest_name_the_level() -> None:
+    assert f"sandbox: {strongest_level().words}" in examine("local").facts
+    recipe = resolve_recipe({"name": "r", "model": {"path": "m"}}, plugins=Registry())
+    assert manifest(recipe, "1")["machine"]["sandbox"] == strongest_level().words

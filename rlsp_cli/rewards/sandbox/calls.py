@@ -58,7 +58,7 @@ def allowed_calls() -> bytes:
     """The filter, compiled for this machine; NotReadyError without libseccomp."""
     try:
         import pyseccomp
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, OSError, RuntimeError) as error:
         raise NotReadyError(f"no libseccomp: {error} - apt install libseccomp2, pip install pyseccomp") from error
 
     rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.ENOSYS))

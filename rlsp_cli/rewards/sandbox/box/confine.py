@@ -57,7 +57,7 @@ def read_only(readable: Sequence[str]) -> None:
 
 
 def limit(seconds: float, memory_mb: int) -> None:
-    """Limits of processor time, address space, and of what is written to one file."""
+    """Limits of processor time, address space, and of what is written to one file; never above those that it has."""
     limits = {
         resource.RLIMIT_CPU: int(seconds) + 1,
         resource.RLIMIT_AS: memory_mb << 20,
@@ -67,7 +67,9 @@ def limit(seconds: float, memory_mb: int) -> None:
         resource.RLIMIT_CORE: 0,
     }
     for which, most in limits.items():
-        resource.setrlimit(which, (most, most))
+        hard = resource.getrlimit(which)[1]
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(which, (allowed, allowed))
 
 
 def filter_calls(program: bytes) -> None:

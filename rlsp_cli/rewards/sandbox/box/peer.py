@@ -38,6 +38,7 @@ _BY_NAME = ("iter", "next", "len", "bool", "int", "float", "complex", "str", "re
 _BETWEEN = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")
 _COMPARING = ("eq", "ne", "lt", "le", "gt", "ge")
 _ITEMS = ("getitem", "setitem", "delitem", "neg", "pos", "invert")
+_DESCRIBING = ("__name__", "__qualname__", "__doc__", "__annotations__", "__dict__")
 
 
 def _call(function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -176,6 +177,13 @@ class Handle:
         object.__setattr__(self, "_peer", peer)
         object.__setattr__(self, "_number", number)
 
+    def __getattr__(self, name: str) -> Any:
+        if (
+            name.startswith("__") and name not in _DESCRIBING
+        ):  # numpy would read memory where `__array_interface__` says
+            raise AttributeError(name)
+        return _asking("__getattr__")(self, name)
+
 
 def _asking(name: str) -> Callable[..., Any]:
     def method(self: Handle, *args: Any, **kwargs: Any) -> Any:
@@ -194,7 +202,7 @@ def _asking_among_handles(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in OPERATIONS:
+for _name in OPERATIONS.keys() - vars(Handle).keys():
     _between = _name.strip("_") in (*_BETWEEN, *_COMPARING)
     setattr(Handle, _name, _asking_among_handles(_name) if _between else _asking(_name))
 
