@@ -1,19 +1,23 @@
 """Training data that holds problems of a bench: what counts, what does not, and what `rlsp check` says."""
 
+# ruff: noqa: RUF001 - other signs that look alike are what this is about
+
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from rlsp_cli.data.overlap import Match, OverlapIndex, same_text, words_of
+from rlsp_cli.data import Trace, trace_rows
+from rlsp_cli.data.overlap import Match, OverlapIndex, same_text
+from rlsp_cli.data.wording import placed_words, words_of
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
-from rlsp_cli.evals.contamination import whole_bench
+from rlsp_cli.evals.bench import load_bench
+from rlsp_cli.evals.contamination import check_overlap, whole_bench
 from rlsp_cli.evals.repeats import contamination_notes, seen_in_training
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.schema import FromScratch, Traces
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.stream import append_rows, read_rows
 from tests.conftest import TINY, rlsp
@@ -49,8 +53,93 @@ def test_another_sign_or_number_is_another_problem(other: str) -> None:
 
 
 def test_fractions_of_all_sizes_are_one_and_a_text_without_words_is_itself() -> None:
-    assert words_of("\\dfrac{1}{2}") == words_of("$\\tfrac 1 2$") == ("frac", "1", "2")
+    assert words_of("\\dfrac{1}{2}") == words_of("$\\tfrac 1 2$") == ("1", "/", "2")
     assert same_text("???") != same_text("!?.") and same_text("?") == "?"
+
+
+@pytest.mark.parametrize(
+    ("latex", "other"),
+    [
+        ("\\frac{a+1}{\\sqrt{2}}", "(a + 1)/(√2)"),
+        ("\\frac{\\frac{1}{2}}{x} + \\tfrac34", "((1)/(2))/(x) + ¾"),
+        ("\\frac\\pi2 \\cdot r^{10}", "π/2 * r¹⁰"),
+        ("x^{-1} \\times y^2", "x⁻¹ × y²"),
+        ("0 \\leq \\theta < 2\\pi", "0 ≤ θ < 2π"),
+        ("a \\neq b, c \\ge d", "a ≠ b, c >= d"),
+        ("\\left( \\angle ABC = 60^\\circ \\right)", "∠ABC = 60°"),
+        ("\\begin{align*} x_1 &= 24{,}000 \\\\ x_{12} &= 5\\% \\end{align*}", "x₁ = 24,000, x₁₂ = 5 percent"),
+        ("\\binom{n}{3} \\to \\infty", "n choose three → ∞"),
+        ("\\operatorname{tg} \\varphi \\div 2", "tan φ ÷ 2"),
+        ("$A \\cap B \\subset \\mathbb{R}$", "Ａ ∩ Ｂ ⊂ ℝ"),
+        ("well-known **cafés** in x**2", "Well known cafes in x^2"),
+        ("٣ + ٤", "3+4"),
+    ],
+)
+def test_latex_unicode_and_plain_text_are_one_spelling(latex: str, other: str) -> None:
+    assert words_of(latex) == words_of(other)
+    assert tuple(word for word, _, _ in placed_words(latex)) == words_of(latex)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("1/2", "2/1"), ("x^2", "x_2"), ("a<=b", "a<b"), ("2\\cdot3", "2+3"), ("10^2", "102")]
+)
+def test_one_spelling_keeps_what_differs(one: str, other: str) -> None:
+    assert words_of(one) != words_of(other)
+
+
+@pytest.mark.parametrize("torn", ["\\frac", "\\frac{1", "{" * 2000, "\\frac" * 2000, "^{", "\\", "\\begin{"])
+def test_torn_latex_has_words_too(torn: str) -> None:
+    assert [word for word, _, _ in placed_words(torn)] == list(words_of(torn))
+
+
+def test_a_language_without_blanks_is_read_letter_by_letter() -> None:
+    made = index({"a": "一个正整数除以七余三，除以五余二，求满足条件的最小正整数。"})
+    copied = made.match("请解答：一个正整数除以七余三，除以五余二，求满足条件的最小正整数。谢谢")
+    assert copied == ("bench", "a", "8-gram")
+    assert made.match("一个正整数可以写成两个素数的和，求满足条件的所有素数。") is None
+
+
+STAMPS = "Lee has {} stamps in an album and gives {} of them to Tom on Monday. How many stamps are left in the album?"
+
+
+def test_a_problem_of_the_same_family_is_listed_and_not_refused() -> None:
+    made = OverlapIndex()
+    made.add("bench", {"a": STAMPS.format(5, 2)}, {"a": "3"})
+    family = STAMPS.format(9, 2).replace("Lee", "Anna")
+    assert made.match(family) is None
+    assert made.match(family, likely=True) == ("bench", "a", "other numbers")
+    assert made.match(STAMPS.format(5, 2).replace("Lee", "Anna")) == ("bench", "a", "8-gram"), "other names alone"
+
+
+def test_another_question_about_the_same_numbers_is_likely_where_the_answers_differ() -> None:
+    made = OverlapIndex()
+    made.add("bench", {"a": STAMPS.format(5, 2)}, {"a": "$3$"})
+    asked = STAMPS.format(5, 2).replace("are left in the album", "has Tom got from Lee")
+    assert made.match(asked, "3.0") == ("bench", "a", "8-gram") == made.match(asked, "three") == made.match(asked)
+    assert made.match(asked, "2", likely=True) == ("bench", "a", "other answer") and made.match(asked, "2") is None
+    assert made.match(f"Look: {STAMPS.format(5, 2)} Think.", "2") == ("bench", "a", "8-gram"), "it stands there whole"
+
+
+def test_an_edited_copy_and_a_paraphrase_are_likely_copies(shared_data: Path) -> None:
+    made = index(texts(shared_data, "math500"))
+    paraphrase = "The product $xyz$ of three positive reals equals 2. How small can $x^4 + 4y^2 + 4z^4$ become?"
+    assert made.match(paraphrase) is None
+    assert made.match(paraphrase, likely=True) == ("bench", "test/intermediate_algebra/966.json", "words")
+
+
+def test_most_edited_copies_are_likely_and_few_other_problems_are(shared_data: Path) -> None:
+    bench, others = texts(shared_data, "math500"), texts(shared_data, "aime_1983_2023")
+    made = index(bench)
+    edited = {id: " ".join(w if n % 6 else "xyzzy" for n, w in enumerate(text.split())) for id, text in bench.items()}
+    found = [id for id, text in edited.items() if (match := made.match(text, likely=True)) and match.id == id]
+    assert len(found) > 0.9 * len(bench)
+    assert sum(made.match(text, likely=True) is not None for text in others.values()) < 30, "nine are copies"
+
+
+def test_the_answer_of_a_trace_is_the_column_of_that_name(tmp_path: Path) -> None:
+    overlapping(tmp_path)
+    rows = trace_rows(Traces(source=str(tmp_path / "heldout.jsonl"), response="id"), Registry())
+    assert [row.answer for row in rows] == ["x", "x"]
 
 
 def test_copies_of_aime24_in_another_layout_are_found_and_nothing_else(shared_data: Path) -> None:
@@ -72,19 +161,20 @@ def test_problems_of_aime_that_math500_took_over_are_found_reworded_or_not(share
     made = index(texts(shared_data, "math500"))
     matches = {id: made.match(text) for id, text in texts(shared_data, "aime_1983_2023").items()}
     found = {id: match.rule for id, match in matches.items() if match}
-    exact = {"1983-2", "2001-II-3", "2010-I-6", "2015-II-6", "2017-II-7"}
-    reworded = {"1995-9", "2002-I-12", "2006-II-5", "2016-I-10"}
+    exact = {"1983-2", "2001-II-3", "2010-I-6", "2015-II-6", "2016-I-10", "2017-II-7"}
+    reworded = {"1995-9", "2002-I-12", "2006-II-5"}
     assert found == dict.fromkeys(exact, "exact") | dict.fromkeys(reworded, "8-gram")
 
 
-def test_near_copies_of_math500_are_found(shared_data: Path) -> None:
+def test_near_copies_of_math500_are_found_and_those_with_another_number_are_only_likely(shared_data: Path) -> None:
     bench = {id: text for id, text in texts(shared_data, "math500").items() if len(words_of(text)) > 20}
     made = index(texts(shared_data, "math500"))
-    changed = [
-        made.match(text.replace("Find", "Determine").replace(" 2", " 7").replace("the ", "a ", 1))
-        for text in bench.values()
-    ]
-    assert sum(match is not None for match in changed) > 0.85 * len(bench)
+    changed = {id: text.replace("Find", "Determine").replace("the ", "a ", 1) for id, text in bench.items()}
+    assert sum(made.match(text) is not None for text in changed.values()) > 0.9 * len(bench)
+    other = {id: text.replace("2", "7") for id, text in changed.items() if "2" in text.partition("[asy]")[0]}
+    found = [made.match(text, likely=True) for text in other.values()]
+    assert sum(match is not None for match in found) > 0.85 * len(other)
+    assert sum(match.certain for match in found if match) < 0.02 * len(other)
 
 
 def test_wording_that_the_problems_of_a_bench_share_is_no_overlap() -> None:
@@ -97,15 +187,6 @@ def test_an_everyday_phrase_in_a_longer_text_is_no_overlap() -> None:
     made = index({"a": "What is $x$?", "b": "What is the sum of all odd primes?"})
     assert made.match("If $x + 1 = 2$, what is x?") is None
     assert made.match("I wonder: what is the sum of all odd primes below nine?") == ("bench", "b", "8-gram")
-
-
-def test_a_hundred_thousand_problems_take_seconds(shared_data: Path) -> None:
-    made = index(texts(shared_data, "math500"))
-    rows = list(texts(shared_data, "aime_1983_2023").values())
-    start = time.perf_counter()
-    for text in rows * 10:
-        made.match(text)
-    assert time.perf_counter() - start < 0.3 * len(rows) * 10 / 1000  # some 0.04 ms each on an idle core
 
 
 def overlapping(folder: Path) -> Path:
@@ -131,10 +212,13 @@ def overlapping(folder: Path) -> Path:
 def test_check_refuses_training_on_a_bench_unless_it_is_allowed(tmp_path: Path) -> None:
     overlapping(tmp_path)
     done = rlsp("check", "r.yaml", cwd=tmp_path, check=False)
-    hint = "leave them out with rlsp data traces --decontaminate RECIPE, or set data.allow_overlap: true"
+    hint = "leave them out with rlsp data clean FILE --against RECIPE --out CLEAN, or set data.allow_overlap: true"
+    trace, prompt = "Which two of 7, 3 and 5 add up to 12?", "WHICH TWO OF 8, 3 AND 5 ADD UP TO 13?"
     assert done.returncode == 3 and done.stderr.splitlines() == [
-        f"r.yaml:7:3: data.traces: 1 of 2 problems are in the bench heldout, such as row 2 (exact: 7) - {hint}",
-        f"r.yaml:8:3: data.prompts: 1 of 3 problems are in the bench heldout, such as row 3 (exact: 8) - {hint}",
+        "r.yaml:7:3: data.traces: 1 of 2 problems are in the bench heldout, such as "
+        f'row 2, "{trace}", which is the text of problem 7 - {hint}',
+        "r.yaml:8:3: data.prompts: 1 of 3 problems are in the bench heldout, such as "
+        f'row 3, "{prompt}", which is the text of problem 8 - {hint}',
     ]
     assert "ok" in rlsp("check", "r.yaml", "data.allow_overlap=true", cwd=tmp_path).stdout
 
@@ -168,7 +252,7 @@ def test_a_stage_says_which_bench_it_could_not_read(tmp_path: Path, monkeypatch:
     recipe = load_recipe(overlapping(tmp_path), ["eval.benches=[aime24]", "eval.data=null"], plugins=Registry())
     (tmp_path / "empty").mkdir()
     absent = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"data": str(tmp_path / "empty")})})
-    refuse_overlap(absent, "traces", ["a problem"], Registry())
+    refuse_overlap(absent, "traces", [Trace("a problem", "its solution")], Registry())
     assert "data.traces is not compared with a bench: bench aime24" in capsys.readouterr().err
 
 
@@ -278,10 +362,13 @@ def test_an_evaluation_says_which_problems_the_run_was_trained_on(tmp_path: Path
     bench += 'prompt: {template: "{problem}", origin: o}\nverifier: {use: exact_match}\nprotocol: {samples: 0}\n'
     (tmp_path / "seen.yaml").write_text(bench)
     done = rlsp("eval", "run", "--bench", "./seen.yaml", "--max-new-tokens", 2, "--out", "one", cwd=tmp_path)
-    words = "seen IS CONTAMINATED: 1 of its 2 problems are in data.traces (1 of 2 rows, such as row 2 (exact: 7))"
+    first = 'row 2, "Which two of 7, 3 and 5 add up to 12?", which is the text of problem 7'
+    words = f"seen IS CONTAMINATED: 1 of its 2 problems are in data.traces (1 of 2 rows, such as {first})"
     assert words in " ".join(done.stderr.split()) and words in done.stdout
+    assert "up to 50.0 points of its accuracy there may be memory" in done.stdout
     results = json.loads((tmp_path / "one" / "eval" / "results.json").read_text())["data"]
-    seen = {"rows_found": 1, "problems_found": 1, "rows": 2, "problems": 2, "first": "row 2 (exact: 7)"}
+    seen = {"rows_found": 1, "problems_found": 1, "rows": 2, "problems": 2, "first": first}
+    seen |= {"likely_rows": 0, "likely_problems": 0, "likely_first": None}
     assert results["benches"]["seen"]["contaminated"] == {"traces": seen}, "PPO has not trained this model"
     assert words in json.loads((tmp_path / "one" / "report.json").read_text())["data"]["notes"][0]
 
@@ -294,4 +381,75 @@ def test_training_data_that_cannot_be_read_is_unknown_and_not_clean(tmp_path: Pa
     assert "no such file" in seen["traces"]["unknown"] and seen["prompts"]["rows_found"] == 1
     unknown, found = contamination_notes({"heldout": seen})
     assert unknown.startswith("heldout: nobody knows whether data.traces holds its problems: ")
-    assert "1 of its 2 problems are in data.prompts (1 of 3 rows, such as row 3 (exact: 8))" in found
+    assert "1 of its 2 problems are in data.prompts (1 of 3 rows, such as row 3, " in found
+
+
+def test_an_evaluation_of_some_problems_is_compared_with_the_whole_bench(tmp_path: Path) -> None:
+    frame = "The {} in our town sells {} loaves before noon and 30 after it; how many loaves is that on a weekday?"
+    rows = [
+        {"id": name, "problem": frame.format(name, n), "answer": "1"} for n, name in enumerate(["baker", "grocer"], 12)
+    ]
+    append_rows(tmp_path / "heldout.jsonl", rows)
+    append_rows(tmp_path / "traces.jsonl", [{"problem": frame.format("miller", 12), "solution": "s"}])
+    append_rows(tmp_path / "prompts.jsonl", [{"problem": frame.format("baker", 12), "answer": "1"}, rows[1]])
+    text = TINY.replace("traces: {source: task:pair_sum, rows: 64}", "traces: {source: ./traces.jsonl}")
+    text = text.replace("prompts: {source: task:pair_sum, rows: 64}", "prompts: {source: ./prompts.jsonl}")
+    text = text.replace("{source: task:pair_sum, split: test, rows: 6}", "{source: ./heldout.jsonl}")
+    (tmp_path / "r.yaml").write_text(text)
+    recipe = load_recipe(tmp_path / "r.yaml", ["eval.limit=1"], plugins=Registry())
+    bench = load_bench("heldout", recipe.eval, recipe.data, Registry())
+    seen = seen_in_training(recipe, [bench], Registry())["heldout"]
+    assert (seen["traces"]["rows_found"], seen["prompts"]["rows_found"]) == (0, 1), "two bakeries share their wording"
+    assert seen["prompts"]["problems"] == 1, "the grocer was not asked"
+    (problem,) = check_overlap(recipe)
+    assert problem.path == "data.prompts" and "2 of 2 problems" in problem.message
+
+
+def test_evaluation_says_what_is_only_like_the_training_data(tmp_path: Path) -> None:
+    likely = {"rows_found": 0, "problems_found": 0, "likely_rows": 3, "likely_problems": 2, "rows": 9, "problems": 4}
+    (line,) = contamination_notes({"b": {"prompts": {**likely, "first": None, "likely_first": "row 4"}}})
+    assert line == (
+        "b: 2 of its 4 problems are like rows of data.prompts, and may be copies in other words (3 rows, such as row 4)"
+    )
+
+
+def test_every_command_finds_the_same_rows(tmp_path: Path) -> None:
+    rows = [{"id": "0", "problem": STAMPS.format(5, 2), "answer": "3"}]
+    append_rows(tmp_path / "heldout.jsonl", rows)
+    copy, family = STAMPS.format(5, 2).replace("Lee", "Anna"), STAMPS.format(9, 2)
+    train = [
+        {"problem": copy, "gold": "3", "level": 1, "solution": "s"},
+        {"problem": family, "gold": "7", "level": [2], "solution": "s"},
+        {"problem": "What is the capital of France?", "gold": "Paris", "level": None, "solution": "s"},
+        {"problem": " ", "gold": "4", "level": 3, "solution": "s"},
+    ]
+    append_rows(tmp_path / "train.jsonl", train)
+    append_rows(tmp_path / "prompts.jsonl", [{**row, "answer": row["gold"]} for row in train[:3]])
+    text = TINY.replace("prompts: {source: task:pair_sum, rows: 64}", "prompts: {source: ./prompts.jsonl}")
+    text = text.replace("{source: task:pair_sum, split: test, rows: 6}", "{source: ./heldout.jsonl}")
+    (tmp_path / "r.yaml").write_text(text)
+
+    clean = ("data", "clean", "train.jsonl", "--against", "r.yaml", "--answer", "gold", "--out")
+    done = rlsp(*clean, "kept.jsonl", cwd=tmp_path)
+    assert list(read_rows(tmp_path / "kept.jsonl")) == [train[1], train[2]], "all columns as they were"
+    assert "1 in heldout (8-gram) (train.jsonl:1); 1 column 'problem' is empty (train.jsonl:4)" in done.stdout
+    assert "1 rows stay that are only like a problem (like heldout (other numbers), train.jsonl:2)" in done.stdout
+    rlsp(*clean, "fewer.jsonl", "--drop-likely", cwd=tmp_path)
+    assert list(read_rows(tmp_path / "fewer.jsonl")) == [train[2]]
+    assert rlsp(*clean, "kept.jsonl", cwd=tmp_path, check=False).returncode == 2, "it never writes over a file"
+
+    found = rlsp("data", "check", "prompts.jsonl", "--against", "r.yaml", "--json", cwd=tmp_path, check=False)
+    data = json.loads(found.stdout)["data"]
+    assert found.returncode == 6 and "translations" in data["cannot_find"] and data["clean"] is False
+    assert [(r["place"], r["rule"], r["problem_text"]) for r in data["repeats"]] == [
+        ("prompts.jsonl:1", "8-gram", rows[0]["problem"])
+    ]
+    assert [(r["place"], r["rule"]) for r in data["likely"]] == [("prompts.jsonl:2", "other numbers")]
+    checked = rlsp("check", "r.yaml", cwd=tmp_path, check=False)
+    assert 'row 1, "has 5 stamps in an album and gives 2 of them to Tom' in checked.stderr, "from the shared words on"
+    assert '", which has the wording and the numbers of problem 0, "Lee has 5 stamps' in checked.stderr
+    traces = ("data", "traces", "train.jsonl", "--answer", "gold", "--decontaminate", "r.yaml", "--out", "t.jsonl")
+    made = rlsp(*traces, cwd=tmp_path)
+    assert "decontaminate 3 2 1 in heldout (8-gram) (train.jsonl:1)" in " ".join(made.stdout.split())
+    assert "length" not in made.stdout, "nobody asked for it"
+    assert "columns are renamed to what a recipe reads by default: answer (was gold)" in made.stdout

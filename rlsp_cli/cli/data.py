@@ -1,7 +1,8 @@
-"""`rlsp data traces|check`: demonstrations for SFT with their card, and whether training data holds a bench."""
+"""`rlsp data traces|check|clean`: demonstrations for SFT with their card, and training data without benches."""
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from rlsp_cli.errors import CheckError, DataError, UsageError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
-    from rlsp_cli.data.card import Card
+    from rlsp_cli.data.traces import Count
     from rlsp_cli.evals.rejection import Drawing
     from rlsp_cli.evals.repeats import Comparison
 
@@ -80,7 +81,8 @@ def traces(
     if json:
         print_json("traces", card.to_json())
     else:
-        _show(card)
+        _show(card.filters)
+        print(_renamed({"problem": problem, "solution": solution, "answer": answer}), end="")
         print(out)
 
 
@@ -88,21 +90,26 @@ def traces(
 def check(
     train: Annotated[str, typer.Argument(metavar="TRAIN", help="A file of rows, a hub id, or a recipe.")],
     against: Annotated[
-        list[str], typer.Option(help="Names of `rlsp benches list`, or ./file.yaml; commas, or repeated.")
+        list[str],
+        typer.Option(
+            help="Names of `rlsp benches list`, a bench's file, or a recipe for its benches; commas, or repeated."
+        ),
     ],
     data: Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, to read benches from.")] = None,
     problem: Annotated[str, typer.Option(help="Column that holds the problem, in plain rows.")] = "problem",
+    answer: Annotated[str, typer.Option(help="Column that holds the reference answer, if there is one.")] = "answer",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with every repeat.")] = False,
 ) -> None:
     """Look for problems of benches in training data: which row, which problem, where in the text. Exits with 6 if any.
+
+    What is only like a problem (other numbers, other words) is listed as a likely copy, and changes no exit code.
 
     Examples: rlsp data check train.jsonl --against aime24,math500  |  rlsp data check my.yaml --against aime24 --json
     """
     from rlsp_cli.data.convert import Columns
     from rlsp_cli.evals.repeats import compare_data
 
-    names = [name.strip() for several in against for name in several.split(",")]
-    found = compare_data(train, names, data, Columns(problem, None))
+    found = compare_data(train, _names(against), data, Columns(problem, None, answer))
     if json:
         print_json("overlap", found.to_json())
     else:
@@ -114,22 +121,68 @@ def check(
         raise DataError(f"{train}: rows without a problem to compare: {len(found.unread)}, such as {found.unread[0]}")
 
 
+@app.command()
+def clean(
+    source: Annotated[str, typer.Argument(help="A file of rows, or a hub id.")],
+    against: Annotated[
+        list[str],
+        typer.Option(
+            help="A recipe for its benches, names of `rlsp benches list`, or a bench's file; commas, or repeated."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="File to write, such as clean.jsonl.")],
+    data: Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, to read benches from.")] = None,
+    problem: Annotated[str, typer.Option(help="Column that holds the problem, in plain rows.")] = "problem",
+    answer: Annotated[str, typer.Option(help="Column that holds the reference answer, if there is one.")] = "answer",
+    drop_likely: Annotated[bool, typer.Option("--drop-likely", help="Leave out likely copies too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, with every row that went.")] = False,
+) -> None:
+    """Leave out rows that repeat problems of benches; the others keep all their columns, with or without a solution.
+
+    Example: rlsp data clean prompts.jsonl --against my.yaml --out clean.jsonl
+    """
+    from rlsp_cli.data.convert import Columns
+    from rlsp_cli.launch.clean import clean_rows
+
+    columns = Columns(problem, None, answer)
+    made = clean_rows(source, _names(against), data, columns, out, drop_likely=drop_likely)
+    if json:
+        print_json("clean", made.to_json())
+        return
+    _show([made.count])
+    if made.likely:
+        place, why = made.likely[0]
+        print(f"{len(made.likely)} rows stay that are only like a problem ({why}, {place}); rlsp data check lists them")
+    print(out)
+
+
+def _renamed(columns: dict[str, str]) -> str:
+    """What to say of columns that are called otherwise in the source: the output has the names that recipes expect."""
+    others = [f"{ours} (was {theirs})" for ours, theirs in columns.items() if ours != theirs]
+    return f"columns are renamed to what a recipe reads by default: {', '.join(others)}\n" if others else ""
+
+
+def _names(several: list[str]) -> list[str]:
+    return [name.strip() for names in several for name in names.split(",")]
+
+
 def _repeated(found: "Comparison") -> list[str]:
     return list(dict.fromkeys(repeat.bench for repeat in found.repeats))
 
 
 def _show_repeats(found: "Comparison") -> None:
     facts = found.to_json()
-    cells = [
-        (bench["name"], bench["problems"], bench["problems_found"], bench["rows_found"], bench["rule"], bench["source"])
-        for bench in facts["benches"]
-    ]
-    print_table(["bench", "problems", "repeated", "by rows", "what counts", "read from"], cells)
-    rows = [(r.role, r.place, r.bench, r.problem, r.rule, f"{r.start}-{r.end}", r.text) for r in found.repeats[:_MOST]]
-    if rows:
-        print_table(["set", "row", "bench", "problem", "rule", "letters", "text"], rows)
-    if len(found.repeats) > _MOST:
-        print(f"and {len(found.repeats) - _MOST} more: --json has all")
+    keys = ("name", "problems", "problems_found", "rows_found", "likely_problems", "likely_rows", "rule", "source")
+    cells = [[bench[key] for key in keys] for bench in facts["benches"]]
+    columns = ["bench", "problems", "repeated", "by rows", "likely", "by rows", "what counts as repeated", "read from"]
+    print_table(columns, cells)
+    for title, repeats in (("Repeated", found.repeats), ("Likely copies, to be read", found.likely)):
+        rows = [(r.role, r.place, r.text, r.bench, r.problem, r.problem_text, r.rule) for r in repeats[:_MOST]]
+        if rows:
+            print_table(["set", "row", "its text", "bench", "problem", "its text", "rule"], rows, title=f"\n{title}")
+        if len(repeats) > _MOST:
+            print(f"and {len(repeats) - _MOST} more: --json has all")
+    print(f"No rule here finds {facts['cannot_find']}.")
 
 
 def _drawing(source: str, name: str | None, samples: int, temperature: float, max_new_tokens: int) -> "Drawing":
@@ -143,8 +196,8 @@ def _drawing(source: str, name: str | None, samples: int, temperature: float, ma
     )
 
 
-def _show(card: "Card") -> None:
+def _show(counts: "Sequence[Count]") -> None:
     from rlsp_cli.data.card import reasons_text
 
-    cells = [(count.name, count.before, count.after, reasons_text(count)) for count in card.filters]
+    cells = [(count.name, count.before, count.after, reasons_text(count)) for count in counts]
     print_table(["filter", "in", "out", "what went, and the first of it"], cells)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.overlap import NGRAM, SHARE, same_text
+from rlsp_cli.data.overlap import CANNOT_FIND, NGRAM, SHARE, same_text
 from rlsp_cli.data.traces import Count
 
 _PERCENTILES = (10, 50, 90, 99)
@@ -41,7 +41,7 @@ class Card:
             "rows": len(self.rows),
             "problems": len({same_text(row.problem) for row in self.rows}),
             "lengths": _lengths(sorted(row.length for row in self.rows)),
-            "overlap": {"ngram": NGRAM, "share": SHARE, "benches": list(self.benches)},
+            "overlap": {"ngram": NGRAM, "share": SHARE, "benches": list(self.benches), "cannot_find": CANNOT_FIND},
             "filters": [count.to_json() for count in self.filters],
         }
 
@@ -91,9 +91,10 @@ def reasons_text(count: Count) -> str:
 def _benches(benches: Sequence[Mapping[str, Any]]) -> str:
     if not benches:
         return "none"
-    return "; ".join(
+    named = "; ".join(
         f"{b['name']} ({b['problems']} of {b['source']}, {b['digest'][:12]}) by {b['rule']}" for b in benches
     )
+    return f"{named}; which finds no {CANNOT_FIND.replace(' or ', ' and ')}"
 
 
 def _inline(data: Mapping[str, Any] | None) -> str:

@@ -16,6 +16,7 @@ _MARKED = re.compile(
     r"\s*<\|begin_of_thought\|>(.*)<\|end_of_thought\|>\s*<\|begin_of_solution\|>(.*)<\|end_of_solution\|>\s*",
     re.DOTALL,
 )
+_HINT = "name yours by --problem and --solution; to clean rows without a solution use rlsp data clean"
 _MARKER = re.compile(r"<\|(?:begin|end)_of_(?:thought|solution)\|>")
 
 
@@ -55,7 +56,7 @@ def pick_format(row: Row, place: str, columns: Columns) -> str:
     known = "; ".join(f"{name} ({', '.join(sorted(format.needs(columns)))})" for name, format in FORMATS.items())
     raise DataError(
         f"{place}: no known format has only the columns {', '.join(map(str, row))}; known: {known}; "
-        "name yours by --problem and --solution"
+        f"{_HINT if columns.solution else 'name yours by --problem'}"
     )
 
 

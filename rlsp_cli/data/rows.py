@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from rlsp_cli.rewards.registry import Registry
 Turn = tuple[str, str]
 """A role, `system`, `user` or `assistant`, and what it says."""
 _ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+"""What a data set on the hub is called; a path of two parts looks the same."""
 _THOUGHT = "reasoning_content"
 """A column beside the response; others, such as `reasoning`, hold all kinds of things in data sets."""
 _TASK_ROWS = 1000
@@ -38,11 +41,20 @@ class Problem:
 
 @dataclass(frozen=True)
 class Trace:
-    """A demonstration; `turns` is the conversation before the response, for data that comes as conversations."""
+    """A demonstration; `turns` is the conversation before the response, for data that comes as conversations.
+
+    `answer` is the column of that name, where the row has one and is not a longer conversation.
+    """
 
     prompt: str
     response: str
     turns: tuple[Turn, ...] = ()
+    answer: str | None = None
+
+    @property
+    def problem(self) -> str:
+        """The prompt, as in a `Problem`."""
+        return self.prompt
 
 
 def trace_rows(traces: Traces, registry: Registry, files: Sequence[str] = ()) -> list[Trace]:
@@ -51,8 +63,14 @@ def trace_rows(traces: Traces, registry: Registry, files: Sequence[str] = ()) ->
     if traces.messages is not None:
         return [trace for place, row in rows for trace in conversation_traces(row, traces.messages, place)]
     return [
-        Trace(column_text(row, traces.prompt, place), response_text(row, traces.response, place)) for place, row in rows
+        Trace(column_text(row, traces.prompt, place), response_text(row, traces.response, place), answer=_answer(row))
+        for place, row in rows
     ]
+
+
+def _answer(row: Mapping[str, Any]) -> str | None:
+    answer = row.get("answer")
+    return str(answer) if isinstance(answer, str | int | float) and str(answer).strip() else None
 
 
 def training_rows(traces: Sequence[Trace], val_rows: int) -> tuple[Sequence[Trace], Sequence[Trace]]:
@@ -69,8 +87,9 @@ def conversation_traces(row: Mapping[str, Any], column: str, place: str) -> Iter
     answers = [n for n, (role, _) in enumerate(turns) if role == "assistant"]
     if not answers or answers[0] == 0:
         raise DataError(f"{place}: column {column!r} needs a user's turn and an assistant's after it")
+    answer = _answer(row) if len(answers) == 1 else None
     for n in answers:
-        yield Trace(prompt=turns[n - 1][1], response=turns[n][1], turns=turns[:n])
+        yield Trace(prompt=turns[n - 1][1], response=turns[n][1], turns=turns[:n], answer=answer)
 
 
 def prompt_rows(prompts: Prompts, registry: Registry, files: Sequence[str] = ()) -> list[Problem]:
@@ -144,10 +163,12 @@ def _hub_rows(rows: Rows) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     readers = {".jsonl": jsonl_rows, ".json": _json, ".csv": _csv, ".parquet": _parquet}
+    if not path.exists() and HUB_ID.fullmatch(str(path)) and path.suffix not in readers:
+        raise DataError(f"{path}: no such file; a data set on the hub is written hf:{path}")
+    if not path.is_file():
+        raise DataError(f"{path}: {'is a folder, expected a file' if path.is_dir() else 'no such file'}")
     if path.suffix not in readers:
         raise DataError(f"{path}: cannot read {path.suffix or 'a file without an ending'}; known: {', '.join(readers)}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
     return readers[path.suffix](path)
 
 

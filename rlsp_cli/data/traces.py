@@ -134,7 +134,7 @@ def verified(
 
 def apart_from(rows: Sequence[Demonstration], index: OverlapIndex) -> Filtered:
     """Leaves out problems of benches."""
-    matches = (index.match(row.problem) for row in rows)
+    matches = (index.match(row.problem, row.answer) for row in rows)
     return _sifted("decontaminate", rows, (match and f"in {match.bench} ({match.rule})" for match in matches))
 
 

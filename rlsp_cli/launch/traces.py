@@ -35,6 +35,7 @@ from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.bench import Bench
 from rlsp_cli.evals.contamination import bench_facts, index_of, whole_bench
 from rlsp_cli.evals.endpoint import EndpointSampler
+from rlsp_cli.evals.opponents import benches_of
 from rlsp_cli.evals.rejection import Drawing, draw
 from rlsp_cli.evals.sampler import Sampler
 from rlsp_cli.recipe.load import find_recipe, load_recipe, resolve_recipe
@@ -92,6 +93,7 @@ def _made(order: Order) -> Card:
     read, sources = _read(order)
     with _filters(order, recipe, benches, reward) as filters:
         rows, counts = run_filters(read.rows, filters)
+    counts = [count for count in counts if count.reasons or count.name not in _silent(order)]
     text = "".join(json.dumps(row.to_row(), ensure_ascii=False) + "\n" for row in rows)
     card = _card(order, text, sources, benches, reward, [read.tally, *counts], rows)
     _write(order, text, card)
@@ -108,6 +110,12 @@ def _refuse(order: Order) -> None:
         raise UsageError("--min-tokens and --max-tokens: tokens of which model? name its folder by --tokenizer")
     if order.format is not None and order.format not in FORMATS:
         raise UsageError(f"unknown format {order.format!r} - {did_you_mean(order.format, FORMATS)}")
+
+
+def _silent(order: Order) -> set[str]:
+    """Filters that run without being asked for, and are worth a line only where they leave rows out."""
+    asked = order.min_tokens or order.max_tokens is not None
+    return {"thinking"} if asked else {"thinking", "length"}
 
 
 def _read(order: Order) -> tuple[Filtered, list[dict[str, Any]]]:
@@ -135,9 +143,7 @@ def _identity(source: str) -> str:
 
 
 def _benches(recipe: Recipe) -> list[Bench]:
-    if recipe.eval is None:
-        raise UsageError(f"--decontaminate: recipe {recipe.name!r} has no eval, so no benches; name one that has")
-    return [whole_bench(name, recipe, Registry()) for name in recipe.eval.benches]
+    return [whole_bench(name, recipe, Registry()) for name in benches_of(recipe)]
 
 
 def _reward(verifier: str) -> Reward:

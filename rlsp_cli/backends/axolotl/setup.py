@@ -30,7 +30,7 @@ def setup(inputs: dict[str, Any]) -> None:
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
     files = StageFiles(paths.stage("sft"))
     traces = trace_rows(recipe.data.traces, registry, recipe.plugins)
-    refuse_overlap(recipe, "traces", [trace.prompt for trace in traces], registry)
+    refuse_overlap(recipe, "traces", traces, registry)
     if recipe.model.from_scratch is not None:
         write_new_model(recipe, registry, files.base)
     tokenizer = starting_tokenizer(recipe, files.base)

@@ -23,7 +23,7 @@ def sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag,
     """SFT on the recipe's traces."""
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
     traces = trace_rows(recipe.data.traces, registry, recipe.plugins)
-    refuse_overlap(recipe, "traces", [trace.prompt for trace in traces], registry)
+    refuse_overlap(recipe, "traces", traces, registry)
     train_sft(_context(recipe, paths, "sft", inputs, stop, registry), recipe.sft, traces)
 
 
@@ -31,7 +31,7 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag,
     """PPO on the recipe's prompts."""
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
     problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
-    refuse_overlap(recipe, "prompts", [problem.problem for problem in problems], registry)
+    refuse_overlap(recipe, "prompts", problems, registry)
     context = _context(recipe, paths, "ppo", inputs, stop, registry)
     kept, left_out = fitting(problems, recipe, context.tokenizer)
     if left_out:

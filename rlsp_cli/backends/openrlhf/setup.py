@@ -31,7 +31,7 @@ def setup(inputs: dict[str, Any]) -> None:
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
     files = StageFiles(paths.stage("ppo"))
     problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
-    refuse_overlap(recipe, "prompts", [problem.problem for problem in problems], registry)
+    refuse_overlap(recipe, "prompts", problems, registry)
     tokenizer = _tokenizer(recipe, inputs["model"], files, registry)
     rows = _rows(problems, recipe, tokenizer)
     steps = recipe.ppo.num_steps(len(rows))
