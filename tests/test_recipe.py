@@ -88,7 +88,8 @@ def test_yes_and_on_are_text_and_a_doubled_key_is_refused(tmp_path: Path) -> Non
     ("text", "words"),
     [
         ("", "found nothing"),
-        ("- a\n", "found CommentedSeq"),
+        ("- a\n", "found a list"),
+        ("a", "found 'a'"),
         ("name: [1\n", "not valid YAML"),
         ("a:\n\tb: 1", "not valid"),
     ],
@@ -96,6 +97,50 @@ def test_yes_and_on_are_text_and_a_doubled_key_is_refused(tmp_path: Path) -> Non
 def test_what_is_no_recipe_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:
     (line,) = problems(tmp_path, text)
     assert line.startswith("r.yaml") and words in line
+
+
+_BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 8)}]\n"
+    for before, name in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        (_BOMB, "6:28", "more than 200,000 values"),
+        ("name: x\na: " + "[" * 100_000, "2:1004", "more than 1000 open brackets"),
+        ("name: x\na: " + "[" * 50, "2:42", "nested deeper than 40"),
+        ("".join("  " * depth + "a:\n" for depth in range(60)), "40:79", "nested deeper than 40"),
+        ("a: &a\n  b: [*a]\n", "2:7", "*a stands for something that it is part of"),
+        ("name: x\na: !!python/object/apply:os.system [ls]\n", "2:4", "no tags, found !!python/object"),
+        ("name: x\na: !mine 3\n", "2:4", "no tags, found !mine"),
+        ("name: x\nextends: 5\n", "2:1", "extends: expected the name"),
+        ("name: x\nextends: {a: 1}\n", "2:1", "extends: expected the name"),
+        ("name: x\nextends: [quickstart, 5]\n", "2:1", "extends: expected the name"),
+        ("name: x\nextends:\n", "2:1", "extends: expected the name"),
+        ("name: x\nseed: " + "9" * 5000, "2:7", "not valid YAML"),
+        ("name: x\nseed: 0x_", "2:7", "not valid YAML"),
+        ("name: 2001-13-45\n", "1:7", "month must be in 1..12"),
+        ('name: x\ndescription: "\\ud800"\n', "2:14", "half of a character"),
+        ("a:\n  <<: 5\n", "2:7", "for merging"),
+    ],
+)
+def test_yaml_that_no_recipe_needs_is_refused_at_its_place(tmp_path: Path, text: str, place: str, words: str) -> None:
+    (line,) = problems(tmp_path, text)
+    assert line.startswith(f"r.yaml:{place}: ") and words in line
+
+
+def test_merged_mappings_are_read_and_their_problems_have_the_place_where_they_were_written(tmp_path: Path) -> None:
+    text = TINY.replace("prompts: {", "prompts: &p {")
+    merged = text.replace("heldout: {source: task:pair_sum,", "heldout: {<<: *p,")
+    heldout = load(tmp_path, merged).data.heldout
+    assert heldout is not None and (heldout.source, heldout.split, heldout.rows) == ("task:pair_sum", "test", 6)
+    line = 1 + merged.splitlines().index("  prompts: &p {source: task:pair_sum, rows: 64}")
+    found = problems(
+        tmp_path, merged.replace("&p {source: task:pair_sum, rows: 64}", "&p {source: task:pair_sum, row: 64}")
+    )
+    assert [problem.split(" ")[0] for problem in found] == [f"r.yaml:{line}:39:"] * 2
 
 
 def test_a_missing_file_and_a_circle_of_extends_are_said(tmp_path: Path) -> None:

@@ -101,12 +101,12 @@ def _with_parents(path: Path, chain: tuple[Path, ...]) -> Source:
     """A file merged over the recipes that it extends; later ones win."""
     own = read_source(path)
     anchor(own.data, path.parent)
-    parents = own.data.pop("extends", [])
+    parents = _extended(own)
     if path in chain:
         cycle = " -> ".join(str(p) for p in (*chain, path))
         raise RecipeError(f"{own.origins.get('extends', path)}: extends goes in a circle: {cycle}")
     merged = Source({})
-    for parent in parents if isinstance(parents, list) else [parents]:
+    for parent in parents:
         found = Path(parent) if Path(parent).is_absolute() else path.parent / parent
         if not found.is_file():
             shipped = shipped_recipes().get(str(parent))
@@ -116,6 +116,16 @@ def _with_parents(path: Path, chain: tuple[Path, ...]) -> Source:
         _merge(merged, _with_parents(found.resolve(), (*chain, path)))
     _merge(merged, own)
     return merged
+
+
+def _extended(own: Source) -> list[str]:
+    """What the file extends, in its order."""
+    value = own.data.pop("extends", [])
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(name, str) for name in names):
+        place = own.origins["extends"]
+        raise RecipeError(f"{place}: extends: expected the name of a recipe or a list of names, found {value!r:.60}")
+    return names
 
 
 def _merge(base: Source, over: Source) -> None:

@@ -1,6 +1,5 @@
 """YAML files read once, with the position of every key (YAML 1.2: `yes` is text, `1e-5` is a number)."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from rlsp_cli.errors import RecipeError
+from rlsp_cli.recipe.limits import UNREADABLE, excesses, unreadable
 from rlsp_cli.recipe.origin import Origin
 
 NOTHING = "write {} for a section with its defaults, null for none, or remove the key"
@@ -35,16 +35,9 @@ def read_source(path: Path) -> Source:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise RecipeError(f"{shown}: cannot read this file: {reason}") from error
-    try:
-        tree = YAML(typ="rt", pure=True).load(io.StringIO(text))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
-        raise RecipeError(f"{place}: not valid YAML: {str(error.problem or error).splitlines()[0]}") from error
-    except YAMLError as error:
-        raise RecipeError(f"{shown}: not valid YAML: {str(error).splitlines()[0]}") from error
+    tree = _tree(text, shown)
     if not isinstance(tree, dict):
-        found = "nothing" if tree is None else type(tree).__name__
+        found = "nothing" if tree is None else "a list" if isinstance(tree, list) else repr(plain(tree))[:60]
         raise RecipeError(f"{shown}:1:1: expected a mapping of keys to values, found {found}")
     _refuse_empty(tree, text.splitlines(), shown)
     return Source(plain(tree), dict(_origins(tree, shown, "")))
@@ -53,9 +46,37 @@ def read_source(path: Path) -> Source:
 def parse_value(text: str) -> Any:
     """The value of an override, read as YAML; text that is not YAML is taken as it is."""
     try:
-        return plain(YAML(typ="rt", pure=True).load(io.StringIO(text)))
-    except YAMLError:
+        too_much = next(excesses(text), None)
+        if too_much is None:
+            return plain(_yaml().load(text))
+    except (YAMLError, *UNREADABLE):
         return text
+    raise RecipeError(f"{text[:60]!r}, column {too_much[1] + 1}: {too_much[2]}")
+
+
+def _tree(text: str, shown: str) -> Any:
+    """What ruamel makes of the text; RecipeError with its position where that is nothing."""
+    try:
+        wrong = next(excesses(text), None)
+        tree = None if wrong else _yaml().load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
+        raise RecipeError(f"{place}: not valid YAML: {str(error.problem or error).splitlines()[0]}") from error
+    except YAMLError as error:
+        raise RecipeError(f"{shown}: not valid YAML: {str(error).splitlines()[0]}") from error
+    except UNREADABLE:
+        wrong = next(unreadable(text), None)
+        if wrong is None:
+            raise
+    if wrong:
+        line, column, what = wrong
+        raise RecipeError(f"{shown}:{line + 1}:{column + 1}: {what}")
+    return tree
+
+
+def _yaml() -> YAML:
+    return YAML(typ="rt", pure=True)
 
 
 def plain(node: Any) -> Any:
@@ -96,16 +117,25 @@ def _origins(node: Any, file: str, prefix: str) -> Iterator[tuple[str, Origin]]:
     is_mapping = isinstance(node, dict)
     keys = list(node) if is_mapping else range(len(node))
     for key in keys:
-        line, column = node.lc.key(key) if is_mapping else node.lc.item(key)
+        line, column = _place(node, key) if is_mapping else node.lc.item(key)
         path = f"{prefix}{key}"
         yield path, Origin(f"{file}:{line + 1}:{column + 1}", (0, line, column))
         if isinstance(node[key], dict | list):
             yield from _origins(node[key], file, f"{path}.")
 
 
+def _place(node: Any, key: Any) -> tuple[int, int]:
+    """Line and column of a mapping's key: where it was written, if `<<` brought it here."""
+    if key in (node.lc.data or {}):
+        line, column = node.lc.key(key)
+        return line, column
+    merged = (part for part in node.merge if isinstance(part, dict) and key in part)
+    return next((_place(part, key) for part in merged), (node.lc.line, node.lc.col))
+
+
 def _shown(path: Path) -> str:
     """The path as a person would type it here."""
     try:
         return str(path.relative_to(Path.cwd()))
-    except ValueError:
+    except UNREADABLE:
         return str(path)
