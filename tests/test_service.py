@@ -200,7 +200,7 @@ def test_what_comes_together_goes_on_in_one_batch_and_nobody_in_it_waits_for_the
         await asyncio.gather(*others)
         assert gatherer.batches == 1 and gatherer.in_work == 1 and not slow.done()
         gate.touch()
-        assert (await slow)[0].reward == pytest.approx(0.2)
+        assert (await slow)[0].score.reward == pytest.approx(0.2)
 
     with Scorer(reward) as scorer:
         gatherer = Gatherer(lambda samples: scorer.submit(samples, [0.8] * len(samples)), 1, 60.0, 100)

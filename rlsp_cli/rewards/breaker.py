@@ -16,17 +16,16 @@ def refuse_failing(samples: Sequence[Sample], scores: Sequence[SampleScore], rew
     A response failed when a component broke (error, timeout), penalised or not, or when it has no reward.
     """
     refuse_stopped(samples, scores, reward)
-    failed = [
-        (sample, _worst(score))
-        for sample, score in zip(samples, scores, strict=True)
-        if score.reward is None or any(part.failed for part in score.components)
-    ]
-    share = len(failed) / len(scores)
-    if share > reward.failure_limit or all(score.reward is None for score in scores):
-        raise SafetyError(
-            f"{_where(samples)}{len(failed)} of {len(scores)} responses failed to be scored (reward.failure_limit "
-            f"{reward.failure_limit}); the worst:{_named(failed)}"
-        )
+    failed = [score.reward is None or _broke(score) for score in scores]
+    if sum(failed) > reward.failure_limit * len(scores) or all(score.reward is None for score in scores):
+        raise _failing(samples, scores, failed, reward)
+
+
+def refuse_broken(samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward) -> None:
+    """SafetyError when a component broke on too many responses; one that has nothing to say of them is whole."""
+    failed = [_broke(score) for score in scores]
+    if sum(failed) > reward.failure_limit * len(scores):
+        raise _failing(samples, scores, failed, reward)
 
 
 def refuse_stopped(samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward) -> None:
@@ -44,6 +43,21 @@ def _ended(
         for part, use in zip(score.components, uses, strict=True):
             if part.outcome != "value":
                 yield sample, part, use.policy(part.outcome)
+
+
+def _broke(score: SampleScore) -> bool:
+    return any(part.failed for part in score.components)
+
+
+def _failing(
+    samples: Sequence[Sample], scores: Sequence[SampleScore], failed: Sequence[bool], reward: Reward
+) -> SafetyError:
+    rows = zip(samples, scores, failed, strict=True)
+    named = _named([(sample, _worst(score)) for sample, score, is_failed in rows if is_failed])
+    return SafetyError(
+        f"{_where(samples)}{sum(failed)} of {len(scores)} responses failed to be scored (reward.failure_limit "
+        f"{reward.failure_limit}); the worst:{named}"
+    )
 
 
 def _where(samples: Sequence[Sample]) -> str:

@@ -2,9 +2,8 @@
 
 import asyncio
 import hmac
-import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -16,9 +15,10 @@ from starlette.routing import Route
 
 from rlsp_cli.errors import DataError, JobError, RlspError, SafetyError
 from rlsp_cli.recipe.schema import Reward
-from rlsp_cli.rewards.breaker import refuse_failing, refuse_stopped
+from rlsp_cli.rewards.breaker import refuse_broken, refuse_failing, refuse_stopped
 from rlsp_cli.rewards.plain import as_sample, plain_score
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
+from rlsp_cli.rewards.service.body import Bodies, TooLargeError, TooSlowError
 from rlsp_cli.rewards.service.gather import BusyError, Gatherer
 from rlsp_cli.rewards.service.once import Once
 from rlsp_cli.rewards.service.openrlhf import (
@@ -32,8 +32,6 @@ from rlsp_cli.rewards.service.openrlhf import (
     request_number,
 )
 
-_LARGEST = 64 << 20
-"""Bytes of a request."""
 _WINDOW, _JUDGED_FROM = 512, 64
 """Samples that the breaker looks back on, and how many it wants to see before it judges."""
 
@@ -55,11 +53,13 @@ class Numbers:
         self.seconds = Histogram("rlsp_request_seconds", "Time to score a request", registry=self.registry)
 
 
-class _TooLargeError(RequestError):
-    pass
-
-
-_STATUS: dict[type[Exception], int] = {_TooLargeError: 413, RequestError: 422, DataError: 422, JobError: 409}
+_STATUS: dict[type[Exception], int] = {
+    TooLargeError: 413,
+    TooSlowError: 408,
+    RequestError: 422,
+    DataError: 422,
+    JobError: 409,
+}
 """What is wrong with a request, or with the training that it tells of; anything else is wrong with us or a plugin."""
 
 
@@ -109,6 +109,7 @@ class Service:
     once: Once = field(default_factory=Once)
     window: deque[tuple[Sample, SampleScore]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     numbers: Numbers = field(default_factory=Numbers)
+    bodies: Bodies = field(default_factory=Bodies)
 
     def follow(self, journal: Journal) -> None:
         """Keep this journal, and go on where a service before this one was when it died."""
@@ -130,7 +131,7 @@ class Service:
 
     async def openrlhf(self, request: Request) -> Response:
         """OpenRLHF's protocol."""
-        body = await _body(request)
+        body = await self.bodies.read(request)
         samples, scalar = read_request(body, self.count, self.endings, self.max_tokens)
         if is_heldout(body):
             (score,) = await asyncio.to_thread(self.verify, samples)
@@ -140,7 +141,7 @@ class Service:
 
     async def native(self, request: Request) -> Response:
         """All components of `{"samples": [{prompt, response, reference, ...}]}`."""
-        body = await _body(request)
+        body = await self.bodies.read(request)
         rows = body.get("samples") if isinstance(body, dict) else None
         if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
             raise RequestError("expected an object with a list of samples")
@@ -151,7 +152,7 @@ class Service:
 
     async def event(self, request: Request) -> Response:
         """What a training job tells of itself, for its journal."""
-        body = await _body(request)
+        body = await self.bodies.read(request)
         if self.journal is None or not isinstance(body, dict):
             raise RequestError("this service keeps no journal of a training job")
         return JSONResponse(self.journal.event(body))
@@ -186,20 +187,25 @@ class Service:
         step = self.step
         samples = [replace(sample, step=step if sample.step is None else sample.step) for sample in samples]
         with self.numbers.seconds.time():
-            scores = await self.gatherer.score(samples)
+            gathered = await self.gatherer.score(samples)
+        scores = [one.score for one in gathered]
         self.served += len(samples)
         for part in (part for score in scores for part in score.components):
             self.numbers.outcomes.labels(part.component, part.outcome).inc()
-        self._judge(samples, scores)
+        self._judge([(sample, one.score) for sample, one in zip(samples, gathered, strict=True) if one.is_whole])
         return scores
 
-    def _judge(self, samples: Sequence[Sample], scores: Sequence[SampleScore]) -> None:
-        """Trip the breaker when a component ended as `stop`, or when too many of the last samples failed."""
-        self.window.extend(zip(samples, scores, strict=True))
+    def _judge(self, scored: Sequence[tuple[Sample, SampleScore]]) -> None:
+        """Trip the breaker when a component ended as `stop`, or when too many of the last samples failed.
+
+        Where clients are strangers, who may send what nothing can be said of, only what broke has failed.
+        """
+        self.window.extend(_outline(sample, score) for sample, score in scored)
+        refuse = refuse_broken if self.journal is None else refuse_failing
         try:
-            refuse_stopped(samples, scores, self.reward)
+            refuse_stopped(*_columns(scored), self.reward)
             if len(self.window) >= _JUDGED_FROM:
-                refuse_failing([sample for sample, _ in self.window], [score for _, score in self.window], self.reward)
+                refuse(*_columns(self.window), self.reward)
         except SafetyError as error:
             if self.tripped is None:
                 self.tripped = error
@@ -226,22 +232,20 @@ class Service:
     def _knows(self, request: Request) -> bool:
         if self.token is None:
             return True
-        header = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        given = header or request.query_params.get("token", "")
+        scheme, _, header = request.headers.get("Authorization", "").partition(" ")
+        given = header.strip() if scheme.lower() == "bearer" else request.query_params.get("token", "")
         return hmac.compare_digest(given.encode(), self.token.encode())
 
 
-async def _body(request: Request) -> Any:
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > _LARGEST:
-            raise _TooLargeError(f"a request has at most {_LARGEST >> 20} MiB")
-        parts.append(part)
-    try:
-        return await asyncio.to_thread(json.loads, b"".join(parts))
-    except ValueError as error:
-        raise RequestError(f"the body is not JSON: {error}") from error
+def _outline(sample: Sample, score: SampleScore) -> tuple[Sample, SampleScore]:
+    """What the breaker says of a sample: not its text, which may be large, and would be kept for hours."""
+    exploration = tuple(replace(part, answer=None) for part in score.exploration)
+    light = replace(score, correctness=replace(score.correctness, answer=None), exploration=exploration)
+    return Sample(prompt="", response="", id=sample.id, step=sample.step), light
+
+
+def _columns(pairs: Iterable[tuple[Sample, SampleScore]]) -> tuple[list[Sample], list[SampleScore]]:
+    return [sample for sample, _ in pairs], [score for _, score in pairs]
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:

@@ -3,12 +3,29 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from rlsp_cli.rewards.sample import Sample, SampleScore
 
 Submit = Callable[[Sequence[Sample]], list["Future[SampleScore]"]]
 _Key = tuple[str, str]
-_Waiting = tuple[Sample, "asyncio.Future[Future[SampleScore]]"]
+
+
+class Gathered(NamedTuple):
+    """A score, and whether the sample was scored with all of its group."""
+
+    score: SampleScore
+    is_whole: bool
+
+
+@dataclass
+class _Waiting:
+    sample: Sample
+    submitted: "asyncio.Future[Future[SampleScore]]"
+    is_whole: bool = True
+
+
 _Group = list[_Waiting]
 
 
@@ -32,7 +49,7 @@ class Gatherer:
         self._next: list[_Waiting] = []
         self._handing_on: asyncio.Task[None] | None = None
 
-    async def score(self, samples: Sequence[Sample]) -> list[SampleScore]:
+    async def score(self, samples: Sequence[Sample]) -> list[Gathered]:
         """Scores in order; BusyError when there is no room for all of them."""
         if self.in_work + len(samples) > self.backlog:
             raise BusyError
@@ -46,14 +63,15 @@ class Gatherer:
         """Let the thread end."""
         self._thread.shutdown(cancel_futures=True)
 
-    async def _score(self, sample: Sample) -> SampleScore:
-        submitted: asyncio.Future[Future[SampleScore]] = asyncio.get_running_loop().create_future()
-        self._join((sample, submitted))
-        return await asyncio.wrap_future(await asyncio.shield(submitted))
+    async def _score(self, sample: Sample) -> Gathered:
+        waiting = _Waiting(sample, asyncio.get_running_loop().create_future())
+        self._join(waiting)
+        score = await asyncio.wrap_future(await asyncio.shield(waiting.submitted))
+        return Gathered(score, waiting.is_whole)
 
     def _join(self, waiting: _Waiting) -> None:
         """Wait for the others of the prompt; the first of them sets the deadline."""
-        key = waiting[0].group
+        key = waiting.sample.group
         group = self._groups.setdefault(key, [])
         group.append(waiting)
         if len(group) >= self.group_size:
@@ -64,6 +82,8 @@ class Gatherer:
     def _release_late(self, key: _Key, group: _Group) -> None:
         if self._groups.get(key) is group:
             self.incomplete += 1
+            for waiting in group:
+                waiting.is_whole = False
             self._release(key)
 
     def _release(self, key: _Key) -> None:
@@ -75,12 +95,12 @@ class Gatherer:
         while self._next:
             batch, self._next = self._next, []
             self.batches += 1
-            samples = [sample for sample, _ in batch]
+            samples = [waiting.sample for waiting in batch]
             try:
                 scores = await asyncio.get_running_loop().run_in_executor(self._thread, self.submit, samples)
             except Exception as error:  # whoever waits must hear of it, whatever it was
-                for _, waits in batch:
-                    waits.set_exception(error)
+                for waiting in batch:
+                    waiting.submitted.set_exception(error)
             else:
-                for (_, waits), score in zip(batch, scores, strict=True):
-                    waits.set_result(score)
+                for waiting, score in zip(batch, scores, strict=True):
+                    waiting.submitted.set_result(score)

@@ -13,6 +13,7 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.service.app import Journal, Service
+from rlsp_cli.rewards.service.connection import Connection
 from rlsp_cli.rewards.service.gather import Gatherer, Submit
 from rlsp_cli.rewards.tokens import special_tokens, token_counter
 
@@ -36,9 +37,7 @@ def serve(
 
     UsageError when others could reach it without a token; NotReadyError when the address is taken.
     """
-    token = os.environ.get(TOKEN_VARIABLE)
-    if not token and not _is_loopback(host):
-        raise UsageError(f"--host {host}: others can reach it, so a token is needed; set {TOKEN_VARIABLE}")
+    token = _token(host)
     alpha_of(recipe, 1)  # a schedule whose end nobody knows is told before anything is served
     listener = _bind(host, port)
     with Scorer(recipe.reward, recipe.plugins) as scorer:
@@ -46,7 +45,7 @@ def serve(
         service = _service(recipe, gatherer, scorer, tokenizer)
         if journal is not None:
             service.follow(journal)
-        server = uvicorn.Server(uvicorn.Config(service.app(), log_level="warning", access_log=False))
+        server = uvicorn.Server(_config(service))
         service.token, service.stop = token, lambda _: setattr(server, "should_exit", True)
         say(f"listening on http://{host}:{listener.getsockname()[1]}")
         server.run(sockets=[listener])
@@ -67,6 +66,20 @@ def _service(recipe: Recipe, gatherer: Gatherer, scorer: Scorer, tokenizer: str 
         endings=special_tokens(recipe.model, tokenizer),
         max_tokens=recipe.ppo.max_new_tokens if recipe.ppo else None,
     )
+
+
+def _config(service: Service) -> uvicorn.Config:
+    return uvicorn.Config(service.app(), http=Connection, ws="none", log_level="warning", access_log=False)
+
+
+def _token(host: str) -> str | None:
+    """The token that clients need, if any; UsageError when there is none and must be one, or it is no secret."""
+    token = os.environ.get(TOKEN_VARIABLE)
+    if token and not token.strip():
+        raise UsageError(f"{TOKEN_VARIABLE} is blank; set it to a secret, or unset it")
+    if not token and not _is_loopback(host):
+        raise UsageError(f"--host {host}: others can reach it, so a token is needed; set {TOKEN_VARIABLE}")
+    return token.strip() if token else None
 
 
 def _bind(host: str, port: int) -> socket.socket:
