@@ -1,16 +1,22 @@
 """Answers, verifiers and exploration rewards."""
 
+import hashlib
 import random
+import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
 
+from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.rewards.answers import last_boxed
+from rlsp_cli.rewards.cache import VerdictCache
+from rlsp_cli.rewards.process import Use
 from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.rewards.source import source_digest
 from rlsp_cli.runs.stream import read_rows
 
 
@@ -172,3 +178,64 @@ def test_a_verdict_is_kept_until_source_options_reference_or_response_change(tmp
     for name in [name for name in sys.modules if name.startswith("rlsp_plugin_") and name.endswith("_mine")]:
         del sys.modules[name]  # a new process would not have it
     assert calls(["abc"]) == (1, [0.0])
+
+
+SAMPLE = Sample("", "abc", "r")
+
+
+def test_a_cache_takes_no_verdict_for_that_of_another_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    text = COUNTING.replace("from pathlib", "import odd_helper, json\nfrom odd_package.inner import x\nfrom pathlib")
+    (tmp_path / "mine.py").write_text(text)
+    (tmp_path / "odd_package").mkdir()
+    files = [
+        tmp_path / name for name in ("odd_helper.py", "odd_deeper.py", "odd_package/inner.py", "odd_package/more.py")
+    ]
+    for file in files:
+        file.write_text("import odd_deeper\nx = 1\n" if file.name == "odd_helper.py" else "x = 1\n")
+    seen = {source_digest(tmp_path / "mine.py")}
+    for file in files:
+        file.write_text(file.read_text() + "x = 2\n")
+        seen.add(source_digest(tmp_path / "mine.py"))
+    assert len(seen) == 5
+
+
+def test_a_plugin_without_modules_of_its_own_has_the_digest_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(COUNTING + "import torch.nn\nimport no_such_module\n")
+    assert source_digest(tmp_path / "mine.py") == hashlib.sha256((tmp_path / "mine.py").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "\0",
+        "[]",
+        "5",
+        "{}",
+        '{"other": 1}',
+        '{"component": "x", "outcome": "value", "value": "1"}',
+        "[" * 10**5,
+    ],
+)
+def test_a_damaged_verdict_is_not_cached(text: str, tmp_path: Path) -> None:
+    cache, use = VerdictCache(tmp_path / "v.sqlite"), Use("verifier", "x", {})
+    key = cache.key(use, SAMPLE)
+    cache.put({key: Score("x", "value", 1.0)})
+    assert cache.get([key])[key].value == 1.0
+    with sqlite3.connect(tmp_path / "v.sqlite") as other:
+        other.execute("UPDATE verdicts SET score = ?", (text,))
+    other.close()
+    assert cache.get([key]) == {}
+    cache.close()
+
+
+def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    cache = VerdictCache(tmp_path / "v.sqlite", patience_s=0.1)
+    with sqlite3.connect(tmp_path / "v.sqlite", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(NotReadyError, match=r"v.sqlite: reward.cache cannot be used \(database is locked\); name"):
+            cache.put({b"k": Score("x", "value", 1.0)})
+    other.close()
+    cache.close()

@@ -5,7 +5,8 @@ import importlib.metadata
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -16,16 +17,18 @@ from rlsp_cli.rewards.sample import Sample, Score
 
 _UNSEEN = ("id", "step")
 """What a verdict does not depend on."""
+_PATIENCE_S = 60.0
+"""Seconds that another process may hold the file."""
 
 
 class VerdictCache:
     """Keeps values and abstentions; what failed is tried again. Usable from any thread."""
 
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, path: Path, patience_s: float = _PATIENCE_S) -> None:
+        self.path, self._lock = path, threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = sqlite3.connect(path, timeout=60, check_same_thread=False)
+            self._file = sqlite3.connect(path, timeout=patience_s, check_same_thread=False)
             self._file.execute("PRAGMA journal_mode=WAL")
             self._file.execute("PRAGMA synchronous=NORMAL")  # a power cut may cost verdicts, never the file
             self._file.execute("CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, score TEXT) WITHOUT ROWID")
@@ -39,23 +42,41 @@ class VerdictCache:
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).digest()
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, Score]:
-        """The scores that are there."""
-        with self._lock:
-            rows = [
-                self._file.execute("SELECT key, score FROM verdicts WHERE key = ?", (key,)).fetchone() for key in keys
-            ]
-        return {key: Score(**json.loads(text)) for key, text in filter(None, rows)}
+        """The scores that are there; a damaged one is not."""
+        with self._usable() as file:
+            found = file.execute
+            rows = [found("SELECT key, score FROM verdicts WHERE key = ?", (key,)).fetchone() for key in keys]
+        scores = {key: _score(text) for key, text in filter(None, rows)}
+        return {key: score for key, score in scores.items() if score is not None}
 
     def put(self, scores: Mapping[bytes, Score]) -> None:
         """Keep the scores that did not fail."""
         rows = [(key, json.dumps(score.to_row())) for key, score in scores.items() if not score.failed]
-        with self._lock, self._file:
-            self._file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
+        with self._usable() as file, file:
+            file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._file.close()
+
+    @contextmanager
+    def _usable(self) -> Iterator[sqlite3.Connection]:
+        """The file, for one thread; NotReadyError when it is locked or damaged."""
+        with self._lock:
+            try:
+                yield self._file
+            except sqlite3.Error as error:
+                raise NotReadyError(f"{self.path}: reward.cache cannot be used ({error}); name another file") from error
+
+
+def _score(text: str) -> Score | None:
+    try:
+        score = Score(**json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    is_whole = score.outcome in ("value", "abstain") and isinstance(score.value, float | None)
+    return score if is_whole and isinstance(score.answer, str | None) else None
 
 
 @cache

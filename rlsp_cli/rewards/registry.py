@@ -20,6 +20,7 @@ from rlsp_cli.recipe.problem import OptionsError, did_you_mean
 from rlsp_cli.recipe.schema import ExplorationUse
 from rlsp_cli.rewards.options import complete_options, options_model
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
+from rlsp_cli.rewards.source import source_digest
 from rlsp_cli.share import share
 
 _FOLDERS = {"verifier": "verifiers", "exploration_reward": "rewards", "task": "tasks", "row_shape": "benches"}
@@ -66,7 +67,7 @@ def row_shape(function: Function) -> Function:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A registered function; `origin` is its file or entry point, `digest` the SHA-256 of its file."""
+    """A registered function; `origin` is its file or entry point, `digest` that of its source."""
 
     kind: str
     name: str
@@ -91,8 +92,8 @@ class Plugin:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the file."""
-        return hashlib.sha256(Path(inspect.getfile(self.function)).read_bytes()).hexdigest()
+        """SHA-256 of the file, and of modules of its own that it imports."""
+        return source_digest(Path(inspect.getfile(self.function)))
 
     @property
     def doc(self) -> str:
