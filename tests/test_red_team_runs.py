@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rlsp_cli.errors import StoppedError, UsageError
+from rlsp_cli.errors import DataError, StoppedError, UsageError
+from rlsp_cli.evals.answered import answered
 from rlsp_cli.launch import run as launch_run
 from rlsp_cli.launch.run import run_stages, starting_run
+from rlsp_cli.report import summarise_run, write_report
+from rlsp_cli.report.behaviour import read_responses
 from rlsp_cli.runs.lock import LOCK, locked
-from rlsp_cli.runs.run import create_run
+from rlsp_cli.runs.run import create_run, newest_run
 from tests.conftest import load_checked, rlsp
 
 PROBLEMS = [{"problem": "1 + 1?", "answer": "2"}, {"problem": "2 + 2?", "answer": "4"}]
@@ -129,3 +133,78 @@ def test_a_hangup_ends_a_run_like_sigterm(tiny_recipe: Path, tmp_path: Path) -> 
     assert process.returncode == 129 and "--resume" in said.splitlines()[-1]
     assert json.loads((run / "status.json").read_text())["state"] == "stopped"
     assert list((run / "sft" / "checkpoints").glob("step-*"))
+
+
+DAMAGE = (
+    b"",
+    b'{"id": "x", ',
+    b"\0" * 64,
+    b"\xff\xfe",
+    b"[]",
+    b"5",
+    b"null",
+    b'"text"',
+    b"{}",
+    b'{"data": 5}',
+    b"[" * 10**5,
+)
+
+
+@pytest.mark.parametrize("text", DAMAGE)
+@pytest.mark.parametrize("name", ["status.json", "manifest.json", "eval/results.json"])
+def test_a_damaged_document_is_named_with_the_next_move(
+    name: str, text: bytes, evaluated: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(evaluated, tmp_path / "run")
+    (run / name).write_bytes(text)
+    with pytest.raises(DataError) as error:
+        summarise_run(run)
+    words = str(error.value)
+    assert words.startswith(f"{run / name}: damaged: ") and "--resume writes it anew" in words and "\n" not in words
+
+
+@pytest.mark.parametrize("text", [text for text in DAMAGE if text])
+def test_a_damaged_row_is_named_with_its_line(text: bytes, evaluated: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(evaluated, tmp_path / "run")
+    (samples,) = run.glob("eval/*/*/samples.jsonl")
+    first, *rest = samples.read_bytes().splitlines(keepends=True)
+    samples.write_bytes(b"".join([first, text + b"\n", *rest]))
+    for read in (lambda: list(read_responses(run)), lambda: answered(run), lambda: write_report(run)):
+        with pytest.raises(DataError) as error:
+            read()
+        assert str(error.value).startswith(f"{samples}:2: damaged: ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "row", [{"step": "1"}, {"step": None}, {"loss": 1.0}, {"step": 1, "loss": "low"}, {"step": 1, "loss": [1]}]
+)
+@pytest.mark.parametrize("stage", ["sft", "ppo"])
+def test_metrics_that_are_no_numbers_are_named(stage: str, row: object, evaluated: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(evaluated, tmp_path / "run")
+    (run / stage).mkdir()
+    (run / stage / "metrics.jsonl").write_text('{"step": 0}\n' + json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=rf"{stage}/metrics.jsonl:2: damaged: "):
+        summarise_run(run)
+
+
+def test_what_was_moved_away_is_written_anew_by_a_resume(evaluated: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(evaluated, tmp_path / "run")
+    names = ("status.json", "manifest.json", "eval/results.json")
+    before = {name: json.loads((run / name).read_bytes()).keys() for name in names}
+    for name in names:
+        (run / name).unlink()
+    rlsp("eval", "--bench", evaluated.parent / "sums.yaml", "--gold", "--out", run, "--resume", cwd=evaluated.parent)
+    assert {name: json.loads((run / name).read_bytes()).keys() for name in names} == before
+    assert summarise_run(run).status["state"] == "done"
+
+
+def test_a_damaged_run_hides_no_other_from_the_list(
+    evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(evaluated, tmp_path / "runs" / "x" / name)
+    (tmp_path / "runs" / "x" / "a" / "manifest.json").write_bytes(b"\0" * 10)
+    rows = json.loads(rlsp("runs", "list", "--json", cwd=tmp_path).stdout)["data"]
+    assert sorted(row["state"][:4] for row in rows) == ["done", "unre"]
+    monkeypatch.chdir(tmp_path)
+    assert newest_run() == Path("runs/x/b")

@@ -225,7 +225,7 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str | bytes, 
 def test_rows_that_no_evaluation_wrote_are_not_compared(tmp_path: Path, correctness: str) -> None:
     file = tmp_path / "samples.jsonl"
     file.write_text(f'{{"id": "q", "kind": "greedy", "correctness": {correctness}}}\n')
-    with pytest.raises(DataError, match=r"samples\.jsonl:1: no row of an evaluation"):
+    with pytest.raises(DataError, match=r"samples\.jsonl:1: damaged: correctness"):
         answered(file)
 
 

@@ -106,7 +106,7 @@ def test_differences_that_hold_zero_cannot_be_told_apart() -> None:
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"not a run folder \(no manifest.json\)"):
+    with pytest.raises(UsageError, match=r"not a run folder \(no resolved.yaml\)"):
         summarise_run(tmp_path)
 
 

@@ -82,12 +82,13 @@ def diff(
     from rlsp_cli.rewards.scorer import Scorer
     from rlsp_cli.rewards.tokens import token_counter
     from rlsp_cli.runs.run import open_run
+    from rlsp_cli.runs.shapes import Rollout
     from rlsp_cli.runs.stream import read_rows
 
     paths = open_run(run).paths
     loaded = _load(recipe or str(paths.resolved), overrides or [])
     file = paths.stage("ppo").rollouts
-    rows, samples = list(read_rows(file)), read_samples(file, token_counter(loaded.model, tokenizer))
+    rows, samples = list(read_rows(file, Rollout)), read_samples(file, token_counter(loaded.model, tokenizer))
     with Scorer(loaded.reward, loaded.plugins) as scorer:
         found = rescore(rows, samples, lambda part, step: scorer.score(part, alpha_of(loaded, step)))
     if json:

@@ -5,6 +5,7 @@ are a function of the recipe's seed and the step (see `seed.py`), and so is the 
 """
 
 import json
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -91,6 +92,9 @@ def _publish(draft: Path, folder: Path) -> None:
     """Rename; a folder that is replaced is moved aside first, so that it is never there in part."""
     for file in draft.glob("*.safetensors"):  # which are written for their owner alone
         shutil.copymode(draft / "config.json", file)
+    for file in draft.iterdir():
+        with file.open("rb") as written:
+            os.fsync(written.fileno())  # before it takes the place of another
     aside = folder.with_name(f"draft-old-{folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
     if folder.exists():

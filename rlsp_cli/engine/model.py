@@ -33,7 +33,7 @@ def load_model(path: str, device: torch.device) -> PreTrainedModel:
     name, revision = name_and_revision(path)
     try:
         model = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of transformers, safetensors, torch: each says in a type of its own that a file is cut
         raise NotReadyError(f"model {path!r} cannot be loaded: {_first_line(error)}") from error
     return model.to(device)
 
@@ -46,7 +46,7 @@ def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenize
     name, revision = name_and_revision(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
         raise NotReadyError(f"model {path!r} has no usable tokenizer: {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
         raise NotReadyError(f"the tokenizer of model {path!r} has no end token; responses could never end")
@@ -132,4 +132,5 @@ class Critic(nn.Module):
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    words = str(error).strip().partition("\n")[0]
+    return words if isinstance(error, OSError | ValueError) and words else f"{type(error).__name__}: {words}"

@@ -1,17 +1,14 @@
 """What a model answered on a bench, read back from the folder of its evaluation."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.data import jsonl_rows
-from rlsp_cli.errors import DataError, UsageError
+from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.vote import Row
-from rlsp_cli.outside import number_of
 from rlsp_cli.runs.paths import AnswerPaths
-
-_KEYS = {"id", "kind", "correctness"}
+from rlsp_cli.runs.shapes import Judged
+from rlsp_cli.runs.stream import read_json, read_rows
 
 
 @dataclass(frozen=True)
@@ -41,20 +38,10 @@ def answered(place: Path) -> list[Answered]:
 
 
 def _read(place: Path, file: Path) -> Answered:
-    rows = []
-    for where, row in jsonl_rows(file):
-        if not row.keys() >= _KEYS or not _is_score(row["correctness"]):
-            raise DataError(f"{where}: no row of an evaluation; expected id, kind and correctness, which holds a value")
-        rows.append(row)
+    rows = list(read_rows(file, Judged))
     folder = file.absolute().parent
     return Answered(str(place), folder.name, rows, _made(AnswerPaths(folder)))
 
 
-def _is_score(score: Any) -> bool:
-    """Whether it holds the value of a verifier's score, a number or None."""
-    value = score.get("value", "missing") if isinstance(score, dict) else "missing"
-    return value is None or number_of(value) is not None
-
-
 def _made(paths: AnswerPaths) -> dict[str, Any]:
-    return dict(json.loads(paths.protocol.read_text(encoding="utf-8"))) if paths.protocol.exists() else {}
+    return read_json(paths.protocol) if paths.protocol.exists() else {}

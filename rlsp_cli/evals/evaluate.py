@@ -1,7 +1,6 @@
 """One model on one bench: what is not answered yet is asked, every answer is written down, then all is summarised."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from rlsp_cli.evals.scorebook import Scorebook, Verify, sample_of
 from rlsp_cli.evals.vote import Ask, Row, remembering
 from rlsp_cli.recipe.schema import Eval
 from rlsp_cli.runs.paths import AnswerPaths
-from rlsp_cli.runs.stream import write_json
+from rlsp_cli.runs.stream import read_json, write_json
 
 _BY_LOGPROB = {"best_of_n", "weighted_vote", "rpc"}
 Contest = Callable[[Sequence[Row], Ask], dict[str, Any]]
@@ -94,7 +93,7 @@ def _refuse_other_protocol(path: Path, protocol: dict[str, Any]) -> None:
     if not path.exists():
         write_json(path, protocol)
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = read_json(path)
     changed = [
         f"{key} was {before.get(key)!r}, is {value!r}" for key, value in protocol.items() if before.get(key) != value
     ]

@@ -10,6 +10,7 @@ from rlsp_cli.data import Problem
 from rlsp_cli.evals.sampler import Response
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths
+from rlsp_cli.runs.shapes import Answer, Scored
 from rlsp_cli.runs.stream import append_rows, read_rows
 
 Verify = Callable[[Sequence[Sample]], list[Score]]
@@ -30,12 +31,12 @@ class Scorebook:
         self, paths: AnswerPaths, problems: Mapping[str, Problem], verify: Verify, prompt: Callable[[str], str]
     ) -> None:
         self.paths, self.problems, self.verify, self.prompt = paths, problems, verify, prompt
-        self.done = {_key(row) for row in read_rows(paths.samples)}
+        self.done = {_key(row) for row in read_rows(paths.samples, Scored)}
         self._scoring = ThreadPoolExecutor(_THREADS, thread_name_prefix="rlsp-verdicts")
         self._waiting: deque[tuple[dict[str, Any], Future[list[Score]]]] = deque()
 
     def __enter__(self) -> "Scorebook":
-        for row in read_rows(self.paths.waiting):
+        for row in read_rows(self.paths.waiting, Answer):
             if _key(row) not in self.done:
                 self._score(row)
         return self

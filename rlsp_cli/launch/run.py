@@ -16,7 +16,16 @@ from rlsp_cli.launch.worker import call_for_workers
 from rlsp_cli.plan import headline
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.lock import locked
-from rlsp_cli.runs.run import Run, change_recipe, changed_keys, create_run, free_folder, newest_run, open_run
+from rlsp_cli.runs.run import (
+    Run,
+    change_recipe,
+    changed_keys,
+    create_run,
+    free_folder,
+    newest_run,
+    open_run,
+    write_manifest,
+)
 
 _SIGNALS = 128
 """An exit code above it is that of a signal."""
@@ -38,6 +47,8 @@ def starting_run(
 
 def _with_recipe(run: Run, recipe: Recipe, allow_changes: bool) -> Run:
     """The run as it goes on; UsageError when the recipe is another one and must not be."""
+    if not run.paths.manifest.exists():
+        write_manifest(run)
     changed = changed_keys(run, recipe)
     held = [line for line in changed if not line.startswith(_waiting(run))]
     if held and not allow_changes:
@@ -60,7 +71,7 @@ def run_stages(run: Run, stages: Sequence[str], console: Console, how_to_resume:
     All of them are looked at before the first one starts: a later stage should not fail for a missing package after
     an earlier one has trained for hours.
     """
-    done = [stage for stage in stages if run.status()["stages"].get(stage) == "done"]
+    done = [stage for stage in stages if _is_done(run, stage)]
     waiting = [stage for stage in stages if stage not in done]
     for stage in done:
         console.print(f"{stage}: done before", highlight=False)
@@ -71,8 +82,13 @@ def run_stages(run: Run, stages: Sequence[str], console: Console, how_to_resume:
                 ready_environment(run.recipe, stage)
         _run_each(run, waiting, console, how_to_resume)
 
-    whole = all(run.status()["stages"].get(stage) == "done" for stage in stages_of(run.recipe))
+    whole = all(_is_done(run, stage) for stage in stages_of(run.recipe))
     run.update(state="done" if whole else "planned", stage=None, exit_code=0, message=None)
+
+
+def _is_done(run: Run, stage: str) -> bool:
+    """An evaluation whose results somebody moved away is done once more; its responses are there."""
+    return run.status()["stages"].get(stage) == "done" and (stage != "eval" or run.paths.stage(stage).results.exists())
 
 
 def _run_each(run: Run, stages: Sequence[str], console: Console, how_to_resume: str) -> None:

@@ -1,6 +1,5 @@
 """A further machine of a job that torchrun spreads: it runs the same command, and meets the first machine."""
 
-import json
 import os
 import socket
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from rlsp_cli.launch.process import new_attempt, run_command
 from rlsp_cli.recipe.schema import Cluster
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.run import open_run
+from rlsp_cli.runs.stream import read_json
 
 
 def join(root: Path, stage: str, say: Callable[[str], None]) -> None:
@@ -22,7 +22,7 @@ def join(root: Path, stage: str, say: Callable[[str], None]) -> None:
         raise UsageError(f"{root}: this run is not spread over machines by torchrun; nothing to join")
     if not paths.job.exists():
         raise UsageError(f"{paths.job}: not there yet; start the run on {run.recipe.cluster.host} first")
-    data = json.loads(paths.job.read_text(encoding="utf-8"))["data"]
+    data = read_json(paths.job)["data"]
     attempt = new_attempt(paths)
     say(f"joining {run.recipe.cluster.host}:{run.recipe.cluster.port}; logs in {attempt}")
     environment = {**os.environ, **data["env"], "RLSP_ERROR_FILE": str(attempt / "error.json")}

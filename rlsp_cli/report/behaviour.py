@@ -14,6 +14,7 @@ from rlsp_cli.report.table import Table, span
 from rlsp_cli.rewards.lexicon import Lexicon
 from rlsp_cli.rewards.plain import as_sample
 from rlsp_cli.runs.run import Run, open_run
+from rlsp_cli.runs.shapes import Said
 from rlsp_cli.runs.stream import read_rows
 
 CAVEAT = (
@@ -43,7 +44,7 @@ def read_responses(target: Path) -> Iterator[tuple[tuple[str, str, str], list[Ro
         yield from _by_kind(target.stem, "-", _given(target))
         return
     for samples in _samples(open_run(target)):
-        yield from _by_kind(samples.parent.parent.name, samples.parent.name, read_rows(samples))
+        yield from _by_kind(samples.parent.parent.name, samples.parent.name, read_rows(samples, Said))
 
 
 def behaviour_groups(target: Path, lexicon: Lexicon, shown: int = 3, most: int | None = None) -> list[Group]:
@@ -58,7 +59,7 @@ def behaviour_groups(target: Path, lexicon: Lexicon, shown: int = 3, most: int |
 
 def behaviour_steps(target: Path, lexicon: Lexicon) -> list[dict[str, Any]]:
     """The same over rollout steps, in some equal stretches; empty without rollouts."""
-    rows = read_rows(open_run(target).paths.stage("ppo").rollouts) if target.is_dir() else _given(target)
+    rows = read_rows(open_run(target).paths.stage("ppo").rollouts, Said) if target.is_dir() else _given(target)
     steps: dict[int, list[Facts]] = defaultdict(list)
     for row in rows:
         if row.get("step") is not None:

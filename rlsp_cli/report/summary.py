@@ -1,6 +1,5 @@
 """Run folder -> Report: plain numbers, read back from the files; nothing is computed that the files do not hold."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from rlsp_cli.report.outcome import outcome
 from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.runs.run import open_run
-from rlsp_cli.runs.stream import read_rows
+from rlsp_cli.runs.shapes import Manifest, Metrics, Results
+from rlsp_cli.runs.stream import read_json, read_rows
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ def summarise_run(root: Path) -> Report:
     """Read a run folder; parts that are not there yet are empty. UsageError when it is no run."""
     run = open_run(root)
     paths = run.paths
-    ppo = list(read_rows(paths.stage("ppo").metrics))
+    ppo = list(read_rows(paths.stage("ppo").metrics, Metrics))
     results = paths.stage("eval").results
-    evaluation = json.loads(results.read_text(encoding="utf-8"))["data"] if results.exists() else {}
+    evaluation = read_json(results, Results)["data"] if results.exists() else {}
     return Report(
         name=run.recipe.name,
         root=str(paths.root),
-        manifest=json.loads(paths.manifest.read_text(encoding="utf-8")),
+        manifest=read_json(paths.manifest, Manifest),
         status=run.status(),
-        sft=list(read_rows(paths.stage("sft").metrics)),
+        sft=list(read_rows(paths.stage("sft").metrics, Metrics)),
         ppo=ppo,
         evaluation=evaluation,
         notes=notes(ppo) + bench_notes(evaluation) + curve_notes(evaluation) + strategy_notes(evaluation),

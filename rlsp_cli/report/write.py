@@ -9,6 +9,7 @@ from rlsp_cli.report.page import page
 from rlsp_cli.report.summary import Report, summarise_run
 from rlsp_cli.rewards.lexicon import load_lexicon
 from rlsp_cli.runs.run import Run, open_run
+from rlsp_cli.runs.shapes import Scored
 from rlsp_cli.runs.stream import read_rows, write_json, write_text
 
 _MOST_RESPONSES = 2000
@@ -30,6 +31,6 @@ def _examples(run: Run) -> list[dict[str, Any]]:
     answers = run.paths.stage("eval").root.glob("*/*/samples.jsonl")
     found = []
     for samples in sorted(answers, key=lambda path: path.stat().st_mtime):
-        greedy = [row for row in read_rows(samples) if row["kind"] == "greedy"][:3]
+        greedy = [row for row in read_rows(samples, Scored) if row["kind"] == "greedy"][:3]
         found += [{"label": f"{samples.parent.parent.name} on {samples.parent.name}", **row} for row in greedy]
     return found

@@ -1,13 +1,12 @@
 """A Run: a folder with everything needed to redo it by hand."""
 
 import datetime
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.errors import UsageError
+from rlsp_cli.errors import DataError, UsageError
 from rlsp_cli.recipe.dump import dump_recipe
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.origin import flat
@@ -17,9 +16,11 @@ from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.lock import LOCK
 from rlsp_cli.runs.manifest import manifest
 from rlsp_cli.runs.paths import RunPaths
-from rlsp_cli.runs.stream import write_json, write_text
+from rlsp_cli.runs.shapes import Manifest, Status
+from rlsp_cli.runs.stream import read_json, write_json, write_text
 
 RUNS = Path("runs")
+_UNKNOWN: dict[str, Any] = {"state": "unknown", "stage": None, "stages": {}, "exit_code": None, "message": None}
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,12 @@ class Run:
     recipe: Recipe
 
     def status(self) -> dict[str, Any]:
-        """The document status.json."""
-        data: dict[str, Any] = json.loads(self.paths.status.read_text(encoding="utf-8"))
-        return data
+        """The document status.json; without it nothing is known to be done."""
+        return read_json(self.paths.status, Status) if self.paths.status.exists() else dict(_UNKNOWN)
 
     def update(self, **changes: Any) -> None:
         """Change fields of status.json; `stages` is merged."""
-        status = self.status() if self.paths.status.exists() else {"stages": {}}
+        status = self.status()
         stages = {**status["stages"], **changes.pop("stages", {})}
         write_json(self.paths.status, {**status, **changes, "stages": stages, "updated": now()})
 
@@ -56,16 +56,21 @@ def create_run(recipe: Recipe, source: Path | None, root: Path) -> Run:
     resolved = dump_recipe(recipe)
     write_text(run.paths.recipe, source.read_text(encoding="utf-8") if source else resolved)
     write_text(run.paths.resolved, resolved)
-    write_json(run.paths.manifest, manifest(recipe, root.name))
+    write_manifest(run)
     run.update(state="planned", stage=None, exit_code=None, message=None)
     return run
+
+
+def write_manifest(run: Run) -> None:
+    """Write the manifest as things are now."""
+    write_json(run.paths.manifest, manifest(run.recipe, run.paths.root.name))
 
 
 def open_run(root: Path) -> Run:
     """An existing run, with the recipe that it was started with."""
     paths = RunPaths(root.absolute())
-    if not paths.manifest.exists() or not paths.resolved.exists():
-        raise UsageError(f"{root}: not a run folder (no manifest.json); `rlsp runs list` shows the runs")
+    if not paths.resolved.exists():
+        raise UsageError(f"{root}: not a run folder (no resolved.yaml); `rlsp runs list` shows the runs")
     return Run(paths, load_recipe(paths.resolved, plugins=Registry()))
 
 
@@ -74,7 +79,7 @@ def newest_run(name: str | None = None) -> Path:
     found = [path.parent for path in RUNS.glob(f"{name or '*'}/*/manifest.json")]
     if not found:
         raise UsageError(f"{RUNS}/{name or ''}: no run here; name one with --out")
-    return max(found, key=lambda root: json.loads((root / "manifest.json").read_text(encoding="utf-8"))["created"])
+    return max(found, key=_created)
 
 
 def changed_keys(run: Run, recipe: Recipe) -> list[str]:
@@ -86,12 +91,20 @@ def changed_keys(run: Run, recipe: Recipe) -> list[str]:
 
 def change_recipe(run: Run, recipe: Recipe, changed: Sequence[str]) -> Run:
     """The run with another recipe from now on; its manifest tells what changed, and when."""
-    manifest = json.loads(run.paths.manifest.read_text(encoding="utf-8"))
-    manifest["changes"] = [*manifest.get("changes", []), {"at": now(), "keys": list(changed)}]
-    manifest["recipe_digest"] = recipe.digest
-    write_json(run.paths.manifest, manifest)
+    known = read_json(run.paths.manifest, Manifest)
+    known["changes"] = [*known.get("changes", []), {"at": now(), "keys": list(changed)}]
+    known["recipe_digest"] = recipe.digest
+    write_json(run.paths.manifest, known)
     write_text(run.paths.resolved, dump_recipe(recipe))
     return Run(run.paths, recipe)
+
+
+def _created(root: Path) -> str:
+    """When a run was created; a damaged manifest is no reason not to find the others."""
+    try:
+        return str(read_json(root / "manifest.json", Manifest)["created"])
+    except DataError:
+        return ""
 
 
 def _refuse_used(root: Path) -> None:

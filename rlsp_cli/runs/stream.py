@@ -1,4 +1,7 @@
-"""Files that a crash cannot half-write: append-only JSON Lines streams, and documents renamed into place."""
+"""Files that a crash cannot half-write: append-only JSON Lines streams, and documents renamed into place.
+
+What is damaged all the same is a DataError with its place: a disk may lose what was written before a power cut.
+"""
 
 import json
 import os
@@ -6,6 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pydantic import BaseModel, ValidationError
+
+from rlsp_cli.errors import DataError
+
+Row = dict[str, Any]
 _HALVES = "backslashreplace"
 """How a lone surrogate is written, which UTF-8 cannot: as `\\ud83d`. In JSON that is its own spelling."""
 
@@ -22,10 +30,23 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         stream.write(text.encode(errors=_HALVES))
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a stream; a last line that was cut off by a crash is passed over. Nothing if it is missing."""
-    for line in _whole_lines(path):
-        yield json.loads(line)
+def read_rows(path: Path, shape: type[BaseModel] | None = None) -> Iterator[Row]:
+    """The whole lines of a stream; a last line that was cut off by a crash is passed over. Nothing if it is missing.
+
+    DataError names the line that is no object, or not of the `shape`.
+    """
+    for number, line in enumerate(_whole_lines(path), 1):
+        yield _row(line, path, number, shape)
+
+
+def read_json(path: Path, shape: type[BaseModel] | None = None) -> Row:
+    """A document; DataError when it is missing, no object, or not of the `shape`."""
+    try:
+        return _object(path.read_bytes(), shape)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: missing; --resume writes it anew") from error
+    except ValueError as error:
+        raise DataError(f"{path}: damaged: {error}; move it away, and --resume writes it anew") from error
 
 
 class Tail:
@@ -49,7 +70,7 @@ class Tail:
         lines = whole.splitlines(keepends=True)
         if lines:
             self.position, self.last = self.position + len(whole) + len(newline), lines[-1] + newline
-        return [json.loads(line) for line in lines]
+        return [_row(line, self.path, None) for line in lines]
 
 
 def drop_rows_from(path: Path, step: int) -> None:
@@ -58,7 +79,8 @@ def drop_rows_from(path: Path, step: int) -> None:
     Line by line, since rollouts are large; the file stays as it was until the new one is whole.
     """
     if path.exists():
-        _write_bytes(path, (line for line in _whole_lines(path) if json.loads(line)["step"] < step))
+        lines = enumerate(_whole_lines(path), 1)
+        _write_bytes(path, (line for number, line in lines if _row(line, path, number, _Step)["step"] < step))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,7 +108,41 @@ def _write_bytes(path: Path, parts: Iterable[bytes]) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with draft.open("wb") as stream:
         stream.writelines(parts)
+        stream.flush()
+        os.fsync(stream.fileno())  # or a power cut could leave the new name with nothing in it
     draft.replace(path)
+
+
+class _Step(BaseModel):
+    step: int
+
+
+def _row(line: bytes, path: Path, number: int | None, shape: type[BaseModel] | None = None) -> Row:
+    try:
+        return _object(line, shape)
+    except ValueError as error:
+        place = str(path) if number is None else f"{path}:{number}"
+        raise DataError(f"{place}: damaged: {error}; remove this line, and try again") from error
+
+
+def _object(text: bytes, shape: type[BaseModel] | None) -> Row:
+    """A JSON object; ValueError in one line when it is none, or not of the shape."""
+    try:
+        value: Row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {text[:40]!r}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object, found {text[:40]!r}")
+    try:
+        if shape is not None:
+            shape.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r:.40}"
+        ) from error
+    return value
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
