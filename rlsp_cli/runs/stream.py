@@ -138,10 +138,8 @@ def _object(text: bytes, shape: type[BaseModel] | None) -> Row:
             shape.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(
-            f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r:.40}"
-        ) from error
+        where, what = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{where}: {what[0].lower()}{what[1:]}, found {first['input']!r:.40}") from error
     return value
 
 
