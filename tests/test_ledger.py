@@ -68,7 +68,7 @@ def test_too_many_failures_stop_the_run_and_name_the_ten_worst() -> None:
     with pytest.raises(SafetyError) as caught:
         refuse_failing(samples(48), [good] * 35 + [bad] * 13, reward)
     assert "13 of 48 responses failed" in str(caught.value)
-    with pytest.raises(SafetyError, match=r"^step 7: 2 of 2 responses failed"):
+    with pytest.raises(SafetyError, match=r"^step 8: 2 of 2 responses failed"):
         refuse_failing([Sample("", "", step=7)] * 2, [bad] * 2, reward)
     assert str(caught.value).count("\n  ") == 10 and "35: c error, 7 ms: broke" in str(caught.value)
 

@@ -118,7 +118,6 @@ _BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
         ("name: x\nextends: 5\n", "2:1", "extends: expected the name"),
         ("name: x\nextends: {a: 1}\n", "2:1", "extends: expected the name"),
         ("name: x\nextends: [quickstart, 5]\n", "2:1", "extends: expected the name"),
-        ("name: x\nextends:\n", "2:1", "extends: expected the name"),
         ("name: x\nseed: " + "9" * 5000, "2:7", "not valid YAML"),
         ("name: x\nseed: 0x_", "2:7", "not valid YAML"),
         ("name: 2001-13-45\n", "1:7", "month must be in 1..12"),
