@@ -26,7 +26,7 @@ def read_json(text: str | bytes) -> Any:
 
 def strict_json(text: str) -> Any:
     """As `read_json`, for what a model wrote to be judged: NaN, a number like 1e999 or a key given twice is refused."""
-    return _read(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
+    return _read(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole, object_pairs_hook=_unique)
 
 
 def count_of(value: Any) -> int | None:
@@ -81,6 +81,11 @@ def _finite(number: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{number} is more than a number can be")
     return value
+
+
+def _whole(number: str) -> int:
+    _finite(number)  # a library that divides by it would fail
+    return int(number)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:

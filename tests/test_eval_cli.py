@@ -41,7 +41,7 @@ def test_aime24_with_a_real_model_is_complete_though_its_score_is_0(
         "--max-new-tokens", 16, "--out", tmp_path / "run", cwd=tmp_path,
     )  # fmt: skip
     bench = results(tmp_path / "run")["base"]["benches"]["aime24"]
-    assert bench["greedy"]["accuracy"] == {"value": 0.0, "low": 0.0, "high": pytest.approx(0.1135, abs=1e-3)}
+    assert bench["greedy"]["accuracy"] == {"value": 0.0, "low": 0.0, "high": pytest.approx(0.1157, abs=1e-3)}
     assert bench["sample"]["problems"] == 30 and bench["sample"]["responses"] == 120
     assert set(bench["sample"]["pass_at"]) == {"1", "2", "4"} and bench["sample"]["maj_at_k"] == 0.0
     assert bench["protocol"]["samples"] == 4 and bench["protocol"]["temperature"] == 0.7

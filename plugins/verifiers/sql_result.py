@@ -15,7 +15,7 @@ def sql_result(sample: Sample) -> Verdict:
     """The last fenced SQL block gives the same rows as the query in `reference`, in SQLite.
 
     Both run on a fresh database in memory made by the script `metadata["setup"]`, and may only read. The order of rows
-    counts when the reference says ORDER BY.
+    counts when the reference says ORDER BY. A reference that gives more than 100,000 rows is an error.
     """
     query = last_fenced(sample.response, "sql", "sqlite")
     if query is None:
