@@ -248,6 +248,15 @@ def test_nan_in_another_column_is_nothing(tmp_path: Path) -> None:
     assert problem.answer == "nan" and problem.metadata == {"level": None, "most": "Infinity"}
 
 
+def test_a_csv_file_may_hold_long_texts_and_names_what_is_no_text(tmp_path: Path) -> None:
+    data = tmp_path / "b.csv"
+    data.write_text("problem,answer\n" + "x" * 200_000 + ",4\n")
+    assert len(bench_of(data)[0].problem) == 200_000
+    data.write_bytes(b"problem,answer\na,1\n\xff,2\n")
+    with pytest.raises(DataError, match=r"b\.csv:\d: not valid CSV: 'utf-8' codec"):
+        bench_of(data)
+
+
 def bench_of(data: Path) -> Any:
     from rlsp_cli.data import problems_of, source_rows
     from rlsp_cli.recipe.schema import Prompts
