@@ -171,9 +171,7 @@ def possible(draw: Draw, mean: float) -> bool:
     return bool(abs(chance.mean() - mean) < 0.02 * min(mean, 1 - mean) + 0.002)
 
 
-def table(
-    rng: np.random.Generator, kinds: dict[str, Draw], measures: list[Score], lowest: list[float]
-) -> Iterator[str]:
+def table(kinds: dict[str, Draw], measures: list[Score], lowest: list[float]) -> Iterator[str]:
     """A row for each kind and number of problems; the cells of a mean chance have a number for each measure."""
     yield f"| kind | n | {' | '.join(f'p = {mean}' for mean in CHANCES)} | formerly | width |"
     yield "|---" * (len(CHANCES) + 4) + "|"
