@@ -135,10 +135,8 @@ def p_text(value: float | None) -> str:
 
 def verdict_text(item: dict[str, Any]) -> str:
     """The verdict, and why there can be no other where hardly any problem differs."""
-    words, differ = verdict(item), item.get("differ", FEWEST)
-    return (
-        words if differ >= FEWEST else f"{words}: {differ} problems differ, no test can tell with fewer than {FEWEST}"
-    )
+    differ = item.get("differ", FEWEST)
+    return verdict(item) + (f": only {differ} problems differ, no test can tell" if differ < FEWEST else "")
 
 
 def _last(curve: dict[str, float] | None, part: dict[str, Any]) -> str:
