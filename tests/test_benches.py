@@ -144,6 +144,20 @@ def test_shuffled_choices_depend_on_the_question_alone(tmp_path: Path) -> None:
     assert {p.problem for p in problems} == {p.problem for p in turned}
 
 
+def test_of_choices_with_one_text_the_key_is_right_and_after_a_shuffle_each() -> None:
+    row = {"question": "Q?", "options": ["5 m", "7 m", "5 m", "9 m"], "answer": "C"}
+    shape = Registry().get("row_shape", "choices").function
+    assert shape(dict(row))["answer"] == "C"
+
+    shuffled = shape(dict(row), seed=0)
+    twins = [line[0] for line in shuffled["problem"].splitlines() if line.endswith(" 5 m")]
+    assert len(twins) == 2 and shuffled["answer"] == " or ".join(twins)
+
+    verifier = Registry().get("verifier", "multiple_choice").function
+    verdicts = [verifier(Sample("", rf"\boxed{{{letter}}}", shuffled["answer"])).correct for letter in "ABCD"]
+    assert verdicts == [letter in twins for letter in "ABCD"]
+
+
 def test_a_row_that_no_shape_fits_is_told_with_its_columns(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"x.jsonl:1: final_number makes no problem .* columns: question, answer"):
         load("gsm8k", lines(tmp_path / "x.jsonl", [{"question": "Q", "answer": "no mark"}]))
@@ -188,8 +202,9 @@ def test_the_score_card_of_a_users_bench_says_what_was_asked_and_who_judged(mine
     rows = [{"id": "a", "response": "\\boxed{2}"}, {"id": "b", "response": "\\boxed{04}"}]
     lines(tmp_path / "r.jsonl", rows)
     rlsp("eval", "--bench", "./mine.yaml", "--responses", "r.jsonl", "--out", "run", cwd=tmp_path)
-    results = json.loads((tmp_path / "run" / "eval" / "results.json").read_text())["data"]["models"]
-    bench = results["responses"]["benches"]["sums"]
+    data = json.loads((tmp_path / "run" / "eval" / "results.json").read_text())["data"]
+    assert "else the last <answer> tags" in data["benches"]["sums"]["answer_rule"]
+    bench = data["models"]["responses"]["benches"]["sums"]
     assert bench["greedy"]["accuracy"]["value"] == 0.5, "letter by letter, as the file says"
     card = bench["protocol"]
     assert card["verifier"]["use"] == "exact_match" and card["prompt_from"] == "responses"

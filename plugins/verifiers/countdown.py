@@ -2,11 +2,12 @@
 
 import ast
 import operator
+import re
 from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 
-from rlsp_cli.rewards import Sample, Verdict, stated_answer, verifier
+from rlsp_cli.rewards import Sample, Verdict, normalised, stated_answer, verifier
 
 _OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add,
@@ -14,41 +15,58 @@ _OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] 
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
+_FRACTION = re.compile(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_SIGNS = (("\\times", "*"), ("\\cdot", "*"), ("\\div", "/"), ("[", "("), ("]", ")"), ("{", "("), ("}", ")"))
+_ARITHMETIC = re.compile(r"[\d+*/() -]+")
 _LONGEST = 500
 """Characters; nobody needs more for a game of some numbers."""
 
 
 @verifier
 def countdown(sample: Sample, *, use_all: bool = False) -> Verdict:
-    r"""The boxed expression equals the reference exactly and uses each of `metadata["numbers"]` at most once.
+    r"""The answer's expression equals the reference exactly and uses each of `metadata["numbers"]` at most once.
 
-    Allowed are + - * / (also `\times`, `\div`, `\cdot`) and parentheses. The text is parsed, never evaluated.
-    `use_all` wants every number used.
+    Allowed are + - * / (also `\times`, `\div`, `\cdot`, `\frac`, `3(6 - 2)`) and parentheses. Of `12 = (6 - 2) * 3`
+    the first side counts that is more than a number. The text is parsed, never evaluated. `use_all` wants every number
+    used.
     """
     answer = stated_answer(sample.response)
     target, numbers = Fraction(sample.reference or "0"), Counter(map(int, sample.metadata["numbers"]))
     try:
-        value, used = _evaluate(ast.parse(_plain(answer or ""), mode="eval").body)
+        value, used = _evaluate(ast.parse(_expression(answer or ""), mode="eval").body)
     except (SyntaxError, ValueError, ZeroDivisionError, RecursionError):
         return Verdict(False, answer)
     allowed = used == numbers if use_all else not used - numbers
     return Verdict(value == target and allowed, answer)
 
 
-def _plain(answer: str) -> str:
-    """The left side of the answer, in Python's signs."""
-    text = answer.partition("=")[0].strip().strip("$")
-    for found, meant in (("\\times", "*"), ("\\cdot", "*"), ("\\div", "/"), ("\u00d7", "*"), ("\u00f7", "/")):
-        text = text.replace(found, meant)
-    if len(text) > _LONGEST:
+def _expression(answer: str) -> str:
+    """The side of the answer that is an expression, in Python's signs; ValueError where it is anything else."""
+    if len(answer) > _LONGEST:
         raise ValueError("too long")
-    return text.replace("\\left", "").replace("\\right", "").strip()
+    sides = [_in_signs(side) for side in normalised(answer).split("=")]
+    side = next((side for side in sides if not side.isdigit()), sides[0])
+    if not _ARITHMETIC.fullmatch(side) or "**" in side or "//" in side:
+        raise ValueError(side)
+    return side
+
+
+def _in_signs(text: str) -> str:
+    while (text := _FRACTION.sub(r"((\1)/(\2))", before := text)) != before:
+        pass
+    for found, meant in _SIGNS:
+        text = text.replace(found, meant)
+    text = re.sub(r"\\text|\s|(?<=\d)\.0+(?!\d)", "", text)
+    return re.sub(r"(?<=[\d)])(?=\()|(?<=\))(?=\d)", "*", text)
 
 
 def _evaluate(node: ast.expr) -> tuple[Fraction, "Counter[int]"]:
     """Value of an expression and the numbers in it; ValueError for anything that is not arithmetic."""
     if isinstance(node, ast.Constant) and type(node.value) is int:
         return Fraction(node.value), Counter([node.value])
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value, used = _evaluate(node.operand)
+        return -value, used
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
         (left, used_left), (right, used_right) = _evaluate(node.left), _evaluate(node.right)
         return _OPERATIONS[type(node.op)](left, right), used_left + used_right

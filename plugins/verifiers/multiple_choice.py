@@ -2,21 +2,49 @@
 
 import re
 
-from rlsp_cli.rewards import Sample, Verdict, stated_answer, verifier
+from rlsp_cli.rewards import Sample, Verdict, normalised, stated_answers, verifier, without_thinking
+
+_MARKS = re.compile("\\*\\*|[\"'\u2018\u2019\u201c\u201d]")
 
 
 @verifier
 def multiple_choice(sample: Sample, *, letters: str = "ABCDEFGHIJ") -> Verdict:
-    r"""The letter in the last box, or after the last "answer is", equals the reference: `B`, `(B)`, `\text{B}`, `B. 4`.
+    r"""The letter of the answer is the reference's: `B`, `(B)`, `\textbf{B}`, `Option B`, `B. 4`, `B, since ...`.
 
-    Several letters, or a letter only in free text, are no answer.
+    The letter stands in the last box, or where that has none in the last `<answer>` tags, or after the last "answer
+    is", or it is all of the response. A letter elsewhere in the text is no answer. A reference may allow several,
+    `B or D`; an answer that names others beside a right one is wrong.
     """
-    choice = _letter(stated_answer(sample.response) or "", letters)
-    return Verdict(choice is not None and choice == _letter(sample.reference or "", letters), choice)
+    texts = [*stated_answers(sample.response), without_thinking(sample.response)]
+    named = [_letters(text, letters) for text in texts[:-1]] + [_letters(texts[-1], letters, alone=True)]
+    chosen = next(filter(None, named), set())
+    allowed = _letters(sample.reference or "", letters)
+    return Verdict(bool(chosen) and chosen <= allowed, " or ".join(sorted(chosen)) or None)
 
 
-def _letter(answer: str, letters: str) -> str | None:
-    """The one letter that stands for itself; what follows `B.` or `B)` is the choice's text."""
-    bare = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*|[{}$*]", " ", answer)
-    head = re.match(rf"\W*([{letters}])\W*(?:[.):]\s.*)?$", bare, re.IGNORECASE | re.DOTALL)
-    return head[1].upper() if head else None
+def _letters(text: str, letters: str, alone: bool = False) -> set[str]:
+    """The letters that a text begins with; nothing when they are the beginning of a word, a formula or a sentence."""
+    bare = re.sub(r"\\text\{([^{}]*)\}|[{}*]", r" \1 ", normalised(_MARKS.sub(" ", text)))
+    one = rf"[(\[]?\s*[{letters}](?:\s*[)\]])?"
+    further = rf"\s*(?:[/&]|,?\s*\b(?:and|or)\b)\s*{one}(?!\w)|\s*,\s*{one}(?=\s*(?:$|[,.;:)]|\b(?:and|or)\b))"
+    found = re.match(
+        rf"\W*(?:(?:the\s+)?(?:(?:correct|right|best|final)\s+)?(?:option|choice|letter|answer)s?\s*(?:is\b|:)?\W*?)?"
+        rf"(?P<first>{one})(?P<more>(?:{further})*)(?P<rest>.*)",
+        bare,
+        re.IGNORECASE | re.DOTALL,
+    )
+    if not found or not _ends(found["first"], found["rest"], alone):
+        return set()
+    return {
+        letter.upper() for letter in re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", found["first"] + found["more"])
+    }
+
+
+def _ends(first: str, rest: str, alone: bool) -> bool:
+    """Whether what follows a letter leaves it a letter: nothing, a mark, or anything after `B)`, `B.` or `B:`."""
+    if not re.search(r"\w", rest):
+        return True
+    if alone or re.match(r"[\w'^_+=]", rest):
+        return False
+    closed = first.rstrip().endswith((")", "]")) or re.match(r"[.:](?:\s|$)", rest)
+    return bool(closed or (first.strip("([ ").isupper() and re.match(r"\s*(?:[,;(\[]|-+\s)|\s+\d", rest)))

@@ -3,24 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rlsp_cli.rewards.answers import answer_rule
+
 
 def score_cards(
-    models: Mapping[str, Mapping[str, Any]], contaminated: Mapping[str, Any] | None = None
+    models: Mapping[str, Mapping[str, Any]],
+    verifier: Mapping[str, Any],
+    contaminated: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Bench -> card, of the only model in results.json's `models`; nothing when there are several.
 
-    `contaminated` is, by bench, what of it was in the training data.
+    `verifier` is the recipe's, which judges benches without one of their own. `contaminated` is, by bench, what of it
+    was in the training data.
     """
     if len(models) != 1:
         return {}
     (model,) = models.values()
     return {
-        bench: {**_card(result), "contaminated": (contaminated or {}).get(bench, {})}
+        bench: {**_card(result, verifier), "contaminated": (contaminated or {}).get(bench, {})}
         for bench, result in model["benches"].items()
     }
 
 
-def _card(result: Mapping[str, Any]) -> dict[str, Any]:
+def _card(result: Mapping[str, Any], verifier: Mapping[str, Any]) -> dict[str, Any]:
     """Of the sampled responses where there are some, else of the greedy ones.
 
     `truncated` and `unanswered` are shares of all responses; abstentions, timeouts and errors are counts.
@@ -56,5 +61,6 @@ def _card(result: Mapping[str, Any]) -> dict[str, Any]:
         "calibration": part["calibration"],
         "strategies": result.get("strategies"),
         "greedy_over_sampled": result.get("greedy_over_sampled"),
+        "answer_rule": answer_rule(result["protocol"]["verifier"] or verifier),
         "protocol": result["protocol"],
     }

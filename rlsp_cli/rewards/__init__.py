@@ -1,13 +1,17 @@
 """Rewards: what a plugin author needs, re-exported. A plugin is a plain typed function under one of the decorators."""
 
 from rlsp_cli.rewards.answers import (
-    boxed_run,
+    boxed_answer,
+    found_answer,
     last_boxed,
     stated_answer,
+    stated_answers,
     stated_confidence,
 )
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from rlsp_cli.rewards.fences import last_fenced
+from rlsp_cli.rewards.maths import number, same_answer
+from rlsp_cli.rewards.notation import normalised
 from rlsp_cli.rewards.registry import exploration_reward, row_shape, task, verifier
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict, is_right
 from rlsp_cli.rewards.thinking import without_tags, without_thinking
@@ -17,14 +21,19 @@ __all__ = [
     "Sample",
     "Verdict",
     "behaviour_counts",
-    "boxed_run",
+    "boxed_answer",
     "exploration_reward",
+    "found_answer",
     "is_right",
     "last_boxed",
     "last_fenced",
+    "normalised",
+    "number",
     "repetition",
     "row_shape",
+    "same_answer",
     "stated_answer",
+    "stated_answers",
     "stated_confidence",
     "task",
     "verifier",

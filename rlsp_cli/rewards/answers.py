@@ -1,13 +1,29 @@
-"""Finding the final answer in a response: one rule, the same in training and evaluation."""
+"""Finding the final answer in a response: one rule, the same in training and evaluation (docs/answers.md)."""
 
 import math
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from rlsp_cli.rewards.statement import last_statement, last_value
 from rlsp_cli.rewards.thinking import without_thinking
 
-_TOKEN = re.compile(r"(?P<box>\\{1,2}f?boxed\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL)
-_STATED = re.compile(r"\banswer(?:\s+is|\s*:)[ \t*:]*(\S[^\n]*)", re.IGNORECASE)
-_BETWEEN_BOXES = re.compile(r"(?:[\s,;$]|\\(?:quad|qquad|[,;! ])|\\text\{[^{}]*\}|and|or)*")
+_TOKEN = re.compile(
+    r"(?P<box>\\{1,2}boxed\s*\{)|(?P<frame>\\{1,2}(?:fbox|framebox)\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL
+)
+_LABEL = r"(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?\s*=|\(?(?:[a-h]|i{1,3}|\d)[).])"
+_JOINER = rf"(?:[,;]|\\text\{{[^{{}}]*\}}|\b(?:and|or|also)\b|{_LABEL})"
+_FILLER = r"(?:[\s$.*]|\\(?:quad|qquad|[,;! ()\[\]]))*+"
+_BETWEEN_BOXES = re.compile(rf"{_FILLER}(?:{_JOINER}{_FILLER})+", re.IGNORECASE)
+_FARTHEST = 60
+"""Characters that may stand between two boxes of one answer."""
+_RULED = ("countdown", "exact_match", "math_verify", "multiple_choice", "numeric")
+_RULES = {
+    "boxed": "the last box after the thinking",
+    "stated": 'the last box after the thinking, else the last <answer> tags, else what "answer is" or "####" says',
+}
+_RULES["anywhere"] = f"{_RULES['stated']}, else the last formula or number"
+_TAGGED = re.compile(r"<answer>([^<]*+(?:<(?!/?answer>)[^<]*+)*+)</answer>", re.IGNORECASE)
 _CANDIDATE = re.compile(
     r"\banswer(?:\s+is|\s*:)[ \t*:]*([^\s*][^\n]{0,80}?)"
     r"(?=[.,;:!?*]*(?:[.,;:!?]\s|\n|$)|\s(?:because|since|but|so)\s)",
@@ -16,35 +32,67 @@ _CANDIDATE = re.compile(
 _CONFIDENCE = re.compile(r"confidence\W{0,20}?(\d+(?:\.\d+)?)\s*(%|/\s*(\d+))?", re.IGNORECASE)
 
 
+def answer_rule(verifier: Mapping[str, Any]) -> str | None:
+    """The rule by which a built-in verifier finds the answer, in a line; None for one that has a rule of its own."""
+    if verifier["use"] not in _RULED:
+        return None
+    return _RULES[verifier.get("extract", "stated")]
+
+
 def last_boxed(text: str) -> str | None:
     r"""Content of the last complete `\boxed{...}` after the thinking ends; None when there is none.
 
     Braces are matched, `\{` and `\}` are letters of the answer; a box that is never closed does not count. One pass:
-    the time grows with the length of the text, whatever is in it.
+    the time grows with the length of the text, whatever is in it. `\fbox` and `\framebox` outside a box are boxes too.
     """
     text = without_thinking(text)
     boxes = _boxes(text)
     return text[slice(*boxes[-1])].strip() if boxes else None
 
 
-def boxed_run(text: str) -> str | None:
-    r"""The last boxes joined by commas, when only `,`, `and` and the like stand between them; None for a single one."""
+def boxed_answer(text: str) -> str | None:
+    """The last box, joined by commas to those before it when only `,`, `and`, `or` or a label like `x =` is between."""
     text = without_thinking(text)
     boxes = _boxes(text)
     run = boxes[-1:]  # from the last to the first
     for start, end in reversed(boxes[:-1]):
         between = text[end + 1 : text.rfind("\\", end, run[-1][0])]
-        if not _BETWEEN_BOXES.fullmatch(between):
+        if len(between) > _FARTHEST or not _BETWEEN_BOXES.fullmatch(between):
             break
         run.append((start, end))
-    return ", ".join(text[start:end].strip() for start, end in reversed(run)) if len(run) > 1 else None
+
+    listed = dict.fromkeys(text[start:end].strip() for start, end in reversed(run))  # said twice is said once
+    return ", ".join(listed) if listed else None
+
+
+def stated_answers(text: str) -> Iterator[str]:
+    """What a response gives for its answer: in boxes, in the last `<answer>` tags, by the last statement.
+
+    The first of them is the answer. The others are for verifiers that want a form (a letter) which it may not have.
+    """
+    boxed = boxed_answer(text)
+    if boxed is not None:
+        yield boxed
+
+    text = without_thinking(text)
+    tagged = _TAGGED.findall(text)
+    if tagged:
+        yield tagged[-1].strip()
+
+    statement = last_statement(text)
+    if statement is not None:
+        yield statement
 
 
 def stated_answer(text: str) -> str | None:
-    """The last box, or where there is none the rest of the line after the last "answer is" or "answer:"."""
-    boxed = last_boxed(text)
-    stated = _STATED.findall(without_thinking(text)) if boxed is None else []
-    return stated[-1].strip().rstrip(".*").strip() or None if stated else boxed
+    """The answer: the last box, or else the last `<answer>` tags, or else the last "answer is", "Answer:" or "####"."""
+    return next(stated_answers(text), None)
+
+
+def found_answer(text: str) -> str | None:
+    """The stated answer, or where nothing is stated the last formula or number."""
+    stated = stated_answer(text)
+    return last_value(without_thinking(text)) if stated is None else stated
 
 
 def stated_confidence(text: str, out_of: float = 10.0) -> float | None:
@@ -75,12 +123,16 @@ def candidate_answers(text: str) -> list[str]:
 def _boxes(text: str) -> list[tuple[int, int]]:
     """Start and end of the content of every complete box, in the order in which they start."""
     open_braces: list[tuple[int, bool]] = []  # where each one's content starts, and whether it is a box
+    open_boxes = 0
     found = []
     for token in _TOKEN.finditer(text):
-        if token["box"] or token["brace"] == "{":
-            open_braces.append((token.end(), bool(token["box"])))
+        if token["box"] or token["frame"] or token["brace"] == "{":
+            is_box = bool(token["box"] or (token["frame"] and not open_boxes))
+            open_braces.append((token.end(), is_box))
+            open_boxes += is_box
         elif token["brace"] == "}" and open_braces:
             content, is_box = open_braces.pop()
+            open_boxes -= is_box
             if is_box:
                 found.append((content, token.start()))
     return sorted(found)

@@ -55,7 +55,7 @@ def evaluate_models(
     rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
     verifier = recipe.reward.correctness.model_dump(mode="json")
     seen = _seen(recipe, benches, registry)
-    cards = score_cards(results, seen)
+    cards = score_cards(results, verifier, seen)
     data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier, "benches": cards}
     data["contaminated"] = seen
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})

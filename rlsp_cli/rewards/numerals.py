@@ -1,0 +1,68 @@
+r"""Numbers as a LaTeX parser reads them: `3.2e5`, `2 3/4`, `0.\overline{12}`, `5 million`, `2 (mod 9)`."""
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+
+_DEGREES = {None: "degree", "C": "celsius", "F": "fahrenheit"}
+_LARGE = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+
+
+def _repeating(found: re.Match[str]) -> str:
+    """The fraction of a repeating decimal: its digits before the point, after it, and those that repeat."""
+    whole, start, *blocks = found.groups()
+    block = next(filter(None, blocks))
+    tail = Fraction(int(block), 10 ** len(start) * (10 ** len(block) - 1))
+    value = int(whole or 0) + Fraction(int(start or 0), 10 ** len(start)) + tail
+    return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+
+def _primes(found: re.Match[str]) -> str:
+    """A name of its own for a derivative; the parser passes over its marks."""
+    return f"_{{{'prime' * (found[0].count(chr(39)) + found[0].count('prime'))}}}"
+
+
+_DECIMAL = r"(?<![\w.])(\d*)\.(\d*"
+_REWRITES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    # percent in words and in signs
+    (r"\s*(?:\\text\{\s*(?:per ?cent(?:age)?|pct)\s*\}|(?<![A-Za-z{])(?:per ?cent(?:age)?|pct)\b)|(?<!\\)%", r"\\%"),
+    # repeating decimals: 0.\dot{1}4\dot{3}, 0.\overline{12}, 0.(3), 0.333...; other dots after a decimal say nothing
+    (r"(\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", r"\1\\bar{\2\3\4}"),
+    (_DECIMAL + r")(?:\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))|\((\d+)\)(?![\d(]))", _repeating),
+    (_DECIMAL + r"?)(\d{1,6}?)\3{2,}\s*\\ldots", _repeating),
+    (r"(\d\.\d+)\s*\\ldots", r"\1"),
+    # powers of ten
+    (r"(?<![\w\\.])(\d+\.?\d*|\.\d+)[eE]\+?(-?)0*(\d{1,4})(?![\w.^])", r"\1 \\times 10^{\2\3}"),
+    (
+        rf"(?<=\d)\s*(\\text\{{\s*)?(?i:({'|'.join(_LARGE)}))\b",
+        lambda m: f" \\times 10^{{{_LARGE[m[2].lower()]}}} {m[1] or ''}",
+    ),
+    (r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r" \\times "),
+    # mixed numbers, and products that the parser takes for mixed numbers
+    (r"(?<![\d./^_}])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])", r"\1\\frac{\2}{\3}"),
+    (r"(?<![_\d^{.])(\d+)\s*(?=\(\s*-?[\d.]+\s*\))", r"\1\\cdot "),
+    (r"\^\s*([-+]\s*(?:\d+|[A-Za-z]\b))", r"^{\1}"),
+    # feet and inches, derivatives, residues, temperatures
+    (r"(\d)'\s*(\d+)\"", r"\1\\text{feet}\2\\text{inches}"),
+    (r"(?<=[A-Za-z)])\s*(?:'+(?![A-Za-z])|\^\{?(?:\\prime\s*)+\}?)", _primes),
+    (
+        r"\(?\s*(?:\\[pb]?mod|\\text\{\s*mod\s*\}|(?<![A-Za-z{\\])mod)(?![A-Za-z])\s*\{?\s*(\w+)\s*\}?\s*\)?",
+        r"\\text{mod \1}",
+    ),
+    (
+        r"\^\s*\{?\s*\\circ\s*\}?\s*(?:(?=\d)|(?:\\text\{\s*)?([CF])(?![A-Za-z])\s*\}?)",
+        lambda m: f"\\text{{{_DEGREES[m[1]]}}}",
+    ),
+    # numbers side by side, which the parser adds up
+    (r"(?<![\d_^])(\d+)\s+(?=\d)", r"\1\\text{|}"),
+)
+_COMPILED = tuple((re.compile(pattern), meant) for pattern, meant in _REWRITES)
+
+
+def as_parsed(text: str) -> str:
+    """The same formula with fractions and products for numbers, and words for what a parser passes over."""
+    for pattern, meant in _COMPILED:
+        text = pattern.sub(meant, text)
+    if text.count(":") > 1:  # a ratio of three or a time, which the parser divides
+        text = text.replace(":", "\\text{:}")
+    return text
