@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
+from scipy import stats
 
 from rlsp_cli.data.overlap import OverlapIndex
-from rlsp_cli.evals.interval import wilson
 from rlsp_cli.runs.stream import read_rows
 
 Rewriter = Callable[[str, random.Random], str]
@@ -133,7 +133,7 @@ def _changed(problems: Mapping[str, str], rewrite: Rewriter) -> Iterator[tuple[s
 
 def _line(name: str, found: Counter[str]) -> str:
     seen = found["refused"] + found["likely"]
-    _, low, high = wilson(seen, found["all"])
+    low, high = stats.binomtest(seen, found["all"]).proportion_ci(method="wilson")
     shares = [f"{100 * part / found['all']:.0f}" for part in (found["refused"], seen)]
     return f"| {name} | {found['all']} | {shares[0]} | {shares[1]} ({100 * low:.0f} to {100 * high:.0f}) |"
 

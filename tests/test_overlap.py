@@ -73,6 +73,7 @@ def test_fractions_of_all_sizes_are_one_and_a_text_without_words_is_itself() -> 
         ("$A \\cap B \\subset \\mathbb{R}$", "Ａ ∩ Ｂ ⊂ ℝ"),
         ("well-known **cafés** in x**2", "Well known cafes in x^2"),
         ("٣ + ٤", "3+4"),
+        ("0.5 ≒ 1٫5", "0.5 \\approx 1.5"),
     ],
 )
 def test_latex_unicode_and_plain_text_are_one_spelling(latex: str, other: str) -> None:
@@ -109,6 +110,22 @@ def test_a_problem_of_the_same_family_is_listed_and_not_refused() -> None:
     assert made.match(family) is None
     assert made.match(family, likely=True) == ("bench", "a", "other numbers")
     assert made.match(STAMPS.format(5, 2).replace("Lee", "Anna")) == ("bench", "a", "8-gram"), "other names alone"
+
+
+def test_the_same_numbers_in_other_places_are_another_problem_unless_the_answer_is_the_same() -> None:
+    frame = "Lee has {} stamps in an album, gets {} from Tom on Monday and gives {} to Mia. How many has Lee got then?"
+    made = OverlapIndex()
+    made.add("bench", {"a": frame.format(5, 2, 3)}, {"a": "4"})
+    assert made.match(frame.format(3, 5, 2)) is None
+    assert made.match(f"Problem 5. {frame.format(9, 2, 4)}") is None, "its number is none of Lee's"
+    turned = f"Mia will get 3 stamps. {frame.format(5, 2, 'these')}"
+    assert made.match(turned, "5") is None and made.match(turned, "4") == ("bench", "a", "8-gram")
+
+
+def test_a_decimal_point_and_chinese_numerals_are_read_as_numbers() -> None:
+    assert words_of("the mean of 1.5 and 24{,}000.25") != words_of("the mean of 1, 5 and 24000, 25")
+    made = index({"a": "一个正整数除以七余三，除以五余二，求满足条件的最小正整数。"})
+    assert made.match("一个正整数除以九余四，除以五余二，求满足条件的最小正整数。") is None
 
 
 def test_another_question_about_the_same_numbers_is_likely_where_the_answers_differ() -> None:

@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from rlsp_cli.data.wording import is_number
+
 LIKE = 0.65
 """Least index of a likely copy."""
 LIKE_WITH_NUMBERS = 0.4
@@ -24,17 +26,12 @@ _PER_STEM = LIKE_WITH_NUMBERS / (1 + LIKE_WITH_NUMBERS * _OUTSIDE) - _SPARE
 _ENDINGS = ("ing", "ed", "es", "s", "e")
 
 
-def numbers_of(words: Sequence[str]) -> Counter[str]:
-    """The numbers and numeric exponents among words, with how often each stands there."""
-    return Counter(word for word in words if word.lstrip("^-").isdigit())
-
-
 class Likeness:
     """The problems of one bench, by the words that tell them apart."""
 
     def __init__(self, problems: Mapping[str, Sequence[str]]) -> None:
         self._stems = {id: _stems(words) for id, words in problems.items()}
-        self._numbers = {id: numbers_of(words) for id, words in problems.items()}
+        self._numbers = {id: _numbers(words) for id, words in problems.items()}
         users = Counter(stem for stems in self._stems.values() for stem in stems)
         self._unknown = math.log(len(problems) + 1)
         self._weights = {stem: math.log((len(problems) + 1) / (number + 0.5)) for stem, number in users.items()}
@@ -43,7 +40,7 @@ class Likeness:
 
     def nearest(self, words: Sequence[str]) -> str | None:
         """The id of the problem that a text is a likely copy of; None when there is none."""
-        stems, numbers = _stems(words), numbers_of(words)
+        stems, numbers = _stems(words), _numbers(words)
         shared: dict[str, float] = defaultdict(float)
         for stem in stems & self._owners.keys():
             for id in self._owners[stem]:
@@ -75,6 +72,10 @@ class Likeness:
                 if spare < 0:
                     owners[stem].append(id)
         return dict(owners)
+
+
+def _numbers(words: Sequence[str]) -> Counter[str]:
+    return Counter(filter(is_number, words))
 
 
 def _stems(words: Sequence[str]) -> set[str]:

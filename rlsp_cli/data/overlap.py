@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from rlsp_cli.data.likeness import Likeness, numbers_of
-from rlsp_cli.data.wording import placed_words, words_of
+from rlsp_cli.data.likeness import Likeness
+from rlsp_cli.data.wording import is_number, placed_words, words_of
 
 NGRAM = 8
 """Words in a run that is looked for; a shorter problem is one run."""
@@ -54,7 +54,7 @@ class _Problem:
 
     text: str
     answer: str | None
-    numbers: Counter[str]
+    numbers: Run
     runs: int
 
 
@@ -80,7 +80,7 @@ class OverlapIndex:
         own = _own_runs(words)
         for id, text in problems.items():
             self._exact.setdefault(same_text(text), {}).setdefault(bench, Match(bench, id, "exact"))
-            known = _Problem(text, (answers or {}).get(id), numbers_of(words[id]), len(own[id]))
+            known = _Problem(text, (answers or {}).get(id), _numbers(words[id]), len(own[id]))
             self._problems[bench, id] = known
         if wording:
             self._likeness[bench] = Likeness({id: words[id] for id in problems if len(words[id]) >= _SHORTEST})
@@ -139,9 +139,10 @@ class OverlapIndex:
     def _rule(self, key: tuple[str, str], words: Run, answer: str | None, share: float) -> str:
         """What stands there whole is a copy whatever its answer: one of the two answers is wrong."""
         problem = self._problems[key]
-        if not problem.numbers <= numbers_of(words):
+        same_answer, numbers = _same(problem.answer, answer), _numbers(words)
+        if not (_in_order(problem.numbers, numbers) or (same_answer and _among(problem.numbers, numbers))):
             return "other numbers"
-        return "other answer" if share < 1 and _differ(problem.answer, answer) else _CERTAIN[1]
+        return "other answer" if share < 1 and same_answer is False else _CERTAIN[1]
 
     def _like(self, words: Run, apart_from: Container[str]) -> dict[str, Match]:
         benches = [bench for bench in self._likeness if bench not in apart_from]
@@ -149,10 +150,25 @@ class OverlapIndex:
         return {bench: Match(bench, id, "words") for bench, id in near.items() if id is not None}
 
 
-def _differ(one: str | None, other: str | None) -> bool:
-    """Whether both are numbers, and not the same; of other answers nobody can tell without a verifier."""
+def _numbers(words: Run) -> Run:
+    return tuple(filter(is_number, words))
+
+
+def _in_order(ours: Run, theirs: Run) -> bool:
+    """Whether all our numbers are among theirs in the same order."""
+    left = iter(theirs)
+    return all(number in left for number in ours)
+
+
+def _among(ours: Run, theirs: Run) -> bool:
+    """Whether all our numbers are among theirs in any order."""
+    return Counter(ours) <= Counter(theirs)
+
+
+def _same(one: str | None, other: str | None) -> bool | None:
+    """Whether two numbers are the same; of other answers nobody can tell without a verifier: None."""
     numbers = [_number(answer) for answer in (one, other) if answer is not None]
-    return len(numbers) == 2 and None not in numbers and numbers[0] != numbers[1]
+    return numbers[0] == numbers[1] if len(numbers) == 2 and None not in numbers else None
 
 
 def _number(answer: str) -> Fraction | None:
@@ -181,7 +197,7 @@ def _runs(words: Run, size: int) -> "zip[Run]":
 
 
 def _shape(run: Run) -> Run:
-    return tuple("0" if word.lstrip("^-").isdigit() else word for word in run)
+    return tuple("0" if is_number(word) else word for word in run)
 
 
 def _blank(found: re.Match[str]) -> str:

@@ -25,6 +25,7 @@ _SIGNS = (
     }
     | {"\u22a5": " perp ", "\u2225": " parallel ", "\u2261": " equiv ", "\u2248": " approx ", "\u2245": " cong "}
     | {"\u223c": " sim ", "\u2211": " sum ", "\u220f": " prod ", "\u222b": " int ", "\u2202": " partial "}
+    | {"\u2252": " approx ", "\u224c": " cong ", "\u223d": " sim ", "\u066b": ".", "\u066c": ","}
     | {"\u2207": " nabla ", "\u2200": " forall ", "\u2203": " exists ", "\u2227": " land ", "\u2228": " lor "}
     | {"\u00ac": " neg ", "\u230a": " lfloor ", "\u230b": " rfloor ", "\u2308": " lceil ", "\u2309": " rceil "}
 )
@@ -63,6 +64,7 @@ _NUMBERS = (
 _PLAIN = (
     {word: str(number) for number, word in enumerate(_NUMBERS.split()) if word != "one"}
     | {"infinity": "infty", "percent": "%", "tg": "tan", "ctg": "cot", "arctg": "arctan", "lg": "log"}
+    | dict(zip("二三四五六七八九十百千", ("2", "3", "4", "5", "6", "7", "8", "9", "10", "100", "1000"), strict=True))
     | {"=>": "->", "**": "^", "{": "", "}": ""}
     | _GREEK
 )
@@ -74,8 +76,8 @@ _TOKEN = re.compile(
     r"|\\[a-z]+|\\[^a-z]"
     r"|\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-z]))"
     rf"|(?:\^|(?<=[\w)])\*\*)\s*(?:\{{\s*-?\s*\d+\s*\}}|-?\d+)|(?:{_RAISED}[-\d])+"
-    r"|\d{1,3}(?:(?:,|\{,\}|\\,|\\!)+\d{3})+(?!\d)"
-    r"|(?<=frac)\d|(?<=frac )\d|\d+"
+    r"|\d{1,3}(?:(?:,|\{,\}|\\,|\\!)+\d{3})+(?!\d)(?:\.\d+)?"
+    r"|(?<=frac)\d|(?<=frac )\d|\d+\.\d+|\d+"
     r"|[\u03b1-\u03c9]+|[\u3040-\u30ff\u3400-\u9fff]"
     r"|[^\W\d_\u03b1-\u03c9\u3040-\u30ff\u3400-\u9fff]+"
     r"|<=|>=|!=|->|=>|(?<=[\w)])\*\*(?=[\w(])|(?<!\*)\*(?!\*)"
@@ -124,7 +126,7 @@ def _name(token: str) -> str:
         command = token[1:]
         return _COMMANDS.get(command, command if command.isalpha() else "")
     if token[0].isdigit():
-        return re.sub(r"\D", "", token)
+        return re.sub(r"[^\d.]", "", token)
     return token if token[0].isalpha() or token[0] in _OPERATORS else ""
 
 
@@ -141,6 +143,11 @@ def words_of(text: str) -> tuple[str, ...]:
     """
     tokens = _in_order(_TOKEN.findall(text.translate(_LETTERS)), str)
     return tuple(filter(None, map(_WORDS.__getitem__, tokens)))
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number, or a numeric exponent."""
+    return word.lstrip("^-").replace(".", "", 1).isdigit()
 
 
 def placed_words(text: str) -> list[tuple[str, int, int]]:

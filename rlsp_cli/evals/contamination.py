@@ -27,7 +27,7 @@ _IN_A_LINE = 80
 _HOW = {
     "exact": "which is the text of",
     f"{NGRAM}-gram": "which has the wording and the numbers of",
-    "other numbers": "which has the wording, with other numbers, of",
+    "other numbers": "which has the wording, with other numbers or in another order, of",
     "other answer": "which has the wording and the numbers, with another answer, of",
     "words": "which shares most of the telling words of",
 }
@@ -149,7 +149,7 @@ def index_of(benches: Sequence[Bench]) -> OverlapIndex:
 def bench_facts(bench: Bench) -> dict[str, Any]:
     """What texts were compared with, and by which rule."""
     facts = {"name": bench.name, "problems": len(bench.problems), "source": bench.source, "digest": bench.digest}
-    wording = f"same text, or {SHARE:.0%} of its {NGRAM}-grams and its numbers"
+    wording = f"same text, or {SHARE:.0%} of its {NGRAM}-grams and its numbers in order"
     return {**facts, "rule": "same text" if _is_procedural(bench) else wording}
 
 
