@@ -176,7 +176,15 @@ def test_a_damaged_row_is_named_with_its_line(text: bytes, evaluated: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    "row", [{"step": "1"}, {"step": None}, {"loss": 1.0}, {"step": 1, "loss": "low"}, {"step": 1, "loss": [1]}]
+    "row",
+    [
+        {"step": "1"},
+        {"step": None},
+        {"loss": 1.0},
+        {"step": 1, "loss": "low"},
+        {"step": 1, "loss": [1]},
+        {"step": 1, "loss": None},
+    ],
 )
 @pytest.mark.parametrize("stage", ["sft", "ppo"])
 def test_metrics_that_are_no_numbers_are_named(stage: str, row: object, evaluated: Path, tmp_path: Path) -> None:
@@ -184,6 +192,18 @@ def test_metrics_that_are_no_numbers_are_named(stage: str, row: object, evaluate
     (run / stage).mkdir()
     (run / stage / "metrics.jsonl").write_text('{"step": 0}\n' + json.dumps(row) + "\n")
     with pytest.raises(DataError, match=rf"{stage}/metrics.jsonl:2: damaged: "):
+        summarise_run(run)
+
+
+@pytest.mark.parametrize(
+    "change", [{"models": {"x": {"path": "p", "benches": {"sums": {"greedy": {}}}}}}, {"comparisons": [{}]}]
+)
+def test_results_of_another_version_are_named(change: dict[str, object], evaluated: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(evaluated, tmp_path / "run")
+    results = run / "eval" / "results.json"
+    document = json.loads(results.read_bytes())
+    results.write_text(json.dumps(document | {"data": document["data"] | change}))
+    with pytest.raises(DataError, match=r"eval/results.json: holds other results than this version writes \(KeyError"):
         summarise_run(run)
 
 

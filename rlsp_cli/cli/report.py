@@ -51,7 +51,7 @@ def show(run: RunFolder, json: Json = False) -> None:
         "run": found.root,
         "state": found.status["state"],
         "stages": found.status["stages"],
-        "message": found.status["message"],
+        "message": found.status.get("message"),
         "recipe": f"{found.name} {found.manifest['recipe_digest'][:12]}, seed {found.manifest['seed']}",
         "created": found.manifest["created"],
         "checkpoints": [str(path) for path in sorted(run.glob("*/checkpoints/*")) if path.is_dir()],
@@ -83,8 +83,9 @@ def _row(root: Path) -> dict[str, Any]:
     except RlspError as error:  # one folder that this version cannot read must not hide the others
         return {"run": str(root), "state": f"unreadable: {error}", "stages": [], "accuracy": None, "created": None}
     models = found.evaluation.get("models", {})
-    best = [next(iter(model["benches"].values())) for model in models.values()]
-    texts = [accuracy_text(b.get("greedy") or b["sample"]).partition(" ")[0] for b in best]
+    first = [bench for model in models.values() for bench in list(model["benches"].values())[:1]]
+    best = [part for bench in first if (part := bench.get("greedy") or bench.get("sample"))]
+    texts = [accuracy_text(part).partition(" ")[0] for part in best]
     return {
         "run": str(root),
         "state": found.status["state"],

@@ -1,9 +1,12 @@
 """Run folder -> Report: plain numbers, read back from the files; nothing is computed that the files do not hold."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlsp_cli.errors import DataError, RlspError
 from rlsp_cli.evals.repeats import contamination_notes
 from rlsp_cli.report.behaviour import Group
 from rlsp_cli.report.evaluation import evaluation_tables, strategies
@@ -53,16 +56,32 @@ def summarise_run(root: Path) -> Report:
     ppo = list(read_rows(paths.stage("ppo").metrics, Metrics))
     results = paths.stage("eval").results
     evaluation = read_json(results, Results)["data"] if results.exists() else {}
-    return Report(
-        name=run.recipe.name,
-        root=str(paths.root),
-        manifest=read_json(paths.manifest, Manifest),
-        status=run.status(),
-        sft=list(read_rows(paths.stage("sft").metrics, Metrics)),
-        ppo=ppo,
-        evaluation=evaluation,
-        notes=notes(ppo) + bench_notes(evaluation) + curve_notes(evaluation) + strategy_notes(evaluation),
-    )
+    with _reading(results):
+        remarks = bench_notes(evaluation) + curve_notes(evaluation) + strategy_notes(evaluation)
+        report = Report(
+            name=run.recipe.name,
+            root=str(paths.root),
+            manifest=read_json(paths.manifest, Manifest),
+            status=run.status(),
+            sft=list(read_rows(paths.stage("sft").metrics, Metrics)),
+            ppo=ppo,
+            evaluation=evaluation,
+            notes=notes(ppo) + remarks,
+        )
+        _ = report.tables, report.outcome  # whoever shows them need not ask whether they can be made
+    return report
+
+
+@contextmanager
+def _reading(results: Path) -> Iterator[None]:
+    """What cannot be read of an evaluation was written by another version, or changed: DataError with its file."""
+    try:
+        yield
+    except RlspError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        what = f"holds other results than this version writes ({type(error).__name__}: {error})"
+        raise DataError(f"{results}: {what}; move it away, and --resume writes it anew") from error
 
 
 def notes(ppo: list[dict[str, Any]]) -> list[str]:

@@ -69,7 +69,7 @@ class Results(Shape):
 class Metrics(Shape):
     """A row of metrics.jsonl; all else in it is a number."""
 
-    __pydantic_extra__: dict[str, Number | None]
+    __pydantic_extra__: dict[str, Number]
     step: int
     text: Text | None = None
 
