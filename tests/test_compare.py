@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rlsp_cli.errors import CheckError, UsageError
-from rlsp_cli.evals.answered import answered
+from rlsp_cli.evals.answered import answered, short_names
 from rlsp_cli.evals.compare import compare
 from rlsp_cli.evals.floor import read_floors, refuse_below
 from rlsp_cli.runs.stream import write_json
@@ -92,8 +92,11 @@ def test_what_cannot_be_compared_says_why(tmp_path: Path, chances: np.ndarray) -
     other = run / "eval" / "ppo" / "aime24"
     other.mkdir(parents=True)
     (other / "samples.jsonl").write_text("")
-    with pytest.raises(UsageError, match=r"2 models were evaluated here; name one: .*eval/base, .*eval/ppo"):
+    other.parent.rename(run / "eval" / "other")
+    with pytest.raises(UsageError, match=r"2 models were evaluated here; name one: .*eval/base, .*eval/other"):
         answered(run)
+    (run / "eval" / "other").rename(other.parent)
+    assert [one.label for one in answered(run)] == [str(run / "eval" / "ppo")]
     with pytest.raises(UsageError, match="no problem that both answered"):
         compare(answered(run / "eval" / "base"), answered(run / "eval" / "ppo"), allow=True)
 
@@ -165,3 +168,16 @@ def test_floors_are_read_and_held() -> None:
         refuse_below({"aime24": card}, {"aime24": 0.51})
     with pytest.raises(CheckError, match="no response could be scored"):
         refuse_below({"aime24": {"avg": None, "avg_ci": None}}, {"aime24": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "names"),
+    [
+        ("runs/x/1", "runs/x/2", ["1", "2"]),
+        ("runs/x/1/eval/ppo", "runs/y/1/eval/ppo", ["x", "y"]),
+        ("/long/way/before", "/long/way/after", ["before", "after"]),
+        ("a", "b/eval/base/aime24/samples.jsonl", ["a", "samples.jsonl"]),
+    ],
+)
+def test_what_is_compared_is_called_by_what_tells_it_apart(a: str, b: str, names: list[str]) -> None:
+    assert short_names(a, b) == dict(zip(names, (a, b), strict=True))

@@ -1,7 +1,6 @@
 """Results on stdout: JSON in an envelope with a version, or a table."""
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ _GAP = 2
 """Blanks between columns."""
 _FOLDED = 32
 """A column of longer text may be folded, but not to less than this."""
-_NUMBER = re.compile(r"([-+<~]?[ ]?[\d.,]+%?([ ](\(.*\)|@\d+|points))?|\d+-\d+|-)")
 
 
 def print_json(what: str, data: Any) -> None:
@@ -38,6 +36,8 @@ def print_table(
     """
     from rich.table import Table
 
+    from rlsp_cli.report.table import are_numbers
+
     screen = console()
     if not screen.is_terminal:
         screen = console(width=_NO_TERMINAL)
@@ -45,12 +45,13 @@ def print_table(
     if title:
         screen.print(title, style="italic", soft_wrap=True)
 
+    numbers = [i for i in range(keys, len(columns)) if are_numbers([row[i] for row in cells])]
     for number, picked in enumerate(_blocks(_widths(columns, cells), keys, screen.width)):
         if number:
             screen.print()
         table = Table(box=None, pad_edge=False, show_header=any(columns))
         for i in picked:
-            justify = "right" if i >= keys and _is_number([row[i] for row in cells]) else "left"
+            justify = "right" if i in numbers else "left"
             table.add_column(columns[i], overflow="fold", justify=justify)  # type: ignore[arg-type]
         for row in cells:
             table.add_row(*(row[i] for i in picked))
@@ -77,10 +78,6 @@ def _blocks(widths: Sequence[int], keys: int, width: int) -> Iterator[list[int]]
         block.append(i)
         used += _GAP + widths[i]
     yield block
-
-
-def _is_number(cells: Sequence[str]) -> bool:
-    return any(cell != "-" for cell in cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
 
 
 def console(**options: Any) -> "Console":

@@ -7,11 +7,11 @@ import typer
 
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.cli.recipe import load_checked
-from rlsp_cli.errors import RecipeError
+from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
-    from rlsp_cli.plan import Bundles, Counts, Estimate, Plan
+    from rlsp_cli.plan import Bundles, Counts, Embedded, Estimate, Plan
 
 
 class GpuName(StrEnum):
@@ -31,7 +31,7 @@ def plan(
     gpu: Annotated[GpuName, typer.Option(help="The GPUs that estimates are for.")] = GpuName.h100,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Count rollouts, steps and tokens of a recipe, and estimate memory and GPU-hours. Starts nothing.
+    """Count rollouts, steps and tokens of a recipe, and estimate memory and GPU-hours; 3 if data cannot be read.
 
     Example: rlsp plan my.yaml cluster.nodes=3 --gpu a100-80
     """
@@ -48,11 +48,15 @@ def plan(
         print_json("plan", {"ok": True, "problems": [], **found.to_json()})
     else:
         print_plan(found)
+    if found.unreadable:
+        raise DataError("\n".join(found.unreadable))
 
 
 def print_plan(plan: "Plan") -> None:
     """All tables, then what is unknown."""
     _print_counts(plan.counts)
+    if plan.embedded:
+        _print_embedded(plan.embedded)
     if plan.bundles:
         _print_bundles(plan.bundles)
     for estimate in plan.estimates:
@@ -79,6 +83,18 @@ def _print_counts(counts: "tuple[Counts, ...]") -> None:
         numbers = (one.rows, one.rollouts, one.responses, one.optimizer_steps, one.critic_steps, one.tokens)
         rows.append((one.stage, one.backend, *(None if number is None else f"{number:,}" for number in numbers)))
     print_table(columns, rows)
+    print("-: none of this, or unknown")
+
+
+def _print_embedded(stages: "tuple[Embedded, ...]") -> None:
+    from rlsp_cli.plan import GIB
+
+    columns = ("stage", "weights, gradients, Adam", "activations, logits", "together")
+    rows = [(one.stage, *(f"{size / GIB:.2g}" for size in (one.states, one.passing, one.total))) for one in stages]
+    title = f"estimate of GiB in the embedded engine; {stages[0].parameters / 1e6:,.3g} million parameters, in float32"
+    print()
+    print_table(columns, rows, title=title)
+    print("libraries take 0.5 to 1 GiB on top; activations shrink with micro_batch")
 
 
 def _print_bundles(bundles: "Bundles") -> None:

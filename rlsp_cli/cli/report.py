@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.errors import UsageError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
@@ -30,10 +31,14 @@ def report(run: RunFolder, json: Json = False) -> None:
 
 @runs_app.command("list")
 def list_(
-    folder: Annotated[Path, typer.Option("--in", help="Folder with runs.")] = Path("runs"), json: Json = False
+    folder: Annotated[Path, typer.Argument(help="Folder to look in; ./runs when not given.")] = Path("runs"),
+    json: Json = False,
 ) -> None:
-    """List runs, the newest last."""
-    rows = sorted((_row(path.parent) for path in folder.glob("*/*/manifest.json")), key=lambda row: str(row["created"]))
+    """List the runs of a folder, three levels deep, the newest last. Example: rlsp runs list ."""
+    if not folder.is_dir() and folder != Path("runs"):
+        raise UsageError(f"{folder}: no such folder")
+    found = {path.parent for depth in range(4) for path in folder.glob("*/" * depth + "manifest.json")}
+    rows = sorted(map(_row, found), key=lambda row: (str(row["created"]), row["run"]))
     if json:
         print_json("runs", rows)
     else:

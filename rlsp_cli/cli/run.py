@@ -76,7 +76,10 @@ def ppo(
 
 def eval_(
     target: Annotated[
-        str | None, typer.Argument(help="A run, a model folder, a hub id or a recipe; the newest run when not given.")
+        str | None, typer.Argument(help="A run, a model folder or a hub id; the newest run when not given.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides: seed=1, eval.top_p=0.9 ...")
     ] = None,
     model: Annotated[str | None, typer.Option(help="The same as TARGET; with --url the model's name there.")] = None,
     url: Annotated[str | None, typer.Option(help="Ask this OpenAI-compatible server; key in OPENAI_API_KEY.")] = None,
@@ -125,6 +128,8 @@ def eval_(
 
     Examples: rlsp eval my-model --bench aime24 --samples 16  |  rlsp eval --bench math500 --gold --data math500.jsonl
 
+    With other sampling: rlsp eval my-model --bench aime24 seed=1 eval.top_p=0.9 eval.greedy=false
+
     `rlsp eval compare A B` tells whether two evaluations differ.
     """
     from rlsp_cli.evals.bench import bench_names
@@ -150,11 +155,16 @@ def eval_(
         "serve": serve or None,
         "steps": steps or None,
     }
+    changes = list(overrides or [])
+    if target and "=" in target and not Path(target).exists():
+        changes.insert(0, target)
+        target = None
     if steps and fail_below:
         raise UsageError("--fail-below is for one model, and --steps has several")
     if target and model:
         raise UsageError(f"{target} and --model {model}: name one of them")
-    recipe = evaluation_recipe(target or model, {key: value for key, value in settings.items() if value is not None})
+    given = {key: value for key, value in settings.items() if value is not None}
+    recipe = evaluation_recipe(target or model, given, changes)
     assert recipe.eval, "an evaluation's recipe has it"
     _refuse_missing(recipe)
     floors = read_floors(fail_below or [], bench_names(recipe.eval, recipe.data))
@@ -175,7 +185,9 @@ def _refuse_missing(recipe: "Recipe") -> None:
 
 
 def eval_compare(
-    a: Annotated[Path, typer.Argument(help="An evaluated run, eval/MODEL in one, or a samples.jsonl.")],
+    a: Annotated[
+        Path, typer.Argument(help="An evaluated run (its last model), eval/MODEL in one, or a samples.jsonl.")
+    ],
     b: Annotated[Path, typer.Argument(help="The same, of the model to set beside it.")],
     allow_differences: Annotated[
         bool, typer.Option("--allow-differences", help="Compare though bench, prompts or verifier differ.")
@@ -186,7 +198,7 @@ def eval_compare(
 
     Example: rlsp eval compare runs/eval-before/20260101-120000 runs/eval-after/20260101-130000
     """
-    from rlsp_cli.evals.answered import answered
+    from rlsp_cli.evals.answered import answered, short_names
     from rlsp_cli.evals.compare import compare
     from rlsp_cli.report.table import difference_table
 
@@ -194,10 +206,19 @@ def eval_compare(
     if json:
         print_json("compare", found)
         return
-    table = difference_table(found)
+    names = short_names(*(found["comparisons"][0][end] for end in ("from", "to")))
+    for name, place in names.items():
+        print(f"{name}: {place}")
+    table = difference_table({"comparisons": [{**one, **_called(one, names)} for one in found["comparisons"]]})
     print_table(table.columns, table.rows, table.title, table.keys)
     for line in found["differs"]:
         print(line)
+
+
+def _called(item: dict[str, Any], names: dict[str, str]) -> dict[str, str]:
+    """Both sides of a comparison by their short names."""
+    short = {place: name for name, place in names.items()}
+    return {end: short[item[end]] for end in ("from", "to")}
 
 
 def _run(

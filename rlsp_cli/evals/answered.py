@@ -10,6 +10,9 @@ from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.shapes import Judged
 from rlsp_cli.runs.stream import read_json, read_rows
 
+_LAST = ("ppo", "sft")
+"""Models of a run, the last that it made first."""
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -24,7 +27,8 @@ class Answered:
 def answered(place: Path) -> list[Answered]:
     """One model's benches: from a run, `eval/<model>` in it, `eval/<model>/<bench>`, or a samples.jsonl file.
 
-    UsageError when there is none, or more than one model.
+    Of a run with several models it is the last that training made. UsageError when there is none, or when nobody
+    knows which is the last.
     """
     if place.is_file():
         return [_read(place, place)]
@@ -33,8 +37,20 @@ def answered(place: Path) -> list[Answered]:
         raise UsageError(f"{place}: no evaluation here; expected a run that has been evaluated, or a samples.jsonl")
     models = sorted({str(file.parent.parent) for file in files})
     if len(models) > 1:
-        raise UsageError(f"{place}: {len(models)} models were evaluated here; name one: {', '.join(models)}")
+        last = next((model for name in _LAST for model in models if Path(model).name == name), None)
+        if last is None:
+            raise UsageError(f"{place}: {len(models)} models were evaluated here; name one: {', '.join(models)}")
+        return answered(Path(last))
     return [_read(place, file) for file in files]
+
+
+def short_names(a: str, b: str) -> dict[str, str]:
+    """Two places by what tells them apart: the last part of their paths in which they differ."""
+    one, other = Path(a).parts, Path(b).parts
+    if one == other:
+        return {Path(a).name: a}
+    at = next((n for n in range(1, min(len(one), len(other)) + 1) if one[-n] != other[-n]), 1)
+    return {one[-at]: a, other[-at]: b}
 
 
 def _read(place: Path, file: Path) -> Answered:

@@ -88,6 +88,7 @@ def sample_of(row: Mapping[str, Any], problem: Problem, prompt: str, reference: 
 def _row(problem: Problem, response: Response) -> dict[str, Any]:
     return {
         "response": response.text,
+        "problem": problem.problem,
         "reference": problem.answer,
         "num_tokens": response.num_tokens,
         "truncated": response.truncated,

@@ -1,6 +1,7 @@
 """The recipe of an evaluation that was asked for on the command line."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,24 @@ from rlsp_cli.runs.run import Run, newest_run, open_run
 from rlsp_cli.runs.stream import read_rows
 
 
-def evaluation_recipe(target: str | None, settings: dict[str, Any]) -> Recipe:
+def evaluation_recipe(target: str | None, settings: dict[str, Any], overrides: Sequence[str] = ()) -> Recipe:
     """A recipe with only an eval stage, for a run's last checkpoint, a model folder or a hub id.
 
     A run's data, verifier, cluster and eval settings are kept; `settings` win. Responses that are given need no
     target. A model that is to be served gets all GPUs of this machine. With `steps` in the settings, the models of a
-    run's steps are evaluated.
+    run's steps are evaluated. `overrides` (`seed=1`, `eval.top_p=0.9`) change any key of what comes out.
     """
     if "responses" in settings:
         samples = settings.get("samples", 0)
         replay = {**_with_bench(settings), "samples": samples, "greedy": samples == 0}
-        return _resolve({"name": "eval-responses", "eval": replay})
+        return _resolve({"name": "eval-responses", "eval": replay}, overrides)
     if "url" in settings:
         if target is None:
             raise UsageError("--url without a model: add --model NAME, as the server calls it")
-        return _resolve({"name": _name(target), "model": {"path": target}, "eval": _with_bench(settings)})
+        return _resolve({"name": _name(target), "model": {"path": target}, "eval": _with_bench(settings)}, overrides)
     root = Path(target) if target else newest_run()
     if (root / "manifest.json").exists():
-        return _of_run(root, settings)
+        return _of_run(root, settings, overrides)
     if settings.get("steps"):
         raise UsageError(f"--steps is for a run, and {target} is none")
     if target and root.suffix in (".yaml", ".yml"):
@@ -43,10 +44,11 @@ def evaluation_recipe(target: str | None, settings: dict[str, Any]) -> Recipe:
         )
     path = str(root.absolute()) if root.is_dir() else str(target)
     cluster = {"cluster": {"gpus_per_node": count_gpus()}} if settings.get("serve") else {}
-    return _resolve({"name": _name(path), "model": {"path": path}, "eval": _with_bench(settings), **cluster})
+    data = {"name": _name(path), "model": {"path": path}, "eval": _with_bench(settings), **cluster}
+    return _resolve(data, overrides)
 
 
-def _of_run(root: Path, given: dict[str, Any]) -> Recipe:
+def _of_run(root: Path, given: dict[str, Any], overrides: Sequence[str]) -> Recipe:
     run, settings = open_run(root), {key: value for key, value in given.items() if key != "steps"}
     trained = [run.paths.stage(stage).final for stage in ("ppo", "sft") if run.paths.stage(stage).final.exists()]
     path = str(trained[0]) if trained else run.recipe.model.path
@@ -61,9 +63,8 @@ def _of_run(root: Path, given: dict[str, Any]) -> Recipe:
     if given.get("steps"):
         before["checkpoints"] = _of_steps(run)
     model = {"path": path, "precision": run.recipe.model.precision}
-    return _resolve(
-        {**kept, "name": f"eval-{run.recipe.name}", "model": model, "eval": {**before, **_with_bench(settings)}}
-    )
+    evaluation = {**before, **_with_bench(settings)}
+    return _resolve({**kept, "name": f"eval-{run.recipe.name}", "model": model, "eval": evaluation}, overrides)
 
 
 def _of_steps(run: Run) -> dict[int, str]:
@@ -97,8 +98,8 @@ def _name(path: str) -> str:
     return "eval-" + re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).name.partition("@")[0])
 
 
-def _resolve(data: dict[str, Any]) -> Recipe:
-    recipe = resolve_recipe(data, plugins=Registry())
+def _resolve(data: dict[str, Any], overrides: Sequence[str]) -> Recipe:
+    recipe = resolve_recipe(data, overrides, plugins=Registry())
     problems = [*check_benches(recipe), *check_scorer(recipe)]
     if problems:
         raise RecipeError("\n".join(map(str, problems)))

@@ -7,11 +7,12 @@ from rlsp_cli.backends import backend_of
 from rlsp_cli.backends.openrlhf.placement import roles, total_gpus
 from rlsp_cli.backends.shape import model_shape
 from rlsp_cli.plan.counts import Counts, Texts, count_stages
+from rlsp_cli.plan.embedded import Embedded, embedded_memory
 from rlsp_cli.plan.estimate import GIB, Estimate, estimate_ppo, estimate_sft
 from rlsp_cli.plan.gpu import GPUS
 from rlsp_cli.recipe.schema import Recipe
 
-__all__ = ["GIB", "GPUS", "Bundles", "Counts", "Estimate", "Plan", "headline", "make_plan"]
+__all__ = ["GIB", "GPUS", "Bundles", "Counts", "Embedded", "Estimate", "Plan", "headline", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,21 @@ class Plan:
     bundles: Bundles | None
     estimates: tuple[Estimate, ...]
     notes: tuple[str, ...]
+    embedded: tuple[Embedded, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The same as data."""
         estimates = [estimate.to_json() for estimate in self.estimates]
         bundles = asdict(self.bundles) if self.bundles else None
         counts = [asdict(count) for count in self.counts]
-        return {"counts": counts, "bundles": bundles, "estimates": estimates, "notes": list(self.notes)}
+        embedded = [{"estimate": True, **asdict(one), "total": one.total} for one in self.embedded]
+        found = {"counts": counts, "bundles": bundles, "estimates": estimates, "embedded": embedded}
+        return {**found, "notes": list(self.notes)}
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Why data on this machine cannot be read."""
+        return [f"{counts.stage}: {counts.unreadable}" for counts in self.counts if counts.unreadable]
 
 
 def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
@@ -44,11 +53,13 @@ def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
     counted = list(count_stages(recipe))
     on_ray = recipe.ppo is not None and backend_of(recipe, "ppo") == "openrlhf"
     estimates, notes = _estimates(recipe, gpu, counted)
+    embedded, unknown = _embedded(recipe, counted)
     return Plan(
         counts=tuple(counts for counts, _ in counted),
         bundles=Bundles(roles(recipe).asked, total_gpus(recipe)) if on_ray else None,
         estimates=tuple(estimates),
-        notes=(*(f"{counts.stage}: {note}" for counts, _ in counted for note in counts.notes), *notes),
+        notes=(*(f"{counts.stage}: {note}" for counts, _ in counted for note in counts.notes), *notes, *unknown),
+        embedded=tuple(embedded),
     )
 
 
@@ -65,6 +76,23 @@ def headline(recipe: Recipe, stage: str) -> str | None:
     }
     known = ", ".join(f"{number:,} {name}" for name, number in named.items() if number is not None)
     return f"planned: {known or 'as much as the data has'}; `rlsp plan` estimates memory and hours"
+
+
+def _embedded(recipe: Recipe, counted: list[tuple[Counts, Texts | None]]) -> tuple[list[Embedded], list[str]]:
+    """Of the stages that train in the embedded engine, and what is not estimated."""
+    stages = [(counts.stage, texts) for counts, texts in counted if _trains_here(counts)]
+    if not stages:
+        return [], []
+    notes = ["time is not estimated for the embedded engine: a run says what is left, after its first steps"]
+    shape = model_shape(recipe.model)
+    if shape is None:
+        return [], [f"the size of {recipe.model.path} is unknown: no estimate of memory (docs/plan.md)", *notes]
+    found = [embedded_memory(recipe, stage, shape, texts) for stage, texts in stages]
+    return [one for one in found if one], notes
+
+
+def _trains_here(counts: Counts) -> bool:
+    return counts.backend == "local" and counts.stage != "eval"
 
 
 def _estimates(

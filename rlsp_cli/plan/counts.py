@@ -29,7 +29,10 @@ class Texts:
 
 @dataclass(frozen=True)
 class Counts:
-    """One stage; None is unknown or not there. `tokens` is the most there can be, with prompts and all epochs."""
+    """One stage; None is unknown or not there. `tokens` is the most there can be, with prompts and all epochs.
+
+    `unreadable` says why rows on this machine could not be read.
+    """
 
     stage: str
     backend: str
@@ -40,6 +43,7 @@ class Counts:
     critic_steps: int | None = None
     tokens: int | None = None
     notes: tuple[str, ...] = ()
+    unreadable: str | None = None
 
 
 def count_stages(recipe: Recipe) -> Iterator[tuple[Counts, Texts | None]]:
@@ -55,7 +59,7 @@ def count_stages(recipe: Recipe) -> Iterator[tuple[Counts, Texts | None]]:
 
 
 def _sft(recipe: Recipe, sft: Sft, registry: Registry) -> tuple[Counts, Texts | None]:
-    texts, note = _read(recipe, "traces", registry)
+    texts, note, wrong = _read(recipe, "traces", registry)
     backend, rows = backend_of(recipe, "sft"), texts.rows - sft.val_rows if texts else None
     steps = _sft_steps(rows, sft, backend) if rows else sft.max_steps
     notes = [note, "fewer steps with packing" if sft.packing else None]
@@ -64,6 +68,7 @@ def _sft(recipe: Recipe, sft: Sft, registry: Registry) -> tuple[Counts, Texts | 
         optimizer_steps=steps,
         tokens=steps * sft.batch * sft.max_length if steps else None,
         notes=tuple(filter(None, notes)),
+        unreadable=wrong,
     ), texts
 
 
@@ -74,7 +79,7 @@ def _sft_steps(rows: int, sft: Sft, backend: str) -> int:
 
 
 def _ppo(recipe: Recipe, ppo: Ppo, registry: Registry) -> tuple[Counts, Texts | None]:
-    texts, note = _read(recipe, "prompts", registry)
+    texts, note, wrong = _read(recipe, "prompts", registry)
     steps = ppo.num_steps(texts.rows) if texts else ppo.steps
     size = ppo.responses
     updates, critic = ppo.epochs * max(1, size // ppo.train_batch), ppo.estimator == "gae"
@@ -88,7 +93,8 @@ def _ppo(recipe: Recipe, ppo: Ppo, registry: Registry) -> tuple[Counts, Texts | 
         "tokens": steps * size * longest,
     }  # fmt: skip
     rows, notes = texts.rows if texts else None, (note,) if note else ()
-    return Counts("ppo", backend_of(recipe, "ppo"), rows, rollouts=steps, notes=notes, **known), texts
+    backend = backend_of(recipe, "ppo")
+    return Counts("ppo", backend, rows, rollouts=steps, notes=notes, unreadable=wrong, **known), texts
 
 
 def _eval(recipe: Recipe, settings: Eval, registry: Registry) -> Counts:
@@ -115,16 +121,16 @@ def _bench_size(name: str, recipe: Recipe, settings: Eval, registry: Registry) -
     return min(size, settings.limit or size)
 
 
-def _read(recipe: Recipe, role: str, registry: Registry) -> tuple[Texts | None, str | None]:
-    """What `data.<role>` looks like, or why it is unknown."""
+def _read(recipe: Recipe, role: str, registry: Registry) -> tuple[Texts | None, str | None, str | None]:
+    """What `data.<role>` looks like, or why a plan does not know, or what is wrong with it."""
     rows: Rows | None = getattr(recipe.data, role)
     assert rows, "checked by the recipe"
     if _on_hub(rows):
-        return None, f"data.{role} is on the hub, which a plan does not ask: its rows are unknown"
+        return None, f"data.{role} is on the hub, which a plan does not ask: its rows are unknown", None
     try:
-        return (_of_prompts if isinstance(rows, Prompts) else _of_traces)(recipe, registry), None
+        return (_of_prompts if isinstance(rows, Prompts) else _of_traces)(recipe, registry), None, None
     except (DataError, NotReadyError) as error:
-        return None, f"data.{role} cannot be read: {error}"
+        return None, None, f"data.{role} cannot be read: {error}"
 
 
 def _of_prompts(recipe: Recipe, registry: Registry) -> Texts:

@@ -73,9 +73,14 @@ def read_section(path: Path, model: type[SectionModel]) -> SectionModel:
     raise RecipeError("\n".join(_lines(problems, source.origins, str(path))))
 
 
-def resolve_recipe(data: dict[str, Any], *, plugins: PluginResolver | None = None) -> Recipe:
+def resolve_recipe(
+    data: dict[str, Any], overrides: Sequence[str] = (), *, plugins: PluginResolver | None = None
+) -> Recipe:
     """A recipe from plain data instead of a file."""
-    return _resolve(Source(data), "recipe", plugins, None)
+    source = Source(data)
+    for number, override in enumerate(overrides, 1):
+        _override(source, override, number)
+    return _resolve(source, "recipe", plugins, None)
 
 
 def _resolve(source: Source, name: str, plugins: PluginResolver | None, check: Check | None) -> Recipe:

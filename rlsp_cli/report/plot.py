@@ -3,12 +3,13 @@
 import io
 from collections.abc import Sequence
 from fnmatch import fnmatch
+from html import escape
 from typing import Any
 
 PPO_PLOTS = {
     "Correctness": ["correctness/mean"],
     "Exploration": ["exploration/*/mean"],
-    "What exploration goes along with": ["exploration/*/corr_*"],
+    "Correlation of exploration with length and correctness": ["exploration/*/corr_*"],
     "Response length in tokens": ["response/tokens"],
     "Search behaviours per response": ["behaviour/*"],
     "Truncation, repetition, answer rate": ["response/truncated", "response/repetition", "response/answered"],
@@ -18,6 +19,8 @@ PPO_PLOTS = {
     ],
     "KL to the reference per response, in nats": ["kl/response"],
 }
+SHARES = ("correctness/mean", "response/truncated", "response/repetition", "response/answered", "reward/*")
+"""Keys of the plots above that lie between 0 and 1."""
 SFT_PLOTS = {"SFT loss per response token": ["loss"]}
 
 
@@ -35,22 +38,38 @@ def _svg(rows: Sequence[dict[str, Any]], title: str, keys: Sequence[str]) -> str
 
     matplotlib.use("svg")
     from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
 
     with pyplot.rc_context({"svg.hashsalt": "rlsp", "svg.fonttype": "path", "font.size": 9}):
         figure, axes = pyplot.subplots(figsize=(4.6, 2.5), layout="constrained")
         for key in keys:
             points = [(row["step"], row[key]) for row in rows if key in row]
-            axes.plot(*zip(*points, strict=True), label=_label(key), linewidth=1.4)
+            mark = "o" if len(points) == 1 else None
+            axes.plot(*zip(*points, strict=True), label=_label(key), linewidth=1.4, marker=mark)
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_xlabel("step")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        if len(keys) > 1:
-            axes.legend(frameon=False)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
+        if all(_is_share(key) for key in keys):
+            axes.set_ylim(-0.02, 1.02)
+        if len(keys) > 1 or _label(keys[0]) not in title.lower():
+            figure.legend(frameon=False, loc="outside lower center", ncols=3, fontsize=8)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         pyplot.close(figure)
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    described = f'<svg role="img" aria-label="{escape(_described(rows, title, keys))}"'
+    return text.getvalue()[text.getvalue().index("<svg") :].replace("<svg", described, 1)
+
+
+def _described(rows: Sequence[dict[str, Any]], title: str, keys: Sequence[str]) -> str:
+    """The plot in words: where each curve begins and ends."""
+    ends = {key: [row[key] for row in rows if key in row] for key in keys}
+    return f"{title}: " + "; ".join(f"{_label(key)} from {v[0]:.3g} to {v[-1]:.3g}" for key, v in ends.items())
+
+
+def _is_share(key: str) -> bool:
+    return any(fnmatch(key, pattern) for pattern in SHARES) or key.endswith(("/greedy", "/sampled"))
 
 
 def _label(key: str) -> str:

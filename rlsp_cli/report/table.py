@@ -1,5 +1,6 @@
 """The tables of a report, as text cells."""
 
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 from rlsp_cli.evals.compare import verdict
 from rlsp_cli.evals.paired import FEWEST
 
+_NUMBER = re.compile(r"([-+<~]? ?[\d.,]+%?( (\(.*\)|@\d+|points))?|\d+-\d+|-)")
 _PPO_ROWS = 8
 _PPO_COLUMNS = {
     "correctness/mean": ("correct", "{:.3f}"),
@@ -32,11 +34,21 @@ class Table:
     rows: Sequence[Sequence[str]]
     keys: int = 1
 
+    @property
+    def numbers(self) -> list[int]:
+        """The columns of numbers, which stand on the right."""
+        return [i for i in range(self.keys, len(self.columns)) if are_numbers([row[i] for row in self.rows])]
+
     def without_blanks(self) -> "Table":
         """The same without columns that hold nothing in any row."""
         kept = [i for i in range(len(self.columns)) if i < self.keys or any(row[i] != "-" for row in self.rows)]
         rows = [[row[i] for i in kept] for row in self.rows]
         return Table(self.title, [self.columns[i] for i in kept], rows, self.keys)
+
+
+def are_numbers(cells: Sequence[str]) -> bool:
+    """Whether a column holds numbers: whole ones, shares, with an interval behind them, or none."""
+    return any(cell != "-" for cell in cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
 
 
 def eval_table(evaluation: dict[str, Any]) -> Table:
@@ -105,7 +117,7 @@ def share_text(share: dict[str, float]) -> str:
 
 def _cells(result: dict[str, Any], kind: str) -> list[str]:
     part = result[kind]
-    unscored = ", ".join(f"{n} {kind}" for kind, n in part["unscored"].items()) or "0"
+    unscored = ", ".join(f"{n} {kind}" for kind, n in part["unscored"].items()) or "-"
     if (least := part.get("accuracy_if_unscored_wrong")) is not None:
         unscored += f" (accuracy {100 * least:.1f} if wrong)"
     return [

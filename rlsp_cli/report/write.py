@@ -1,5 +1,6 @@
 """The files of a report: report.json and report.html."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ _MOST_RESPONSES = 2000
 """Responses of one model and bench in which behaviours are looked for; `rlsp behaviour` takes all."""
 
 
+_SHOWN = 3
+"""Problems of each bench whose answers are shown."""
+
+
 def write_report(root: Path) -> Report:
     """Write report.json and report.html of a run; returns the report."""
     run = open_run(root)
@@ -27,10 +32,18 @@ def write_report(root: Path) -> Report:
 
 
 def _examples(run: Run) -> list[dict[str, Any]]:
-    """The same few problems of each bench, answered greedily by each model."""
-    answers = run.paths.stage("eval").root.glob("*/*/samples.jsonl")
-    found = []
-    for samples in sorted(answers, key=lambda path: path.stat().st_mtime):
-        greedy = [row for row in read_rows(samples, Scored) if row["kind"] == "greedy"][:3]
-        found += [{"label": f"{samples.parent.parent.name} on {samples.parent.name}", **row} for row in greedy]
-    return found
+    """The first problems of each bench, each with what every model answered greedily."""
+    answers = sorted(run.paths.stage("eval").root.glob("*/*/samples.jsonl"), key=lambda path: path.stat().st_mtime)
+    problems: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for samples in answers:
+        greedy = sorted((row for row in read_rows(samples, Scored) if row["kind"] == "greedy"), key=_place)[:_SHOWN]
+        for row in greedy:
+            found = {"model": samples.parent.parent.name, "bench": samples.parent.name, **row}
+            problems.setdefault((samples.parent.name, row["id"]), []).append(found)
+    return [{**found[0], "answers": found} for found in problems.values()]
+
+
+def _place(row: dict[str, Any]) -> list[tuple[int, str]]:
+    """Sorts ids as a person does: p9 before p10. Rows lie in the order in which they were answered."""
+    parts = re.split(r"0*(\d+)", row["id"])
+    return [(len(part) if part.isdecimal() else 0, part) for part in parts]
