@@ -8,6 +8,7 @@ from transformers import AutoTokenizer
 
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
+from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.schema import FromScratch
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import rlsp
@@ -119,3 +120,13 @@ def test_the_system_message_of_a_protocol_is_in_the_prompt_of_the_model(
     assert bench["protocol"]["first_prompt"].startswith(f"system: {system} user: ")
     assert bench["protocol"]["system"] == system and bench["protocol"]["like"] == "qwen25_math"
     assert "max_new_tokens is 4, theirs 2048" in bench["protocol"]["differs"]
+
+
+def test_any_key_of_an_evaluation_can_be_given_beside_its_options(tmp_path: Path) -> None:
+    changes = ["seed=7", "eval.top_p=0.9", "eval.greedy=false"]
+    recipe = evaluation_recipe("org/model", {"benches": ["aime24"], "samples": 2}, changes)
+    settings = recipe.eval
+    assert settings and (recipe.seed, settings.top_p, settings.greedy, settings.samples) == (7, 0.9, False, 2)
+    server = ("--url", "http://x", "--model", "m")
+    done = rlsp("eval", "eval.top=0.9", "--bench", "aime24", *server, cwd=tmp_path, check=False)
+    assert done.returncode == 3 and 'override #1 (eval.top): unknown key "top" in eval' in done.stderr

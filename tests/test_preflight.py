@@ -200,6 +200,12 @@ def test_ppo_that_trains_its_critic_alone_is_noted(folder: Path) -> None:
     assert "each of the 1 PPO steps" in found
 
 
+def test_steps_of_sft_that_the_epochs_do_not_hold_are_noted(folder: Path) -> None:
+    (found,) = notes(folder, "sft.max_steps=9", "sft.epochs=2")
+    assert "sft takes 4 steps, not 9: epochs is 2, and there are 4 traces - raise sft.epochs" in found
+    assert notes(folder, "sft.max_steps=4", "sft.epochs=2") == []
+
+
 def test_ppo_without_a_reward_of_its_own_is_noted(folder: Path) -> None:
     text = FILES.replace("reward:\n  correctness: {use: exact_match}\n", "")
     (folder / "r.yaml").write_text(text)

@@ -384,3 +384,8 @@ def test_an_override_with_nothing_behind_it_is_refused_and_null_takes_a_value_ba
 def test_a_number_that_is_a_slip_of_the_finger_is_refused(tmp_path: Path, change: str) -> None:
     (found,) = problems(tmp_path, TINY, change)
     assert change.partition("=")[0] in found and "less than or equal to" in found
+
+
+def test_a_text_that_yaml_reads_as_a_mapping_is_told_to_be_quoted(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, TINY, "data.template=Hi {problem}: x")
+    assert "found a mapping - a text with a colon or braces stands in quotes" in found

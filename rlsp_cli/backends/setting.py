@@ -65,11 +65,14 @@ def settings_text(settings: Iterable[Setting], origins: Recipe | None = None) ->
     return dump_data(data, comment)
 
 
-def unused(recipe: Recipe, scope: Iterable[str], used: Sequence[str]) -> Iterator[Problem]:
-    """A problem for each key in the `scope` (sections or keys) that is not at its default and reaches nothing."""
+def unused(recipe: Recipe, scope: Iterable[str], used: Sequence[str], by: str) -> Iterator[Problem]:
+    """A problem for each key in the `scope` (sections or keys) that is not at its default and reaches nothing.
+
+    `by` names what would have to read it.
+    """
     for path in flat(recipe.model_dump(mode="json", exclude_defaults=True)):
         if _within(path, scope) and not _within(path, used):
-            yield Problem(path, f"{path} reaches nothing in this stage", "remove it, or choose another backend")
+            yield Problem(path, f"{path} reaches nothing in {by}", "remove it, or choose another backend")
 
 
 def _within(path: str, keys: Iterable[str]) -> bool:

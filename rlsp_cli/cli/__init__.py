@@ -94,7 +94,7 @@ def main() -> None:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             _leave("no space left on the disk", 4)
-        _leave(f"{error.filename or 'the system'}: {error.strerror}", 4)
+        _leave(f"{error.filename or 'the system'} cannot be read or written: {error.strerror}", 4)
     except Exception as error:
         _leave(f"a bug of rlsp: {type(error).__name__}: {error}; `rlsp --debug` shows where", 1)
 

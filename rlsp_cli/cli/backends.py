@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rlsp_cli.cli.completion import recipes
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.terminal import print
@@ -77,7 +78,7 @@ def install(
 
 @app.command()
 def doctor(
-    recipe: Annotated[str | None, typer.Argument(help="A recipe: can it run here?")] = None,
+    recipe: Annotated[str | None, typer.Argument(help="A recipe: can it run here?", autocompletion=recipes)] = None,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     json: Json = False,
 ) -> None:

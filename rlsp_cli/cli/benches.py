@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlsp_cli.cli.completion import benches
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.terminal import print
 
@@ -45,7 +46,7 @@ def list_(data: Folder = None, json: Json = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A name of `rlsp benches list`, or a file.")],
+    name: Annotated[str, typer.Argument(help="A name of `rlsp benches list`, or a file.", autocompletion=benches)],
     data: Data = None,
     json: Json = False,
 ) -> None:

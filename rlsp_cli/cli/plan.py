@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlsp_cli.cli.completion import recipes
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.cli.recipe import load_checked
 from rlsp_cli.errors import DataError, RecipeError
@@ -26,7 +27,9 @@ class GpuName(StrEnum):
 
 
 def plan(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
+    ],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     gpu: Annotated[GpuName, typer.Option(help="The GPUs that estimates are for.")] = GpuName.h100,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

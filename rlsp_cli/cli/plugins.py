@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlsp_cli.cli.completion import plugins
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import CheckError, UsageError
 from rlsp_cli.terminal import print
@@ -42,7 +43,7 @@ def list_(json: Json = False) -> None:
 
 @app.command()
 def show(
-    reference: Annotated[str, typer.Argument(help="A name, or file.py:function.")],
+    reference: Annotated[str, typer.Argument(help="A name, or file.py:function.", autocompletion=plugins)],
     json: Json = False,
 ) -> None:
     """Show a plugin's origin, text and options."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlsp_cli.cli.completion import recipes
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.terminal import print
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import Recipe
 
 _SCHEMA_LINE = "# yaml-language-server: $schema=rlsp.schema.json\n"
+
+ShippedName = Annotated[str, typer.Argument(help="A name of `rlsp recipes list`.", autocompletion=recipes)]
 
 recipes_app = typer.Typer(help="The recipes that come with rlsp.", no_args_is_help=True)
 
@@ -57,7 +60,9 @@ def load_inspected(
 
 
 def check(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
+    ],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     resolved: Annotated[
         bool, typer.Option("--resolved", help="Print the complete recipe; where is each value from?")
@@ -108,7 +113,9 @@ def _first_examples(recipe: "Recipe") -> "list[Example]":
 
 
 def render(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
+    ],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     stage: Annotated[
         str | None, typer.Option(help="The stage to compile; the first that a backend runs if not given.")
@@ -157,14 +164,14 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = Fa
 
 
 @recipes_app.command()
-def show(name: str) -> None:
+def show(name: ShippedName) -> None:
     """Print a shipped recipe."""
     print(_shipped(name).read_text(encoding="utf-8"), end="")
 
 
 @recipes_app.command()
 def copy(
-    name: str, to: Annotated[Path | None, typer.Argument(help="New file; NAME.yaml when not given.")] = None
+    name: ShippedName, to: Annotated[Path | None, typer.Argument(help="New file; NAME.yaml when not given.")] = None
 ) -> None:
     """Copy a shipped recipe to change it; never overwrites. Example: rlsp recipes copy quickstart my.yaml"""
     from rlsp_cli.runs.stream import write_text

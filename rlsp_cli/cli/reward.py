@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlsp_cli.cli.completion import recipes, verifiers
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import CheckError, UsageError
 from rlsp_cli.terminal import print
@@ -24,15 +25,21 @@ Overrides = Annotated[
 Tokenizer = Annotated[
     str | None, typer.Option(help="Folder or hub id that counts tokens; the recipe's model if not given.")
 ]
-RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
+]
 _EPILOG = "Exit codes: docs/errors.md"
 
 
 @app.command("try", epilog=_EPILOG)
 def try_(
-    recipe: Annotated[str | None, typer.Argument(help="A recipe file, or the name of a shipped recipe.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
+    ] = None,
     overrides: Overrides = None,
-    verifier: Annotated[str | None, typer.Option(help="Only this verifier, without a recipe.")] = None,
+    verifier: Annotated[
+        str | None, typer.Option(help="Only this verifier, without a recipe.", autocompletion=verifiers)
+    ] = None,
     response: Annotated[str | None, typer.Option(help="A response to score.")] = None,
     reference: Annotated[str | None, typer.Option(help="Its reference answer.")] = None,
     prompt: Annotated[str, typer.Option(help="Its prompt.")] = "",
@@ -49,12 +56,11 @@ def try_(
     """
     from rlsp_cli.rewards.combine import alpha_of
     from rlsp_cli.rewards.scorer import Scorer
-    from rlsp_cli.rewards.tokens import token_counter
 
     if (recipe is None) == (verifier is None):
         raise UsageError("what shall score? give either a recipe or --verifier NAME")
     loaded = _load(recipe, overrides or []) if recipe else _only(str(verifier))
-    rows = _samples(response, reference, prompt, samples, token_counter(loaded.model, tokenizer))
+    rows = _samples(response, reference, prompt, samples, _counter(loaded, tokenizer))
     with Scorer(loaded.reward, loaded.plugins) as scorer:
         if verifier:
             _show_verdicts(rows, scorer.verify(rows), json)
@@ -128,7 +134,6 @@ def audit(
     from rlsp_cli.rewards.audit import audit as run_audit
     from rlsp_cli.rewards.combine import alpha_of
     from rlsp_cli.rewards.scorer import Scorer
-    from rlsp_cli.rewards.tokens import token_counter
 
     loaded = _load(recipe, overrides or [])
     with Scorer(loaded.reward, loaded.plugins) as scorer:
@@ -136,13 +141,17 @@ def audit(
             audit_cases(loaded, problems),
             lambda samples: scorer.score(samples, alpha_of(loaded, 0)),
             scorer.deadline_s,
-            token_counter(loaded.model, tokenizer),
+            _counter(loaded, tokenizer),
         )
     _show_findings(found, json)
-    holes = [finding.attack for finding in found if finding.is_hole]
+    holes = [finding for finding in found if finding.is_hole]
     if holes:
+        grave = [finding.attack for finding in holes if finding.beats_right or finding.overdue]
+        slight = [finding.attack for finding in holes if finding.attack not in grave]
+        parts = [f"more than a right answer, or outlive the deadline: {', '.join(grave)}"] if grave else []
+        parts += [f"more than an honest wrong answer alone: {', '.join(slight)}"] if slight else []
         raise CheckError(
-            f"{len(holes)} of {len(found)} attacks pay: {', '.join(holes)}; docs/rewards.md says what helps"
+            f"{len(holes)} of {len(found)} attacks pay; {'; '.join(parts)}; docs/rewards.md says what helps"
         )
 
 
@@ -177,6 +186,18 @@ def serve(
         print(text, file=sys.stderr, flush=True)
 
     run_service(loaded, host, port, say, tokenizer=tokenizer, backlog=backlog, group_wait_s=group_wait)
+
+
+def _counter(recipe: "Recipe", tokenizer: str | None) -> Callable[[str], int] | None:
+    """Counts tokens as the model would; words, and says so, where its tokenizer is on a hub that nobody reaches."""
+    from rlsp_cli.preflight.hub import model_on_hub
+    from rlsp_cli.rewards.tokens import token_counter
+
+    name = tokenizer or recipe.model.path
+    if name and not Path(name).exists() and (reason := model_on_hub(name)):
+        print(f"note: words are counted instead of tokens of {name}: {reason}", file=sys.stderr)
+        return lambda text: len(text.split()) + 1
+    return token_counter(recipe.model, tokenizer)
 
 
 def _load(name: str, overrides: list[str]) -> "Recipe":
@@ -257,7 +278,7 @@ def _show_findings(found: Sequence["Finding"], json: bool) -> None:
             f"{f.beats_right}/{f.problems}",
             f.overdue,
             f.unscored,
-            "look here" if f.is_hole else "",
+            _hole(f),
         )
         for f in found
     ]
@@ -273,6 +294,13 @@ def _show_findings(found: Sequence["Finding"], json: bool) -> None:
         "",
     ]
     print_table(columns, cells)
+
+
+def _hole(finding: "Finding") -> str:
+    """How grave a hole is: a trick that beats a wrong answer alone still earns less than a right one."""
+    if finding.beats_right or finding.overdue:
+        return "GRAVE"
+    return "look here" if finding.beats_wrong else ""
 
 
 def _number(value: Any) -> Any:

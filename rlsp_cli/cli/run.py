@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlsp_cli.cli.completion import benches, recipes, runs
 from rlsp_cli.cli.output import console, print_json, print_table
 from rlsp_cli.cli.report import print_report
 from rlsp_cli.errors import UsageError
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import Recipe
     from rlsp_cli.report import Report
 
-RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
+]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as ppo.steps=10.")
 ]
@@ -76,7 +79,8 @@ def ppo(
 
 def eval_(
     target: Annotated[
-        str | None, typer.Argument(help="A run, a model folder or a hub id; the newest run when not given.")
+        str | None,
+        typer.Argument(help="A run, a model folder or a hub id; the newest run when not given.", autocompletion=runs),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides: seed=1, eval.top_p=0.9 ...")
@@ -85,7 +89,9 @@ def eval_(
     url: Annotated[str | None, typer.Option(help="Ask this OpenAI-compatible server; key in OPENAI_API_KEY.")] = None,
     bench: Annotated[
         list[str] | None,
-        typer.Option(help="Names of `rlsp benches list`, heldout or ./file.yaml; commas, or repeated."),
+        typer.Option(
+            help="Names of `rlsp benches list`, heldout or ./file.yaml; commas, or repeated.", autocompletion=benches
+        ),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, instead of the hub.")] = None,
     protocol: Annotated[

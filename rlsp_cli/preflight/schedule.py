@@ -7,16 +7,31 @@ from rlsp_cli.data import source_rows
 from rlsp_cli.errors import RlspError
 from rlsp_cli.preflight.data import on_hub
 from rlsp_cli.recipe.problem import Note, Problem
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.schema import Ppo, Recipe, Rows, Sft
 from rlsp_cli.rewards.registry import Registry
 
 
 def look_at_schedule(recipe: Recipe, stages: Sequence[str], registry: Registry) -> Iterator[Problem]:
-    """Notes on a PPO whose policy takes no step, and on one that nobody gave a reward."""
-    if recipe.ppo is None or "ppo" not in stages:
+    """Notes on steps that are not taken, on a policy that takes none, and on PPO that nobody gave a reward."""
+    if recipe.sft and "sft" in stages:
+        yield from _look_at_sft(recipe, recipe.sft, registry)
+    if recipe.ppo and "ppo" in stages:
+        yield from _look_at_ppo(recipe, recipe.ppo, registry)
+
+
+def _look_at_sft(recipe: Recipe, sft: Sft, registry: Registry) -> Iterator[Problem]:
+    rows = _count(recipe.data.traces, recipe, registry)
+    if rows is None or sft.max_steps is None or sft.packing or (recipe.data.traces and recipe.data.traces.messages):
         return
-    steps, warmup = _steps(recipe, recipe.ppo, registry), recipe.ppo.critic_warmup_steps
-    if recipe.ppo.estimator == "gae" and steps is not None and steps <= warmup:
+    steps = max(1, int(sft.epochs * (rows - sft.val_rows) / sft.batch))
+    if steps < sft.max_steps:
+        message = f"sft takes {steps} steps, not {sft.max_steps}: epochs is {sft.epochs:g}, and there are {rows} traces"
+        yield Note("sft.max_steps", message, "raise sft.epochs")
+
+
+def _look_at_ppo(recipe: Recipe, ppo: Ppo, registry: Registry) -> Iterator[Problem]:
+    steps, warmup = _steps(recipe, ppo, registry), ppo.critic_warmup_steps
+    if ppo.estimator == "gae" and steps is not None and steps <= warmup:
         message = f"the policy is not trained: each of the {steps} PPO steps trains the critic alone"
         yield Note("ppo.critic_warmup_steps", message, f"critic_warmup_steps is {warmup}; lower it, or raise ppo.steps")
     if not recipe.is_given("reward"):
@@ -28,11 +43,16 @@ def _steps(recipe: Recipe, ppo: Ppo, registry: Registry) -> int | None:
     """Rollout steps; None while the number of problems is not known."""
     if ppo.steps is not None:
         return ppo.steps
-    prompts = recipe.data.prompts
-    if prompts is None or on_hub(prompts):
+    rows = _count(recipe.data.prompts, recipe, registry)
+    return None if rows is None else ppo.num_steps(rows)
+
+
+def _count(source: Rows | None, recipe: Recipe, registry: Registry) -> int | None:
+    """Rows of a source that can be read here."""
+    if source is None or on_hub(source):
         return None
-    if prompts.source.startswith("task:") and prompts.rows:
-        return ppo.num_steps(prompts.rows)
+    if source.source.startswith("task:") and source.rows:
+        return source.rows
     with suppress(RlspError):
-        return ppo.num_steps(len(source_rows(prompts, registry, recipe.plugins)))
+        return len(source_rows(source, registry, recipe.plugins))
     return None

@@ -304,7 +304,8 @@ def _as_problem(detail: dict[str, Any], model: type[schema.Section]) -> Problem:
     found = detail["input"]
     if isinstance(found, dict | list):
         shown = "a mapping" if isinstance(found, dict) else "a list"
-        return Problem(path, message if detail["type"] == "value_error" else f"{path}: {message}, found {shown}")
+        quote = "a text with a colon or braces stands in quotes" if detail["type"] == "string_type" else None
+        return Problem(path, message if detail["type"] == "value_error" else f"{path}: {message}, found {shown}", quote)
     hint = None
     if detail["type"] == "literal_error" and isinstance(found, str):
         hint = did_you_mean(

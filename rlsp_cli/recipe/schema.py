@@ -641,7 +641,7 @@ class Tracking(Section):
     """Where a backend sends its numbers, besides metrics.jsonl; keys and logins come from the environment."""
 
     to: tuple[Literal["wandb", "mlflow", "trackio", "tensorboard"], ...] = ()
-    """Trackers by name."""
+    """Trackers by name. For `axolotl` and `openrlhf`."""
     project: str | None = None
     """Project there; the recipe's name when not given."""
 

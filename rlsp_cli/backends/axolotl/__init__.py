@@ -129,6 +129,5 @@ def _unknown(recipe: Recipe, version: str, keys: Keys) -> Iterator[Problem]:
     yield from taken(own, recipe.sft.extra, "sft.extra")
     yield from refused(recipe.sft, own, keys)
     used = [source for setting in own for source in setting.sources]
-    yield from unused(
-        recipe, SCOPE, ["sft.extra", *used, *_ELSEWHERE, *_COMMAND, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())]
-    )
+    used += ["sft.extra", *_ELSEWHERE, *_COMMAND, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())]
+    yield from unused(recipe, SCOPE, used, "Axolotl's sft")

@@ -55,9 +55,11 @@ def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Itera
     if stage == "eval" and recipe.eval and recipe.eval.url and (recipe.sft or recipe.ppo or not recipe.model.path):
         message = "a server answers, and not the models that this recipe trains"
         yield Problem("eval.url", message, "evaluate it alone: rlsp eval --url URL --model NAME --bench ...")
-    yield from unused(recipe, [f"{stage}.{key}" for key in _UNUSED.get(stage, ())], [])
+    yield from unused(
+        recipe, [f"{stage}.{key}" for key in _UNUSED.get(stage, ())], [], f"the embedded engine's {stage}"
+    )
     if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
-        yield from unused(recipe, ("tracking", "model.attention"), [])
+        yield from unused(recipe, ("tracking", "model.attention"), [], "the embedded engine")
     if recipe.ppo is not None and stage == "ppo":
         yield from lonely_groups(recipe, recipe.ppo)
         size = recipe.ppo.responses

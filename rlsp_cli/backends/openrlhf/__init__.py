@@ -108,7 +108,7 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
         yield Problem(setting.sources[0] if setting.sources else "ppo", message, "install a newer version")
     yield from extra_problems(recipe.ppo.extra)
     used = [source for setting in own for source in setting.sources]
-    yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE])
+    yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE], "OpenRLHF's ppo")
     if environment is not None:
         error = parser_error(environment, words(rendered(recipe, _SOMEWHERE, version)))
         if error is not None:

@@ -1,0 +1,41 @@
+"""What the tab key offers behind a command; nothing heavy is loaded for it."""
+
+from collections.abc import Iterator
+
+
+def recipes(incomplete: str) -> Iterator[str]:
+    """Shipped recipes; files are the shell's."""
+    from rlsp_cli.recipe.load import shipped_recipes
+
+    return (name for name in shipped_recipes() if name.startswith(incomplete))
+
+
+def benches(incomplete: str) -> Iterator[str]:
+    """Shipped benches, and the recipe's own."""
+    from rlsp_cli.evals.bench_file import shipped_benches
+
+    done, comma, last = incomplete.rpartition(",")
+    return (f"{done}{comma}{name}" for name in ("heldout", *shipped_benches()) if name.startswith(last))
+
+
+def plugins(incomplete: str) -> Iterator[str]:
+    """Built-in plugins of every kind."""
+    from rlsp_cli.rewards.registry import ENTRY_POINTS, built_in
+
+    names = sorted({name for kind in ENTRY_POINTS for name in built_in(kind)})
+    return (name for name in names if name.startswith(incomplete))
+
+
+def verifiers(incomplete: str) -> Iterator[str]:
+    """Built-in verifiers."""
+    from rlsp_cli.rewards.registry import built_in
+
+    return (name for name in built_in("verifier") if name.startswith(incomplete))
+
+
+def runs(incomplete: str) -> Iterator[str]:
+    """Run folders in ./runs."""
+    from rlsp_cli.runs.run import RUNS
+
+    found = sorted(str(path.parent) for path in RUNS.glob("*/*/manifest.json"))
+    return (name for name in found if name.startswith(incomplete))
