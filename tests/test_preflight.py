@@ -110,6 +110,17 @@ def test_a_bench_whose_data_is_missing_is_found_before_training(folder: Path) ->
     assert "bench aime24" in found and "aime24.jsonl does not exist" in found
 
 
+def test_heldout_problems_of_one_id_are_found_before_training(folder: Path) -> None:
+    row = '{"id": "7", "problem": "1+1", "answer": "2"}\n'
+    (folder / "heldout.jsonl").write_text(row * 2)
+    (found,) = problems(folder)
+    assert found.startswith("r.yaml:8:13: data.heldout: ") and "2 problems have the id '7'" in found
+
+
+def test_an_evaluation_of_nothing_is_refused(folder: Path) -> None:
+    assert "nothing to evaluate on" in problems(folder, "eval.benches=[]")[0]
+
+
 def test_responses_that_are_not_there_are_found(folder: Path) -> None:
     assert "none.jsonl: no such file" in problems(folder, "eval.responses=./none.jsonl")[0]
 

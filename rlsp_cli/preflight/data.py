@@ -26,14 +26,16 @@ def look_at_data(recipe: Recipe, stages: Sequence[str], registry: Registry, ask_
     for role in _roles(recipe, stages):
         yield from _look_at_rows(recipe, role, registry, ask_hub)
     if "eval" in stages and recipe.eval:
+        if not recipe.eval.benches:
+            yield Problem("eval.benches", "eval.benches: nothing to evaluate on", "name a bench, or remove `eval`")
         yield from look_at_benches(recipe, ask_hub)
         yield from _load_benches(recipe, registry)
         yield from _look_at_responses(recipe.eval.responses)
 
 
-def first_rows(prompts: Prompts, recipe: Recipe, registry: Registry) -> list[Row]:
-    """The first problems of a source."""
-    return prompt_rows(_few(prompts), registry, recipe.plugins)
+def first_row(prompts: Prompts, recipe: Recipe, registry: Registry) -> Row:
+    """The first problem of a source."""
+    return prompt_rows(prompts.model_copy(update={"rows": 1}), registry, recipe.plugins)[0]
 
 
 def on_hub(rows: Rows) -> bool:
@@ -58,6 +60,8 @@ def _look_at_rows(recipe: Recipe, role: str, registry: Registry, ask_hub: bool) 
     try:
         if isinstance(rows, Traces):
             _read_traces(rows, recipe, registry)
+        elif role == "heldout" and recipe.eval and _is_file(rows):
+            load_bench(role, recipe.eval, recipe.data, registry, recipe.plugins)  # ids of a bench must differ, too
         else:
             prompt_rows(_few(rows), registry, recipe.plugins)
     except RlspError as error:
@@ -66,9 +70,12 @@ def _look_at_rows(recipe: Recipe, role: str, registry: Registry, ask_hub: bool) 
 
 def _read_traces(traces: Traces, recipe: Recipe, registry: Registry) -> None:
     found = trace_rows(_few(traces), registry, recipe.plugins)
-    is_whole = not (on_hub(traces) or traces.source.startswith("task:"))
-    if recipe.sft and is_whole:
+    if recipe.sft and _is_file(traces):
         training_rows(found, recipe.sft.val_rows)
+
+
+def _is_file(rows: Rows) -> bool:
+    return not rows.source.startswith(("hf:", "task:"))
 
 
 def _few(rows: AnyRows) -> AnyRows:
@@ -82,7 +89,7 @@ def _hint(rows: Rows, reason: str, role: str) -> str | None:
     path = Path(rows.source)
     if "no column" in reason:
         return f"name it in data.{role}"
-    if not on_hub(rows) and not path.suffix and not path.exists():
+    if _is_file(rows) and not path.suffix and not path.exists():
         return f"a data set on the hub is written hf:{path.parent.name}/{path.name}"
     return None
 

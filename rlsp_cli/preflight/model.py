@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,12 +11,15 @@ from rlsp_cli.backends.shape import model_config
 from rlsp_cli.errors import NotReadyError, RecipeError
 from rlsp_cli.evals.bench import bench_protocol
 from rlsp_cli.preflight.hub import model_on_hub
-from rlsp_cli.recipe.problem import Note, Problem, did_you_mean
+from rlsp_cli.recipe.problem import Note, Problem
 from rlsp_cli.recipe.schema import FromScratch, Recipe
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
 _WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken")
+_LONGEST = 255
+"""Bytes that a name in a path may have."""
+_MOST_HEADS = 1024
 _ROTARY = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi", "gpt_neox")
 """Common architectures that turn pairs of a head's numbers by the position."""
 
@@ -34,7 +38,8 @@ def _look_at_new(spec: FromScratch) -> Iterator[Problem]:
     head, rest = divmod(spec.hidden_size, spec.num_heads)
     place = "model.from_scratch.num_heads"
     if rest:
-        divisors = [n for n in range(1, spec.hidden_size + 1) if spec.hidden_size % n == 0 and n <= 2 * spec.num_heads]
+        most = min(spec.hidden_size, 2 * spec.num_heads, _MOST_HEADS)
+        divisors = [n for n in range(1, most + 1) if spec.hidden_size % n == 0]
         near = min(divisors, key=lambda n: abs(n - spec.num_heads))
         yield Problem(
             place, f"num_heads {spec.num_heads} does not divide hidden_size {spec.hidden_size}", f"try {near}"
@@ -42,8 +47,9 @@ def _look_at_new(spec: FromScratch) -> Iterator[Problem]:
     elif head % 2 and spec.model_type in _ROTARY:
         yield Problem(place, f"a head would have {head} numbers, and {spec.model_type} needs an even size of heads")
     if (known := _model_types()) and spec.model_type not in known:
+        like = get_close_matches(spec.model_type, known, n=1)
         message = f"transformers has no model type {spec.model_type!r}"
-        yield Problem("model.from_scratch.model_type", message, did_you_mean(spec.model_type, known))
+        yield Problem("model.from_scratch.model_type", message, f'did you mean "{like[0]}"?' if like else None)
 
 
 def _model_types() -> set[str]:
@@ -55,7 +61,9 @@ def _model_types() -> set[str]:
 
 def _look_at_path(path: str, ask_hub: bool) -> Iterator[Problem]:
     folder = Path(path)
-    if folder.is_dir():
+    if any(len(part) > _LONGEST for part in folder.parts):
+        yield Problem("model.path", f"model.path: {path[:40]}...: too long for a path")
+    elif folder.is_dir():
         yield from (Problem("model.path", f"model.path: {path}: {line}") for line in _lacks(folder))
     elif folder.exists():
         yield Problem("model.path", f"model.path: {path} is a file, expected a folder or a hub id")
@@ -111,7 +119,9 @@ def _longest(recipe: Recipe, stages: Sequence[str]) -> Iterator[tuple[str, int]]
     if recipe.ppo and "ppo" in stages:
         yield "ppo.max_new_tokens", recipe.ppo.max_new_tokens
     settings = recipe.eval
-    if settings and "eval" in stages and not (settings.url or settings.responses):
+    if settings is None or "eval" not in stages or settings.url or settings.responses or settings.serve:
+        return
+    if settings.benches:
         try:
             yield "eval.max_new_tokens", max(bench_protocol(name, settings).max_new_tokens for name in settings.benches)
         except RecipeError:  # said by the check of benches
@@ -124,7 +134,7 @@ def _positions(recipe: Recipe) -> int | None:
         return recipe.model.from_scratch.max_length
     try:
         config = model_config(recipe.model) or {}
-    except NotReadyError:  # said of the folder
+    except (NotReadyError, OSError):  # said of the folder
         return None
-    found = {**config, **config.get("text_config", {})}.get("max_position_embeddings")
+    found = {**config, **(config.get("text_config") or {})}.get("max_position_embeddings")
     return found if isinstance(found, int) else None

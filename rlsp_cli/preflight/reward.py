@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rlsp_cli.data import Problem as Row
 from rlsp_cli.errors import PluginError, RlspError
-from rlsp_cli.preflight.data import first_rows, on_hub
+from rlsp_cli.preflight.data import first_row, on_hub
 from rlsp_cli.recipe.problem import Note, Problem
 from rlsp_cli.recipe.schema import PluginUse, Prompts, Recipe, Reward
 from rlsp_cli.rewards.audit import honest
@@ -49,7 +49,7 @@ def _first_row(recipe: Recipe, stages: Sequence[str], registry: Registry) -> Row
     for rows in judged:
         if rows is not None and not on_hub(rows):
             with suppress(RlspError):
-                return first_rows(rows, recipe, registry)[0]
+                return first_row(rows, recipe, registry)
     return None
 
 

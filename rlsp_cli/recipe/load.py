@@ -193,12 +193,20 @@ def anchor(node: Any, folder: Path, key: str = "") -> None:
 def _absolute(value: str, folder: Path, key: str) -> str:
     is_path = value.startswith(("./", "../", "~/"))
     is_path |= key == "source" and not value.startswith(("hf:", "task:")) and "${" not in value
-    is_path |= key in ("path", "data", "responses") and (folder / value).exists()
+    is_path |= key in ("path", "data", "responses") and _is_there(folder / value)
     is_path |= key in ("cache", "lexicon", "against")
     if not is_path:
         return value
     expanded = Path(value).expanduser()
     return str((folder / expanded).resolve()) if not expanded.is_absolute() else str(expanded)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something; a text that is too long for a path names nothing."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _interpolate(source: Source) -> list[Problem]:
