@@ -136,6 +136,7 @@ x \equiv 2 \pmod{9} | x ≡ 2 (mod 9) | 2
 2, 4, \ldots, 2n | 2,4,\dots,2n
 2,5 | 5, 2 | 2 \text{ or } 5 | $2$ and $5$ | x=2 \text{ or } x=5
 y=2x+3 | 2x-y+3=0
+V_{1}:V_{2}=11:21 | 11:21
 """  # noqa: RUF001
 OTHER = r"""
                                       # small numbers

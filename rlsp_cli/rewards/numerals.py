@@ -63,6 +63,6 @@ def as_parsed(text: str) -> str:
     """The same formula with fractions and products for numbers, and words for what a parser passes over."""
     for pattern, meant in _COMPILED:
         text = pattern.sub(meant, text)
-    if text.count(":") > 1:  # a ratio of three or a time, which the parser divides
+    if re.search(r":[^=:]*:", text):  # a ratio of three or a time, which the parser divides
         text = text.replace(":", "\\text{:}")
     return text
