@@ -113,13 +113,16 @@ def test_a_problem_of_the_same_family_is_listed_and_not_refused() -> None:
 
 
 def test_the_same_numbers_in_other_places_are_another_problem_unless_the_answer_is_the_same() -> None:
-    frame = "Lee has {} stamps in an album, gets {} from Tom on Monday and gives {} to Mia. How many has Lee got then?"
+    frame = (
+        "Lee keeps {} stamps in an old album that his uncle from Oslo had bought at a market in spring, and {} others "
+        "in a box under the bed of the room that he shares with his brother. How many more are in the album?"
+    )
     made = OverlapIndex()
-    made.add("bench", {"a": frame.format(5, 2, 3)}, {"a": "4"})
-    assert made.match(frame.format(3, 5, 2)) is None
-    assert made.match(f"Problem 5. {frame.format(9, 2, 4)}") is None, "its number is none of Lee's"
-    turned = f"Mia will get 3 stamps. {frame.format(5, 2, 'these')}"
-    assert made.match(turned, "5") is None and made.match(turned, "4") == ("bench", "a", "8-gram")
+    made.add("bench", {"a": frame.format(8, 3)}, {"a": "5"})
+    assert made.match(frame.format(3, 8), likely=True) == ("bench", "a", "other numbers")
+    assert made.match(frame.format(3, 8), "5") == ("bench", "a", "8-gram"), "a slip of the pen, as the answer shows"
+    assert made.match(f"Problem 3. {frame.format(8, 7)}", likely=True) == ("bench", "a", "other numbers")
+    assert made.match(f"Problem 8. {frame.format(9, 3)}", "6", likely=True) == ("bench", "a", "other answer")
 
 
 def test_a_decimal_point_and_chinese_numerals_are_read_as_numbers() -> None:

@@ -65,6 +65,13 @@ def test_a_missing_file_is_told() -> None:
         prompt_rows(Prompts(source="none.jsonl"), Registry())
 
 
+def test_an_id_of_the_hub_without_its_prefix_is_told_how_to_write_it() -> None:
+    with pytest.raises(
+        DataError, match=r"openai/gsm8k: no such file; a data set on the hub is written hf:openai/gsm8k"
+    ):
+        prompt_rows(Prompts(source="openai/gsm8k"), Registry())
+
+
 def test_the_hub_without_its_package_says_how_to_get_it() -> None:
     with pytest.raises(NotReadyError, match=r"rlsp\[hub\]|the hub did not give it"):
         prompt_rows(Prompts(source="hf:org/name"), Registry())
