@@ -37,6 +37,7 @@ from rlsp_cli.runs.stream import read_rows
         ("The answer is 3.5 meters.", "3.5 meters"),
         ("The answer is 5, not 7.", "5"),
         ("The answer is 5 because 7 is too much.", "5"),
+        ("The answer is x = 4, as 4 + 3 = 7.", "x = 4"),
         ("The answer is approximately 5.", "5"),
         ("**Answer:** **42**", "42"),
         ("**Final Answer**\n\n$$42$$\nas shown above with 7", "$$42$$"),

@@ -54,7 +54,7 @@ def same_answer(reference: str, answer: str) -> bool:
 def number(text: str) -> float | None:
     """The number that an answer is, whatever its unit; None for anything else. A percent sign divides by 100."""
     parts = _unlabelled(pieces(normalised(text[: _LONGEST + 1])))
-    if len(text) > _LONGEST or not _is_quantity(parts):
+    if len(text) > _LONGEST or not _is_quantity(parts) or _BASE.search(parts[0]):
         return None
     try:
         found = complex(value(right_side(_parse(parts[0]))))

@@ -31,7 +31,7 @@ _CLAUSE = re.compile(
           | [?\u3002](?:\s|$)
           | !\s+(?-i:[A-Z])
           | ,?\s+[(\[*_]*(?:{_REASON})\b
-          | ,\s+(?:not|it|the|although|though|and\s+(?:the|it|not))\b
+          | ,\s+(?:as|not|it|the|although|though|and\s+(?:the|it|not))\b
           | \s+(?:is|are)\s+(?:the|our|my)\b
         ) . )*
     """,
