@@ -285,3 +285,14 @@ def test_seeds_differ_by_place_and_do_not_depend_on_the_process() -> None:
 def test_a_seed_draws_the_random_numbers_that_published_figures_were_made_with() -> None:
     assert derive_seed(0, "ppo", 3) == 1260818983363156705
     assert generator(torch.device("cpu"), 0, "ppo", 3).initial_seed() == 1260818983363156705
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_model_whose_file_was_cut_is_named(name: str, tmp_path: Path) -> None:
+    spec = FromScratch(hidden_size=16, num_layers=1, num_heads=1, intermediate_size=16, max_length=16)
+    save_model(tmp_path / "model", *new_model(spec, ["a b c"], 0))
+    file = tmp_path / "model" / name
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(NotReadyError, match=r"^model '.*/model' (cannot be loaded|has no usable tokenizer): [^\n]+$"):
+        load_tokenizer(str(tmp_path / "model"))
+        load_model(str(tmp_path / "model"), torch.device("cpu"))
