@@ -294,5 +294,4 @@ def test_a_model_whose_file_was_cut_is_named(name: str, tmp_path: Path) -> None:
     file = tmp_path / "model" / name
     file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(NotReadyError, match=r"^model '.*/model' (cannot be loaded|has no usable tokenizer): [^\n]+$"):
-        load_tokenizer(str(tmp_path / "model"))
-        load_model(str(tmp_path / "model"), torch.device("cpu"))
+        _ = load_tokenizer(str(tmp_path / "model")), load_model(str(tmp_path / "model"), torch.device("cpu"))
