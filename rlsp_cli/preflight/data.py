@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from rlsp_cli.data import Problem as Row
 from rlsp_cli.data import prompt_rows, trace_rows, training_rows
-from rlsp_cli.errors import RlspError
+from rlsp_cli.errors import RecipeError, RlspError
 from rlsp_cli.evals.bench import bench_prompts, load_bench
 from rlsp_cli.preflight.hub import data_on_hub
 from rlsp_cli.recipe.problem import Note, Problem
@@ -120,6 +120,8 @@ def _load_benches(recipe: Recipe, registry: Registry) -> Iterator[Problem]:
         try:
             if not on_hub(bench_prompts(name, recipe.eval, recipe.data)):
                 load_bench(name, recipe.eval, recipe.data, registry, recipe.plugins)
+        except RecipeError:  # said by the check of benches, with the place in the list
+            continue
         except RlspError as error:
             yield Problem("eval.benches", f"bench {name}: {str(error).removeprefix(f'bench {name}: ')}")
 
