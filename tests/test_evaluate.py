@@ -124,7 +124,7 @@ def test_a_bench_that_is_not_to_be_had_says_what_to_do(tmp_path: Path, monkeypat
         ('{"id": "a", "response": null}', "r.jsonl:1: response holds NoneType, expected text"),
         ('{"id": "a"}', "r.jsonl:1: needs id and response"),
         ('{"id": "a", "response": "x", "num_tokens": "9"}', "r.jsonl:1: num_tokens holds str, expected a whole number"),
-        ('{"id": "a", "response": "x", "scores": {"rm": NaN}}', "r.jsonl:1: the score rm is 'nan', expected a number"),
+        ('{"id": "a", "response": "x", "scores": {"rm": NaN}}', "r.jsonl:1: the score rm is nan, expected a number"),
         ('{"id": "a", ', "r.jsonl:1:13: not valid JSON"),
     ],
 )
