@@ -45,6 +45,10 @@ from rlsp_cli.runs.stream import read_rows
         ("The answer is:\n\\[ x = 5 \\]", "\\[ x = 5 \\]"),
         ("Final Answer: The largest $n$ is 34.", "34"),
         ("42 is the answer. It took 7 steps.", "42"),
+        ("Answer:\n```\n3 * 8\n```", "3 * 8"),
+        ("**Answer: 10**2", "10**2"),
+        ("So 9*2 = 18.\n#### 18 dollars", "18 dollars"),
+        ("The answer is 5. Or is the answer 6? The answer is 7? No.", "5"),
         # no statement
         ("The answer is 42. I am sure that this answer is correct.", "42"),
         ("#### 1. First step\nWe get 7", None),
@@ -138,6 +142,19 @@ x \equiv 2 \pmod{9} | x ≡ 2 (mod 9) | 2
 2,5 | 5, 2 | 2 \text{ or } 5 | $2$ and $5$ | x=2 \text{ or } x=5
 y=2x+3 | 2x-y+3=0
 V_{1}:V_{2}=11:21 | 11:21
+\text{no solution} | \text{No solution.}
+                                      # inequalities, vectors, matrices, bases, complex numbers
+[0,1) | 0 \le x < 1 | 1 > x \ge 0
+(-\infty,2)\cup(3,\infty) | x<2 \text{ or } x>3 | (-inf, 2) U (3, inf) | (-\infty,2)\bigcup(3,\infty)
+(3,-4) | \langle 3,-4 \rangle
+\begin{pmatrix} 1 \\ 2 \end{pmatrix} | \begin{pmatrix} 1 \\[1ex] 2 \end{pmatrix}
+2516_8 | (2516)_8 | 2516
+42 | 42_{10}
+3+4i | 3+4\cdot i | 3+4*i
+                                      # units in a fraction, times
+5\text{ km/h} | 5\,\frac{\text{km}}{\text{h}}
+1:20\text{ PM} | 01:20 p.m. | 1:20
+120 | 5!
 """  # noqa: RUF001
 OTHER = r"""
                                       # small numbers
@@ -187,6 +204,15 @@ x \equiv 2 \pmod{9} | x \equiv 2 \pmod{4}
 2\text{ red}, 3\text{ blue} | 2\text{ blue}, 3\text{ red}
 5 | \text{at least } 5 | 5 \text{ or more} | \text{not } 5
 \text{odd} | \text{even}
+5 | 5 \text{ squared} | 5 \text{ factorial}
+90^\circ | 90\text{ radians}
+1:20\text{ PM} | 2:40\text{ PM} | 1:20\text{ AM}
+                                      # brackets, inequalities
+(3,-4) | [3,-4]
+[0,1) | 0 < x < 1
+(-\infty,2)\cup(3,\infty) | x<2 \text{ or } x \ge 3
+                                      # what would take long to compute
+42 | 42!! | 9^{9^{9}} | 2^{2^{2^{2^{2^{2}}}}} | 0.5^{10^{10}} | (42!)! | (10^9)! | \binom{10^9}{10^8}
 """
 
 
@@ -204,6 +230,10 @@ def test_an_answer_in_another_notation_is_the_same(reference: str, answer: str) 
 @pytest.mark.parametrize(("reference", "answer"), pairs(OTHER))
 def test_an_answer_that_differs_in_any_part_is_another(reference: str, answer: str) -> None:
     assert not same_answer(reference, answer) and not same_answer(answer, reference)
+
+
+def test_a_base_that_the_reference_does_not_have_is_another_number() -> None:
+    assert not same_answer("42", "42_8") and not same_answer("42_7", "42_8")
 
 
 def right(response: str, reference: str, **options: Any) -> bool:

@@ -57,7 +57,7 @@ def _in_signs(text: str) -> str:
     for found, meant in _SIGNS:
         text = text.replace(found, meant)
     text = re.sub(r"\\text|\s|(?<=\d)\.0+(?!\d)", "", text)
-    return re.sub(r"(?<=[\d)])(?=\()|(?<=\))(?=\d)", "*", text)
+    return re.sub(r"(?<=[\d)])(?=\()|(?<=\))(?=\d)|(?<=[\d)])[xX](?=[\d(])", "*", text)
 
 
 def _evaluate(node: ast.expr) -> tuple[Fraction, "Counter[int]"]:

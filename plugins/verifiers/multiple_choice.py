@@ -5,6 +5,11 @@ import re
 from rlsp_cli.rewards import Sample, Verdict, normalised, stated_answers, verifier, without_thinking
 
 _MARKS = re.compile("\\*\\*|[\"'\u2018\u2019\u201c\u201d]")
+_ANOTHER = (
+    r"[,;/&?|-]\s*(?:(?:maybe|possibly|perhaps|probably|even|then|else|also|both|either)\s+)*[(\[]?\s*"
+    r"(?![AI]\s+(?!is\b|are\b)[a-z])"
+)
+"""What stands before a further letter, where `and` and `or` are commas already; none is `A dog` or `I think`."""
 
 
 @verifier
@@ -26,7 +31,7 @@ def _letters(text: str, letters: str, alone: bool = False) -> set[str]:
     """The letters that a text begins with; nothing when they are the beginning of a word, a formula or a sentence."""
     bare = re.sub(r"\\text\{([^{}]*)\}|[{}*]", r" \1 ", normalised(_MARKS.sub(" ", text)))
     one = rf"[(\[]?\s*[{letters}](?:\s*[)\]])?"
-    further = rf"\s*(?:[/&]|,?\s*\b(?:and|or)\b)\s*{one}(?!\w)|\s*,\s*{one}(?=\s*(?:$|[,.;:)]|\b(?:and|or)\b))"
+    further = rf"\s*[/&]\s*{one}(?!\w)|\s*,\s*{one}(?=\s*(?:$|[,.;:)]))"
     found = re.match(
         rf"\W*(?:(?:the\s+)?(?:(?:correct|right|best|final)\s+)?(?:option|choice|letter|answer)s?\s*(?:is\b|:)?\W*?)?"
         rf"(?P<first>{one})(?P<more>(?:{further})*)(?P<rest>.*)",
@@ -35,9 +40,15 @@ def _letters(text: str, letters: str, alone: bool = False) -> set[str]:
     )
     if not found or not _ends(found["first"], found["rest"], alone):
         return set()
-    return {
-        letter.upper() for letter in re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", found["first"] + found["more"])
-    }
+    named = re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", found["first"] + found["more"])
+    return {letter.upper() for letter in named + _others(found["first"], found["rest"], letters)}
+
+
+def _others(first: str, rest: str, letters: str) -> list[str]:
+    """The letters behind other words: B of `A, or possibly B`, and of `A) 1 and B) 2`, where the first has a mark."""
+    mark = re.search(r"[)\].:]", first.strip()[1:] + rest[:1])
+    end = re.escape(mark[0]) if mark else r"(?!\w)"
+    return re.findall(rf"{_ANOTHER}([{letters}])\s*{end}", rest)
 
 
 def _ends(first: str, rest: str, alone: bool) -> bool:

@@ -60,6 +60,21 @@ def right_side(expression: Any) -> Any:
     return last.lhs if last.rhs.is_Symbol and last.lhs.is_number else last.rhs
 
 
+def solutions(expression: Any) -> Any:
+    """The set that inequalities say, in one variable: of `0 < x < 1` both hold, of `x < 0, x > 1` one."""
+    from latex2sympy2_extended.logic import And
+    from latex2sympy2_extended.sets import FiniteSet
+    from sympy import Intersection, Union
+    from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
+
+    parts = expression._unsorted_args if isinstance(expression, (And, FiniteSet)) else [expression]
+    kinds = (GreaterThan, LessThan, StrictGreaterThan, StrictLessThan)
+    if not all(isinstance(part, kinds) for part in parts) or len(expression.free_symbols) != 1:
+        return expression
+    sets = [exact(part).as_set() for part in parts]
+    return Union(*sets) if isinstance(expression, FiniteSet) else Intersection(*sets)
+
+
 def same_number(wanted: Any, given: Any) -> bool:
     """Whether two constants are one number; a percent sign that only one of them has may be left out."""
     if _same_value(wanted, given):

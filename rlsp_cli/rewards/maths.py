@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import starmap
 from typing import Any
 
-from rlsp_cli.rewards.exact import exact, is_equation, right_side, same_number, value
+from rlsp_cli.rewards.exact import exact, is_equation, right_side, same_number, solutions, value
 from rlsp_cli.rewards.notation import bare, normalised
 from rlsp_cli.rewards.pieces import pieces
 from rlsp_cli.rewards.units import same_counted, same_words
@@ -17,11 +17,14 @@ logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns on every ca
 
 _LONGEST = 3000
 """Characters of an answer that is read; of longer ones the text is compared."""
+_MOST = 10_000
+"""Factors of a power or a factorial."""
 _WHOLE = re.compile(r"[-+]?\d{1,4000}")
 _BASE = re.compile(r"\d_\{?(\d+)")
+_BRACKETS = {"()", "[]", "(]", "[)"}
 _CHANGES = re.compile(
     r"\b(?:or|and|not|no|than|more|less|fewer|least|most|above|below|over|under|if|when|unless|except|but|without|times"
-    r"|half|dozen|minus|plus|hundred)\b|\.\.\.|\|",
+    r"|half|dozen|minus|plus|hundred)\b|^\s*(?:squared|cubed|factorial)\b|\.\.\.|\|",
     re.IGNORECASE,
 )
 """Words that make another answer of the number which they stand beside."""
@@ -54,7 +57,7 @@ def same_answer(reference: str, answer: str) -> bool:
 def number(text: str) -> float | None:
     """The number that an answer is, whatever its unit; None for anything else. A percent sign divides by 100."""
     parts = _unlabelled(pieces(normalised(text[: _LONGEST + 1])))
-    if len(text) > _LONGEST or not _is_quantity(parts) or _BASE.search(parts[0]):
+    if len(text) > _LONGEST or not _is_quantity(parts) or {*_BASE.findall(parts[0])} - {"10"}:
         return None
     try:
         found = complex(value(right_side(_parse(parts[0]))))
@@ -86,6 +89,8 @@ def _is_quantity(parts: list[str]) -> bool:
 def _same_quantity(wanted: list[str], given: list[str]) -> bool:
     """Equal formulas; what is counted is compared where both say it."""
     units = [parts[1] for parts in (wanted, given) if len(parts) == 3]
+    if any(same_words(unit, half) for unit in units for half in ("am", "pm")) and ":" in wanted[0]:  # no ratio
+        return bare(wanted[0]).lstrip("0") == bare(given[0]).lstrip("0") and (len(units) < 2 or same_words(*units))
     return _same_formula(wanted[0], given[0]) and (len(units) < 2 or same_counted(*units))
 
 
@@ -97,10 +102,14 @@ def _same_piece(wanted: str, given: str) -> bool:
 
 def _same_formula(wanted: str, given: str) -> bool:
     wanted, given = wanted.strip(" ,;:"), given.strip(" ,;:")
-    if bare(wanted) == bare(given):
-        return bool(wanted)
+    if not wanted or not given or bare(wanted) == bare(given):
+        return bool(wanted and given)
     bases = [_BASE.findall(text) for text in (wanted, given)]
-    if all(bases) and bases[0] != bases[1]:  # math-verify passes over the base of 10_{7}
+    if bases[1] and bases[1] != (bases[0] or ["10"]):  # math-verify passes over the base of 10_{7}
+        return False
+
+    ends = [text[0] + text[-1] for text in (wanted, given) if "," in text]
+    if len(ends) == 2 and ends[0] != ends[1] and {*ends} <= _BRACKETS:  # math-verify takes [3, -4] for a point
         return False
 
     left, right = _parse(wanted), _parse(given)
@@ -120,7 +129,19 @@ def _parse(latex: str) -> Any:
     reading = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="last")
     config = LatexExtractionConfig(False, boxed_match_priority=0, normalization_config=reading)
     found = parse(f"\\boxed{{{latex}}}", [config], fallback_mode="no_fallback", parsing_timeout=None)
-    return found[0] if found else None
+    return found[0] if found and not _is_endless(found[0]) else None
+
+
+def _is_endless(expression: Any) -> bool:
+    """Whether it has a number that would take too long to compute: `(42!)!`, `9^{9^9}`."""
+    from sympy import Pow, binomial, factorial, factorial2, postorder_traversal
+
+    for part in postorder_traversal(expression):  # what is within comes first, so that sizes are small enough to see
+        if isinstance(part, (Pow, binomial, factorial, factorial2)):
+            size = part.args[-1]
+            if size.is_number and bool(abs(size.evalf(5)) > _MOST):
+                return True
+    return False
 
 
 def _equal(wanted: Any, given: Any) -> bool:
@@ -131,9 +152,11 @@ def _equal(wanted: Any, given: Any) -> bool:
     """
     from latex2sympy2_extended.sets import FiniteSet
     from math_verify import verify
-    from sympy import Eq, Expr, Interval, MatrixBase, Tuple
+    from sympy import Eq, Expr, Interval, MatrixBase, Set, Tuple
 
     wanted, given = _without_name(wanted, given)
+    if isinstance(wanted, Set):
+        given = solutions(given)
     if isinstance(wanted, Eq) and isinstance(given, Eq):
         return _same_equation(wanted, given)
     for kind in (FiniteSet, Tuple):

@@ -51,6 +51,7 @@ _MEANT = {
         ("varepsilon", "\\epsilon"),
         ("vartheta", "\\theta"),
         ("varphi", "\\phi"),
+        ("bigcup", "\\cup"),
         ("lbrace", "\\{"),
         ("rbrace", "\\}"),
         ("lvert rvert vert", "|"),
@@ -94,6 +95,7 @@ def normalised(text: str) -> str:
     if "\\begin" not in text:
         text = re.sub(r"\\{2}(?=[A-Za-z])", r"\\", text)  # doubled by whoever wrote the text as a string
     text = in_latex(_CLOCK.sub(r"\1m", text).replace("...", "\\ldots "))
+    text = re.sub(r"(?<=\\\\)\[[^\[\]]*\]", "", text)  # the height of a matrix's row
     return _layout(_functions(as_parsed(_commands(_fonts(_layout(text))))))
 
 
@@ -106,7 +108,7 @@ def _layout(text: str) -> str:
     """Without what only moves or decorates, at the ends and inside."""
     text = _THOUSANDS.sub(lambda m: re.sub(r"\D", "", m[0]), text)
     text = _DOLLAR.sub("", _SIZE.sub("", _SPACE.sub(" ", text)))
-    return _EDGE.sub("", text)
+    return _EDGE.sub("", re.sub(r"(?<=[^\s.])[\s.,;:]+\}$", "}", text) if "\\text{" in text else text)
 
 
 def _fonts(text: str) -> str:
@@ -142,7 +144,7 @@ def _commands(text: str) -> str:
     """One command for each meaning, and braces around the parts of a fraction."""
     text = _COMMAND.sub(lambda m: _MEANT[m[1]] + " ", text)
     text = re.sub(r"\\frac\s*(\d)\s*(\d|\{)", r"\\frac{\1}\2", text)
-    return re.sub(r"(\\frac\s*\{[^{}]*\})\s*(\d)(?!\})", r"\1{\2}", text)
+    return re.sub(r"(\\frac\s*\{[^{}]*\})\s*(\d)", r"\1{\2}", text)
 
 
 def _functions(text: str) -> str:
@@ -156,6 +158,7 @@ def _functions(text: str) -> str:
 def _called(text: str) -> str:
     text = re.sub(r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])", ",", text)
     text = re.sub(r"(?<![A-Za-z\\])inf(?:inity|ty)?(?![A-Za-z])", r"\\infty ", text)
+    text = re.sub(r"(?<=[)\]])\s*U\s*(?=[(\[])", r"\\cup ", text)
     text = re.sub(r"(?<![A-Za-z\\])sqrt(?=\s*[\d{])", r"\\sqrt", text)
     while found := _CALL.search(text):
         end = _closing(text, found.end())

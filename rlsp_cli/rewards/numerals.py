@@ -53,6 +53,13 @@ _REWRITES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r"\^\s*\{?\s*\\circ\s*\}?\s*(?:(?=\d)|(?:\\text\{\s*)?([CF])(?![A-Za-z])\s*\}?)",
         lambda m: f"\\text{{{_DEGREES[m[1]]}}}",
     ),
+    (r"^([-+]?[\d.]+)\s*\^\s*\{?\s*\\circ\s*\}?$", r"\1\\text{degree}"),
+    # vectors, the imaginary unit as a factor
+    (r"^\\langle([^<>]*,[^<>]*)\\rangle$", r"(\1)"),
+    (r"(?<=\d)\s*(?:\\cdot|\\times|\*)\s*i(?![A-Za-z])", "i"),
+    # units in a fraction, bases behind parentheses
+    (r"\\frac\s*\{\s*\\text\{([^{}]*)\}\s*\}\s*\{\s*\\text\{([^{}]*)\}([^{}]*)\}", r"\\text{\1/\2}\3"),
+    (r"\((\w+)\)(?=_\{?\d)", r"\1"),
     # numbers side by side, which the parser adds up
     (r"(?<![\d_^])(\d+)\s+(?=\d)", r"\1\\text{|}"),
 )

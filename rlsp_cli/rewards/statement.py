@@ -9,14 +9,14 @@ _MARK = re.compile(
       \banswers? \b (?:\s+(?:to|for|of|in)\b [^.\n:=]{0,60}?)? [\s*_]{0,9}
           (?: \b(?:is|are|(?:would|should|must|will)\s+be|equals)\b | [:=\uff1a] )
     | \b(?:correct|right|best)\s+(?:option|choice|letter) \b [\s*_]{0,9} (?:\bis\b|:)
-    | ^\#{4} (?=[ \t]*[-+$\\]{0,3}[\d.,/]*\d[ \t%]*$)
+    | ^\#{4} (?=[ \t]*[-+$\\]{0,3}[\d.,/]*\d[ \t%$]*(?-i:[a-z]*)[ \t.]*$)
     | ^[ \t]*(?:\#{1,6}[ \t]*)? [*_]{0,3}(?:the[ ])?final[ ]answer[*_]{0,3} [ \t]*$
     | ^[ \t]*\#{1,6}[ \t]* [*_]{0,3}(?:the[ ])?answer[*_]{0,3} [ \t]*$
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 _LEAD = re.compile(
-    r"(?:[\s*_:=\uff1a]|approx\.|(?:approximately|about|roughly|around|simply|just|therefore|thus|hence|then|now|exactly"
+    r"(?:[\s*_`:=\uff1a]|approx\.|(?:approximately|about|roughly|around|simply|just|therefore|thus|hence|then|now|exactly"
     r"|indeed|clearly|definitely|for\s+sure|that|given\s+by|equal\s+to|as\s+follows)\b,?)*",
     re.IGNORECASE,
 )
@@ -38,6 +38,8 @@ _CLAUSE = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _ASIDE = re.compile(r"\s+\((?!\s*mod\b)[^()\\$]*[A-Za-z]{2}[^()\\$]*\)$")
+_EMPHASIS = re.compile(r"(?<![\w)])\*\*|\*\*(?![\w(])")
+"""Asterisks that are no power."""
 _REVERSED = re.compile(
     r"(?:^|\s)[*_]{0,2}(\$[^$\n]{1,80}\$|\(?[A-J]\)?|[-+]?\d[\d.,/]*)[*_]{0,2}\s+is\s+(?:the|our|my)\s+(?:\w+\s+)?answer\b",
     re.MULTILINE,
@@ -130,11 +132,17 @@ def _statement(text: str, start: int) -> str:
     clause = _CLAUSE.match(window, begin)
     said = clause[0].strip().strip("*_`").rstrip(".,;:*").removesuffix("**!").strip() if clause else ""
     if said.count("**") % 2:
-        said = said.replace("**", " ")
+        said = _EMPHASIS.sub(" ", said)
     sentence = _SENTENCE.fullmatch(said)
     said = _ASIDE.sub("", sentence["answer"] if sentence else said)
 
     on_next_line = "\n" in window[:begin]
-    if _EMPTY.match(said) or "boxed" in said or (on_next_line and len(said.split()) > 8 and "\\" not in said):
+    is_question = clause is not None and window.startswith("?", clause.end())
+    if (
+        is_question
+        or _EMPTY.match(said)
+        or "boxed" in said
+        or (on_next_line and len(said.split()) > 8 and "\\" not in said)
+    ):
         return ""
     return said
