@@ -87,7 +87,8 @@ def _broken(recipe: Recipe, row: Row, scores: list[SampleScore]) -> Iterator[Pro
     if first.correctness.outcome in ("value", "abstain") and not is_right(first.correctness.value):
         shown = "gives no value to" if first.correctness.value is None else "calls wrong"
         message = f"{first.correctness.component} {shown} the reference of the first row, \\boxed{{{row.answer}}}"
-        yield Note("reward.correctness", message, "rlsp reward try shows more")
+        hint = "fine where a reference is no answer, such as tests, a schema or a query; else see `rlsp reward try`"
+        yield Note("reward.correctness", message, hint)
     yield from _constant(recipe, scores[1:])
 
 
