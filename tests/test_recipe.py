@@ -389,3 +389,14 @@ def test_a_number_that_is_a_slip_of_the_finger_is_refused(tmp_path: Path, change
 def test_a_text_that_yaml_reads_as_a_mapping_is_told_to_be_quoted(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, TINY, "data.template=Hi {problem}: x")
     assert "found a mapping - a text with a colon or braces stands in quotes" in found
+
+
+def test_a_plugin_file_that_is_missing_is_told_once_and_where_it_is_named(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, f"{TINY}plugins: [./mine.py]\n")
+    place = len(TINY.splitlines()) + 1
+    assert found.startswith(f"r.yaml:{place}:") and found.endswith("mine.py: no such plugin file")
+
+
+def test_one_word_where_a_list_belongs_is_told_in_the_words_of_yaml(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, TINY, "eval.benches=heldout")
+    assert found.endswith("eval.benches: expected a list, found 'heldout'")

@@ -256,6 +256,13 @@ def _resolve_plugins(data: dict[str, Any], plugins: PluginResolver) -> list[Prob
     """Fill in the options of every plugin named in raw data; what is malformed is left to the schema."""
     files = data.get("plugins")
     files = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
+    missing = [
+        Problem(f"plugins.{i}", f"{file}: no such plugin file")
+        for i, file in enumerate(files)
+        if not Path(file).is_file()
+    ]
+    if missing:  # said once, where it is named, and not for each plugin that is looked for in it
+        return missing
     problems = []
     for path, kind, holder, name_key in _plugin_uses(data):
         ours = schema.ExplorationUse if kind == "exploration_reward" else schema.PluginUse
@@ -309,6 +316,8 @@ def _as_problem(detail: dict[str, Any], model: type[schema.Section]) -> Problem:
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
         message = "expected a mapping"
+    if detail["type"] == "tuple_type":
+        message = "expected a list"
     found = detail["input"]
     if isinstance(found, dict | list):
         shown = "a mapping" if isinstance(found, dict) else "a list"
