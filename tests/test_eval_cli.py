@@ -8,6 +8,7 @@ from transformers import AutoTokenizer
 
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
+from rlsp_cli.errors import UsageError
 from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.schema import FromScratch
 from rlsp_cli.runs.stream import read_rows
@@ -130,3 +131,10 @@ def test_any_key_of_an_evaluation_can_be_given_beside_its_options(tmp_path: Path
     server = ("--url", "http://x", "--model", "m")
     done = rlsp("eval", "eval.top=0.9", "--bench", "aime24", *server, cwd=tmp_path, check=False)
     assert done.returncode == 3 and 'override #1 (eval.top): unknown key "top" in eval' in done.stderr
+
+
+def test_heldout_of_a_folder_that_is_no_run_asks_for_a_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a run folder, and heldout is a run's own data; name a run"):
+        evaluation_recipe(str(tmp_path), {"benches": ["heldout"]})
+    own = "data.heldout={source: task:pair_sum, split: test, rows: 4, options: {largest: 12}}"
+    assert evaluation_recipe(str(tmp_path), {"benches": ["heldout"]}, [own]).data.heldout

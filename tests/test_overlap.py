@@ -13,8 +13,10 @@ from rlsp_cli.data.overlap import Match, OverlapIndex, same_text
 from rlsp_cli.data.wording import placed_words, words_of
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
+from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.bench import load_bench
 from rlsp_cli.evals.contamination import check_overlap, whole_bench
+from rlsp_cli.evals.opponents import benches_against
 from rlsp_cli.evals.repeats import contamination_notes, seen_in_training
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import FromScratch, Traces
@@ -351,6 +353,11 @@ def test_data_check_of_clean_data_ends_with_0_whatever_the_format(shared_data: P
     arguments = ("data", "check", "train.csv", "--against", "aime24", "--data", shared_data, "--problem", "question")
     done = rlsp(*arguments, "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["data"]["clean"] is True and done.stderr == ""
+
+
+def test_heldout_without_a_recipe_is_told_to_be_a_recipes_data() -> None:
+    with pytest.raises(UsageError, match="name that recipe instead"):
+        benches_against(["heldout"], None, None, Registry())
 
 
 def test_data_that_is_missing_or_cannot_be_read_is_not_clean(shared_data: Path, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ def benches_against(names: Sequence[str], recipe: Recipe | None, data: Path | No
     missing: list[str] = []
     for name in names:
         theirs = load_recipe(find_recipe(name), plugins=registry) if _is_recipe(name) else None
+        if name == "heldout" and recipe is None:
+            raise UsageError("heldout is a recipe's own data.heldout; name that recipe instead")
         for one in benches_of(theirs) if theirs else [name]:
             try:
                 bench = _load(one, theirs or recipe, data, registry)

@@ -42,6 +42,8 @@ def evaluation_recipe(target: str | None, settings: dict[str, Any], overrides: S
         raise UsageError(
             f"{target}: a recipe has no trained model; run it first, or use `rlsp run {target} --stage eval`"
         )
+    if "heldout" in settings.get("benches", ()) and not any(one.startswith("data") for one in overrides):
+        raise UsageError(f"{root}: not a run folder, and heldout is a run's own data; name a run, or another bench")
     path = str(root.absolute()) if root.is_dir() else str(target)
     cluster = {"cluster": {"gpus_per_node": count_gpus()}} if settings.get("serve") else {}
     data = {"name": _name(path), "model": {"path": path}, "eval": _with_bench(settings), **cluster}
