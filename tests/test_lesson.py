@@ -16,7 +16,7 @@ from rlsp_cli.data import Trace
 from rlsp_cli.engine.ending import adopt_turn_end, end_ids, refuse_other_end, stated_ends, turn_end
 from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.model import load_model, load_tokenizer
-from rlsp_cli.engine.prompt import decode, encode_prefix
+from rlsp_cli.engine.prompt import decode, encode_prefix, prompt_text, trace_prompt
 from rlsp_cli.engine.sampler import LocalSampler
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.sampler import Decoding, Request, answers
@@ -176,6 +176,16 @@ def test_tags_that_are_special_tokens_stay_in_what_rewards_see() -> None:
     tokenizer = byte_tokenizer(chatml(), ["<|im_start|>", "<|im_end|>", "[THINK]", "[/THINK]", "<|channel>"])
     text = "[THINK]hm[/THINK]2"
     assert decode([tokenizer(f"{text}<|im_end|>")["input_ids"]], tokenizer) == [text]
+
+
+def test_the_recipes_system_message_is_put_before_turns_that_have_none() -> None:
+    tokenizer, data = byte_tokenizer(chatml()), Data(template="{problem}", system="Be brief.")
+    ours, theirs = ("<|im_start|>system\n" + words + "<|im_end|>\n" for words in ("Be brief.", "Be kind."))
+    assert prompt_text("1+1", data, tokenizer) == ours + ASKED
+    own = Trace("1+1", "2", turns=(("system", "Be kind."), ("user", "1+1")))
+    assert trace_prompt(own, data, tokenizer) == theirs + ASKED
+    bare = Trace("1+1", "2", turns=(("user", "1+1"),))
+    assert trace_prompt(bare, data, tokenizer) == ours + ASKED
 
 
 def test_a_prefix_is_encoded_without_the_tag_that_its_prompt_has() -> None:
