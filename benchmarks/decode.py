@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from rlsp_cli.engine.decode import generate
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.recipe.schema import FromScratch
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin
 
 Tokens = list[list[int]]
 NO_TOKEN = -1
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    task = Registry().get("task", "pair_sum").function
+    task = get_plugin("task", "pair_sum").function
     rows = [task(index, "train", largest=12) for index in range(1000)]
     if options.model:
         tokenizer = AutoTokenizer.from_pretrained(options.model)

@@ -26,7 +26,7 @@ from rlsp_cli.data import prompt_rows
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.recipe.load import find_recipe, load_recipe
 from rlsp_cli.recipe.schema import FromScratch
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 
 PROBLEMS = 256
 BATCH = 64
@@ -62,8 +62,8 @@ def one_length(root: Path, data: Path) -> Setting:
 
 def mixed_lengths(root: Path, model: Path) -> Setting:
     """Problems of the quickstart and a model that it trained."""
-    recipe = load_recipe(find_recipe("quickstart"), [f"data.prompts.rows={4 * PROBLEMS}"], plugins=Registry())
-    rows = [(row.problem, row.answer) for row in prompt_rows(recipe.data.prompts, Registry())]
+    recipe = load_recipe(find_recipe("quickstart"), [f"data.prompts.rows={4 * PROBLEMS}"], plugins=resolve_options)
+    rows = [(row.problem, row.answer) for row in prompt_rows(recipe.data.prompts)]
     return setting("mixed lengths", model.absolute(), root / "mixed", rows)
 
 

@@ -30,10 +30,10 @@ def original() -> None:
 
 
 def ours(rows: list[dict[str, Any]]) -> list[dict[str, list[bool]]]:
-    from rlsp_cli.rewards.registry import Registry
+    from rlsp_cli.rewards.registry import get_plugin
     from rlsp_cli.rewards.sample import Sample
 
-    shape, judge = (Registry().get(kind, "ifeval").function for kind in ("row_shape", "verifier"))
+    shape, judge = (get_plugin(kind, "ifeval").function for kind in ("row_shape", "verifier"))
     samples = [Sample(row["prompt"], row["response"], metadata=shape(row)) for row in rows]
     return [judge(sample).checks for sample in samples]
 

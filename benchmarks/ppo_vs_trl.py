@@ -49,10 +49,10 @@ def _ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
 def _write_prompts(path: Path) -> None:
     from rlsp_cli.data import prompt_rows
     from rlsp_cli.recipe.load import find_recipe, load_recipe
-    from rlsp_cli.rewards.registry import Registry
+    from rlsp_cli.rewards.registry import resolve_options
 
-    prompts = load_recipe(find_recipe("quickstart"), ["data.prompts.rows=1000"], plugins=Registry()).data.prompts
-    rows = [{"id": p.id, "problem": p.problem, "answer": p.answer} for p in prompt_rows(prompts, Registry())]
+    prompts = load_recipe(find_recipe("quickstart"), ["data.prompts.rows=1000"], plugins=resolve_options).data.prompts
+    rows = [{"id": p.id, "problem": p.problem, "answer": p.answer} for p in prompt_rows(prompts)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from rlsp_cli.rewards.answers import found_answer, stated_answer
-from rlsp_cli.rewards.maths import same_answer
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.answers import found_answer, same_answer, stated_answer
+from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.runs.stream import read_rows
 
@@ -237,7 +236,7 @@ def test_a_base_that_the_reference_does_not_have_is_another_number() -> None:
 
 
 def right(response: str, reference: str, **options: Any) -> bool:
-    return bool(Registry().get("verifier", "math_verify").function(Sample("", response, reference), **options).correct)
+    return bool(get_plugin("verifier", "math_verify").function(Sample("", response, reference), **options).correct)
 
 
 @pytest.mark.parametrize("reference", ["42", "7", "3"])
@@ -268,5 +267,5 @@ def test_recorded_cases_are_judged_as_expected_but_for_what_the_page_decides(sha
     assert len(rows) == 110
     for row in rows:
         sample = Sample("", row["response"], row["reference"], metadata=row.get("metadata") or {})
-        verdict = Registry().get("verifier", row["verifier"]).function(sample)
+        verdict = get_plugin("verifier", row["verifier"]).function(sample)
         assert bool(verdict.correct) == row["expected"], row

@@ -19,7 +19,6 @@ from rlsp_cli.data import trace_rows
 from rlsp_cli.errors import DataError, JobError, NotReadyError, UsageError
 from rlsp_cli.recipe.load import shipped_recipes
 from rlsp_cli.recipe.schema import Recipe, Traces
-from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.paths import RunPaths
 from tests.conftest import load_checked, refusal
 from tests.golden.write import golden_file, job_text
@@ -258,9 +257,9 @@ def test_each_assistant_turn_of_a_conversation_is_a_trace_with_what_came_before(
     source = tmp_path / "chat.jsonl"
     turns = '[{"from": "human", "value": "1+1?"}, {"from": "gpt", "value": "2"}, {"role": "user", "content": "+1?"}'
     source.write_text(f'{{"chat": {turns}, {{"role": "assistant", "content": "3"}}]}}\n')
-    first, second = trace_rows(Traces(source=str(source), messages="chat"), Registry())
+    first, second = trace_rows(Traces(source=str(source), messages="chat"))
     assert (first.response, first.turns) == ("2", (("user", "1+1?"),))
     assert (second.response, second.turns[-1], len(second.turns)) == ("3", ("user", "+1?"), 3)
     source.write_text('{"chat": [{"role": "user", "content": "x"}]}\n')
     with pytest.raises(DataError, match=r"chat\.jsonl:1"):
-        trace_rows(Traces(source=str(source), messages="chat"), Registry())
+        trace_rows(Traces(source=str(source), messages="chat"))

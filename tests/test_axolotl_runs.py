@@ -20,7 +20,7 @@ from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.data import trace_rows
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from tests.conftest import TINY, free_port, load_checked, rlsp
 from tests.test_axolotl import EVERY_OPTION, RECIPE
 
@@ -91,9 +91,9 @@ def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(trained: Path, reci
     )
     command = [*environment.command, "-c", dump, str(trained / "sft" / "prepared")]
     theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    loaded, tokenizer = load_recipe(recipe, plugins=Registry()), load_tokenizer(str(trained / "sft" / "tokenizer"))
+    loaded, tokenizer = load_recipe(recipe, plugins=resolve_options), load_tokenizer(str(trained / "sft" / "tokenizer"))
     ours = []
-    for lesson in lessons(trace_rows(loaded.data.traces, Registry()), loaded.data, tokenizer):
+    for lesson in lessons(trace_rows(loaded.data.traces), loaded.data, tokenizer):
         prompt, response = lesson.tokens(tokenizer)
         ours.append([prompt + response, [-100] * len(prompt) + response])
     kept = [row for row in ours if len(row[0]) <= 96]  # sft.max_length
@@ -293,7 +293,7 @@ def test_axolotls_own_validation_takes_every_option_and_drops_no_key(environment
     path = tmp_path / "job.yaml"
     path.write_text(RECIPE)
     recipes = {overrides[0]: load_checked(path, *overrides) for overrides in EVERY_OPTION}
-    recipes |= {n: r for n, p in shipped_recipes().items() if (r := load_recipe(p, plugins=Registry())).sft}
+    recipes |= {n: r for n, p in shipped_recipes().items() if (r := load_recipe(p, plugins=resolve_options)).sft}
     configs = {}
     for name, one in recipes.items():
         if one.sft and one.sft.backend == "axolotl":

@@ -24,7 +24,7 @@ from rlsp_cli.rewards.answers import candidate_answers
 from rlsp_cli.rewards.behaviour import behaviour_counts, compression
 from rlsp_cli.rewards.ledger import ledger
 from rlsp_cli.rewards.lexicon import load_lexicon
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.run import create_run
 from rlsp_cli.runs.stream import append_rows
@@ -180,7 +180,7 @@ def test_excerpts_hold_the_words_of_the_response_with_every_mark_in_the_window()
 
 @pytest.fixture
 def run(tiny_recipe: Path, tmp_path: Path) -> Path:
-    create_run(load_recipe(tiny_recipe, plugins=Registry()), tiny_recipe, tmp_path / "run")
+    create_run(load_recipe(tiny_recipe, plugins=resolve_options), tiny_recipe, tmp_path / "run")
     return tmp_path / "run"
 
 

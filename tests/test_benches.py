@@ -13,7 +13,7 @@ from rlsp_cli.evals.bench import Bench, check_benches, completed, content_digest
 from rlsp_cli.evals.bench_file import find_bench, shipped_benches
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Data, Eval, Recipe, Reward
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.stream import read_rows
@@ -70,7 +70,7 @@ def lines(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def load(name: str, data: Path | None = None, recipe_data: Data | None = None, **settings: Any) -> Bench:
-    return load_bench(name, Eval(data=str(data) if data else None, **settings), recipe_data or Data(), Registry())
+    return load_bench(name, Eval(data=str(data) if data else None, **settings), recipe_data or Data())
 
 
 def values(bench: Bench, responses: list[str]) -> list[float | None]:
@@ -92,9 +92,9 @@ def test_every_shipped_file_says_what_it_is_and_names_plugins_that_exist(name: s
     assert file.name == name and file.prompt.origin and file.protocol.origin
     assert file.source.startswith("task:") or file.revision, "a hub data set without a commit"
     assert file.sha256 or not file.source.startswith("task:"), "a task's problems can be counted here"
-    recipe = resolve_recipe({"name": "r", "model": {"path": "m"}, "eval": {"benches": [name]}}, plugins=Registry())
+    recipe = resolve_recipe({"name": "r", "model": {"path": "m"}, "eval": {"benches": [name]}}, plugins=resolve_options)
     assert [*check_benches(recipe)] == []
-    assert completed(file, Registry()).verifier.options.keys() >= file.verifier.options.keys()
+    assert completed(file).verifier.options.keys() >= file.verifier.options.keys()
 
 
 @pytest.mark.parametrize(("name", "count"), [("aime24", 30), ("math500", 500)])
@@ -146,14 +146,14 @@ def test_shuffled_choices_depend_on_the_question_alone(tmp_path: Path) -> None:
 
 def test_of_choices_with_one_text_the_key_is_right_and_after_a_shuffle_each() -> None:
     row = {"question": "Q?", "options": ["5 m", "7 m", "5 m", "9 m"], "answer": "C"}
-    shape = Registry().get("row_shape", "choices").function
+    shape = get_plugin("row_shape", "choices").function
     assert shape(dict(row))["answer"] == "C"
 
     shuffled = shape(dict(row), seed=0)
     twins = [line[0] for line in shuffled["problem"].splitlines() if line.endswith(" 5 m")]
     assert len(twins) == 2 and shuffled["answer"] == " or ".join(twins)
 
-    verifier = Registry().get("verifier", "multiple_choice").function
+    verifier = get_plugin("verifier", "multiple_choice").function
     verdicts = [verifier(Sample("", rf"\boxed{{{letter}}}", shuffled["answer"])).correct for letter in "ABCD"]
     assert verdicts == [letter in twins for letter in "ABCD"]
 
@@ -239,7 +239,7 @@ def test_a_wrong_bench_file_is_told_with_its_place(mine: Path, old: str, new: st
 
 def recipe_of(*benches: str, data: Path | None = None) -> Recipe:
     settings = {"benches": list(benches), **({"data": str(data)} if data else {})}
-    return resolve_recipe({"name": "r", "model": {"path": "m"}, "eval": settings}, plugins=Registry())
+    return resolve_recipe({"name": "r", "model": {"path": "m"}, "eval": settings}, plugins=resolve_options)
 
 
 def test_check_tells_unknown_benches_and_wrong_plugins_with_their_place(mine: Path, tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_ifevals_four_numbers_are_in_the_results_and_in_the_report(tmp_path: Pat
 def test_each_instruction_of_ifeval_is_judged_as_by_its_own_code(
     id: str, given: dict[str, Any], kept: str, broken: str
 ) -> None:
-    function = Registry().get("verifier", "ifeval").function
+    function = get_plugin("verifier", "ifeval").function
     metadata = {"instructions": [{"id": id, **given}]}
     assert function(Sample("", kept, metadata=metadata)).correct == 1
     assert function(Sample("", broken, metadata=metadata)).correct == 0

@@ -13,7 +13,7 @@ import pytest
 
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.process import Call, Use
-from rlsp_cli.rewards.registry import Registry, built_in
+from rlsp_cli.rewards.registry import built_in, get_plugin
 from rlsp_cli.rewards.sample import Sample, Score
 
 
@@ -27,7 +27,7 @@ def sample(response: str, reference: str | None = None, **fields: Any) -> Sample
 
 def call(kind: str, name: str, *samples: Sample, **options: Any) -> Any:
     """The plugin's own result, in this process."""
-    plugin = Registry().get(kind, name)
+    plugin = get_plugin(kind, name)
     return plugin.function(list(samples) if plugin.takes_group else samples[0], **options)
 
 
@@ -244,7 +244,7 @@ def test_sql_result_compares_rows_and_may_only_read(
 
 
 def test_reasoning_gym_scores_its_own_tasks_through_the_pool() -> None:
-    task = Registry().get("task", "reasoning_gym").function
+    task = get_plugin("task", "reasoning_gym").function
     for name in ("countdown", "basic_arithmetic", "leg_counting"):
         row = json.loads(json.dumps(task(3, "train", name=name)))
         assert row == json.loads(json.dumps(task(3, "train", name=name)))
@@ -422,12 +422,12 @@ FIELDS: dict[str, Any] = {"num_tokens": 9, "max_tokens": 50, "correct": 1.0, "an
 
 def test_every_plugin_gives_the_same_from_main_thread_thread_and_event_loop(judge: str, tmp_path: Path) -> None:
     Judge.replies = [(200, '{"score": 5}')] * 9
-    registry, calls = Registry(), []
+    calls = []
     for kind in ("verifier", "exploration_reward"):
         for name in built_in(kind):
             options = {"base_url": judge, "cache": str(tmp_path / "j.sqlite")} if name == "llm_judge" else {}
             one = sample("Wait. \\boxed{4}", REFERENCES.get(name, "4"), **FIELDS)
-            group = registry.get(kind, name).takes_group
+            group = get_plugin(kind, name).takes_group
             calls.append(Call(Use(kind, name, options, takes_group=group), (one, one) if group else (one,)))
     assert len(calls) == 24
     results: list[list[list[Score]]] = []

@@ -11,7 +11,7 @@ from rlsp_cli.backends.doctor import examine
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.rewards.fences import fenced_blocks
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.sandbox import Assertion, Exchange, Limits, run_tests, strongest_level
 from rlsp_cli.rewards.sandbox.calls import allowed_calls
@@ -24,7 +24,7 @@ TESTS = json.dumps(["assert add(1, 2) == 3", "assert add('a', 'b') == 'ab'"])
 
 
 def verdict(response: str, reference: str | None, metadata: dict[str, Any] | None = None, **options: Any) -> Any:
-    function = Registry().get("verifier", "code_exec").function
+    function = get_plugin("verifier", "code_exec").function
     found = function(Sample("", response, reference, metadata=metadata or {}), **{"seconds": 30, **options})
     return None if found is None else float(found.correct)
 
@@ -326,5 +326,5 @@ def test_a_limit_of_the_scoring_process_holds_for_programs_too() -> None:
 
 def test_the_doctor_and_the_manifest_name_the_level() -> None:
     assert f"sandbox: {strongest_level().words}" in examine("local").facts
-    recipe = resolve_recipe({"name": "r", "model": {"path": "m"}}, plugins=Registry())
+    recipe = resolve_recipe({"name": "r", "model": {"path": "m"}}, plugins=resolve_options)
     assert manifest(recipe, "1")["machine"]["sandbox"] == strongest_level().words

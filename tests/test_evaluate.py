@@ -11,7 +11,6 @@ from rlsp_cli.evals.bench import load_bench
 from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.sampler import Decoding, ReplaySampler, Request, Response
 from rlsp_cli.recipe.schema import Data, Eval
-from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.stream import read_rows
@@ -40,7 +39,7 @@ def heldout(rows: int) -> Data:
 
 def run(out: Path, stop_after: int | None = None, seed: int = 1) -> dict:
     settings = Eval(samples=2, batch=4)
-    bench = load_bench("heldout", settings, heldout(9), Registry())
+    bench = load_bench("heldout", settings, heldout(9))
 
     def tick(done: int, total: int) -> None:
         if done == stop_after:
@@ -81,12 +80,12 @@ def test_two_problems_of_one_id_are_refused(tmp_path: Path) -> None:
     rows = '{"id": "a", "problem": "1+1", "answer": "2"}\n{"id": "a", "problem": "2+2", "answer": "4"}\n'
     (tmp_path / "aime24.jsonl").write_text(rows)
     with pytest.raises(DataError, match=r"2 problems have the id 'a' \(column 'id'\)"):
-        load_bench("aime24", Eval(data=str(tmp_path)), Data(), Registry())
+        load_bench("aime24", Eval(data=str(tmp_path)), Data())
 
 
 def test_the_protocol_tells_prompts_and_benches_apart(tmp_path: Path) -> None:
     settings = Eval(samples=0)
-    benches = [load_bench("heldout", settings, heldout(rows), Registry()) for rows in (3, 4)]
+    benches = [load_bench("heldout", settings, heldout(rows)) for rows in (3, 4)]
     protocols = [
         evaluate(bench, Seeded(), verify, settings, seed=0, prompt=prompt, paths=AnswerPaths(tmp_path / f"{i}{j}"))[
             "protocol"
@@ -101,21 +100,21 @@ def test_the_protocol_tells_prompts_and_benches_apart(tmp_path: Path) -> None:
 def test_a_bench_is_read_from_a_file_a_folder_or_the_environment(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_file = load_bench("aime24", Eval(data=str(shared_data / "aime24.jsonl")), Data(), Registry())
-    by_folder = load_bench("aime24", Eval(data=str(shared_data)), Data(), Registry())
+    by_file = load_bench("aime24", Eval(data=str(shared_data / "aime24.jsonl")), Data())
+    by_folder = load_bench("aime24", Eval(data=str(shared_data)), Data())
     monkeypatch.setenv("RLSP_DATA_DIR", str(shared_data))
-    by_environment = load_bench("aime24", Eval(), Data(), Registry())
+    by_environment = load_bench("aime24", Eval(), Data())
     assert len(by_file.problems) == 30
     assert by_file.digest == by_folder.digest == by_environment.digest
-    assert len(load_bench("math500", Eval(limit=7), Data(), Registry()).problems) == 7
+    assert len(load_bench("math500", Eval(limit=7), Data()).problems) == 7
 
 
 def test_a_bench_that_is_not_to_be_had_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RLSP_DATA_DIR", raising=False)
     with pytest.raises(NotReadyError, match="--data FILE"):
-        load_bench("aime24", Eval(), Data(), Registry())
+        load_bench("aime24", Eval(), Data())
     with pytest.raises(NotReadyError, match=r"aime24.jsonl does not exist"):
-        load_bench("aime24", Eval(data=str(tmp_path)), Data(), Registry())
+        load_bench("aime24", Eval(data=str(tmp_path)), Data())
 
 
 @pytest.mark.parametrize(

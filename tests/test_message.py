@@ -11,7 +11,6 @@ from rlsp_cli.data import trace_rows
 from rlsp_cli.data.message import message_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Traces
-from rlsp_cli.rewards.registry import Registry
 from tests.conftest import rlsp
 
 WHOLE = "<think>\nhm\n</think>\n\n2"
@@ -138,4 +137,4 @@ def read(folder: Path, row: dict[str, Any], **columns: str) -> list[Any]:
     source = folder / "rows.jsonl"
     source.write_text(json.dumps(row) + "\n")
     columns = {"prompt": "problem", "response": "solution"} | columns
-    return trace_rows(Traces(source=str(source), **columns), Registry())
+    return trace_rows(Traces(source=str(source), **columns))

@@ -21,7 +21,7 @@ from rlsp_cli.errors import UsageError
 from rlsp_cli.launch.ray.job import RayJob
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from tests.conftest import load_checked, refusal, rlsp
 
@@ -88,7 +88,7 @@ def read(recipe: Recipe, source: Path, version: str = TESTED[-1]) -> dict[str, A
 def test_every_option_compiles_to_a_command_that_the_real_parser_takes(
     recipe_file: Path, overrides: list[str], openrlhf_source: Path
 ) -> None:
-    recipe = load_recipe(recipe_file, overrides, plugins=Registry())
+    recipe = load_recipe(recipe_file, overrides, plugins=resolve_options)
     assert {p.path for p in check(recipe)} <= {"ppo.lora"}, "refused for what this version does with it, as below"
     answer = read(recipe, openrlhf_source)
     assert "error" not in answer, answer
@@ -96,7 +96,7 @@ def test_every_option_compiles_to_a_command_that_the_real_parser_takes(
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_passes_the_real_parser(name: str, openrlhf_source: Path) -> None:
-    recipe = load_recipe(shipped_recipes()[name], plugins=Registry())
+    recipe = load_recipe(shipped_recipes()[name], plugins=resolve_options)
     for stage in stages_of(recipe):
         if backend_of(recipe, stage) == "openrlhf":
             answer = read(recipe, openrlhf_source)
@@ -108,7 +108,7 @@ def test_other_versions_of_these_options_take_what_they_know(
     recipe_file: Path, version: str, near_sources: dict[str, Path]
 ) -> None:
     for overrides in EVERY_OPTION:
-        answer = read(load_recipe(recipe_file, overrides, plugins=Registry()), near_sources[version], version)
+        answer = read(load_recipe(recipe_file, overrides, plugins=resolve_options), near_sources[version], version)
         assert "error" not in answer, (overrides, answer)
 
 

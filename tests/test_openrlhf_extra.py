@@ -12,7 +12,7 @@ from rlsp_cli.backends.openrlhf.options import FREE, RECIPE, REFUSED, extra_prob
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.recipe.origin import flat
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 
 
@@ -22,7 +22,7 @@ def refusals(**extra: Any) -> list[str]:
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    return load_recipe(shipped_recipes()["openrlhf_cpu"], plugins=Registry())
+    return load_recipe(shipped_recipes()["openrlhf_cpu"], plugins=resolve_options)
 
 
 def test_every_option_of_the_installed_parser_is_of_one_kind(openrlhf_source: Path) -> None:

@@ -34,7 +34,7 @@ from rlsp_cli.launch.ray.service import RewardService
 from rlsp_cli.recipe.dump import dump_recipe
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Ppo
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.runs.run import create_run
@@ -248,7 +248,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, openrlhf_environment: Enviro
     (folder / "seam.yaml").write_text(RECIPE)
     for name, rows in (("problems", PROBLEMS), ("heldout", HELDOUT)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = create_run(load_recipe(folder / "seam.yaml", plugins=Registry()), None, folder / "run")
+    run = create_run(load_recipe(folder / "seam.yaml", plugins=resolve_options), None, folder / "run")
     job, paths = compile_stage(run.recipe, "ppo", run.paths, openrlhf_environment), run.paths.stage("ppo")
     prepare(job, paths)
     subprocess.run(job.setup[0], check=True)
@@ -262,7 +262,7 @@ def varied(stage: Stage, folder: Path, *changes: str) -> Stage:
     for name in ("metrics.jsonl", "rollouts.jsonl", "answers.jsonl"):
         (new / "ppo" / name).unlink(missing_ok=True)
     paths = RunPaths(new)
-    paths.resolved.write_text(dump_recipe(load_recipe(paths.resolved, changes, plugins=Registry())))
+    paths.resolved.write_text(dump_recipe(load_recipe(paths.resolved, changes, plugins=resolve_options)))
     job = paths.stage("ppo").job
     job.write_text(job.read_text().replace(str(old), str(new)))
     return Stage(paths.stage("ppo"), stage.job)
@@ -682,7 +682,7 @@ def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
 def test_a_service_that_dies_while_it_writes_a_step_down_writes_it_once(stage: Stage, tmp_path: Path) -> None:
     """Between the rollouts and the metrics, and between the metrics and forgetting the answers."""
     other = varied(stage, tmp_path)
-    recipe = load_recipe(other.paths.root.parent / "resolved.yaml", plugins=Registry())
+    recipe = load_recipe(other.paths.root.parent / "resolved.yaml", plugins=resolve_options)
     score = SampleScore(Score("exact_match", "value", 1.0), (Score("effort", "value", 0.5),) * 2, 1.0, (1.0, 0.5))
 
     def journal() -> "closing[Journal]":

@@ -20,7 +20,7 @@ from rlsp_cli.evals.opponents import benches_against
 from rlsp_cli.evals.repeats import contamination_notes, seen_in_training
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import FromScratch, Traces
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import append_rows, read_rows
 from tests.conftest import TINY, rlsp
 
@@ -160,7 +160,7 @@ def test_most_edited_copies_are_likely_and_few_other_problems_are(shared_data: P
 
 def test_the_answer_of_a_trace_is_the_column_of_that_name(tmp_path: Path) -> None:
     overlapping(tmp_path)
-    rows = trace_rows(Traces(source=str(tmp_path / "heldout.jsonl"), response="id"), Registry())
+    rows = trace_rows(Traces(source=str(tmp_path / "heldout.jsonl"), response="id"))
     assert [row.answer for row in rows] == ["x", "x"]
 
 
@@ -268,13 +268,12 @@ def test_a_stage_refuses_too_because_check_reads_no_hub_and_not_all_of_a_task(tm
 def test_a_stage_says_which_bench_it_could_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     from rlsp_cli.evals.contamination import refuse_overlap
     from rlsp_cli.recipe.load import load_recipe
-    from rlsp_cli.rewards.registry import Registry
 
     monkeypatch.delenv("RLSP_DATA_DIR", raising=False)
-    recipe = load_recipe(overlapping(tmp_path), ["eval.benches=[aime24]", "eval.data=null"], plugins=Registry())
+    recipe = load_recipe(overlapping(tmp_path), ["eval.benches=[aime24]", "eval.data=null"], plugins=resolve_options)
     (tmp_path / "empty").mkdir()
     absent = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"data": str(tmp_path / "empty")})})
-    refuse_overlap(absent, "traces", [Trace("a problem", "its solution")], Registry())
+    refuse_overlap(absent, "traces", [Trace("a problem", "its solution")])
     assert "data.traces is not compared with a bench: bench aime24" in capsys.readouterr().err
 
 
@@ -357,7 +356,7 @@ def test_data_check_of_clean_data_ends_with_0_whatever_the_format(shared_data: P
 
 def test_heldout_without_a_recipe_is_told_to_be_a_recipes_data() -> None:
     with pytest.raises(UsageError, match="name that recipe instead"):
-        benches_against(["heldout"], None, None, Registry())
+        benches_against(["heldout"], None, None)
 
 
 def test_data_that_is_missing_or_cannot_be_read_is_not_clean(shared_data: Path, tmp_path: Path) -> None:
@@ -401,10 +400,10 @@ def test_an_evaluation_says_which_problems_the_run_was_trained_on(tmp_path: Path
 
 
 def test_training_data_that_cannot_be_read_is_unknown_and_not_clean(tmp_path: Path) -> None:
-    recipe = load_recipe(overlapping(tmp_path), plugins=Registry())
-    bench = whole_bench("heldout", recipe, Registry())
+    recipe = load_recipe(overlapping(tmp_path), plugins=resolve_options)
+    bench = whole_bench("heldout", recipe)
     (tmp_path / "traces.jsonl").unlink()
-    seen = seen_in_training(recipe, [bench], Registry())["heldout"]
+    seen = seen_in_training(recipe, [bench])["heldout"]
     assert "no such file" in seen["traces"]["unknown"] and seen["prompts"]["rows_found"] == 1
     unknown, found = contamination_notes({"heldout": seen})
     assert unknown.startswith("heldout: nobody knows whether data.traces holds its problems: ")
@@ -423,9 +422,9 @@ def test_an_evaluation_of_some_problems_is_compared_with_the_whole_bench(tmp_pat
     text = text.replace("prompts: {source: task:pair_sum, rows: 64}", "prompts: {source: ./prompts.jsonl}")
     text = text.replace("{source: task:pair_sum, split: test, rows: 6}", "{source: ./heldout.jsonl}")
     (tmp_path / "r.yaml").write_text(text)
-    recipe = load_recipe(tmp_path / "r.yaml", ["eval.limit=1"], plugins=Registry())
-    bench = load_bench("heldout", recipe.eval, recipe.data, Registry())
-    seen = seen_in_training(recipe, [bench], Registry())["heldout"]
+    recipe = load_recipe(tmp_path / "r.yaml", ["eval.limit=1"], plugins=resolve_options)
+    bench = load_bench("heldout", recipe.eval, recipe.data)
+    seen = seen_in_training(recipe, [bench])["heldout"]
     assert (seen["traces"]["rows_found"], seen["prompts"]["rows_found"]) == (0, 1), "two bakeries share their wording"
     assert seen["prompts"]["problems"] == 1, "the grocer was not asked"
     (problem,) = check_overlap(recipe)

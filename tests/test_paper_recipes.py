@@ -20,7 +20,7 @@ from rlsp_cli.plan import make_plan
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.combine import combine
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import RunPaths
 from tests.conftest import ROOT, rlsp
@@ -79,7 +79,7 @@ RELEASED_CODE = {
 
 
 def loaded(name: str, *overrides: str) -> Recipe:
-    return load_recipe(shipped_recipes()[name], overrides, plugins=Registry(), check=backends.check)
+    return load_recipe(shipped_recipes()[name], overrides, plugins=resolve_options, check=backends.check)
 
 
 def understood(source: Path, recipe: Recipe) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def test_the_length_reward_is_equation_1_or_that_of_the_released_code(
 ) -> None:
     reward = loaded("paper/llama31_8b_length", f"reward.combine={combine_as}").reward
     (use,) = reward.exploration
-    explored = Registry().get("exploration_reward", use.use).function(Sample("", "", num_tokens=tokens), **use.options)
+    explored = get_plugin("exploration_reward", use.use).function(Sample("", "", num_tokens=tokens), **use.options)
     assert isinstance(reward.alpha, float)
     verdict = Score("math_verify", "value", float(correct), answer)
     scored = combine(verdict, [Score("length", "value", explored)], reward, reward.alpha)
@@ -233,5 +233,5 @@ def test_the_prompt_is_that_of_the_released_code(name: str, begins: str | None, 
 
 def test_a_copy_of_a_recipe_is_the_same_run(tmp_path: Path) -> None:
     rlsp("recipes", "copy", "paper/qwen25_32b_aime_1node", "mine.yaml", cwd=tmp_path)
-    copy = load_recipe(tmp_path / "mine.yaml", plugins=Registry(), check=backends.check)
+    copy = load_recipe(tmp_path / "mine.yaml", plugins=resolve_options, check=backends.check)
     assert copy.digest == loaded("paper/qwen25_32b_aime_1node").digest

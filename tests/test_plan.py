@@ -30,7 +30,7 @@ from rlsp_cli.plan.memory import activations, busiest_gpu, gathered, role_memory
 from rlsp_cli.recipe.load import find_recipe, load_recipe
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Model, Ppo, Recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import ROOT, TINY, rlsp
 
@@ -529,7 +529,7 @@ def test_sft_costs_six_operations_for_each_parameter_and_token() -> None:
 
 
 def test_a_stage_at_scale_says_its_counts_when_it_starts_and_a_local_one_does_not() -> None:
-    recipe = load_recipe(find_recipe("openrlhf_cpu"), plugins=Registry())
+    recipe = load_recipe(find_recipe("openrlhf_cpu"), plugins=resolve_options)
     assert headline(recipe, "sft") is None
     said = headline(recipe, "ppo")
     assert said is not None and "16 rollouts, 2,048 responses, 56 optimiser steps, 393,216 tokens at most" in said

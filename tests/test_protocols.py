@@ -14,7 +14,7 @@ from rlsp_cli.evals.protocol_file import find_protocol, shipped_protocols
 from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Data, Eval
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.sample import Sample
 from tests.conftest import ROOT, TINY, rlsp
 from tests.test_benches import MINE, SUMS, lines
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 def load(folder: Path, data: Data | None = None, **settings: Any) -> Bench:
     asked = Eval(**{"protocol": str(folder / "theirs.yaml"), **settings})
-    return load_bench(str(folder / "mine.yaml"), asked, data or Data(), Registry())
+    return load_bench(str(folder / "mine.yaml"), asked, data or Data())
 
 
 def cards(run: Path) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def test_every_shipped_protocol_says_where_it_is_from_and_can_be_run_on_its_benc
     assert file.name == name and file.source and set(file.benches) <= set(shipped_benches())
     benches = list(shipped_benches()) if file.every_bench else list(file.benches)
     settings = {"benches": benches, "protocol": name}
-    recipe = resolve_recipe({"name": "r", "model": {"path": "m"}, "eval": settings}, plugins=Registry())
+    recipe = resolve_recipe({"name": "r", "model": {"path": "m"}, "eval": settings}, plugins=resolve_options)
     assert [*check_benches(recipe)] == []
     assert file.differs or name == "rlsp", "nobody's numbers can be reproduced in all"
 
@@ -85,9 +85,7 @@ def test_a_protocol_comes_before_the_bench_and_after_recipe_and_command_line(fol
 
 
 def test_rlsps_own_protocol_is_what_is_run_without_one(shared_data: Path) -> None:
-    plain, named = (
-        load_bench("aime24", Eval(data=str(shared_data), protocol=p), Data(), Registry()) for p in (None, "rlsp")
-    )
+    plain, named = (load_bench("aime24", Eval(data=str(shared_data), protocol=p), Data()) for p in (None, "rlsp"))
     assert (named.like, plain.like, named.differs) == ("rlsp", None, ())
     same = ("template", "system", "verifier", "prompt_from")
     assert all(getattr(plain, key) == getattr(named, key) for key in same)
@@ -96,7 +94,7 @@ def test_rlsps_own_protocol_is_what_is_run_without_one(shared_data: Path) -> Non
 
 def test_what_lm_eval_and_qwen_do_with_aime(shared_data: Path) -> None:
     asked = {
-        name: load_bench("aime24", Eval(data=str(shared_data), protocol=name), Data(), Registry())
+        name: load_bench("aime24", Eval(data=str(shared_data), protocol=name), Data())
         for name in ("lm_eval", "qwen25_math", "deepseek_r1", "rlsp_paper")
     }
     assert asked["lm_eval"].ask("P") == "Question: P\nAnswer:" and asked["rlsp_paper"].ask("P") == "Problem: P"
@@ -127,7 +125,7 @@ def test_what_lm_eval_and_qwen_do_with_aime(shared_data: Path) -> None:
     ],
 )
 def test_lm_evals_rule_for_aime_is_about_text(response: str, reference: str, is_right: bool) -> None:
-    rule = Registry().get("verifier", "lm_eval_aime").function
+    rule = get_plugin("verifier", "lm_eval_aime").function
     assert rule(Sample(prompt="", response=response, reference=reference)).correct == is_right
 
 
@@ -203,7 +201,7 @@ def test_the_page_tells_what_each_rule_makes_of_a_response() -> None:
     assert head[1:] == [f"`{rule}`" for rule in rules] and len(rows) == 14
     for form, *verdicts in rows:
         for (name, options), verdict in zip(rules.values(), verdicts, strict=True):
-            rule = Registry().get("verifier", name).function
+            rule = get_plugin("verifier", name).function
             for reference in ("204", "025", "080"):
                 response = re.sub("(?<![A-Z])N(?![A-Z])", str(int(reference)), form.strip("`"))
                 given = rule(Sample(prompt="", response=response, reference=reference), **options).correct
@@ -217,7 +215,7 @@ def test_the_page_has_every_protocol_with_its_numbers(shared_data: Path) -> None
         rows = {row[0].strip("`"): row for row in table(section, 7)[1:]}
         assert set(rows) == set(shipped_protocols())
         for name, row in rows.items():
-            drawn = load_bench(bench, Eval(data=str(shared_data), protocol=name), Data(), Registry()).protocol
+            drawn = load_bench(bench, Eval(data=str(shared_data), protocol=name), Data()).protocol
             assert (f"{drawn.samples} sampled" in row[2]) == (drawn.samples > 0) and (
                 "greedy" in row[2]
             ) == drawn.greedy
@@ -244,7 +242,7 @@ def test_a_protocol_that_is_asked_for_beats_what_the_runs_recipe_said_before(
     recipe = evaluation_recipe("run", asked)
     assert recipe.eval and recipe.eval.protocol == str(folder / "theirs.yaml")
     assert recipe.data.traces and not recipe.data.prompts, "PPO has not trained this model"
-    bench = load_bench(recipe.eval.benches[0], recipe.eval, recipe.data, Registry())
+    bench = load_bench(recipe.eval.benches[0], recipe.eval, recipe.data)
     assert (bench.protocol.samples, bench.protocol.max_new_tokens, bench.protocol.temperature) == (1, 16, 0.9)
     assert bench.differs[-1] == "temperature is 0.9, theirs 0.3"
     del asked["protocol"]

@@ -10,13 +10,13 @@ from rlsp_cli.errors import RecipeError
 from rlsp_cli.recipe.dump import dump_recipe
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Recipe, Section
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from tests.conftest import TINY
 
 
 def load(folder: Path, text: str, *overrides: str) -> Recipe:
     (folder / "r.yaml").write_text(text)
-    return load_recipe(folder / "r.yaml", overrides, plugins=Registry())
+    return load_recipe(folder / "r.yaml", overrides, plugins=resolve_options)
 
 
 def problems(folder: Path, text: str, *overrides: str) -> list[str]:
@@ -27,16 +27,16 @@ def problems(folder: Path, text: str, *overrides: str) -> list[str]:
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_loads_and_its_resolved_form_is_the_same_recipe(name: str, tmp_path: Path) -> None:
-    recipe = load_recipe(shipped_recipes()[name], plugins=Registry())
+    recipe = load_recipe(shipped_recipes()[name], plugins=resolve_options)
     assert recipe.description
     (tmp_path / "resolved.yaml").write_text(dump_recipe(recipe))
-    again = load_recipe(tmp_path / "resolved.yaml", plugins=Registry())
+    again = load_recipe(tmp_path / "resolved.yaml", plugins=resolve_options)
     assert again.model_dump() == recipe.model_dump() and again.digest == recipe.digest
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_a_resolved_recipe_reads_the_same_in_pyyaml(name: str) -> None:
-    recipe = load_recipe(shipped_recipes()[name], plugins=Registry())
+    recipe = load_recipe(shipped_recipes()[name], plugins=resolve_options)
     assert yaml.safe_load(dump_recipe(recipe)) == recipe.model_dump(mode="json")
 
 
@@ -274,7 +274,7 @@ def test_what_cannot_run_is_refused_in_words(tmp_path: Path, change: str, words:
 
     (tmp_path / "r.yaml").write_text(TINY)
     with pytest.raises(RecipeError) as caught:
-        load_recipe(tmp_path / "r.yaml", [change], plugins=Registry(), check=backends.check)
+        load_recipe(tmp_path / "r.yaml", [change], plugins=resolve_options, check=backends.check)
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -340,7 +340,7 @@ reward:
 def test_policies_and_lists_survive_the_resolved_form(tmp_path: Path) -> None:
     recipe = load(tmp_path, POLICIES)
     (tmp_path / "resolved.yaml").write_text(dump_recipe(recipe))
-    again = load_recipe(tmp_path / "resolved.yaml", plugins=Registry())
+    again = load_recipe(tmp_path / "resolved.yaml", plugins=resolve_options)
     assert again.model_dump() == recipe.model_dump()
     assert yaml.safe_load(dump_recipe(recipe)) == recipe.model_dump(mode="json")
     assert again.reward.exploration[1].options["tags"] == ["think", "yes", "1:30"]

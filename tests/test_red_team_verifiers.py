@@ -18,7 +18,7 @@ from rlsp_cli.evals.sampler import Decoding, ReplaySampler, Request, answers
 from rlsp_cli.outside import read_json, strict_json
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.process import Call, Use
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.worker import score
 from rlsp_cli.runs.stream import append_rows, read_rows
@@ -35,7 +35,7 @@ SETUP = "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1), (2);"
 def judged(name: str, response: str, reference: str | None = "4", **metadata: Any) -> Score:
     """What a verifier gives, as its process would answer; without a process."""
     use = {"kind": "verifier", "reference": name, "files": [], "takes_group": False}
-    options = Registry().get("verifier", name).options.model_validate({}).model_dump()
+    options = get_plugin("verifier", name).options.model_validate({}).model_dump()
     found, _ = score({**use, "options": options}, [Sample("", response, reference, metadata=metadata)])
     return Score(name, **json.loads(json.dumps(found["outcomes"][0])))
 
@@ -262,7 +262,7 @@ def bench_of(data: Path) -> Any:
     from rlsp_cli.recipe.schema import Prompts
 
     prompts = Prompts(source=str(data))
-    return problems_of(source_rows(prompts, Registry()), prompts)
+    return problems_of(source_rows(prompts), prompts)
 
 
 @pytest.mark.parametrize("text", [DEEP, '{"a":' * 100_000, "[" * 101 + "]" * 101, "9" * 5000, b"\xff", "\ufeff{}", ""])
@@ -341,7 +341,7 @@ def test_the_time_that_a_server_asks_for_is_read_with_care(said: str, seconds: f
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_key_goes_where_a_server_points(status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    judge = Registry().get("exploration_reward", "llm_judge").function
+    judge = get_plugin("exploration_reward", "llm_judge").function
     with serving(lambda _: chat('{"score": 10}')) as thief:
         elsewhere = {"Location": thief.url.replace("127.0.0.1", "localhost") + "/chat/completions"}
         with serving(lambda _: (status, elsewhere, "")) as server:
@@ -360,7 +360,7 @@ def test_a_key_that_no_header_can_have_is_refused_without_being_shown(
     with pytest.raises(UsageError, match="OPENAI_API_KEY holds no key") as error:
         EndpointSampler("http://127.0.0.1:1/v1", "m")
     assert "sk-" not in str(error.value)
-    judge = Registry().get("exploration_reward", "llm_judge").function
+    judge = get_plugin("exploration_reward", "llm_judge").function
     with pytest.raises(ValueError, match="OPENAI_API_KEY holds no key"):
         judge(Sample("", "I tried."), base_url="http://127.0.0.1:1/v1", cache=str(tmp_path / "j.sqlite"))
 
@@ -383,7 +383,7 @@ def test_a_reply_that_is_packed_wrongly_is_no_reply() -> None:
     "said", ['{"score": 1, "score": 10}', '{"score": NaN}', '{"score": 1e999}', '{"score": ' + DEEP, DEEP, "[10]"]
 )
 def test_a_grade_that_is_not_exactly_one_is_an_error(said: str, tmp_path: Path) -> None:
-    judge = Registry().get("exploration_reward", "llm_judge").function
+    judge = get_plugin("exploration_reward", "llm_judge").function
     with (
         serving(lambda _: chat(said)) as server,
         pytest.raises(ValueError, match=r"twice|NaN|1e999|nested|the judge said"),

@@ -6,7 +6,7 @@ import pytest
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.problem import OptionsError
-from rlsp_cli.rewards.registry import BrokenPlugin, Registry, built_in, load_file
+from rlsp_cli.rewards.registry import BrokenPlugin, built_in, get_plugin, list_plugins, load_file, resolve_options
 from rlsp_cli.rewards.sample import Sample
 
 HEAD = "from rlsp_cli.rewards import Sample, Verdict, exploration_reward, task, verifier\n\n"
@@ -22,26 +22,25 @@ def write(folder: Path, body: str, name: str = "mine.py") -> Path:
     ("kind", "name"), [(k, n) for k in ("verifier", "exploration_reward", "task") for n in built_in(k)]
 )
 def test_built_in_plugins_load_and_say_what_they_do(kind: str, name: str) -> None:
-    plugin = Registry().get(kind, name)
+    plugin = get_plugin(kind, name)
     assert plugin.doc and len(plugin.digest) == 64
-    assert name in [p.name for p in Registry().list() if not isinstance(p, BrokenPlugin)]
+    assert name in [p.name for p in list_plugins() if not isinstance(p, BrokenPlugin)]
 
 
 def test_a_plugin_in_a_file_is_named_by_path_and_by_name(tmp_path: Path) -> None:
     path = write(tmp_path, "@exploration_reward\ndef mine(sample: Sample, *, k: int = 2) -> float:\n    return 1 / k\n")
-    assert Registry().get("exploration_reward", f"{path}:mine").origin == str(path)
-    assert Registry().get("exploration_reward", "mine", [str(path)]).name == "mine"
+    assert get_plugin("exploration_reward", f"{path}:mine").origin == str(path)
+    assert get_plugin("exploration_reward", "mine", [str(path)]).name == "mine"
 
 
 def test_options_are_completed_and_wrong_ones_are_named(tmp_path: Path) -> None:
-    registry = Registry()
-    assert registry.resolve("exploration_reward", "length", {"scale": 5}, ()) == {
+    assert resolve_options("exploration_reward", "length", {"scale": 5}, ()) == {
         "scale": 5.0,
         "floor": -1.0,
         "form": "inverse",
     }
     with pytest.raises(OptionsError) as caught:
-        registry.resolve("exploration_reward", "length", {"scael": 5, "floor": "low"}, ())
+        resolve_options("exploration_reward", "length", {"scael": 5, "floor": "low"}, ())
     assert dict(caught.value.problems).keys() == {"scael", "floor"}
     assert 'did you mean "scale"?' in str(caught.value)
 
@@ -83,27 +82,26 @@ def test_a_wrong_signature_is_refused_with_its_place(tmp_path: Path, body: str, 
 
 def test_abstaining_may_be_announced(tmp_path: Path) -> None:
     path = write(tmp_path, "@verifier\ndef f(sample: Sample) -> bool | Verdict | None:\n    return None\n")
-    assert Registry().get("verifier", f"{path}:f").function(Sample("", "", "")) is None
+    assert get_plugin("verifier", f"{path}:f").function(Sample("", "", "")) is None
 
 
 def test_a_name_that_is_there_twice_names_both_sources(tmp_path: Path) -> None:
     path = write(tmp_path, "@exploration_reward\ndef length(sample: Sample) -> float:\n    return 0.0\n")
     with pytest.raises(PluginError) as caught:
-        Registry().get("exploration_reward", "length", [str(path)])
+        get_plugin("exploration_reward", "length", [str(path)])
     assert "built in" in str(caught.value) and str(path) in str(caught.value)
 
 
 def test_an_unknown_name_a_wrong_kind_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
     path = write(tmp_path, "@verifier\ndef mine(sample: Sample) -> bool:\n    return True\n")
-    registry = Registry()
     with pytest.raises(PluginError, match="unknown verifier 'math_verfy' - did you mean \"math_verify\""):
-        registry.get("verifier", "math_verfy")
+        get_plugin("verifier", "math_verfy")
     with pytest.raises(PluginError, match="'mine' is a verifier, wanted: a exploration reward"):
-        registry.get("exploration_reward", f"{path}:mine")
+        get_plugin("exploration_reward", f"{path}:mine")
     with pytest.raises(PluginError, match="no such plugin file"):
-        registry.get("verifier", f"{tmp_path}/none.py:mine")
+        get_plugin("verifier", f"{tmp_path}/none.py:mine")
     with pytest.raises(PluginError, match="decorate it with @verifier"):
-        registry.get("verifier", f"{path}:yours")
+        get_plugin("verifier", f"{path}:yours")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +123,6 @@ def test_installed_plugins_are_found_and_a_broken_one_is_listed_not_raised(
         "[rlsp.rewards]\nnovel = rlsp_test_plugin:novel\nbroken = rlsp_no_such_module:f\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry = Registry()
-    assert "rlsp-test-plugin 1.2" in registry.get("exploration_reward", "novel").origin
-    (broken,) = [p for p in registry.list() if isinstance(p, BrokenPlugin)]
+    assert "rlsp-test-plugin 1.2" in get_plugin("exploration_reward", "novel").origin
+    (broken,) = [p for p in list_plugins() if isinstance(p, BrokenPlugin)]
     assert broken.name == "broken" and "rlsp_no_such_module" in broken.reason

@@ -14,7 +14,7 @@ from rlsp_cli.report import summarise_run, write_report
 from rlsp_cli.report.outcome import outcome
 from rlsp_cli.report.summary import notes
 from rlsp_cli.report.table import difference_table, eval_table
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.run import create_run
 from rlsp_cli.runs.stream import append_rows, write_json
 from tests.test_metrics import row
@@ -22,7 +22,7 @@ from tests.test_metrics import row
 
 @pytest.fixture
 def run(tiny_recipe: Path, tmp_path: Path) -> Path:
-    create_run(load_recipe(tiny_recipe, plugins=Registry()), tiny_recipe, tmp_path / "run")
+    create_run(load_recipe(tiny_recipe, plugins=resolve_options), tiny_recipe, tmp_path / "run")
     return tmp_path / "run"
 
 

@@ -13,7 +13,7 @@ from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.rewards.answers import last_boxed
 from rlsp_cli.rewards.cache import VerdictCache
 from rlsp_cli.rewards.process import Use
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.source import source_digest
@@ -128,14 +128,14 @@ def sample(tokens: int = 0, response: str = "") -> Sample:
 
 
 def test_length_is_the_papers_and_is_clamped() -> None:
-    length = Registry().get("exploration_reward", "length").function
+    length = get_plugin("exploration_reward", "length").function
     assert length(sample(2000)) == -0.5
     assert length(sample(10)) == length(sample(0)) == -1.0
     assert length(sample(100), scale=10) == -0.1
 
 
 def test_distinct_steps_cannot_be_farmed_by_repetition() -> None:
-    steps = Registry().get("exploration_reward", "distinct_steps").function
+    steps = get_plugin("exploration_reward", "distinct_steps").function
     assert steps(sample(response="Try 2. Try 3.\nTry 4."), target=3) == 1.0
     assert steps(sample(response="Try 2. " * 50)) < steps(sample(response="Try 2.")) == 0.1
     assert steps(sample(response=" \n")) == 0.0

@@ -7,12 +7,11 @@ import pytest
 from rlsp_cli.data import prompt_rows, trace_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import Prompts, Traces
-from rlsp_cli.rewards.registry import Registry
 
 
 def prompts(folder: Path, name: str, text: str, **keys: str) -> list[tuple[str, str, str]]:
     (folder / name).write_text(text, encoding="utf-8")
-    rows = prompt_rows(Prompts(source=str(folder / name), **keys), Registry())
+    rows = prompt_rows(Prompts(source=str(folder / name), **keys))
     return [(row.id, row.problem, row.answer) for row in rows]
 
 
@@ -62,25 +61,25 @@ def test_what_is_wrong_with_a_file_is_said_with_its_row(tmp_path: Path, name: st
 
 def test_a_missing_file_is_told() -> None:
     with pytest.raises(DataError, match=r"none.jsonl: no such file"):
-        prompt_rows(Prompts(source="none.jsonl"), Registry())
+        prompt_rows(Prompts(source="none.jsonl"))
 
 
 def test_an_id_of_the_hub_without_its_prefix_is_told_how_to_write_it() -> None:
     with pytest.raises(
         DataError, match=r"openai/gsm8k: no such file; a data set on the hub is written hf:openai/gsm8k"
     ):
-        prompt_rows(Prompts(source="openai/gsm8k"), Registry())
+        prompt_rows(Prompts(source="openai/gsm8k"))
 
 
 def test_the_hub_without_its_package_says_how_to_get_it() -> None:
     with pytest.raises(NotReadyError, match=r"rlsp\[hub\]|the hub did not give it"):
-        prompt_rows(Prompts(source="hf:org/name"), Registry())
+        prompt_rows(Prompts(source="hf:org/name"))
 
 
 def test_a_task_gives_the_same_rows_each_time_and_its_splits_share_no_problem() -> None:
-    train = prompt_rows(Prompts(source="task:pair_sum", rows=3000), Registry())
-    test = prompt_rows(Prompts(source="task:pair_sum", split="test", rows=300), Registry())
-    assert train == prompt_rows(Prompts(source="task:pair_sum", rows=3000), Registry())
+    train = prompt_rows(Prompts(source="task:pair_sum", rows=3000))
+    test = prompt_rows(Prompts(source="task:pair_sum", split="test", rows=300))
+    assert train == prompt_rows(Prompts(source="task:pair_sum", rows=3000))
 
     def key(problem: str) -> tuple[str, ...]:
         words = problem.removesuffix("?").replace(",", "").split()
@@ -90,7 +89,7 @@ def test_a_task_gives_the_same_rows_each_time_and_its_splits_share_no_problem() 
 
 
 def test_demonstrations_of_the_task_are_right_in_every_step_and_give_up_too_early() -> None:
-    rows = trace_rows(Traces(source="task:pair_sum", rows=500), Registry())
+    rows = trace_rows(Traces(source="task:pair_sum", rows=500))
     gave_up = 0
     for row in rows:
         target = int(row.prompt.rstrip("?").split()[-1])
@@ -107,7 +106,7 @@ def test_demonstrations_of_the_task_are_right_in_every_step_and_give_up_too_earl
 
 
 def test_the_papers_aime_prompts_are_read_whole(shared_data: Path) -> None:
-    rows = prompt_rows(Prompts(source=str(shared_data / "aime_1983_2023.jsonl")), Registry())
+    rows = prompt_rows(Prompts(source=str(shared_data / "aime_1983_2023.jsonl")))
     assert len(rows) == 918 and rows[0].id == "1983-1" and rows[0].metadata == {"year": "1983"}
 
 
@@ -122,5 +121,5 @@ def test_columns_that_json_does_not_have_become_lists_and_text(tmp_path: Path) -
         "import datetime\nimport numpy\nfrom typing import Any\nfrom rlsp_cli.rewards import task\n\n@task\n"
         f"def rows(index: int, split: str) -> dict[str, Any]:\n    array = numpy.array\n    return {row!r}\n"
     )
-    (problem,) = prompt_rows(Prompts(source=f"task:{plugin}:rows", rows=1), Registry())
+    (problem,) = prompt_rows(Prompts(source=f"task:{plugin}:rows", rows=1))
     assert problem.metadata == {"levels": [1, 2], "on": "2024-01-02"}

@@ -18,7 +18,6 @@ from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.sampler import ReplaySampler
 from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.schema import Data, Eval, FromScratch, PluginUse, Recipe
-from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.stream import read_rows, write_rows
@@ -56,7 +55,7 @@ def responses(file: Path, problems: list[dict], count: int, tokens: int, right: 
 
 
 def bench_of(data: Path, limit: int | None = None) -> Bench:
-    return load_bench("aime24", Eval(data=str(data), limit=limit, samples=0), Data(), Registry())
+    return load_bench("aime24", Eval(data=str(data), limit=limit, samples=0), Data())
 
 
 def judge(samples: Sequence[Sample]) -> list[Score]:
@@ -131,7 +130,7 @@ def test_a_wrong_strategy_is_told_with_the_next_move(tmp_path: Path, settings: d
 def test_a_real_model_is_forced_and_its_log_probabilities_are_used(tmp_path: Path) -> None:
     heldout = {"source": "task:pair_sum", "split": "test", "rows": 6}
     data, settings = Data.model_validate({"heldout": heldout}), Eval(samples=4, max_new_tokens=16, strategies=ALL)
-    bench = load_bench("heldout", settings, data, Registry())
+    bench = load_bench("heldout", settings, data)
     recipe = Recipe.model_validate({"name": "x", "model": {"path": "x"}, "data": data, "eval": settings})
     shape = FromScratch(hidden_size=32, num_layers=1, num_heads=2, intermediate_size=64, max_length=96)
     model, tokenizer = new_model(shape, [problem.problem for problem in bench.problems], 0)

@@ -9,7 +9,7 @@ from rlsp_cli.evals.sampler import ReplaySampler
 from rlsp_cli.rewards.answers import last_boxed, stated_answer
 from rlsp_cli.rewards.fences import last_fenced
 from rlsp_cli.rewards.plain import as_sample
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.service.openrlhf import read_request
 from rlsp_cli.rewards.thinking import (
@@ -99,7 +99,7 @@ UNCLOSED = {
 @pytest.mark.parametrize("name", UNCLOSED)
 def test_no_verifier_takes_an_answer_from_thinking_that_never_closed(name: str) -> None:
     text, reference, metadata = UNCLOSED[name]
-    verifier = Registry().get("verifier", name)
+    verifier = get_plugin("verifier", name)
     options = verifier.options.model_validate({}).model_dump()
 
     def verdict(response: str) -> tuple[float, str | None]:
@@ -132,7 +132,7 @@ def test_rows_of_files_and_of_openrlhf_hold_what_the_prompt_opened(tmp_path: Pat
     body = {"query": f"{prompt}{text}<|im_end|>", "prompts": prompt, "labels": "4"}
     ((sample,), _) = read_request(body, len, ["<|im_end|>"], None)
     assert sample.response == f"<think>\n{text}" and sample.num_tokens == len(text)
-    form = Registry().get("exploration_reward", "structured_format").function
+    form = get_plugin("exploration_reward", "structured_format").function
     assert form(sample, tags=["think"]) == 1.0
 
 

@@ -25,7 +25,7 @@ from rlsp_cli.errors import JobError, StoppedError
 from rlsp_cli.evals.sampler import Decoding, Request, answers
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Data, FromScratch
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 from tests.conftest import ROOT, rlsp
 
@@ -174,7 +174,7 @@ def test_serving_without_the_environment_says_what_to_type(
 
 def test_an_evaluation_that_serves_takes_all_gpus_of_a_machine(tmp_path: Path) -> None:
     changes = ["eval={serve: true, samples: 1}", "cluster={nodes: 2, gpus_per_node: 8, launcher: slurm}"]
-    recipe = load_recipe(ROOT / "recipes" / "quickstart.yaml", changes, plugins=Registry())
+    recipe = load_recipe(ROOT / "recipes" / "quickstart.yaml", changes, plugins=resolve_options)
     job = compile_stage(recipe, "eval", RunPaths(tmp_path), LOCAL)
     assert (job.resources.nodes, job.resources.gpus_per_node) == (1, 8)
 

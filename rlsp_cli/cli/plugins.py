@@ -29,11 +29,11 @@ class Kind(StrEnum):
 @app.command("list")
 def list_(json: Json = False) -> None:
     """List built-in and installed plugins; a broken one is listed with its reason."""
-    from rlsp_cli.rewards.registry import BrokenPlugin, Registry
+    from rlsp_cli.rewards.registry import BrokenPlugin, list_plugins
 
     rows = [
         (p.kind, p.name, p.origin, p.reason) if isinstance(p, BrokenPlugin) else (p.kind, p.name, p.origin, p.doc)
-        for p in Registry().list()
+        for p in list_plugins()
     ]
     if json:
         print_json("plugins", [dict(zip(("kind", "name", "origin", "doc"), row, strict=True)) for row in rows])

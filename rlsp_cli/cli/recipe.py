@@ -10,6 +10,7 @@ import typer
 from rlsp_cli.cli.completion import recipes
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import RecipeError, UsageError
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
@@ -28,10 +29,9 @@ def load_checked(name: str, overrides: list[str]) -> tuple["Recipe", Path]:
     """The recipe of a file or shipped name, checked against plugins and backends too, and its file."""
     from rlsp_cli import backends
     from rlsp_cli.recipe.load import find_recipe, load_recipe
-    from rlsp_cli.rewards.registry import Registry
 
     path = find_recipe(name)
-    return load_recipe(path, overrides, plugins=Registry(), check=backends.check), path
+    return load_recipe(path, overrides, plugins=resolve_options, check=backends.check), path
 
 
 def load_inspected(
@@ -45,7 +45,6 @@ def load_inspected(
     from rlsp_cli.preflight import preflight
     from rlsp_cli.recipe.load import find_recipe, load_recipe
     from rlsp_cli.recipe.problem import Problem
-    from rlsp_cli.rewards.registry import Registry
 
     notes: list[Note] = []
 
@@ -55,7 +54,7 @@ def load_inspected(
         return [*backends.check(recipe), *found.problems]
 
     path = find_recipe(name)
-    recipe = load_recipe(path, overrides, plugins=Registry(), check=check)
+    recipe = load_recipe(path, overrides, plugins=resolve_options, check=check)
     return recipe, path, [f"{recipe.place(note.path) or path}: note: {note}" for note in notes]
 
 
@@ -106,10 +105,9 @@ def _first_examples(recipe: "Recipe") -> "list[Example]":
     from contextlib import redirect_stdout
 
     from rlsp_cli.backends.local.example import first_examples
-    from rlsp_cli.rewards.registry import Registry
 
     with redirect_stdout(sys.stderr):
-        return first_examples(recipe, Registry())
+        return first_examples(recipe)
 
 
 def render(
@@ -154,9 +152,8 @@ def schema() -> None:
 def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the shipped recipes."""
     from rlsp_cli.recipe.load import load_recipe, shipped_recipes
-    from rlsp_cli.rewards.registry import Registry
 
-    loaded = {name: load_recipe(path, plugins=Registry()) for name, path in shipped_recipes().items()}
+    loaded = {name: load_recipe(path, plugins=resolve_options) for name, path in shipped_recipes().items()}
     if json:
         print_json("recipes", [{"name": name, "description": r.description} for name, r in loaded.items()])
     else:

@@ -10,6 +10,7 @@ import typer
 from rlsp_cli.cli.completion import recipes, verifiers
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import CheckError, UsageError
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
@@ -203,9 +204,8 @@ def _counter(recipe: "Recipe", tokenizer: str | None) -> Callable[[str], int] | 
 def _load(name: str, overrides: list[str]) -> "Recipe":
     """A recipe whose rewards are valid; its stages are not looked at."""
     from rlsp_cli.recipe.load import find_recipe, load_recipe
-    from rlsp_cli.rewards.registry import Registry
 
-    return load_recipe(find_recipe(name), overrides, plugins=Registry())
+    return load_recipe(find_recipe(name), overrides, plugins=resolve_options)
 
 
 def _only(verifier: str) -> "Recipe":
@@ -213,10 +213,9 @@ def _only(verifier: str) -> "Recipe":
     import os
 
     from rlsp_cli.recipe.load import resolve_recipe
-    from rlsp_cli.rewards.registry import Registry
 
     reward = {"correctness": {"use": verifier}, "workers": os.cpu_count() or 1}
-    return resolve_recipe({"name": "try", "reward": reward}, plugins=Registry())
+    return resolve_recipe({"name": "try", "reward": reward}, plugins=resolve_options)
 
 
 def _samples(

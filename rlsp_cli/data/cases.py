@@ -4,7 +4,6 @@ from rlsp_cli.data.rows import prompt_rows
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.audit import Case
-from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample
 
 _POOL = 10
@@ -16,7 +15,7 @@ def audit_cases(recipe: Recipe, problems: int) -> list[Case]:
     source = recipe.data.prompts or recipe.data.heldout
     if source is None:
         raise DataError("the recipe has no problems to attack with; give data.prompts or data.heldout")
-    rows = prompt_rows(source.model_copy(update={"rows": _POOL * problems}), Registry(), recipe.plugins)
+    rows = prompt_rows(source.model_copy(update={"rows": _POOL * problems}), recipe.plugins)
     limit = recipe.ppo.max_new_tokens if recipe.ppo else None
     found = []
     for row in rows[:problems]:

@@ -17,7 +17,7 @@ from rlsp_cli.data.message import content_text, message_text, refuse_unread
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.outside import read_json, valid_text
 from rlsp_cli.recipe.schema import Prompts, Rows, Traces
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin
 
 Turn = tuple[str, str]
 """A role, `system`, `user` or `assistant`, and what it says."""
@@ -58,9 +58,9 @@ class Trace:
         return self.prompt
 
 
-def trace_rows(traces: Traces, registry: Registry, files: Sequence[str] = ()) -> list[Trace]:
+def trace_rows(traces: Traces, files: Sequence[str] = ()) -> list[Trace]:
     """The demonstrations of a recipe; DataError names the row and its columns."""
-    rows = source_rows(traces, registry, files)
+    rows = source_rows(traces, files)
     if traces.messages is not None:
         return [trace for place, row in rows for trace in conversation_traces(row, traces.messages, place)]
     return [
@@ -93,9 +93,9 @@ def conversation_traces(row: Mapping[str, Any], column: str, place: str) -> Iter
         yield Trace(prompt=turns[n - 1][1], response=turns[n][1], turns=turns[:n], answer=answer)
 
 
-def prompt_rows(prompts: Prompts, registry: Registry, files: Sequence[str] = ()) -> list[Problem]:
+def prompt_rows(prompts: Prompts, files: Sequence[str] = ()) -> list[Problem]:
     """The problems of a recipe; DataError names the row and its columns."""
-    return problems_of(source_rows(prompts, registry, files), prompts)
+    return problems_of(source_rows(prompts, files), prompts)
 
 
 def problems_of(rows: Sequence[tuple[str, Mapping[str, Any]]], prompts: Prompts) -> list[Problem]:
@@ -118,10 +118,10 @@ def source_digest(source: str) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def source_rows(rows: Rows, registry: Registry, files: Sequence[str] = ()) -> list[tuple[str, dict[str, Any]]]:
+def source_rows(rows: Rows, files: Sequence[str] = ()) -> list[tuple[str, dict[str, Any]]]:
     """(place, row) pairs with all columns, at least one; DataError when there is none."""
     if rows.source.startswith("task:"):
-        found = _task_rows(rows, registry, files)
+        found = _task_rows(rows, files)
     elif rows.source.startswith("hf:"):
         found = _hub_rows(rows)
     else:
@@ -132,8 +132,8 @@ def source_rows(rows: Rows, registry: Registry, files: Sequence[str] = ()) -> li
     return taken
 
 
-def _task_rows(rows: Rows, registry: Registry, files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    plugin = registry.get("task", rows.source.removeprefix("task:"), files)
+def _task_rows(rows: Rows, files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    plugin = get_plugin("task", rows.source.removeprefix("task:"), files)
     options = plugin.options.model_validate(rows.options).model_dump()
     for index in range(rows.rows or _TASK_ROWS):
         place = f"{rows.source} {rows.split}:{index}"

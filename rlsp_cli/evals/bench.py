@@ -16,7 +16,7 @@ from rlsp_cli.evals.protocol_file import ProtocolFile, Rules, as_they_do, find_p
 from rlsp_cli.recipe.problem import OptionsError
 from rlsp_cli.recipe.problem import Problem as RecipeProblem
 from rlsp_cli.recipe.schema import Data, Eval, PluginUse, Prompts, Recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin, resolve_options
 
 _ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
 _SPELLINGS = {
@@ -60,21 +60,21 @@ class Bench:
         return self.template.replace("{problem}", problem)
 
 
-def load_bench(name: str, settings: Eval, data: Data, registry: Registry, files: Sequence[str] = ()) -> Bench:
+def load_bench(name: str, settings: Eval, data: Data, files: Sequence[str] = ()) -> Bench:
     """A bench by name or file: `heldout` from the recipe, the others from `eval.data`, RLSP_DATA_DIR or their source.
 
     DataError when the bench's own source holds other problems than its file says; of data that was given instead,
     `changed` says so.
     """
     if _is_heldout(name, data):
-        return _heldout(name, settings, data, registry, files)
+        return _heldout(name, settings, data, files)
     asked, protocol = _as_asked(name, settings)
-    file, rules = completed(asked, registry), protocol.rules(asked.name) if protocol else None
+    file, rules = completed(asked), protocol.rules(asked.name) if protocol else None
     given = _given(file, settings)
     prompts = given or file.prompts
-    rows = _rows(file.name, prompts, registry, files)
+    rows = _rows(file.name, prompts, files)
     if file.row is not None:
-        rows = list(_shaped(rows, file.row, registry))
+        rows = list(_shaped(rows, file.row))
     if given is not None:
         prompts = _spelled(prompts, rows[0][1])
     problems = problems_of(rows, prompts)
@@ -119,9 +119,9 @@ def _departures(rules: Rules, settings: Eval, data: Data) -> Iterator[str]:
             yield f"{key} is {said}, theirs {theirs}"
 
 
-def _heldout(name: str, settings: Eval, data: Data, registry: Registry, files: Sequence[str]) -> Bench:
+def _heldout(name: str, settings: Eval, data: Data, files: Sequence[str]) -> Bench:
     prompts, drawn = bench_prompts(name, settings, data), Protocol().under(settings)
-    problems = problems_of(_rows(name, prompts, registry, files), prompts)
+    problems = problems_of(_rows(name, prompts, files), prompts)
     _refuse_twins(prompts, problems)
     return Bench(name, problems[: settings.limit], prompts.source, data.template, data.system, protocol=drawn)
 
@@ -157,7 +157,7 @@ def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
         return
     for number, name in enumerate(recipe.eval.benches):
         try:
-            file = None if _is_heldout(name, recipe.data) else completed(_as_asked(name, recipe.eval)[0], Registry())
+            file = None if _is_heldout(name, recipe.data) else completed(_as_asked(name, recipe.eval)[0])
         except RecipeError as error:
             yield from (RecipeProblem(f"eval.benches.{number}", line) for line in str(error).splitlines())
             continue
@@ -182,15 +182,15 @@ def _undrawable(settings: Eval, bench: str, drawn: Protocol) -> Iterator[RecipeP
         yield RecipeProblem("eval.k", message, f"draw more by eval.samples={max(settings.k)}, or ask for a smaller k")
 
 
-def completed(file: BenchFile, registry: Registry) -> BenchFile:
+def completed(file: BenchFile) -> BenchFile:
     """The same bench with all options of its plugins; RecipeError for a plugin or an option that does not exist."""
     verifier, row, options = file.verifier, file.row, file.options
     try:
-        verifier = verifier.model_copy(update=registry.resolve("verifier", verifier.use, verifier.options, ()))
+        verifier = verifier.model_copy(update=resolve_options("verifier", verifier.use, verifier.options, ()))
         if row is not None:
-            row = row.model_copy(update=registry.resolve("row_shape", row.use, row.options, ()))
+            row = row.model_copy(update=resolve_options("row_shape", row.use, row.options, ()))
         if file.source.startswith("task:"):
-            options = registry.resolve("task", file.source.removeprefix("task:"), options, ())
+            options = resolve_options("task", file.source.removeprefix("task:"), options, ())
     except OptionsError as error:
         raise RecipeError(f"bench {file.name}: {error}") from error
     return file.model_copy(update={"verifier": verifier, "row": row, "options": options})
@@ -206,20 +206,18 @@ def content_digest(problems: Iterable[Problem]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _rows(name: str, prompts: Prompts, registry: Registry, files: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+def _rows(name: str, prompts: Prompts, files: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     try:
-        return source_rows(prompts, registry, files)
+        return source_rows(prompts, files)
     except NotReadyError as error:
         raise NotReadyError(
             f"bench {name}: {error} (--data FILE, or a folder with {name}.jsonl in RLSP_DATA_DIR)"
         ) from error
 
 
-def _shaped(
-    rows: Iterable[tuple[str, dict[str, Any]]], use: RowUse, registry: Registry
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _shaped(rows: Iterable[tuple[str, dict[str, Any]]], use: RowUse) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows as `problem` and `answer`; those that have both already are left as they are."""
-    plugin = registry.get("row_shape", use.use)
+    plugin = get_plugin("row_shape", use.use)
     options = plugin.options.model_validate(use.options).model_dump()
     for place, row in rows:
         if {"problem", "answer"} <= row.keys():

@@ -12,7 +12,6 @@ from rlsp_cli.errors import DataError, NotReadyError, RlspError
 from rlsp_cli.evals.bench import Bench, bench_prompts, load_bench
 from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe, Rows
-from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.terminal import print
 
 AnyRows = TypeVar("AnyRows", bound=Rows)
@@ -101,19 +100,18 @@ def check_overlap(recipe: Recipe) -> list[Problem]:
     """Overlaps that are seen without the hub; what cannot be read is left to the stage that reads it."""
     if not _must_differ(recipe):
         return []
-    registry = Registry()
-    benches = _local_benches(recipe, registry)
-    return [problem for training in _local_sets(recipe, registry) for problem in _problems(training, benches)]
+    benches = _local_benches(recipe)
+    return [problem for training in _local_sets(recipe) for problem in _problems(training, benches)]
 
 
-def refuse_overlap(recipe: Recipe, role: str, rows: Sequence[PosedRow], registry: Registry) -> None:
+def refuse_overlap(recipe: Recipe, role: str, rows: Sequence[PosedRow]) -> None:
     """DataError when the rows of `data.<role>` hold problems of a bench; says which benches it could not read."""
     if not _must_differ(recipe):
         return
     benches = []
     for name in recipe.eval.benches if recipe.eval else ():
         try:
-            benches.append(whole_bench(name, recipe, registry))
+            benches.append(whole_bench(name, recipe))
         except NotReadyError as error:
             print(f"data.{role} is not compared with a bench: {error}", file=sys.stderr)
     found = list(_problems(TrainingSet(role, role, posed(rows)), benches))
@@ -126,14 +124,14 @@ def posed(rows: Sequence[PosedRow]) -> list[Posed]:
     return [Posed(f"row {number}", row.problem, row.answer) for number, row in enumerate(rows, 1)]
 
 
-def whole_bench(name: str, recipe: Recipe, registry: Registry) -> Bench:
+def whole_bench(name: str, recipe: Recipe) -> Bench:
     """A bench of the recipe's `eval` with all its problems, whatever `eval.limit` says.
 
     What its problems have in common is nobody's own wording, so that a comparison with some of them is another one.
     """
     assert recipe.eval, "a recipe without eval has no benches"
     settings = recipe.eval.model_copy(update={"limit": None})
-    return load_bench(name, settings, recipe.data, registry, recipe.plugins)
+    return load_bench(name, settings, recipe.data, recipe.plugins)
 
 
 def index_of(benches: Sequence[Bench]) -> OverlapIndex:
@@ -162,25 +160,25 @@ def _must_differ(recipe: Recipe) -> bool:
     return recipe.eval is not None and not recipe.data.allow_overlap
 
 
-def _local_benches(recipe: Recipe, registry: Registry) -> list[Bench]:
+def _local_benches(recipe: Recipe) -> list[Bench]:
     assert recipe.eval, "a recipe without eval has no benches"
     found = []
     for name in recipe.eval.benches:
         with suppress(RlspError):
             if not bench_prompts(name, recipe.eval, recipe.data).source.startswith("hf:"):
-                found.append(whole_bench(name, recipe, registry))
+                found.append(whole_bench(name, recipe))
     return found
 
 
-def _local_sets(recipe: Recipe, registry: Registry) -> Iterator[TrainingSet]:
+def _local_sets(recipe: Recipe) -> Iterator[TrainingSet]:
     """The data that a stage trains on, as far as it can be read without the hub."""
     traces, prompts, files = recipe.data.traces, recipe.data.prompts, recipe.plugins
     if recipe.sft and traces and not traces.source.startswith("hf:"):
         with suppress(RlspError):
-            yield TrainingSet("traces", traces.source, posed(trace_rows(_few(traces), registry, files)))
+            yield TrainingSet("traces", traces.source, posed(trace_rows(_few(traces), files)))
     if recipe.ppo and prompts and not prompts.source.startswith("hf:"):
         with suppress(RlspError):
-            yield TrainingSet("prompts", prompts.source, posed(prompt_rows(_few(prompts), registry, files)))
+            yield TrainingSet("prompts", prompts.source, posed(prompt_rows(_few(prompts), files)))
 
 
 def _few(rows: AnyRows) -> AnyRows:

@@ -8,7 +8,6 @@ from rlsp_cli.errors import NotReadyError
 from rlsp_cli.evals.bench import bench_prompts, content_digest, load_bench
 from rlsp_cli.evals.bench_file import BenchFile, bench_path, find_bench
 from rlsp_cli.recipe.schema import Data, Eval
-from rlsp_cli.rewards.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def glance(name: str, data: Path | None = None) -> Glance:
     file, path, place = find_bench(name), bench_path(name), where(name, data)
     if place.startswith(("hf:", "none: ")):
         return Glance(file, path, place)
-    bench = load_bench(name, _settings(data), Data(), Registry())
+    bench = load_bench(name, _settings(data), Data())
     return Glance(
         file, path, place, content_digest(bench.problems), bench.changed, bench.ask(bench.problems[0].problem)
     )

@@ -11,13 +11,13 @@ from rlsp_cli.evals.bench_file import shipped_benches
 from rlsp_cli.evals.contamination import whole_bench
 from rlsp_cli.recipe.load import find_recipe, load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Data, Eval, Recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 
 _OF_A_BENCH = {"problems", "verifier"}
 """Keys that the file of every bench has, and no recipe."""
 
 
-def benches_against(names: Sequence[str], recipe: Recipe | None, data: Path | None, registry: Registry) -> list[Bench]:
+def benches_against(names: Sequence[str], recipe: Recipe | None, data: Path | None) -> list[Bench]:
     """Benches by name or file, and all that a recipe evaluates; a name may be one of the trained recipe's.
 
     NotReadyError names every bench whose data is missing: what was not compared is not clean.
@@ -25,12 +25,12 @@ def benches_against(names: Sequence[str], recipe: Recipe | None, data: Path | No
     benches: dict[str, Bench] = {}
     missing: list[str] = []
     for name in names:
-        theirs = load_recipe(find_recipe(name), plugins=registry) if _is_recipe(name) else None
+        theirs = load_recipe(find_recipe(name), plugins=resolve_options) if _is_recipe(name) else None
         if name == "heldout" and recipe is None:
             raise UsageError("heldout is a recipe's own data.heldout; name that recipe instead")
         for one in benches_of(theirs) if theirs else [name]:
             try:
-                bench = _load(one, theirs or recipe, data, registry)
+                bench = _load(one, theirs or recipe, data)
                 benches.setdefault(bench.name, bench)
             except NotReadyError as error:
                 missing.append(str(error))
@@ -46,12 +46,12 @@ def benches_of(recipe: Recipe) -> Sequence[str]:
     return recipe.eval.benches
 
 
-def _load(name: str, recipe: Recipe | None, data: Path | None, registry: Registry) -> Bench:
+def _load(name: str, recipe: Recipe | None, data: Path | None) -> Bench:
     if recipe is None:
-        return load_bench(name, Eval(data=str(data) if data else None), Data(), registry)
+        return load_bench(name, Eval(data=str(data) if data else None), Data())
     settings = recipe.eval or Eval()
     chosen = settings.model_copy(update={"data": str(data)}) if data else settings
-    return whole_bench(name, recipe.model_copy(update={"eval": chosen}), registry)
+    return whole_bench(name, recipe.model_copy(update={"eval": chosen}))
 
 
 def _is_recipe(name: str) -> bool:

@@ -15,7 +15,7 @@ from rlsp_cli.evals.contamination import Posed, Repeat, TrainingSet, bench_facts
 from rlsp_cli.evals.opponents import benches_against
 from rlsp_cli.recipe.load import find_recipe, load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Recipe, Rows
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 
 _FILES = (".jsonl", ".json", ".csv", ".parquet")
 ROLES = {"traces": "sft", "prompts": "ppo"}
@@ -56,35 +56,32 @@ def compare_data(train: str, against: Sequence[str], data: Path | None, columns:
 
     NotReadyError names every bench whose data is missing: what was not compared is not clean.
     """
-    registry = Registry()
-    recipe = load_recipe(find_recipe(train), plugins=registry) if _is_recipe(train) else None
-    benches = benches_against(against, recipe, data, registry)
-    sets = training_sets(recipe, registry) if recipe else [_source_set(train, columns, registry)]
+    recipe = load_recipe(find_recipe(train), plugins=resolve_options) if _is_recipe(train) else None
+    benches = benches_against(against, recipe, data)
+    sets = training_sets(recipe) if recipe else [_source_set(train, columns)]
     found = [repeat for one in sets for repeat in find_repeats(one, benches)]
     repeats, likely = ([repeat for repeat in found if repeat.certain is sure] for sure in (True, False))
     return Comparison(train, sets, benches, repeats, likely, [line for one in sets for line in one.unread])
 
 
-def training_sets(recipe: Recipe, registry: Registry) -> list[TrainingSet]:
+def training_sets(recipe: Recipe) -> list[TrainingSet]:
     """What the stages of a recipe train on; DataError where there is nothing."""
-    sets = [_role_set(role, recipe, registry) for role in ROLES if getattr(recipe.data, role)]
+    sets = [_role_set(role, recipe) for role in ROLES if getattr(recipe.data, role)]
     if not sets:
         raise DataError(f"recipe {recipe.name!r} has no training data: neither data.traces nor data.prompts")
     return sets
 
 
-def seen_in_training(
-    recipe: Recipe, benches: Sequence[Bench], registry: Registry
-) -> dict[str, dict[str, dict[str, Any]]]:
+def seen_in_training(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, dict[str, Any]]]:
     """Bench -> set that the model was trained on -> how much of the bench it holds, or why that is `unknown`.
 
     Where `eval.limit` cuts a bench, rows are compared with the whole, and the problems counted that were asked.
     """
-    whole = _whole(recipe, benches, registry)
+    whole = _whole(recipe, benches)
     seen: dict[str, dict[str, dict[str, Any]]] = {bench.name: {} for bench in benches}
     for role in (role for role in ROLES if getattr(recipe.data, role)):
         try:
-            one = _role_set(role, recipe, registry)
+            one = _role_set(role, recipe)
         except RlspError as error:
             for of_bench in seen.values():
                 of_bench[role] = {"unknown": str(error).partition("\n")[0]}
@@ -127,10 +124,10 @@ def counts(repeats: Sequence[Repeat], bench: str) -> dict[str, int]:
     return {**found, "likely_rows": len(likely), "likely_problems": len({*likely} - {*copied})}
 
 
-def _whole(recipe: Recipe, benches: Sequence[Bench], registry: Registry) -> Sequence[Bench]:
+def _whole(recipe: Recipe, benches: Sequence[Bench]) -> Sequence[Bench]:
     if recipe.eval is None or recipe.eval.limit is None:
         return benches
-    return [whole_bench(name, recipe, registry) for name in recipe.eval.benches]
+    return [whole_bench(name, recipe) for name in recipe.eval.benches]
 
 
 def _share(training: TrainingSet, bench: Bench, repeats: Sequence[Repeat]) -> dict[str, Any]:
@@ -154,18 +151,18 @@ def _is_recipe(train: str) -> bool:
     return not train.startswith(("hf:", "task:")) and not HUB_ID.fullmatch(train)
 
 
-def _role_set(role: str, recipe: Recipe, registry: Registry) -> TrainingSet:
+def _role_set(role: str, recipe: Recipe) -> TrainingSet:
     traces, prompts = recipe.data.traces, recipe.data.prompts
     if role == "traces" and traces:
-        return TrainingSet(role, traces.source, posed(trace_rows(traces, registry, recipe.plugins)))
+        return TrainingSet(role, traces.source, posed(trace_rows(traces, recipe.plugins)))
     assert prompts, "who asks has looked"
-    return TrainingSet(role, prompts.source, posed(prompt_rows(prompts, registry, recipe.plugins)))
+    return TrainingSet(role, prompts.source, posed(prompt_rows(prompts, recipe.plugins)))
 
 
-def _source_set(train: str, columns: Columns, registry: Registry) -> TrainingSet:
+def _source_set(train: str, columns: Columns) -> TrainingSet:
     """Rows in any format that `rlsp data traces` knows; those that are not in it are kept as `unread`."""
     source = row_source(train)
-    rows = source_rows(Rows(source=source), registry)
+    rows = source_rows(Rows(source=source))
     format = pick_format(rows[0][1], rows[0][0], columns)
     problems, unread = [], []
     for place, row in rows:

@@ -12,7 +12,7 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.answers import stated_confidence
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.process import Call, Use
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.sample import Sample, Score
 
 LOGPROB, CONFIDENCE = "logprob", "confidence"
@@ -46,7 +46,7 @@ def check_scorer(recipe: Recipe) -> Iterator[Problem]:
     if recipe.eval.responses is not None and ":" not in str(scorer):
         return
     try:
-        Registry().resolve("exploration_reward", str(scorer), {}, recipe.plugins)
+        resolve_options("exploration_reward", str(scorer), {}, recipe.plugins)
     except OptionsError as error:
         yield Problem("eval.scorer", str(error), f"or one of {LOGPROB}, {CONFIDENCE}")
 
@@ -60,7 +60,7 @@ def rescored(rows: Sequence[Row], prompts: Mapping[str, str], recipe: Recipe) ->
     scorer = recipe.eval.scorer if recipe.eval else None
     if scorer in (None, LOGPROB, CONFIDENCE) or any(scorer in (row.get("scores") or {}) for row in rows):
         return []
-    plugin = Registry().get("exploration_reward", str(scorer), recipe.plugins)
+    plugin = get_plugin("exploration_reward", str(scorer), recipe.plugins)
     use = Use(plugin.kind, str(scorer), {}, tuple(recipe.plugins), plugin.takes_group, plugin.digest)
     groups: dict[Any, list[Row]] = defaultdict(list)
     for number, row in enumerate(rows):

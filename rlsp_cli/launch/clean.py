@@ -16,7 +16,6 @@ from rlsp_cli.evals.contamination import bench_facts, index_of
 from rlsp_cli.evals.opponents import benches_against
 from rlsp_cli.evals.repeats import posed_row, row_source
 from rlsp_cli.recipe.schema import Rows
-from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.runs.stream import write_text
 
 
@@ -52,8 +51,8 @@ def clean_rows(
         raise UsageError(f"{out}: rows are written as JSON Lines; name a file that ends in .jsonl")
     if out.exists():
         raise UsageError(f"{out}: exists already; name another file by --out")
-    benches = benches_against(against, None, data, Registry())
-    rows = source_rows(Rows(source=row_source(source)), Registry())
+    benches = benches_against(against, None, data)
+    rows = source_rows(Rows(source=row_source(source)))
     made = Cleaned(out, list(map(bench_facts, benches)), len(rows))
 
     format = pick_format(rows[0][1], rows[0][0], columns)

@@ -13,7 +13,7 @@ from rlsp_cli.evals.scores import check_scorer
 from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.run import Run, newest_run, open_run
 from rlsp_cli.runs.stream import read_rows
 
@@ -101,7 +101,7 @@ def _name(path: str) -> str:
 
 
 def _resolve(data: dict[str, Any], overrides: Sequence[str]) -> Recipe:
-    recipe = resolve_recipe(data, overrides, plugins=Registry())
+    recipe = resolve_recipe(data, overrides, plugins=resolve_options)
     problems = [*check_benches(recipe), *check_scorer(recipe)]
     if problems:
         raise RecipeError("\n".join(map(str, problems)))

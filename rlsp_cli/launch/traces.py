@@ -41,7 +41,7 @@ from rlsp_cli.evals.sampler import Sampler
 from rlsp_cli.recipe.load import find_recipe, load_recipe, resolve_recipe
 from rlsp_cli.recipe.problem import did_you_mean
 from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.tokens import token_counter
 from rlsp_cli.runs.clock import now
@@ -87,7 +87,7 @@ def make_traces(order: Order) -> Card:
 
 
 def _made(order: Order) -> Card:
-    recipe = load_recipe(find_recipe(order.recipe), plugins=Registry()) if order.recipe else None
+    recipe = load_recipe(find_recipe(order.recipe), plugins=resolve_options) if order.recipe else None
     benches = _benches(recipe) if recipe else []
     reward = _reward(order.verifier) if order.verifier else None
     read, sources = _read(order)
@@ -122,7 +122,7 @@ def _read(order: Order) -> tuple[Filtered, list[dict[str, Any]]]:
     """All sources as demonstrations, and what the card says of each source."""
     parts, facts = [], []
     for source in order.sources:
-        rows = source_rows(Rows(source=source, rows=order.limit), Registry())
+        rows = source_rows(Rows(source=source, rows=order.limit))
         place, first = rows[0]
         format = order.format or pick_format(first, place, order.columns)
         name = Path(source.removeprefix("hf:").partition("@")[0]).stem
@@ -136,20 +136,20 @@ def _read(order: Order) -> tuple[Filtered, list[dict[str, Any]]]:
 def _identity(source: str) -> str:
     """What tells that a source is still the same."""
     if source.startswith("task:"):
-        return f"plugin {Registry().get('task', source.removeprefix('task:')).digest}"
+        return f"plugin {get_plugin('task', source.removeprefix('task:')).digest}"
     if source.startswith("hf:"):
         return f"revision {source.partition('@')[2] or 'not pinned'}"
     return f"SHA-256 {source_digest(source)}"
 
 
 def _benches(recipe: Recipe) -> list[Bench]:
-    return [whole_bench(name, recipe, Registry()) for name in benches_of(recipe)]
+    return [whole_bench(name, recipe) for name in benches_of(recipe)]
 
 
 def _reward(verifier: str) -> Reward:
     """A verifier with its defaults, on all cores."""
     reward = {"correctness": {"use": verifier}, "workers": os.cpu_count() or 1}
-    return resolve_recipe({"name": "traces", "reward": reward}, plugins=Registry()).reward
+    return resolve_recipe({"name": "traces", "reward": reward}, plugins=resolve_options).reward
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.bench import bench_prompts, bench_protocol
 from rlsp_cli.evals.bench_file import find_bench
 from rlsp_cli.recipe.schema import Eval, Ppo, Prompts, Recipe, Rows, Sft
-from rlsp_cli.rewards.registry import Registry
 
 Row = TypeVar("Row")
 _LETTERS_IN_A_TOKEN = 4
@@ -48,18 +47,17 @@ class Counts:
 
 def count_stages(recipe: Recipe) -> Iterator[tuple[Counts, Texts | None]]:
     """Each stage in order, with what its data looks like where that can be read here."""
-    registry = Registry()
     for stage in stages_of(recipe):
         if recipe.sft and stage == "sft":
-            yield _sft(recipe, recipe.sft, registry)
+            yield _sft(recipe, recipe.sft)
         elif recipe.ppo and stage == "ppo":
-            yield _ppo(recipe, recipe.ppo, registry)
+            yield _ppo(recipe, recipe.ppo)
         elif recipe.eval:
-            yield _eval(recipe, recipe.eval, registry), None
+            yield _eval(recipe, recipe.eval), None
 
 
-def _sft(recipe: Recipe, sft: Sft, registry: Registry) -> tuple[Counts, Texts | None]:
-    texts, note, wrong = _read(recipe, "traces", registry)
+def _sft(recipe: Recipe, sft: Sft) -> tuple[Counts, Texts | None]:
+    texts, note, wrong = _read(recipe, "traces")
     backend, rows = backend_of(recipe, "sft"), texts.rows - sft.val_rows if texts else None
     steps = _sft_steps(rows, sft, backend) if rows else sft.max_steps
     notes = [note, "fewer steps with packing" if sft.packing else None]
@@ -78,8 +76,8 @@ def _sft_steps(rows: int, sft: Sft, backend: str) -> int:
     return min(max(1, whole), sft.max_steps or max(1, whole))
 
 
-def _ppo(recipe: Recipe, ppo: Ppo, registry: Registry) -> tuple[Counts, Texts | None]:
-    texts, note, wrong = _read(recipe, "prompts", registry)
+def _ppo(recipe: Recipe, ppo: Ppo) -> tuple[Counts, Texts | None]:
+    texts, note, wrong = _read(recipe, "prompts")
     steps = ppo.num_steps(texts.rows) if texts else ppo.steps
     size = ppo.responses
     updates, critic = ppo.epochs * max(1, size // ppo.train_batch), ppo.estimator == "gae"
@@ -97,10 +95,10 @@ def _ppo(recipe: Recipe, ppo: Ppo, registry: Registry) -> tuple[Counts, Texts | 
     return Counts("ppo", backend, rows, rollouts=steps, notes=notes, unreadable=wrong, **known), texts
 
 
-def _eval(recipe: Recipe, settings: Eval, registry: Registry) -> Counts:
+def _eval(recipe: Recipe, settings: Eval) -> Counts:
     if settings.responses is not None:
         return Counts("eval", "local", notes=("the responses are there",))
-    sizes = [_bench_size(name, recipe, settings, registry) for name in settings.benches]
+    sizes = [_bench_size(name, recipe, settings) for name in settings.benches]
     models = sum(map(bool, (recipe.model.path, recipe.sft, recipe.ppo)))
     if any(size is None for size in sizes):
         return Counts("eval", "local", notes=("a bench cannot be read here",))
@@ -112,37 +110,37 @@ def _eval(recipe: Recipe, settings: Eval, registry: Registry) -> Counts:
     return Counts("eval", "local", rows, responses=responses, tokens=tokens)
 
 
-def _bench_size(name: str, recipe: Recipe, settings: Eval, registry: Registry) -> int | None:
+def _bench_size(name: str, recipe: Recipe, settings: Eval) -> int | None:
     try:
         prompts = bench_prompts(name, settings, recipe.data)
-        size = find_bench(name).problems if _on_hub(prompts) else len(source_rows(prompts, registry, recipe.plugins))
+        size = find_bench(name).problems if _on_hub(prompts) else len(source_rows(prompts, recipe.plugins))
     except (DataError, NotReadyError):
         return None
     return min(size, settings.limit or size)
 
 
-def _read(recipe: Recipe, role: str, registry: Registry) -> tuple[Texts | None, str | None, str | None]:
+def _read(recipe: Recipe, role: str) -> tuple[Texts | None, str | None, str | None]:
     """What `data.<role>` looks like, or why a plan does not know, or what is wrong with it."""
     rows: Rows | None = getattr(recipe.data, role)
     assert rows, "checked by the recipe"
     if _on_hub(rows):
         return None, f"data.{role} is on the hub, which a plan does not ask: its rows are unknown", None
     try:
-        return (_of_prompts if isinstance(rows, Prompts) else _of_traces)(recipe, registry), None, None
+        return (_of_prompts if isinstance(rows, Prompts) else _of_traces)(recipe), None, None
     except (DataError, NotReadyError) as error:
         return None, None, f"data.{role} cannot be read: {error}"
 
 
-def _of_prompts(recipe: Recipe, registry: Registry) -> Texts:
+def _of_prompts(recipe: Recipe) -> Texts:
     assert recipe.data.prompts
-    found = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
+    found = prompt_rows(recipe.data.prompts, recipe.plugins)
     around = len(recipe.data.template) + len(recipe.data.system or "")
     return Texts(len(found), _mean_tokens(found, lambda row: around + len(row.problem)))
 
 
-def _of_traces(recipe: Recipe, registry: Registry) -> Texts:
+def _of_traces(recipe: Recipe) -> Texts:
     assert recipe.data.traces
-    found = trace_rows(recipe.data.traces, registry, recipe.plugins)
+    found = trace_rows(recipe.data.traces, recipe.plugins)
     prompts = _mean_tokens(found, lambda row: sum(len(text) for _, text in row.turns) or len(row.prompt))
     return Texts(len(found), prompts, _mean_tokens(found, lambda row: len(row.response)))
 

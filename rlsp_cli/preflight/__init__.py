@@ -9,7 +9,6 @@ from rlsp_cli.preflight.reward import look_at_reward
 from rlsp_cli.preflight.schedule import look_at_schedule
 from rlsp_cli.recipe.problem import Note, Problem
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import Registry
 
 __all__ = ["Findings", "look_at_benches", "look_at_model", "preflight"]
 
@@ -27,12 +26,11 @@ def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> F
 
     No library of the engine is loaded. What lies on the hub is looked at only with `ask_hub`, else it is noted.
     """
-    registry = Registry()
     found = [
         *look_at_model(recipe, stages, ask_hub),
-        *look_at_data(recipe, stages, registry, ask_hub),
-        *look_at_schedule(recipe, stages, registry),
-        *look_at_reward(recipe, stages, registry),
+        *look_at_data(recipe, stages, ask_hub),
+        *look_at_schedule(recipe, stages),
+        *look_at_reward(recipe, stages),
     ]
     notes = tuple(one for one in found if isinstance(one, Note))
     return Findings(tuple(one for one in found if not isinstance(one, Note)), notes)

@@ -12,7 +12,6 @@ from rlsp_cli.evals.bench import bench_prompts, load_bench
 from rlsp_cli.preflight.hub import data_on_hub
 from rlsp_cli.recipe.problem import Note, Problem
 from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, Traces
-from rlsp_cli.rewards.registry import Registry
 
 AnyRows = TypeVar("AnyRows", bound=Rows)
 
@@ -21,21 +20,21 @@ _TASK_ROWS = 8
 _HUB_ROWS = 100
 
 
-def look_at_data(recipe: Recipe, stages: Sequence[str], registry: Registry, ask_hub: bool) -> Iterator[Problem]:
+def look_at_data(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterator[Problem]:
     """A problem for each source that `stages` read and that is not as the recipe says."""
     for role in _roles(recipe, stages):
-        yield from _look_at_rows(recipe, role, registry, ask_hub)
+        yield from _look_at_rows(recipe, role, ask_hub)
     if "eval" in stages and recipe.eval:
         if not recipe.eval.benches:
             yield Problem("eval.benches", "eval.benches: nothing to evaluate on", "name a bench, or remove `eval`")
         yield from look_at_benches(recipe, ask_hub)
-        yield from _load_benches(recipe, registry)
+        yield from _load_benches(recipe)
         yield from _look_at_responses(recipe.eval.responses)
 
 
-def first_row(prompts: Prompts, recipe: Recipe, registry: Registry) -> Row:
+def first_row(prompts: Prompts, recipe: Recipe) -> Row:
     """The first problem of a source."""
-    return prompt_rows(prompts.model_copy(update={"rows": 1}), registry, recipe.plugins)[0]
+    return prompt_rows(prompts.model_copy(update={"rows": 1}), recipe.plugins)[0]
 
 
 def on_hub(rows: Rows) -> bool:
@@ -52,24 +51,24 @@ def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
     return [role for role, is_wanted in wanted.items() if is_wanted and getattr(recipe.data, role)]
 
 
-def _look_at_rows(recipe: Recipe, role: str, registry: Registry, ask_hub: bool) -> Iterator[Problem]:
+def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Problem]:
     rows: Traces | Prompts = getattr(recipe.data, role)
     if on_hub(rows) and (found := _look_at_hub(f"data.{role}", rows.source, f"data.{role}.source", ask_hub)):
         yield found
         return
     try:
         if isinstance(rows, Traces):
-            _read_traces(rows, recipe, registry)
+            _read_traces(rows, recipe)
         elif role == "heldout" and recipe.eval and _is_file(rows):
-            load_bench(role, recipe.eval, recipe.data, registry, recipe.plugins)  # ids of a bench must differ, too
+            load_bench(role, recipe.eval, recipe.data, recipe.plugins)  # ids of a bench must differ, too
         else:
-            prompt_rows(_few(rows), registry, recipe.plugins)
+            prompt_rows(_few(rows), recipe.plugins)
     except RlspError as error:
         yield Problem(f"data.{role}.source", f"data.{role}: {error}", _hint(rows, str(error), role))
 
 
-def _read_traces(traces: Traces, recipe: Recipe, registry: Registry) -> None:
-    found = trace_rows(_few(traces), registry, recipe.plugins)
+def _read_traces(traces: Traces, recipe: Recipe) -> None:
+    found = trace_rows(_few(traces), recipe.plugins)
     if recipe.sft and _is_file(traces):
         training_rows(found, recipe.sft.val_rows)
 
@@ -113,13 +112,13 @@ def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Problem]:
                 yield found if isinstance(found, Note) else Problem(found.path, found.message, hint)
 
 
-def _load_benches(recipe: Recipe, registry: Registry) -> Iterator[Problem]:
+def _load_benches(recipe: Recipe) -> Iterator[Problem]:
     """Benches whose problems are on this machine."""
     assert recipe.eval, "whoever asks has looked"
     for name in (name for name in recipe.eval.benches if name != "heldout"):
         try:
             if not on_hub(bench_prompts(name, recipe.eval, recipe.data)):
-                load_bench(name, recipe.eval, recipe.data, registry, recipe.plugins)
+                load_bench(name, recipe.eval, recipe.data, recipe.plugins)
         except RecipeError:  # said by the check of benches, with the place in the list
             continue
         except RlspError as error:

@@ -11,7 +11,6 @@ from rlsp_cli.recipe.problem import Note, Problem
 from rlsp_cli.recipe.schema import PluginUse, Prompts, Recipe, Reward
 from rlsp_cli.rewards.audit import honest
 from rlsp_cli.rewards.combine import alpha_of
-from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score, is_right
 from rlsp_cli.rewards.scorer import Scorer
 
@@ -19,9 +18,9 @@ _OF_LENGTH = "length"
 """The exploration reward that sees nothing but the number of tokens."""
 
 
-def look_at_reward(recipe: Recipe, stages: Sequence[str], registry: Registry) -> Iterator[Problem]:
+def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Problem]:
     """Score a response with the reference of the first row; a component that breaks is a problem."""
-    row = _first_row(recipe, stages, registry)
+    row = _first_row(recipe, stages)
     if row is None:
         return
     trains = recipe.ppo is not None and "ppo" in stages
@@ -40,7 +39,7 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str], registry: Registry) ->
         yield Problem("reward", str(error))
 
 
-def _first_row(recipe: Recipe, stages: Sequence[str], registry: Registry) -> Row | None:
+def _first_row(recipe: Recipe, stages: Sequence[str]) -> Row | None:
     """The first row that the recipe's verifier will judge; None where there is none to be had here."""
     prompts, heldout = recipe.data.prompts, recipe.data.heldout
     judged: list[Prompts | None] = [prompts] if "ppo" in stages else []
@@ -49,7 +48,7 @@ def _first_row(recipe: Recipe, stages: Sequence[str], registry: Registry) -> Row
     for rows in judged:
         if rows is not None and not on_hub(rows):
             with suppress(RlspError):
-                return first_row(rows, recipe, registry)
+                return first_row(rows, recipe)
     return None
 
 

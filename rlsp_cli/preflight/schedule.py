@@ -8,19 +8,18 @@ from rlsp_cli.errors import RlspError
 from rlsp_cli.preflight.data import on_hub
 from rlsp_cli.recipe.problem import Note, Problem
 from rlsp_cli.recipe.schema import Ppo, Recipe, Rows, Sft
-from rlsp_cli.rewards.registry import Registry
 
 
-def look_at_schedule(recipe: Recipe, stages: Sequence[str], registry: Registry) -> Iterator[Problem]:
+def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Problem]:
     """Notes on steps that are not taken, on a policy that takes none, and on PPO that nobody gave a reward."""
     if recipe.sft and "sft" in stages:
-        yield from _look_at_sft(recipe, recipe.sft, registry)
+        yield from _look_at_sft(recipe, recipe.sft)
     if recipe.ppo and "ppo" in stages:
-        yield from _look_at_ppo(recipe, recipe.ppo, registry)
+        yield from _look_at_ppo(recipe, recipe.ppo)
 
 
-def _look_at_sft(recipe: Recipe, sft: Sft, registry: Registry) -> Iterator[Problem]:
-    rows = _count(recipe.data.traces, recipe, registry)
+def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Problem]:
+    rows = _count(recipe.data.traces, recipe)
     if rows is None or sft.max_steps is None or sft.packing or (recipe.data.traces and recipe.data.traces.messages):
         return
     steps = max(1, int(sft.epochs * (rows - sft.val_rows) / sft.batch))
@@ -29,8 +28,8 @@ def _look_at_sft(recipe: Recipe, sft: Sft, registry: Registry) -> Iterator[Probl
         yield Note("sft.max_steps", message, "raise sft.epochs")
 
 
-def _look_at_ppo(recipe: Recipe, ppo: Ppo, registry: Registry) -> Iterator[Problem]:
-    steps, warmup = _steps(recipe, ppo, registry), ppo.critic_warmup_steps
+def _look_at_ppo(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
+    steps, warmup = _steps(recipe, ppo), ppo.critic_warmup_steps
     if ppo.estimator == "gae" and steps is not None and steps <= warmup:
         message = f"the policy is not trained: each of the {steps} PPO steps trains the critic alone"
         yield Note("ppo.critic_warmup_steps", message, f"critic_warmup_steps is {warmup}; lower it, or raise ppo.steps")
@@ -39,20 +38,20 @@ def _look_at_ppo(recipe: Recipe, ppo: Ppo, registry: Registry) -> Iterator[Probl
         yield Note("ppo", message, "write a section `reward`")
 
 
-def _steps(recipe: Recipe, ppo: Ppo, registry: Registry) -> int | None:
+def _steps(recipe: Recipe, ppo: Ppo) -> int | None:
     """Rollout steps; None while the number of problems is not known."""
     if ppo.steps is not None:
         return ppo.steps
-    rows = _count(recipe.data.prompts, recipe, registry)
+    rows = _count(recipe.data.prompts, recipe)
     return None if rows is None else ppo.num_steps(rows)
 
 
-def _count(source: Rows | None, recipe: Recipe, registry: Registry) -> int | None:
+def _count(source: Rows | None, recipe: Recipe) -> int | None:
     """Rows of a source that can be read here."""
     if source is None or on_hub(source):
         return None
     if source.source.startswith("task:") and source.rows:
         return source.rows
     with suppress(RlspError):
-        return len(source_rows(source, registry, recipe.plugins))
+        return len(source_rows(source, recipe.plugins))
     return None

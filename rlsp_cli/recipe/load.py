@@ -6,7 +6,7 @@ The steps: read (with `extends`), override, interpolate, make paths absolute, re
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,18 +19,12 @@ from rlsp_cli.recipe.source import NOTHING, Source, parse_value, read_source
 from rlsp_cli.share import share
 
 Check = Callable[[Recipe], Sequence[Problem]]
+ResolveOptions = Callable[[str, str, dict[str, Any], Sequence[str]], dict[str, Any]]
+"""`rewards.registry.resolve_options`: kind, reference, options and plugin files to all options, or OptionsError."""
 SectionModel = TypeVar("SectionModel", bound=schema.Section)
 
 _UNION_BRANCHES = ("number", "schedule", "policy_word", "policy_penalty")
 """Pydantic names the branch of a union in an error's location; a person does not."""
-
-
-class PluginResolver(Protocol):
-    """What loading needs to know of plugins; `rlsp_cli.rewards.registry.Registry` is one."""
-
-    def resolve(self, kind: str, reference: str, options: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
-        """The complete options of a plugin, defaults filled in; raises OptionsError."""
-        ...
 
 
 def find_recipe(name: str) -> Path:
@@ -50,7 +44,7 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def load_recipe(
-    path: Path, overrides: Sequence[str] = (), *, plugins: PluginResolver | None = None, check: Check | None = None
+    path: Path, overrides: Sequence[str] = (), *, plugins: ResolveOptions | None = None, check: Check | None = None
 ) -> Recipe:
     """Load a recipe file with `key.path=value` overrides; RecipeError lists every problem, one a line.
 
@@ -74,7 +68,7 @@ def read_section(path: Path, model: type[SectionModel]) -> SectionModel:
 
 
 def resolve_recipe(
-    data: dict[str, Any], overrides: Sequence[str] = (), *, plugins: PluginResolver | None = None
+    data: dict[str, Any], overrides: Sequence[str] = (), *, plugins: ResolveOptions | None = None
 ) -> Recipe:
     """A recipe from plain data instead of a file."""
     source = Source(data)
@@ -83,7 +77,7 @@ def resolve_recipe(
     return _resolve(source, "recipe", plugins, None)
 
 
-def _resolve(source: Source, name: str, plugins: PluginResolver | None, check: Check | None) -> Recipe:
+def _resolve(source: Source, name: str, plugins: ResolveOptions | None, check: Check | None) -> Recipe:
     problems = _interpolate(source)
     if problems:  # what follows would only complain of the unresolved text
         raise RecipeError("\n".join(_lines(problems, source.origins, name)))
@@ -252,7 +246,7 @@ def _put(data: Any, path: str, value: Any) -> None:
     data[int(last) if isinstance(data, list) else last] = value
 
 
-def _resolve_plugins(data: dict[str, Any], plugins: PluginResolver) -> list[Problem]:
+def _resolve_plugins(data: dict[str, Any], plugins: ResolveOptions) -> list[Problem]:
     """Fill in the options of every plugin named in raw data; what is malformed is left to the schema."""
     files = data.get("plugins")
     files = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
@@ -272,7 +266,7 @@ def _resolve_plugins(data: dict[str, Any], plugins: PluginResolver) -> list[Prob
         if not isinstance(options, dict):
             continue
         try:
-            complete = plugins.resolve(kind, str(holder[name_key]).removeprefix("task:"), options, files)
+            complete = plugins(kind, str(holder[name_key]).removeprefix("task:"), options, files)
         except OptionsError as error:
             problems += [
                 Problem(f"{prefix}.{key}" if key else f"{path}.{name_key}", text) for key, text in error.problems

@@ -4,14 +4,15 @@ from rlsp_cli.rewards.answers import (
     boxed_answer,
     found_answer,
     last_boxed,
+    normalised,
+    number,
+    same_answer,
     stated_answer,
     stated_answers,
     stated_confidence,
 )
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from rlsp_cli.rewards.fences import last_fenced
-from rlsp_cli.rewards.maths import number, same_answer
-from rlsp_cli.rewards.notation import normalised
 from rlsp_cli.rewards.registry import exploration_reward, row_shape, task, verifier
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict, is_right
 from rlsp_cli.rewards.thinking import without_tags, without_thinking

@@ -111,80 +111,82 @@ class BrokenPlugin:
     reason: str
 
 
-class Registry:
-    """Looks plugins up. `files` are Python files of a recipe, whose plugins are known by name."""
+def get_plugin(kind: str, reference: str, files: Sequence[str] = ()) -> Plugin:
+    """The plugin named by name or by `path/file.py:function`; PluginError when there is none or there are two."""
+    path, colon, name = reference.rpartition(":")
+    if colon and path.endswith(".py"):
+        return _from_file(kind, Path(path), name)
+    found = [*_named(kind, reference, files)]
+    if not found:
+        raise PluginError(_unknown(kind, reference, files))
+    if len(found) > 1:
+        sources = " and ".join(origin for origin, _ in found)
+        raise PluginError(
+            f"{_words(kind)} {reference!r} is there twice: {sources}; rename one, or say file.py:{reference}"
+        )
+    return found[0][1]()
 
-    def get(self, kind: str, reference: str, files: Sequence[str] = ()) -> Plugin:
-        """The plugin named by name or by `path/file.py:function`; PluginError when there is none or there are two."""
-        path, colon, name = reference.rpartition(":")
-        if colon and path.endswith(".py"):
-            return self._from_file(kind, Path(path), name)
-        found = [*self._named(kind, reference, files)]
-        if not found:
-            raise PluginError(self._unknown(kind, reference, files))
-        if len(found) > 1:
-            sources = " and ".join(origin for origin, _ in found)
-            raise PluginError(
-                f"{_words(kind)} {reference!r} is there twice: {sources}; rename one, or say file.py:{reference}"
-            )
-        return found[0][1]()
 
-    def resolve(self, kind: str, reference: str, options: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
-        """The complete options of a plugin; OptionsError when it or one of them is wrong."""
-        try:
-            plugin = self.get(kind, reference, files)
-        except PluginError as error:
-            raise OptionsError([(None, str(error))]) from error
-        return complete_options(plugin.options, options, reference)
+def resolve_options(kind: str, reference: str, options: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
+    """The complete options of a plugin; OptionsError when it or one of them is wrong."""
+    try:
+        plugin = get_plugin(kind, reference, files)
+    except PluginError as error:
+        raise OptionsError([(None, str(error))]) from error
+    return complete_options(plugin.options, options, reference)
 
-    def list(self) -> list[Plugin | BrokenPlugin]:
-        """Everything built in or installed."""
-        found: list[Plugin | BrokenPlugin] = []
-        for kind in _FOLDERS:
-            for name in sorted({*built_in(kind), *(point.name for point in _entry_points(kind))}):
-                try:
-                    found.append(self.get(kind, name))
-                except PluginError as error:
-                    found.append(BrokenPlugin(kind, name, "", str(error)))
-        return found
 
-    def _named(self, kind: str, name: str, files: Sequence[str]) -> Iterator[tuple[str, Callable[[], Plugin]]]:
-        """Every source that has this name, as (its words, how to load it)."""
-        path = built_in(kind).get(name)
-        if path is not None:
-            yield f"built in ({path})", partial(self._from_file, kind, path, name)
-        for point in _entry_points(kind):
-            if point.name == name:
-                yield _words_of(point), partial(self._from_entry_point, kind, point)
-        for file in files:
-            plugin = plugins_of(load_file(Path(file)), file).get((kind, name))
-            if plugin is not None:
-                yield file, partial(_given, plugin)
+def list_plugins() -> list[Plugin | BrokenPlugin]:
+    """Everything built in or installed."""
+    found: list[Plugin | BrokenPlugin] = []
+    for kind in _FOLDERS:
+        for name in sorted({*built_in(kind), *(point.name for point in _entry_points(kind))}):
+            try:
+                found.append(get_plugin(kind, name))
+            except PluginError as error:
+                found.append(BrokenPlugin(kind, name, "", str(error)))
+    return found
 
-    def _from_file(self, kind: str, path: Path, name: str) -> Plugin:
-        found = plugins_of(load_file(path), str(path))
-        if (kind, name) in found:
-            return found[kind, name]
-        others = [other for other, n in found if n == name]
-        if others:
-            raise PluginError(f"{path}: {name!r} is a {_words(others[0])}, wanted: a {_words(kind)}")
-        known = [n for k, n in found if k == kind]
-        raise PluginError(f"{path}: no {_words(kind)} {name!r} - {did_you_mean(name, known)}; decorate it with @{kind}")
 
-    def _from_entry_point(self, kind: str, point: importlib.metadata.EntryPoint) -> Plugin:
-        try:
-            function = point.load()
-        except Exception as error:
-            raise PluginError(f"{_words_of(point)}: {type(error).__name__}: {error}") from error
-        if getattr(function, "__rlsp_kind__", None) != kind:
-            raise PluginError(f"{_words_of(point)}: {point.value} is not decorated with @{kind}")
-        return Plugin(kind, point.name, function, _words_of(point))
+def _named(kind: str, name: str, files: Sequence[str]) -> Iterator[tuple[str, Callable[[], Plugin]]]:
+    """Every source that has this name, as (its words, how to load it)."""
+    path = built_in(kind).get(name)
+    if path is not None:
+        yield f"built in ({path})", partial(_from_file, kind, path, name)
+    for point in _entry_points(kind):
+        if point.name == name:
+            yield _words_of(point), partial(_from_entry_point, kind, point)
+    for file in files:
+        if (kind, name) in plugins_of(load_file(Path(file)), file):
+            yield file, partial(_from_file, kind, Path(file), name)
 
-    def _unknown(self, kind: str, name: str, files: Sequence[str]) -> str:
-        known = {*built_in(kind), *(point.name for point in _entry_points(kind))}
-        for file in files:
-            known |= {n for k, n in plugins_of(load_file(Path(file)), file) if k == kind}
-        return f"unknown {_words(kind)} {name!r} - {did_you_mean(name, known)}"
+
+def _from_file(kind: str, path: Path, name: str) -> Plugin:
+    found = plugins_of(load_file(path), str(path))
+    if (kind, name) in found:
+        return found[kind, name]
+    others = [other for other, n in found if n == name]
+    if others:
+        raise PluginError(f"{path}: {name!r} is a {_words(others[0])}, wanted: a {_words(kind)}")
+    known = [n for k, n in found if k == kind]
+    raise PluginError(f"{path}: no {_words(kind)} {name!r} - {did_you_mean(name, known)}; decorate it with @{kind}")
+
+
+def _from_entry_point(kind: str, point: importlib.metadata.EntryPoint) -> Plugin:
+    try:
+        function = point.load()
+    except Exception as error:
+        raise PluginError(f"{_words_of(point)}: {type(error).__name__}: {error}") from error
+    if getattr(function, "__rlsp_kind__", None) != kind:
+        raise PluginError(f"{_words_of(point)}: {point.value} is not decorated with @{kind}")
+    return Plugin(kind, point.name, function, _words_of(point))
+
+
+def _unknown(kind: str, name: str, files: Sequence[str]) -> str:
+    known = {*built_in(kind), *(point.name for point in _entry_points(kind))}
+    for file in files:
+        known |= {n for k, n in plugins_of(load_file(Path(file)), file) if k == kind}
+    return f"unknown {_words(kind)} {name!r} - {did_you_mean(name, known)}"
 
 
 def built_in(kind: str) -> dict[str, Path]:
@@ -198,15 +200,11 @@ def find_plugin(reference: str) -> Plugin:
     if path.endswith(".py"):
         found = [p for p in plugins_of(load_file(Path(path)), path).values() if p.name == name]
     else:
-        found = [p for p in Registry().list() if isinstance(p, Plugin) and p.name == reference]
+        found = [p for p in list_plugins() if isinstance(p, Plugin) and p.name == reference]
     if not found:
-        known = [p.name for p in Registry().list()] if not path else []
+        known = [p.name for p in list_plugins()] if not path else []
         raise PluginError(f"unknown plugin {reference!r} - {did_you_mean(reference, known)}")
     return found[0]
-
-
-def _given(plugin: Plugin) -> Plugin:
-    return plugin
 
 
 def load_file(path: Path) -> ModuleType:

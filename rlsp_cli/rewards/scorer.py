@@ -10,7 +10,7 @@ from rlsp_cli.rewards.cache import VerdictCache
 from rlsp_cli.rewards.group import Group
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.process import Call, Use
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 
 
@@ -86,5 +86,5 @@ class Scorer:
 
 
 def _use(kind: str, use: PluginUse, files: Sequence[str]) -> Use:
-    plugin = Registry().get(kind, use.use, files)
+    plugin = get_plugin(kind, use.use, files)
     return Use(kind, use.use, use.options, tuple(files), plugin.takes_group, plugin.digest, use.timeout_s)

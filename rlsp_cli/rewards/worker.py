@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 from rlsp_cli.errors import NotReadyError, PluginError
 from rlsp_cli.rewards.health import Health
-from rlsp_cli.rewards.registry import Plugin, Registry
+from rlsp_cli.rewards.registry import Plugin, get_plugin
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
 
 _PR_SET_PDEATHSIG = 1
@@ -103,7 +103,7 @@ def _plain(checks: Any) -> dict[str, Any]:
 
 @cache
 def _plugin(kind: str, reference: str, files: tuple[str, ...]) -> Plugin:
-    return Registry().get(kind, reference, files)
+    return get_plugin(kind, reference, files)
 
 
 def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:

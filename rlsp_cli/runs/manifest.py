@@ -10,7 +10,7 @@ from rlsp_cli import __version__
 from rlsp_cli.data import source_digest
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.lexicon import load_lexicon
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sandbox import sandbox_words
 from rlsp_cli.runs.clock import now
 
@@ -66,9 +66,9 @@ def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses += [
         ("task", rows.source.removeprefix("task:")) for _, rows in _rows(recipe) if rows.source.startswith("task:")
     ]
-    registry, found = Registry(), {}
+    found = {}
     for kind, name in uses:
-        plugin = registry.get(kind, name, recipe.plugins)
+        plugin = get_plugin(kind, name, recipe.plugins)
         found[kind, name] = {"kind": kind, "name": name, "origin": plugin.origin, "digest": plugin.digest}
     return list(found.values())
 

@@ -11,7 +11,7 @@ from rlsp_cli.recipe.dump import dump_recipe
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.origin import flat
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.lock import LOCK
 from rlsp_cli.runs.manifest import manifest
@@ -71,7 +71,7 @@ def open_run(root: Path) -> Run:
     paths = RunPaths(root.absolute())
     if not paths.resolved.exists():
         raise UsageError(f"{root}: not a run folder (no resolved.yaml); `rlsp runs list` shows the runs")
-    return Run(paths, load_recipe(paths.resolved, plugins=Registry()))
+    return Run(paths, load_recipe(paths.resolved, plugins=resolve_options))
 
 
 def newest_run(name: str | None = None) -> Path:

@@ -9,7 +9,7 @@ from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.openrlhf.files import SHIPPED
 from rlsp_cli.launch.process import command_line
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 
 COPIED = ("start.py", "rlsp_follow.py", *SHIPPED)
@@ -22,7 +22,7 @@ def golden_file(name: str) -> Path:
 
 def job_text(name: str) -> str:
     """The commands and files of every stage of a shipped recipe; RUN and PYTHON stand for what differs by machine."""
-    recipe, lines = load_recipe(shipped_recipes()[name], plugins=Registry()), []
+    recipe, lines = load_recipe(shipped_recipes()[name], plugins=resolve_options), []
     for stage in stages_of(recipe):
         backend = backend_of(recipe, stage)
         version = BACKENDS[backend].TESTED[-1]

@@ -11,7 +11,7 @@ from rlsp_cli.backends.saved import publish
 from rlsp_cli.backends.tensors import tensor_shapes
 from rlsp_cli.errors import JobError
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.terminal import print
 
@@ -19,7 +19,7 @@ from rlsp_cli.terminal import print
 def finish(inputs: dict[str, Any]) -> None:
     """Publish `checkpoints/final`: a whole model with the tokenizer that it was trained with."""
     paths = RunPaths(Path(inputs["run"]))
-    recipe = load_recipe(paths.resolved, plugins=Registry())
+    recipe = load_recipe(paths.resolved, plugins=resolve_options)
     assert recipe.sft, "checked by the recipe"
     files = StageFiles(paths.stage("sft"))
     saved = _merged(files, inputs["python"]) if recipe.sft.lora else files.output

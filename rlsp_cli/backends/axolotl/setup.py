@@ -17,7 +17,7 @@ from rlsp_cli.engine.prompt import encode_prompt
 from rlsp_cli.evals.contamination import refuse_overlap
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.runs.stream import drop_rows_from, write_lines
 from rlsp_cli.terminal import print
@@ -25,14 +25,14 @@ from rlsp_cli.terminal import print
 
 def setup(inputs: dict[str, Any]) -> None:
     """Write what the configuration names, and drop the metrics that a resumed training will write again."""
-    paths, registry = RunPaths(Path(inputs["run"])), Registry()
-    recipe = load_recipe(paths.resolved, plugins=registry)
+    paths = RunPaths(Path(inputs["run"]))
+    recipe = load_recipe(paths.resolved, plugins=resolve_options)
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
     files = StageFiles(paths.stage("sft"))
-    traces = trace_rows(recipe.data.traces, registry, recipe.plugins)
-    refuse_overlap(recipe, "traces", traces, registry)
+    traces = trace_rows(recipe.data.traces, recipe.plugins)
+    refuse_overlap(recipe, "traces", traces)
     if recipe.model.from_scratch is not None:
-        write_new_model(recipe, registry, files.base)
+        write_new_model(recipe, files.base)
     tokenizer = starting_tokenizer(recipe, files.base)
     tokenizer.save_pretrained(files.tokenizer)
     shutil.rmtree(files.prepared, ignore_errors=True)  # Axolotl knows it by the files' names, whatever is in them now

@@ -19,19 +19,16 @@ from rlsp_cli.evals.repeats import contamination_notes, seen_in_training
 from rlsp_cli.evals.sampler import ReplaySampler, Response, Sampler
 from rlsp_cli.evals.spending import OneAnswer
 from rlsp_cli.recipe.schema import Data, Eval, Recipe
-from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import AnswerPaths, StagePaths
 from rlsp_cli.runs.stream import append_rows, read_rows, write_json
 from rlsp_cli.terminal import print
 
 
-def evaluate_models(
-    recipe: Recipe, paths: StagePaths, models: dict[str, str], stop: StopFlag, registry: Registry
-) -> None:
+def evaluate_models(recipe: Recipe, paths: StagePaths, models: dict[str, str], stop: StopFlag) -> None:
     """Write samples.jsonl of each model and bench, and results.json."""
     assert recipe.eval, "checked by the recipe"
-    benches = [_bench(name, recipe, registry) for name in recipe.eval.benches]
+    benches = [_bench(name, recipe) for name in recipe.eval.benches]
     sides = long_sides(recipe, benches)
     results: dict[str, Any] = {}
     paths.metrics.unlink(missing_ok=True)
@@ -54,17 +51,17 @@ def evaluate_models(
                     )
     rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
     verifier = recipe.reward.correctness.model_dump(mode="json")
-    seen = _seen(recipe, benches, registry)
+    seen = _seen(recipe, benches)
     cards = score_cards(results, verifier, seen)
     data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier, "benches": cards}
     data["contaminated"] = seen
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
 
 
-def _bench(name: str, recipe: Recipe, registry: Registry) -> Bench:
+def _bench(name: str, recipe: Recipe) -> Bench:
     """A bench with its own verifier, or the recipe's; says so when its data are not what its file says."""
     assert recipe.eval, "checked by the recipe"
-    bench = load_bench(name, recipe.eval, recipe.data, registry, recipe.plugins)
+    bench = load_bench(name, recipe.eval, recipe.data, recipe.plugins)
     if bench.changed:
         print(f"note: {bench.name}: {bench.source} does not hold the problems of this bench", file=sys.stderr)
     for line in bench.differs:
@@ -74,9 +71,9 @@ def _bench(name: str, recipe: Recipe, registry: Registry) -> Bench:
     return replace(bench, verifier=bench.verifier or recipe.reward.correctness)
 
 
-def _seen(recipe: Recipe, benches: Sequence[Bench], registry: Registry) -> dict[str, dict[str, Any]]:
+def _seen(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, Any]]:
     """For each bench what of it was in the data that the run trained on; says so when that is something."""
-    seen = seen_in_training(recipe, benches, registry)
+    seen = seen_in_training(recipe, benches)
     for line in contamination_notes(seen):
         print(f"note: {line}", file=sys.stderr)
     return seen

@@ -13,7 +13,6 @@ from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.thinking import opened
 
 
@@ -52,19 +51,19 @@ class Example:
                 yield f"  {'+' if part.learned else ' '} | " + line.replace("\n", "\\n")
 
 
-def first_examples(recipe: Recipe, registry: Registry) -> list[Example]:
+def first_examples(recipe: Recipe) -> list[Example]:
     """The first demonstration of SFT and the first prompt of PPO, where the recipe has these stages.
 
     Loads a tokenizer and no model. DataError for rows that training would refuse.
     """
-    tokenizer = first_tokenizer(recipe, registry)
+    tokenizer = first_tokenizer(recipe)
     of_stages = {"sft": _of_sft, "ppo": _of_ppo}
-    return [of(recipe, registry, tokenizer) for stage, of in of_stages.items() if getattr(recipe, stage)]
+    return [of(recipe, tokenizer) for stage, of in of_stages.items() if getattr(recipe, stage)]
 
 
-def _of_sft(recipe: Recipe, registry: Registry, tokenizer: PreTrainedTokenizerBase) -> Example:
+def _of_sft(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
-    traces = closed_traces(trace_rows(recipe.data.traces, registry, recipe.plugins))
+    traces = closed_traces(trace_rows(recipe.data.traces, recipe.plugins))
     rows, _ = training_rows(traces, recipe.sft.val_rows)
     for row in rows:
         prompt, response = lessons([row], recipe.data, tokenizer)[0].tokens(tokenizer)
@@ -74,9 +73,9 @@ def _of_sft(recipe: Recipe, registry: Registry, tokenizer: PreTrainedTokenizerBa
     raise DataError(f"data.traces: every example is longer than sft.max_length ({recipe.sft.max_length} tokens)")
 
 
-def _of_ppo(recipe: Recipe, registry: Registry, tokenizer: PreTrainedTokenizerBase) -> Example:
+def _of_ppo(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
-    problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
+    problems = prompt_rows(recipe.data.prompts, recipe.plugins)
     problems, _ = fitting(problems, recipe, tokenizer)
     prompt = prompt_text(problems[0].problem, recipe.data, tokenizer)
     ends = {tokenizer.eos_token_id, *(stated_ends(recipe.model.path) if recipe.model.path else ())}

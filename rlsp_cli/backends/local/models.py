@@ -12,11 +12,10 @@ from rlsp_cli.engine.model import add_special_tokens, load_model, load_tokenizer
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import Registry
 
 
 def starting_model(
-    recipe: Recipe, path: str | None, device: torch.device, registry: Registry
+    recipe: Recipe, path: str | None, device: torch.device
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model at `path`, or a new one, with the recipe's chat template and special tokens."""
     if path is not None:
@@ -24,16 +23,16 @@ def starting_model(
     else:
         assert recipe.model.from_scratch, "checked by the recipe"
         seed = derive_seed(recipe.seed, "init")
-        model, tokenizer = new_model(recipe.model.from_scratch, _texts(recipe, registry), seed)
+        model, tokenizer = new_model(recipe.model.from_scratch, _texts(recipe), seed)
         model = model.to(device)
     add_special_tokens(model, tokenizer, recipe.model.special_tokens)
     stop_at_end(model, tokenizer)
     return model, tokenizer
 
 
-def write_new_model(recipe: Recipe, registry: Registry, folder: Path) -> None:
+def write_new_model(recipe: Recipe, folder: Path) -> None:
     """A model from scratch as a folder, for backends that read models from folders."""
-    save_model(folder, *starting_model(recipe, None, torch.device("cpu"), registry))
+    save_model(folder, *starting_model(recipe, None, torch.device("cpu")))
 
 
 def starting_tokenizer(recipe: Recipe, new: Path) -> PreTrainedTokenizerBase:
@@ -44,22 +43,22 @@ def starting_tokenizer(recipe: Recipe, new: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def first_tokenizer(recipe: Recipe, registry: Registry) -> PreTrainedTokenizerBase:
+def first_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
     """The tokenizer that training starts with, without a folder or a model for one from scratch."""
     if recipe.model.from_scratch is None:
         return starting_tokenizer(recipe, Path())
-    tokenizer = word_tokenizer(_texts(recipe, registry), recipe.model.from_scratch.max_length)
+    tokenizer = word_tokenizer(_texts(recipe), recipe.model.from_scratch.max_length)
     tokenizer.add_tokens(list(recipe.model.special_tokens), special_tokens=False)
     return tokenizer
 
 
-def _texts(recipe: Recipe, registry: Registry) -> list[str]:
+def _texts(recipe: Recipe) -> list[str]:
     """All text that a word-level tokenizer must know."""
     texts = [recipe.data.template, recipe.data.system or ""]
     if recipe.data.traces:
-        for trace in trace_rows(recipe.data.traces, registry, recipe.plugins):
+        for trace in trace_rows(recipe.data.traces, recipe.plugins):
             texts += [trace.prompt, trace.response, *(content for _, content in trace.turns)]
     if recipe.data.prompts:
-        for problem in prompt_rows(recipe.data.prompts, registry, recipe.plugins):
+        for problem in prompt_rows(recipe.data.prompts, recipe.plugins):
             texts += [problem.problem, problem.answer]
     return texts

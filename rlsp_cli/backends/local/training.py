@@ -13,26 +13,25 @@ from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.engine.trial import handling_of, refuse_leaks
 from rlsp_cli.evals.contamination import refuse_overlap
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import Registry
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.terminal import print
 
 
-def sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:
+def sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag) -> None:
     """SFT on the recipe's traces."""
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
-    traces = trace_rows(recipe.data.traces, registry, recipe.plugins)
-    refuse_overlap(recipe, "traces", traces, registry)
-    train_sft(_context(recipe, paths, "sft", inputs, stop, registry), recipe.sft, traces)
+    traces = trace_rows(recipe.data.traces, recipe.plugins)
+    refuse_overlap(recipe, "traces", traces)
+    train_sft(_context(recipe, paths, "sft", inputs, stop), recipe.sft, traces)
 
 
-def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag, registry: Registry) -> None:
+def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag) -> None:
     """PPO on the recipe's prompts."""
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
-    problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
-    refuse_overlap(recipe, "prompts", problems, registry)
-    context = _context(recipe, paths, "ppo", inputs, stop, registry)
+    problems = prompt_rows(recipe.data.prompts, recipe.plugins)
+    refuse_overlap(recipe, "prompts", problems)
+    context = _context(recipe, paths, "ppo", inputs, stop)
     kept, left_out = fitting(problems, recipe, context.tokenizer)
     if left_out:
         limit = f"max_prompt_tokens={recipe.ppo.max_prompt_tokens}"
@@ -41,11 +40,9 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag,
         PpoTrainer(context, recipe.ppo, kept, scorer).run()
 
 
-def _context(
-    recipe: Recipe, paths: RunPaths, stage: str, inputs: dict[str, Any], stop: StopFlag, registry: Registry
-) -> Context:
+def _context(recipe: Recipe, paths: RunPaths, stage: str, inputs: dict[str, Any], stop: StopFlag) -> Context:
     device = pick_device(recipe.cluster.gpus_per_node)
-    model, tokenizer = starting_model(recipe, inputs["model"], device, registry)
+    model, tokenizer = starting_model(recipe, inputs["model"], device)
     refuse_leaks(model)
     if stage == "ppo" or _samples_later(recipe):
         handling_of(model)

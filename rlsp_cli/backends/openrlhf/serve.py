@@ -11,7 +11,7 @@ from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.backends.openrlhf.journal import Journal
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.terminal import print
 
@@ -25,7 +25,7 @@ def serve_job(inputs: dict[str, Any], *options: str) -> None:
 
     given = dict(zip(options[::2], options[1::2], strict=True))
     paths = RunPaths(Path(inputs["run"]))
-    recipe, files = load_recipe(paths.resolved, plugins=Registry()), StageFiles(paths.stage("ppo"))
+    recipe, files = load_recipe(paths.resolved, plugins=resolve_options), StageFiles(paths.stage("ppo"))
     assert recipe.ppo, "checked by the recipe"
     total, resume = recipe.ppo.num_steps(files.problems()), inputs["resume"]
     report = os.environ.get("RLSP_JOB_ERROR_FILE")

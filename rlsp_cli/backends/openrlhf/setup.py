@@ -19,25 +19,25 @@ from rlsp_cli.errors import DataError
 from rlsp_cli.evals.contamination import refuse_overlap
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Prompts, Recipe
-from rlsp_cli.rewards.registry import Registry
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.runs.stream import drop_rows_from, write_lines
 
 
 def setup(inputs: dict[str, Any]) -> None:
     """Write what the command names, and choose the checkpoint that a resumed training goes on from."""
-    paths, registry = RunPaths(Path(inputs["run"])), Registry()
-    recipe = load_recipe(paths.resolved, plugins=registry)
+    paths = RunPaths(Path(inputs["run"]))
+    recipe = load_recipe(paths.resolved, plugins=resolve_options)
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
     files = StageFiles(paths.stage("ppo"))
-    problems = prompt_rows(recipe.data.prompts, registry, recipe.plugins)
-    refuse_overlap(recipe, "prompts", problems, registry)
-    tokenizer = _tokenizer(recipe, inputs["model"], files, registry)
+    problems = prompt_rows(recipe.data.prompts, recipe.plugins)
+    refuse_overlap(recipe, "prompts", problems)
+    tokenizer = _tokenizer(recipe, inputs["model"], files)
     rows = _rows(problems, recipe, tokenizer)
     steps = recipe.ppo.num_steps(len(rows))
     write_lines(files.prompts, rows)
     if recipe.ppo.eval_every is not None and recipe.data.heldout is not None:
-        write_lines(files.heldout, _heldout(recipe.data.heldout, recipe, tokenizer, registry))
+        write_lines(files.heldout, _heldout(recipe.data.heldout, recipe, tokenizer))
     files.answers.unlink(missing_ok=True)  # a rollout that was cut off is made anew
     for model in ("_actor", *(["_critic"] if recipe.ppo.estimator == "gae" else [])):
         (files.checkpoints / model).mkdir(parents=True, exist_ok=True)  # so that one without the other does not count
@@ -49,12 +49,12 @@ def setup(inputs: dict[str, Any]) -> None:
     say_note(f"{len(rows)} problems in {steps} rollouts of {recipe.ppo.rollout_batch} prompts")
 
 
-def _tokenizer(recipe: Recipe, model: str, files: StageFiles, registry: Registry) -> PreTrainedTokenizerBase:
+def _tokenizer(recipe: Recipe, model: str, files: StageFiles) -> PreTrainedTokenizerBase:
     """That of the model which training starts from, made here when it is a new one."""
     if recipe.sft:
         return load_tokenizer(model, recipe.model.chat_template)
     if recipe.model.from_scratch is not None:
-        write_new_model(recipe, registry, files.base)
+        write_new_model(recipe, files.base)
         return starting_tokenizer(recipe, files.base)
     tokenizer = starting_tokenizer(recipe, files.base)
     refuse_other_end(model, tokenizer)
@@ -89,6 +89,6 @@ def _line(prompt: str, problem: Problem, **more: Any) -> str:
     return json.dumps({"prompt": prompt, "label": json.dumps(label, ensure_ascii=False)}, ensure_ascii=False) + "\n"
 
 
-def _heldout(source: Prompts, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, registry: Registry) -> Iterable[str]:
-    for problem in prompt_rows(source, registry, recipe.plugins):
+def _heldout(source: Prompts, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Iterable[str]:
+    for problem in prompt_rows(source, recipe.plugins):
         yield _line(_prompt(problem, recipe, tokenizer), problem, heldout=True)

@@ -8,10 +8,10 @@ from functools import lru_cache
 from itertools import starmap
 from typing import Any
 
-from rlsp_cli.rewards.exact import exact, is_equation, right_side, same_number, solutions, value
-from rlsp_cli.rewards.notation import bare, normalised
-from rlsp_cli.rewards.pieces import pieces
-from rlsp_cli.rewards.units import same_counted, same_words
+from rlsp_cli.rewards.answers.exact import exact, is_equation, right_side, same_number, solutions, value
+from rlsp_cli.rewards.answers.notation import bare, normalised
+from rlsp_cli.rewards.answers.pieces import pieces
+from rlsp_cli.rewards.answers.units import same_counted, same_words
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns on every call that its own timeouts are off
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rlsp_cli.rewards.statement import last_statement, last_value
+from rlsp_cli.rewards.answers.statement import last_statement, last_value
 from rlsp_cli.rewards.thinking import without_thinking
 
 _TOKEN = re.compile(

@@ -2,7 +2,7 @@ r"""An answer taken apart into formulas and the words between: `2\text{ hours }3
 
 import re
 
-from rlsp_cli.rewards.units import is_unit
+from rlsp_cli.rewards.answers.units import is_unit
 
 _TOKEN = re.compile(
     r"(?P<text>\\text\{[^{}]*\}(?:\^\{?-?\d\}?)?)|(?P<dots>,?\s*\\ldots\s*,?)|(?P<command>\\[A-Za-z]+|\\.)"

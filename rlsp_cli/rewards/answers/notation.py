@@ -2,8 +2,8 @@ r"""One notation for answers: `\nicefrac34` and `{\bf 3/4}.` become LaTeX that a
 
 import re
 
-from rlsp_cli.rewards.numerals import as_parsed
-from rlsp_cli.rewards.signs import in_latex
+from rlsp_cli.rewards.answers.numerals import as_parsed
+from rlsp_cli.rewards.answers.signs import in_latex
 
 _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:,?\\!\s?|\{,\}|\\[,;: ]|~|[ ])\d{3})+(?!\d)")
 _SPACE = re.compile(r"(?<!\\)\\(?:[,;:!> ]|q?quad\b|(?:thin|med|thick|neg)space\b|hspace\*?\{[^{}]*\})|~")

@@ -1,0 +1,28 @@
+"""The answer of a response: where it stands (docs/answers.md), how it is written, and whether two are the same."""
+
+from rlsp_cli.rewards.answers.equality import number, same_answer
+from rlsp_cli.rewards.answers.extraction import (
+    answer_rule,
+    boxed_answer,
+    candidate_answers,
+    found_answer,
+    last_boxed,
+    stated_answer,
+    stated_answers,
+    stated_confidence,
+)
+from rlsp_cli.rewards.answers.notation import normalised
+
+__all__ = [
+    "answer_rule",
+    "boxed_answer",
+    "candidate_answers",
+    "found_answer",
+    "last_boxed",
+    "normalised",
+    "number",
+    "same_answer",
+    "stated_answer",
+    "stated_answers",
+    "stated_confidence",
+]
