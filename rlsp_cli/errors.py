@@ -4,6 +4,11 @@ Anything else that reaches the command line is a bug of ours and exits with 1.
 A message is one line: where, what was found, what was expected, the next move.
 """
 
+import signal
+
+SIGNAL_EXIT = 128
+"""Shells add the number of the signal that ended a process to this."""
+
 
 class RlspError(Exception):
     """Base of every error that is shown as one line instead of a traceback."""
@@ -42,9 +47,13 @@ class NotReadyError(RlspError):
 
 
 class JobError(RlspError):
-    """A backend's job failed."""
+    """A backend's job failed, perhaps with an exit code of its own."""
 
     exit_code = 5
+
+    def __init__(self, message: str, *, exit_code: int = exit_code) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class CheckError(RlspError):
@@ -62,4 +71,28 @@ class SafetyError(RlspError):
 class StoppedError(RlspError):
     """A signal stopped the run after a checkpoint."""
 
-    exit_code = 130
+    def __init__(self, message: str, signal_number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal = signal_number
+        self.exit_code = SIGNAL_EXIT + signal_number
+
+
+class StageError(RlspError):
+    """A stage of a run ended early: which one, why, and what to do next. The exit code is that of its `cause`."""
+
+    def __init__(self, stage: str, cause: RlspError, next_move: str | None = None) -> None:
+        super().__init__(f"{stage}: {cause}; {next_move}" if next_move else f"{stage}: {cause}")
+        self.exit_code = cause.exit_code
+
+
+_TYPES = (UsageError, RecipeError, NotReadyError, JobError, CheckError, SafetyError)
+_BY_EXIT_CODE = {error.exit_code: error for error in _TYPES}
+
+
+def error_of(exit_code: int, message: str) -> RlspError:
+    """The error that another process of ours reported by its exit code and message."""
+    if exit_code > SIGNAL_EXIT:
+        return StoppedError(message, exit_code - SIGNAL_EXIT)
+
+    known = _BY_EXIT_CODE.get(exit_code)
+    return known(message) if known else JobError(message, exit_code=exit_code)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rlsp_cli.errors import DataError, StoppedError, UsageError
+from rlsp_cli.errors import DataError, StageError, UsageError
 from rlsp_cli.evals.answered import answered
 from rlsp_cli.launch import run as launch_run
 from rlsp_cli.launch.run import run_stages, starting_run
@@ -105,7 +105,7 @@ def test_a_signal_that_comes_when_a_stage_is_done_leaves_it_done_and_the_next_on
 ) -> None:
     monkeypatch.setattr(launch_run, "_run_stage", lambda run, stage, console: [signal.SIGINT])
     run = create_run(load_checked(tiny_recipe), None, tmp_path / "run")
-    with pytest.raises(StoppedError, match="ppo: stopped before it began; go on with: again") as error:
+    with pytest.raises(StageError, match="ppo: stopped before it began; go on with: again") as error:
         run_stages(run, ["sft", "ppo"], Console(stderr=True), "again")
     assert error.value.exit_code == 130
     assert run.status()["stages"] == {"sft": "done", "ppo": "stopped"}

@@ -1,13 +1,12 @@
 """A step that rlsp itself does for a job, in a process of its own: it ends with an exit code and a report."""
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rlsp_cli.backends.job import read_inputs
 from rlsp_cli.errors import RlspError
-from rlsp_cli.runs.stream import write_json
+from rlsp_cli.runs.failure import report
 from rlsp_cli.terminal import print
 
 
@@ -24,8 +23,5 @@ def run_step(steps: Mapping[str, Callable[..., None]], argv: list[str]) -> int:
     try:
         steps[argv[0]](read_inputs(Path(argv[1]))[1], *argv[2:])
     except RlspError as error:
-        print(f"rlsp: {error}", file=sys.stderr)
-        if path := os.environ.get("RLSP_ERROR_FILE"):
-            write_json(Path(path), {"exit_code": error.exit_code, "message": str(error)})
-        return error.exit_code
+        return report(error)
     return 0

@@ -32,8 +32,8 @@ class StopFlag:
 
     def leave_if_set(self) -> None:
         """Raise StoppedError when a signal came; the caller has saved what is to be kept."""
-        if self.is_set:
-            raise StoppedError("stopped after a checkpoint")
+        if self.signal is not None:
+            raise StoppedError("stopped after a checkpoint", self.signal)
 
 
 def ignore_signals() -> None:

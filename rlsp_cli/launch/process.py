@@ -1,6 +1,5 @@
 """One attempt of a job: its commands one after the other, their output in files, supervised until they end."""
 
-import json
 import os
 import shlex
 import signal
@@ -9,12 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rlsp_cli import errors
 from rlsp_cli.backends.job import Job
 from rlsp_cli.child.cause import last_lines, last_words, likely_cause
 from rlsp_cli.child.leash import leashed
-from rlsp_cli.launch.signals import catching_signals, stopped
+from rlsp_cli.errors import JobError, RlspError, StoppedError
+from rlsp_cli.launch.signals import catching_signals
 from rlsp_cli.launch.slurm import run_batch
+from rlsp_cli.runs.failure import VARIABLE, read_failure
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import write_text
 
@@ -46,7 +46,7 @@ def launch(job: Job, paths: StagePaths, watch: Callable[[], None], say: Callable
     attempt = new_attempt(paths)
     lines = [command_line(job, argv) for argv in job.by_hand(paths.root)]
     write_text(attempt / "command", "\n".join(lines) + "\n")
-    environment = {**os.environ, "DO_NOT_TRACK": "1", **job.env, "RLSP_ERROR_FILE": str(attempt / "error.json")}
+    environment = {**os.environ, "DO_NOT_TRACK": "1", **job.env, VARIABLE: str(attempt / "error.json")}
     stop_file = paths.root / job.stop_file if job.stop_file else None
     if stop_file is not None:
         stop_file.unlink(missing_ok=True)
@@ -141,24 +141,22 @@ def _supervise(
     return received
 
 
-def failure(code: int, attempt: Path, received: Sequence[int], say: Callable[[str], None]) -> errors.RlspError:
+def failure(code: int, attempt: Path, received: Sequence[int], say: Callable[[str], None]) -> RlspError:
     """The error of a command that ended with `code`; says the last lines of a log whose writer could not say why."""
     report = attempt / "error.json"
     if received:
         killed = len(received) > 1 and not report.exists()
-        error: errors.RlspError = stopped("killed" if killed else "stopped", received[0])
-    elif report.exists():
-        data = json.loads(report.read_text(encoding="utf-8"))
-        error = errors.JobError(data["message"])
-        error.exit_code = data["exit_code"]
-    else:
-        log = _end_of(attempt / "stdout.log") + _end_of(attempt / "stderr.log")
-        for line in last_lines(_end_of(attempt / "stderr.log")):
-            say(f"| {line}")
-        cause = likely_cause(log, code)
-        words = f"{last_words(log)} (more in {attempt / 'stderr.log'})"
-        error = errors.JobError(f"the process ended with code {code}: {f'{cause}: ' if cause else ''}{words}")
-    return error
+        return StoppedError("killed" if killed else "stopped", received[0])
+    if report.exists():
+        return read_failure(report)
+
+    log = _end_of(attempt / "stdout.log") + _end_of(attempt / "stderr.log")
+    for line in last_lines(_end_of(attempt / "stderr.log")):
+        say(f"| {line}")
+
+    cause = likely_cause(log, code)
+    words = f"{last_words(log)} (more in {attempt / 'stderr.log'})"
+    return JobError(f"the process ended with code {code}: {f'{cause}: ' if cause else ''}{words}")
 
 
 def _end_of(log: Path) -> str:

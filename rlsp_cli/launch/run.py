@@ -7,11 +7,11 @@ from pathlib import Path
 from rich.console import Console
 
 from rlsp_cli.backends import STAGES, compile_for, ready_environment, stages_of
-from rlsp_cli.errors import NotReadyError, RlspError, UsageError
+from rlsp_cli.errors import NotReadyError, RlspError, StageError, StoppedError, UsageError
 from rlsp_cli.launch.gpus import refuse_missing_gpus
 from rlsp_cli.launch.process import command_line, launch, prepare
 from rlsp_cli.launch.progress import following
-from rlsp_cli.launch.signals import stopped, stopping_on_signals
+from rlsp_cli.launch.signals import stopping_on_signals
 from rlsp_cli.launch.worker import call_for_workers
 from rlsp_cli.plan import headline
 from rlsp_cli.recipe.schema import Recipe
@@ -26,9 +26,6 @@ from rlsp_cli.runs.run import (
     open_run,
     write_manifest,
 )
-
-_SIGNALS = 128
-"""An exit code above it is that of a signal."""
 
 
 @contextmanager
@@ -97,7 +94,7 @@ def _run_each(run: Run, stages: Sequence[str], console: Console, how_to_resume: 
     for stage in stages:
         with _recorded(run, stage, how_to_resume):
             if signals:
-                raise stopped("stopped before it began", signals[0])
+                raise StoppedError("stopped before it began", signals[0])
             run.update(state="running", stage=stage, exit_code=None, message=None, stages={stage: "running"})
             signals = _run_stage(run, stage, console)
         run.update(stages={stage: "done"})
@@ -109,12 +106,11 @@ def _recorded(run: Run, stage: str, how_to_resume: str) -> Iterator[None]:
     try:
         yield
     except RlspError as error:
-        by_signal = error.exit_code > _SIGNALS
-        state = "stopped" if by_signal else "failed"
+        state = "stopped" if isinstance(error, StoppedError) else "failed"
         run.update(state=state, stage=stage, exit_code=error.exit_code, message=str(error), stages={stage: state})
-        may_go_on = by_signal or error.exit_code == NotReadyError.exit_code
-        error.args = (f"{stage}: {error}; go on with: {how_to_resume}" if may_go_on else f"{stage}: {error}",)
-        raise
+
+        can_go_on = isinstance(error, StoppedError | NotReadyError)
+        raise StageError(stage, error, f"go on with: {how_to_resume}" if can_go_on else None) from error
 
 
 def plan_stages(run: Run, stages: Sequence[str]) -> list[str]:

@@ -33,22 +33,15 @@ def catching_signals(pass_on: Callable[[int], None]) -> Iterator[list[int]]:
 
 
 @contextmanager
-def stopping_on_signals(words: str) -> Iterator[None]:
+def stopping_on_signals(message: str) -> Iterator[None]:
     """The first signal is a StoppedError where we are; later ones don't disturb the tidying up."""
 
     def leave(number: int) -> None:
         if len(received) == 1:
-            raise stopped(words, number)
+            raise StoppedError(message, number)
 
     with catching_signals(leave) as received:
         yield
-
-
-def stopped(words: str, number: int) -> StoppedError:
-    """The error of a signal, with the exit code that shells give it."""
-    error = StoppedError(words)
-    error.exit_code = 128 + number
-    return error
 
 
 def _leave_terminal() -> None:

@@ -9,6 +9,7 @@ from rlsp_cli.backends.job import Job
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.launch.process import new_attempt, run_command
 from rlsp_cli.recipe.schema import Cluster
+from rlsp_cli.runs.failure import VARIABLE
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.run import open_run
 from rlsp_cli.runs.stream import read_json
@@ -25,7 +26,7 @@ def join(root: Path, stage: str, say: Callable[[str], None]) -> None:
     data = read_json(paths.job)["data"]
     attempt = new_attempt(paths)
     say(f"joining {run.recipe.cluster.host}:{run.recipe.cluster.port}; logs in {attempt}")
-    environment = {**os.environ, **data["env"], "RLSP_ERROR_FILE": str(attempt / "error.json")}
+    environment = {**os.environ, **data["env"], VARIABLE: str(attempt / "error.json")}
     run_command(data["argv"], environment, attempt, lambda: None, say, paths.root / data["stop_file"])
 
 

@@ -1,18 +1,15 @@
 """The child process of the local backend: `python -m rlsp_cli.backends.local RUN/STAGE/job.json`."""
 
 import errno
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from rlsp_cli.backends.job import read_inputs
 from rlsp_cli.backends.local.stages import run_stage
 from rlsp_cli.engine.stop import ignore_signals
 from rlsp_cli.errors import NotReadyError, RlspError
+from rlsp_cli.runs.failure import report
 from rlsp_cli.runs.lock import locked
-from rlsp_cli.runs.stream import write_json
-from rlsp_cli.terminal import print
 
 
 def main(argv: list[str]) -> int:
@@ -23,11 +20,11 @@ def main(argv: list[str]) -> int:
         with locked(job.parent):  # on Slurm it may run on after the rlsp that submitted it has died
             run_stage(stage, inputs)
     except RlspError as error:
-        return _report(error)
+        return report(error)
     except Exception as error:
         if not _is_full_disk(error):
             raise
-        return _report(NotReadyError(f"no space left on the disk of {inputs['run']}; free some and add --resume"))
+        return report(NotReadyError(f"no space left on the disk of {inputs['run']}; free some and add --resume"))
     finally:
         ignore_signals()
     return 0
@@ -37,14 +34,6 @@ def _is_full_disk(error: Exception) -> bool:
     """Whether a write failed for lack of space; safetensors and torch say so in types of their own."""
     words = ("No space left on device", "PytorchStreamWriter failed writing")
     return getattr(error, "errno", None) == errno.ENOSPC or any(word in str(error) for word in words)
-
-
-def _report(error: RlspError) -> int:
-    print(f"rlsp: {error}", file=sys.stderr)
-    path: Any = os.environ.get("RLSP_ERROR_FILE")
-    if path:
-        write_json(Path(path), {"exit_code": error.exit_code, "message": str(error)})
-    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a training job tells the reward service, written into the run folder: metrics, rollouts, how it ended."""
 
 import hashlib
+import signal
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,14 +10,15 @@ from typing import Any
 from rlsp_cli.backends.openrlhf.answers import Answer, Answers, Rollout
 from rlsp_cli.backends.openrlhf.config import rollout_correction
 from rlsp_cli.backends.openrlhf.files import STOP_FILE, StageFiles
-from rlsp_cli.errors import JobError, SafetyError
+from rlsp_cli.errors import JobError, RlspError, SafetyError, StoppedError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.ledger import ledger
 from rlsp_cli.rewards.plain import rollout_row
 from rlsp_cli.rewards.sample import Sample, SampleScore
 from rlsp_cli.rewards.service.openrlhf import Means
-from rlsp_cli.runs.stream import append_rows, drop_rows_from, read_rows, write_json
+from rlsp_cli.runs.failure import write_failure
+from rlsp_cli.runs.stream import append_rows, drop_rows_from, read_rows
 
 _NAMES = {
     "policy_loss": "loss/policy",
@@ -48,7 +50,6 @@ _OURS = ("rlsp_", "eval_", "reward", "score", "response_length", "rollout/reward
 """What the ledger tells better, from the samples themselves."""
 _KEPT = 64
 """Responses of a step that rollouts.jsonl keeps."""
-_STOPPED = 143
 
 
 class Journal:
@@ -147,15 +148,15 @@ class Journal:
         return {"filtered": len(rollout.filtered)} if self.recipe.ppo.dynamic_filtering else {}
 
     def _stopped(self, body: Mapping[str, Any]) -> None:
-        self._report(_STOPPED, f"stopped after step {body['step']}, with a checkpoint")
+        self._report(StoppedError(f"stopped after step {body['step']}, with a checkpoint", signal.SIGTERM))
 
     def _failed(self, body: Mapping[str, Any]) -> None:
-        self._report(SafetyError.exit_code, str(body["message"]))
+        self._report(SafetyError(str(body["message"])))
 
-    def _report(self, code: int, message: str) -> None:
+    def _report(self, error: RlspError) -> None:
         """Why the job ends, for those who wait for it."""
         if self.report is not None:
-            write_json(self.report, {"exit_code": code, "message": message})
+            write_failure(self.report, error)
 
     def _ledger(self, samples: Sequence[tuple[Sample, SampleScore]], step: int) -> dict[str, float]:
         if not any(score.reward is not None for _, score in samples):

@@ -4,7 +4,6 @@
 joined, as long as all these processes live.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -15,8 +14,7 @@ from rlsp_cli.launch.ray.cluster import await_nodes
 from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.launch.ray.driver import drive
 from rlsp_cli.launch.ray.node import run_node
-from rlsp_cli.runs.stream import write_json
-from rlsp_cli.terminal import print
+from rlsp_cli.runs.failure import report, reported_exit_code
 
 
 def main(argv: list[str]) -> int:
@@ -24,8 +22,6 @@ def main(argv: list[str]) -> int:
 
     What the job itself has reported there stands, whatever Ray says of its end.
     """
-    report = Path(os.environ["RLSP_ERROR_FILE"]) if os.environ.get("RLSP_ERROR_FILE") else None
-    code = 0
     try:
         if argv[0] == "wait":
             _wait(argv[1], int(argv[2]), float(argv[3]), [int(pid) for pid in argv[4:]])
@@ -34,13 +30,8 @@ def main(argv: list[str]) -> int:
         else:
             drive(Path(argv[0]))
     except RlspError as error:
-        print(f"rlsp: {error}", file=sys.stderr)
-        code = error.exit_code
-        if report and not report.exists():
-            write_json(report, {"exit_code": code, "message": str(error)})
-    if report and report.exists():
-        code = int(json.loads(report.read_text(encoding="utf-8"))["exit_code"])
-    return code
+        return report(error)
+    return reported_exit_code()
 
 
 def _wait(url: str, nodes: int, timeout_s: float, processes: list[int]) -> None:

@@ -22,6 +22,7 @@ from rlsp_cli.launch.ray.nodes import ask_nodes
 from rlsp_cli.launch.ray.package import pack
 from rlsp_cli.launch.ray.service import RewardService, serving
 from rlsp_cli.launch.signals import stopping_on_signals
+from rlsp_cli.runs.failure import VARIABLE, report_file
 
 _STOPPED = "stopped before its end, without a checkpoint"
 
@@ -29,8 +30,8 @@ _STOPPED = "stopped before its end, without a checkpoint"
 def drive(path: Path) -> None:
     """Run the job of a job.json to its end; any RlspError says why it ended otherwise."""
     job, folder = RayJob.from_inputs(read_inputs(path)[1]), path.absolute().parent
-    report = os.environ.get("RLSP_ERROR_FILE")
-    logs = Path(report).parent if report else folder
+    report = report_file()
+    logs = report.parent if report else folder
     token = secrets.token_urlsafe(24)
     given = _given(job)
     hidden = [token, *(given[name] for name in job.secrets if name in given)]
@@ -41,7 +42,7 @@ def drive(path: Path) -> None:
         wait_for_room(job, cluster.dashboard, say_note)
         host = our_address(node.ip for node in cluster.dashboard.nodes() if node.alive)
         with serving(job.service, host, token, logs, job.join_timeout_s, say_note) as service:
-            environment = {**given, **_rewards(service, token), **({"RLSP_ERROR_FILE": report} if report else {})}
+            environment = {**given, **_rewards(service, token), **({VARIABLE: str(report)} if report else {})}
             with _submitted(job, cluster, folder, logs, environment, hidden) as follower:
                 follower.to_the_end(service, job.quiet_limit_s)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from rlsp_cli.backends.environment import find_environment
 from rlsp_cli.child.cause import last_words
-from rlsp_cli.errors import JobError, NotReadyError, UsageError
+from rlsp_cli.errors import JobError, NotReadyError, StoppedError, UsageError
 from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.launch.ray.cluster import claimed, running_node, start_words
 from rlsp_cli.launch.ray.token import given_token, read_token, with_token
-from rlsp_cli.launch.signals import catching_signals, stopped
+from rlsp_cli.launch.signals import catching_signals
 from rlsp_cli.runs.paths import RunPaths
 
 _POLL_S = 0.3
@@ -37,7 +37,7 @@ def join_cluster(head: str, run: Path | None, gpus: int | None, say: Callable[[s
         say("without a token, which heads of rlsp want: Ray may try for minutes; name the run folder after HOST:PORT")
     received, code, log = be_node(start_words(python, f"--address={head}", *offered), token)
     if received:
-        raise stopped(f"left the Ray cluster at {head}", received[0])
+        raise StoppedError(f"left the Ray cluster at {head}", received[0])
     if "--block" not in log:
         raise NotReadyError(f"--join {head}: Ray could not join: {last_words(log)}")
     if _answers(head):

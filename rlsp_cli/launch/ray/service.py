@@ -1,6 +1,5 @@
 """The reward service of a job: a child of the driver, started again on the same port when it dies."""
 
-import json
 import os
 import re
 import subprocess
@@ -13,6 +12,7 @@ from rlsp_cli.child.cause import last_words
 from rlsp_cli.child.leash import end, spawn
 from rlsp_cli.errors import JobError, NotReadyError, RlspError, SafetyError
 from rlsp_cli.launch.ray.address import LOOPBACK
+from rlsp_cli.runs.failure import VARIABLE, read_failure
 
 _LISTENING = re.compile(rb"listening on https?://\S*:(\d+)")
 _RESTARTS = 3
@@ -30,7 +30,7 @@ class RewardService:
         self.environment: Mapping[str, str] = {
             **os.environ,
             "RLSP_REWARD_TOKEN": token,
-            "RLSP_ERROR_FILE": str(self.report),
+            VARIABLE: str(self.report),
             "RLSP_JOB_ERROR_FILE": str(logs / "error.json"),
         }
         self.port: int | None = None
@@ -85,7 +85,7 @@ class RewardService:
     def _failure(self, code: int) -> RlspError:
         """The error of a child that has ended, in its own words if it wrote any."""
         if self.report.exists():
-            words = str(json.loads(self.report.read_text(encoding="utf-8"))["message"])
+            words = str(read_failure(self.report))
         else:
             words = f"{last_words(self.log.read_text(encoding='utf-8', errors='replace'))} (more in {self.log})"
         if code == SafetyError.exit_code:
