@@ -27,8 +27,8 @@ from rlsp_cli.plan.gpu import GPUS
 from rlsp_cli.plan.host import zero_host
 from rlsp_cli.plan.hours import GOOD, POOR, Job, sft_gpu_hours
 from rlsp_cli.plan.memory import activations, busiest_gpu, gathered, role_memory, states, zero_states
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.load import find_recipe, load_recipe
-from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Model, Ppo, Recipe
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import read_rows
@@ -224,7 +224,7 @@ def test_what_is_let_through_comes_out_even_on_every_rank(settings: dict[str, An
     assert fits == (list(batch_problems(found)) == [])
 
 
-def offers(problem: Problem) -> list[dict[str, int]]:
+def offers(problem: Issue) -> list[dict[str, int]]:
     """The values that a hint offers, by key: what stands between `; or`, with each number of a list."""
     found = []
     for way in problem.hint.split("; or "):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.recipe.problem import OptionsError
+from rlsp_cli.recipe.issue import OptionsError
 from rlsp_cli.rewards.registry import BrokenPlugin, built_in, get_plugin, list_plugins, load_file, resolve_options
 from rlsp_cli.rewards.sample import Sample
 

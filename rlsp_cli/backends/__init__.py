@@ -12,7 +12,7 @@ from rlsp_cli.errors import NotReadyError, PluginError, RecipeError
 from rlsp_cli.evals.bench import check_benches
 from rlsp_cli.evals.contamination import check_overlap
 from rlsp_cli.evals.scores import check_scorer
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.lexicon import load_lexicon
 from rlsp_cli.runs.paths import RunPaths
@@ -31,7 +31,7 @@ def backend_of(recipe: Recipe, stage: str) -> str:
     return str(getattr(getattr(recipe, stage), "backend", "local"))
 
 
-def check(recipe: Recipe) -> list[Problem]:
+def check(recipe: Recipe) -> list[Issue]:
     """What a valid recipe asks for that its backends cannot do, its benches, and training data that holds them."""
     found = [problem for stage in stages_of(recipe) for problem in _check_stage(recipe, stage)]
     return [*found, *check_benches(recipe), *check_scorer(recipe), *_check_lexicon(recipe), *check_overlap(recipe)]
@@ -75,17 +75,17 @@ def compile_for(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
     return compile_stage(recipe, stage, paths, environment, checkpoint)
 
 
-def _check_lexicon(recipe: Recipe) -> Iterator[Problem]:
+def _check_lexicon(recipe: Recipe) -> Iterator[Issue]:
     try:
         load_lexicon(recipe.reward.lexicon)
     except PluginError as error:
-        yield Problem("reward.lexicon", str(error))
+        yield Issue("reward.lexicon", str(error))
 
 
-def _check_stage(recipe: Recipe, stage: str) -> Iterator[Problem]:
+def _check_stage(recipe: Recipe, stage: str) -> Iterator[Issue]:
     name = backend_of(recipe, stage)
     if name in BACKENDS:
         yield from BACKENDS[name].check(recipe, stage)
     else:
         hint = f"use one of: {', '.join(BACKENDS)}"
-        yield Problem(f"{stage}.backend", f"backend {name!r} is not in this version of rlsp", hint)
+        yield Issue(f"{stage}.backend", f"backend {name!r} is not in this version of rlsp", hint)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlsp_cli.backends.shape import model_config
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Model
 
 _BY_THEMSELVES = ("default", "llama3", "longrope", "su")
@@ -27,12 +27,12 @@ def context_length(model: Model) -> int | None:
     return _scaled(positions, rope if isinstance(rope, dict) else {})
 
 
-def overflow(model: Model, tokens: int, path: str, what: str, hint: str) -> Iterator[Problem]:
+def overflow(model: Model, tokens: int, path: str, what: str, hint: str) -> Iterator[Issue]:
     """A problem at `path` where `what` may have more tokens than the model has positions."""
     limit = context_length(model)
     if limit is not None and tokens > limit:
         whose = "model.from_scratch.max_length is" if model.from_scratch else f"{model.path} has positions for"
-        yield Problem(path, f"{what} may have {tokens} tokens, and {whose} {limit}", hint)
+        yield Issue(path, f"{what} may have {tokens} tokens, and {whose} {limit}", hint)
 
 
 def _scaled(positions: int, rope: Mapping[str, Any]) -> int:

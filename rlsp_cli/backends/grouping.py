@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.rewards.registry import get_plugin
 
 
-def lonely_groups(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
+def lonely_groups(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     """A problem for each such reward."""
     for number, use in enumerate(recipe.reward.exploration):
         plugin = get_plugin("exploration_reward", use.use, recipe.plugins)
         if plugin.takes_group and ppo.samples_per_prompt < 2:
             message = f"{plugin.name} compares the responses to one prompt, and ppo.samples_per_prompt is 1"
-            yield Problem(f"reward.exploration.{number}", message, "set it to 2 or more")
+            yield Issue(f"reward.exploration.{number}", message, "set it to 2 or more")

@@ -10,7 +10,7 @@ from typing import Any
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.setting import Setting
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.share import share
 
 
@@ -27,7 +27,7 @@ class Need:
     hint: str
 
 
-def missing(environment: Environment, settings: Iterable[Setting], needs: Sequence[Need]) -> list[Problem]:
+def missing(environment: Environment, settings: Iterable[Setting], needs: Sequence[Need]) -> list[Issue]:
     """A problem for each setting that needs what the environment does not have, at the recipe key it comes from."""
     wanted = list(_wanted(settings, needs))
     if not wanted:
@@ -43,11 +43,11 @@ def _wanted(settings: Iterable[Setting], needs: Sequence[Need]) -> Iterator[tupl
                 yield setting, need
 
 
-def _problem(setting: Setting, need: Need) -> Problem:
+def _problem(setting: Setting, need: Need) -> Issue:
     names = " or ".join(name.partition(":")[0] for name in need.any_of)
     value = "" if isinstance(setting.value, bool | dict | list) else f" {setting.value}"
     path = setting.sources[0] if setting.sources else setting.key
-    return Problem(path, f"{setting.key}{value} needs {names}, which the environment does not have", need.hint)
+    return Issue(path, f"{setting.key}{value} needs {names}, which the environment does not have", need.hint)
 
 
 def _here(environment: Environment, names: Sequence[str]) -> set[str]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlsp_cli.recipe.dump import dump_data
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.origin import DEFAULT, flat
-from rlsp_cli.recipe.problem import Problem
 from rlsp_cli.recipe.schema import Recipe
 
 
@@ -34,13 +34,13 @@ def with_extra(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> 
     return list(found.values())
 
 
-def taken(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> Iterator[Problem]:
+def taken(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> Iterator[Issue]:
     """A problem for each of the user's own keys that rlsp sets and that is not open."""
     for setting in own:
         if setting.key in extra and not setting.open:
             sources = ", ".join(setting.sources)
             message = f"rlsp sets this key from {sources}" if sources else "rlsp relies on its own value of this key"
-            yield Problem(f"{where}.{setting.key}", message, "set that instead" if sources else "remove it")
+            yield Issue(f"{where}.{setting.key}", message, "set that instead" if sources else "remove it")
 
 
 def explain(setting: Setting, recipe: Recipe) -> str:
@@ -65,14 +65,14 @@ def settings_text(settings: Iterable[Setting], origins: Recipe | None = None) ->
     return dump_data(data, comment)
 
 
-def unused(recipe: Recipe, scope: Iterable[str], used: Sequence[str], by: str) -> Iterator[Problem]:
+def unused(recipe: Recipe, scope: Iterable[str], used: Sequence[str], by: str) -> Iterator[Issue]:
     """A problem for each key in the `scope` (sections or keys) that is not at its default and reaches nothing.
 
     `by` names what would have to read it.
     """
     for path in flat(recipe.model_dump(mode="json", exclude_defaults=True)):
         if _within(path, scope) and not _within(path, used):
-            yield Problem(path, f"{path} reaches nothing in {by}", "remove it, or choose another backend")
+            yield Issue(path, f"{path} reaches nothing in {by}", "remove it, or choose another backend")
 
 
 def _within(path: str, keys: Iterable[str]) -> bool:

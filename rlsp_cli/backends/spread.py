@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Cluster
 
 _SLURM_HOST = "$RLSP_HEAD"
@@ -38,15 +38,13 @@ def spread(cluster: Cluster, python: Sequence[str], program: Sequence[str], run_
     )
 
 
-def cluster_problem(cluster: Cluster) -> Problem | None:
+def cluster_problem(cluster: Cluster) -> Issue | None:
     """What the launcher cannot do."""
     if cluster.nodes > 1 and cluster.launcher in ("local", "accelerate"):
         hint = "set it to torchrun, slurm or ray"
-        return Problem("cluster.launcher", f"{cluster.launcher} starts processes on one machine only", hint)
+        return Issue("cluster.launcher", f"{cluster.launcher} starts processes on one machine only", hint)
     if cluster.nodes > 1 and cluster.launcher == "torchrun" and cluster.host is None:
-        return Problem(
-            "cluster.nodes", "several machines need a place to meet", "set cluster.host to the first of them"
-        )
+        return Issue("cluster.nodes", "several machines need a place to meet", "set cluster.host to the first of them")
     if cluster.launcher == "ray" and not cluster.gpus_per_node:
-        return Problem("cluster.launcher", "Axolotl on Ray trains on GPUs only", "set cluster.gpus_per_node")
+        return Issue("cluster.launcher", "Axolotl on Ray trains on GPUs only", "set cluster.gpus_per_node")
     return None

@@ -15,7 +15,7 @@ from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.backends.local.example import Example
-    from rlsp_cli.recipe.problem import Note
+    from rlsp_cli.recipe.issue import Note
     from rlsp_cli.recipe.schema import Recipe
 
 _SCHEMA_LINE = "# yaml-language-server: $schema=rlsp.schema.json\n"
@@ -43,15 +43,15 @@ def load_inspected(
     """
     from rlsp_cli import backends
     from rlsp_cli.preflight import preflight
+    from rlsp_cli.recipe.issue import Issue
     from rlsp_cli.recipe.load import find_recipe, load_recipe
-    from rlsp_cli.recipe.problem import Problem
 
     notes: list[Note] = []
 
-    def check(recipe: "Recipe") -> list[Problem]:
+    def check(recipe: "Recipe") -> list[Issue]:
         found = preflight(recipe, stages(recipe), ask_hub)
         notes.extend(found.notes)
-        return [*backends.check(recipe), *found.problems]
+        return [*backends.check(recipe), *found.issues]
 
     path = find_recipe(name)
     recipe = load_recipe(path, overrides, plugins=resolve_options, check=check)
@@ -181,8 +181,8 @@ def copy(
 
 
 def _shipped(name: str) -> Path:
+    from rlsp_cli.recipe.issue import did_you_mean
     from rlsp_cli.recipe.load import shipped_recipes
-    from rlsp_cli.recipe.problem import did_you_mean
 
     recipes = shipped_recipes()
     if name not in recipes:

@@ -13,8 +13,7 @@ from rlsp_cli.data import Problem, problems_of, source_rows
 from rlsp_cli.errors import DataError, NotReadyError, RecipeError
 from rlsp_cli.evals.bench_file import DRAWN, BenchFile, Protocol, RowUse, find_bench
 from rlsp_cli.evals.protocol_file import ProtocolFile, Rules, as_they_do, find_protocol
-from rlsp_cli.recipe.problem import OptionsError
-from rlsp_cli.recipe.problem import Problem as RecipeProblem
+from rlsp_cli.recipe.issue import Issue, OptionsError
 from rlsp_cli.recipe.schema import Data, Eval, PluginUse, Prompts, Recipe
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 
@@ -145,7 +144,7 @@ def bench_names(settings: Eval, data: Data) -> list[str]:
     return [name if _is_heldout(name, data) else find_bench(name).name for name in settings.benches]
 
 
-def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
+def check_benches(recipe: Recipe) -> Iterator[Issue]:
     """What is wrong with the benches that a recipe names; their data is not read."""
     if recipe.eval is None:
         return
@@ -153,33 +152,33 @@ def check_benches(recipe: Recipe) -> Iterator[RecipeProblem]:
     try:
         _ = recipe.eval.protocol and find_protocol(recipe.eval.protocol)
     except RecipeError as error:
-        yield from (RecipeProblem("eval.protocol", line) for line in str(error).splitlines())
+        yield from (Issue("eval.protocol", line) for line in str(error).splitlines())
         return
     for number, name in enumerate(recipe.eval.benches):
         try:
             file = None if _is_heldout(name, recipe.data) else completed(_as_asked(name, recipe.eval)[0])
         except RecipeError as error:
-            yield from (RecipeProblem(f"eval.benches.{number}", line) for line in str(error).splitlines())
+            yield from (Issue(f"eval.benches.{number}", line) for line in str(error).splitlines())
             continue
         known.append(file.name if file else name)
         yield from _undrawable(recipe.eval, known[-1], (file.protocol if file else Protocol()).under(recipe.eval))
         if known.count(known[-1]) == 2:
             message = f"two benches are called {known[-1]!r}, and results are told apart by name"
-            yield RecipeProblem(f"eval.benches.{number}", message, "leave one out, or give its file another name")
+            yield Issue(f"eval.benches.{number}", message, "leave one out, or give its file another name")
     others = [name for name in known if name != "heldout"]
     if recipe.eval.data and Path(recipe.eval.data).is_file() and len(others) > 1:
         message = f"the file {recipe.eval.data} cannot hold the problems of {' and '.join(others)}"
-        yield RecipeProblem("eval.data", message, "name a folder with a file for each, or one bench")
+        yield Issue("eval.data", message, "name a folder with a file for each, or one bench")
 
 
-def _undrawable(settings: Eval, bench: str, drawn: Protocol) -> Iterator[RecipeProblem]:
+def _undrawable(settings: Eval, bench: str, drawn: Protocol) -> Iterator[Issue]:
     """pass@k and maj@k are of k responses, and some response there must be; of given ones neither is known yet."""
     if not drawn.samples and not drawn.greedy and settings.responses is None:
         message = f"nothing to decode for {bench}: no samples, and no greedy response"
-        yield RecipeProblem("eval.samples", message, "draw some by eval.samples=4, or set eval.greedy=true")
+        yield Issue("eval.samples", message, "draw some by eval.samples=4, or set eval.greedy=true")
     if settings.k and settings.responses is None and max(settings.k) > drawn.samples:
         message = f"pass@{max(settings.k)} cannot be told from {drawn.samples} samples of {bench}"
-        yield RecipeProblem("eval.k", message, f"draw more by eval.samples={max(settings.k)}, or ask for a smaller k")
+        yield Issue("eval.k", message, f"draw more by eval.samples={max(settings.k)}, or ask for a smaller k")
 
 
 def completed(file: BenchFile) -> BenchFile:

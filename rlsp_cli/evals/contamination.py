@@ -10,7 +10,7 @@ from rlsp_cli.data import prompt_rows, trace_rows
 from rlsp_cli.data.overlap import NGRAM, SHARE, Match, OverlapIndex
 from rlsp_cli.errors import DataError, NotReadyError, RlspError
 from rlsp_cli.evals.bench import Bench, bench_prompts, load_bench
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe, Rows
 from rlsp_cli.terminal import print
 
@@ -96,7 +96,7 @@ def find_repeats(training: TrainingSet, benches: Sequence[Bench], *, likely: boo
             yield Repeat(training.role, place, match.bench, match.id, match.rule, start, end, *shown)
 
 
-def check_overlap(recipe: Recipe) -> list[Problem]:
+def check_overlap(recipe: Recipe) -> list[Issue]:
     """Overlaps that are seen without the hub; what cannot be read is left to the stage that reads it."""
     if not _must_differ(recipe):
         return []
@@ -187,14 +187,14 @@ def _few(rows: AnyRows) -> AnyRows:
     return rows.model_copy(update={"rows": _TASK_ROWS}) if many else rows
 
 
-def _problems(training: TrainingSet, benches: Sequence[Bench]) -> Iterator[Problem]:
+def _problems(training: TrainingSet, benches: Sequence[Bench]) -> Iterator[Issue]:
     """One problem for each bench that the training data repeat problems of; what is only like one is no problem."""
     repeats = list(find_repeats(training, benches, likely=False))
     for bench in benches:
         found = [repeat for repeat in repeats if repeat.bench == bench.name]
         if found:
             many = f"{len(found)} of {len(training.problems)} problems are in the bench {bench.name}"
-            yield Problem(f"data.{training.role}", f"data.{training.role}: {many}, such as {found[0]}", _HINT)
+            yield Issue(f"data.{training.role}", f"data.{training.role}: {many}, such as {found[0]}", _HINT)
 
 
 def _cut(text: str, length: int) -> str:

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from rlsp_cli.evals.vote import Row
-from rlsp_cli.recipe.problem import OptionsError, Problem
+from rlsp_cli.recipe.issue import Issue, OptionsError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.answers import stated_confidence
 from rlsp_cli.rewards.pool import Pool
@@ -38,7 +38,7 @@ def usual_scorer(rows: Sequence[Row]) -> str | None:
     return CONFIDENCE if any(score_of(row, CONFIDENCE) is not None for row in rows) else None
 
 
-def check_scorer(recipe: Recipe) -> Iterator[Problem]:
+def check_scorer(recipe: Recipe) -> Iterator[Issue]:
     """Whether `eval.scorer` names something; what given responses have in their `scores` is not known yet."""
     scorer = recipe.eval.scorer if recipe.eval else None
     if recipe.eval is None or scorer in (None, LOGPROB, CONFIDENCE):
@@ -48,7 +48,7 @@ def check_scorer(recipe: Recipe) -> Iterator[Problem]:
     try:
         resolve_options("exploration_reward", str(scorer), {}, recipe.plugins)
     except OptionsError as error:
-        yield Problem("eval.scorer", str(error), f"or one of {LOGPROB}, {CONFIDENCE}")
+        yield Issue("eval.scorer", str(error), f"or one of {LOGPROB}, {CONFIDENCE}")
 
 
 def rescored(rows: Sequence[Row], prompts: Mapping[str, str], recipe: Recipe) -> list[tuple[Row, Score]]:

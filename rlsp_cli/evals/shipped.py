@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rlsp_cli.errors import RecipeError
-from rlsp_cli.recipe.problem import did_you_mean
+from rlsp_cli.recipe.issue import did_you_mean
 from rlsp_cli.share import share
 
 

@@ -38,8 +38,8 @@ from rlsp_cli.evals.endpoint import EndpointSampler
 from rlsp_cli.evals.opponents import benches_of
 from rlsp_cli.evals.rejection import Drawing, draw
 from rlsp_cli.evals.sampler import Sampler
+from rlsp_cli.recipe.issue import did_you_mean
 from rlsp_cli.recipe.load import find_recipe, load_recipe, resolve_recipe
-from rlsp_cli.recipe.problem import did_you_mean
 from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.scorer import Scorer

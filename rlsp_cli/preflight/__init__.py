@@ -7,7 +7,7 @@ from rlsp_cli.preflight.data import look_at_benches, look_at_data
 from rlsp_cli.preflight.model import look_at_model
 from rlsp_cli.preflight.reward import look_at_reward
 from rlsp_cli.preflight.schedule import look_at_schedule
-from rlsp_cli.recipe.problem import Note, Problem
+from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import Recipe
 
 __all__ = ["Findings", "look_at_benches", "look_at_model", "preflight"]
@@ -15,9 +15,9 @@ __all__ = ["Findings", "look_at_benches", "look_at_model", "preflight"]
 
 @dataclass(frozen=True)
 class Findings:
-    """`problems` stop the run, `notes` do not."""
+    """`issues` stop the run, `notes` do not."""
 
-    problems: tuple[Problem, ...]
+    issues: tuple[Issue, ...]
     notes: tuple[Note, ...]
 
 

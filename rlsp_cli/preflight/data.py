@@ -5,12 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from rlsp_cli.data import Problem as Row
-from rlsp_cli.data import prompt_rows, trace_rows, training_rows
+from rlsp_cli.data import Problem, prompt_rows, trace_rows, training_rows
 from rlsp_cli.errors import RecipeError, RlspError
 from rlsp_cli.evals.bench import bench_prompts, load_bench
 from rlsp_cli.preflight.hub import data_on_hub
-from rlsp_cli.recipe.problem import Note, Problem
+from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, Traces
 
 AnyRows = TypeVar("AnyRows", bound=Rows)
@@ -20,19 +19,19 @@ _TASK_ROWS = 8
 _HUB_ROWS = 100
 
 
-def look_at_data(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterator[Problem]:
+def look_at_data(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterator[Issue]:
     """A problem for each source that `stages` read and that is not as the recipe says."""
     for role in _roles(recipe, stages):
         yield from _look_at_rows(recipe, role, ask_hub)
     if "eval" in stages and recipe.eval:
         if not recipe.eval.benches:
-            yield Problem("eval.benches", "eval.benches: nothing to evaluate on", "name a bench, or remove `eval`")
+            yield Issue("eval.benches", "eval.benches: nothing to evaluate on", "name a bench, or remove `eval`")
         yield from look_at_benches(recipe, ask_hub)
         yield from _load_benches(recipe)
         yield from _look_at_responses(recipe.eval.responses)
 
 
-def first_row(prompts: Prompts, recipe: Recipe) -> Row:
+def first_row(prompts: Prompts, recipe: Recipe) -> Problem:
     """The first problem of a source."""
     return prompt_rows(prompts.model_copy(update={"rows": 1}), recipe.plugins)[0]
 
@@ -51,7 +50,7 @@ def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
     return [role for role, is_wanted in wanted.items() if is_wanted and getattr(recipe.data, role)]
 
 
-def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Problem]:
+def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
     rows: Traces | Prompts = getattr(recipe.data, role)
     if on_hub(rows) and (found := _look_at_hub(f"data.{role}", rows.source, f"data.{role}.source", ask_hub)):
         yield found
@@ -64,7 +63,7 @@ def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Problem]
         else:
             prompt_rows(_few(rows), recipe.plugins)
     except RlspError as error:
-        yield Problem(f"data.{role}.source", f"data.{role}: {error}", _hint(rows, str(error), role))
+        yield Issue(f"data.{role}.source", f"data.{role}: {error}", _hint(rows, str(error), role))
 
 
 def _read_traces(traces: Traces, recipe: Recipe) -> None:
@@ -93,15 +92,15 @@ def _hint(rows: Rows, reason: str, role: str) -> str | None:
     return None
 
 
-def _look_at_hub(what: str, source: str, place: str, ask_hub: bool) -> Problem | None:
+def _look_at_hub(what: str, source: str, place: str, ask_hub: bool) -> Issue | None:
     """What there is to say of a source on the hub before it is loaded."""
     if not ask_hub:
         return Note(place, f"{what}: {source} is on the hub and was not looked at")
     reason = data_on_hub(source)
-    return Problem(place, f"{what}: {source} is not in the cache, and {reason}", "name a file") if reason else None
+    return Issue(place, f"{what}: {source} is not in the cache, and {reason}", "name a file") if reason else None
 
 
-def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Problem]:
+def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Issue]:
     """Benches whose problems come from the hub."""
     assert recipe.eval, "whoever asks has looked"
     for name in (name for name in recipe.eval.benches if name != "heldout"):
@@ -109,10 +108,10 @@ def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Problem]:
             rows = bench_prompts(name, recipe.eval, recipe.data)
             if on_hub(rows) and (found := _look_at_hub(f"bench {name}", rows.source, "eval.benches", ask_hub)):
                 hint = f"--data FILE, or a folder with {name}.jsonl in eval.data or RLSP_DATA_DIR"
-                yield found if isinstance(found, Note) else Problem(found.path, found.message, hint)
+                yield found if isinstance(found, Note) else Issue(found.path, found.message, hint)
 
 
-def _load_benches(recipe: Recipe) -> Iterator[Problem]:
+def _load_benches(recipe: Recipe) -> Iterator[Issue]:
     """Benches whose problems are on this machine."""
     assert recipe.eval, "whoever asks has looked"
     for name in (name for name in recipe.eval.benches if name != "heldout"):
@@ -122,9 +121,9 @@ def _load_benches(recipe: Recipe) -> Iterator[Problem]:
         except RecipeError:  # said by the check of benches, with the place in the list
             continue
         except RlspError as error:
-            yield Problem("eval.benches", f"bench {name}: {str(error).removeprefix(f'bench {name}: ')}")
+            yield Issue("eval.benches", f"bench {name}: {str(error).removeprefix(f'bench {name}: ')}")
 
 
-def _look_at_responses(responses: str | None) -> Iterator[Problem]:
+def _look_at_responses(responses: str | None) -> Iterator[Issue]:
     if responses not in (None, "gold") and not Path(responses).is_file():
-        yield Problem("eval.responses", f"eval.responses: {responses}: no such file")
+        yield Issue("eval.responses", f"eval.responses: {responses}: no such file")

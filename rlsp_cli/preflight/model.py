@@ -11,7 +11,7 @@ from rlsp_cli.backends.shape import model_config
 from rlsp_cli.errors import NotReadyError, RecipeError
 from rlsp_cli.evals.bench import bench_protocol
 from rlsp_cli.preflight.hub import model_on_hub
-from rlsp_cli.recipe.problem import Note, Problem
+from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import FromScratch, Recipe
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
@@ -24,7 +24,7 @@ _ROTARY = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi", "gpt_neox")
 """Common architectures that turn pairs of a head's numbers by the position."""
 
 
-def look_at_model(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterator[Problem]:
+def look_at_model(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterator[Issue]:
     """What keeps the model from being loaded or from sampling as long as `stages` want."""
     if recipe.model.from_scratch is not None:
         yield from _look_at_new(recipe.model.from_scratch)
@@ -34,22 +34,20 @@ def look_at_model(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Itera
     yield from _look_at_positions(recipe, stages)
 
 
-def _look_at_new(spec: FromScratch) -> Iterator[Problem]:
+def _look_at_new(spec: FromScratch) -> Iterator[Issue]:
     head, rest = divmod(spec.hidden_size, spec.num_heads)
     place = "model.from_scratch.num_heads"
     if rest:
         most = min(spec.hidden_size, 2 * spec.num_heads, _MOST_HEADS)
         divisors = [n for n in range(1, most + 1) if spec.hidden_size % n == 0]
         near = min(divisors, key=lambda n: abs(n - spec.num_heads))
-        yield Problem(
-            place, f"num_heads {spec.num_heads} does not divide hidden_size {spec.hidden_size}", f"try {near}"
-        )
+        yield Issue(place, f"num_heads {spec.num_heads} does not divide hidden_size {spec.hidden_size}", f"try {near}")
     elif head % 2 and spec.model_type in _ROTARY:
-        yield Problem(place, f"a head would have {head} numbers, and {spec.model_type} needs an even size of heads")
+        yield Issue(place, f"a head would have {head} numbers, and {spec.model_type} needs an even size of heads")
     if (known := _model_types()) and spec.model_type not in known:
         like = get_close_matches(spec.model_type, known, n=1)
         message = f"transformers has no model type {spec.model_type!r}"
-        yield Problem("model.from_scratch.model_type", message, f'did you mean "{like[0]}"?' if like else None)
+        yield Issue("model.from_scratch.model_type", message, f'did you mean "{like[0]}"?' if like else None)
 
 
 def _model_types() -> set[str]:
@@ -59,17 +57,17 @@ def _model_types() -> set[str]:
     return {folder.name for folder in folders if (folder / "__init__.py").exists()}
 
 
-def _look_at_path(path: str, ask_hub: bool) -> Iterator[Problem]:
+def _look_at_path(path: str, ask_hub: bool) -> Iterator[Issue]:
     folder = Path(path)
     if any(len(part) > _LONGEST for part in folder.parts):
-        yield Problem("model.path", f"model.path: {path[:40]}...: too long for a path")
+        yield Issue("model.path", f"model.path: {path[:40]}...: too long for a path")
     elif folder.is_dir():
-        yield from (Problem("model.path", f"model.path: {path}: {line}") for line in _lacks(folder))
+        yield from (Issue("model.path", f"model.path: {path}: {line}") for line in _lacks(folder))
     elif folder.exists():
-        yield Problem("model.path", f"model.path: {path} is a file, expected a folder or a hub id")
+        yield Issue("model.path", f"model.path: {path} is a file, expected a folder or a hub id")
     elif not _HUB_ID.fullmatch(path):
         message = f"model.path: {path}: no such folder, and no hub id, which is org/name"
-        yield Problem("model.path", message)
+        yield Issue("model.path", message)
     else:
         yield from _look_at_hub(path, ask_hub)
 
@@ -92,27 +90,27 @@ def _lacks(folder: Path) -> Iterator[str]:
         yield "no tokenizer (tokenizer.json)"
 
 
-def _look_at_hub(path: str, ask_hub: bool) -> Iterator[Problem]:
+def _look_at_hub(path: str, ask_hub: bool) -> Iterator[Issue]:
     if not ask_hub:
         yield Note("model.path", f"model.path: {path} is on the hub, if anywhere, and was not looked at")
     elif reason := model_on_hub(path):
         message = f"model.path: {path} is neither a folder here nor in the hub's cache, and {reason}"
-        yield Problem("model.path", message, "name a folder, or connect")
+        yield Issue("model.path", message, "name a folder, or connect")
 
 
-def _look_at_template(template: str) -> Iterator[Problem]:
+def _look_at_template(template: str) -> Iterator[Issue]:
     if template not in ("auto", "none") and not Path(template).is_file():
         message = f"model.chat_template: {template}: no such file; expected auto, none or a Jinja file"
-        yield Problem("model.chat_template", message)
+        yield Issue("model.chat_template", message)
 
 
-def _look_at_positions(recipe: Recipe, stages: Sequence[str]) -> Iterator[Problem]:
+def _look_at_positions(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
     """Responses that cannot fit whatever the prompt is."""
     positions = _positions(recipe)
     for key, tokens in _longest(recipe, stages):
         if positions is not None and tokens >= positions:
             message = f"a prompt and max_new_tokens {tokens} do not fit the model's {positions} positions"
-            yield Problem(key, f"{key}: {message}", f"lower {key}")
+            yield Issue(key, f"{key}: {message}", f"lower {key}")
 
 
 def _longest(recipe: Recipe, stages: Sequence[str]) -> Iterator[tuple[str, int]]:

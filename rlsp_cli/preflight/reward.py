@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from rlsp_cli.data import Problem as Row
+from rlsp_cli.data import Problem
 from rlsp_cli.errors import PluginError, RlspError
 from rlsp_cli.preflight.data import first_row, on_hub
-from rlsp_cli.recipe.problem import Note, Problem
+from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import PluginUse, Prompts, Recipe, Reward
 from rlsp_cli.rewards.audit import honest
 from rlsp_cli.rewards.combine import alpha_of
@@ -18,7 +18,7 @@ _OF_LENGTH = "length"
 """The exploration reward that sees nothing but the number of tokens."""
 
 
-def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Problem]:
+def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
     """Score a response with the reference of the first row; a component that breaks is a problem."""
     row = _first_row(recipe, stages)
     if row is None:
@@ -36,10 +36,10 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Problem]:
     try:
         yield from _broken(recipe, row, _score(recipe, reward, row))
     except PluginError as error:
-        yield Problem("reward", str(error))
+        yield Issue("reward", str(error))
 
 
-def _first_row(recipe: Recipe, stages: Sequence[str]) -> Row | None:
+def _first_row(recipe: Recipe, stages: Sequence[str]) -> Problem | None:
     """The first row that the recipe's verifier will judge; None where there is none to be had here."""
     prompts, heldout = recipe.data.prompts, recipe.data.heldout
     judged: list[Prompts | None] = [prompts] if "ppo" in stages else []
@@ -63,7 +63,7 @@ def _asking_nobody(reward: Reward) -> Reward:
     return reward.model_copy(update={"exploration": here, "workers": 1, "cache": None})
 
 
-def _score(recipe: Recipe, reward: Reward, row: Row) -> list[SampleScore]:
+def _score(recipe: Recipe, reward: Reward, row: Problem) -> list[SampleScore]:
     """Scores of the reference as an answer: as long as it is, of one token, and of the most there can be."""
     text = str(row.metadata.get("gold") or honest(row.answer))
     most = recipe.ppo.max_new_tokens if recipe.ppo else None
@@ -74,13 +74,11 @@ def _score(recipe: Recipe, reward: Reward, row: Row) -> list[SampleScore]:
         return scorer.score([sample, *(lengths if only_length else ())], alpha_of(recipe, 0))
 
 
-def _broken(recipe: Recipe, row: Row, scores: list[SampleScore]) -> Iterator[Problem]:
+def _broken(recipe: Recipe, row: Problem, scores: list[SampleScore]) -> Iterator[Issue]:
     first = scores[0]
     for part in first.components:
         if part.outcome == "error":
-            yield Problem(
-                _place(recipe, part), f"{part.component} breaks on the first row (id {row.id}): {part.reason}"
-            )
+            yield Issue(_place(recipe, part), f"{part.component} breaks on the first row (id {row.id}): {part.reason}")
         elif part.outcome == "timeout":
             yield Note(_place(recipe, part), f"{part.component} on the first row (id {row.id}): {part.reason}")
     if first.correctness.outcome in ("value", "abstain") and not is_right(first.correctness.value):
@@ -91,7 +89,7 @@ def _broken(recipe: Recipe, row: Row, scores: list[SampleScore]) -> Iterator[Pro
     yield from _constant(recipe, scores[1:])
 
 
-def _constant(recipe: Recipe, scores: list[SampleScore]) -> Iterator[Problem]:
+def _constant(recipe: Recipe, scores: list[SampleScore]) -> Iterator[Issue]:
     """A length reward that is the same for the shortest and the longest response."""
     values = {part.value for score in scores for part in score.exploration if part.component == _OF_LENGTH}
     use = next((use for use in recipe.reward.exploration if use.use == _OF_LENGTH), None)

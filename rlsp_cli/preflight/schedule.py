@@ -6,11 +6,11 @@ from contextlib import suppress
 from rlsp_cli.data import source_rows
 from rlsp_cli.errors import RlspError
 from rlsp_cli.preflight.data import on_hub
-from rlsp_cli.recipe.problem import Note, Problem
+from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import Ppo, Recipe, Rows, Sft
 
 
-def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Problem]:
+def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
     """Notes on steps that are not taken, on a policy that takes none, and on PPO that nobody gave a reward."""
     if recipe.sft and "sft" in stages:
         yield from _look_at_sft(recipe, recipe.sft)
@@ -18,7 +18,7 @@ def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Problem]
         yield from _look_at_ppo(recipe, recipe.ppo)
 
 
-def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Problem]:
+def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
     rows = _count(recipe.data.traces, recipe)
     if rows is None or sft.max_steps is None or sft.packing or (recipe.data.traces and recipe.data.traces.messages):
         return
@@ -28,7 +28,7 @@ def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Problem]:
         yield Note("sft.max_steps", message, "raise sft.epochs")
 
 
-def _look_at_ppo(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
+def _look_at_ppo(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     steps, warmup = _steps(recipe, ppo), ppo.critic_warmup_steps
     if ppo.estimator == "gae" and steps is not None and steps <= warmup:
         message = f"the policy is not trained: each of the {steps} PPO steps trains the critic alone"

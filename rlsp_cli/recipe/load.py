@@ -12,13 +12,13 @@ from pydantic import BaseModel, ValidationError
 
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.recipe import schema
+from rlsp_cli.recipe.issue import Issue, OptionsError, did_you_mean
 from rlsp_cli.recipe.origin import Origin, nearest_origin
-from rlsp_cli.recipe.problem import OptionsError, Problem, did_you_mean
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.source import NOTHING, Source, parse_value, read_source
 from rlsp_cli.share import share
 
-Check = Callable[[Recipe], Sequence[Problem]]
+Check = Callable[[Recipe], Sequence[Issue]]
 ResolveOptions = Callable[[str, str, dict[str, Any], Sequence[str]], dict[str, Any]]
 """`rewards.registry.resolve_options`: kind, reference, options and plugin files to all options, or OptionsError."""
 SectionModel = TypeVar("SectionModel", bound=schema.Section)
@@ -203,7 +203,7 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _interpolate(source: Source) -> list[Problem]:
+def _interpolate(source: Source) -> list[Issue]:
     """Replace `${key.path}` by the value at that key, with OmegaConf; in the text of prompts it means nothing."""
     wanted = {path: text for path, text in _leaves(source.data) if isinstance(text, str) and "${" in text}
     prompts = {path: wanted.pop(path) for path in list(wanted) if path in ("data.template", "data.system")}
@@ -224,7 +224,7 @@ def _interpolate(source: Source) -> list[Problem]:
             _put(source.data, path, OmegaConf.select(OmegaConf.create(source.data), path, throw_on_missing=True))
         except OmegaConfBaseException as error:
             reason = str(error).splitlines()[0]
-            problems.append(Problem(path, f"cannot resolve {text!r}: {reason}", "${...} names a key of this recipe"))
+            problems.append(Issue(path, f"cannot resolve {text!r}: {reason}", "${...} names a key of this recipe"))
     for path, text in prompts.items():
         _put(source.data, path, text)
     return problems
@@ -246,12 +246,12 @@ def _put(data: Any, path: str, value: Any) -> None:
     data[int(last) if isinstance(data, list) else last] = value
 
 
-def _resolve_plugins(data: dict[str, Any], plugins: ResolveOptions) -> list[Problem]:
+def _resolve_plugins(data: dict[str, Any], plugins: ResolveOptions) -> list[Issue]:
     """Fill in the options of every plugin named in raw data; what is malformed is left to the schema."""
     files = data.get("plugins")
     files = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
     missing = [
-        Problem(f"plugins.{i}", f"{file}: no such plugin file")
+        Issue(f"plugins.{i}", f"{file}: no such plugin file")
         for i, file in enumerate(files)
         if not Path(file).is_file()
     ]
@@ -269,7 +269,7 @@ def _resolve_plugins(data: dict[str, Any], plugins: ResolveOptions) -> list[Prob
             complete = plugins(kind, str(holder[name_key]).removeprefix("task:"), options, files)
         except OptionsError as error:
             problems += [
-                Problem(f"{prefix}.{key}" if key else f"{path}.{name_key}", text) for key, text in error.problems
+                Issue(f"{prefix}.{key}" if key else f"{path}.{name_key}", text) for key, text in error.problems
             ]
         else:
             anchor(complete, Path.cwd())  # a file that a plugin names itself is where rlsp was started, also on resume
@@ -295,7 +295,7 @@ def _plugin_uses(data: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
             yield f"data.{role}", "task", source, "source"
 
 
-def _as_problem(detail: dict[str, Any], model: type[schema.Section]) -> Problem:
+def _as_problem(detail: dict[str, Any], model: type[schema.Section]) -> Issue:
     """One of pydantic's errors about a model in our words."""
     whole = "the " + re.sub(r"(?<=[a-z])(?=[A-Z])", " ", model.__name__).lower()
     location = [part for part in detail["loc"] if part not in _UNION_BRANCHES]
@@ -303,10 +303,10 @@ def _as_problem(detail: dict[str, Any], model: type[schema.Section]) -> Problem:
     if detail["type"] == "extra_forbidden":
         *parents, key = map(str, location)
         where = ".".join(parents) or whole
-        return Problem(path, f'unknown key "{key}" in {where}', did_you_mean(key, _fields(parents, model)))
+        return Issue(path, f'unknown key "{key}" in {where}', did_you_mean(key, _fields(parents, model)))
     if detail["type"] == "missing":
         *parents, key = map(str, location)
-        return Problem(".".join(parents), f'"{key}" is missing in {".".join(parents) or whole}')
+        return Issue(".".join(parents), f'"{key}" is missing in {".".join(parents) or whole}')
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
         message = "expected a mapping"
@@ -316,13 +316,13 @@ def _as_problem(detail: dict[str, Any], model: type[schema.Section]) -> Problem:
     if isinstance(found, dict | list):
         shown = "a mapping" if isinstance(found, dict) else "a list"
         quote = "a text with a colon or braces stands in quotes" if detail["type"] == "string_type" else None
-        return Problem(path, message if detail["type"] == "value_error" else f"{path}: {message}, found {shown}", quote)
+        return Issue(path, message if detail["type"] == "value_error" else f"{path}: {message}, found {shown}", quote)
     hint = None
     if detail["type"] == "literal_error" and isinstance(found, str):
         hint = did_you_mean(
             found, [word.strip("' ") for word in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
         )
-    return Problem(path, f"{path}: {message[0].lower()}{message[1:]}, found {found!r}", hint)
+    return Issue(path, f"{path}: {message[0].lower()}{message[1:]}, found {found!r}", hint)
 
 
 def _fields(parents: Sequence[str], whole: type[schema.Section]) -> list[str]:
@@ -343,7 +343,7 @@ def _models(annotation: Any) -> Iterator[Any]:
         yield from _models(part)
 
 
-def _lines(problems: Sequence[Problem], origins: dict[str, Origin], name: str) -> list[str]:
+def _lines(problems: Sequence[Issue], origins: dict[str, Origin], name: str) -> list[str]:
     """Problems with their places, in the order in which they stand in the file, each once."""
     placed = {(nearest_origin(problem.path, origins) or Origin(name), str(problem)) for problem in problems}
     return [f"{origin}: {text}" for origin, text in sorted(placed, key=lambda p: (p[0].order, p[1]))]

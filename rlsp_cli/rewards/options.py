@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from rlsp_cli.recipe.problem import OptionsError, did_you_mean
+from rlsp_cli.recipe.issue import OptionsError, did_you_mean
 
 
 def options_model(function: Callable[..., Any]) -> type[BaseModel]:

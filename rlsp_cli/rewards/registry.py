@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.recipe.problem import OptionsError, did_you_mean
+from rlsp_cli.recipe.issue import OptionsError, did_you_mean
 from rlsp_cli.recipe.schema import ExplorationUse
 from rlsp_cli.rewards.options import complete_options, options_model
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict

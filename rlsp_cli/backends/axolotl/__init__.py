@@ -23,7 +23,7 @@ from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.sbatch import BATCH, batch_script
 from rlsp_cli.backends.setting import Setting, settings_text, taken, unused, with_extra
 from rlsp_cli.backends.spread import cluster_problem, spread
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
@@ -50,7 +50,7 @@ def newest_checkpoint(paths: StagePaths) -> Path | None:
     return checkpoint.newest_checkpoint(StageFiles(paths).output)
 
 
-def check(recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Problem]:
+def check(recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Issue]:
     """What Axolotl cannot do, before anything starts; what the newest tested version cannot, where none is given."""
     assert recipe.sft, "checked by the recipe"
     longest, hint = recipe.sft.max_length, "lower it: longer examples are left out"
@@ -62,7 +62,7 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
     yield from conflicts(recipe, keys)
 
 
-def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Problem]:
+def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Issue]:
     """Packages that the stage's options need and the environment does not have."""
     return missing(environment, rendered(recipe, _SOMEWHERE, environment.version), NEEDS)
 
@@ -119,13 +119,13 @@ def _texts(recipe: Recipe, files: StageFiles, found: list[Setting]) -> dict[str,
     return texts
 
 
-def _unknown(recipe: Recipe, version: str, keys: Keys) -> Iterator[Problem]:
+def _unknown(recipe: Recipe, version: str, keys: Keys) -> Iterator[Issue]:
     """Keys that Axolotl would drop or that are not the user's, and recipe keys that reach none of its keys."""
     assert recipe.sft, "checked by the recipe"
     own = settings(recipe, StageFiles(_SOMEWHERE.stage("sft")))
     config = {setting.key: setting.value for setting in with_extra(own, recipe.sft.extra, "sft.extra")}
     for key, message in wrong_keys(config, keys):
-        yield Problem(f"sft.extra.{key}", f"{message} (version {version})")
+        yield Issue(f"sft.extra.{key}", f"{message} (version {version})")
     yield from taken(own, recipe.sft.extra, "sft.extra")
     yield from refused(recipe.sft, own, keys)
     used = [source for setting in own for source in setting.sources]

@@ -1,7 +1,7 @@
 """The arithmetic of one optimiser step: batch = micro batch x accumulation steps x processes."""
 
 from rlsp_cli.backends.spread import processes_per_node
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe, Sft
 
 
@@ -15,7 +15,7 @@ def accumulation_steps(recipe: Recipe, sft: Sft) -> int:
     return sft.batch // (sft.micro_batch * world_size(recipe))
 
 
-def batch_problem(recipe: Recipe, sft: Sft) -> Problem | None:
+def batch_problem(recipe: Recipe, sft: Sft) -> Issue | None:
     """What is wrong when the batch cannot be made up exactly, with the three nearest that can."""
     world = world_size(recipe)
     unit = sft.micro_batch * world
@@ -25,4 +25,4 @@ def batch_problem(recipe: Recipe, sft: Sft) -> Problem | None:
     message = f"batch {sft.batch} is no multiple of micro_batch {sft.micro_batch} x {world} process{'es' * (world > 1)}"
     hint = f"the nearest batches are {', '.join(map(str, sorted(nearest)))}"
     micro = [m for m in range(sft.micro_batch, 0, -1) if sft.batch % (m * world) == 0]
-    return Problem("sft.batch", message, f"{hint}; or set sft.micro_batch to {micro[0]}" if micro else hint)
+    return Issue("sft.batch", message, f"{hint}; or set sft.micro_batch to {micro[0]}" if micro else hint)

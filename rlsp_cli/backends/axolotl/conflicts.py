@@ -7,7 +7,7 @@ from typing import Any
 
 from rlsp_cli.backends.axolotl.config import attention, trained_in_float32
 from rlsp_cli.backends.axolotl.keys import Keys
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe, Sft
 
 _FULL = "FULL_STATE_DICT"
@@ -16,20 +16,20 @@ _ISOLATES = "sdpa_varlen"
 """The key that came with the isolation of packed rows under sdpa and eager attention (0.18)."""
 
 
-def conflicts(recipe: Recipe, keys: Keys) -> Iterator[Problem]:
+def conflicts(recipe: Recipe, keys: Keys) -> Iterator[Issue]:
     """What is wrong, for a version of Axolotl that has these keys."""
     assert recipe.sft, "checked by the recipe"
     if not recipe.cluster.gpus_per_node:
         yield from _on_cpu(recipe, recipe.sft)
     if recipe.sft.packing and attention(recipe) in ("sdpa", "eager") and _ISOLATES not in keys:
         hint = "set model.attention: flash_attention_2, or install a tested version"
-        yield Problem("sft.packing", f"with {attention(recipe)} attention, packed examples would see each other", hint)
+        yield Issue("sft.packing", f"with {attention(recipe)} attention, packed examples would see each other", hint)
     yield from _optimiser(recipe.sft)
     yield from _sharding(recipe.sft)
     yield from _kernels(recipe, recipe.sft)
 
 
-def _on_cpu(recipe: Recipe, sft: Sft) -> Iterator[Problem]:
+def _on_cpu(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
     needs_gpu = {
         "sft.sharding": sft.sharding != "none",
         "sft.kernels": bool(sft.kernels),
@@ -39,54 +39,54 @@ def _on_cpu(recipe: Recipe, sft: Sft) -> Iterator[Problem]:
     }
     for path, asked in needs_gpu.items():
         if asked:
-            yield Problem(path, f"{path} needs GPUs, and cluster.gpus_per_node is 0", "set it, or remove this key")
+            yield Issue(path, f"{path} needs GPUs, and cluster.gpus_per_node is 0", "set it, or remove this key")
     if recipe.model.precision == "bfloat16":
-        yield Problem("model.precision", "Axolotl computes in bfloat16 on GPUs only", "set it to auto or float32")
+        yield Issue("model.precision", "Axolotl computes in bfloat16 on GPUs only", "set it to auto or float32")
 
 
-def _optimiser(sft: Sft) -> Iterator[Problem]:
+def _optimiser(sft: Sft) -> Iterator[Issue]:
     path = "sft.extra.optimizer" if "optimizer" in sft.extra else "sft.optimizer"
     name = str(sft.extra.get("optimizer", sft.optimizer))
     if name == "muon" and sft.sharding.startswith("zero"):
-        yield Problem(path, "Axolotl's muon does not work with DeepSpeed", "set sft.sharding: fsdp2 or none")
+        yield Issue(path, "Axolotl's muon does not work with DeepSpeed", "set sft.sharding: fsdp2 or none")
     if name in ("adamw_8bit", "adamw_bnb_8bit", "paged_adamw_8bit") and sft.sharding == "fsdp2":
         message = "8-bit optimisers of bitsandbytes do not work with FSDP2"
-        yield Problem(path, message, "set sft.sharding: zero2 or zero3, or sft.optimizer: adamw")
+        yield Issue(path, message, "set sft.sharding: zero2 or zero3, or sft.optimizer: adamw")
 
 
-def _sharding(sft: Sft) -> Iterator[Problem]:
+def _sharding(sft: Sft) -> Iterator[Issue]:
     """Settings of the user's own for FSDP and DeepSpeed must shard as the recipe says, and save a whole model."""
     fsdp = sft.extra.get("fsdp_config")
     if isinstance(fsdp, dict) and fsdp.get("state_dict_type", _FULL) != _FULL != fsdp.get("final_state_dict_type"):
         hint = f"add final_state_dict_type: {_FULL}"
-        yield Problem("sft.extra.fsdp_config", "the trained model would be saved in pieces", hint)
+        yield Issue("sft.extra.fsdp_config", "the trained model would be saved in pieces", hint)
     if "deepspeed" in sft.extra and sft.sharding.startswith("zero"):
         yield from _deepspeed(sft.extra["deepspeed"], int(sft.sharding[-1]))
 
 
-def _deepspeed(given: Any, stage: int) -> Iterator[Problem]:
+def _deepspeed(given: Any, stage: int) -> Iterator[Issue]:
     path = "sft.extra.deepspeed"
     try:
         options = given if isinstance(given, dict) else json.loads(Path(str(given)).read_text(encoding="utf-8"))
         zero = dict(options["zero_optimization"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "give DeepSpeed's options with zero_optimization, or an absolute path of a JSON file of them"
-        yield Problem(path, f"no options of ZeRO ({type(error).__name__})", hint)
+        yield Issue(path, f"no options of ZeRO ({type(error).__name__})", hint)
         return
     if zero.get("stage") != stage:
         message = f"its stage is {zero.get('stage')}, and sft.sharding says {stage}"
-        yield Problem(path, message, "make them agree; memory is planned for sft.sharding")
+        yield Issue(path, message, "make them agree; memory is planned for sft.sharding")
     if zero.get("stage") == 3 and not zero.get(_GATHER):
-        yield Problem(path, "the trained model would be saved empty", f"add zero_optimization.{_GATHER}: true")
+        yield Issue(path, "the trained model would be saved empty", f"add zero_optimization.{_GATHER}: true")
 
 
-def _kernels(recipe: Recipe, sft: Sft) -> Iterator[Problem]:
+def _kernels(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
     if len(sft.kernels) == 2:
-        yield Problem("sft.kernels", "liger and cut_cross_entropy both replace the loss", "keep one of them")
+        yield Issue("sft.kernels", "liger and cut_cross_entropy both replace the loss", "keep one of them")
     if "cut_cross_entropy" not in sft.kernels:
         return
     if recipe.model.precision == "float32":
-        yield Problem("sft.kernels", "cut_cross_entropy needs bfloat16", "set model.precision to auto")
+        yield Issue("sft.kernels", "cut_cross_entropy needs bfloat16", "set model.precision to auto")
     elif trained_in_float32(recipe) and sft.sharding == "none":
         message = "cut_cross_entropy needs hidden states in bfloat16, and those of float32 weights are float32"
-        yield Problem("sft.kernels", message, "set sft.kernels: [liger], or sft.sharding, or train adapters")
+        yield Issue("sft.kernels", message, "set sft.kernels: [liger], or sft.sharding, or train adapters")

@@ -8,7 +8,7 @@ what is saved, which rlsp takes from the recipe, and are refused unless they are
 from collections.abc import Iterable, Iterator
 
 from rlsp_cli.backends.setting import Setting
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Sft
 
 _OPTIMISER = """
@@ -72,7 +72,7 @@ _INSTEAD = {
 """Recipe keys that say what these of Axolotl's would."""
 
 
-def refused(sft: Sft, own: Iterable[Setting], known: Iterable[str]) -> Iterator[Problem]:
+def refused(sft: Sft, own: Iterable[Setting], known: Iterable[str]) -> Iterator[Issue]:
     """A problem for each key of `sft.extra` that is Axolotl's, is not among `own`, and is not to be set there."""
     ours = {setting.key for setting in own}
     for key in sft.extra:
@@ -80,11 +80,11 @@ def refused(sft: Sft, own: Iterable[Setting], known: Iterable[str]) -> Iterator[
             continue
         path = f"sft.extra.{key}"
         if key in _PARALLEL:
-            yield Problem(path, "Axolotl divides the batch by it, which sft.batch does not count", "leave it out")
+            yield Issue(path, "Axolotl divides the batch by it, which sft.batch does not count", "leave it out")
         elif key not in ALLOWED:
-            yield Problem(path, "it may change the task, the data, the model or what is saved", _hint(key))
+            yield Issue(path, "it may change the task, the data, the model or what is saved", _hint(key))
         elif key in _ADAPTERS.split() and sft.lora is None:
-            yield Problem(path, "it reaches nothing without adapters", "give sft.lora")
+            yield Issue(path, "it reaches nothing without adapters", "give sft.lora")
 
 
 def _hint(key: str) -> str:

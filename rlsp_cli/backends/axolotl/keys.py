@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.probe import probe
-from rlsp_cli.recipe.problem import did_you_mean
+from rlsp_cli.recipe.issue import did_you_mean
 
 Keys = Mapping[str, Any]
 _FOLDER = Path(__file__).parent / "keys"

@@ -10,7 +10,7 @@ from rlsp_cli.backends.grouping import lonely_groups
 from rlsp_cli.backends.job import RESTORED, Job, Resources
 from rlsp_cli.backends.sbatch import BATCH, batch_script
 from rlsp_cli.backends.setting import unused
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 
@@ -42,19 +42,19 @@ def newest_checkpoint(paths: StagePaths) -> Path | None:
     return max(whole, key=lambda folder: int(folder.name[5:]), default=None)
 
 
-def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Iterator[Problem]:
+def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Iterator[Issue]:
     """Keys that this backend cannot honour."""
     settings = getattr(recipe, stage)
     if getattr(settings, "extra", None):
-        yield Problem(f"{stage}.extra", "the local backend takes no extra keys", "remove them")
+        yield Issue(f"{stage}.extra", "the local backend takes no extra keys", "remove them")
     if stage != "eval" and (recipe.cluster.nodes > 1 or recipe.cluster.gpus_per_node > 1):
-        yield Problem("cluster", "the local backend runs on one CPU or one GPU", "set nodes: 1, gpus_per_node: 0 or 1")
+        yield Issue("cluster", "the local backend runs on one CPU or one GPU", "set nodes: 1, gpus_per_node: 0 or 1")
     if stage != "eval" and recipe.cluster.launcher not in ("local", "slurm"):
         message = f"{recipe.cluster.launcher} starts several processes, and the local backend is one"
-        yield Problem("cluster.launcher", message, "set it to local or slurm")
+        yield Issue("cluster.launcher", message, "set it to local or slurm")
     if stage == "eval" and recipe.eval and recipe.eval.url and (recipe.sft or recipe.ppo or not recipe.model.path):
         message = "a server answers, and not the models that this recipe trains"
-        yield Problem("eval.url", message, "evaluate it alone: rlsp eval --url URL --model NAME --bench ...")
+        yield Issue("eval.url", message, "evaluate it alone: rlsp eval --url URL --model NAME --bench ...")
     yield from unused(
         recipe, [f"{stage}.{key}" for key in _UNUSED.get(stage, ())], [], f"the embedded engine's {stage}"
     )
@@ -65,12 +65,12 @@ def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Itera
         size = recipe.ppo.responses
         if size % recipe.ppo.train_batch:
             message = f"train_batch {recipe.ppo.train_batch} does not divide the {size} responses of a rollout"
-            yield Problem(
+            yield Issue(
                 "ppo.train_batch", message, f"the nearest that does is {_divisor(size, recipe.ppo.train_batch)}"
             )
 
 
-def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Problem]:
+def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Issue]:
     """Nothing: this backend needs only what rlsp itself does."""
     return []
 

@@ -34,7 +34,7 @@ from rlsp_cli.backends.ray_door import door_to
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import BATCH
 from rlsp_cli.backends.setting import Setting, unused, with_extra
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
@@ -86,18 +86,18 @@ def newest_checkpoint(paths: StagePaths) -> Path | None:
     return checkpoint.newest_checkpoint(StageFiles(paths))
 
 
-def check(recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Problem]:
+def check(recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Issue]:
     """What OpenRLHF cannot do, before anything starts; where its environment is given, in the words of its parser."""
     assert recipe.ppo, "checked by the recipe"
     version = environment.version if environment else TESTED[-1]
     if not is_dotted(version):
         message = f"OpenRLHF {version} is too old: its options have other names"
-        yield Problem("ppo.backend", message, f"install {TESTED[-1]}")
+        yield Issue("ppo.backend", message, f"install {TESTED[-1]}")
         return
     if _in_container(recipe, environment):
         message = "OpenRLHF runs in Ray's processes, and rlsp does not start Ray in a container"
         hint = "start rlsp inside the container, or give python: an interpreter that has openrlhf"
-        yield Problem("backends.openrlhf.container", message, hint)
+        yield Issue("backends.openrlhf.container", message, hint)
         return
     own = settings(recipe, _SOMEWHERE)
     yield from placement_problems(recipe)
@@ -105,17 +105,17 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
     yield from conflicts(recipe, version)
     for setting, instead in fixed_otherwise(own, version):
         message = f"OpenRLHF {version} always has {instead} for {setting.key}"
-        yield Problem(setting.sources[0] if setting.sources else "ppo", message, "install a newer version")
+        yield Issue(setting.sources[0] if setting.sources else "ppo", message, "install a newer version")
     yield from extra_problems(recipe.ppo.extra)
     used = [source for setting in own for source in setting.sources]
     yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE], "OpenRLHF's ppo")
     if environment is not None:
         error = parser_error(environment, words(rendered(recipe, _SOMEWHERE, version)))
         if error is not None:
-            yield Problem("ppo", f"OpenRLHF {version} refuses its command: {error}", "change the keys that it names")
+            yield Issue("ppo", f"OpenRLHF {version} refuses its command: {error}", "change the keys that it names")
 
 
-def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Problem]:
+def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Issue]:
     """Packages that the stage's options need and the environment does not have.
 
     UsageError or NotReadyError for a RAY_ADDRESS, token or header with which no cluster can be asked: the job itself

@@ -10,7 +10,7 @@ from math import gcd, lcm
 
 from rlsp_cli.backends.openrlhf.placement import Roles, roles
 from rlsp_cli.backends.shape import model_shape
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe
 
 
@@ -62,7 +62,7 @@ class _Batches:
         return self.ppo.train_batch % self.train_unit == 0 and self.responses % self.ppo.train_batch == 0
 
 
-def batch_problems(recipe: Recipe) -> Iterator[Problem]:
+def batch_problems(recipe: Recipe) -> Iterator[Issue]:
     """What does not come out even, each with the nearest values that do."""
     assert recipe.ppo, "checked by the recipe"
     found = roles(recipe)
@@ -79,7 +79,7 @@ def _ranks(ppo: Ppo, found: Roles, reference: int = 0) -> int:
     return lcm(*(gpus // ppo.ring_attention for gpus in (found.actor, found.critic, reference) if gpus))
 
 
-def _rollout_problem(batches: _Batches) -> Problem | None:
+def _rollout_problem(batches: _Batches) -> Issue | None:
     if batches.responses % batches.rollout_unit == 0:
         return None
     key = "micro_rollout_batch" if batches.ppo.micro_rollout_batch else "micro_batch"
@@ -89,10 +89,10 @@ def _rollout_problem(batches: _Batches) -> Problem | None:
     )
     micro = _smaller(batches.micro_rollout, batches.responses, batches.rollout_ranks)
     also = f"; or set ppo.micro_rollout_batch to {micro}" if micro and batches.trains_evenly else ""
-    return Problem("ppo.rollout_batch", message, f"the nearest rollout_batch: {batches.nearest_rollouts}{also}")
+    return Issue("ppo.rollout_batch", message, f"the nearest rollout_batch: {batches.nearest_rollouts}{also}")
 
 
-def _train_problem(batches: _Batches, rollout_changes: bool) -> Problem | None:
+def _train_problem(batches: _Batches, rollout_changes: bool) -> Issue | None:
     """What is wrong with the train batch; a rollout that must change anyhow will be a multiple of the nearest one."""
     size, unit = batches.ppo.train_batch, batches.train_unit
     whole = size % unit == 0
@@ -102,7 +102,7 @@ def _train_problem(batches: _Batches, rollout_changes: bool) -> Problem | None:
     if not whole:
         micro = f"micro_batch {batches.ppo.micro_batch} x {_processes(batches.train_ranks)}"
         message = f"train_batch {size} is no multiple of {micro}"
-    return Problem("ppo.train_batch", message, _train_hint(batches, rollout_changes))
+    return Issue("ppo.train_batch", message, _train_hint(batches, rollout_changes))
 
 
 def _train_hint(batches: _Batches, rollout_changes: bool) -> str:
@@ -116,7 +116,7 @@ def _train_hint(batches: _Batches, rollout_changes: bool) -> str:
     return f"{change}the nearest rollout_batch: {batches.nearest_rollouts}"
 
 
-def _ring_problem(ppo: Ppo, found: Roles) -> Problem | None:
+def _ring_problem(ppo: Ppo, found: Roles) -> Issue | None:
     """Every model's GPUs are whole rings."""
     counts = {"actor": found.actor, "reference": found.reference, "critic": found.critic}
     who = next((model for model, gpus in counts.items() if gpus % ppo.ring_attention), None)
@@ -124,17 +124,17 @@ def _ring_problem(ppo: Ppo, found: Roles) -> Problem | None:
         return None
     near = _listed(_around(ppo.ring_attention, _divisors(gcd(*counts.values()))))
     message = f"rings of {ppo.ring_attention} GPUs do not fill the {counts[who]} of the {who}"
-    return Problem("ppo.ring_attention", message, f"the nearest: {near}")
+    return Issue("ppo.ring_attention", message, f"the nearest: {near}")
 
 
-def _heads_problem(recipe: Recipe, found: Roles) -> Problem | None:
+def _heads_problem(recipe: Recipe, found: Roles) -> Issue | None:
     """Each GPU of an engine holds whole attention heads; a model whose configuration is not here is left to vLLM."""
     shape = model_shape(recipe.model)
     if shape is None or shape.heads % found.tensor_parallel == 0:
         return None
     message = f"tensor_parallel {found.tensor_parallel} does not divide the model's {shape.heads} attention heads"
     near = _listed(_around(found.tensor_parallel, _divisors(gcd(shape.heads, found.engines * found.tensor_parallel))))
-    return Problem("ppo.engines.tensor_parallel", message, f"the nearest: {near}")
+    return Issue("ppo.engines.tensor_parallel", message, f"the nearest: {near}")
 
 
 def _processes(ranks: int) -> str:

@@ -7,14 +7,14 @@ from rlsp_cli.backends.grouping import lonely_groups
 from rlsp_cli.backends.openrlhf.config import attention
 from rlsp_cli.backends.openrlhf.flags import TESTED
 from rlsp_cli.backends.ray_door import is_dashboard
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe, Schedule
 
 _TRACKERS = ("wandb", "tensorboard")
 _NO_CLIP = 1e6
 
 
-def conflicts(recipe: Recipe, version: str) -> Iterator[Problem]:
+def conflicts(recipe: Recipe, version: str) -> Iterator[Issue]:
     """Everything that is refused beyond what the command's own parser refuses."""
     ppo = recipe.ppo
     assert ppo, "checked by the recipe"
@@ -25,90 +25,88 @@ def conflicts(recipe: Recipe, version: str) -> Iterator[Problem]:
     yield from _machines(recipe, ppo)
 
 
-def _model(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
+def _model(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     if recipe.model.precision == "float32":
-        yield Problem("model.precision", "OpenRLHF trains in bfloat16", "set it to auto or bfloat16")
+        yield Issue("model.precision", "OpenRLHF trains in bfloat16", "set it to auto or bfloat16")
     if recipe.model.special_tokens and recipe.sft is None:
         hint = "add them in an sft stage, which trains their embeddings"
-        yield Problem("model.special_tokens", "OpenRLHF adds no tokens to a model", hint)
+        yield Issue("model.special_tokens", "OpenRLHF adds no tokens to a model", hint)
     if recipe.model.path and "@" in recipe.model.path and recipe.sft is None:
         hint = "download that revision, and give its folder"
-        yield Problem("model.path", "OpenRLHF takes no revision of a hub model", hint)
+        yield Issue("model.path", "OpenRLHF takes no revision of a hub model", hint)
     longest, hint = ppo.max_prompt_tokens + ppo.max_new_tokens, "lower it, or ppo.max_new_tokens"
     yield from overflow(recipe.model, longest, "ppo.max_prompt_tokens", "prompt and response", hint)
     if ppo.packing and attention(recipe) not in ("flash_attention_2", "flash_attention_3"):
         message = f"with {attention(recipe)} attention, packed responses would see each other"
-        yield Problem("ppo.packing", message, "set model.attention to auto")
+        yield Issue("ppo.packing", message, "set model.attention to auto")
     if ppo.ring_attention > 1 and not ppo.packing:
-        yield Problem("ppo.ring_attention", "it needs packed responses", "set ppo.packing: true")
+        yield Issue("ppo.ring_attention", "it needs packed responses", "set ppo.packing: true")
     if "reference" in ppo.offload and ppo.sharding != "zero3":
         message = f"with {ppo.sharding} DeepSpeed leaves the reference on the GPU"
-        yield Problem("ppo.offload", message, "set ppo.sharding: zero3, or leave reference out")
+        yield Issue("ppo.offload", message, "set ppo.sharding: zero3, or leave reference out")
     if "optimizer" in ppo.offload and ppo.sharding == "none":
         message = "without sharding DeepSpeed's Adam for the CPU finds the weights on the GPU"
-        yield Problem("ppo.offload", message, "set ppo.sharding: zero2, also on one GPU")
+        yield Issue("ppo.offload", message, "set ppo.sharding: zero2, also on one GPU")
 
 
-def _adapters(ppo: Ppo, version: str) -> Iterator[Problem]:
+def _adapters(ppo: Ppo, version: str) -> Iterator[Issue]:
     """The tested versions train adapters, and then send vLLM weights under names that it does not know."""
     if ppo.lora is not None and version in TESTED:
         message = f"OpenRLHF {version} cannot hand adapters over to vLLM"
-        yield Problem("ppo.lora", message, "leave it out; ppo.offload and gradient_checkpointing save memory, too")
+        yield Issue("ppo.lora", message, "leave it out; ppo.offload and gradient_checkpointing save memory, too")
     if ppo.lora is not None and ppo.lora.bits == 8:
-        yield Problem("ppo.lora.bits", "OpenRLHF loads weights in 4 bits, not in 8", "set it to 4, or leave it out")
+        yield Issue("ppo.lora.bits", "OpenRLHF loads weights in 4 bits, not in 8", "set it to 4, or leave it out")
 
 
-def _algorithm(ppo: Ppo) -> Iterator[Problem]:
+def _algorithm(ppo: Ppo) -> Iterator[Issue]:
     if ppo.estimator == "gae" and ppo.critic != "own":
-        yield Problem("ppo.critic", "OpenRLHF's critic is a model of its own", "set it to own")
+        yield Issue("ppo.critic", "OpenRLHF's critic is a model of its own", "set it to own")
     if not ppo.whiten_advantages and ppo.estimator in ("gae", "reinforce", "reinforce_baseline"):
-        yield Problem("ppo.whiten_advantages", f"OpenRLHF always whitens for {ppo.estimator}", "set it to true")
+        yield Issue("ppo.whiten_advantages", f"OpenRLHF always whitens for {ppo.estimator}", "set it to true")
     if ppo.schedule == "linear" and ppo.min_lr_ratio:
-        yield Problem("ppo.min_lr_ratio", "OpenRLHF's linear schedule ends at 0", "set it to 0, or schedule: cosine")
+        yield Issue("ppo.min_lr_ratio", "OpenRLHF's linear schedule ends at 0", "set it to 0, or schedule: cosine")
     if ppo.gamma != 1 and ppo.needs_groups:
-        yield Problem("ppo.gamma", f"OpenRLHF does not discount for {ppo.estimator}", "set it to 1")
+        yield Issue("ppo.gamma", f"OpenRLHF does not discount for {ppo.estimator}", "set it to 1")
     if ppo.dynamic_filtering is not None and ppo.samples_per_prompt < 2:
         hint = "set ppo.samples_per_prompt to 2 or more"
-        yield Problem("ppo.dynamic_filtering", "one sample tells nothing of a prompt's difficulty", hint)
+        yield Issue("ppo.dynamic_filtering", "one sample tells nothing of a prompt's difficulty", hint)
     for model in ("actor", "critic"):
         if ppo.extra.get(f"{model}.optim") == "muon" and ppo.grad_clip < _NO_CLIP:
             message = "DeepSpeed clips Muon's finished step, whose norm is in the hundreds, not its gradient"
-            yield Problem(
-                f"ppo.extra.{model}.optim", message, f"set ppo.grad_clip: {_NO_CLIP:.1e}, which clips nothing"
-            )
+            yield Issue(f"ppo.extra.{model}.optim", message, f"set ppo.grad_clip: {_NO_CLIP:.1e}, which clips nothing")
     kept = ppo.extra.get("ckpt.max_num", 2)
     if not isinstance(kept, int) or kept < 2:
         message = f"{kept} checkpoints: OpenRLHF deletes old ones before the new one is whole"
-        yield Problem("ppo.extra.ckpt.max_num", message, "set it to 2 or more")
+        yield Issue("ppo.extra.ckpt.max_num", message, "set it to 2 or more")
 
 
-def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
+def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     """Steps are counted exactly only where a rollout ends before the next one begins."""
     if isinstance(recipe.reward.alpha, Schedule) and ppo.async_rollout != "none":
         message = "a schedule of alpha needs to know each sample's step, which async rollouts blur"
-        yield Problem("reward.alpha", message, "set ppo.async_rollout: none, or alpha to a number")
+        yield Issue("reward.alpha", message, "set ppo.async_rollout: none, or alpha to a number")
     yield from lonely_groups(recipe, ppo)
 
 
-def _machines(recipe: Recipe, ppo: Ppo) -> Iterator[Problem]:
+def _machines(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     cluster = recipe.cluster
     if cluster.launcher not in ("local", "ray", "slurm"):
         message = f"OpenRLHF runs on Ray, which {cluster.launcher} does not start"
-        yield Problem("cluster.launcher", message, "set it to local, ray or slurm")
+        yield Issue("cluster.launcher", message, "set it to local, ray or slurm")
     if cluster.nodes > 1 and cluster.launcher == "local":
-        yield Problem("cluster.launcher", "local is one machine", "set it to ray or slurm")
+        yield Issue("cluster.launcher", "local is one machine", "set it to ray or slurm")
     if cluster.ray_address and not is_dashboard(cluster.ray_address):
         message = f"{cluster.ray_address!r} is no dashboard"
-        yield Problem("cluster.ray_address", message, "give the address of its jobs API, as http://HOST:8265")
+        yield Issue("cluster.ray_address", message, "give the address of its jobs API, as http://HOST:8265")
     if not cluster.gpus_per_node:
         if cluster.launcher == "slurm":
-            yield Problem("cluster.launcher", "a Slurm job of OpenRLHF needs GPUs", "set cluster.gpus_per_node")
+            yield Issue("cluster.launcher", "a Slurm job of OpenRLHF needs GPUs", "set cluster.gpus_per_node")
         for key, asked in (("packing", ppo.packing), ("lora.bits", ppo.lora is not None and ppo.lora.bits is not None)):
             if asked:
-                yield Problem(f"ppo.{key}", "it needs GPUs, and cluster.gpus_per_node is 0", "set it, or leave it out")
+                yield Issue(f"ppo.{key}", "it needs GPUs, and cluster.gpus_per_node is 0", "set it, or leave it out")
     for tracker in recipe.tracking.to:
         if tracker not in _TRACKERS:
             message = f"OpenRLHF does not know {tracker}"
-            yield Problem("tracking.to", message, f"it knows {' and '.join(_TRACKERS)}")
+            yield Issue("tracking.to", message, f"it knows {' and '.join(_TRACKERS)}")
     if ppo.eval_every is not None and recipe.data.heldout is None:
-        yield Problem("ppo.eval_every", "there are no problems to evaluate on", "give data.heldout")
+        yield Issue("ppo.eval_every", "there are no problems to evaluate on", "give data.heldout")

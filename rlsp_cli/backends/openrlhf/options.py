@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlsp_cli.backends.openrlhf.flags import TESTED
-from rlsp_cli.recipe.problem import Problem, did_you_mean
+from rlsp_cli.recipe.issue import Issue, did_you_mean
 
 
 def _both(*names: str) -> tuple[str, ...]:
@@ -166,22 +166,22 @@ REFUSED: Mapping[str, str] = {
 """Options that would change what rlsp relies on, and no recipe key stands for; each with the reason."""
 
 
-def extra_problems(extra: Mapping[str, Any]) -> Iterator[Problem]:
+def extra_problems(extra: Mapping[str, Any]) -> Iterator[Issue]:
     """What `ppo.extra` may not say, each with the next move."""
     for key, value in extra.items():
         path = f"ppo.extra.{key}"
         if key in RECIPE:
-            yield Problem(path, f"rlsp sets this option from {RECIPE[key]}", "set that instead")
+            yield Issue(path, f"rlsp sets this option from {RECIPE[key]}", "set that instead")
         elif key in REFUSED:
-            yield Problem(path, f"this option is not for ppo.extra: {REFUSED[key]}", "leave it out")
+            yield Issue(path, f"this option is not for ppo.extra: {REFUSED[key]}", "leave it out")
         elif key not in FREE:
             message = f"OpenRLHF {TESTED[-1]} has no option --{key}"
-            yield Problem(path, message, did_you_mean(key, [*RECIPE, *REFUSED, *FREE]))
+            yield Issue(path, message, did_you_mean(key, [*RECIPE, *REFUSED, *FREE]))
         elif isinstance(value, str) and value.startswith("-"):
-            yield Problem(path, f"{value!r} would be read as another option", "give the value alone")
+            yield Issue(path, f"{value!r} would be read as another option", "give the value alone")
         elif not _is_value(value, key in LISTS):
             expected = "a list of numbers" if key in LISTS else "a number, a text, true or false"
-            yield Problem(path, f"{value!r} is no value of this option", f"give {expected}, or leave it out")
+            yield Issue(path, f"{value!r} is no value of this option", f"give {expected}, or leave it out")
 
 
 def _is_value(value: Any, several: bool) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rlsp_cli.recipe.problem import Problem
+from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe
 
 
@@ -69,25 +69,25 @@ def nodes_and_gpus(gpus: int, gpus_per_node: int) -> tuple[int, int]:
     return gpus // gpus_per_node, gpus_per_node
 
 
-def placement_problems(recipe: Recipe) -> Iterator[Problem]:
+def placement_problems(recipe: Recipe) -> Iterator[Issue]:
     """What cannot be placed, with what can."""
     assert recipe.ppo, "checked by the recipe"
     found, total, per_node = roles(recipe), total_gpus(recipe), recipe.cluster.gpus_per_node
     if found.gpus > total:
         parts = ", ".join(f"{who} {count}" for who, count in found.asked)
         message = f"{found.gpus} GPUs are wanted ({parts}), and the cluster has {total}"
-        yield Problem("ppo.placement", message, "lower them, share more, or set cluster.nodes and gpus_per_node")
+        yield Issue("ppo.placement", message, "lower them, share more, or set cluster.nodes and gpus_per_node")
     if per_node and found.tensor_parallel > per_node:
         hint = f"set it to at most {per_node}"
-        yield Problem("ppo.engines.tensor_parallel", f"{found.tensor_parallel} GPUs are more than a node has", hint)
+        yield Issue("ppo.engines.tensor_parallel", f"{found.tensor_parallel} GPUs are more than a node has", hint)
     for who, count in found.asked:
         if per_node and count > per_node and count % per_node:
             hint = f"the nearest are {count // per_node * per_node} and {(count // per_node + 1) * per_node}"
-            yield Problem("ppo.placement", f"{who}: {count} GPUs are not whole nodes of {per_node}", hint)
+            yield Issue("ppo.placement", f"{who}: {count} GPUs are not whole nodes of {per_node}", hint)
     yield from _unshared(recipe.ppo, found, total)
 
 
-def _unshared(ppo: Ppo, found: Roles, total: int) -> Iterator[Problem]:
+def _unshared(ppo: Ppo, found: Roles, total: int) -> Iterator[Issue]:
     """Models that share GPUs have the same ones."""
     place, engine_gpus = ppo.placement, found.engines * found.tensor_parallel
     together = {m for models in _sets(ppo) for m in models if len(models) > 1 and "actor" in models}
@@ -95,11 +95,11 @@ def _unshared(ppo: Ppo, found: Roles, total: int) -> Iterator[Problem]:
         wanted = getattr(place, model)
         if model in together and wanted not in (None, found.actor):
             hint = "leave it out, or set placement.share: none"
-            yield Problem(f"ppo.placement.{model}", f"it shares the actor's {found.actor} GPUs, not {wanted}", hint)
+            yield Issue(f"ppo.placement.{model}", f"it shares the actor's {found.actor} GPUs, not {wanted}", hint)
     if "engines" in together and engine_gpus != found.actor:
         message = f"{found.engines} engines of {found.tensor_parallel} GPUs are not the actor's {found.actor}"
         nearest = [n for n in range(1, found.actor + 1) if found.actor % n == 0]
-        yield Problem("ppo.engines", message, f"tensor_parallel can be {', '.join(map(str, nearest))}; leave count out")
+        yield Issue("ppo.engines", message, f"tensor_parallel can be {', '.join(map(str, nearest))}; leave count out")
 
 
 def _sets(ppo: Ppo) -> list[tuple[str, ...]]:

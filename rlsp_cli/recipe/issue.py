@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Problem:
+class Issue:
     """Something wrong at the dotted key `path`; `hint` is the next move."""
 
     path: str
@@ -17,7 +17,7 @@ class Problem:
         return f"{self.message} - {self.hint}" if self.hint else self.message
 
 
-class Note(Problem):
+class Note(Issue):
     """Something to know about a recipe that stops nothing."""
 
 
