@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
 from rlsp_cli import backends
-from rlsp_cli.backends.openrlhf import TESTED, rendered
+from rlsp_cli.backends.openrlhf import rendered
 from rlsp_cli.backends.openrlhf.flags import ask_parser, words
 from rlsp_cli.backends.openrlhf.placement import roles
 from rlsp_cli.engine.prompt import encode_prompt, prompt_text
@@ -84,7 +84,7 @@ def loaded(name: str, *overrides: str) -> Recipe:
 
 def understood(source: Path, recipe: Recipe) -> dict[str, Any]:
     """What OpenRLHF's own parser, and its checks behind it, make of the recipe's command."""
-    argv = words(rendered(recipe, RunPaths(Path("run")), TESTED[-1]))
+    argv = words(rendered(recipe, RunPaths(Path("run"))))
     answer = ask_parser([sys.executable], str(source), argv)
     assert "error" not in answer, answer["error"]
     values: dict[str, Any] = answer["values"]

@@ -16,7 +16,7 @@ _RUN = RunPaths(Path("RUN"))
 
 @dataclass(frozen=True)
 class Page:
-    """The settings of one stage for one version of its backend."""
+    """The settings of one stage for the tested version of its backend."""
 
     backend: str
     version: str
@@ -35,10 +35,10 @@ class Page:
         return {"backend": self.backend, "version": self.version, "settings": rows}
 
 
-def render_stage(recipe: Recipe, stage: str | None, version: str | None) -> Page:
+def render_stage(recipe: Recipe, stage: str | None) -> Page:
     """The settings of a stage, of the first that has any when none is named.
 
-    UsageError for a stage or version that is not there, or that has no settings.
+    UsageError for a stage that is not there, or that has no settings.
     """
     at_scale = (stage for stage in stages_of(recipe) if hasattr(BACKENDS[backend_of(recipe, stage)], "rendered"))
     stage = stage or next(at_scale, next(iter(stages_of(recipe)), ""))
@@ -50,7 +50,4 @@ def render_stage(recipe: Recipe, stage: str | None, version: str | None) -> Page
         raise UsageError(
             f"{stage} runs on the {name} backend, which reads the recipe itself; see `rlsp check --resolved`"
         )
-    if version is not None and version not in module.TESTED:
-        raise UsageError(f"{name} {version}: not a tested version; known: {', '.join(module.TESTED)}")
-    chosen = version or module.TESTED[-1]
-    return Page(name, chosen, tuple(module.rendered(recipe, _RUN, chosen)))
+    return Page(name, module.TESTED[-1], tuple(module.rendered(recipe, _RUN)))

@@ -119,7 +119,6 @@ def render(
         str | None, typer.Option(help="The stage to compile; the first that a backend runs if not given.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say where each of the backend's keys is from.")] = False,
-    version: Annotated[str | None, typer.Option(help="Version of the backend; the newest tested if not given.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what a backend will be given for a stage. Starts nothing, needs no backend.
@@ -129,7 +128,7 @@ def render(
     from rlsp_cli.backends.render import render_stage
 
     loaded, _ = load_checked(recipe, overrides or [])
-    page = render_stage(loaded, stage, version)
+    page = render_stage(loaded, stage)
     if json:
         print_json("render", page.to_json(loaded))
     else:

@@ -69,7 +69,7 @@ class Job:
         gpus = {"actor": self.roles.actor, "reference": self.roles.reference, "critic": self.roles.critic}
         seconds = {role: 2 * self.shape.parameters * self.tokens / (n * self.gpu.flops * use.compute)
                    for role, n in gpus.items() if n}  # fmt: skip
-        times = self.ppo.epochs * _train_flops(self.ppo.lora is not None, self.ppo.gradient_checkpointing) / 2
+        times = self.ppo.epochs * _train_flops(self.ppo.gradient_checkpointing) / 2
         training = {role: times * time for role, time in seconds.items() if role != "reference"}
         overlap = self.ppo.async_rollout != "none"
         return Step(_generate(self, use), self._slowest_set(seconds), self._slowest_set(training), overlap)
@@ -85,13 +85,13 @@ class Job:
 
 def sft_gpu_hours(shape: ModelShape, sft: Sft, tokens: float, gpu: Gpu, use: Efficiency) -> float:
     """GPU-hours of learning so many tokens."""
-    flops = _train_flops(sft.lora is not None, sft.gradient_checkpointing) * shape.parameters * tokens
+    flops = _train_flops(sft.gradient_checkpointing, adapters=sft.lora is not None) * shape.parameters * tokens
     return flops / (gpu.flops * use.compute) / 3600
 
 
-def _train_flops(lora: bool, checkpointing: bool) -> int:
+def _train_flops(checkpointing: bool, adapters: bool = False) -> int:
     """Operations for each parameter and token; frozen weights need no gradient of their own."""
-    return (4 if lora else 6) + (2 if checkpointing else 0)
+    return (4 if adapters else 6) + (2 if checkpointing else 0)
 
 
 def _generate(job: Job, use: Efficiency) -> float:

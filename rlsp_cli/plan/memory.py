@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rlsp_cli.backends.openrlhf.placement import Roles, takes_turns
 from rlsp_cli.backends.shape import ModelShape
 from rlsp_cli.plan.gpu import Gpu
-from rlsp_cli.recipe.schema import Lora, Ppo
+from rlsp_cli.recipe.schema import Ppo
 
 _GATHERED = 4
 _LOGIT_BYTES = 12
@@ -43,10 +43,10 @@ class RoleMemory:
         return self.weights + self.states + self.passing + self.cache
 
 
-def zero_states(parameters: float, trained: float, sharding: str, ranks: int, bytes_each: float = 2) -> list[float]:
-    """[weights, gradients, Adam's states] in bytes on each of `ranks` GPUs, when `trained` parameters get gradients."""
+def zero_states(parameters: float, sharding: str, ranks: int) -> list[float]:
+    """[weights, gradients, Adam's states] in bytes on each of `ranks` GPUs."""
     stage = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}[sharding]
-    whole = (bytes_each * parameters, 2 * trained, 12 * trained)
+    whole = (2 * parameters, 2 * parameters, 12 * parameters)
     return [size / (ranks if stage >= first else 1) for size, first in zip(whole, (3, 2, 1), strict=True)]
 
 
@@ -68,9 +68,7 @@ def states(role: str, shape: ModelShape, ppo: Ppo, gpus: int) -> list[float]:
     With Adam on the CPU the gradients go there as they come, from stage 2 on, as DeepSpeed's own estimators say.
     """
     parameters = shape.parameters if role == "actor" else shape.trunk
-    adapters = _adapters(shape, ppo.lora) if ppo.lora else 0
-    frozen = (ppo.lora.bits or 16) / 8 if ppo.lora else 2
-    weights, gradients, optimizer = zero_states(parameters, adapters or parameters, ppo.sharding, gpus, frozen)
+    weights, gradients, optimizer = zero_states(parameters, ppo.sharding, gpus)
     if "optimizer" not in ppo.offload:
         return [weights, gradients, optimizer]
     return [weights, gradients if ppo.sharding == "zero1" else 0, 0]
@@ -125,9 +123,3 @@ def _reference(gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMem
 def gathered(shape: ModelShape, ppo: Ppo, bytes_each: int) -> float:
     """Bytes of the largest layer, which stage 3 brings together on every GPU; with its gradient four for a weight."""
     return bytes_each * max(shape.embedding, shape.hidden * shape.intermediate) if ppo.sharding == "zero3" else 0
-
-
-def _adapters(shape: ModelShape, lora: Lora) -> int:
-    """Parameters of the adapters: rank x (inputs + outputs) of each layer that gets one."""
-    sizes = [sum(size) for name, size in shape.matrices.items() if not lora.targets or name in lora.targets]
-    return shape.layers * lora.rank * sum(sizes)

@@ -442,8 +442,6 @@ class Ppo(Optimisation):
     """Rollout steps between models that are kept for `rlsp eval RUN --steps`; only the last is when not given."""
     eval_every: PositiveInt | None = None
     """Rollout steps between evaluations on `data.heldout` while training; none when not given. For `openrlhf`."""
-    lora: Lora | None = None
-    """Train adapters instead of all weights. For `openrlhf`."""
     async_rollout: Literal["none", "full", "partial"] = "none"
     """Sample the next rollout during training; `partial` also takes new weights within a response. For `openrlhf`."""
     rollout_correction: Literal["auto", "none", "tis", "icepop"] = "auto"

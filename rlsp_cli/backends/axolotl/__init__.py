@@ -51,20 +51,20 @@ def newest_checkpoint(paths: StagePaths) -> Path | None:
 
 
 def check(recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Issue]:
-    """What Axolotl cannot do, before anything starts; what the newest tested version cannot, where none is given."""
+    """What Axolotl cannot do, before anything starts; what the tested version cannot, where none is given."""
     assert recipe.sft, "checked by the recipe"
     longest, hint = recipe.sft.max_length, "lower it: longer examples are left out"
     yield from overflow(recipe.model, longest, "sft.max_length", "an example", hint)
     yield from filter(None, [batch_problem(recipe, recipe.sft), cluster_problem(recipe.cluster)])
     version = environment.version if environment else TESTED[-1]
-    keys = known_keys(version) if version in TESTED or environment is None else asked_keys(environment)
+    keys = asked_keys(environment) if environment and version not in TESTED else known_keys()
     yield from _unknown(recipe, version, keys)
     yield from conflicts(recipe, keys)
 
 
 def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Issue]:
     """Packages that the stage's options need and the environment does not have."""
-    return missing(environment, rendered(recipe, _SOMEWHERE, environment.version), NEEDS)
+    return missing(environment, rendered(recipe, _SOMEWHERE), NEEDS)
 
 
 def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:
@@ -77,7 +77,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     if cluster.launcher == "ray" and cluster.env:
         env[_TO_RAYS_WORKERS] = json.dumps({"runtime_env": {"env_vars": cluster.env}})
     argv = spread(cluster, python, program, f"{recipe.name}-{paths.root.name}")
-    texts = _texts(recipe, files, rendered(recipe, paths, environment.version, resume))
+    texts = _texts(recipe, files, rendered(recipe, paths, resume))
     if cluster.launcher == "slurm":
         texts[BATCH] = batch_script(cluster, f"{recipe.name}-{stage}", argv, env)
     return Job(
@@ -101,7 +101,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     )
 
 
-def rendered(recipe: Recipe, paths: RunPaths, version: str, resume: Path | None = None) -> list[Setting]:
+def rendered(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
     """The configuration as settings that know where they come from."""
     assert recipe.sft, "checked by the recipe"
     own = settings(recipe, StageFiles(paths.stage("sft")), resume)

@@ -1,4 +1,4 @@
-"""The configuration keys that a version of Axolotl knows; it drops unknown ones without a word, so we look first."""
+"""The configuration keys that Axolotl knows. It drops unknown ones without a word, so we look first."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,16 +11,14 @@ from rlsp_cli.backends.probe import probe
 from rlsp_cli.recipe.issue import did_you_mean
 
 Keys = Mapping[str, Any]
-_FOLDER = Path(__file__).parent / "keys"
-
-TESTED = ("0.18.0", "0.19.0")
-"""Versions that rlsp is tested with, the newest last; their keys lie beside this file."""
+TESTED = ("0.19.0",)
+"""Versions that rlsp is tested with: the newest. Its keys lie beside this file, in keys.json."""
 
 
 @cache
-def known_keys(version: str) -> Keys:
-    """The keys of a tested version, read from its own schema by `templates/axolotl/probe.py`."""
-    data: Keys = json.loads((_FOLDER / f"{version}.json").read_text(encoding="utf-8"))
+def known_keys() -> Keys:
+    """The keys of the tested version, read from its own schema by `templates/axolotl/probe.py`."""
+    data: Keys = json.loads((Path(__file__).parent / "keys.json").read_text(encoding="utf-8"))
     return data
 
 

@@ -17,7 +17,7 @@ from rlsp_cli.runs.paths import RunPaths, StagePaths
 _UNUSED = {
     "sft": ("optimizer", "packing", "lora", "gradient_checkpointing", "sharding", "kernels"),
     "ppo": (
-        *("micro_rollout_batch", "dynamic_filtering", "eval_every", "lora", "ema", "async_rollout", "placement"),
+        *("micro_rollout_batch", "dynamic_filtering", "eval_every", "async_rollout", "placement"),
         *("engines", "sharding", "offload", "gradient_checkpointing", "packing", "ring_attention", "quiet_limit_s"),
     ),
 }

@@ -17,14 +17,7 @@ from rlsp_cli.backends.openrlhf.batch import batch_problems
 from rlsp_cli.backends.openrlhf.config import settings, start
 from rlsp_cli.backends.openrlhf.conflicts import conflicts
 from rlsp_cli.backends.openrlhf.files import SHIPPED, STOP_FILE, StageFiles
-from rlsp_cli.backends.openrlhf.flags import (
-    TESTED,
-    fixed_otherwise,
-    is_dotted,
-    known_to,
-    parser_error,
-    words,
-)
+from rlsp_cli.backends.openrlhf.flags import TESTED, parser_error, words
 from rlsp_cli.backends.openrlhf.needs import NEEDS
 from rlsp_cli.backends.openrlhf.options import extra_problems
 from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
@@ -89,11 +82,6 @@ def newest_checkpoint(paths: StagePaths) -> Path | None:
 def check(recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Issue]:
     """What OpenRLHF cannot do, before anything starts; where its environment is given, in the words of its parser."""
     assert recipe.ppo, "checked by the recipe"
-    version = environment.version if environment else TESTED[-1]
-    if not is_dotted(version):
-        message = f"OpenRLHF {version} is too old: its options have other names"
-        yield Issue("ppo.backend", message, f"install {TESTED[-1]}")
-        return
     if _in_container(recipe, environment):
         message = "OpenRLHF runs in Ray's processes, and rlsp does not start Ray in a container"
         hint = "start rlsp inside the container, or give python: an interpreter that has openrlhf"
@@ -102,17 +90,16 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
     own = settings(recipe, _SOMEWHERE)
     yield from placement_problems(recipe)
     yield from batch_problems(recipe)
-    yield from conflicts(recipe, version)
-    for setting, instead in fixed_otherwise(own, version):
-        message = f"OpenRLHF {version} always has {instead} for {setting.key}"
-        yield Issue(setting.sources[0] if setting.sources else "ppo", message, "install a newer version")
+    yield from conflicts(recipe)
     yield from extra_problems(recipe.ppo.extra)
     used = [source for setting in own for source in setting.sources]
     yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE], "OpenRLHF's ppo")
     if environment is not None:
-        error = parser_error(environment, words(rendered(recipe, _SOMEWHERE, version)))
+        error = parser_error(environment, words(rendered(recipe, _SOMEWHERE)))
         if error is not None:
-            yield Issue("ppo", f"OpenRLHF {version} refuses its command: {error}", "change the keys that it names")
+            tested = environment.version in TESTED
+            hint = "change the keys that it names" if tested else f"install {TESTED[-1]}, which rlsp is tested with"
+            yield Issue("ppo", f"OpenRLHF {environment.version} refuses its command: {error}", hint)
 
 
 def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Issue]:
@@ -124,7 +111,7 @@ def lacking(recipe: Recipe, stage: str, environment: Environment) -> list[Issue]
     address = recipe.cluster.ray_address or os.environ.get("RAY_ADDRESS")
     if address and recipe.cluster.launcher != "slurm":
         door_to(address, "cluster.ray_address" if recipe.cluster.ray_address else "RAY_ADDRESS")
-    return missing(environment, rendered(recipe, _SOMEWHERE, environment.version), NEEDS)
+    return missing(environment, rendered(recipe, _SOMEWHERE), NEEDS)
 
 
 def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None) -> Job:
@@ -135,7 +122,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     variables = {name: value for name, value in cluster.env.items() if name not in _HANDED_ON}
     python, ours = environment.python(paths.root), (sys.executable, "-P", "-m")
     module, job = (*ours, "rlsp_cli.backends.openrlhf"), str(files.stage.job)
-    options = words(rendered(recipe, paths, environment.version, resume))
+    options = words(rendered(recipe, paths, resume))
     separate = {"RLSP_ADVANTAGES": "separate"} if recipe.ppo.advantages == "separate" else {}
     ray = {
         "python": list(python),
@@ -194,10 +181,10 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     )
 
 
-def rendered(recipe: Recipe, paths: RunPaths, version: str, resume: Path | None = None) -> list[Setting]:
+def rendered(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
     """The command's options as settings that know where they come from."""
     assert recipe.ppo, "checked by the recipe"
-    return with_extra(known_to(version, settings(recipe, paths, resume)), recipe.ppo.extra, "ppo.extra")
+    return with_extra(settings(recipe, paths, resume), recipe.ppo.extra, "ppo.extra")
 
 
 def _wandb(recipe: Recipe, paths: RunPaths) -> dict[str, str]:

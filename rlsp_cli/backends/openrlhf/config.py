@@ -199,13 +199,6 @@ def _memory(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
     yield Setting("ds.packing_samples", ppo.packing, ("ppo.packing",))
     yield Setting("ds.ring_attn_size", ppo.ring_attention, ("ppo.ring_attention",))
     yield Setting("actor.gradient_checkpointing_enable", ppo.gradient_checkpointing, ("ppo.gradient_checkpointing",))
-    if ppo.lora is not None:
-        yield Setting("ds.lora.rank", ppo.lora.rank, ("ppo.lora.rank",))
-        yield Setting("ds.lora.alpha", ppo.lora.alpha, ("ppo.lora.alpha",))
-        yield Setting("ds.lora.dropout", ppo.lora.dropout, ("ppo.lora.dropout",))
-        if ppo.lora.targets:  # all linear layers is a default that cannot be written out: PEFT refuses it in a list
-            yield Setting("ds.lora.target_modules", list(ppo.lora.targets), ("ppo.lora.targets",))
-        yield Setting("ds.load_in_4bit", ppo.lora.bits == 4, ("ppo.lora.bits",))
 
 
 def _evaluation(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from rlsp_cli.backends.context import overflow
 from rlsp_cli.backends.grouping import lonely_groups
 from rlsp_cli.backends.openrlhf.config import attention
-from rlsp_cli.backends.openrlhf.flags import TESTED
 from rlsp_cli.backends.ray_door import is_dashboard
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe, Schedule
@@ -14,12 +13,11 @@ _TRACKERS = ("wandb", "tensorboard")
 _NO_CLIP = 1e6
 
 
-def conflicts(recipe: Recipe, version: str) -> Iterator[Issue]:
+def conflicts(recipe: Recipe) -> Iterator[Issue]:
     """Everything that is refused beyond what the command's own parser refuses."""
     ppo = recipe.ppo
     assert ppo, "checked by the recipe"
     yield from _model(recipe, ppo)
-    yield from _adapters(ppo, version)
     yield from _algorithm(ppo)
     yield from _rewards(recipe, ppo)
     yield from _machines(recipe, ppo)
@@ -47,15 +45,6 @@ def _model(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     if "optimizer" in ppo.offload and ppo.sharding == "none":
         message = "without sharding DeepSpeed's Adam for the CPU finds the weights on the GPU"
         yield Issue("ppo.offload", message, "set ppo.sharding: zero2, also on one GPU")
-
-
-def _adapters(ppo: Ppo, version: str) -> Iterator[Issue]:
-    """The tested versions train adapters, and then send vLLM weights under names that it does not know."""
-    if ppo.lora is not None and version in TESTED:
-        message = f"OpenRLHF {version} cannot hand adapters over to vLLM"
-        yield Issue("ppo.lora", message, "leave it out; ppo.offload and gradient_checkpointing save memory, too")
-    if ppo.lora is not None and ppo.lora.bits == 8:
-        yield Issue("ppo.lora.bits", "OpenRLHF loads weights in 4 bits, not in 8", "set it to 4, or leave it out")
 
 
 def _algorithm(ppo: Ppo) -> Iterator[Issue]:
@@ -101,9 +90,8 @@ def _machines(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     if not cluster.gpus_per_node:
         if cluster.launcher == "slurm":
             yield Issue("cluster.launcher", "a Slurm job of OpenRLHF needs GPUs", "set cluster.gpus_per_node")
-        for key, asked in (("packing", ppo.packing), ("lora.bits", ppo.lora is not None and ppo.lora.bits is not None)):
-            if asked:
-                yield Issue(f"ppo.{key}", "it needs GPUs, and cluster.gpus_per_node is 0", "set it, or leave it out")
+        if ppo.packing:
+            yield Issue("ppo.packing", "it needs GPUs, and cluster.gpus_per_node is 0", "set it, or leave it out")
     for tracker in recipe.tracking.to:
         if tracker not in _TRACKERS:
             message = f"OpenRLHF does not know {tracker}"

@@ -1,10 +1,9 @@
-"""The options of OpenRLHF's PPO command, by version, and what its own parser says to a command."""
+"""A command of OpenRLHF: its words, and what OpenRLHF's own parser says to them."""
 
 import json
-import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +13,7 @@ from rlsp_cli.errors import NotReadyError
 from rlsp_cli.share import share
 
 TESTED = ("0.11.2",)
-"""Versions that rlsp is tested with, the newest last."""
-_DOTTED_SINCE = (0, 10, 2)
-_NEWER: Mapping[str, Any] = {
-    "actor.loss_agg_mode": "token-mean",
-    "algo.advantage.is_correction_level": None,
-    "algo.advantage.is_correction_mode": None,
-    "algo.advantage.is_correction_threshold": [1.0, 1.0],
-}
-"""Options of 0.11.2, and what the dotted versions before it always do; None where the others say it."""
-_NEWER_SINCE = (0, 11, 2)
-
-
-def version_number(version: str) -> tuple[int, ...]:
-    """`0.11.2.dev1` as (0, 11, 2)."""
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
-
-
-def is_dotted(version: str) -> bool:
-    """Whether options have the names with dots, the only ones that rlsp knows."""
-    return version_number(version) >= _DOTTED_SINCE
-
-
-def known_to(version: str, settings: Sequence[Setting]) -> list[Setting]:
-    """The settings without those that a version does not have yet."""
-    if version_number(version) >= _NEWER_SINCE:
-        return list(settings)
-    return [setting for setting in settings if setting.key not in _NEWER]
-
-
-def fixed_otherwise(settings: Sequence[Setting], version: str) -> list[tuple[Setting, Any]]:
-    """Settings that a version does not have, with what it always does, where that is something else."""
-    kept = known_to(version, settings)
-    before = [(setting, _NEWER[setting.key]) for setting in settings if setting not in kept]
-    return [(setting, always) for setting, always in before if always not in (None, setting.value)]
+"""Versions that rlsp is tested with: the newest."""
 
 
 def words(settings: Sequence[Setting]) -> tuple[str, ...]:

@@ -69,11 +69,6 @@ RECIPE: Mapping[str, str] = {
     "ds.adam_offload": "ppo.offload",
     "ds.attn_implementation": "model.attention",
     "ds.enable_sleep": "ppo.placement.share",
-    "ds.load_in_4bit": "ppo.lora",
-    "ds.lora.alpha": "ppo.lora",
-    "ds.lora.dropout": "ppo.lora",
-    "ds.lora.rank": "ppo.lora",
-    "ds.lora.target_modules": "ppo.lora",
     "ds.packing_samples": "ppo.packing",
     "ds.param_dtype": "model.precision",
     "ds.ring_attn_size": "ppo.ring_attention",
@@ -123,6 +118,7 @@ _REWARD_MODEL = f"there is no reward model: {_REWARD}"
 _IMAGES = "rlsp's prompts have no images"
 _EVEN = "the rules by which rlsp makes batches come out even on every process do not know it"
 _EMA = "OpenRLHF keeps the average in bfloat16, where steps this small vanish: it would save the start model"
+_ADAPTERS = "OpenRLHF cannot hand adapters over to vLLM, which knows no weights of their names"
 REFUSED: Mapping[str, str] = {
     "actor.freeze_visual_encoder": _IMAGES,
     "algo.advantage.is_correction_gating": "rlsp does not set bounds of a divergence",
@@ -141,6 +137,11 @@ REFUSED: Mapping[str, str] = {
     "data.max_samples": _DATA,
     "data.prompt_probs": _DATA,
     "data.prompt_split": _DATA,
+    "ds.load_in_4bit": _ADAPTERS,
+    "ds.lora.alpha": _ADAPTERS,
+    "ds.lora.dropout": _ADAPTERS,
+    "ds.lora.rank": _ADAPTERS,
+    "ds.lora.target_modules": _ADAPTERS,
     "ds.tensor_parallel_size": _EVEN,
     "ds.use_universal_ckpt": _RESUME,
     "eval.split": _DATA,
