@@ -17,9 +17,9 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
-from rlsp_cli.evals.interval import mean_share
-from rlsp_cli.evals.metrics import pass_at_k
-from rlsp_cli.evals.vote import Ballot, maj_at_k
+from rlsp_cli.evals.metrics.summary import pass_at_k
+from rlsp_cli.evals.metrics.vote import Ballot, maj_at_k
+from rlsp_cli.evals.statistics import mean_share
 
 RUNS = 1000
 RESAMPLES = 1000

@@ -14,8 +14,8 @@ from scipy import stats
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.evals.behaviour import Excerpt, behaviour, excerpts, facts
-from rlsp_cli.evals.endpoint import EndpointSampler
 from rlsp_cli.evals.judge import agreement, kappa
+from rlsp_cli.evals.samplers import EndpointSampler
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.report import write_report

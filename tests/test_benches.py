@@ -9,8 +9,8 @@ import pytest
 
 from rlsp_cli.data import Problem
 from rlsp_cli.errors import DataError, NotReadyError, RecipeError
-from rlsp_cli.evals.bench import Bench, check_benches, completed, content_digest, load_bench
-from rlsp_cli.evals.bench_file import find_bench, shipped_benches
+from rlsp_cli.evals.benches import Bench, check_benches, content_digest, find_bench, load_bench, shipped_benches
+from rlsp_cli.evals.benches.bench import completed
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Data, Eval, Recipe, Reward
 from rlsp_cli.rewards.registry import get_plugin, resolve_options

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from rlsp_cli.errors import CheckError, UsageError
-from rlsp_cli.evals.answered import answered, short_names
 from rlsp_cli.evals.compare import compare
-from rlsp_cli.evals.floor import read_floors, refuse_below
+from rlsp_cli.evals.fail_below import read_limits, refuse_below
+from rlsp_cli.evals.saved_answers import read_answers, short_names
 from rlsp_cli.runs.stream import write_json
 from tests.conftest import rlsp
 
@@ -43,12 +43,12 @@ def test_a_better_model_is_told_from_a_worse_one_and_equal_ones_are_not(tmp_path
         evaluation(tmp_path / name, p, seed)
         for seed, (name, p) in enumerate({"base": chances, "same": chances, "better": chances + 0.3}.items())
     )
-    (equal,) = compare(answered(base), answered(same))["comparisons"]
+    (equal,) = compare(read_answers(base), read_answers(same))["comparisons"]
     assert equal["verdict"] == "cannot be told apart" and equal["low"] <= 0 <= equal["high"]
-    (found,) = compare(answered(base), answered(better))["comparisons"]
+    (found,) = compare(read_answers(base), read_answers(better))["comparisons"]
     assert found["verdict"] == "better" and found["low"] < 0.3 < found["high"] and found["p_value"] < 0.001
     assert found["problems"] == PROBLEMS and found["detectable"] < 0.2
-    (back,) = compare(answered(better), answered(base))["comparisons"]
+    (back,) = compare(read_answers(better), read_answers(base))["comparisons"]
     assert back["difference"] == pytest.approx(-found["difference"]) and back["verdict"] == "worse"
 
 
@@ -67,8 +67,8 @@ def test_what_was_made_differently_is_compared_only_when_told_to(
     base = evaluation(tmp_path / "base", chances, 1)
     other = evaluation(tmp_path / "other", chances, 2, made)
     with pytest.raises(UsageError, match=words):
-        compare(answered(base), answered(other))
-    found = compare(answered(base), answered(other), allow=True)
+        compare(read_answers(base), read_answers(other))
+    found = compare(read_answers(base), read_answers(other), allow=True)
     assert len(found["comparisons"]) == 1 and len(found["differs"]) == 1
 
 
@@ -87,18 +87,18 @@ def test_the_command_prints_words_and_numbers_and_names_other_differences(tmp_pa
 
 def test_what_cannot_be_compared_says_why(tmp_path: Path, chances: np.ndarray) -> None:
     with pytest.raises(UsageError, match="no evaluation here"):
-        answered(tmp_path)
+        read_answers(tmp_path)
     run = evaluation(tmp_path / "run", chances, 1)
     other = run / "eval" / "ppo" / "aime24"
     other.mkdir(parents=True)
     (other / "samples.jsonl").write_text("")
     other.parent.rename(run / "eval" / "other")
     with pytest.raises(UsageError, match=r"2 models were evaluated here; name one: .*eval/base, .*eval/other"):
-        answered(run)
+        read_answers(run)
     (run / "eval" / "other").rename(other.parent)
-    assert [one.label for one in answered(run)] == [str(run / "eval" / "ppo")]
+    assert [one.label for one in read_answers(run)] == [str(run / "eval" / "ppo")]
     with pytest.raises(UsageError, match="no problem that both answered"):
-        compare(answered(run / "eval" / "base"), answered(run / "eval" / "ppo"), allow=True)
+        compare(read_answers(run / "eval" / "base"), read_answers(run / "eval" / "ppo"), allow=True)
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +158,10 @@ def test_k_beyond_the_responses_is_refused_and_within_them_given(bench: Path) ->
 
 
 def test_floors_are_read_and_held() -> None:
-    assert read_floors(["0.5"], ["aime24"]) == read_floors(["aime24=0.5"], ["aime24", "math500"]) == {"aime24": 0.5}
+    assert read_limits(["0.5"], ["aime24"]) == read_limits(["aime24=0.5"], ["aime24", "math500"]) == {"aime24": 0.5}
     for text, words in (("0.5", "which of"), ("gsm8k=0.5", "gsm8k is not evaluated"), ("aime24=70", "from 0 to 1")):
         with pytest.raises(UsageError, match=words):
-            read_floors([text], ["aime24", "math500"])
+            read_limits([text], ["aime24", "math500"])
     card = {"avg": 0.5, "avg_ci": [0.4, 0.6]}
     refuse_below({"aime24": card}, {"aime24": 0.5})
     with pytest.raises(CheckError, match=r"aime24: accuracy 0.5000 \(95%: 0.4000 to 0.6000\) is below 0.51"):

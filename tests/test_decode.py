@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from rlsp_cli.engine.decode import choose, generate
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.sampler import LocalSampler
-from rlsp_cli.evals.sampler import Decoding, Request
+from rlsp_cli.evals.samplers import Decoding, Request
 from rlsp_cli.recipe.schema import FromScratch
 
 EOS, PAD = 1, 0

@@ -16,9 +16,7 @@ from typing import Any
 import pytest
 
 from rlsp_cli.errors import NotReadyError, StoppedError
-from rlsp_cli.evals import endpoint
-from rlsp_cli.evals.endpoint import EndpointSampler
-from rlsp_cli.evals.sampler import Decoding, Request, Response, answers
+from rlsp_cli.evals.samplers import Decoding, EndpointSampler, Request, Response, answers, endpoint
 from tests.conftest import rlsp
 from tests.openai_server import Reply, Server, chat, serving
 

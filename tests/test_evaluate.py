@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.errors import DataError, NotReadyError
-from rlsp_cli.evals.bench import load_bench
+from rlsp_cli.evals.benches import load_bench
 from rlsp_cli.evals.evaluate import evaluate
-from rlsp_cli.evals.sampler import Decoding, ReplaySampler, Request, Response
+from rlsp_cli.evals.samplers import Decoding, ReplaySampler, Request, Response
 from rlsp_cli.recipe.schema import Data, Eval
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths

@@ -5,8 +5,7 @@ from collections.abc import Container, Iterator, Sequence
 import pytest
 
 from rlsp_cli.errors import DataError
-from rlsp_cli.evals.forcing import ForcedSampler
-from rlsp_cli.evals.sampler import Decoding, Request, Response
+from rlsp_cli.evals.samplers import Decoding, ForcedSampler, Request, Response
 from rlsp_cli.recipe.schema import Forcing
 
 TWICE = Forcing()

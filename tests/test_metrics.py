@@ -9,15 +9,14 @@ import pytest
 from scipy import stats
 from scipy.special import expit, logit
 
-from rlsp_cli.evals.beta import beta_quantile
-from rlsp_cli.evals.calibration import Stated, calibration, expected_calibration_error
-from rlsp_cli.evals.checks import check_levels
 from rlsp_cli.evals.compare import comparisons, difference
-from rlsp_cli.evals.interval import mean_share
-from rlsp_cli.evals.metrics import best_of_k, pass_at_k, response_shape, summarise
-from rlsp_cli.evals.paired import paired
-from rlsp_cli.evals.power import detectable, detectable_between, detectable_by
-from rlsp_cli.evals.tokens import token_metrics
+from rlsp_cli.evals.metrics import summarise
+from rlsp_cli.evals.metrics.calibration import Stated, calibration, expected_calibration_error
+from rlsp_cli.evals.metrics.checks import check_levels
+from rlsp_cli.evals.metrics.summary import best_of_k, pass_at_k, response_shape
+from rlsp_cli.evals.metrics.tokens import token_metrics
+from rlsp_cli.evals.statistics import detectable, detectable_between, detectable_by, mean_share, paired
+from rlsp_cli.evals.statistics.beta import beta_quantile
 from rlsp_cli.report.summary import curve_notes
 from rlsp_cli.report.table import verdict_text
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition

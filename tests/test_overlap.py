@@ -14,7 +14,7 @@ from rlsp_cli.data.wording import placed_words, words_of
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import UsageError
-from rlsp_cli.evals.bench import load_bench
+from rlsp_cli.evals.benches import load_bench
 from rlsp_cli.evals.contamination import check_overlap, whole_bench
 from rlsp_cli.evals.opponents import benches_against
 from rlsp_cli.evals.repeats import contamination_notes, seen_in_training

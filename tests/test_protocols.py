@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from rlsp_cli.errors import RecipeError
-from rlsp_cli.evals.bench import Bench, check_benches, load_bench
-from rlsp_cli.evals.bench_file import shipped_benches
-from rlsp_cli.evals.protocol_file import find_protocol, shipped_protocols
+from rlsp_cli.evals.benches import Bench, check_benches, load_bench, shipped_benches
+from rlsp_cli.evals.benches.protocol_file import find_protocol, shipped_protocols
 from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Data, Eval

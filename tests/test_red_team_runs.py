@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from rlsp_cli.errors import DataError, StageError, UsageError
-from rlsp_cli.evals.answered import answered
+from rlsp_cli.evals.saved_answers import read_answers
 from rlsp_cli.launch import run as launch_run
 from rlsp_cli.launch.run import run_stages, starting_run
 from rlsp_cli.report import summarise_run, write_report
@@ -169,7 +169,7 @@ def test_a_damaged_row_is_named_with_its_line(text: bytes, evaluated: Path, tmp_
     (samples,) = run.glob("eval/*/*/samples.jsonl")
     first, *rest = samples.read_bytes().splitlines(keepends=True)
     samples.write_bytes(b"".join([first, text + b"\n", *rest]))
-    for read in (lambda: list(read_responses(run)), lambda: answered(run), lambda: write_report(run)):
+    for read in (lambda: list(read_responses(run)), lambda: read_answers(run), lambda: write_report(run)):
         with pytest.raises(DataError) as error:
             read()
         assert str(error.value).startswith(f"{samples}:2: damaged: ") and "\n" not in str(error.value)

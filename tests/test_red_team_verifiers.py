@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from rlsp_cli.errors import DataError, NotReadyError, UsageError
-from rlsp_cli.evals import endpoint
-from rlsp_cli.evals.answered import answered
-from rlsp_cli.evals.endpoint import EndpointSampler
-from rlsp_cli.evals.sampler import Decoding, ReplaySampler, Request, answers
+from rlsp_cli.evals.samplers import Decoding, EndpointSampler, ReplaySampler, Request, answers, endpoint
+from rlsp_cli.evals.saved_answers import read_answers
 from rlsp_cli.outside import read_json, strict_json
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.process import Call, Use
@@ -228,7 +226,7 @@ def test_rows_that_no_evaluation_wrote_are_not_compared(tmp_path: Path, correctn
     file = tmp_path / "samples.jsonl"
     file.write_text(f'{{"id": "q", "kind": "greedy", "correctness": {correctness}}}\n')
     with pytest.raises(DataError, match=r"samples\.jsonl:1: damaged: correctness"):
-        answered(file)
+        read_answers(file)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.prompt import encode_prompt
 from rlsp_cli.engine.sampler import LocalSampler
-from rlsp_cli.evals.sampler import Decoding, Request, answers
+from rlsp_cli.evals.samplers import Decoding, Request, answers
 from rlsp_cli.recipe.schema import FromScratch
 
 REQUESTS = [Request(f"{a}", f"{a} + {b} =", index) for a, b in ((1, 2), (3, 4), (5, 6)) for index in range(3)]

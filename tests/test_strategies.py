@@ -12,11 +12,11 @@ from scipy.optimize import minimize
 from scipy.special import gamma, logsumexp, softmax
 from scipy.stats import weibull_min
 
-from rlsp_cli.evals.baseline import strategy_metrics
-from rlsp_cli.evals.spending import Spent, one_answer, spend
-from rlsp_cli.evals.strategy import Candidate, best_of_n, rpc, rpc_weights, self_consistency, weighted_vote
-from rlsp_cli.evals.vote import RIGHT, ballots, maj_at_k, remembering
-from rlsp_cli.evals.weibull import fit_mixture
+from rlsp_cli.evals.metrics.vote import RIGHT, ballots, maj_at_k, remembering
+from rlsp_cli.evals.strategies.strategy import Candidate, best_of_n, rpc, rpc_weights, self_consistency, weighted_vote
+from rlsp_cli.evals.strategies.table import strategy_metrics
+from rlsp_cli.evals.strategies.token_budget import Spent, one_answer, spend
+from rlsp_cli.evals.strategies.weibull import fit_mixture
 
 
 def candidates(*given: tuple[str | None, float | None]) -> list[Candidate]:

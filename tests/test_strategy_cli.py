@@ -12,10 +12,10 @@ import pytest
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.sampler import LocalSampler
 from rlsp_cli.errors import RecipeError, UsageError
-from rlsp_cli.evals.bench import Bench, load_bench
-from rlsp_cli.evals.contest import compete, long_sides
+from rlsp_cli.evals.benches import Bench, load_bench
 from rlsp_cli.evals.evaluate import evaluate
-from rlsp_cli.evals.sampler import ReplaySampler
+from rlsp_cli.evals.samplers import ReplaySampler
+from rlsp_cli.evals.strategies.run import compete, long_sides
 from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.schema import Data, Eval, FromScratch, PluginUse, Recipe
 from rlsp_cli.rewards.sample import Sample, Score

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlsp_cli.evals.sampler import ReplaySampler
+from rlsp_cli.evals.samplers import ReplaySampler
 from rlsp_cli.rewards.answers import last_boxed, stated_answer
 from rlsp_cli.rewards.fences import last_fenced
 from rlsp_cli.rewards.plain import as_sample

@@ -22,7 +22,7 @@ from rlsp_cli.backends.openrlhf.server import Server, serve_command, serving
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import JobError, StoppedError
-from rlsp_cli.evals.sampler import Decoding, Request, answers
+from rlsp_cli.evals.samplers import Decoding, Request, answers
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Data, FromScratch
 from rlsp_cli.rewards.registry import resolve_options

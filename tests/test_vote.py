@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.data import Problem
-from rlsp_cli.evals.bench import Bench
-from rlsp_cli.evals.bench_file import Protocol
+from rlsp_cli.evals.benches import Bench, Protocol
 from rlsp_cli.evals.evaluate import evaluate
-from rlsp_cli.evals.sampler import ReplaySampler, Response
-from rlsp_cli.evals.vote import Ballot, ballots, maj_at_k
+from rlsp_cli.evals.metrics.vote import Ballot, ballots, maj_at_k
+from rlsp_cli.evals.samplers import ReplaySampler, Response
 from rlsp_cli.recipe.schema import Eval, Reward
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import AnswerPaths

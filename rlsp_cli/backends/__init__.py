@@ -9,9 +9,9 @@ from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.job import Job
 from rlsp_cli.backends.openrlhf.server import serving_environment
 from rlsp_cli.errors import NotReadyError, PluginError, RecipeError
-from rlsp_cli.evals.bench import check_benches
+from rlsp_cli.evals.benches import check_benches
 from rlsp_cli.evals.contamination import check_overlap
-from rlsp_cli.evals.scores import check_scorer
+from rlsp_cli.evals.strategies import check_scorer
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.lexicon import load_lexicon

@@ -65,8 +65,8 @@ def _lexicon(target: Path, given: str | None) -> "Lexicon":
 def _agreement(target: Path, words: "Lexicon", url: str, model: str, number: int) -> dict[str, Any]:
     import random
 
-    from rlsp_cli.evals.endpoint import EndpointSampler
     from rlsp_cli.evals.judge import agreement
+    from rlsp_cli.evals.samplers import EndpointSampler
     from rlsp_cli.report.behaviour import read_responses
 
     texts = [row["response"] for _, rows in read_responses(target) for row in rows if row["response"].strip()]

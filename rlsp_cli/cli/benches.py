@@ -10,7 +10,7 @@ from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
-    from rlsp_cli.evals.glance import Glance
+    from rlsp_cli.evals.benches.inspect import Inspection
 
 app = typer.Typer(help="Benches: sets of problems to evaluate on.", no_args_is_help=True)
 Data = Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, to look for the data in.")]
@@ -23,8 +23,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_(data: Folder = None, json: Json = False) -> None:
     """List the benches that come with rlsp: size, verifier, protocol, and where their data is on this machine."""
-    from rlsp_cli.evals.bench_file import find_bench, shipped_benches
-    from rlsp_cli.evals.glance import where
+    from rlsp_cli.evals.benches import find_bench, shipped_benches
+    from rlsp_cli.evals.benches.inspect import where
 
     rows = [(find_bench(name), where(name, data)) for name in shipped_benches()]
     if json:
@@ -54,9 +54,9 @@ def show(
 
     Examples: rlsp benches show aime24 --data ./data  |  rlsp benches show ./mine.yaml
     """
-    from rlsp_cli.evals.glance import glance
+    from rlsp_cli.evals.benches.inspect import inspect
 
-    seen = glance(name, data)
+    seen = inspect(name, data)
     if json:
         print_json("bench", seen.to_json())
         return
@@ -74,7 +74,7 @@ def protocols(
 
     Examples: rlsp benches protocols  |  rlsp benches protocols lm_eval
     """
-    from rlsp_cli.evals.protocol_file import find_protocol, protocol_path, shipped_protocols
+    from rlsp_cli.evals.benches.protocol_file import find_protocol, protocol_path, shipped_protocols
 
     if name is not None:
         found = find_protocol(name)
@@ -97,7 +97,7 @@ def _protocol(protocol: Any) -> str:
     return f"{protocol.samples} at {protocol.temperature:g}, top_p {protocol.top_p:g}"
 
 
-def _digest(seen: "Glance") -> str:
+def _digest(seen: "Inspection") -> str:
     if seen.digest is None:
         return "unknown: the data is not here"
     state = {True: "not the bench's problems", False: "as the file says", None: "the file knows none to compare with"}

@@ -12,7 +12,7 @@ def recipes(incomplete: str) -> Iterator[str]:
 
 def benches(incomplete: str) -> Iterator[str]:
     """Shipped benches, and the recipe's own."""
-    from rlsp_cli.evals.bench_file import shipped_benches
+    from rlsp_cli.evals.benches import shipped_benches
 
     done, comma, last = incomplete.rpartition(",")
     return (f"{done}{comma}{name}" for name in ("heldout", *shipped_benches()) if name.startswith(last))

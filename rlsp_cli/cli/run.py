@@ -138,8 +138,8 @@ def eval_(
 
     `rlsp eval compare A B` tells whether two evaluations differ.
     """
-    from rlsp_cli.evals.bench import bench_names
-    from rlsp_cli.evals.floor import read_floors, refuse_below
+    from rlsp_cli.evals.benches import bench_names
+    from rlsp_cli.evals.fail_below import read_limits, refuse_below
     from rlsp_cli.launch.evaluation import evaluation_recipe
     from rlsp_cli.launch.run import starting_run
 
@@ -173,12 +173,12 @@ def eval_(
     recipe = evaluation_recipe(target or model, given, changes)
     assert recipe.eval, "an evaluation's recipe has it"
     _refuse_missing(recipe)
-    floors = read_floors(fail_below or [], bench_names(recipe.eval, recipe.data))
+    limits = read_limits(fail_below or [], bench_names(recipe.eval, recipe.data))
     if recipe.model.path and not (steps or recipe.eval.responses):
         print(f"model: {recipe.model.path}", file=sys.stderr)
     with starting_run(recipe, None, out, resume) as run:
         report = _finish(run, ["eval"], json)
-    refuse_below(report.evaluation["benches"], floors)
+    refuse_below(report.evaluation["benches"], limits)
 
 
 def _refuse_missing(recipe: "Recipe") -> None:
@@ -204,11 +204,11 @@ def eval_compare(
 
     Example: rlsp eval compare runs/eval-before/20260101-120000 runs/eval-after/20260101-130000
     """
-    from rlsp_cli.evals.answered import answered, short_names
     from rlsp_cli.evals.compare import compare
+    from rlsp_cli.evals.saved_answers import read_answers, short_names
     from rlsp_cli.report.table import difference_table
 
-    found = compare(answered(a), answered(b), allow_differences)
+    found = compare(read_answers(a), read_answers(b), allow_differences)
     if json:
         print_json("compare", found)
         return

@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.data import Problem, Trace, Turn
 from rlsp_cli.errors import DataError
-from rlsp_cli.evals.sampler import Request
+from rlsp_cli.evals.samplers import Request
 from rlsp_cli.recipe.schema import Data, Recipe
 from rlsp_cli.rewards.thinking import is_tag, rest, whole
 

@@ -10,12 +10,12 @@ from rlsp_cli.engine.model import autocast, refuse_overflow
 from rlsp_cli.engine.prompt import decode, encode_prefix, encode_request
 from rlsp_cli.engine.seed import generator
 from rlsp_cli.engine.trial import handling_of
-from rlsp_cli.evals.sampler import Decoding, Request, Response
+from rlsp_cli.evals.samplers import Decoding, Request, Response
 from rlsp_cli.rewards.thinking import whole
 
 
 class LocalSampler:
-    """A `rlsp_cli.evals.sampler.Sampler` that runs a model in this process, `batch` responses at once."""
+    """A `rlsp_cli.evals.samplers.sampler.Sampler` that runs a model in this process, `batch` responses at once."""
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, precision: str, batch: int = 64

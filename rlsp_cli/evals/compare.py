@@ -5,11 +5,10 @@ from itertools import pairwise
 from typing import Any
 
 from rlsp_cli.errors import UsageError
-from rlsp_cli.evals.answered import Answered
 from rlsp_cli.evals.metrics import per_problem, problem_scores
-from rlsp_cli.evals.paired import LEVEL, paired
-from rlsp_cli.evals.power import detectable_between, detectable_by
-from rlsp_cli.evals.vote import Row
+from rlsp_cli.evals.metrics.vote import Row
+from rlsp_cli.evals.saved_answers import SavedAnswers
+from rlsp_cli.evals.statistics import LEVEL, detectable_between, detectable_by, paired
 
 _SAME = ("bench_digest", "prompt_digest", "verifier")
 """What must not differ between two models that are compared."""
@@ -26,7 +25,7 @@ def comparisons(rows: Mapping[str, Mapping[str, Sequence[Row]]]) -> list[dict[st
     ]
 
 
-def compare(before: Sequence[Answered], after: Sequence[Answered], allow: bool = False) -> dict[str, Any]:
+def compare(before: Sequence[SavedAnswers], after: Sequence[SavedAnswers], allow: bool = False) -> dict[str, Any]:
     """Two models on every bench that both answered: `comparisons`, and in `differs` what else is not the same.
 
     UsageError when bench, prompts or verifier differ or are not known, unless `allow`; and when no problem is shared.
@@ -58,7 +57,7 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[
     return {**found, "detectable": detectable_by(differences), "verdict": verdict(found)}
 
 
-def refuse_differences(a: Answered, b: Answered, keys: Sequence[str]) -> None:
+def refuse_differences(a: SavedAnswers, b: SavedAnswers, keys: Sequence[str]) -> None:
     """UsageError when one of these keys differs in how the two were made, or is not known of one."""
     if lines := _refused(a, b, keys):
         raise UsageError("; ".join(lines))
@@ -85,7 +84,7 @@ def _difference(before: Sequence[Row], after: Sequence[Row], kind: str) -> dict[
     return {**found, "detectable": max(filter(None, [found["detectable"], between]), default=None)}
 
 
-def _pairs(before: Sequence[Answered], after: Sequence[Answered]) -> list[tuple[Answered, Answered]]:
+def _pairs(before: Sequence[SavedAnswers], after: Sequence[SavedAnswers]) -> list[tuple[SavedAnswers, SavedAnswers]]:
     """The same bench of both; one bench each is a pair whatever the folders are called."""
     if len(before) == len(after) == 1:
         return [(before[0], after[0])]
@@ -97,7 +96,7 @@ def _pairs(before: Sequence[Answered], after: Sequence[Answered]) -> list[tuple[
     return pairs
 
 
-def _refused(a: Answered, b: Answered, keys: Sequence[str] = _SAME) -> list[str]:
+def _refused(a: SavedAnswers, b: SavedAnswers, keys: Sequence[str] = _SAME) -> list[str]:
     lines = []
     for key in keys:
         x, y = a.made.get(key), b.made.get(key)
@@ -109,7 +108,7 @@ def _refused(a: Answered, b: Answered, keys: Sequence[str] = _SAME) -> list[str]
     return lines
 
 
-def _other(a: Answered, b: Answered) -> list[str]:
+def _other(a: SavedAnswers, b: SavedAnswers) -> list[str]:
     keys = [key for key in a.made if key in b.made and key not in _SAME and a.made[key] != b.made[key]]
     return [f"{a.bench}: {key} differs: {_short(a.made[key])} and {_short(b.made[key])}" for key in keys]
 

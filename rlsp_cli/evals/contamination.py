@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from rlsp_cli.data import prompt_rows, trace_rows
 from rlsp_cli.data.overlap import NGRAM, SHARE, Match, OverlapIndex
 from rlsp_cli.errors import DataError, NotReadyError, RlspError
-from rlsp_cli.evals.bench import Bench, bench_prompts, load_bench
+from rlsp_cli.evals.benches import Bench, bench_prompts, load_bench
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe, Rows
 from rlsp_cli.terminal import print

@@ -8,13 +8,12 @@ from typing import Any
 
 from rlsp_cli.data import Problem
 from rlsp_cli.errors import DataError
-from rlsp_cli.evals.baseline import FORCED
-from rlsp_cli.evals.bench import Bench
-from rlsp_cli.evals.forcing import ForcedSampler
+from rlsp_cli.evals.answer_log import AnswerLog, Verify, sample_of
+from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.metrics import summarise
-from rlsp_cli.evals.sampler import Decoding, Request, Sampler
-from rlsp_cli.evals.scorebook import Scorebook, Verify, sample_of
-from rlsp_cli.evals.vote import Ask, Row, remembering
+from rlsp_cli.evals.metrics.vote import Ask, Row, remembering
+from rlsp_cli.evals.samplers import Decoding, ForcedSampler, Request, Sampler
+from rlsp_cli.evals.strategies.table import FORCED
 from rlsp_cli.recipe.schema import Eval
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.stream import read_json, write_json
@@ -45,7 +44,7 @@ def evaluate(
     problems = {problem.id: problem for problem in bench.problems}
     protocol = _protocol(bench, seed, list(prompts.values()), settings)
     _refuse_other_protocol(paths.protocol, protocol)
-    with Scorebook(paths, problems, verify, prompts.__getitem__) as book:
+    with AnswerLog(paths, problems, verify, prompts.__getitem__) as book:
         drawn = {"greedy": int(bench.protocol.greedy), "sample": bench.protocol.samples, FORCED: int(_forces(settings))}
         total = len(problems) * sum(drawn.values())
         for kind, n in drawn.items():
@@ -83,7 +82,7 @@ def _decoding(bench: Bench, kind: str, seed: int, settings: Eval) -> Decoding:
 def _same_answers(
     problems: Mapping[str, Problem], verify: Verify, pairs: Sequence[tuple[dict[str, Any], str]]
 ) -> list[bool]:
-    """An `Ask` of `rlsp_cli.evals.vote`: whether each row's response is right when the text is the reference."""
+    """An `Ask` (see `metrics.vote`): whether each row's response is right when the text is the reference."""
     samples = [sample_of(row, problems[row["id"]], prompt="", reference=text) for row, text in pairs]
     return [score.value == 1.0 for score in verify(samples)]  # a verifier that could not tell holds them for two
 

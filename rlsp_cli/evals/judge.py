@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from rlsp_cli.evals.sampler import Decoding, Request, Sampler, answers
+from rlsp_cli.evals.samplers import Decoding, Request, Sampler, answers
 from rlsp_cli.outside import strict_json
 from rlsp_cli.rewards.lexicon import Lexicon
 from rlsp_cli.rewards.thinking import without_thinking

@@ -6,8 +6,7 @@ from pathlib import Path
 import yaml
 
 from rlsp_cli.errors import NotReadyError, UsageError
-from rlsp_cli.evals.bench import Bench, load_bench
-from rlsp_cli.evals.bench_file import shipped_benches
+from rlsp_cli.evals.benches import Bench, load_bench, shipped_benches
 from rlsp_cli.evals.contamination import whole_bench
 from rlsp_cli.recipe.load import find_recipe, load_recipe, shipped_recipes
 from rlsp_cli.recipe.schema import Data, Eval, Recipe

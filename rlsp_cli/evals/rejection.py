@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlsp_cli.data.demonstration import Demonstration
 from rlsp_cli.data.traces import Filtered, Tick, count_reasons
-from rlsp_cli.evals.sampler import Decoding, Request, Response, Sampler
+from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler
 from rlsp_cli.runs.stream import append_rows, drop_rows_from, read_rows
 
 _TICK = 128

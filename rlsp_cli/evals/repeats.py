@@ -10,7 +10,7 @@ from rlsp_cli.data.convert import Columns, Row, convert, pick_format
 from rlsp_cli.data.overlap import CANNOT_FIND
 from rlsp_cli.data.rows import HUB_ID
 from rlsp_cli.errors import DataError, RlspError
-from rlsp_cli.evals.bench import Bench
+from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.contamination import Posed, Repeat, TrainingSet, bench_facts, find_repeats, posed, whole_bench
 from rlsp_cli.evals.opponents import benches_against
 from rlsp_cli.recipe.load import find_recipe, load_recipe, shipped_recipes

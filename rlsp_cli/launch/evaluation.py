@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import RecipeError, UsageError
-from rlsp_cli.evals.bench import check_benches
-from rlsp_cli.evals.bench_file import DRAWN
+from rlsp_cli.evals.benches import DRAWN, check_benches
 from rlsp_cli.evals.repeats import ROLES
-from rlsp_cli.evals.scores import check_scorer
+from rlsp_cli.evals.strategies import check_scorer
 from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Recipe

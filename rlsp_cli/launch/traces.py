@@ -32,12 +32,11 @@ from rlsp_cli.data.traces import (
     verified,
 )
 from rlsp_cli.errors import UsageError
-from rlsp_cli.evals.bench import Bench
+from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.contamination import bench_facts, index_of, whole_bench
-from rlsp_cli.evals.endpoint import EndpointSampler
 from rlsp_cli.evals.opponents import benches_of
 from rlsp_cli.evals.rejection import Drawing, draw
-from rlsp_cli.evals.sampler import Sampler
+from rlsp_cli.evals.samplers import EndpointSampler, Sampler
 from rlsp_cli.recipe.issue import did_you_mean
 from rlsp_cli.recipe.load import find_recipe, load_recipe, resolve_recipe
 from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows

@@ -8,8 +8,7 @@ from typing import TypeVar
 from rlsp_cli.backends import backend_of, stages_of
 from rlsp_cli.data import prompt_rows, source_rows, trace_rows
 from rlsp_cli.errors import DataError, NotReadyError
-from rlsp_cli.evals.bench import bench_prompts, bench_protocol
-from rlsp_cli.evals.bench_file import find_bench
+from rlsp_cli.evals.benches import bench_prompts, bench_protocol, find_bench
 from rlsp_cli.recipe.schema import Eval, Ppo, Prompts, Recipe, Rows, Sft
 
 Row = TypeVar("Row")

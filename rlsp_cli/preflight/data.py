@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from rlsp_cli.data import Problem, prompt_rows, trace_rows, training_rows
 from rlsp_cli.errors import RecipeError, RlspError
-from rlsp_cli.evals.bench import bench_prompts, load_bench
+from rlsp_cli.evals.benches import bench_prompts, load_bench
 from rlsp_cli.preflight.hub import data_on_hub
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, Traces

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rlsp_cli.backends.shape import model_config
 from rlsp_cli.errors import NotReadyError, RecipeError
-from rlsp_cli.evals.bench import bench_protocol
+from rlsp_cli.evals.benches import bench_protocol
 from rlsp_cli.preflight.hub import model_on_hub
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import FromScratch, Recipe

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 from rlsp_cli.evals.compare import verdict
-from rlsp_cli.evals.paired import FEWEST
+from rlsp_cli.evals.statistics import FEWEST
 
 _NUMBER = re.compile(r"([-+<~]? ?[\d.,]+%?( (\(.*\)|@\d+|points))?|\d+-\d+|-)")
 _PPO_ROWS = 8

@@ -10,14 +10,14 @@ from typing import Any
 
 from rlsp_cli.backends.local.sampling import answering
 from rlsp_cli.engine.stop import StopFlag
-from rlsp_cli.evals.bench import Bench, load_bench
-from rlsp_cli.evals.card import score_cards
+from rlsp_cli.evals.benches import Bench, load_bench
 from rlsp_cli.evals.compare import comparisons
-from rlsp_cli.evals.contest import compete, long_sides
 from rlsp_cli.evals.evaluate import Contest, evaluate
 from rlsp_cli.evals.repeats import contamination_notes, seen_in_training
-from rlsp_cli.evals.sampler import ReplaySampler, Response, Sampler
-from rlsp_cli.evals.spending import OneAnswer
+from rlsp_cli.evals.samplers import ReplaySampler, Response, Sampler
+from rlsp_cli.evals.score_card import score_cards
+from rlsp_cli.evals.strategies.run import compete, long_sides
+from rlsp_cli.evals.strategies.token_budget import OneAnswer
 from rlsp_cli.recipe.schema import Data, Eval, Recipe
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import AnswerPaths, StagePaths

@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from rlsp_cli.backends.openrlhf.server import Server, serving, serving_environment
-from rlsp_cli.evals.endpoint import EndpointSampler
-from rlsp_cli.evals.sampler import ReplaySampler, Sampler
+from rlsp_cli.evals.samplers import EndpointSampler, ReplaySampler, Sampler
 from rlsp_cli.recipe.schema import Data, Recipe
 from rlsp_cli.runs.paths import StagePaths
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from rlsp_cli.backends.openrlhf.files import BRIDGE, StageFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles, takes_turns
 from rlsp_cli.backends.setting import Setting
-from rlsp_cli.evals.bench_file import Protocol
+from rlsp_cli.evals.benches import Protocol
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.runs.paths import RunPaths
 

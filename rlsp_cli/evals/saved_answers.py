@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import UsageError
-from rlsp_cli.evals.vote import Row
+from rlsp_cli.evals.metrics.vote import Row
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.shapes import Judged
 from rlsp_cli.runs.stream import read_json, read_rows
@@ -15,7 +15,7 @@ _LAST = ("ppo", "sft")
 
 
 @dataclass(frozen=True)
-class Answered:
+class SavedAnswers:
     """Rows of one samples.jsonl; `made` is the protocol beside it, empty where there is none."""
 
     label: str
@@ -24,7 +24,7 @@ class Answered:
     made: dict[str, Any]
 
 
-def answered(place: Path) -> list[Answered]:
+def read_answers(place: Path) -> list[SavedAnswers]:
     """One model's benches: from a run, `eval/<model>` in it, `eval/<model>/<bench>`, or a samples.jsonl file.
 
     Of a run with several models it is the last that training made. UsageError when there is none, or when nobody
@@ -40,7 +40,7 @@ def answered(place: Path) -> list[Answered]:
         last = next((model for name in _LAST for model in models if Path(model).name == name), None)
         if last is None:
             raise UsageError(f"{place}: {len(models)} models were evaluated here; name one: {', '.join(models)}")
-        return answered(Path(last))
+        return read_answers(Path(last))
     return [_read(place, file) for file in files]
 
 
@@ -53,10 +53,10 @@ def short_names(a: str, b: str) -> dict[str, str]:
     return {one[-at]: a, other[-at]: b}
 
 
-def _read(place: Path, file: Path) -> Answered:
+def _read(place: Path, file: Path) -> SavedAnswers:
     rows = list(read_rows(file, Judged))
     folder = file.absolute().parent
-    return Answered(str(place), folder.name, rows, _made(AnswerPaths(folder)))
+    return SavedAnswers(str(place), folder.name, rows, _made(AnswerPaths(folder)))
 
 
 def _made(paths: AnswerPaths) -> dict[str, Any]:

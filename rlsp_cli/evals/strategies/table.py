@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any
 
 from rlsp_cli.evals.compare import difference
-from rlsp_cli.evals.scores import likelihood, score_of, usual_scorer
-from rlsp_cli.evals.spending import OneAnswer, Spent, one_answer, spend, spend_all, summary
-from rlsp_cli.evals.strategy import STRATEGIES, Candidate, Strategy
-from rlsp_cli.evals.vote import Ask, Row, takes_answers, votes
+from rlsp_cli.evals.metrics.scores import likelihood, score_of, usual_scorer
+from rlsp_cli.evals.metrics.vote import Ask, Row, takes_answers, votes
+from rlsp_cli.evals.strategies.strategy import STRATEGIES, Candidate, Strategy
+from rlsp_cli.evals.strategies.token_budget import OneAnswer, Spent, one_answer, spend, spend_all, summary
 from rlsp_cli.rewards.sample import is_right
 
 FORCED = "forced"

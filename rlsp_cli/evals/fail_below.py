@@ -6,9 +6,9 @@ from typing import Any
 from rlsp_cli.errors import CheckError, UsageError
 
 
-def read_floors(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float]:
+def read_limits(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float]:
     """Bench -> least accuracy, from `aime24=0.7`, or from `0.7` where there is one bench; UsageError else."""
-    floors = {}
+    limits = {}
     for text in texts:
         bench, _, number = text.rpartition("=")
         if not bench and len(benches) > 1:
@@ -16,13 +16,13 @@ def read_floors(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float
         bench = bench or benches[0]
         if bench not in benches:
             raise UsageError(f"--fail-below {text}: {bench} is not evaluated; expected one of {', '.join(benches)}")
-        floors[bench] = _share(text, number)
-    return floors
+        limits[bench] = _share(text, number)
+    return limits
 
 
-def refuse_below(cards: Mapping[str, Mapping[str, Any]], floors: Mapping[str, float]) -> None:
-    """CheckError with value and interval when a score card's `avg` is below its floor, or nothing was scored."""
-    low = [_words(bench, cards[bench], floor) for bench, floor in floors.items() if (cards[bench]["avg"] or 0) < floor]
+def refuse_below(cards: Mapping[str, Mapping[str, Any]], limits: Mapping[str, float]) -> None:
+    """CheckError with value and interval when a score card's `avg` is below its limit, or nothing was scored."""
+    low = [_words(bench, cards[bench], limit) for bench, limit in limits.items() if (cards[bench]["avg"] or 0) < limit]
     if low:
         raise CheckError("; ".join(low))
 
@@ -37,8 +37,8 @@ def _share(text: str, number: str) -> float:
     return share
 
 
-def _words(bench: str, card: Mapping[str, Any], floor: float) -> str:
+def _words(bench: str, card: Mapping[str, Any], limit: float) -> str:
     if card["avg"] is None:
-        return f"{bench}: no response could be scored, and accuracy must be at least {floor:g}"
+        return f"{bench}: no response could be scored, and accuracy must be at least {limit:g}"
     low, high = card["avg_ci"]
-    return f"{bench}: accuracy {card['avg']:.4f} (95%: {low:.4f} to {high:.4f}) is below {floor:g}"
+    return f"{bench}: accuracy {card['avg']:.4f} (95%: {low:.4f} to {high:.4f}) is below {limit:g}"

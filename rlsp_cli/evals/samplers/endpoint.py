@@ -16,7 +16,7 @@ import httpx2
 
 from rlsp_cli.data.message import content_text, message_text, thought_of
 from rlsp_cli.errors import NotReadyError, UsageError
-from rlsp_cli.evals.sampler import Decoding, Request, Response
+from rlsp_cli.evals.samplers.sampler import Decoding, Request, Response
 from rlsp_cli.outside import count_of, number_of, read_json
 from rlsp_cli.rewards.thinking import closing, whole, with_opening
 
@@ -33,7 +33,7 @@ _TIMEOUT = httpx2.Timeout(3600.0, connect=30.0)
 
 
 class EndpointSampler:
-    """A `rlsp_cli.evals.sampler.Sampler` with `batch` requests under way at once; each response is a request.
+    """A `rlsp_cli.evals.samplers.sampler.Sampler` with `batch` requests under way at once; each response is a request.
 
     Prompts are the user's turn in `URL/chat/completions`; with `encode`, which gives a prompt's token
     ids, they go to `URL/completions` as they are, with `options` that this server knows. `beat` is called at least

@@ -1,41 +1,18 @@
 """What best-of-n and weighted votes choose by: a number for each response that knows neither reference nor verdict."""
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from rlsp_cli.evals.vote import Row
+from rlsp_cli.evals.metrics.scores import CONFIDENCE, LOGPROB
+from rlsp_cli.evals.metrics.vote import Row
 from rlsp_cli.recipe.issue import Issue, OptionsError
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.answers import stated_confidence
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.sample import Sample, Score
-
-LOGPROB, CONFIDENCE = "logprob", "confidence"
-
-
-def likelihood(row: Row) -> float | None:
-    """The geometric mean of the probabilities of a response's tokens, 1 / perplexity; None where it is not known."""
-    total, tokens = (row.get("scores") or {}).get(LOGPROB), row["num_tokens"]
-    return math.exp(total / tokens) if total is not None and tokens else None
-
-
-def score_of(row: Row, scorer: str | None) -> float | None:
-    """A response's score by `logprob` (its likelihood), `confidence` (as it states it) or a name in its `scores`."""
-    if scorer == LOGPROB:
-        return likelihood(row)
-    return stated_confidence(row["response"]) if scorer == CONFIDENCE else (row.get("scores") or {}).get(scorer)
-
-
-def usual_scorer(rows: Sequence[Row]) -> str | None:
-    """`logprob` where every response has it, else `confidence` where any states one, else None."""
-    if rows and all(likelihood(row) is not None for row in rows):
-        return LOGPROB
-    return CONFIDENCE if any(score_of(row, CONFIDENCE) is not None for row in rows) else None
 
 
 def check_scorer(recipe: Recipe) -> Iterator[Issue]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rlsp_cli.evals.interval import Interval, mean_share
+from rlsp_cli.evals.statistics import Interval, mean_share
 
 Row = Mapping[str, Any]
 

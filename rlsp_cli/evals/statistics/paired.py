@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from rlsp_cli.evals.interval import Interval, bounded_mean
+from rlsp_cli.evals.statistics.interval import Interval, bounded_mean
 
 if TYPE_CHECKING:
     import numpy as np

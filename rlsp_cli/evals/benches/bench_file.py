@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from rlsp_cli.evals.shipped import file_path, shipped_files
+from rlsp_cli.evals.benches.shipped import file_path, shipped_files
 from rlsp_cli.recipe.load import read_section
 from rlsp_cli.recipe.schema import Eval, NonNegativeInt, PluginUse, Prompts, Section
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from rlsp_cli.data import Problem
-from rlsp_cli.evals.sampler import Response
+from rlsp_cli.evals.samplers import Response
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.shapes import Answer, Scored
@@ -20,7 +20,7 @@ _THREADS = 64
 """Answers that wait for a verdict at once; its processes are the verifier's own affair."""
 
 
-class Scorebook:
+class AnswerLog:
     """samples.jsonl of one model on one bench; a context manager.
 
     An answer goes into `waiting.jsonl` before it is scored, and into samples.jsonl with its score: a process that is
@@ -35,7 +35,7 @@ class Scorebook:
         self._scoring = ThreadPoolExecutor(_THREADS, thread_name_prefix="rlsp-verdicts")
         self._waiting: deque[tuple[dict[str, Any], Future[list[Score]]]] = deque()
 
-    def __enter__(self) -> "Scorebook":
+    def __enter__(self) -> "AnswerLog":
         for row in read_rows(self.paths.waiting, Answer):
             if _key(row) not in self.done:
                 self._score(row)

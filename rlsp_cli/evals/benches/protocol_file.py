@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from rlsp_cli.errors import RecipeError
-from rlsp_cli.evals.bench_file import DRAWN, BenchFile, Prompt
-from rlsp_cli.evals.shipped import file_path, shipped_files
+from rlsp_cli.evals.benches.bench_file import DRAWN, BenchFile, Prompt
+from rlsp_cli.evals.benches.shipped import file_path, shipped_files
 from rlsp_cli.recipe.load import read_section
 from rlsp_cli.recipe.schema import NonNegativeInt, PluginUse, Section
 

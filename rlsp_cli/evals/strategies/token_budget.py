@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rlsp_cli.evals.interval import mean_share
-from rlsp_cli.evals.strategy import Candidate, Strategy
-from rlsp_cli.evals.vote import Row
+from rlsp_cli.evals.metrics.vote import Row
+from rlsp_cli.evals.statistics import mean_share
+from rlsp_cli.evals.strategies.strategy import Candidate, Strategy
 from rlsp_cli.rewards.sample import is_right
 
 

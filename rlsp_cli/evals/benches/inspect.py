@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.evals.bench import bench_prompts, content_digest, load_bench
-from rlsp_cli.evals.bench_file import BenchFile, bench_path, find_bench
+from rlsp_cli.evals.benches.bench import bench_prompts, content_digest, load_bench
+from rlsp_cli.evals.benches.bench_file import BenchFile, bench_path, find_bench
 from rlsp_cli.recipe.schema import Data, Eval
 
 
 @dataclass(frozen=True)
-class Glance:
+class Inspection:
     """A bench's file, where its data is and, if that is here, digest of its content and first prompt."""
 
     file: BenchFile
@@ -35,13 +35,13 @@ def where(name: str, data: Path | None = None) -> str:
         return f"none: {error}"
 
 
-def glance(name: str, data: Path | None = None) -> Glance:
+def inspect(name: str, data: Path | None = None) -> Inspection:
     """What there is of a bench; RecipeError for an unknown one, DataError for data that is not the bench's."""
     file, path, place = find_bench(name), bench_path(name), where(name, data)
     if place.startswith(("hf:", "none: ")):
-        return Glance(file, path, place)
+        return Inspection(file, path, place)
     bench = load_bench(name, _settings(data), Data())
-    return Glance(
+    return Inspection(
         file, path, place, content_digest(bench.problems), bench.changed, bench.ask(bench.problems[0].problem)
     )
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import UsageError
-from rlsp_cli.evals.answered import Answered, answered
-from rlsp_cli.evals.baseline import strategy_metrics
-from rlsp_cli.evals.bench import Bench
+from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.compare import refuse_differences
 from rlsp_cli.evals.evaluate import made_with
-from rlsp_cli.evals.scores import rescored
-from rlsp_cli.evals.spending import OneAnswer, one_answer
-from rlsp_cli.evals.vote import Ask, Row
+from rlsp_cli.evals.metrics.vote import Ask, Row
+from rlsp_cli.evals.saved_answers import SavedAnswers, read_answers
+from rlsp_cli.evals.strategies.scorers import rescored
+from rlsp_cli.evals.strategies.table import strategy_metrics
+from rlsp_cli.evals.strategies.token_budget import OneAnswer, one_answer
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.sample import Score
 from rlsp_cli.runs.stream import write_rows
@@ -27,7 +27,7 @@ def long_sides(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, OneAnswer]
     """
     if recipe.eval is None or recipe.eval.against is None:
         return {}
-    sides = answered(Path(recipe.eval.against))
+    sides = read_answers(Path(recipe.eval.against))
     return {bench.name: _side(bench, sides) for bench in benches}
 
 
@@ -51,12 +51,12 @@ def compete(
     return {**found, "missing": [*found["missing"], *_unscored([score for _, score in given])]}
 
 
-def _side(bench: Bench, sides: Sequence[Answered]) -> OneAnswer:
+def _side(bench: Bench, sides: Sequence[SavedAnswers]) -> OneAnswer:
     found = next((side for side in sides if side.bench == bench.name), None)
     if found is None:
         others = ", ".join(side.bench for side in sides)
         raise UsageError(f"{sides[0].label}: {bench.name} was not evaluated here, only {others}")
-    ours = Answered("this evaluation", bench.name, [], made_with(bench))
+    ours = SavedAnswers("this evaluation", bench.name, [], made_with(bench))
     refuse_differences(found, ours, ("bench_digest", "verifier"))
     one = one_answer("/".join(Path(found.label).parts[-2:]), found.rows, ("sample", "greedy"))
     if one is None:

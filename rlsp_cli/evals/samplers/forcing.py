@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rlsp_cli.errors import DataError
-from rlsp_cli.evals.sampler import Decoding, Request, Response, Sampler
+from rlsp_cli.evals.samplers.sampler import Decoding, Request, Response, Sampler
 from rlsp_cli.recipe.schema import Forcing
 from rlsp_cli.rewards.thinking import before_the_end, closing, whole
 

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rlsp_cli.evals.beta import beta_quantile
+from rlsp_cli.evals.statistics.beta import beta_quantile
 
 _UPPER = 0.975
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rlsp_cli.evals.vote import RIGHT
-from rlsp_cli.evals.weibull import fit_mixture
+from rlsp_cli.evals.metrics.vote import RIGHT
+from rlsp_cli.evals.strategies.weibull import fit_mixture
 
 _PARAMETERS = 5
 """Of the mixture of two Weibull distributions; fewer different probabilities than these cannot tell them."""
@@ -16,7 +16,7 @@ _PARAMETERS = 5
 class Candidate(NamedTuple):
     """A response as strategies see it, but for `right`, which is what their choice is measured by.
 
-    `answer` is what it votes for (see rlsp_cli.evals.vote), None without an answer; `score` is the chosen scorer's,
+    `answer` is what it votes for (see `metrics.vote`), None without an answer; `score` is the chosen scorer's,
     `likelihood` the geometric mean of its tokens' probabilities; None where nobody gave one.
     """
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from rlsp_cli.data import Problem, problems_of, source_rows
 from rlsp_cli.errors import DataError, NotReadyError, RecipeError
-from rlsp_cli.evals.bench_file import DRAWN, BenchFile, Protocol, RowUse, find_bench
-from rlsp_cli.evals.protocol_file import ProtocolFile, Rules, as_they_do, find_protocol
+from rlsp_cli.evals.benches.bench_file import DRAWN, BenchFile, Protocol, RowUse, find_bench
+from rlsp_cli.evals.benches.protocol_file import ProtocolFile, Rules, as_they_do, find_protocol
 from rlsp_cli.recipe.issue import Issue, OptionsError
 from rlsp_cli.recipe.schema import Data, Eval, PluginUse, Prompts, Recipe
 from rlsp_cli.rewards.registry import get_plugin, resolve_options

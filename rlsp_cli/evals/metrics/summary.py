@@ -12,14 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from rlsp_cli.evals.calibration import calibration
-from rlsp_cli.evals.checks import check_levels
-from rlsp_cli.evals.interval import Interval, mean_share
-from rlsp_cli.evals.paired import paired
-from rlsp_cli.evals.power import detectable
-from rlsp_cli.evals.scores import score_of
-from rlsp_cli.evals.tokens import token_metrics
-from rlsp_cli.evals.vote import Ask, Row, ballots, maj_at_k
+from rlsp_cli.evals.metrics.calibration import calibration
+from rlsp_cli.evals.metrics.checks import check_levels
+from rlsp_cli.evals.metrics.scores import score_of
+from rlsp_cli.evals.metrics.tokens import token_metrics
+from rlsp_cli.evals.metrics.vote import Ask, Row, ballots, maj_at_k
+from rlsp_cli.evals.statistics import Interval, detectable, mean_share, paired
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
 from rlsp_cli.rewards.sample import is_right
 

@@ -10,8 +10,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rlsp_cli.evals.beta import beta_quantile
-from rlsp_cli.evals.paired import FEWEST, LEVEL
+from rlsp_cli.evals.statistics.beta import beta_quantile
+from rlsp_cli.evals.statistics.paired import FEWEST, LEVEL
 
 if TYPE_CHECKING:
     import numpy as np

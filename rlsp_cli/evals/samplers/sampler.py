@@ -1,0 +1,61 @@
+"""What a sampler is asked, what it answers, and the interface that all samplers share."""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt, and which of its responses is asked for; `prefix` is a start of the response, to be continued.
+
+    `system` is for servers, which render prompts themselves; elsewhere it is in the prompt already.
+    """
+
+    id: str
+    prompt: str
+    index: int = 0
+    prefix: str = ""
+    system: str | None = None
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a model answers: temperature 0 is greedy; `logprobs` asks for the score `logprob` of each response."""
+
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+    seed: int
+    logprobs: bool = False
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response; `num_tokens` is None when nobody counted; `scores` are what best-of-n chooses by, by scorer.
+
+    The score `logprob` is the sum of the log-probabilities (nats, at temperature 1) of its tokens.
+    """
+
+    text: str
+    num_tokens: int | None = None
+    truncated: bool = False
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+class Sampler(Protocol):
+    """Anything that answers requests."""
+
+    def answer(
+        self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Response]]:
+        """(row, response) in the order in which they come, for each of the requests whose row is not in `done`.
+
+        The same requests and decoding give the same responses, whatever was done before.
+        """
+        ...
+
+
+def answers(sampler: Sampler, requests: Sequence[Request], decoding: Decoding) -> list[Response]:
+    """A response to each request, in the order of the requests."""
+    return [response for _, response in sorted(sampler.answer(requests, decoding), key=lambda found: found[0])]
