@@ -144,6 +144,31 @@ def test_memory_of_the_embedded_engine_is_what_a_run_of_smollm2_was_seen_to_take
     assert smaller is not None and smaller.total < 0.7 * ppo.total
 
 
+LARGE = """\
+schema_version: 1
+name: large
+model:
+  from_scratch: {hidden_size: 2048, num_layers: 16, num_heads: 16, intermediate_size: 5632, max_length: 256}
+cluster: {gpus_per_node: 1}
+data:
+  traces: {source: task:pair_sum, rows: 2000, options: {largest: 12, give_up: 0.6}}
+  prompts: {source: task:pair_sum, rows: 2000, options: {largest: 12}}
+sft: {max_steps: 12, batch: 32, max_length: 192}
+ppo: {steps: 4, rollout_batch: 64, train_batch: 32, max_new_tokens: 128, critic_warmup_steps: 1}
+"""
+
+
+@pytest.mark.parametrize(("micro_batch", "seen"), [(16, (16.6, 38.7)), (32, (16.2, 40.7))])
+def test_memory_on_a_gpu_is_what_an_h200_was_seen_to_allocate(
+    micro_batch: int, seen: tuple[float, float], tmp_path: Path
+) -> None:
+    (tmp_path / "large.yaml").write_text(LARGE)
+    changes = [f"{stage}.micro_batch={micro_batch}" for stage in ("sft", "ppo")]
+    data = json.loads(rlsp("plan", "large.yaml", *changes, "--json", cwd=tmp_path).stdout)["data"]
+    estimates = [stage["total"] / GIB for stage in data["embedded"]]
+    assert estimates == [pytest.approx(measured, rel=0.15) for measured in seen]
+
+
 # The command
 
 

@@ -10,6 +10,8 @@ from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
 _TRAINED = 16
 """Bytes of a trained parameter: float32 weights, gradients, and Adam's two moments."""
 _FROZEN = 4
+_AUTOCAST = 2
+"""Bytes of the copy of a weight in 16 bits that autocast keeps for the backward pass of a trained model."""
 _LOGIT_BYTES = 12
 """A logit, its probability and its gradient, in float32."""
 
@@ -57,6 +59,8 @@ def _ppo(recipe: Recipe, ppo: Ppo, shape: ModelShape, texts: Texts) -> Embedded:
 
 
 def _kept(recipe: Recipe, shape: ModelShape, tokens: float) -> float:
-    """Activations for the backward pass: in 16 bits under autocast on a GPU, in 32 on a CPU."""
-    in_16_bits = recipe.cluster.gpus_per_node > 0 and recipe.model.precision != "float32"
-    return activations(shape, tokens, checkpointing=False) * (1 if in_16_bits else 2)
+    """What one model keeps for its backward pass: activations, under autocast in 16 bits and with such weights."""
+    in_16_bits = activations(shape, tokens, checkpointing=False)
+    if recipe.cluster.gpus_per_node > 0 and recipe.model.precision != "float32":
+        return in_16_bits + _AUTOCAST * shape.trunk
+    return 2 * in_16_bits
