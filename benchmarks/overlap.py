@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 from scipy import stats
 
-from rlsp_cli.data.overlap import OverlapIndex
+from rlsp_cli.evals.overlap import OverlapIndex
 from rlsp_cli.runs.stream import read_rows
 
 Rewriter = Callable[[str, random.Random], str]
@@ -120,7 +120,7 @@ def _rules(index: OverlapIndex, texts: Iterable[tuple[str | None, str]]) -> Coun
         match = index.match(text, likely=True)
         found["all"] += 1
         if match and id in (None, match.id):
-            found["refused" if match.certain else "likely"] += 1
+            found["refused" if match.is_copy else "likely"] += 1
     return found
 
 

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "rlsp_cli"
 LAYERS = [  # a package imports itself and what stands below it
     {"cli"},
     {"launch"},
-    {"plan", "preflight"},
+    {"plan", "preflight", "traces"},
     {"report", "backends"},
     {"engine"},
     {"evals"},

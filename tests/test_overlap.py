@@ -9,15 +9,21 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.data import Trace, trace_rows
-from rlsp_cli.data.overlap import Match, OverlapIndex, same_text
-from rlsp_cli.data.wording import placed_words, words_of
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.benches import load_bench
-from rlsp_cli.evals.contamination import check_overlap, whole_bench
-from rlsp_cli.evals.opponents import benches_against
-from rlsp_cli.evals.repeats import contamination_notes, seen_in_training
+from rlsp_cli.evals.overlap import (
+    Contamination,
+    OverlapIndex,
+    check_overlap,
+    contamination_notes,
+    measure_contamination,
+    refuse_overlap,
+)
+from rlsp_cli.evals.overlap.against import benches_against, whole_bench
+from rlsp_cli.evals.overlap.index import Match, same_text
+from rlsp_cli.evals.overlap.words import words_of, words_with_spans
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import FromScratch, Traces
 from rlsp_cli.rewards.registry import resolve_options
@@ -80,7 +86,7 @@ def test_fractions_of_all_sizes_are_one_and_a_text_without_words_is_itself() -> 
 )
 def test_latex_unicode_and_plain_text_are_one_spelling(latex: str, other: str) -> None:
     assert words_of(latex) == words_of(other)
-    assert tuple(word for word, _, _ in placed_words(latex)) == words_of(latex)
+    assert tuple(word for word, _, _ in words_with_spans(latex)) == words_of(latex)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +98,7 @@ def test_one_spelling_keeps_what_differs(one: str, other: str) -> None:
 
 @pytest.mark.parametrize("torn", ["\\frac", "\\frac{1", "{" * 2000, "\\frac" * 2000, "^{", "\\", "\\begin{"])
 def test_torn_latex_has_words_too(torn: str) -> None:
-    assert [word for word, _, _ in placed_words(torn)] == list(words_of(torn))
+    assert [word for word, _, _ in words_with_spans(torn)] == list(words_of(torn))
 
 
 def test_a_language_without_blanks_is_read_letter_by_letter() -> None:
@@ -196,7 +202,7 @@ def test_near_copies_of_math500_are_found_and_those_with_another_number_are_only
     other = {id: text.replace("2", "7") for id, text in changed.items() if "2" in text.partition("[asy]")[0]}
     found = [made.match(text, likely=True) for text in other.values()]
     assert sum(match is not None for match in found) > 0.85 * len(other)
-    assert sum(match.certain for match in found if match) < 0.02 * len(other)
+    assert sum(match.is_copy for match in found if match) < 0.02 * len(other)
 
 
 def test_wording_that_the_problems_of_a_bench_share_is_no_overlap() -> None:
@@ -266,9 +272,6 @@ def test_a_stage_refuses_too_because_check_reads_no_hub_and_not_all_of_a_task(tm
 
 
 def test_a_stage_says_which_bench_it_could_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    from rlsp_cli.evals.contamination import refuse_overlap
-    from rlsp_cli.recipe.load import load_recipe
-
     monkeypatch.delenv("RLSP_DATA_DIR", raising=False)
     recipe = load_recipe(overlapping(tmp_path), ["eval.benches=[aime24]", "eval.data=null"], plugins=resolve_options)
     (tmp_path / "empty").mkdir()
@@ -339,7 +342,7 @@ def test_data_check_tells_row_problem_and_place_and_exits_with_6(shared_data: Pa
         ("aime24", 30, 2, 2),
         ("math500", 500, 0, 0),
     ]
-    same, inside = data["repeats"]
+    same, inside = data["copies"]
     assert (same["place"], same["problem"], same["rule"]) == ("train.jsonl:2", problems[0]["id"], "exact")
     assert (inside["place"], inside["problem"], inside["rule"]) == ("train.jsonl:3", problems[1]["id"], "8-gram")
     assert 10 <= inside["start"] < inside["end"] <= 10 + len(problems[1]["problem"])
@@ -375,7 +378,7 @@ def test_data_that_is_missing_or_cannot_be_read_is_not_clean(shared_data: Path, 
 def test_data_check_looks_at_all_that_a_recipe_trains_on(tmp_path: Path) -> None:
     overlapping(tmp_path)
     done = rlsp("data", "check", "r.yaml", "--against", "heldout", "--json", cwd=tmp_path, check=False)
-    found = [(r["role"], r["place"], r["problem"]) for r in json.loads(done.stdout)["data"]["repeats"]]
+    found = [(r["role"], r["place"], r["problem"]) for r in json.loads(done.stdout)["data"]["copies"]]
     assert done.returncode == 6 and found == [("traces", "row 2", "7"), ("prompts", "row 3", "8")]
 
 
@@ -403,10 +406,10 @@ def test_training_data_that_cannot_be_read_is_unknown_and_not_clean(tmp_path: Pa
     recipe = load_recipe(overlapping(tmp_path), plugins=resolve_options)
     bench = whole_bench("heldout", recipe)
     (tmp_path / "traces.jsonl").unlink()
-    seen = seen_in_training(recipe, [bench])["heldout"]
-    assert "no such file" in seen["traces"]["unknown"] and seen["prompts"]["rows_found"] == 1
+    seen = measure_contamination(recipe, [bench])["heldout"]
+    assert "no such file" in str(seen["traces"].unknown) and seen["prompts"].rows_found == 1
     unknown, found = contamination_notes({"heldout": seen})
-    assert unknown.startswith("heldout: nobody knows whether data.traces holds its problems: ")
+    assert unknown.startswith("heldout: it is unknown whether data.traces holds its problems: ")
     assert "1 of its 2 problems are in data.prompts (1 of 3 rows, such as row 3, " in found
 
 
@@ -424,16 +427,17 @@ def test_an_evaluation_of_some_problems_is_compared_with_the_whole_bench(tmp_pat
     (tmp_path / "r.yaml").write_text(text)
     recipe = load_recipe(tmp_path / "r.yaml", ["eval.limit=1"], plugins=resolve_options)
     bench = load_bench("heldout", recipe.eval, recipe.data)
-    seen = seen_in_training(recipe, [bench])["heldout"]
-    assert (seen["traces"]["rows_found"], seen["prompts"]["rows_found"]) == (0, 1), "two bakeries share their wording"
-    assert seen["prompts"]["problems"] == 1, "the grocer was not asked"
+    seen = measure_contamination(recipe, [bench])["heldout"]
+    assert (seen["traces"].rows_found, seen["prompts"].rows_found) == (0, 1), "two bakeries share their wording"
+    assert seen["prompts"].problems == 1, "the grocer was not asked"
     (problem,) = check_overlap(recipe)
     assert problem.path == "data.prompts" and "2 of 2 problems" in problem.message
 
 
 def test_evaluation_says_what_is_only_like_the_training_data(tmp_path: Path) -> None:
-    likely = {"rows_found": 0, "problems_found": 0, "likely_rows": 3, "likely_problems": 2, "rows": 9, "problems": 4}
-    (line,) = contamination_notes({"b": {"prompts": {**likely, "first": None, "likely_first": "row 4"}}})
+    likely = Contamination(rows=9, problems=4, likely_rows=3, likely_problems=2, likely_first="row 4")
+    assert Contamination.from_json(likely.to_json()) == likely
+    (line,) = contamination_notes({"b": {"prompts": likely}})
     assert line == (
         "b: 2 of its 4 problems are like rows of data.prompts, and may be copies in other words (3 rows, such as row 4)"
     )
@@ -467,7 +471,7 @@ def test_every_command_finds_the_same_rows(tmp_path: Path) -> None:
     found = rlsp("data", "check", "prompts.jsonl", "--against", "r.yaml", "--json", cwd=tmp_path, check=False)
     data = json.loads(found.stdout)["data"]
     assert found.returncode == 6 and "translations" in data["cannot_find"] and data["clean"] is False
-    assert [(r["place"], r["rule"], r["problem_text"]) for r in data["repeats"]] == [
+    assert [(r["place"], r["rule"], r["problem_text"]) for r in data["copies"]] == [
         ("prompts.jsonl:1", "8-gram", rows[0]["problem"])
     ]
     assert [(r["place"], r["rule"]) for r in data["likely"]] == [("prompts.jsonl:2", "other numbers")]

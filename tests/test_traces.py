@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from rlsp_cli.data import source_digest
-from rlsp_cli.data.convert import Columns, convert, pick_format
+from rlsp_cli.data.formats import Columns, convert, pick_format
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import DataError

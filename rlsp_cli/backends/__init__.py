@@ -10,7 +10,7 @@ from rlsp_cli.backends.job import Job
 from rlsp_cli.backends.openrlhf.server import serving_environment
 from rlsp_cli.errors import NotReadyError, PluginError, RecipeError
 from rlsp_cli.evals.benches import check_benches
-from rlsp_cli.evals.contamination import check_overlap
+from rlsp_cli.evals.overlap import check_overlap
 from rlsp_cli.evals.strategies import check_scorer
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe

@@ -13,12 +13,12 @@ from rlsp_cli.errors import CheckError, DataError, UsageError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
-    from rlsp_cli.data.traces import Count
-    from rlsp_cli.evals.rejection import Drawing
-    from rlsp_cli.evals.repeats import Comparison
+    from rlsp_cli.evals.overlap import OverlapReport
+    from rlsp_cli.traces.filters import Count
+    from rlsp_cli.traces.rejection import Drawing
 
 _MOST = 50
-"""Repeats that are shown as a table."""
+"""Overlaps that are shown as a table."""
 app = typer.Typer(help="Data for training.", no_args_is_help=True)
 
 
@@ -58,8 +58,8 @@ def traces(
     Examples: rlsp data traces qwq.jsonl --out traces.jsonl --verify --decontaminate my.yaml
     |  rlsp data traces math.jsonl --out traces.jsonl --sample http://127.0.0.1:8000/v1 --model-name qwen
     """
-    from rlsp_cli.data.convert import Columns
-    from rlsp_cli.launch.traces import Order, make_traces
+    from rlsp_cli.data.formats import Columns
+    from rlsp_cli.traces.make import Order, make_traces
 
     drawing = _drawing(sample, model_name, samples, temperature, max_new_tokens) if sample else None
     order = Order(
@@ -98,7 +98,7 @@ def check(
     data: Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, to read benches from.")] = None,
     problem: Annotated[str, typer.Option(help="Column that holds the problem, in plain rows.")] = "problem",
     answer: Annotated[str, typer.Option(help="Column that holds the reference answer, if there is one.")] = "answer",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, with every repeat.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, with every copy.")] = False,
 ) -> None:
     """Look for problems of benches in training data: which row, which problem, where in the text. Exits with 6 if any.
 
@@ -106,16 +106,16 @@ def check(
 
     Examples: rlsp data check train.jsonl --against aime24,math500  |  rlsp data check my.yaml --against aime24 --json
     """
-    from rlsp_cli.data.convert import Columns
-    from rlsp_cli.evals.repeats import compare_data
+    from rlsp_cli.data.formats import Columns
+    from rlsp_cli.evals.overlap import compare_data
 
     found = compare_data(train, _names(against), data, Columns(problem, None, answer))
     if json:
         print_json("overlap", found.to_json())
     else:
-        _show_repeats(found)
-    if found.repeats:
-        rows = {(repeat.role, repeat.place) for repeat in found.repeats}
+        _show_overlaps(found)
+    if found.copies:
+        rows = {(copy.role, copy.place) for copy in found.copies}
         raise CheckError(f"{train}: {len(rows)} rows repeat problems of {' and '.join(_repeated(found))}")
     if found.unread:
         raise DataError(f"{train}: rows without a problem to compare: {len(found.unread)}, such as {found.unread[0]}")
@@ -141,8 +141,8 @@ def clean(
 
     Example: rlsp data clean prompts.jsonl --against my.yaml --out clean.jsonl
     """
-    from rlsp_cli.data.convert import Columns
-    from rlsp_cli.launch.clean import clean_rows
+    from rlsp_cli.data.formats import Columns
+    from rlsp_cli.traces.clean import clean_rows
 
     columns = Columns(problem, None, answer)
     made = clean_rows(source, _names(against), data, columns, out, drop_likely=drop_likely)
@@ -166,27 +166,27 @@ def _names(several: list[str]) -> list[str]:
     return [name.strip() for names in several for name in names.split(",")]
 
 
-def _repeated(found: "Comparison") -> list[str]:
-    return list(dict.fromkeys(repeat.bench for repeat in found.repeats))
+def _repeated(found: "OverlapReport") -> list[str]:
+    return list(dict.fromkeys(copy.bench for copy in found.copies))
 
 
-def _show_repeats(found: "Comparison") -> None:
+def _show_overlaps(found: "OverlapReport") -> None:
     facts = found.to_json()
     keys = ("name", "problems", "problems_found", "rows_found", "likely_problems", "likely_rows", "rule", "source")
     cells = [[bench[key] for key in keys] for bench in facts["benches"]]
     columns = ["bench", "problems", "repeated", "by rows", "likely", "by rows", "what counts as repeated", "read from"]
     print_table(columns, cells)
-    for title, repeats in (("Repeated", found.repeats), ("Likely copies, to be read", found.likely)):
-        rows = [(r.role, r.place, r.text, r.bench, r.problem, r.problem_text, r.rule) for r in repeats[:_MOST]]
+    for title, overlaps in (("Copies", found.copies), ("Likely copies, to be read", found.likely)):
+        rows = [(o.role, o.place, o.text, o.bench, o.problem, o.problem_text, o.rule) for o in overlaps[:_MOST]]
         if rows:
             print_table(["set", "row", "its text", "bench", "problem", "its text", "rule"], rows, title=f"\n{title}")
-        if len(repeats) > _MOST:
-            print(f"and {len(repeats) - _MOST} more: --json has all")
+        if len(overlaps) > _MOST:
+            print(f"and {len(overlaps) - _MOST} more: --json has all")
     print(f"No rule here finds {facts['cannot_find']}.")
 
 
 def _drawing(source: str, name: str | None, samples: int, temperature: float, max_new_tokens: int) -> "Drawing":
-    from rlsp_cli.evals.rejection import Drawing
+    from rlsp_cli.traces.rejection import Drawing
 
     is_url = source.startswith(("http://", "https://"))
     if is_url and name is None:
@@ -197,7 +197,7 @@ def _drawing(source: str, name: str | None, samples: int, temperature: float, ma
 
 
 def _show(counts: "Sequence[Count]") -> None:
-    from rlsp_cli.data.card import reasons_text
+    from rlsp_cli.traces.card import reasons_text
 
     cells = [(count.name, count.before, count.after, reasons_text(count)) for count in counts]
     print_table(["filter", "in", "out", "what went, and the first of it"], cells)

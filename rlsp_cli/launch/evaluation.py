@@ -7,7 +7,7 @@ from typing import Any
 
 from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.evals.benches import DRAWN, check_benches
-from rlsp_cli.evals.repeats import ROLES
+from rlsp_cli.evals.overlap.training_set import ROLES
 from rlsp_cli.evals.strategies import check_scorer
 from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.recipe.load import resolve_recipe

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import DataError, RlspError
-from rlsp_cli.evals.repeats import contamination_notes
+from rlsp_cli.evals.overlap import Contamination, contamination_notes
 from rlsp_cli.report.behaviour import Group
 from rlsp_cli.report.evaluation import evaluation_tables, strategies
 from rlsp_cli.report.outcome import outcome
@@ -109,7 +109,11 @@ def bench_notes(evaluation: dict[str, Any]) -> list[str]:
         for bench, how in made.items()
         for line in how.get("differs", ())
     ]
-    return changed + contamination_notes(evaluation.get("contaminated", {})) + differs
+    contamination = {
+        bench: {role: Contamination.from_json(found) for role, found in sets.items()}
+        for bench, sets in evaluation.get("contaminated", {}).items()
+    }
+    return changed + contamination_notes(contamination) + differs
 
 
 def curve_notes(evaluation: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.data import Trace, trace_rows, training_rows
 from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.prompt import encode_prompt
-from rlsp_cli.evals.contamination import refuse_overlap
+from rlsp_cli.evals.overlap import refuse_overlap
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import resolve_options

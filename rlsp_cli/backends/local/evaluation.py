@@ -13,7 +13,7 @@ from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.evals.benches import Bench, load_bench
 from rlsp_cli.evals.compare import comparisons
 from rlsp_cli.evals.evaluate import Contest, evaluate
-from rlsp_cli.evals.repeats import contamination_notes, seen_in_training
+from rlsp_cli.evals.overlap import contamination_notes, measure_contamination
 from rlsp_cli.evals.samplers import ReplaySampler, Response, Sampler
 from rlsp_cli.evals.score_card import score_cards
 from rlsp_cli.evals.strategies.run import compete, long_sides
@@ -51,10 +51,10 @@ def evaluate_models(recipe: Recipe, paths: StagePaths, models: dict[str, str], s
                     )
     rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
     verifier = recipe.reward.correctness.model_dump(mode="json")
-    seen = _seen(recipe, benches)
-    cards = score_cards(results, verifier, seen)
+    contaminated = _contamination(recipe, benches)
+    cards = score_cards(results, verifier, contaminated)
     data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier, "benches": cards}
-    data["contaminated"] = seen
+    data["contaminated"] = contaminated
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
 
 
@@ -71,12 +71,12 @@ def _bench(name: str, recipe: Recipe) -> Bench:
     return replace(bench, verifier=bench.verifier or recipe.reward.correctness)
 
 
-def _seen(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, Any]]:
-    """For each bench what of it was in the data that the run trained on; says so when that is something."""
-    seen = seen_in_training(recipe, benches)
-    for line in contamination_notes(seen):
+def _contamination(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, Any]]:
+    """Overlap of each bench with the training data, as plain data; prints a note if there is any."""
+    found = measure_contamination(recipe, benches)
+    for line in contamination_notes(found):
         print(f"note: {line}", file=sys.stderr)
-    return seen
+    return {bench: {role: one.to_json() for role, one in sets.items()} for bench, sets in found.items()}
 
 
 def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:

@@ -11,7 +11,7 @@ from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.engine.trial import handling_of, refuse_leaks
-from rlsp_cli.evals.contamination import refuse_overlap
+from rlsp_cli.evals.overlap import refuse_overlap
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import RunPaths

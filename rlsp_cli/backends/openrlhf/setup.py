@@ -16,7 +16,7 @@ from rlsp_cli.engine.ending import refuse_other_end
 from rlsp_cli.engine.model import load_tokenizer
 from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
 from rlsp_cli.errors import DataError
-from rlsp_cli.evals.contamination import refuse_overlap
+from rlsp_cli.evals.overlap import refuse_overlap
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Prompts, Recipe
 from rlsp_cli.rewards.registry import resolve_options

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from rlsp_cli.data.convert import Columns, Row, convert
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.overlap import OverlapIndex, same_text
+from rlsp_cli.data.formats import Columns, Row, convert
 from rlsp_cli.errors import DataError
+from rlsp_cli.evals.overlap.index import OverlapIndex, same_text
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.thinking import is_open
 

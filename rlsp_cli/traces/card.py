@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.overlap import CANNOT_FIND, NGRAM, SHARE, same_text
-from rlsp_cli.data.traces import Count
+from rlsp_cli.evals.overlap.index import CANNOT_FIND, NGRAM, SHARE, same_text
+from rlsp_cli.traces.filters import Count
 
 _PERCENTILES = (10, 50, 90, 99)
 

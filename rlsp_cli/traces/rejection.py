@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.traces import Filtered, Tick, count_reasons
 from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler
 from rlsp_cli.runs.stream import append_rows, drop_rows_from, read_rows
+from rlsp_cli.traces.filters import Filtered, Tick, count_reasons
 
 _TICK = 128
 """Responses between two words on how far it is."""

@@ -14,10 +14,25 @@ from typing import Any
 
 from rlsp_cli import __version__
 from rlsp_cli.data import source_digest, source_rows
-from rlsp_cli.data.card import Card
-from rlsp_cli.data.convert import FORMATS, Columns, pick_format
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.traces import (
+from rlsp_cli.data.formats import FORMATS, Columns, pick_format
+from rlsp_cli.errors import UsageError
+from rlsp_cli.evals.benches import Bench
+from rlsp_cli.evals.overlap.against import benches_of, compared_bench, index_of, whole_bench
+from rlsp_cli.evals.samplers import Sampler
+from rlsp_cli.evals.samplers.endpoint import EndpointSampler
+from rlsp_cli.recipe.issue import did_you_mean
+from rlsp_cli.recipe.load import find_recipe, load_recipe, resolve_recipe
+from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
+from rlsp_cli.rewards.registry import get_plugin, resolve_options
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.rewards.tokens import token_counter
+from rlsp_cli.runs.clock import now
+from rlsp_cli.runs.lock import locked
+from rlsp_cli.runs.stream import write_json, write_text
+from rlsp_cli.terminal import print
+from rlsp_cli.traces.card import Card
+from rlsp_cli.traces.filters import (
     Count,
     Filter,
     Filtered,
@@ -31,22 +46,7 @@ from rlsp_cli.data.traces import (
     run_filters,
     verified,
 )
-from rlsp_cli.errors import UsageError
-from rlsp_cli.evals.benches import Bench
-from rlsp_cli.evals.contamination import bench_facts, index_of, whole_bench
-from rlsp_cli.evals.opponents import benches_of
-from rlsp_cli.evals.rejection import Drawing, draw
-from rlsp_cli.evals.samplers import EndpointSampler, Sampler
-from rlsp_cli.recipe.issue import did_you_mean
-from rlsp_cli.recipe.load import find_recipe, load_recipe, resolve_recipe
-from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
-from rlsp_cli.rewards.registry import get_plugin, resolve_options
-from rlsp_cli.rewards.scorer import Scorer
-from rlsp_cli.rewards.tokens import token_counter
-from rlsp_cli.runs.clock import now
-from rlsp_cli.runs.lock import locked
-from rlsp_cli.runs.stream import write_json, write_text
-from rlsp_cli.terminal import print
+from rlsp_cli.traces.rejection import Drawing, draw
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _card(
         sampling=asdict(order.drawing) if order.drawing else None,
         verifier={**reward.correctness.model_dump(mode="json"), "timeout_s": reward.timeout_s} if reward else None,
         length_unit=f"tokens of {order.tokenizer}" if order.tokenizer else "words",
-        benches=list(map(bench_facts, benches)),
+        benches=[compared_bench(bench).to_json() for bench in benches],
         filters=counts,
         rows=rows,
     )

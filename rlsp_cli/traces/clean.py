@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.data import source_rows
-from rlsp_cli.data.convert import Columns, pick_format
-from rlsp_cli.data.overlap import CANNOT_FIND, Match, OverlapIndex
+from rlsp_cli.data.formats import Columns, pick_format
 from rlsp_cli.data.rows import plain_columns
-from rlsp_cli.data.traces import Count, count_reasons, refuse_nothing
 from rlsp_cli.errors import DataError, UsageError
-from rlsp_cli.evals.contamination import bench_facts, index_of
-from rlsp_cli.evals.opponents import benches_against
-from rlsp_cli.evals.repeats import posed_row, row_source
+from rlsp_cli.evals.overlap.against import benches_against, compared_bench, index_of
+from rlsp_cli.evals.overlap.index import CANNOT_FIND, Match, OverlapIndex
+from rlsp_cli.evals.overlap.training_set import row_source, training_row
 from rlsp_cli.recipe.schema import Rows
 from rlsp_cli.runs.stream import write_text
+from rlsp_cli.traces.filters import Count, count_reasons, refuse_nothing
 
 
 @dataclass
@@ -53,13 +52,13 @@ def clean_rows(
         raise UsageError(f"{out}: exists already; name another file by --out")
     benches = benches_against(against, None, data)
     rows = source_rows(Rows(source=row_source(source)))
-    made = Cleaned(out, list(map(bench_facts, benches)), len(rows))
+    made = Cleaned(out, [compared_bench(bench).to_json() for bench in benches], len(rows))
 
     format = pick_format(rows[0][1], rows[0][0], columns)
     index, kept = index_of(benches), []
     for place, row in rows:
         fault, match = _compared(row, place, format, columns, index)
-        if fault or (match and (match.certain or drop_likely)):
+        if fault or (match and (match.is_copy or drop_likely)):
             made.left_out.append((place, fault or _reason(match)))
             continue
         kept.append(row)
@@ -77,12 +76,12 @@ def _compared(
 ) -> tuple[str | None, Match | None]:
     """Why a row cannot be compared, or the problem that it repeats or is like."""
     try:
-        posed = posed_row(row, place, format, columns)
+        compared = training_row(row, place, format, columns)
     except DataError as error:
         return str(error).removeprefix(f"{place}: "), None
-    return None, index.match(posed.problem, posed.answer, likely=True)
+    return None, index.match(compared.problem, compared.answer, likely=True)
 
 
 def _reason(match: Match | None) -> str:
     assert match, "who asks has looked"
-    return f"{'in' if match.certain else 'like'} {match.bench} ({match.rule})"
+    return f"{'in' if match.is_copy else 'like'} {match.bench} ({match.rule})"

@@ -1,0 +1,92 @@
+"""Training data must not hold problems of the recipe's benches: checked with the recipe, and again by each stage."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from rlsp_cli.data import prompt_rows, trace_rows
+from rlsp_cli.errors import DataError, NotReadyError, RlspError
+from rlsp_cli.evals.benches import Bench, bench_prompts
+from rlsp_cli.evals.overlap.against import whole_bench
+from rlsp_cli.evals.overlap.overlap import find_overlaps
+from rlsp_cli.evals.overlap.training_set import HasProblem, TrainingSet, from_rows
+from rlsp_cli.recipe.issue import Issue
+from rlsp_cli.recipe.schema import Recipe, Rows
+from rlsp_cli.terminal import print
+
+AnyRows = TypeVar("AnyRows", bound=Rows)
+
+_TASK_ROWS = 2000
+"""Rows of a procedural task that `rlsp check` looks at, to answer at once; the stage that trains looks at all."""
+_HINT = "leave them out with rlsp data clean FILE --against RECIPE --out CLEAN, or set data.allow_overlap: true"
+
+
+def check_overlap(recipe: Recipe) -> list[Issue]:
+    """Overlaps that are found without the hub; data that cannot be read is left to the stage that reads it."""
+    if not _must_differ(recipe):
+        return []
+    benches = _local_benches(recipe)
+    return [issue for training in _local_sets(recipe) for issue in _issues(training, benches)]
+
+
+def refuse_overlap(recipe: Recipe, role: str, rows: Sequence[HasProblem]) -> None:
+    """DataError when the rows of `data.<role>` hold problems of a bench; prints which benches it could not read."""
+    if not _must_differ(recipe):
+        return
+
+    benches = []
+    for name in recipe.eval.benches if recipe.eval else ():
+        try:
+            benches.append(whole_bench(name, recipe))
+        except NotReadyError as error:
+            print(f"data.{role} is not compared with a bench: {error}", file=sys.stderr)
+
+    found = list(_issues(from_rows(role, role, rows), benches))
+    if found:
+        raise DataError("\n".join(map(str, found)))
+
+
+def _must_differ(recipe: Recipe) -> bool:
+    return recipe.eval is not None and not recipe.data.allow_overlap
+
+
+def _local_benches(recipe: Recipe) -> list[Bench]:
+    assert recipe.eval, "a recipe without eval has no benches"
+    found = []
+    for name in recipe.eval.benches:
+        with suppress(RlspError):
+            if not _on_hub(bench_prompts(name, recipe.eval, recipe.data)):
+                found.append(whole_bench(name, recipe))
+    return found
+
+
+def _local_sets(recipe: Recipe) -> Iterator[TrainingSet]:
+    """The data that a stage trains on, as far as it can be read without the hub."""
+    traces, prompts, files = recipe.data.traces, recipe.data.prompts, recipe.plugins
+    if recipe.sft and traces and not _on_hub(traces):
+        with suppress(RlspError):
+            yield from_rows("traces", traces.source, trace_rows(_few(traces), files))
+    if recipe.ppo and prompts and not _on_hub(prompts):
+        with suppress(RlspError):
+            yield from_rows("prompts", prompts.source, prompt_rows(_few(prompts), files))
+
+
+def _on_hub(rows: Rows) -> bool:
+    return rows.source.startswith("hf:")
+
+
+def _few(rows: AnyRows) -> AnyRows:
+    """The first rows of a procedural task, and all rows of a file."""
+    many = rows.source.startswith("task:") and rows.rows is not None and rows.rows > _TASK_ROWS
+    return rows.model_copy(update={"rows": _TASK_ROWS}) if many else rows
+
+
+def _issues(training: TrainingSet, benches: Sequence[Bench]) -> Iterator[Issue]:
+    """An issue for each bench with copies in the training data; likely copies are none."""
+    overlaps = list(find_overlaps(training, benches, likely=False))
+    for bench in benches:
+        found = [overlap for overlap in overlaps if overlap.bench == bench.name]
+        if found:
+            many = f"{len(found)} of {len(training.rows)} problems are in the bench {bench.name}"
+            yield Issue(f"data.{training.role}", f"data.{training.role}: {many}, such as {found[0]}", _HINT)

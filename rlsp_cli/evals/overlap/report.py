@@ -1,0 +1,81 @@
+"""A comparison of training data with benches, as `rlsp data check` shows it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.data.formats import Columns
+from rlsp_cli.data.rows import HUB_ID
+from rlsp_cli.errors import DataError
+from rlsp_cli.evals.benches import Bench
+from rlsp_cli.evals.overlap.against import benches_against, compared_bench
+from rlsp_cli.evals.overlap.index import CANNOT_FIND
+from rlsp_cli.evals.overlap.overlap import Overlap, OverlapCounts, count_overlaps, find_overlaps
+from rlsp_cli.evals.overlap.training_set import TrainingSet, from_recipe, from_source, is_file_of_rows, roles_of
+from rlsp_cli.recipe.load import find_recipe, load_recipe, shipped_recipes
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.registry import resolve_options
+
+
+@dataclass(frozen=True)
+class OverlapReport:
+    """Training data beside benches: the rows that are copies of problems, and the likely copies."""
+
+    train: str
+    sets: Sequence[TrainingSet]
+    benches: Sequence[Bench]
+    copies: Sequence[Overlap]
+    likely: Sequence[Overlap]
+    unread: Sequence[str] = field(default_factory=list)
+
+    def counts(self, bench: Bench) -> OverlapCounts:
+        """How many rows share text with how many problems of a bench."""
+        return count_overlaps([*self.copies, *self.likely], bench.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; `clean` when every row could be read and none is a copy, as far as the rules can find."""
+        return {
+            "train": self.train,
+            "clean": not self.copies and not self.unread,
+            "cannot_find": CANNOT_FIND,
+            "sets": [{"role": one.role, "source": one.source, "rows": len(one.rows)} for one in self.sets],
+            "benches": [{**compared_bench(one).to_json(), **self.counts(one).to_json()} for one in self.benches],
+            "copies": [overlap.to_json() for overlap in self.copies],
+            "likely": [overlap.to_json() for overlap in self.likely],
+            "unread": list(self.unread),
+        }
+
+
+def compare_data(train: str, against: Sequence[str], data: Path | None, columns: Columns) -> OverlapReport:
+    """A file, a hub id or a recipe's training data beside benches, which are read from `data` if it is given.
+
+    NotReadyError names every bench whose data is missing: data that was not compared is not clean.
+    """
+    recipe = load_recipe(find_recipe(train), plugins=resolve_options) if _is_recipe(train) else None
+    benches = benches_against(against, recipe, data)
+    sets = _sets(recipe) if recipe else [from_source(train, columns)]
+
+    found = [overlap for one in sets for overlap in find_overlaps(one, benches)]
+    return OverlapReport(
+        train,
+        sets,
+        benches,
+        copies=[overlap for overlap in found if overlap.is_copy],
+        likely=[overlap for overlap in found if not overlap.is_copy],
+        unread=[line for one in sets for line in one.unread],
+    )
+
+
+def _sets(recipe: Recipe) -> list[TrainingSet]:
+    sets = [from_recipe(role, recipe) for role in roles_of(recipe)]
+    if not sets:
+        raise DataError(f"recipe {recipe.name!r} has no training data: neither data.traces nor data.prompts")
+    return sets
+
+
+def _is_recipe(train: str) -> bool:
+    if train in shipped_recipes() or Path(train).suffix in (".yaml", ".yml"):
+        return True
+    elsewhere = train.startswith(("hf:", "task:")) or HUB_ID.fullmatch(train)
+    return not is_file_of_rows(train) and not elsewhere

@@ -1,0 +1,107 @@
+"""Near-duplicates by words: paraphrases, edited copies, problems of one family.
+
+A word says the more the fewer problems have it (inverse document frequency), and two texts are compared as sets of
+words by Tversky's index (Psychological Review 84, 1977), in which words that only the text has count half: instructions
+around a problem do not make it another one.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from rlsp_cli.evals.overlap.words import is_number
+
+THRESHOLD = 0.65
+"""Least Tversky index of a near-duplicate."""
+THRESHOLD_WITH_NUMBERS = 0.4
+"""The same where the text has all numbers of the problem."""
+_EXTRA = 0.5
+"""Weight in Tversky's index of a word of the text that the problem lacks (beta; alpha is 1)."""
+_UNINDEXED = 0.3
+"""Share of a problem's weight that is not looked up, because these stems are in most problems."""
+
+# For text t, problem p and shared weight s, an index s / (p + beta (t - s)) of at least L means
+#     s >= (L p + L beta t) / (1 + L beta),
+# of which at most `_UNINDEXED` p is not looked up. Problems below this bound need no exact index.
+_BOUND_BY_TEXT = THRESHOLD_WITH_NUMBERS * _EXTRA / (1 + THRESHOLD_WITH_NUMBERS * _EXTRA)
+_BOUND_BY_PROBLEM = THRESHOLD_WITH_NUMBERS / (1 + THRESHOLD_WITH_NUMBERS * _EXTRA) - _UNINDEXED
+
+_ENDINGS = ("ing", "ed", "es", "s", "e")
+_SHORTEST_STEM = 3
+
+
+class SimilarityIndex:
+    """The problems of one bench, to look up which of them a text resembles; each is given by its words."""
+
+    def __init__(self, problems: Mapping[str, Sequence[str]]) -> None:
+        self._stems = {id: _stems(words) for id, words in problems.items()}
+        self._numbers = {id: _numbers(words) for id, words in problems.items()}
+
+        users = Counter(stem for stems in self._stems.values() for stem in stems)
+        self._unknown = math.log(len(problems) + 1)
+        self._weights = {stem: math.log((len(problems) + 1) / (number + 0.5)) for stem, number in users.items()}
+        self._sizes = {id: self._weight(stems) for id, stems in self._stems.items()}
+        self._users = self._inverted()
+
+    def nearest(self, words: Sequence[str]) -> str | None:
+        """The id of the problem that a text is a near-duplicate of; None when there is none."""
+        stems, numbers = _stems(words), _numbers(words)
+        size = self._weight(stems)
+
+        excess: dict[str, float] = {}
+        for id in self._candidates(stems, size):
+            shared = self._weight(stems & self._stems[id])
+            excess[id] = _tversky(shared, self._sizes[id], size) - self._threshold(id, numbers)
+
+        best = max(excess, key=excess.__getitem__, default=None)
+        return best if best is not None and excess[best] >= 0 else None
+
+    def _candidates(self, stems: set[str], size: float) -> list[str]:
+        """The problems that share enough indexed stems to pass a threshold."""
+        shared: dict[str, float] = defaultdict(float)
+        for stem in stems & self._users.keys():
+            for id in self._users[stem]:
+                shared[id] += self._weights[stem]
+
+        by_text = _BOUND_BY_TEXT * size
+        return [id for id, weight in shared.items() if weight >= by_text + _BOUND_BY_PROBLEM * self._sizes[id]]
+
+    def _threshold(self, id: str, numbers: Counter[str]) -> float:
+        ours = self._numbers[id]
+        return THRESHOLD_WITH_NUMBERS if ours and ours <= numbers else THRESHOLD
+
+    def _weight(self, stems: set[str]) -> float:
+        return sum(self._weights.get(stem, self._unknown) for stem in stems)
+
+    def _inverted(self) -> dict[str, list[str]]:
+        """Stem -> problems, without each problem's commonest stems, together at most `_UNINDEXED` of its weight."""
+        users: dict[str, list[str]] = defaultdict(list)
+        for id, stems in self._stems.items():
+            spare = _UNINDEXED * self._sizes[id]
+            for stem in sorted(stems, key=lambda stem: (self._weights[stem], stem)):
+                spare -= self._weights[stem]
+                if spare < 0:
+                    users[stem].append(id)
+        return dict(users)
+
+
+def _numbers(words: Sequence[str]) -> Counter[str]:
+    return Counter(filter(is_number, words))
+
+
+def _stems(words: Sequence[str]) -> set[str]:
+    return set(map(_stem, words))
+
+
+@lru_cache(maxsize=2**16)
+def _stem(word: str) -> str:
+    """A word without the commonest English endings."""
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
+            return word.removesuffix(ending)
+    return word
+
+
+def _tversky(shared: float, problem: float, text: float) -> float:
+    return shared / (problem + _EXTRA * max(text - shared, 0))

@@ -1,0 +1,105 @@
+"""The problems that a model trains on, read from a recipe or from a file of rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rlsp_cli.data import prompt_rows, source_rows, trace_rows
+from rlsp_cli.data.formats import Columns, Row, convert, pick_format
+from rlsp_cli.data.rows import HUB_ID
+from rlsp_cli.errors import DataError
+from rlsp_cli.recipe.schema import Recipe, Rows
+
+ROLES = {"traces": "sft", "prompts": "ppo"}
+"""Key of `data` -> the stage that trains on it."""
+_FILES = (".jsonl", ".json", ".csv", ".parquet")
+
+
+class HasProblem(Protocol):
+    """A trace or a problem for PPO."""
+
+    @property
+    def problem(self) -> str:
+        """The question."""
+
+    @property
+    def answer(self) -> str | None:
+        """Its reference answer, where there is one."""
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """A problem in training data, with its reference answer where there is one."""
+
+    place: str
+    problem: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Rows of one source; `role` is its key of `data`, or `rows` for a file.
+
+    `unread` has an error for each row without a problem: such a row cannot be compared, so it is not clean.
+    """
+
+    role: str
+    source: str
+    rows: Sequence[TrainingRow]
+    unread: Sequence[str] = ()
+
+
+def from_rows(role: str, source: str, rows: Sequence[HasProblem]) -> TrainingSet:
+    """The rows of a recipe, with their numbers as places."""
+    found = [TrainingRow(f"row {number}", row.problem, row.answer) for number, row in enumerate(rows, 1)]
+    return TrainingSet(role, source, found)
+
+
+def from_recipe(role: str, recipe: Recipe) -> TrainingSet:
+    """The rows of `data.<role>`, which must be given; DataError or NotReadyError when they cannot be read."""
+    if role == "traces":
+        traces = recipe.data.traces
+        assert traces, "the caller has looked"
+        return from_rows(role, traces.source, trace_rows(traces, recipe.plugins))
+
+    prompts = recipe.data.prompts
+    assert prompts, "the caller has looked"
+    return from_rows(role, prompts.source, prompt_rows(prompts, recipe.plugins))
+
+
+def roles_of(recipe: Recipe) -> list[str]:
+    """The keys of `data` that stages train on, among those that the recipe gives."""
+    return [role for role in ROLES if getattr(recipe.data, role)]
+
+
+def from_source(name: str, columns: Columns) -> TrainingSet:
+    """Rows of a file or the hub, in any format that `rlsp data traces` reads."""
+    source = row_source(name)
+    rows = source_rows(Rows(source=source))
+    format = pick_format(rows[0][1], rows[0][0], columns)
+
+    found, unread = [], []
+    for place, row in rows:
+        try:
+            found.append(training_row(row, place, format, columns))
+        except DataError as error:
+            unread.append(str(error))
+    return TrainingSet("rows", source, found, unread)
+
+
+def training_row(row: Row, place: str, format: str, columns: Columns) -> TrainingRow:
+    """The problem of a row in this format; DataError says what the row lacks."""
+    read = convert(row, place, place, format, columns)
+    return TrainingRow(place, read.problem, read.answer)
+
+
+def row_source(name: str) -> str:
+    """A source as a recipe names it: `org/name` is on the hub unless there is a file of that name."""
+    is_hub = HUB_ID.fullmatch(name) and not is_file_of_rows(name) and not Path(name).exists()
+    return f"hf:{name}" if is_hub else name
+
+
+def is_file_of_rows(name: str) -> bool:
+    """Whether the name ends like a file of rows."""
+    return Path(name).suffix in _FILES

@@ -1,0 +1,1 @@
+"""Traces for SFT: read, sampled, filtered, and written with a data card."""
