@@ -29,7 +29,7 @@ from rlsp_cli.backends.openrlhf.journal import Journal
 from rlsp_cli.engine import advantage
 from rlsp_cli.engine.batch import batch_rows
 from rlsp_cli.errors import SafetyError
-from rlsp_cli.launch.process import prepare
+from rlsp_cli.launch.job import prepare
 from rlsp_cli.launch.ray.service import RewardService
 from rlsp_cli.recipe.dump import dump_recipe
 from rlsp_cli.recipe.load import load_recipe

@@ -9,7 +9,7 @@ from rich.console import Console
 from rlsp_cli.cli import output
 from rlsp_cli.cli.output import print_table
 from rlsp_cli.launch.pace import Pace, duration
-from rlsp_cli.launch.progress import Follower
+from rlsp_cli.launch.progress import StageProgress
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import append_rows
 
@@ -55,10 +55,10 @@ def test_a_log_line_is_whole_and_has_the_time_and_what_is_left(
 ) -> None:
     monkeypatch.setattr("rlsp_cli.launch.progress._PLAIN_EVERY_S", -1.0)
     row = {"total_steps": 4, "loss": 1.0, "response/tokens": 2.0, "kl/response": 0.1, "time/tokens_per_s": 8.0}
-    follower = Follower("ppo", StagePaths(tmp_path), Console(width=80))
+    progress = StageProgress("ppo", StagePaths(tmp_path), Console(width=80))
     for step in range(2):
         append_rows(tmp_path / "metrics.jsonl", [{"step": step, **row, "text": "words " * 30}])
-        follower.watch()
+        progress.tick()
     first, second = capsys.readouterr().out.splitlines()
     assert " ppo 1/4: words" in first and first.endswith("8 tok/s")
     assert " ppo 2/4: words" in second and second.endswith(" left") and second[:4].isdigit()
@@ -69,13 +69,13 @@ def test_what_an_earlier_attempt_wrote_is_no_progress(tmp_path: Path, monkeypatc
     rows = [{"step": n, "total_steps": 9, "loss": 1.0, "time/step": n} for n in range(5)]
     append_rows(tmp_path / "metrics.jsonl", rows)
     console = Console(width=80, record=True, quiet=False)
-    follower = Follower("sft", StagePaths(tmp_path), console)
+    progress = StageProgress("sft", StagePaths(tmp_path), console)
     (tmp_path / "metrics.jsonl").unlink()
     append_rows(tmp_path / "metrics.jsonl", rows[:3])
-    follower.watch()
+    progress.tick()
     assert console.export_text(clear=False) == ""
     append_rows(tmp_path / "metrics.jsonl", [{**rows[3], "time/step": 7.0}])
-    follower.watch()
+    progress.tick()
     assert " sft 4/9: loss 1.000" in console.export_text()
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.backends import stages_of
-from rlsp_cli.cli.recipe import load_inspected
 from rlsp_cli.errors import RecipeError
+from rlsp_cli.preflight import load_inspected
 from tests.conftest import TINY, rlsp
 
 FILES = """\

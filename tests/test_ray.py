@@ -30,6 +30,7 @@ from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.child.guard import remove_with_users
 from rlsp_cli.child.leash import end, spawn
 from rlsp_cli.errors import NotReadyError
+from rlsp_cli.launch.attempt import Attempt
 from rlsp_cli.launch.ray.address import free_ports as ports_from
 from rlsp_cli.launch.ray.capacity import free_room
 from rlsp_cli.launch.ray.cluster import await_nodes, claimed, head_options, node_environment, start_words
@@ -38,6 +39,7 @@ from rlsp_cli.launch.ray.token import with_token
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.recipe.schema import Cluster
 from tests.conftest import rlsp
+from tests.observer import Recorder
 
 SECRET, TOKEN = "wandb-7f3a9c", "the-clusters-token"
 PASSWORD = "p@ss/word"
@@ -777,8 +779,8 @@ def test_on_slurm_the_head_the_workers_and_the_driver_run_in_one_allocation(
     cluster = Cluster.model_validate({"gpus_per_node": 0, "port": port, "launcher": "slurm"})
     script = ray_batch_script(cluster, "ppo", python, sys.executable, stage / "job.json", stage / "stop", {})
     (stage / "job.sbatch").write_text(script)
-    said: list[str] = []
-    code, _ = run_batch(stage / "job.sbatch", environment, stage / "attempts" / "1", lambda: None, said.append, None)
+    attempt = Attempt(stage / "attempts" / "1", environment, Recorder())
+    code, _ = run_batch(stage / "job.sbatch", attempt, None)
     err = (stage / "attempts" / "1" / "stderr.log").read_text()
     assert code == (5 if fails else 0), err
     assert (

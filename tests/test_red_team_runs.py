@@ -16,12 +16,13 @@ from rich.console import Console
 
 from rlsp_cli.errors import DataError, StageError, UsageError
 from rlsp_cli.evals.saved_answers import read_answers
-from rlsp_cli.launch import run as launch_run
-from rlsp_cli.launch.run import run_stages, starting_run
+from rlsp_cli.launch import workflow
+from rlsp_cli.launch.start import Start, starting_run
+from rlsp_cli.launch.workflow import run_recipe
 from rlsp_cli.report import summarise_run, write_report
 from rlsp_cli.report.behaviour import read_responses
 from rlsp_cli.runs.lock import LOCK, locked
-from rlsp_cli.runs.run import create_run, newest_run
+from rlsp_cli.runs.run import newest_run, open_run
 from tests.conftest import load_checked, rlsp
 
 PROBLEMS = [{"problem": "1 + 1?", "answer": "2"}, {"problem": "2 + 2?", "answer": "4"}]
@@ -86,7 +87,7 @@ def test_a_folder_that_nothing_was_written_into_is_not_left_behind(tmp_path: Pat
 
 def test_a_new_run_in_a_folder_that_is_being_written_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_checked(tiny_recipe)
-    new = partial(starting_run, recipe, None, tmp_path / "run", resume=False)
+    new = partial(starting_run, recipe, Start(tmp_path / "run"))
     with held_elsewhere(tmp_path / "run") as pid, pytest.raises(UsageError, match=f"process {pid} "), new():
         pass
     with new() as run:
@@ -103,12 +104,12 @@ def test_a_job_typed_by_hand_does_not_write_beside_the_one_that_runs(evaluated: 
 def test_a_signal_that_comes_when_a_stage_is_done_leaves_it_done_and_the_next_one_alone(
     tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch_run, "_run_stage", lambda run, stage, console: [signal.SIGINT])
-    run = create_run(load_checked(tiny_recipe), None, tmp_path / "run")
+    monkeypatch.setattr(workflow, "launch", lambda job, run, screen: [signal.SIGINT])
+    recipe, start = load_checked(tiny_recipe), Start(tmp_path / "run")
     with pytest.raises(StageError, match="ppo: stopped before it began; go on with: again") as error:
-        run_stages(run, ["sft", "ppo"], Console(stderr=True), "again")
+        run_recipe(recipe, ["sft", "ppo"], start, Console(stderr=True), lambda _: "again")
     assert error.value.exit_code == 130
-    assert run.status()["stages"] == {"sft": "done", "ppo": "stopped"}
+    assert open_run(tmp_path / "run").status()["stages"] == {"sft": "done", "ppo": "stopped"}
 
 
 def test_a_job_that_is_done_ends_well_whatever_signal_comes(evaluated: Path) -> None:

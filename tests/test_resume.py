@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.errors import UsageError
-from rlsp_cli.launch.run import starting_run
+from rlsp_cli.launch.start import Start, starting_run
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.run import Run
 from tests.conftest import load_checked
@@ -14,7 +14,7 @@ from tests.conftest import load_checked
 
 def start_run(recipe: Recipe, source: Path | None, out: Path, resume: bool, allow_changes: bool = False) -> Run:
     """A run that nobody writes into any more."""
-    with starting_run(recipe, source, out, resume, allow_changes) as run:
+    with starting_run(recipe, Start(out, resume, allow_changes, source)) as run:
         return run
 
 

@@ -14,7 +14,9 @@ from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import batch_script, cpus_of
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch import slurm
+from rlsp_cli.launch.attempt import Attempt
 from rlsp_cli.recipe.schema import Cluster
+from tests.observer import Recorder
 
 SBATCH = """\
 #!/bin/sh
@@ -40,9 +42,9 @@ def follow(failures: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tupl
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setattr(slurm, "_POLL_S", 0.01)
-    looks: list[None] = []
-    done = slurm.run_batch(folder / "job", os.environ, folder, lambda: looks.append(None), print, None)
-    return done, len(looks)
+    recorder = Recorder()
+    done = slurm.run_batch(folder / "job", Attempt(folder, {}, recorder), None)
+    return done, recorder.ticks
 
 
 def test_a_busy_controller_is_asked_again_while_the_job_is_watched(
@@ -116,7 +118,7 @@ def test_a_head_of_one_machine_on_slurm_listens_to_it_alone(tmp_path: Path) -> N
 def on_slurm(folder: Path, script: str) -> tuple[int, str]:
     """Run a batch script; (exit code, what it printed)."""
     (folder / "job.sbatch").write_text(script)
-    code, _ = slurm.run_batch(folder / "job.sbatch", os.environ, folder, lambda: None, print, None)
+    code, _ = slurm.run_batch(folder / "job.sbatch", Attempt(folder, {}, Recorder()), None)
     return code, (folder / "stdout.log").read_text() + (folder / "stderr.log").read_text()
 
 

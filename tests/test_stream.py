@@ -23,7 +23,7 @@ def test_a_stream_cut_off_at_any_byte_is_read_and_written_on(tmp_path: Path) -> 
     for size in range(len(whole) + 1):
         path.write_bytes(whole[:size])
         kept = list(range(whole[:size].count(b"\n")))
-        assert steps(path) == [row["step"] for row in Tail(path).read()] == kept
+        assert steps(path) == [row["step"] for row in Tail(path).rows()] == kept
         append_rows(path, [{"step": 9}])
         assert steps(path) == [*kept, 9]
 
@@ -82,11 +82,11 @@ def test_a_tail_finds_its_way_in_a_file_that_was_written_anew_however_long_it_is
     path = tmp_path / "metrics.jsonl"
     append_rows(path, ROWS[:seen])
     tail = Tail(path)
-    assert tail.read() == ROWS[:seen]
+    assert tail.rows() == ROWS[:seen]
     append_rows(path, ROWS[seen:])
     drop_rows_from(path, start)
     append_rows(path, [{"step": start + n, "text": "new" * again} for n in range(again)])
-    got, kept = [row["step"] for row in tail.read()], list(range(min(start, 5)))
+    got, kept = [row["step"] for row in tail.rows()], list(range(min(start, 5)))
     assert (
         got
         in (
@@ -95,17 +95,17 @@ def test_a_tail_finds_its_way_in_a_file_that_was_written_anew_however_long_it_is
         )
     )
     append_rows(path, [{"step": 99}])
-    assert tail.read() == [{"step": 99}]
+    assert tail.rows() == [{"step": 99}]
 
 
 def test_a_tail_starts_again_when_the_file_was_removed_and_is_short_of_a_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     append_rows(path, ROWS)
     tail = Tail(path)
-    tail.read()
+    tail.rows()
     path.unlink()
-    assert tail.read() == []
+    assert tail.rows() == []
     path.write_bytes(b'{"step": 0')
-    assert tail.read() == [] == tail.read()
+    assert tail.rows() == [] == tail.rows()
     append_rows(path, [{"step": 0}, {"step": 1}])
-    assert [row["step"] for row in tail.read()] == [0, 1]
+    assert [row["step"] for row in tail.rows()] == [0, 1]

@@ -88,7 +88,7 @@ def doctor(
     """
     from rlsp_cli.backends import BACKENDS, backend_of, stages_of
     from rlsp_cli.backends.doctor import examine
-    from rlsp_cli.cli.recipe import load_checked
+    from rlsp_cli.preflight import load_checked
 
     loaded = load_checked(recipe, overrides or [])[0] if recipe else None
     wanted = {backend_of(loaded, stage) for stage in stages_of(loaded)} if loaded else set(BACKENDS)

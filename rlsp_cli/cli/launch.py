@@ -1,12 +1,9 @@
 """`rlsp launch worker`: further machines of a job."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from rlsp_cli.terminal import print
 
 app = typer.Typer(help="Processes of a job that other machines run.", no_args_is_help=True)
 
@@ -36,17 +33,15 @@ def worker(
     The run folder holds the token of its head; without it the token comes from RAY_AUTH_TOKEN.
     """
     from rlsp_cli.errors import UsageError
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+    from rlsp_cli.launch.observer import Printer
 
     if run is None and head is None:
         raise UsageError("name a run folder, or the head of a Ray cluster by --join HOST:PORT")
     if head is not None:
         from rlsp_cli.launch.ray.node import join_cluster
 
-        join_cluster(head, run, gpus, say)
+        join_cluster(head, run, gpus, Printer().say)
     elif run is not None:
-        from rlsp_cli.launch.worker import join
+        from rlsp_cli.launch.torchrun import join
 
-        join(run, stage, say)
+        join(run, stage, Printer())

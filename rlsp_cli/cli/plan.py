@@ -7,7 +7,6 @@ import typer
 
 from rlsp_cli.cli.completion import recipes
 from rlsp_cli.cli.output import print_json, print_table
-from rlsp_cli.cli.recipe import load_checked
 from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.terminal import print
 
@@ -39,6 +38,7 @@ def plan(
     Example: rlsp plan my.yaml cluster.nodes=3 --gpu a100-80
     """
     from rlsp_cli.plan import make_plan
+    from rlsp_cli.preflight import load_checked
 
     try:
         loaded, _ = load_checked(recipe, overrides or [])

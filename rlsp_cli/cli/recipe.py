@@ -1,7 +1,6 @@
 """`rlsp check`, `rlsp schema`, `rlsp recipes list|show|copy`."""
 
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,6 @@ from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.backends.local.example import Example
-    from rlsp_cli.recipe.issue import Note
     from rlsp_cli.recipe.schema import Recipe
 
 _SCHEMA_LINE = "# yaml-language-server: $schema=rlsp.schema.json\n"
@@ -23,39 +21,6 @@ _SCHEMA_LINE = "# yaml-language-server: $schema=rlsp.schema.json\n"
 ShippedName = Annotated[str, typer.Argument(help="A name of `rlsp recipes list`.", autocompletion=recipes)]
 
 recipes_app = typer.Typer(help="The recipes that come with rlsp.", no_args_is_help=True)
-
-
-def load_checked(name: str, overrides: list[str]) -> tuple["Recipe", Path]:
-    """The recipe of a file or shipped name, checked against plugins and backends too, and its file."""
-    from rlsp_cli import backends
-    from rlsp_cli.recipe.load import find_recipe, load_recipe
-
-    path = find_recipe(name)
-    return load_recipe(path, overrides, plugins=resolve_options, check=backends.check), path
-
-
-def load_inspected(
-    name: str, overrides: list[str], stages: "Callable[[Recipe], Sequence[str]]", ask_hub: bool = False
-) -> tuple["Recipe", Path, list[str]]:
-    """As `load_checked`, and what its `stages` will use was looked at: RecipeError for what would stop them.
-
-    The lines say what is worth knowing all the same.
-    """
-    from rlsp_cli import backends
-    from rlsp_cli.preflight import preflight
-    from rlsp_cli.recipe.issue import Issue
-    from rlsp_cli.recipe.load import find_recipe, load_recipe
-
-    notes: list[Note] = []
-
-    def check(recipe: "Recipe") -> list[Issue]:
-        found = preflight(recipe, stages(recipe), ask_hub)
-        notes.extend(found.notes)
-        return [*backends.check(recipe), *found.issues]
-
-    path = find_recipe(name)
-    recipe = load_recipe(path, overrides, plugins=resolve_options, check=check)
-    return recipe, path, [f"{recipe.place(note.path) or path}: note: {note}" for note in notes]
 
 
 def check(
@@ -77,6 +42,7 @@ def check(
     Examples: rlsp check my.yaml  |  rlsp check quickstart ppo.steps=10 --resolved  |  rlsp check my.yaml --show-example
     """
     from rlsp_cli.backends import backend_of, stages_of
+    from rlsp_cli.preflight import load_inspected
     from rlsp_cli.recipe.dump import dump_recipe
 
     try:
@@ -126,6 +92,7 @@ def render(
     Example: rlsp render my.yaml --explain
     """
     from rlsp_cli.backends.render import render_stage
+    from rlsp_cli.preflight import load_checked
 
     loaded, _ = load_checked(recipe, overrides or [])
     page = render_stage(loaded, stage)

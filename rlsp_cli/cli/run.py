@@ -12,9 +12,12 @@ from rlsp_cli.cli.completion import benches, recipes, runs
 from rlsp_cli.cli.output import console, print_json, print_table
 from rlsp_cli.cli.report import print_report
 from rlsp_cli.errors import UsageError
+from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from rlsp_cli.recipe.schema import Recipe
     from rlsp_cli.report import Report
 
@@ -141,7 +144,8 @@ def eval_(
     from rlsp_cli.evals.benches import bench_names
     from rlsp_cli.evals.fail_below import read_limits, refuse_below
     from rlsp_cli.launch.evaluation import evaluation_recipe
-    from rlsp_cli.launch.run import starting_run
+    from rlsp_cli.launch.start import Start
+    from rlsp_cli.launch.workflow import run_recipe
 
     settings: dict[str, Any] = {
         "benches": _names(bench),
@@ -176,8 +180,10 @@ def eval_(
     limits = read_limits(fail_below or [], bench_names(recipe.eval, recipe.data))
     if recipe.model.path and not (steps or recipe.eval.responses):
         print(f"model: {recipe.model.path}", file=sys.stderr)
-    with starting_run(recipe, None, out, resume) as run:
-        report = _finish(run, ["eval"], json)
+
+    screen = console(stderr=True)
+    report = run_recipe(recipe, ["eval"], Start(out, resume), screen, _resume_command)
+    _show(report, screen, json)
     refuse_below(report.evaluation["benches"], limits)
 
 
@@ -237,39 +243,33 @@ def _run(
     dry_run: bool,
     json: bool,
 ) -> None:
-    from rlsp_cli.cli.recipe import load_inspected
-    from rlsp_cli.launch.run import pick_stages, plan_stages, starting_run, unfinished
+    from rlsp_cli.launch.start import Start
+    from rlsp_cli.launch.workflow import pick_stages, plan_recipe, run_recipe, unfinished
+    from rlsp_cli.preflight import load_inspected
 
     def to_run(recipe: "Recipe") -> Sequence[str]:
         picked = pick_stages(recipe, stages)
         return unfinished(recipe, picked, out) if resume else () if dry_run else picked
 
     recipe, path, notes = load_inspected(source, overrides, to_run, ask_hub=True)
-    picked = pick_stages(recipe, stages)
     print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
-    with starting_run(recipe, path, out, resume, allow_changes) as run:
-        if dry_run:
-            for command in plan_stages(run, picked):
-                print(command)
-        else:
-            _finish(run, picked, json)
+
+    start, picked = Start(out, resume, allow_changes, source=path), pick_stages(recipe, stages)
+    if dry_run:
+        for command in plan_recipe(recipe, picked, start):
+            print(command)
+    else:
+        screen = console(stderr=True)
+        _show(run_recipe(recipe, picked, start, screen, _resume_command), screen, json)
 
 
-def _finish(run: Any, stages: Any, json: bool) -> "Report":
-    """Run the stages, write the report, print it; returns the report."""
-    from rlsp_cli.launch.run import run_stages
-    from rlsp_cli.report import write_report
-
-    screen = console(stderr=True)
-    screen.print(f"run folder: {run.paths.root}", soft_wrap=True)
-    run_stages(run, stages, screen, _resume_command(run.paths.root))
-    report = write_report(run.paths.root)
+def _show(report: "Report", screen: "Console", json: bool) -> None:
+    """Print a report, and where its page is."""
     if json:
         print_json("report", report.to_json())
     else:
         print_report(report)
-        screen.print(f"report: {run.paths.report_html}", soft_wrap=True)
-    return report
+        screen.print(f"report: {RunPaths(Path(report.root)).report_html}", soft_wrap=True)
 
 
 def _names(texts: list[str] | None) -> list[str] | None:

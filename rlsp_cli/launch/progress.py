@@ -29,36 +29,40 @@ _ALARM_ROWS = 60
 """Rows that the live alarms look back on."""
 
 
-class Follower:
-    """Reads what a stage appends to metrics.jsonl, and shows the newest row."""
+class StageProgress:
+    """The observer of a stage: shows messages, and the newest row that the stage appends to metrics.jsonl."""
 
     def __init__(self, stage: str, paths: StagePaths, console: Console) -> None:
         self.stage, self.console, self.tail = stage, console, Tail(paths.metrics)
-        self.before = {row["step"]: row for row in self.tail.read()}
+        self.before = {row["step"]: row for row in self.tail.rows()}
         self.pace = Pace()
-        self.said_at = time.monotonic()
+        self.shown_at = time.monotonic()
         self.recent: deque[dict[str, Any]] = deque(maxlen=_ALARM_ROWS)
         self.alarmed: set[str] = set()
-        self.bar: Progress | None = None
-        if console.is_terminal:
-            columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-            name, text = (TextColumn(f"{{task.{of}}}", markup=False) for of in ("description", "fields[text]"))
-            self.bar = Progress(name, *columns, text, console=console)
+        self.bar = _bar(console) if console.is_terminal else None
+        if self.bar is not None:
             self.task = self.bar.add_task(stage, total=None, text="starting")
 
-    def watch(self) -> None:
+    def say(self, text: str) -> None:
+        """Show a message on a line of its own."""
+        self.console.print(f"{self.stage}: {text}", highlight=False, soft_wrap=True)
+
+    def tick(self) -> None:
         """Show the newest row, if there is a new one."""
-        rows = [row for row in self.tail.read() if not self._is_old(row)]
-        if not rows:
-            return
-        self._raise_alarms(rows)
-        row = rows[-1]
+        rows = [row for row in self.tail.rows() if not self._is_old(row)]
+        if rows:
+            self._raise_alarms(rows)
+            self._show(rows[-1])
+
+    def _show(self, row: dict[str, Any]) -> None:
+        """In the live line of a terminal; elsewhere on a line of its own, now and then."""
         done, total = row["step"] + 1, row.get("total_steps")
         left = self.pace.left(row.get("text", ""), done, total)
+
         if self.bar is not None:
             self.bar.update(self.task, completed=done, total=total, text=printable(describe(row)))
-        elif time.monotonic() - self.said_at > _PLAIN_EVERY_S or done == total:
-            self.said_at = time.monotonic()
+        elif time.monotonic() - self.shown_at > _PLAIN_EVERY_S or done == total:
+            self.shown_at = time.monotonic()
             rest = f", {left} left" if left else ""
             line = f"{clock()} {self.stage} {done}/{total}: {describe(row)}{rest}"
             self.console.print(line, highlight=False, soft_wrap=True)
@@ -73,7 +77,7 @@ class Follower:
         for alarm in alarms(list(self.recent)):
             if alarm.kind not in self.alarmed:
                 self.alarmed.add(alarm.kind)
-                self.console.print(f"{self.stage}: {alarm.text}", highlight=False, soft_wrap=True)
+                self.say(alarm.text)
 
 
 def clock() -> str:
@@ -91,11 +95,19 @@ def describe(row: dict[str, Any]) -> str:
 
 
 @contextmanager
-def following(stage: str, paths: StagePaths, console: Console) -> Iterator[Follower]:
-    """A Follower whose live line is on the screen."""
-    follower = Follower(stage, paths, console)
-    if follower.bar is None:
-        yield follower
+def showing_progress(stage: str, paths: StagePaths, console: Console) -> Iterator[StageProgress]:
+    """The observer of a stage; its live line is on the screen while the block runs."""
+    progress = StageProgress(stage, paths, console)
+    if progress.bar is None:
+        yield progress
     else:
-        with follower.bar:
-            yield follower
+        with progress.bar:
+            yield progress
+
+
+def _bar(console: Console) -> Progress:
+    """A live line: name, bar, steps, time so far, time left, and the newest numbers."""
+    name = TextColumn("{task.description}", markup=False)
+    numbers = TextColumn("{task.fields[text]}", markup=False)
+    steps = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(name, *steps, numbers, console=console)

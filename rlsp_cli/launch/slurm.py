@@ -4,31 +4,25 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rlsp_cli.errors import NotReadyError
+from rlsp_cli.launch.attempt import Attempt
 from rlsp_cli.launch.signals import catching_signals
 
 _POLL_S, _LOOKS, _PATIENCE = 2.0, 5, 60
 _OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "BOOT_FAIL")
 
 
-def run_batch(
-    script: Path,
-    environment: Mapping[str, str],
-    attempt: Path,
-    watch: Callable[[], None],
-    say: Callable[[str], None],
-    stop_file: Path | None,
-) -> tuple[int, list[int]]:
+def run_batch(script: Path, attempt: Attempt, stop_file: Path | None) -> tuple[int, list[int]]:
     """Submit a script and wait for its end; (exit code, signals that came).
 
     A first signal asks it to save and leave, or cancels it when it has not started; a second one cancels it. A busy
     controller is asked again for two minutes and more, while the job runs; then NotReadyError.
     """
-    exit_file = attempt / "exit_code"
-    job = submit(script, {**environment, "RLSP_EXIT_FILE": str(exit_file)}, attempt)
+    exit_file, say = attempt.folder / "exit_code", attempt.observer.say
+    job = submit(script, attempt, exit_file)
     say(f"Slurm job {job} submitted")
     state, unanswered = "PENDING", 0
 
@@ -36,6 +30,7 @@ def run_batch(
         if len(received) > 1 or state == "PENDING":
             _slurm(["scancel", job])
             return
+
         if stop_file is not None:
             stop_file.touch()
         else:
@@ -44,7 +39,7 @@ def run_batch(
 
     with catching_signals(pass_on) as received:
         while state not in _OVER:
-            watch()
+            attempt.observer.tick()
             time.sleep(_POLL_S)
             try:
                 new, reason = job_state(job)
@@ -57,13 +52,14 @@ def run_batch(
             if new != state:
                 say(f"Slurm job {job}: {new.lower()}{f' ({reason})' if new == 'PENDING' else ''}")
             state = new
-        watch()
+        attempt.observer.tick()
     return _exit_code(job, state, exit_file), received
 
 
-def submit(script: Path, environment: Mapping[str, str], attempt: Path) -> str:
-    """The job's id; NotReadyError with sbatch's own words when it refuses."""
-    logs = [f"--output={attempt / 'stdout.log'}", f"--error={attempt / 'stderr.log'}"]
+def submit(script: Path, attempt: Attempt, exit_file: Path) -> str:
+    """Submit a script that writes its exit code into `exit_file`; the job's id. NotReadyError when sbatch refuses."""
+    logs = [f"--output={attempt.stdout}", f"--error={attempt.stderr}"]
+    environment = {**attempt.environment, "RLSP_EXIT_FILE": str(exit_file)}
     found = _slurm(["sbatch", "--parsable", "--export=ALL", "--open-mode=append", *logs, str(script)], environment)
     return found.strip().partition(";")[0]
 

@@ -58,7 +58,11 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self.path, self.position, self.last = path, 0, b""
 
-    def read(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Row]:
+        """The JSON objects in the whole lines since the last call."""
+        return [_row(line, self.path, None) for line in self.lines()]
+
+    def lines(self) -> list[bytes]:
         """The whole lines since the last call."""
         if not self.path.exists():
             return []
@@ -70,7 +74,7 @@ class Tail:
         lines = whole.splitlines(keepends=True)
         if lines:
             self.position, self.last = self.position + len(whole) + len(newline), lines[-1] + newline
-        return [_row(line, self.path, None) for line in lines]
+        return lines
 
 
 def drop_rows_from(path: Path, step: int) -> None:

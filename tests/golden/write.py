@@ -7,7 +7,7 @@ from typing import Any
 from rlsp_cli.backends import BACKENDS, backend_of, compile_stage, stages_of
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.openrlhf.files import SHIPPED
-from rlsp_cli.launch.process import command_line
+from rlsp_cli.launch.job import command_line
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths

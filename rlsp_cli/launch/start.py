@@ -1,0 +1,78 @@
+"""Where a run begins: in a new folder, or in that of a run that goes on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlsp_cli.backends import STAGES
+from rlsp_cli.errors import UsageError
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.runs.lock import locked
+from rlsp_cli.runs.run import (
+    Run,
+    change_recipe,
+    changed_keys,
+    create_run,
+    free_folder,
+    newest_run,
+    open_run,
+    write_manifest,
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the command line says of a run's folder.
+
+    `out` is the folder; when it is not given, runs/NAME/TIME, or with `resume` the newest run of the recipe's name.
+    `source` is the recipe file, of which the run keeps a copy.
+    """
+
+    out: Path | None = None
+    resume: bool = False
+    allow_changes: bool = False
+    source: Path | None = None
+
+
+@contextmanager
+def starting_run(recipe: Recipe, start: Start) -> Iterator[Run]:
+    """The run of a recipe, which no other process writes into meanwhile.
+
+    The recipe of a run that goes on must be the same. With `allow_changes` it goes on with another one, and its
+    manifest keeps what changed, and when. The sections of stages that have not begun may change without it.
+    """
+    if start.resume:
+        root = run_to_resume(recipe, start.out).paths.root
+        with locked(root):
+            yield _with_recipe(open_run(root), recipe, start.allow_changes)
+    else:
+        root = free_folder(recipe.name, start.out)
+        with locked(root):
+            yield create_run(recipe, start.source, root)
+
+
+def run_to_resume(recipe: Recipe, out: Path | None) -> Run:
+    """The run in `out`, or else the newest of the recipe's name."""
+    return open_run(out or newest_run(recipe.name))
+
+
+def _with_recipe(run: Run, recipe: Recipe, allow_changes: bool) -> Run:
+    """The run as it goes on; UsageError when the recipe is another one and must not be."""
+    if not run.paths.manifest.exists():
+        write_manifest(run)
+
+    changed = changed_keys(run, recipe)
+    fixed = [line for line in changed if not line.startswith(_free_to_change(run))]
+    if fixed and not allow_changes:
+        raise UsageError(
+            f"{run.paths.root}: the recipe is not the one this run was started with; start a new run, undo, "
+            "or add --allow-changes:\n  " + "\n  ".join(fixed)
+        )
+    return change_recipe(run, recipe, changed) if changed else run
+
+
+def _free_to_change(run: Run) -> tuple[str, ...]:
+    """How the lines of changed keys begin that belong to stages that have not begun."""
+    waiting = [stage for stage in STAGES if not (run.paths.stage(stage).root / "attempts").exists()]
+    return (*(f"{stage}." for stage in waiting), *(f"{stage}:" for stage in waiting))

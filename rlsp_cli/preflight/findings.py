@@ -1,0 +1,34 @@
+"""What would stop or spoil a run, seen before its first stage starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlsp_cli.preflight.data import look_at_data
+from rlsp_cli.preflight.model import look_at_model
+from rlsp_cli.preflight.reward import look_at_reward
+from rlsp_cli.preflight.schedule import look_at_schedule
+from rlsp_cli.recipe.issue import Issue, Note
+from rlsp_cli.recipe.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Findings:
+    """`issues` stop the run, `notes` do not."""
+
+    issues: tuple[Issue, ...]
+    notes: tuple[Note, ...]
+
+
+def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> Findings:
+    """Look at the data, the model and the rewards of `stages`: files, columns, and one scored row.
+
+    No library of the engine is loaded. What lies on the hub is looked at only with `ask_hub`, else it is noted.
+    """
+    found = [
+        *look_at_model(recipe, stages, ask_hub),
+        *look_at_data(recipe, stages, ask_hub),
+        *look_at_schedule(recipe, stages),
+        *look_at_reward(recipe, stages),
+    ]
+    notes = tuple(one for one in found if isinstance(one, Note))
+    return Findings(tuple(one for one in found if not isinstance(one, Note)), notes)
