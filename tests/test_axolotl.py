@@ -32,23 +32,46 @@ sft: {backend: axolotl, batch: 64, micro_batch: 2}
 cluster: {gpus_per_node: 8}
 """
 EVERY_OPTION = [
-    ["sft.lora={rank: 8, alpha: 16, dropout: 0.1}", "model.special_tokens=[<think>, </think>]"],
-    ["sft.lora={rank: 8, bits: 4, targets: [q_proj, v_proj]}", "sft.packing=true", "sft.val_rows=8"],
-    ["sft.lora={bits: 8}", "sft.schedule=linear", "sft.max_steps=5", "sft.min_lr_ratio=0.0"],
-    ["sft.sharding=zero1", "sft.kernels=[liger]", "tracking={to: [wandb, mlflow, trackio, tensorboard]}"],
-    ["sft.sharding=zero2", "sft.schedule=constant", "model.attention=eager", "sft.packing=true"],
-    ["sft.sharding=zero3", "sft.gradient_checkpointing=true", "sft.optimizer=adamw_8bit", "cluster.launcher=torchrun"],
-    ["sft.sharding=fsdp2", "sft.kernels=[cut_cross_entropy]", "sft.optimizer=muon", "cluster.launcher=accelerate"],
-    ["sft.optimizer=paged_adamw_8bit", "sft.packing=true"],
-    ["model.attention=flash_attention_4", "sft.packing=true", "sft.lora={rank: 8}"],
+    ["sft.axolotl.lora={rank: 8, alpha: 16, dropout: 0.1}", "model.special_tokens=[<think>, </think>]"],
+    ["sft.axolotl.lora={rank: 8, bits: 4, targets: [q_proj, v_proj]}", "sft.axolotl.packing=true", "sft.val_rows=8"],
+    ["sft.axolotl.lora={bits: 8}", "sft.schedule=linear", "sft.max_steps=5", "sft.min_lr_ratio=0.0"],
+    [
+        "sft.axolotl.sharding=zero1",
+        "sft.axolotl.kernels=[liger]",
+        "tracking={to: [wandb, mlflow, trackio, tensorboard]}",
+    ],
+    ["sft.axolotl.sharding=zero2", "sft.schedule=constant", "model.attention=eager", "sft.axolotl.packing=true"],
+    [
+        "sft.axolotl.sharding=zero3",
+        "sft.axolotl.gradient_checkpointing=true",
+        "sft.axolotl.optimizer=adamw_8bit",
+        "cluster.launcher=torchrun",
+    ],
+    [
+        "sft.axolotl.sharding=fsdp2",
+        "sft.axolotl.kernels=[cut_cross_entropy]",
+        "sft.axolotl.optimizer=muon",
+        "cluster.launcher=accelerate",
+    ],
+    ["sft.axolotl.optimizer=paged_adamw_8bit", "sft.axolotl.packing=true"],
+    ["model.attention=flash_attention_4", "sft.axolotl.packing=true", "sft.axolotl.lora={rank: 8}"],
     ["cluster={nodes: 2, launcher: slurm, slurm: {partition: gpu, setup: module load cuda}}", "sft.micro_batch=4"],
-    ["cluster.launcher=ray", "model.attention=flex_attention", "sft.packing=true"],
-    ["cluster.gpus_per_node=0", "sft.lora={rank: 4}", "sft.packing=true", "model.attention=eager"],
-    ["sft.extra={neftune_noise_alpha: 5, save_total_limit: 5, lr_scheduler: rex, tf32: false, optimizer: lion_32bit}"],
-    ["sft.extra={gradient_checkpointing: offload, activation_offloading: legacy}"],
-    ["sft.extra={fsdp_config: {offload_params: true}}", "sft.sharding=fsdp2"],
-    ["sft.extra={deepspeed: {zero_optimization: {stage: 2}, bf16: {enabled: true}}}", "sft.sharding=zero2"],
-    ["sft.extra={peft_use_dora: true, loraplus_lr_ratio: 16, lora_modules_to_save: [lm_head]}", "sft.lora={rank: 4}"],
+    ["cluster.launcher=ray", "model.attention=flex_attention", "sft.axolotl.packing=true"],
+    ["cluster.gpus_per_node=0", "sft.axolotl.lora={rank: 4}", "sft.axolotl.packing=true", "model.attention=eager"],
+    [
+        "sft.axolotl.extra={neftune_noise_alpha: 5, save_total_limit: 5, lr_scheduler: rex, tf32: false}",
+        "sft.axolotl.extra.optimizer=lion_32bit",
+    ],
+    ["sft.axolotl.extra={gradient_checkpointing: offload, activation_offloading: legacy}"],
+    ["sft.axolotl.extra={fsdp_config: {offload_params: true}}", "sft.axolotl.sharding=fsdp2"],
+    [
+        "sft.axolotl.extra={deepspeed: {zero_optimization: {stage: 2}, bf16: {enabled: true}}}",
+        "sft.axolotl.sharding=zero2",
+    ],
+    [
+        "sft.axolotl.extra={peft_use_dora: true, loraplus_lr_ratio: 16, lora_modules_to_save: [lm_head]}",
+        "sft.axolotl.lora={rank: 4}",
+    ],
 ]
 
 
@@ -82,29 +105,31 @@ def test_every_option_compiles_to_keys_that_the_tested_version_has(recipe_file: 
 
 
 def test_what_extra_says_of_a_mapping_is_merged_with_ours(recipe_file: Path) -> None:
-    recipe = load_checked(recipe_file, "sft.sharding=fsdp2", "sft.extra={fsdp_config: {offload_params: true}}")
+    recipe = load_checked(
+        recipe_file, "sft.axolotl.sharding=fsdp2", "sft.axolotl.extra={fsdp_config: {offload_params: true}}"
+    )
     found = config(recipe)["fsdp_config"]
     assert found["offload_params"] is True and found["state_dict_type"] == "FULL_STATE_DICT"
 
 
 def test_another_schedule_than_ours_gets_no_options_of_ours(recipe_file: Path) -> None:
-    found = config(load_checked(recipe_file, "sft.extra={lr_scheduler: rex}"))
+    found = config(load_checked(recipe_file, "sft.axolotl.extra={lr_scheduler: rex}"))
     assert found["lr_scheduler"] == "rex" and "lr_scheduler_kwargs" not in found
 
 
 def test_packing_needs_no_package_and_its_16_bit_kernel_is_off_for_float32_weights(recipe_file: Path) -> None:
-    full = config(load_checked(recipe_file, "sft.packing=true"))
+    full = config(load_checked(recipe_file, "sft.axolotl.packing=true"))
     assert full["attn_implementation"] == "sdpa" and full["sdpa_varlen"] is False
-    frozen = config(load_checked(recipe_file, "sft.packing=true", "sft.lora={rank: 4}"))
+    frozen = config(load_checked(recipe_file, "sft.axolotl.packing=true", "sft.axolotl.lora={rank: 4}"))
     assert frozen["attn_implementation"] == "sdpa" and "sdpa_varlen" not in frozen
 
 
 def test_a_version_that_does_not_isolate_packed_rows_under_sdpa_is_refused(recipe_file: Path) -> None:
     keys = {key: value for key, value in known_keys().items() if key != "sdpa_varlen"}
-    recipe = load_checked(recipe_file, "sft.packing=true")
+    recipe = load_checked(recipe_file, "sft.axolotl.packing=true")
     (problem,) = conflicts(recipe, keys)
-    assert problem.path == "sft.packing" and "would see each other" in problem.message
-    flash = load_checked(recipe_file, "sft.packing=true", "model.attention=flash_attention_2")
+    assert problem.path == "sft.axolotl.packing" and "would see each other" in problem.message
+    flash = load_checked(recipe_file, "sft.axolotl.packing=true", "model.attention=flash_attention_2")
     assert list(conflicts(flash, keys)) == []
 
 
@@ -123,44 +148,62 @@ def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["sft.extra.micro_batch_sise=4"], 'no key "micro_batch_sise" - did you mean "micro_batch_size"?'),
-        (["sft.extra={lr_groups: [{nam: x, lr: 1.0}]}"], 'no key "lr_groups.nam" - did you mean "name"?'),
+        (["sft.axolotl.extra.micro_batch_sise=4"], 'no key "micro_batch_sise" - did you mean "micro_batch_size"?'),
+        (["sft.axolotl.extra={lr_groups: [{nam: x, lr: 1.0}]}"], 'no key "lr_groups.nam" - did you mean "name"?'),
         (["sft.batch=60"], "the nearest batches are 48, 64, 80"),
         (["sft.batch=72"], "the nearest batches are 48, 64, 80; or set sft.micro_batch to 1"),
-        (["sft.extra.learning_rate=1"], "rlsp sets this key from sft.learning_rate"),
+        (["sft.axolotl.extra.learning_rate=1"], "rlsp sets this key from sft.learning_rate"),
         (["sft.batch=4"], "the nearest batches are 16, 32, 48"),
-        (["sft.extra.output_dir=/tmp"], "rlsp relies on its own value of this key"),
-        (["sft.extra.rl=dpo"], "may change the task"),
-        (["sft.extra.reward_model=true"], "may change the task"),
-        (["sft.extra.streaming=true"], "set data.traces instead"),
-        (["sft.extra={special_tokens: {pad_token: x}}"], "set model.special_tokens instead"),
-        (["sft.extra.adapter=lora"], "set sft.lora instead"),
-        (["sft.extra.hub_model_id=a/b"], "what is saved"),
-        (["sft.extra.context_parallel_size=2"], "Axolotl divides the batch by it"),
-        (["sft.extra.tensor_parallel_size=2"], "Axolotl divides the batch by it"),
-        (["sft.extra.peft_use_dora=true"], "give sft.lora"),
-        (["sft.extra={deepspeed: x.json}"], "set sft.sharding instead"),
-        (["sft.optimizer=muon", "sft.sharding=zero2"], "does not work with DeepSpeed"),
-        (["sft.optimizer=adamw_8bit", "sft.sharding=fsdp2"], "do not work with FSDP2"),
-        (["sft.extra.optimizer=muon", "sft.sharding=zero1"], "does not work with DeepSpeed"),
-        (["sft.extra={fsdp_config: {state_dict_type: SHARDED_STATE_DICT}}", "sft.sharding=fsdp2"], "saved in pieces"),
-        (["sft.extra={deepspeed: {zero_optimization: {stage: 3}}}", "sft.sharding=zero3"], "would be saved empty"),
-        (["sft.extra={deepspeed: {zero_optimization: {stage: 3}}}", "sft.sharding=zero2"], "sft.sharding says 2"),
-        (["sft.extra.deepspeed=/none.json", "sft.sharding=zero2"], "no options of ZeRO (FileNotFoundError)"),
-        (["cluster.gpus_per_node=0", "sft.optimizer=adamw_8bit"], "sft.optimizer needs GPUs"),
+        (["sft.axolotl.extra.output_dir=/tmp"], "rlsp relies on its own value of this key"),
+        (["sft.axolotl.extra.rl=dpo"], "may change the task"),
+        (["sft.axolotl.extra.reward_model=true"], "may change the task"),
+        (["sft.axolotl.extra.streaming=true"], "set data.traces instead"),
+        (["sft.axolotl.extra={special_tokens: {pad_token: x}}"], "set model.special_tokens instead"),
+        (["sft.axolotl.extra.adapter=lora"], "set sft.axolotl.lora instead"),
+        (["sft.axolotl.extra.hub_model_id=a/b"], "what is saved"),
+        (["sft.axolotl.extra.context_parallel_size=2"], "Axolotl divides the batch by it"),
+        (["sft.axolotl.extra.tensor_parallel_size=2"], "Axolotl divides the batch by it"),
+        (["sft.axolotl.extra.peft_use_dora=true"], "give sft.axolotl.lora"),
+        (["sft.axolotl.extra={deepspeed: x.json}"], "set sft.axolotl.sharding instead"),
+        (["sft.axolotl.optimizer=muon", "sft.axolotl.sharding=zero2"], "does not work with DeepSpeed"),
+        (["sft.axolotl.optimizer=adamw_8bit", "sft.axolotl.sharding=fsdp2"], "do not work with FSDP2"),
+        (["sft.axolotl.extra.optimizer=muon", "sft.axolotl.sharding=zero1"], "does not work with DeepSpeed"),
+        (
+            ["sft.axolotl.extra={fsdp_config: {state_dict_type: SHARDED_STATE_DICT}}", "sft.axolotl.sharding=fsdp2"],
+            "saved in pieces",
+        ),
+        (
+            ["sft.axolotl.extra={deepspeed: {zero_optimization: {stage: 3}}}", "sft.axolotl.sharding=zero3"],
+            "would be saved empty",
+        ),
+        (
+            ["sft.axolotl.extra={deepspeed: {zero_optimization: {stage: 3}}}", "sft.axolotl.sharding=zero2"],
+            "sft.axolotl.sharding says 2",
+        ),
+        (
+            ["sft.axolotl.extra.deepspeed=/none.json", "sft.axolotl.sharding=zero2"],
+            "no options of ZeRO (FileNotFoundError)",
+        ),
+        (["cluster.gpus_per_node=0", "sft.axolotl.optimizer=adamw_8bit"], "sft.axolotl.optimizer needs GPUs"),
         (["cluster.gpus_per_node=0", "model.precision=bfloat16"], "in bfloat16 on GPUs only"),
         (["cluster.gpus_per_node=0", "model.attention=flex_attention"], "model.attention needs GPUs"),
-        (["sft.kernels=[cut_cross_entropy]"], "needs hidden states in bfloat16"),
-        (["sft.backend=local", "cluster.gpus_per_node=1", "sft.optimizer=muon"], "sft.optimizer reaches nothing"),
-        (["cluster.gpus_per_node=0", "sft.sharding=zero3"], "sft.sharding needs GPUs"),
-        (["cluster.gpus_per_node=0", "sft.lora.bits=4"], "sft.lora.bits needs GPUs"),
+        (["sft.axolotl.kernels=[cut_cross_entropy]"], "needs hidden states in bfloat16"),
+        (
+            ["sft.backend=local", "cluster.gpus_per_node=1", "sft.axolotl.optimizer=muon"],
+            "sft.axolotl.optimizer has no effect on",
+        ),
+        (["cluster.gpus_per_node=0", "sft.axolotl.sharding=zero3"], "sft.axolotl.sharding needs GPUs"),
+        (["cluster.gpus_per_node=0", "sft.axolotl.lora.bits=4"], "sft.axolotl.lora.bits needs GPUs"),
         (["cluster.nodes=2"], "set it to torchrun, slurm or ray"),
         (["cluster={nodes: 2, launcher: torchrun}"], "set cluster.host"),
-        (["cluster.slurm.partition=gpu"], "cluster.slurm.partition reaches nothing"),
-        (["cluster.host=a"], "cluster.host reaches nothing"),
-        (["sft.kernels=[cut_cross_entropy]", "model.precision=float32"], "needs bfloat16"),
-        (["sft.backend=local", "cluster.gpus_per_node=1", "sft.lora.rank=4"], "sft.lora.rank reaches nothing"),
-        (["sft.backend=local", "cluster.gpus_per_node=1", "tracking.to=[wandb]"], "tracking.to reaches nothing"),
+        (["cluster.slurm.partition=gpu"], "cluster.slurm.partition has no effect on"),
+        (["cluster.host=a"], "cluster.host has no effect on"),
+        (["sft.axolotl.kernels=[cut_cross_entropy]", "model.precision=float32"], "needs bfloat16"),
+        (
+            ["sft.backend=local", "cluster.gpus_per_node=1", "sft.axolotl.lora.rank=4"],
+            "sft.axolotl.lora.rank has no effect on",
+        ),
+        (["sft.backend=local", "cluster.gpus_per_node=1", "tracking.to=[wandb]"], "tracking.to has no effect on"),
     ],
 )
 def test_what_would_go_wrong_later_is_refused_with_its_place(

@@ -108,7 +108,7 @@ def test_packed_examples_do_not_see_each_other(recipe: Path, attention: str) -> 
     same = [f"model={{from_scratch: {shape}, attention: {attention}}}", "data.traces.rows=16", *one_step]
     apart, packed = recipe.parent / f"apart-{attention}", recipe.parent / f"packed-{attention}"
     rlsp("sft", recipe, *same, "sft.batch=16", "sft.micro_batch=16", "--out", apart)
-    rlsp("sft", recipe, *same, "sft.packing=true", "sft.batch=1", "sft.micro_batch=1", "--out", packed)
+    rlsp("sft", recipe, *same, "sft.axolotl.packing=true", "sft.batch=1", "sft.micro_batch=1", "--out", packed)
     (one,), (other,) = rows(apart), rows(packed)
     assert other["epoch"] == 1.0 and other["loss"] == pytest.approx(one["loss"], rel=1e-4)
     assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-3)
@@ -121,7 +121,7 @@ def test_trained_weights_stay_float32_where_the_computation_is_bfloat16(
     """Axolotl itself would load them in bfloat16; adapters are float32 beside a frozen model in bfloat16."""
     run, base = recipe.parent / f"formats-{weights}", trained / "sft" / "checkpoints" / "final"
     changes = ["model.from_scratch=null", f"model.path={base}", "sft.max_steps=2", "sft.val_rows=0", "ppo=null"]
-    changes += [f"sft.lora={lora}"] if lora else []
+    changes += [f"sft.axolotl.lora={lora}"] if lora else []
     done = rlsp("sft", recipe, *changes, "eval=null", "--dry-run", "--out", run)
     subprocess.run(done.stdout.splitlines()[0], shell=True, check=True, capture_output=True)
     config, answer = run / "sft" / "axolotl.yaml", run / "formats.json"
@@ -189,7 +189,13 @@ def test_a_recipe_that_changed_goes_on_only_when_told_and_the_run_says_so(traine
 
 def test_adapters_are_merged_into_the_model_that_is_handed_over(trained: Path, recipe: Path) -> None:
     run, base = recipe.parent / "lora", trained / "sft" / "checkpoints" / "final"
-    changes = ["model.from_scratch=null", f"model.path={base}", "sft.lora={rank: 4}", "sft.max_steps=4", "ppo=null"]
+    changes = [
+        "model.from_scratch=null",
+        f"model.path={base}",
+        "sft.axolotl.lora={rank: 4}",
+        "sft.max_steps=4",
+        "ppo=null",
+    ]
     rlsp("sft", recipe, *changes, "--out", run)
     before, after = (load_file(f / "model.safetensors") for f in (base, run / "sft" / "checkpoints" / "final"))
     assert before.keys() == after.keys() and (run / "sft" / "output" / "adapter_model.safetensors").exists()
@@ -270,11 +276,11 @@ def test_a_missing_column_and_a_missing_gpu_are_named_in_one_line(recipe: Path, 
 
 
 def test_a_missing_package_is_named_by_the_doctor_and_at_launch(recipe: Path, tmp_path: Path) -> None:
-    needs = ["cluster.gpus_per_node=1", "model.attention=flash_attention_2", "sft.kernels=[liger]"]
+    needs = ["cluster.gpus_per_node=1", "model.attention=flash_attention_2", "sft.axolotl.kernels=[liger]"]
     doctor = rlsp("backends", "doctor", recipe, *needs, check=False)
     assert doctor.returncode == 4 and "model.attention: attn_implementation flash_attention_2 needs" in doctor.stdout
     done = rlsp("sft", recipe, *needs, "--out", tmp_path / "run", check=False)
-    assert done.returncode == 4 and "sft.kernels: liger_rope needs liger_kernel" in done.stderr
+    assert done.returncode == 4 and "sft.axolotl.kernels: liger_rope needs liger_kernel" in done.stderr
     assert not (tmp_path / "run" / "sft" / "attempts").exists()
 
 
@@ -326,7 +332,7 @@ def test_what_slurm_refuses_and_what_fails_there_is_told(recipe: Path) -> None:
     done = rlsp("sft", recipe, *changes, "cluster.slurm.partition=nowhere", "--out", run, check=False)
     assert done.returncode == 4 and "sbatch: error: " in done.stderr and "invalid partition" in done.stderr
     run = recipe.parent / "broken"
-    done = rlsp("sft", recipe, *changes, "sft.extra.loss_watchdog_threshold=x", "--out", run, check=False)
+    done = rlsp("sft", recipe, *changes, "sft.axolotl.extra.loss_watchdog_threshold=x", "--out", run, check=False)
     assert done.returncode == 5 and "the backend refused its configuration" in done.stderr
 
 

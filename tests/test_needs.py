@@ -35,7 +35,7 @@ def recipe_file(tmp_path: Path) -> Path:
 
 def looked_for(*names: str, value: Any = True) -> list[str]:
     need = Need("kernel", bool, names, "get it")
-    return [str(problem) for problem in missing(HERE, [Setting("kernel", value, ("sft.kernels",))], [need])]
+    return [str(problem) for problem in missing(HERE, [Setting("kernel", value, ("sft.axolotl.kernels",))], [need])]
 
 
 def test_a_missing_package_is_named_with_the_key_that_needs_it_and_how_to_get_it() -> None:
@@ -74,16 +74,24 @@ def test_a_kernel_of_the_hub_counts_when_it_is_in_the_cache(tmp_path: Path, monk
         (["model.attention=flash_attention_2"], "model.attention", "flash_attn"),
         (["model.attention=flash_attention_3"], "model.attention", "flash_attn_interface"),
         (["model.attention=flash_attention_4"], "model.attention", "flash_attn.cute"),
-        (["sft.kernels=[cut_cross_entropy]", "sft.sharding=fsdp2"], "sft.kernels", "cut_cross_entropy"),
-        (["sft.optimizer=paged_adamw_8bit"], "sft.optimizer", "bitsandbytes"),
+        (
+            ["sft.axolotl.kernels=[cut_cross_entropy]", "sft.axolotl.sharding=fsdp2"],
+            "sft.axolotl.kernels",
+            "cut_cross_entropy",
+        ),
+        (["sft.axolotl.optimizer=paged_adamw_8bit"], "sft.axolotl.optimizer", "bitsandbytes"),
         (["tracking.to=[wandb]"], "tracking.to", "wandb"),
         (["tracking.to=[tensorboard]"], "tracking.to", "tensorboard"),
-        (["sft.extra.flash_attn_cross_entropy=true"], "sft.extra.flash_attn_cross_entropy", "flash_attn"),
-        (["sft.extra.optimizer=schedule_free_adamw"], "sft.extra.optimizer", "schedulefree"),
-        (["sft.kernels=[liger]"], "sft.kernels", "liger_kernel"),
-        (["sft.sharding=zero2"], "sft.sharding", "deepspeed"),
-        (["sft.lora.bits=4"], "sft.lora.bits", "bitsandbytes"),
-        (["sft.lora.bits=8"], "sft.lora.bits", "bitsandbytes"),
+        (
+            ["sft.axolotl.extra.flash_attn_cross_entropy=true"],
+            "sft.axolotl.extra.flash_attn_cross_entropy",
+            "flash_attn",
+        ),
+        (["sft.axolotl.extra.optimizer=schedule_free_adamw"], "sft.axolotl.extra.optimizer", "schedulefree"),
+        (["sft.axolotl.kernels=[liger]"], "sft.axolotl.kernels", "liger_kernel"),
+        (["sft.axolotl.sharding=zero2"], "sft.axolotl.sharding", "deepspeed"),
+        (["sft.axolotl.lora.bits=4"], "sft.axolotl.lora.bits", "bitsandbytes"),
+        (["sft.axolotl.lora.bits=8"], "sft.axolotl.lora.bits", "bitsandbytes"),
     ],
 )
 def test_axolotls_options_name_what_they_need(recipe_file: Path, overrides: list[str], key: str, package: str) -> None:
@@ -99,19 +107,19 @@ def test_a_stage_whose_environment_lacks_a_package_is_not_ready(recipe_file: Pat
     python.chmod(0o755)
     named = f"backends.axolotl.python={python}"
     assert ready_environment(load_checked(recipe_file, named), "sft").version == TESTED[-1]
-    with pytest.raises(NotReadyError, match=r"sft\.kernels: .*needs liger_kernel"):
-        ready_environment(load_checked(recipe_file, named, "sft.kernels=[liger]"), "sft")
+    with pytest.raises(NotReadyError, match=r"sft\.axolotl\.kernels: .*needs liger_kernel"):
+        ready_environment(load_checked(recipe_file, named, "sft.axolotl.kernels=[liger]"), "sft")
 
 
 def test_extra_replaces_open_settings_and_no_others() -> None:
     own = [Setting("a", 1, ("sft.a",)), Setting("b", 2), Setting("c", 3, ("sft.c",), open=True)]
     extra = {"a": 9, "b": 9, "c": 9, "d": 9}
-    assert [str(problem) for problem in taken(own, extra, "sft.extra")] == [
+    assert [str(problem) for problem in taken(own, extra, "sft.axolotl.extra")] == [
         "rlsp sets this key from sft.a - set that instead",
         "rlsp relies on its own value of this key - remove it",
     ]
-    found = {setting.key: setting for setting in with_extra(own, {"c": 9, "d": 9}, "sft.extra")}
-    assert [found[key].value for key in "abcd"] == [1, 2, 9, 9] and found["c"].sources == ("sft.extra.c",)
+    found = {setting.key: setting for setting in with_extra(own, {"c": 9, "d": 9}, "sft.axolotl.extra")}
+    assert [found[key].value for key in "abcd"] == [1, 2, 9, 9] and found["c"].sources == ("sft.axolotl.extra.c",)
 
 
 def test_all_stages_are_looked_at_before_the_first_one_starts(tmp_path: Path) -> None:

@@ -36,24 +36,30 @@ reward: {correctness: {use: exact_match}, exploration: {use: length}}
 ppo: {backend: openrlhf, steps: 4, rollout_batch: 64, train_batch: 64, micro_batch: 2}
 cluster: {gpus_per_node: 8}
 """
+ASYNC = ("ppo.openrlhf.async_rollout=full", "ppo.openrlhf.placement.actor=4")
 GROUPS = "ppo.samples_per_prompt=4"
 EVERY_OPTION = [
-    ["ppo.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}"],
-    ["ppo.placement={share: none, actor: 2, critic: 4}", "ppo.engines={count: 1, eager: true}"],
-    ["ppo.engines={tensor_parallel: 4, gpu_memory: 0.5, prefix_caching: true}", "ppo.sharding=zero3"],
+    ["ppo.openrlhf.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}"],
+    ["ppo.openrlhf.placement={share: none, actor: 2, critic: 4}", "ppo.openrlhf.engines={count: 1, eager: true}"],
+    ["ppo.openrlhf.engines={tensor_parallel: 4, gpu_memory: 0.5, prefix_caching: true}", "ppo.openrlhf.sharding=zero3"],
     ["ppo.estimator=reinforce", "ppo.kl_estimator=k2", "ppo.kl_coef=0.0"],
     ["ppo.estimator=reinforce_baseline", GROUPS, "ppo.kl_estimator=k3", "ppo.epochs=2"],
-    ["ppo.estimator=rloo", GROUPS, "ppo.dynamic_filtering=[0.0, 1.0]", "ppo.gamma=1.0"],
-    ["ppo.estimator=group_norm", GROUPS, "ppo.micro_rollout_batch=4"],
-    ["ppo.estimator=dr_grpo", GROUPS, "ppo.async_rollout=partial", "ppo.placement={share: none, actor: 4}"],
-    ["ppo.async_rollout=full", "ppo.placement={actor: 4}"],
-    ["ppo.rollout_correction=icepop", "ppo.extra={actor.eps_clip_low_high: [0.2, 0.28]}"],
-    ["ppo.packing=true", "ppo.ring_attention=2", "ppo.gradient_checkpointing=true"],
-    ["ppo.offload=[optimizer, reference]", "ppo.sharding=zero3"],
-    ["ppo.sharding=zero1", "ppo.schedule=linear", "ppo.min_lr_ratio=0.0"],
-    ["ppo.eval_every=2", "eval={benches: [heldout], samples: 4}", "ppo.schedule=constant"],
+    ["ppo.estimator=rloo", GROUPS, "ppo.openrlhf.dynamic_filtering=[0.0, 1.0]", "ppo.gamma=1.0"],
+    ["ppo.estimator=group_norm", GROUPS, "ppo.openrlhf.micro_rollout_batch=4"],
+    [
+        "ppo.estimator=dr_grpo",
+        GROUPS,
+        "ppo.openrlhf.async_rollout=partial",
+        "ppo.openrlhf.placement={share: none, actor: 4}",
+    ],
+    ["ppo.openrlhf.async_rollout=full", "ppo.openrlhf.placement={actor: 4}"],
+    ["ppo.openrlhf.rollout_correction=icepop", "ppo.openrlhf.extra={actor.eps_clip_low_high: [0.2, 0.28]}"],
+    ["ppo.openrlhf.packing=true", "ppo.openrlhf.ring_attention=2", "ppo.openrlhf.gradient_checkpointing=true"],
+    ["ppo.openrlhf.offload=[optimizer, reference]", "ppo.openrlhf.sharding=zero3"],
+    ["ppo.openrlhf.sharding=zero1", "ppo.schedule=linear", "ppo.min_lr_ratio=0.0"],
+    ["ppo.openrlhf.eval_every=2", "eval={benches: [heldout], samples: 4}", "ppo.schedule=constant"],
     ["tracking={to: [wandb, tensorboard], project: p}", "ppo.kl_target=0.1", "ppo.kl_horizon=1000"],
-    ["cluster={gpus_per_node: 0}", "ppo.placement.share=actor_reference"],
+    ["cluster={gpus_per_node: 0}", "ppo.openrlhf.placement.share=actor_reference"],
     ["cluster={launcher: slurm, nodes: 2, slurm: {partition: gpu}}", "model.attention=flash_attention_2"],
 ]
 
@@ -94,7 +100,7 @@ def test_what_an_untested_version_refuses_names_the_tested_one(
     recipe_file: Path, openrlhf_environment: Environment
 ) -> None:
     untested = replace(openrlhf_environment, version="9.9.9")
-    recipe = load_checked(recipe_file, "ppo.extra={actor.policy_loss_type: gspx}")
+    recipe = load_checked(recipe_file, "ppo.openrlhf.extra={actor.policy_loss_type: gspx}")
     (problem,) = openrlhf.check(recipe, "ppo", untested)
     assert "OpenRLHF 9.9.9 refuses its command" in str(problem) and f"install {TESTED[-1]}" in str(problem)
 
@@ -123,9 +129,9 @@ def test_a_container_that_rlsp_toml_names_is_refused_too(recipe_file: Path) -> N
     [
         (["ppo.rollout_batch=60"], "the nearest"),
         (["ppo.train_batch=60"], "train_batch"),
-        (["ppo.placement={share: none, actor: 9}"], "the cluster has 8"),
-        (["ppo.engines.tensor_parallel=16"], "set it to at most 8"),
-        (["ppo.engines={count: 3, tensor_parallel: 2}"], "tensor_parallel can be"),
+        (["ppo.openrlhf.placement={share: none, actor: 9}"], "the cluster has 8"),
+        (["ppo.openrlhf.engines.tensor_parallel=16"], "set it to at most 8"),
+        (["ppo.openrlhf.engines={count: 3, tensor_parallel: 2}"], "tensor_parallel can be"),
         (["cluster={nodes: 2, launcher: local}"], "set it to ray or slurm"),
         (["cluster.launcher=torchrun"], "OpenRLHF runs on Ray"),
         (["backends.openrlhf={container: {image: openrlhf}}"], "does not start Ray in a container"),
@@ -133,26 +139,27 @@ def test_a_container_that_rlsp_toml_names_is_refused_too(recipe_file: Path) -> N
         (["ppo.critic=value_head"], "OpenRLHF's critic is a model of its own"),
         (["ppo.whiten_advantages=false"], "OpenRLHF always whitens for gae"),
         (["ppo.schedule=linear"], "OpenRLHF's linear schedule ends at 0"),
-        (["ppo.extra.vllm_num_engine=2"], "has no option --vllm_num_engine"),
-        (["ppo.extra={rollout.temperature: 2}"], "rlsp sets this option from ppo.temperature"),
-        (["ppo.packing=true", "model.attention=sdpa"], "packed responses would see each other"),
-        (["ppo.ring_attention=2"], "set ppo.packing: true"),
-        (["ppo.extra={actor.optim: muon}"], "set ppo.grad_clip: 1.0e+06"),
-        (["ppo.extra={ckpt.max_num: 1}"], "set it to 2 or more"),
-        (["ppo.extra={train.agent_func_path: agent.py}"], "agents are not supported"),
-        (["ppo.extra={ckpt.path: x}"], "rlsp looks for checkpoints"),
-        (["ppo.offload=[reference]"], "set ppo.sharding: zero3, or leave reference out"),
-        (["ppo.offload=[optimizer]", "ppo.sharding=none"], "set ppo.sharding: zero2"),
-        (["ppo.dynamic_filtering=[0.1, 0.9]"], "set ppo.samples_per_prompt to 2 or more"),
+        (["ppo.openrlhf.extra.vllm_num_engine=2"], "has no option --vllm_num_engine"),
+        (["ppo.openrlhf.extra={rollout.temperature: 2}"], "rlsp sets this option from ppo.temperature"),
+        (["ppo.openrlhf.packing=true", "model.attention=sdpa"], "packed responses would see each other"),
+        (["ppo.openrlhf.ring_attention=2"], "set ppo.openrlhf.packing: true"),
+        (["ppo.openrlhf.extra={actor.optim: muon}"], "set ppo.grad_clip: 1.0e+06"),
+        (["ppo.openrlhf.extra={ckpt.max_num: 1}"], "set it to 2 or more"),
+        (["ppo.openrlhf.extra={train.agent_func_path: agent.py}"], "agents are not supported"),
+        (["ppo.openrlhf.extra={ckpt.path: x}"], "rlsp looks for checkpoints"),
+        (["ppo.openrlhf.offload=[reference]"], "set ppo.openrlhf.sharding: zero3, or leave reference out"),
+        (["ppo.openrlhf.offload=[optimizer]", "ppo.openrlhf.sharding=none"], "set ppo.openrlhf.sharding: zero2"),
+        (["ppo.openrlhf.dynamic_filtering=[0.1, 0.9]"], "set ppo.samples_per_prompt to 2 or more"),
         (["tracking.to=[mlflow]"], "OpenRLHF does not know mlflow"),
-        (["reward.alpha={start: 0.5, end: 1.0}", "ppo.async_rollout=full", "ppo.placement.actor=4"], "async rollouts"),
+        (["reward.alpha={start: 0.5, end: 1.0}", *ASYNC], "async rollouts"),
         (["reward.exploration={use: novelty}"], "compares the responses to one prompt"),
         (["model.path=org/model@v1"], "takes no revision"),
         (["model.special_tokens=[<think>]"], "adds no tokens"),
-        (["ppo.extra={ds.lora.rank: 8}"], "cannot hand adapters over to vLLM"),
-        (["ppo.value_coef=0.5"], "ppo.value_coef reaches nothing"),
-        (["data.heldout=null", "ppo.eval_every=2"], "give data.heldout"),
-        (["ppo.backend=local", "cluster.gpus_per_node=1", "ppo.offload=[reference]"], "ppo.offload reaches nothing"),
+        (["ppo.openrlhf.extra={ds.lora.rank: 8}"], "cannot hand adapters over to vLLM"),
+        (["ppo.value_coef=0.5"], "ppo.value_coef has no effect on"),
+        (["data.heldout=null", "ppo.openrlhf.eval_every=2"], "give data.heldout"),
+        (["ppo.backend=local", "cluster.gpus_per_node=1", "ppo.openrlhf.offload=[reference]"],
+         "ppo.openrlhf.offload has no effect on"),
     ],
 )  # fmt: skip
 def test_what_would_go_wrong_later_is_refused_with_its_place(
@@ -165,7 +172,7 @@ def test_what_would_go_wrong_later_is_refused_with_its_place(
 def test_what_openrlhfs_parser_refuses_is_told_in_its_words(
     recipe_file: Path, openrlhf_environment: Environment
 ) -> None:
-    recipe = load_checked(recipe_file, "ppo.extra={actor.policy_loss_type: gspx}")
+    recipe = load_checked(recipe_file, "ppo.openrlhf.extra={actor.policy_loss_type: gspx}")
     (problem,) = openrlhf.check(recipe, "ppo", openrlhf_environment)
     assert "refuses its command" in str(problem) and "gspx" in str(problem)
 
@@ -194,7 +201,7 @@ def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: 
     assert any(line.startswith("rollout.batch_size: 128  # ppo.rollout_batch (") for line in lines)
     assert "actor.eps_clip: 0.2  # ppo.clip (default)" in lines
     engines = next(line for line in lines if line.startswith("vllm.num_engines: "))
-    assert "ppo.placement.share (" in engines and "default" not in engines, "only what somebody wrote"
+    assert "ppo.openrlhf.placement.share (" in engines and "default" not in engines, "only what somebody wrote"
     with pytest.raises(UsageError, match="sft runs on the local backend"):
         render_stage(load_checked(recipe_file, *sft, "ppo=null"), None)
 
@@ -203,13 +210,14 @@ def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: 
     ("overrides", "wanted"),
     [
         ([], ("token", "clip", [1.0, 1.0])),  # measured, and every weight is 1
-        (["ppo.async_rollout=full", "ppo.placement.actor=4"], ("token", "clip", [0.0, 2.0])),
-        (["ppo.async_rollout=partial", "ppo.placement.actor=4"], ("token", "clip", [0.0, 2.0])),
-        (["ppo.async_rollout=full", "ppo.placement.actor=4", "ppo.rollout_correction=none"],
+        ([*ASYNC], ("token", "clip", [0.0, 2.0])),
+        (["ppo.openrlhf.async_rollout=partial", "ppo.openrlhf.placement.actor=4"], ("token", "clip", [0.0, 2.0])),
+        ([*ASYNC, "ppo.openrlhf.rollout_correction=none"],
          ("token", "clip", [1.0, 1.0])),
-        (["ppo.rollout_correction=icepop"], ("token", "mask", [0.5, 5.0])),
-        (["ppo.extra={actor.policy_loss_type: gspo}"], ("off", "clip", [1.0, 1.0])),
-        (["ppo.extra={actor.policy_loss_type: gspo}", "ppo.rollout_correction=tis"], ("token", "clip", [0.0, 2.0])),
+        (["ppo.openrlhf.rollout_correction=icepop"], ("token", "mask", [0.5, 5.0])),
+        (["ppo.openrlhf.extra={actor.policy_loss_type: gspo}"], ("off", "clip", [1.0, 1.0])),
+        (["ppo.openrlhf.extra={actor.policy_loss_type: gspo}", "ppo.openrlhf.rollout_correction=tis"],
+         ("token", "clip", [0.0, 2.0])),
     ],
 )  # fmt: skip
 def test_rollouts_of_another_policy_are_weighted_and_others_are_measured(
@@ -224,10 +232,13 @@ def test_rollouts_of_another_policy_are_weighted_and_others_are_measured(
     [
         ([], False),
         ([GROUPS], True),
-        ([GROUPS, "ppo.engines.prefix_caching=false"], False),
-        (["ppo.engines.prefix_caching=true"], True),
-        ([GROUPS, "ppo.async_rollout=full", "ppo.placement.actor=4"], True),
-        ([GROUPS, "ppo.async_rollout=partial", "ppo.placement.actor=4"], False),  # weights change within a response
+        ([GROUPS, "ppo.openrlhf.engines.prefix_caching=false"], False),
+        (["ppo.openrlhf.engines.prefix_caching=true"], True),
+        ([GROUPS, *ASYNC], True),
+        (
+            [GROUPS, "ppo.openrlhf.async_rollout=partial", "ppo.openrlhf.placement.actor=4"],
+            False,
+        ),  # weights change within a response
     ],
 )
 def test_a_prompt_of_several_samples_is_read_once(
@@ -238,11 +249,17 @@ def test_a_prompt_of_several_samples_is_read_once(
 
 
 def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:
-    third = load_checked(recipe_file, "ppo.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}")
+    third = load_checked(
+        recipe_file, "ppo.openrlhf.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}"
+    )
     found = roles(third)
     assert (found.actor, found.reference, found.critic, found.engines, found.gpus) == (8, 8, 8, 8, 24)
-    large = load_checked(recipe_file, "ppo.placement.share=actor_reference", "cluster={nodes: 6, launcher: ray}",
-                 "ppo.engines.tensor_parallel=4")  # fmt: skip
+    large = load_checked(
+        recipe_file,
+        "ppo.openrlhf.placement.share=actor_reference",
+        "cluster={nodes: 6, launcher: ray}",
+        "ppo.openrlhf.engines.tensor_parallel=4",
+    )
     assert (roles(large).actor, roles(large).engines) == (16, 4)
     assert [who for who, _ in roles(load_checked(recipe_file, "ppo.kl_coef=0.0")).asked] == ["actor + critic + engines"]
 

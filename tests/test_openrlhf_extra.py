@@ -1,4 +1,4 @@
-"""What `ppo.extra` may say: nothing on which rlsp relies, and nothing that nobody has looked at."""
+"""What `ppo.openrlhf.extra` may say: nothing on which rlsp relies, and nothing that nobody has looked at."""
 
 import sys
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_the_keys_that_stand_for_an_option_are_keys_of_the_recipe(recipe: Recipe
 
 @pytest.mark.parametrize("option", sorted(REFUSED))
 def test_what_rlsp_relies_on_is_refused_with_the_reason(option: str) -> None:
-    assert refusals(**{option: "x"}) == [f"this option is not for ppo.extra: {REFUSED[option]} - leave it out"]
+    assert refusals(**{option: "x"}) == [f"this option is not for ppo.openrlhf.extra: {REFUSED[option]} - leave it out"]
 
 
 @pytest.mark.parametrize("option", sorted(RECIPE))

@@ -19,6 +19,7 @@ from rlsp_cli.backends.openrlhf.config import correction_settings
 from rlsp_cli.engine import advantage
 from rlsp_cli.engine.loss import policy_loss, value_loss
 from rlsp_cli.engine.rollout import log_probabilities
+from rlsp_cli.recipe.openrlhf import OpenRlhf as OpenRlhfSection
 from rlsp_cli.recipe.schema import Ppo
 
 GROUPS, SAMPLES, POSITIONS = 4, 3, 9
@@ -209,7 +210,7 @@ def test_tokens_of_another_policy_are_weighted_as_the_correction_says(
     correction: str, weight: Callable[[torch.Tensor], torch.Tensor], batch: Batch, theirs: OpenRlhf
 ) -> None:
     """And the divergence of the engines from the trainer is measured also where no weight is asked for."""
-    recipe = Ppo.model_validate({"rollout_correction": correction})
+    recipe = OpenRlhfSection.model_validate({"rollout_correction": correction})
     options = {setting.key.rpartition(".")[2]: setting.value for setting in correction_settings(recipe)}
     mask, logp = batch.mask, batch.old_logp + 0.1 * torch.randn_like(batch.old_logp)
     engine = batch.old_logp + 1.5 * torch.randn_like(batch.old_logp)

@@ -23,9 +23,13 @@ def recipe_file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("overrides", "key", "module"),
     [
-        (["ppo.ring_attention=2", "ppo.packing=true"], "ppo.ring_attention", "ring_flash_attn"),
-        (["ppo.extra={ds.use_liger_kernel: true}"], "ppo.extra.ds.use_liger_kernel", "liger_kernel"),
-        (["ppo.extra={vllm.sync_with_ray: true}"], "ppo.extra.vllm.sync_with_ray", "cupy"),
+        (
+            ["ppo.openrlhf.ring_attention=2", "ppo.openrlhf.packing=true"],
+            "ppo.openrlhf.ring_attention",
+            "ring_flash_attn",
+        ),
+        (["ppo.openrlhf.extra={ds.use_liger_kernel: true}"], "ppo.openrlhf.extra.ds.use_liger_kernel", "liger_kernel"),
+        (["ppo.openrlhf.extra={vllm.sync_with_ray: true}"], "ppo.openrlhf.extra.vllm.sync_with_ray", "cupy"),
         (["model.attention=flash_attention_3"], "model.attention", "flash_attn_interface"),
         (["tracking.to=[wandb]"], "tracking.to", "wandb"),
     ],
@@ -39,7 +43,9 @@ def test_an_environment_without_what_an_option_needs_is_told_from_one_with_it(
 
 
 def test_switched_off_an_option_needs_nothing(recipe_file: Path, openrlhf_environment: Environment) -> None:
-    recipe = load_checked(recipe_file, "ppo.extra={ds.use_liger_kernel: false}", "ppo.ring_attention=1")
+    recipe = load_checked(
+        recipe_file, "ppo.openrlhf.extra={ds.use_liger_kernel: false}", "ppo.openrlhf.ring_attention=1"
+    )
     assert openrlhf.lacking(recipe, "ppo", openrlhf_environment) == []
 
 

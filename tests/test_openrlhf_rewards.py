@@ -94,7 +94,7 @@ ppo:
   max_prompt_tokens: 32
   max_new_tokens: 32
   critic_warmup_steps: 1
-  eval_every: 2
+  openrlhf: {{eval_every: 2}}
 cluster: {{gpus_per_node: 0}}
 """
 PROBLEMS = [
@@ -330,7 +330,7 @@ def texts_by(stage: Stage, passing: int) -> dict[str, list[str]]:
     }
 
 
-FILTERING = ("ppo.estimator=group_norm", "ppo.critic_warmup_steps=0", "ppo.dynamic_filtering=[0,1]")
+FILTERING = ("ppo.estimator=group_norm", "ppo.critic_warmup_steps=0", "ppo.openrlhf.dynamic_filtering=[0,1]")
 
 
 def test_filtering_keeps_the_number_of_steps_and_whole_rollouts_and_counts_what_it_leaves_out(

@@ -136,9 +136,20 @@ def test_with_filters_streams_apart_and_a_ctrl_c_in_between_a_run_on_two_nodes_d
     """From the model that the other run has trained with SFT: two starts for all of these."""
     root, model = tmp_path / "run", trained / "sft" / "checkpoints" / "final"
     changes = ["sft=null", "model.from_scratch=null", f"model.path={model}", "ppo.estimator=group_norm"]
-    changes += ["ppo.samples_per_prompt=4", "ppo.rollout_batch=16", "ppo.advantages=separate", "ppo.eval_every=1"]
-    changes += ["data.heldout.rows=8", "eval.samples=1", "ppo.steps=5", "ppo.placement.actor=1", "ppo.engines.count=1"]
-    changes += ["ppo.dynamic_filtering=[0,1]", "ppo.export_every=2"]
+    changes += [
+        "ppo.samples_per_prompt=4",
+        "ppo.rollout_batch=16",
+        "ppo.advantages=separate",
+        "ppo.openrlhf.eval_every=1",
+    ]
+    changes += [
+        "data.heldout.rows=8",
+        "eval.samples=1",
+        "ppo.steps=5",
+        "ppo.openrlhf.placement.actor=1",
+        "ppo.openrlhf.engines.count=1",
+    ]
+    changes += ["ppo.openrlhf.dynamic_filtering=[0,1]", "ppo.export_every=2"]
     changes += [f"cluster={{nodes: 2, launcher: ray, port: {free_port()}}}", "--out", root]
     process, second = on_two_nodes("openrlhf_cpu", *changes)
     metrics = root / "ppo" / "metrics.jsonl"

@@ -27,7 +27,7 @@ from tests.conftest import ROOT, rlsp
 
 RUNS = ("llama31_8b_outcome", "llama31_8b_length", "llama31_8b_rlsp", "qwen25_7b_outcome", "qwen25_32b_aime")
 NODES = {
-    1: ("cluster.nodes=1", "ppo.placement.share=all"),
+    1: ("cluster.nodes=1", "ppo.openrlhf.placement.share=all"),
     3: (),
     6: ("cluster.nodes=6",),
 }

@@ -4,7 +4,7 @@ import ast
 import json
 import re
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
@@ -29,10 +29,18 @@ from rlsp_cli.plan.hours import GOOD, POOR, Job, sft_gpu_hours
 from rlsp_cli.plan.memory import activations, busiest_gpu, gathered, role_memory, states, zero_states
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.load import find_recipe, load_recipe
+from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.schema import Model, Ppo, Recipe
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import ROOT, TINY, rlsp
+
+
+def section(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`ppo` with the keys of OpenRLHF where they belong."""
+    own = {key: value for key, value in settings.items() if key in OpenRlhf.model_fields}
+    common = {key: value for key, value in settings.items() if key not in own}
+    return {**common, "openrlhf": own}
 
 
 def recipe(model: str = "Qwen/Qwen2.5-7B-Instruct", gpus: int = 8, nodes: int = 1, **ppo: Any) -> Recipe:
@@ -42,7 +50,7 @@ def recipe(model: str = "Qwen/Qwen2.5-7B-Instruct", gpus: int = 8, nodes: int = 
             "name": "plan",
             "model": {"path": model},
             "data": {"prompts": {"source": "task:pair_sum", "rows": 2000}},
-            "ppo": {"backend": "openrlhf", **ppo},
+            "ppo": {"backend": "openrlhf", **section(ppo)},
             "cluster": {"nodes": nodes, "gpus_per_node": gpus},
         }
     )
@@ -241,9 +249,9 @@ def test_what_is_let_through_comes_out_even_on_every_rank(settings: dict[str, An
     found = recipe(**settings)
     ppo, gpus, size = found.ppo, roles(found), found.ppo.rollout_batch * found.ppo.samples_per_prompt
     everyone, trained = {gpus.actor, gpus.critic, gpus.reference}, {gpus.actor, gpus.critic}
-    hands = [dealt(size, ppo.micro_rollout_batch or ppo.micro_batch, ranks) for ranks in everyone]
+    hands = [dealt(size, ppo.openrlhf.micro_rollout_batch or ppo.micro_batch, ranks) for ranks in everyone]
     even = all(len(set(hand)) == 1 and hand[0] for hand in hands)
-    whole = all(sum(hand) * (ppo.micro_rollout_batch or ppo.micro_batch) == size for hand in hands)
+    whole = all(sum(hand) * (ppo.openrlhf.micro_rollout_batch or ppo.micro_batch) == size for hand in hands)
     steps = all(ppo.train_batch % (ppo.micro_batch * ranks) == 0 for ranks in trained)
     fits = even and whole and steps and size % ppo.train_batch == 0
     assert fits == (list(batch_problems(found)) == [])
@@ -272,9 +280,9 @@ def test_all_that_hints_offer_is_valid(settings: dict[str, Any]) -> None:
 
 def test_rings_and_heads_are_whole() -> None:
     (ring,) = batch_problems(recipe(ring_attention=3, packing=True))
-    assert (ring.path, ring.hint) == ("ppo.ring_attention", "the nearest: 2 or 4")
+    assert (ring.path, ring.hint) == ("ppo.openrlhf.ring_attention", "the nearest: 2 or 4")
     (heads,) = batch_problems(recipe(engines={"tensor_parallel": 8}))  # 28 heads
-    assert heads.path == "ppo.engines.tensor_parallel" and heads.hint == "the nearest: 4"
+    assert heads.path == "ppo.openrlhf.engines.tensor_parallel" and heads.hint == "the nearest: 4"
     assert list(batch_problems(recipe(engines={"tensor_parallel": 4}))) == []
     assert list(batch_problems(recipe(model="nobody/knows", engines={"tensor_parallel": 8}))) == []
 
@@ -321,19 +329,16 @@ def test_activations_are_what_torch_keeps(sizes: tuple[int, int, int, int]) -> N
 
 def test_less_is_kept_with_checkpointing_sharding_and_offload() -> None:
     shape, gpu, found = shape_of(QWEN_7B), GPUS["h100"], Roles(8, 8, 8, 8, 1, (("actor", 8),))
-    plain = Ppo(sharding="zero2")
-    frugal = (
-        plain.model_copy(update={"gradient_checkpointing": True}),
-        plain.model_copy(update={"sharding": "zero3"}),
-        plain.model_copy(update={"offload": ("optimizer",)}),
-    )
+    plain = Ppo()
+    less: list[dict[str, Any]] = [{"gradient_checkpointing": True}, {"sharding": "zero3"}, {"offload": ["optimizer"]}]
+    frugal = [Ppo.model_validate(section(settings)) for settings in less]
     most = busiest_gpu(role_memory(shape, plain, found, gpu, 4096), found, plain)
     assert all(busiest_gpu(role_memory(shape, ppo, found, gpu, 4096), found, ppo) < most for ppo in frugal)
 
 
 def test_a_model_that_sleeps_beside_others_has_its_states_on_the_gpu_in_its_turn_alone() -> None:
     shape, gpu, found = shape_of(QWEN_7B), GPUS["h100"], Roles(8, 8, 8, 8, 1, (("actor + critic + engines", 8),))
-    together, apart = Ppo(), Ppo.model_validate({"async_rollout": "full"})
+    together, apart = Ppo(), Ppo.model_validate(section({"async_rollout": "full"}))
     models = role_memory(shape, together, found, gpu, 4096)
     actor, critic, _, engine = models
     weights = actor.weights + critic.weights
@@ -363,8 +368,8 @@ def test_offloaded_states_are_what_deepspeeds_estimators_say(
     largest = max(shape.embedding, shape.hidden * shape.intermediate)
     for stage, more in ((2, {}), (3, {"largest_layer_params": largest, "cpu_offload_params": False})):
         cpu, gpu, *_ = deepspeed_estimator(openrlhf_source.parent, stage)(shape.parameters, **sizes, **more)
-        ppo = Ppo.model_validate({"sharding": f"zero{stage}", "offload": ["optimizer"]})
-        assert zero_host(shape.parameters, ppo.sharding, gpus, nodes, factor) == pytest.approx(cpu)
+        ppo = Ppo.model_validate(section({"sharding": f"zero{stage}", "offload": ["optimizer"]}))
+        assert zero_host(shape.parameters, ppo.openrlhf.sharding, gpus, nodes, factor) == pytest.approx(cpu)
         weights, gradients, optimizer = states("actor", shape, ppo, gpus)
         assert weights + gathered(shape, ppo, 4) == pytest.approx(gpu) and gradients == optimizer == 0
 
@@ -473,7 +478,7 @@ class Published:
 
 BENCH = Ppo.model_validate(
     {"rollout_batch": 1024, "train_batch": 128, "max_prompt_tokens": 1024, "max_new_tokens": 1024}
-    | {"gradient_checkpointing": True, "placement": {"share": "none"}}
+    | section({"gradient_checkpointing": True, "placement": {"share": "none"}})
 )
 GRPO = Ppo.model_validate(
     {"rollout_batch": 64, "samples_per_prompt": 32, "train_batch": 512, "estimator": "group_norm"}
@@ -530,7 +535,8 @@ def test_time_follows_the_work() -> None:
     step = known.step(GOOD)
     assert replace(known, response_tokens=2048).step(GOOD).seconds > 1.4 * step.seconds
     assert replace(known, ppo=known.ppo.model_copy(update={"epochs": 2})).step(GOOD).train == 2 * step.train
-    overlapping = replace(known, ppo=known.ppo.model_copy(update={"async_rollout": "full"})).step(GOOD)
+    waiting = known.ppo.openrlhf.model_copy(update={"async_rollout": "full"})
+    overlapping = replace(known, ppo=known.ppo.model_copy(update={"openrlhf": waiting})).step(GOOD)
     assert overlapping.seconds == max(step.generate, step.forward + step.train)
 
 

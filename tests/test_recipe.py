@@ -9,7 +9,8 @@ import yaml
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.recipe.dump import dump_recipe
 from rlsp_cli.recipe.load import load_recipe, shipped_recipes
-from rlsp_cli.recipe.schema import Recipe, Section
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.section import Section
 from rlsp_cli.rewards.registry import resolve_options
 from tests.conftest import TINY
 
@@ -190,6 +191,9 @@ def test_an_override_can_reach_into_a_list_and_a_bad_one_is_named(tmp_path: Path
     assert recipe.reward.exploration[1].options == {"target": 4}
     assert load(tmp_path, TINY, "reward.exploration.0.scale=7").reward.exploration[0].options["scale"] == 7
     assert problems(tmp_path, TINY, "ppo=3") == ["override #1 (ppo): ppo: expected a mapping, found 3"]
+    assert problems(tmp_path, TINY, "ppo.packing=true") == [
+        'override #1 (ppo.packing): unknown key "packing" in ppo - it belongs in ppo.openrlhf'
+    ]
     assert problems(tmp_path, TINY, "ppo.stepps=3") == [
         'override #1 (ppo.stepps): unknown key "stepps" in ppo - did you mean "steps"?'
     ]
@@ -263,7 +267,7 @@ def test_keys_that_name_files_yet_to_be_written_hold_paths_too(tmp_path: Path) -
         ("model.path=x", "not both"),
         ("ppo={backend: openrlhf, max_new_tokens: 16}", "max_length is 96"),
         ("ppo.train_batch=6", "does not divide the 16 responses"),
-        ("ppo.extra={a: 1}", "takes no extra keys"),
+        ("ppo.openrlhf.extra={a: 1}", "ppo.openrlhf.extra.a has no effect on the local backend"),
         ("cluster.nodes=2", "one CPU or one GPU"),
         ("eval.benches=[heldout, aim24]", 'did you mean "aime24"?'),
         ("schema_version=2", "schema_version"),

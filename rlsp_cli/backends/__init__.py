@@ -8,6 +8,7 @@ from rlsp_cli.backends import axolotl, local, openrlhf
 from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.job import Job
 from rlsp_cli.backends.openrlhf.server import serving_environment
+from rlsp_cli.backends.setting import unused
 from rlsp_cli.errors import NotReadyError, PluginError, RecipeError
 from rlsp_cli.evals.benches import check_benches
 from rlsp_cli.evals.overlap import check_overlap
@@ -84,8 +85,7 @@ def _check_lexicon(recipe: Recipe) -> Iterator[Issue]:
 
 def _check_stage(recipe: Recipe, stage: str) -> Iterator[Issue]:
     name = backend_of(recipe, stage)
-    if name in BACKENDS:
-        yield from BACKENDS[name].check(recipe, stage)
-    else:
-        hint = f"use one of: {', '.join(BACKENDS)}"
-        yield Issue(f"{stage}.backend", f"backend {name!r} is not in this version of rlsp", hint)
+    yield from BACKENDS[name].check(recipe, stage)
+    for other in BACKENDS:
+        if other != name:
+            yield from unused(recipe, [f"{stage}.{other}"], [], f"the {name} backend")

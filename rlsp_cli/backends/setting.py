@@ -25,7 +25,7 @@ class Setting:
 
 
 def with_extra(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> list[Setting]:
-    """The settings with the user's own keys of the section `where`, as `sft.extra`; mappings are merged."""
+    """The settings with the user's own keys of the section `where`, as `sft.axolotl.extra`; mappings are merged."""
     found = {setting.key: setting for setting in own}
     for key, value in extra.items():
         ours = found[key].value if key in found else None
@@ -66,13 +66,13 @@ def settings_text(settings: Iterable[Setting], origins: Recipe | None = None) ->
 
 
 def unused(recipe: Recipe, scope: Iterable[str], used: Sequence[str], by: str) -> Iterator[Issue]:
-    """A problem for each key in the `scope` (sections or keys) that is not at its default and reaches nothing.
+    """An issue for each key in the `scope` (sections or keys) that is not at its default and has no effect.
 
     `by` names what would have to read it.
     """
     for path in flat(recipe.model_dump(mode="json", exclude_defaults=True)):
         if _within(path, scope) and not _within(path, used):
-            yield Issue(path, f"{path} reaches nothing in {by}", "remove it, or choose another backend")
+            yield Issue(path, f"{path} has no effect on {by}", "remove it, or choose another backend")
 
 
 def _within(path: str, keys: Iterable[str]) -> bool:

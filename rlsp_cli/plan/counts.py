@@ -59,7 +59,7 @@ def _sft(recipe: Recipe, sft: Sft) -> tuple[Counts, Texts | None]:
     texts, note, wrong = _read(recipe, "traces")
     backend, rows = backend_of(recipe, "sft"), texts.rows - sft.val_rows if texts else None
     steps = _sft_steps(rows, sft, backend) if rows else sft.max_steps
-    notes = [note, "fewer steps with packing" if sft.packing else None]
+    notes = [note, "fewer steps with packing" if sft.axolotl.packing else None]
     return Counts(
         *("sft", backend, rows),
         optimizer_steps=steps,

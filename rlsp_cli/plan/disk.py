@@ -33,7 +33,7 @@ class Disk:
 def disk_space(shape: ModelShape, ppo: Ppo, steps: int | None) -> Disk:
     """What checkpoints of actor and critic, and the trained model, take, after `steps` steps where they are known."""
     trained = shape.parameters + (shape.trunk if ppo.estimator == "gae" else 0)
-    each = _STATES + (0 if ppo.sharding == "zero3" else _WEIGHTS)
+    each = _STATES + (0 if ppo.openrlhf.sharding == "zero3" else _WEIGHTS)
     one = _WEIGHTS * shape.parameters
     exported = (steps or 0) // ppo.export_every if ppo.export_every else 0
-    return Disk(each * trained, int(ppo.extra.get("ckpt.max_num", KEPT)), _COPIES * one, exported * one)
+    return Disk(each * trained, int(ppo.openrlhf.extra.get("ckpt.max_num", KEPT)), _COPIES * one, exported * one)

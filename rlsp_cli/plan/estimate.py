@@ -115,16 +115,16 @@ def _memory_warnings(
         yield f"one GPU would hold {size / GIB:.0f} of {gpu.memory / GIB:.0f} GiB {when}; {_relief(ppo, found)}"
     longest = shape.kv_bytes * (ppo.max_prompt_tokens + ppo.max_new_tokens)
     if cache * found.tensor_parallel < longest:
-        yield "an engine has no room for one response; raise ppo.engines.gpu_memory or tensor_parallel"
+        yield "an engine has no room for one response; raise ppo.openrlhf.engines.gpu_memory or tensor_parallel"
 
 
 def _relief(ppo: Ppo, found: Roles) -> str:
     """What would need less, the cheapest first."""
     ways = {
-        "ppo.gradient_checkpointing: true": not ppo.gradient_checkpointing,
+        "ppo.openrlhf.gradient_checkpointing: true": not ppo.openrlhf.gradient_checkpointing,
         "a smaller ppo.micro_batch": ppo.micro_batch > 1,
-        "ppo.sharding: zero3": ppo.sharding != "zero3" and found.actor > 1,
-        "ppo.offload: [optimizer]": "optimizer" not in ppo.offload,
+        "ppo.openrlhf.sharding: zero3": ppo.openrlhf.sharding != "zero3" and found.actor > 1,
+        "ppo.openrlhf.offload: [optimizer]": "optimizer" not in ppo.openrlhf.offload,
         "more GPUs": True,
     }
     return "try " + ", ".join(way for way, is_open in ways.items() if is_open)

@@ -61,7 +61,7 @@ def _parts(names: Iterable[str], shape: ModelShape, ppo: Ppo, found: Roles, gpus
         nodes = -(-gpus.get(name, 0) // gpus_per_node)
         if name in ("actor", "critic"):
             yield from _trained(name, shape, ppo, gpus[name], nodes)
-        elif name == "reference" and "reference" in ppo.offload:
+        elif name == "reference" and "reference" in ppo.openrlhf.offload:
             yield HostPart("reference: weights", weights / nodes, weights / nodes * BUFFERS)
         elif name == "engines" and takes_turns(ppo):
             here = min(found.engines * found.tensor_parallel, gpus_per_node)
@@ -71,8 +71,8 @@ def _parts(names: Iterable[str], shape: ModelShape, ppo: Ppo, found: Roles, gpus
 
 def _trained(name: str, shape: ModelShape, ppo: Ppo, gpus: int, nodes: int) -> Iterator[HostPart]:
     parameters = shape.parameters if name == "actor" else shape.trunk
-    if "optimizer" in ppo.offload:
-        low, high = (zero_host(parameters, ppo.sharding, gpus, nodes, factor) for factor in (1, BUFFERS))
+    if "optimizer" in ppo.openrlhf.offload:
+        low, high = (zero_host(parameters, ppo.openrlhf.sharding, gpus, nodes, factor) for factor in (1, BUFFERS))
         yield HostPart(f"{name}: gradients and Adam's states", low, high)
     elif takes_turns(ppo):
         _, gradients, optimizer = states(name, shape, ppo, gpus)

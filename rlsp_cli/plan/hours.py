@@ -69,9 +69,9 @@ class Job:
         gpus = {"actor": self.roles.actor, "reference": self.roles.reference, "critic": self.roles.critic}
         seconds = {role: 2 * self.shape.parameters * self.tokens / (n * self.gpu.flops * use.compute)
                    for role, n in gpus.items() if n}  # fmt: skip
-        times = self.ppo.epochs * _train_flops(self.ppo.gradient_checkpointing) / 2
+        times = self.ppo.epochs * _train_flops(self.ppo.openrlhf.gradient_checkpointing) / 2
         training = {role: times * time for role, time in seconds.items() if role != "reference"}
-        overlap = self.ppo.async_rollout != "none"
+        overlap = self.ppo.openrlhf.async_rollout != "none"
         return Step(_generate(self, use), self._slowest_set(seconds), self._slowest_set(training), overlap)
 
     def gpu_hours(self, steps: int, use: Efficiency) -> float:
@@ -85,7 +85,11 @@ class Job:
 
 def sft_gpu_hours(shape: ModelShape, sft: Sft, tokens: float, gpu: Gpu, use: Efficiency) -> float:
     """GPU-hours of learning so many tokens."""
-    flops = _train_flops(sft.gradient_checkpointing, adapters=sft.lora is not None) * shape.parameters * tokens
+    flops = (
+        _train_flops(sft.axolotl.gradient_checkpointing, adapters=sft.axolotl.lora is not None)
+        * shape.parameters
+        * tokens
+    )
     return flops / (gpu.flops * use.compute) / 3600
 
 

@@ -59,7 +59,7 @@ def activations(shape: ModelShape, tokens: float, checkpointing: bool) -> float:
 
 def engine_share(ppo: Ppo) -> float:
     """Share of a GPU's memory that an engine takes."""
-    return ppo.engines.gpu_memory or (0.6 if takes_turns(ppo) else 0.9)
+    return ppo.openrlhf.engines.gpu_memory or (0.6 if takes_turns(ppo) else 0.9)
 
 
 def states(role: str, shape: ModelShape, ppo: Ppo, gpus: int) -> list[float]:
@@ -68,15 +68,15 @@ def states(role: str, shape: ModelShape, ppo: Ppo, gpus: int) -> list[float]:
     With Adam on the CPU the gradients go there as they come, from stage 2 on, as DeepSpeed's own estimators say.
     """
     parameters = shape.parameters if role == "actor" else shape.trunk
-    weights, gradients, optimizer = zero_states(parameters, ppo.sharding, gpus)
-    if "optimizer" not in ppo.offload:
+    weights, gradients, optimizer = zero_states(parameters, ppo.openrlhf.sharding, gpus)
+    if "optimizer" not in ppo.openrlhf.offload:
         return [weights, gradients, optimizer]
-    return [weights, gradients if ppo.sharding == "zero1" else 0, 0]
+    return [weights, gradients if ppo.openrlhf.sharding == "zero1" else 0, 0]
 
 
 def role_memory(shape: ModelShape, ppo: Ppo, found: Roles, gpu: Gpu, length: float) -> tuple[RoleMemory, ...]:
     """One entry for each model of the job, the engines last; micro-batches hold sequences of `length` tokens."""
-    tokens = length / ppo.ring_attention
+    tokens = length / ppo.openrlhf.ring_attention
     models = [_trained("actor", found.actor, shape, ppo, tokens)]
     if found.critic:
         models.append(_trained("critic", found.critic, shape, ppo, tokens))
@@ -105,16 +105,16 @@ def _together(models: list[RoleMemory], sleeping: bool) -> float:
 def _trained(role: str, gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMemory:
     tokens = ppo.micro_batch * length
     logits = _LOGIT_BYTES * tokens * shape.vocabulary if role == "actor" else 0
-    passing = activations(shape, tokens, ppo.gradient_checkpointing) + logits + gathered(shape, ppo, _GATHERED)
+    passing = activations(shape, tokens, ppo.openrlhf.gradient_checkpointing) + logits + gathered(shape, ppo, _GATHERED)
     weights, gradients, optimizer = states(role, shape, ppo, gpus)
     return RoleMemory(role, gpus, weights, gradients, optimizer, passing)
 
 
 def _reference(gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMemory:
     """Only weights, which only stage 3 shares, or leaves to the CPU; a block's activations and logits pass through."""
-    offloaded = "reference" in ppo.offload and ppo.sharding == "zero3"
-    weights = 2 * shape.parameters / (gpus if ppo.sharding == "zero3" else 1)
-    tokens = (ppo.micro_rollout_batch or ppo.micro_batch) * length
+    offloaded = "reference" in ppo.openrlhf.offload and ppo.openrlhf.sharding == "zero3"
+    weights = 2 * shape.parameters / (gpus if ppo.openrlhf.sharding == "zero3" else 1)
+    tokens = (ppo.openrlhf.micro_rollout_batch or ppo.micro_batch) * length
     passing = tokens * (_LOGIT_BYTES // 2 * shape.vocabulary + 8 * shape.intermediate)
     passing += gathered(shape, ppo, _GATHERED // 2)
     return RoleMemory("reference", gpus, weights=0 if offloaded else weights, passing=passing)
@@ -122,4 +122,6 @@ def _reference(gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMem
 
 def gathered(shape: ModelShape, ppo: Ppo, bytes_each: int) -> float:
     """Bytes of the largest layer, which stage 3 brings together on every GPU; with its gradient four for a weight."""
-    return bytes_each * max(shape.embedding, shape.hidden * shape.intermediate) if ppo.sharding == "zero3" else 0
+    return (
+        bytes_each * max(shape.embedding, shape.hidden * shape.intermediate) if ppo.openrlhf.sharding == "zero3" else 0
+    )

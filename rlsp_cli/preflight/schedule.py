@@ -20,7 +20,12 @@ def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
 
 def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
     rows = _count(recipe.data.traces, recipe)
-    if rows is None or sft.max_steps is None or sft.packing or (recipe.data.traces and recipe.data.traces.messages):
+    if (
+        rows is None
+        or sft.max_steps is None
+        or sft.axolotl.packing
+        or (recipe.data.traces and recipe.data.traces.messages)
+    ):
         return
     steps = max(1, int(sft.epochs * (rows - sft.val_rows) / sft.batch))
     if steps < sft.max_steps:

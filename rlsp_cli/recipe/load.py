@@ -15,13 +15,14 @@ from rlsp_cli.recipe import schema
 from rlsp_cli.recipe.issue import Issue, OptionsError, did_you_mean
 from rlsp_cli.recipe.origin import Origin, nearest_origin
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.section import Section
 from rlsp_cli.recipe.source import NOTHING, Source, parse_value, read_source
 from rlsp_cli.share import share
 
 Check = Callable[[Recipe], Sequence[Issue]]
 ResolveOptions = Callable[[str, str, dict[str, Any], Sequence[str]], dict[str, Any]]
 """`rewards.registry.resolve_options`: kind, reference, options and plugin files to all options, or OptionsError."""
-SectionModel = TypeVar("SectionModel", bound=schema.Section)
+SectionModel = TypeVar("SectionModel", bound=Section)
 
 _UNION_BRANCHES = ("number", "schedule", "policy_word", "policy_penalty")
 """Pydantic names the branch of a union in an error's location; a person does not."""
@@ -295,7 +296,7 @@ def _plugin_uses(data: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
             yield f"data.{role}", "task", source, "source"
 
 
-def _as_problem(detail: dict[str, Any], model: type[schema.Section]) -> Issue:
+def _as_problem(detail: dict[str, Any], model: type[Section]) -> Issue:
     """One of pydantic's errors about a model in our words."""
     whole = "the " + re.sub(r"(?<=[a-z])(?=[A-Z])", " ", model.__name__).lower()
     location = [part for part in detail["loc"] if part not in _UNION_BRANCHES]
@@ -303,7 +304,7 @@ def _as_problem(detail: dict[str, Any], model: type[schema.Section]) -> Issue:
     if detail["type"] == "extra_forbidden":
         *parents, key = map(str, location)
         where = ".".join(parents) or whole
-        return Issue(path, f'unknown key "{key}" in {where}', did_you_mean(key, _fields(parents, model)))
+        return Issue(path, f'unknown key "{key}" in {where}', _where_it_belongs(parents, key, model))
     if detail["type"] == "missing":
         *parents, key = map(str, location)
         return Issue(".".join(parents), f'"{key}" is missing in {".".join(parents) or whole}')
@@ -325,15 +326,25 @@ def _as_problem(detail: dict[str, Any], model: type[schema.Section]) -> Issue:
     return Issue(path, f"{path}: {message[0].lower()}{message[1:]}, found {found!r}", hint)
 
 
-def _fields(parents: Sequence[str], whole: type[schema.Section]) -> list[str]:
-    """The keys of a section."""
+def _where_it_belongs(parents: Sequence[str], key: str, whole: type[Section]) -> str:
+    """A hint for a key that a section does not have: it is one of a section inside, or a misspelling."""
+    section = _section(parents, whole)
+    for name, field in section.model_fields.items():
+        if any(key in inner.model_fields for inner in _models(field.annotation)):
+            return f"it belongs in {'.'.join([*parents, name])}"
+
+    return did_you_mean(key, [*section.model_fields, *(["extends"] if section is Recipe else [])])
+
+
+def _section(parents: Sequence[str], whole: type[Section]) -> Any:
+    """The model of the section at a path inside another one."""
     model: Any = whole
     for part in parents:
         if part not in model.model_fields:  # the place in a list, or the key of a mapping
             continue
         annotation = model.model_fields[part].annotation
-        model = next(iter(_models(annotation)), schema.Section)
-    return [*model.model_fields, *(["extends"] if model is Recipe else [])]
+        model = next(iter(_models(annotation)), Section)
+    return model
 
 
 def _models(annotation: Any) -> Iterator[Any]:

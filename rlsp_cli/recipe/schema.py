@@ -7,11 +7,10 @@ The defaults of `ppo` are the paper's (arXiv 2502.06773, Appendix B.4).
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -19,49 +18,24 @@ from pydantic import (
     PositiveFloat,
     PrivateAttr,
     Tag,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from rlsp_cli.recipe.axolotl import Axolotl
+from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.origin import DEFAULT, Origin, nearest_origin
+from rlsp_cli.recipe.section import (
+    BelowOne,
+    Fraction,
+    LearningRate,
+    NonNegativeFloat,
+    NonNegativeInt,
+    Plain,
+    PositiveInt,
+    Section,
+)
 from rlsp_cli.recipe.variables import wrong_variables
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-BelowOne = Annotated[float, Field(ge=0, lt=1)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-MOST = 10**9
-"""More of anything that a recipe counts is a slip of the finger."""
-PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
-NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
-LearningRate = Annotated[float, Field(gt=0, le=1)]
-
-
-def _mentions(annotation: Any, *types: type) -> bool:
-    return annotation in types or any(_mentions(part, *types) for part in get_args(annotation))
-
-
-class _Plain(BaseModel):
-    """Where a number is wanted, `true` is none, and neither is infinity."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        wanted = cls.model_fields[info.field_name or ""].annotation
-        parts = value if isinstance(value, list | tuple) else [value]
-        if not any(isinstance(part, bool) for part in parts) or _mentions(wanted, bool):
-            return value
-        if _mentions(wanted, int, float):
-            raise ValueError("input should be a number, not true or false")
-        return value
-
-
-class Section(_Plain):
-    """A part of a recipe: frozen, unknown keys refused, fields documented by the text below them."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class FromScratch(Section):
@@ -119,7 +93,7 @@ class Rows(Section):
     """Split of the hub data set or of the task."""
     rows: PositiveInt | None = None
     """Use only the first so many rows; a procedural task makes so many."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Options of the task, when the source is `task:NAME`."""
 
 
@@ -175,7 +149,7 @@ OnFailure = Annotated[
 ]
 
 
-class PluginUse(_Plain):
+class PluginUse(Plain):
     """A plugin by name, with its options beside `use`."""
 
     model_config = ConfigDict(extra="allow")
@@ -287,82 +261,27 @@ class Optimisation(Section):
     """Steps between checkpoints from which `--resume` can go on."""
 
 
-class Lora(Section):
-    """Low-rank adapters (arXiv 2106.09685) in place of full fine-tuning; merged into the model at the end."""
-
-    rank: PositiveInt = 32
-    """Rank of the adapters."""
-    alpha: PositiveInt = 64
-    """Scale of the adapters; they are multiplied by alpha / rank."""
-    dropout: Fraction = 0.0
-    """Dropout on the adapters' input."""
-    targets: tuple[str, ...] = ()
-    """Names of the layers that get adapters; all linear ones when not given."""
-    bits: Literal[4, 8] | None = None
-    """Load the frozen weights in 4 bits (QLoRA, arXiv 2305.14314) or 8 bits."""
-
-
 class Sft(Optimisation):
     """Supervised fine-tuning on traces; the loss is taken on the response only."""
 
     backend: Literal["local", "axolotl"] = "local"
     """What runs this stage."""
+    axolotl: Axolotl = Axolotl()
+    """How Axolotl runs it, where it does."""
     epochs: PositiveFloat = 1.0
     """Passes over the traces."""
     max_steps: PositiveInt | None = None
     """Stop after so many optimiser steps, even within an epoch."""
     batch: PositiveInt = 64
-    """Examples in one optimiser step; with `packing`, sequences of `max_length` that each hold several examples."""
-    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "muon"] = "adamw"
-    """AdamW, its 8-bit forms by bitsandbytes, or Muon (AdamW where a weight is no matrix)."""
+    """Examples in one optimiser step; with `axolotl.packing`, sequences of `max_length` that each hold several."""
     learning_rate: LearningRate = 2.0e-5
     """Peak learning rate."""
     max_length: PositiveInt = 8192
     """Longest example in tokens; longer ones are left out and counted."""
-    packing: bool = False
-    """Put several examples into one sequence of `max_length`; they do not see each other."""
-    lora: Lora | None = None
-    """Train adapters instead of all weights."""
-    gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them: less memory, more time."""
-    sharding: Literal["none", "zero1", "zero2", "zero3", "fsdp2"] = "none"
-    """What GPUs share instead of each holding a copy: DeepSpeed ZeRO 1 to 3, or PyTorch's FSDP2."""
-    kernels: tuple[Literal["liger", "cut_cross_entropy"], ...] = ()
-    """Fused kernels that save memory on GPUs."""
     val_rows: NonNegativeInt = 0
     """Examples kept out of training, on which the loss is measured."""
     val_every: PositiveInt = 100
     """Steps between measurements of the loss on those examples."""
-    extra: dict[str, Any] = {}
-    """Keys passed through to the backend, checked against its own schema."""
-
-
-class Placement(Section):
-    """Which models share GPUs, and how many each has; what is not given is shared out evenly. For `openrlhf`."""
-
-    share: Literal["all", "actor_reference", "none"] = "all"
-    """`all`: every model on every GPU, taking turns; `actor_reference`: these two together; `none`: each its own."""
-    actor: PositiveInt | None = None
-    """GPUs of the policy that is trained."""
-    reference: PositiveInt | None = None
-    """GPUs of the frozen reference; those of the actor where they are shared."""
-    critic: PositiveInt | None = None
-    """GPUs of the critic."""
-
-
-class Engines(Section):
-    """The vLLM engines that sample rollouts. For `openrlhf`."""
-
-    count: PositiveInt | None = None
-    """Engines; as many as their GPUs allow when not given."""
-    tensor_parallel: PositiveInt = 1
-    """GPUs that one engine is spread over."""
-    gpu_memory: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Share of a GPU's memory that an engine takes; 0.6 where models share GPUs, else 0.9, when not given."""
-    prefix_caching: bool | None = None
-    """Keep the attention states of common prefixes; where prompts have several samples, when not given."""
-    eager: bool = False
-    """Run without CUDA graphs: starts faster, samples more slowly."""
 
 
 def _whole_distribution(top_p: float) -> float:
@@ -380,6 +299,8 @@ class Ppo(Optimisation):
 
     backend: Literal["local", "openrlhf"] = "local"
     """What runs this stage."""
+    openrlhf: OpenRlhf = OpenRlhf()
+    """How OpenRLHF runs it, where it does."""
     steps: PositiveInt | None = None
     """Rollout steps; `episodes` decides when it is not given."""
     episodes: PositiveFloat = 1.0
@@ -400,10 +321,6 @@ class Ppo(Optimisation):
     """Longest prompt in tokens; problems with longer ones are left out and counted."""
     max_new_tokens: PositiveInt = 4096
     """Longest response in tokens."""
-    micro_rollout_batch: PositiveInt | None = None
-    """Responses in one forward pass that takes no gradient; `micro_batch` when not given. For `openrlhf`."""
-    dynamic_filtering: tuple[Fraction, Fraction] | None = None
-    """Replace prompts whose samples' mean correctness is not between these two (DAPO, 2503.14476). For `openrlhf`."""
     learning_rate: LearningRate = 2.0e-7
     """Peak learning rate of the policy."""
     critic_learning_rate: LearningRate = 2.0e-6
@@ -440,30 +357,6 @@ class Ppo(Optimisation):
     """Rollout steps between checkpoints from which `--resume` can go on."""
     export_every: PositiveInt | None = None
     """Rollout steps between models that are kept for `rlsp eval RUN --steps`; only the last is when not given."""
-    eval_every: PositiveInt | None = None
-    """Rollout steps between evaluations on `data.heldout` while training; none when not given. For `openrlhf`."""
-    async_rollout: Literal["none", "full", "partial"] = "none"
-    """Sample the next rollout during training; `partial` also takes new weights within a response. For `openrlhf`."""
-    rollout_correction: Literal["auto", "none", "tis", "icepop"] = "auto"
-    """Importance weights, trainer over engines; `tis` caps, `icepop` drops; `auto`: tis if async. For `openrlhf`."""
-    placement: Placement = Placement()
-    """Which models share GPUs. For `openrlhf`."""
-    engines: Engines = Engines()
-    """How rollouts are sampled. For `openrlhf`."""
-    sharding: Literal["none", "zero1", "zero2", "zero3"] = "zero2"
-    """What the GPUs of a model share instead of each holding a copy: DeepSpeed ZeRO 1 to 3. For `openrlhf`."""
-    offload: tuple[Literal["optimizer", "reference"], ...] = ()
-    """What waits in the CPU's memory: Adam's states; the reference's weights, with `zero3`. For `openrlhf`."""
-    gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them: less memory, more time. For `openrlhf`."""
-    packing: bool = False
-    """Put several responses into one sequence without padding. For `openrlhf`."""
-    ring_attention: PositiveInt = 1
-    """GPUs that share one long sequence (Ring Attention, 2310.01889); needs `packing`. For `openrlhf`."""
-    quiet_limit_s: PositiveInt = 3600
-    """Seconds without any progress after which a job on Ray counts as hung, and is examined. For `openrlhf`."""
-    extra: dict[str, Any] = {}
-    """Keys passed through to the backend, checked against its own schema."""
 
     @property
     def responses(self) -> int:
@@ -535,7 +428,7 @@ class Eval(Section):
     """Test-time strategies to compare, on the sampled responses; docs/evaluation.md tells what each does."""
     scorer: str | None = None
     """What best_of_n and weighted_vote go by: `logprob`, `confidence`, a name in `scores`, or an exploration reward."""
-    checkpoints: dict[NonNegativeInt, str] = {}
+    checkpoints: dict[NonNegativeInt, str] = Field(default_factory=dict)
     """Evaluate these models of one training, by their step; `rlsp eval RUN --steps` sets it."""
     against: str | None = None
     """A run that has been evaluated, whose single answers the strategies are compared to at equal tokens."""
@@ -614,7 +507,7 @@ class Cluster(Section):
     """Seconds that machines wait for each other before the job gives up."""
     ray_address: str | None = None
     """Dashboard of a Ray cluster that runs already, as `http://HOST:8265`; the variable RAY_ADDRESS also counts."""
-    env: Annotated[dict[str, str], BeforeValidator(_as_texts)] = {}
+    env: Annotated[dict[str, str], BeforeValidator(_as_texts)] = Field(default_factory=dict)
     """Variables of the job's processes on every machine, such as `NCCL_SOCKET_IFNAME` or `HF_HOME`; no secrets."""
     slurm: Slurm = Slurm()
     """What a Slurm job asks for, when the launcher is `slurm`."""
@@ -693,7 +586,7 @@ class Recipe(Section):
     """Machines and launcher."""
     tracking: Tracking = Tracking()
     """Experiment trackers."""
-    backends: dict[Literal["axolotl", "openrlhf"], BackendEnvironment] = {}
+    backends: dict[Literal["axolotl", "openrlhf"], BackendEnvironment] = Field(default_factory=dict)
     """Environments of backends, by name; also in `rlsp.toml`."""
 
     @model_validator(mode="after")

@@ -30,8 +30,8 @@ class Prompts:
             if self.position - self.begun >= LIMIT * self.size:
                 asked = f"step {self.made}: {LIMIT * self.size} prompts were asked for a rollout of {self.size}"
                 raise FilteredError(
-                    f"{asked}, and ppo.dynamic_filtering leaves too few of them; widen its range, or take prompts of "
-                    "another difficulty"
+                    f"{asked}, and ppo.openrlhf.dynamic_filtering leaves too few of them; widen its range, "
+                    "or take prompts of another difficulty"
                 )
             row = self.row()
             self.position += 1

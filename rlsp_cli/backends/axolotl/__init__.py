@@ -105,7 +105,7 @@ def rendered(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> lis
     """The configuration as settings that know where they come from."""
     assert recipe.sft, "checked by the recipe"
     own = settings(recipe, StageFiles(paths.stage("sft")), resume)
-    return with_extra(own, recipe.sft.extra, "sft.extra")
+    return with_extra(own, recipe.sft.axolotl.extra, "sft.axolotl.extra")
 
 
 def _texts(recipe: Recipe, files: StageFiles, found: list[Setting]) -> dict[str, str]:
@@ -113,9 +113,9 @@ def _texts(recipe: Recipe, files: StageFiles, found: list[Setting]) -> dict[str,
     texts = {files.config.name: settings_text(found)}
     for name in ("start.py", "rlsp_follow.py"):
         texts[name] = (share("templates") / "axolotl" / name).read_text(encoding="utf-8")
-    if recipe.sft.sharding.startswith("zero"):
+    if recipe.sft.axolotl.sharding.startswith("zero"):
         half: Any = next(setting.value for setting in found if setting.key == "bf16")
-        texts[files.deepspeed.name] = deepspeed_config(int(recipe.sft.sharding[-1]), half)
+        texts[files.deepspeed.name] = deepspeed_config(int(recipe.sft.axolotl.sharding[-1]), half)
     return texts
 
 
@@ -123,11 +123,11 @@ def _unknown(recipe: Recipe, version: str, keys: Keys) -> Iterator[Issue]:
     """Keys that Axolotl would drop or that are not the user's, and recipe keys that reach none of its keys."""
     assert recipe.sft, "checked by the recipe"
     own = settings(recipe, StageFiles(_SOMEWHERE.stage("sft")))
-    config = {setting.key: setting.value for setting in with_extra(own, recipe.sft.extra, "sft.extra")}
+    config = {setting.key: setting.value for setting in with_extra(own, recipe.sft.axolotl.extra, "sft.axolotl.extra")}
     for key, message in wrong_keys(config, keys):
-        yield Issue(f"sft.extra.{key}", f"{message} (version {version})")
-    yield from taken(own, recipe.sft.extra, "sft.extra")
+        yield Issue(f"sft.axolotl.extra.{key}", f"{message} (version {version})")
+    yield from taken(own, recipe.sft.axolotl.extra, "sft.axolotl.extra")
     yield from refused(recipe.sft, own, keys)
     used = [source for setting in own for source in setting.sources]
-    used += ["sft.extra", *_ELSEWHERE, *_COMMAND, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())]
-    yield from unused(recipe, SCOPE, used, "Axolotl's sft")
+    used += ["sft.axolotl.extra", *_ELSEWHERE, *_COMMAND, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())]
+    yield from unused(recipe, SCOPE, used, "Axolotl")

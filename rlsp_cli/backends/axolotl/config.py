@@ -14,7 +14,7 @@ _DATA = ("source", "split", "rows", "options", "config", "prompt", "response", "
 
 
 def settings(recipe: Recipe, files: StageFiles, resume: Path | None = None) -> list[Setting]:
-    """Everything that the configuration file holds, in its order, but for `sft.extra`."""
+    """Everything that the configuration file holds, in its order, but for `sft.axolotl.extra`."""
     assert recipe.sft, "checked by the recipe"
     sft = recipe.sft
     parts = (
@@ -50,7 +50,7 @@ def trained_in_float32(recipe: Recipe) -> bool:
     """
     sft = recipe.sft
     assert sft, "checked by the recipe"
-    return not half_precision(recipe) or (sft.lora is None and not sft.sharding.startswith("zero"))
+    return not half_precision(recipe) or (sft.axolotl.lora is None and not sft.axolotl.sharding.startswith("zero"))
 
 
 def _model(recipe: Recipe, files: StageFiles) -> Iterator[Setting]:
@@ -74,16 +74,16 @@ def _data(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
         yield Setting("test_datasets", [{"path": str(files.val), "split": "train", **form}], ("sft.val_rows",))
         yield Setting("eval_steps", sft.val_every, ("sft.val_every",))
         yield Setting("eval_batch_size", sft.micro_batch, ("sft.micro_batch",), open=True)
-        if sft.packing:
-            yield Setting("eval_sample_packing", False, ("sft.packing",))
+        if sft.axolotl.packing:
+            yield Setting("eval_sample_packing", False, ("sft.axolotl.packing",))
     yield Setting("dataset_prepared_path", str(files.prepared))
     yield Setting("train_on_inputs", False)
     yield Setting("sequence_len", sft.max_length, ("sft.max_length",))
     yield Setting("excess_length_strategy", "drop", ("sft.max_length",))
-    yield Setting("sample_packing", sft.packing, ("sft.packing",))
-    yield Setting("pad_to_sequence_len", sft.packing, ("sft.packing",), open=True)
-    if sft.packing and attention(recipe) == "sdpa" and trained_in_float32(recipe):
-        yield Setting("sdpa_varlen", False, ("sft.packing", "model.attention"))  # its kernel takes 16 bits only
+    yield Setting("sample_packing", sft.axolotl.packing, ("sft.axolotl.packing",))
+    yield Setting("pad_to_sequence_len", sft.axolotl.packing, ("sft.axolotl.packing",), open=True)
+    if sft.axolotl.packing and attention(recipe) == "sdpa" and trained_in_float32(recipe):
+        yield Setting("sdpa_varlen", False, ("sft.axolotl.packing", "model.attention"))  # its kernel takes 16 bits only
 
 
 def _batch(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
@@ -102,8 +102,8 @@ def _batch(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
 def _optimiser(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
     """The optimiser, and a schedule that ends where ours does."""
     fused = "adamw_torch_fused" if recipe.cluster.gpus_per_node else "adamw_torch"
-    name = fused if sft.optimizer == "adamw" else sft.optimizer
-    yield Setting("optimizer", name, ("sft.optimizer", "cluster.gpus_per_node"), open=True)
+    name = fused if sft.axolotl.optimizer == "adamw" else sft.axolotl.optimizer
+    yield Setting("optimizer", name, ("sft.axolotl.optimizer", "cluster.gpus_per_node"), open=True)
     yield Setting("learning_rate", sft.learning_rate, ("sft.learning_rate",))
     yield Setting("adam_beta1", sft.betas[0], ("sft.betas",))
     yield Setting("adam_beta2", sft.betas[1], ("sft.betas",))
@@ -112,7 +112,7 @@ def _optimiser(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
     scheduler, options = _scheduler(sft)
     sources = ("sft.schedule", "sft.min_lr_ratio")
     yield Setting("lr_scheduler", scheduler, sources, open=True)
-    if options and "lr_scheduler" not in sft.extra:  # another schedule takes other options
+    if options and "lr_scheduler" not in sft.axolotl.extra:  # another schedule takes other options
         yield Setting("lr_scheduler_kwargs", options, (*sources, "sft.learning_rate"), open=True)
     yield Setting("warmup_ratio", sft.warmup_ratio, ("sft.warmup_ratio",))
     yield Setting("seed", recipe.seed, ("seed",))
@@ -129,33 +129,33 @@ def _scheduler(sft: Sft) -> tuple[str, dict[str, Any]]:
 
 def _precision(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
     """Left out, Axolotl would choose half precision, and fail on a CPU."""
-    gpu, checkpointing = recipe.cluster.gpus_per_node > 0, sft.gradient_checkpointing
+    gpu, checkpointing = recipe.cluster.gpus_per_node > 0, sft.axolotl.gradient_checkpointing
     yield Setting("bf16", half_precision(recipe), ("model.precision", "cluster.gpus_per_node"))
     yield Setting("fp16", False)
     yield Setting("tf32", gpu, ("cluster.gpus_per_node",), open=True)
-    yield Setting("gradient_checkpointing", checkpointing, ("sft.gradient_checkpointing",), open=True)
+    yield Setting("gradient_checkpointing", checkpointing, ("sft.axolotl.gradient_checkpointing",), open=True)
     if checkpointing:
         options = {"use_reentrant": False}
-        yield Setting("gradient_checkpointing_kwargs", options, ("sft.gradient_checkpointing",), open=True)
+        yield Setting("gradient_checkpointing_kwargs", options, ("sft.axolotl.gradient_checkpointing",), open=True)
     if not gpu:
         yield Setting("dataloader_pin_memory", False, ("cluster.gpus_per_node",), open=True)
         yield Setting("dataloader_num_workers", 0, ("cluster.gpus_per_node",), open=True)
 
 
 def _adapters(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
-    if sft.lora is None:
+    if sft.axolotl.lora is None:
         return
-    lora = sft.lora
-    yield Setting("adapter", "qlora" if lora.bits == 4 else "lora", ("sft.lora", "sft.lora.bits"))
+    lora = sft.axolotl.lora
+    yield Setting("adapter", "qlora" if lora.bits == 4 else "lora", ("sft.axolotl.lora", "sft.axolotl.lora.bits"))
     if lora.bits is not None:
-        yield Setting(f"load_in_{lora.bits}bit", True, ("sft.lora.bits",))
-    yield Setting("lora_r", lora.rank, ("sft.lora.rank",))
-    yield Setting("lora_alpha", lora.alpha, ("sft.lora.alpha",))
-    yield Setting("lora_dropout", lora.dropout, ("sft.lora.dropout",))
+        yield Setting(f"load_in_{lora.bits}bit", True, ("sft.axolotl.lora.bits",))
+    yield Setting("lora_r", lora.rank, ("sft.axolotl.lora.rank",))
+    yield Setting("lora_alpha", lora.alpha, ("sft.axolotl.lora.alpha",))
+    yield Setting("lora_dropout", lora.dropout, ("sft.axolotl.lora.dropout",))
     if lora.targets:
-        yield Setting("lora_target_modules", list(lora.targets), ("sft.lora.targets",))
+        yield Setting("lora_target_modules", list(lora.targets), ("sft.axolotl.lora.targets",))
     else:
-        yield Setting("lora_target_linear", True, ("sft.lora.targets",))
+        yield Setting("lora_target_linear", True, ("sft.axolotl.lora.targets",))
     if recipe.model.special_tokens:  # the rows of new tokens are random until they are trained
         yield Setting("lora_modules_to_save", ["embed_tokens", "lm_head"], ("model.special_tokens",), open=True)
     if not recipe.cluster.gpus_per_node:
@@ -164,28 +164,28 @@ def _adapters(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
 
 
 def _sharding(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
-    if sft.sharding.startswith("zero"):
-        yield Setting("deepspeed", str(files.deepspeed), ("sft.sharding",), open=True)
-    elif sft.sharding == "fsdp2":
-        yield Setting("fsdp_version", 2, ("sft.sharding",))
+    if sft.axolotl.sharding.startswith("zero"):
+        yield Setting("deepspeed", str(files.deepspeed), ("sft.axolotl.sharding",), open=True)
+    elif sft.axolotl.sharding == "fsdp2":
+        yield Setting("fsdp_version", 2, ("sft.axolotl.sharding",))
         options = {
             "offload_params": False,
             "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
             "state_dict_type": "FULL_STATE_DICT",
             "reshard_after_forward": True,
         }
-        yield Setting("fsdp_config", options, ("sft.sharding",), open=True)
+        yield Setting("fsdp_config", options, ("sft.axolotl.sharding",), open=True)
 
 
 def _plugins(sft: Sft) -> Iterator[Setting]:
     names = ["rlsp_follow.Follow"]
-    if "liger" in sft.kernels:
+    if "liger" in sft.axolotl.kernels:
         names.append("axolotl.integrations.liger.LigerPlugin")
-        yield from (Setting(key, True, ("sft.kernels",), open=True) for key in _LIGER)
-    if "cut_cross_entropy" in sft.kernels:
+        yield from (Setting(key, True, ("sft.axolotl.kernels",), open=True) for key in _LIGER)
+    if "cut_cross_entropy" in sft.axolotl.kernels:
         names.append("axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin")
-        yield Setting("cut_cross_entropy", True, ("sft.kernels",))
-    yield Setting("plugins", names, ("sft.kernels",))
+        yield Setting("cut_cross_entropy", True, ("sft.axolotl.kernels",))
+    yield Setting("plugins", names, ("sft.axolotl.kernels",))
 
 
 def _saving(sft: Sft, files: StageFiles, resume: Path | None) -> Iterator[Setting]:

@@ -1,4 +1,4 @@
-"""Which of Axolotl's keys `sft.extra` may set: how examples are learned, and never what is learned, from what or into.
+"""Which of Axolotl's keys `sft.axolotl.extra` may set: how examples are learned, never what is learned, or from what.
 
 Axolotl has about 400 keys, and each version adds some. Those that are listed here change how fast, in how much memory
 or by which steps the same examples are learned. All others may decide the task, the data, the tokenizer, the model or
@@ -45,7 +45,7 @@ _WATCHING = """
     use_comet use_otel_metrics wandb_entity wandb_mode wandb_run_id wandb_watch
 """
 ALLOWED = frozenset(" ".join((_OPTIMISER, _ADAPTERS, _MEMORY, _SPEED, _WATCHING)).split())
-"""Keys that `sft.extra` may set, beside the open ones among those that rlsp sets itself."""
+"""Keys that `sft.axolotl.extra` may set, beside the open ones among those that rlsp sets itself."""
 
 _PARALLEL = ("context_parallel_size", "sequence_parallel_degree", "tensor_parallel_size", "expert_parallel_size")
 _INSTEAD = {
@@ -62,10 +62,11 @@ _INSTEAD = {
     "sft.val_rows and sft.val_every": "eval_strategy evals_per_epoch evaluation_strategy val_set_size",
     "sft.save_every": "save_strategy saves_per_epoch",
     "sft.warmup_ratio": "warmup_steps",
-    "sft.lora": "adapter load_in_4bit load_in_8bit lora_alpha lora_dropout lora_model_dir lora_r lora_target_linear "
-    "lora_target_modules",
-    "sft.sharding": "deepspeed fsdp fsdp_config fsdp_version",
-    "sft.kernels": "cut_cross_entropy liger_fused_linear_cross_entropy liger_glu_activation liger_rms_norm liger_rope",
+    "sft.axolotl.lora": "adapter load_in_4bit load_in_8bit lora_alpha lora_dropout lora_model_dir lora_r "
+    "lora_target_linear lora_target_modules",
+    "sft.axolotl.sharding": "deepspeed fsdp fsdp_config fsdp_version",
+    "sft.axolotl.kernels": "cut_cross_entropy liger_fused_linear_cross_entropy liger_glu_activation liger_rms_norm "
+    "liger_rope",
     "tracking.to": "use_mlflow use_tensorboard use_trackio use_wandb",
     "cluster.launcher": "ray_num_workers use_ray",
 }
@@ -73,18 +74,18 @@ _INSTEAD = {
 
 
 def refused(sft: Sft, own: Iterable[Setting], known: Iterable[str]) -> Iterator[Issue]:
-    """A problem for each key of `sft.extra` that is Axolotl's, is not among `own`, and is not to be set there."""
+    """An issue for each key of `sft.axolotl.extra` that Axolotl has, that is not among `own` and must not be set."""
     ours = {setting.key for setting in own}
-    for key in sft.extra:
+    for key in sft.axolotl.extra:
         if key in ours or key not in known:
             continue
-        path = f"sft.extra.{key}"
+        path = f"sft.axolotl.extra.{key}"
         if key in _PARALLEL:
             yield Issue(path, "Axolotl divides the batch by it, which sft.batch does not count", "leave it out")
         elif key not in ALLOWED:
             yield Issue(path, "it may change the task, the data, the model or what is saved", _hint(key))
-        elif key in _ADAPTERS.split() and sft.lora is None:
-            yield Issue(path, "it reaches nothing without adapters", "give sft.lora")
+        elif key in _ADAPTERS.split() and sft.axolotl.lora is None:
+            yield Issue(path, "it has no effect without adapters", "give sft.axolotl.lora")
 
 
 def _hint(key: str) -> str:

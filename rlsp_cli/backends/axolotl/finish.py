@@ -22,7 +22,7 @@ def finish(inputs: dict[str, Any]) -> None:
     recipe = load_recipe(paths.resolved, plugins=resolve_options)
     assert recipe.sft, "checked by the recipe"
     files = StageFiles(paths.stage("sft"))
-    saved = _merged(files, inputs["python"]) if recipe.sft.lora else files.output
+    saved = _merged(files, inputs["python"]) if recipe.sft.axolotl.lora else files.output
     publish(saved, lambda draft: shutil.copytree(files.tokenizer, draft, dirs_exist_ok=True), files.stage.final)
     print(f"sft: checked and handed over: {files.stage.final}")
 

@@ -67,7 +67,7 @@ NEEDS = (
     Need("load_in_4bit", bool, ("bitsandbytes",), _INTO),
     Need("load_in_8bit", bool, ("bitsandbytes",), _INTO),
     *(
-        Need("optimizer", _begins(*beginnings), (package,), f"{_INTO}, or set sft.optimizer: adamw")
+        Need("optimizer", _begins(*beginnings), (package,), f"{_INTO}, or set sft.axolotl.optimizer: adamw")
         for package, beginnings in _OPTIMISERS.items()
     ),
     *(
@@ -75,13 +75,13 @@ NEEDS = (
         for name, package in _TRACKERS.items()
     ),
     Need("use_ray", bool, ("ray",), _INTO),
-    Need("deepspeed", bool, ("deepspeed",), f"{_INTO}, or set sft.sharding: fsdp2"),
-    Need("liger_rope", bool, ("liger_kernel",), f"{_INTO}, or leave sft.kernels out"),
+    Need("deepspeed", bool, ("deepspeed",), f"{_INTO}, or set sft.axolotl.sharding: fsdp2"),
+    Need("liger_rope", bool, ("liger_kernel",), f"{_INTO}, or leave sft.axolotl.kernels out"),
     Need(
         "cut_cross_entropy",
         bool,
         ("cut_cross_entropy.transformers.patch:AXOLOTL_CCE_FORK",),
-        f"{_INTO} (pip install 'cut-cross-entropy[transformers] @ {_FORK}'), or set sft.kernels: [liger]",
+        f"{_INTO} (pip install 'cut-cross-entropy[transformers] @ {_FORK}'), or set sft.axolotl.kernels: [liger]",
     ),
 )
 """Keys of the configuration whose values need a package or kernel that Axolotl itself comes without."""

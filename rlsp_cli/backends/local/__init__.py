@@ -14,16 +14,6 @@ from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 
-_UNUSED = {
-    "sft": ("optimizer", "packing", "lora", "gradient_checkpointing", "sharding", "kernels"),
-    "ppo": (
-        *("micro_rollout_batch", "dynamic_filtering", "eval_every", "async_rollout", "placement"),
-        *("engines", "sharding", "offload", "gradient_checkpointing", "packing", "ring_attention", "quiet_limit_s"),
-    ),
-}
-"""What a model of the size that the embedded engine is for does without."""
-
-
 TESTED = (LOCAL.version,)
 STAGES = ("sft", "ppo", "eval")
 
@@ -44,9 +34,6 @@ def newest_checkpoint(paths: StagePaths) -> Path | None:
 
 def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Iterator[Issue]:
     """Keys that this backend cannot honour."""
-    settings = getattr(recipe, stage)
-    if getattr(settings, "extra", None):
-        yield Issue(f"{stage}.extra", "the local backend takes no extra keys", "remove them")
     if stage != "eval" and (recipe.cluster.nodes > 1 or recipe.cluster.gpus_per_node > 1):
         yield Issue("cluster", "the local backend runs on one CPU or one GPU", "set nodes: 1, gpus_per_node: 0 or 1")
     if stage != "eval" and recipe.cluster.launcher not in ("local", "slurm"):
@@ -55,9 +42,6 @@ def check(recipe: Recipe, stage: str, environment: Environment = LOCAL) -> Itera
     if stage == "eval" and recipe.eval and recipe.eval.url and (recipe.sft or recipe.ppo or not recipe.model.path):
         message = "a server answers, and not the models that this recipe trains"
         yield Issue("eval.url", message, "evaluate it alone: rlsp eval --url URL --model NAME --bench ...")
-    yield from unused(
-        recipe, [f"{stage}.{key}" for key in _UNUSED.get(stage, ())], [], f"the embedded engine's {stage}"
-    )
     if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
         yield from unused(recipe, ("tracking", "model.attention"), [], "the embedded engine")
     if recipe.ppo is not None and stage == "ppo":

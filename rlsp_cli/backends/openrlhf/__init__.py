@@ -38,7 +38,13 @@ STAGES = ("ppo",)
 SCOPE = ("model", "data.prompts", "data.system", "data.template", "ppo", "cluster", "tracking")
 """Parts of a recipe that this backend must honour or refuse."""
 _ELSEWHERE = (
-    *("ppo.backend", "ppo.extra", "ppo.quiet_limit_s", "ppo.max_prompt_tokens", "ppo.whiten_advantages"),
+    *(
+        "ppo.backend",
+        "ppo.openrlhf.extra",
+        "ppo.openrlhf.quiet_limit_s",
+        "ppo.max_prompt_tokens",
+        "ppo.whiten_advantages",
+    ),
     *("ppo.advantages", "ppo.export_every", "model.chat_template", "tracking.project", "cluster.launcher"),
     *("cluster.port", "cluster.join_timeout_s", "cluster.ray_address", "cluster.env", "cluster.slurm"),
 )
@@ -91,9 +97,9 @@ def check(recipe: Recipe, stage: str, environment: Environment | None = None) ->
     yield from placement_problems(recipe)
     yield from batch_problems(recipe)
     yield from conflicts(recipe)
-    yield from extra_problems(recipe.ppo.extra)
+    yield from extra_problems(recipe.ppo.openrlhf.extra)
     used = [source for setting in own for source in setting.sources]
-    yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE], "OpenRLHF's ppo")
+    yield from unused(recipe, SCOPE, [*used, *_ELSEWHERE], "OpenRLHF")
     if environment is not None:
         error = parser_error(environment, words(rendered(recipe, _SOMEWHERE)))
         if error is not None:
@@ -143,7 +149,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
         "address": cluster.ray_address,
         "port": cluster.port,
         "join_timeout_s": cluster.join_timeout_s,
-        "quiet_limit_s": recipe.ppo.quiet_limit_s,
+        "quiet_limit_s": recipe.ppo.openrlhf.quiet_limit_s,
         "service": [*module, "serve", job],
         "secrets": list(_SECRETS),
         "passed": list(_PASSED),
@@ -184,7 +190,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
 def rendered(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
     """The command's options as settings that know where they come from."""
     assert recipe.ppo, "checked by the recipe"
-    return with_extra(settings(recipe, paths, resume), recipe.ppo.extra, "ppo.extra")
+    return with_extra(settings(recipe, paths, resume), recipe.ppo.openrlhf.extra, "ppo.openrlhf.extra")
 
 
 def _wandb(recipe: Recipe, paths: RunPaths) -> dict[str, str]:

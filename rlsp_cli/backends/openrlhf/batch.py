@@ -28,7 +28,7 @@ class _Batches:
 
     @property
     def micro_rollout(self) -> int:
-        return self.ppo.micro_rollout_batch or self.ppo.micro_batch
+        return self.ppo.openrlhf.micro_rollout_batch or self.ppo.micro_batch
 
     @property
     def rollout_unit(self) -> int:
@@ -76,19 +76,19 @@ def batch_problems(recipe: Recipe) -> Iterator[Issue]:
 
 def _ranks(ppo: Ppo, found: Roles, reference: int = 0) -> int:
     """The least common multiple of the data-parallel processes of actor, critic and, where it counts, reference."""
-    return lcm(*(gpus // ppo.ring_attention for gpus in (found.actor, found.critic, reference) if gpus))
+    return lcm(*(gpus // ppo.openrlhf.ring_attention for gpus in (found.actor, found.critic, reference) if gpus))
 
 
 def _rollout_problem(batches: _Batches) -> Issue | None:
     if batches.responses % batches.rollout_unit == 0:
         return None
-    key = "micro_rollout_batch" if batches.ppo.micro_rollout_batch else "micro_batch"
+    key = "micro_rollout_batch" if batches.ppo.openrlhf.micro_rollout_batch else "micro_batch"
     message = (
         f"{batches.responses} responses of a rollout are no multiple of {key} {batches.micro_rollout} "
         f"x {_processes(batches.rollout_ranks)}"
     )
     micro = _smaller(batches.micro_rollout, batches.responses, batches.rollout_ranks)
-    also = f"; or set ppo.micro_rollout_batch to {micro}" if micro and batches.trains_evenly else ""
+    also = f"; or set ppo.openrlhf.micro_rollout_batch to {micro}" if micro and batches.trains_evenly else ""
     return Issue("ppo.rollout_batch", message, f"the nearest rollout_batch: {batches.nearest_rollouts}{also}")
 
 
@@ -119,12 +119,12 @@ def _train_hint(batches: _Batches, rollout_changes: bool) -> str:
 def _ring_problem(ppo: Ppo, found: Roles) -> Issue | None:
     """Every model's GPUs are whole rings."""
     counts = {"actor": found.actor, "reference": found.reference, "critic": found.critic}
-    who = next((model for model, gpus in counts.items() if gpus % ppo.ring_attention), None)
+    who = next((model for model, gpus in counts.items() if gpus % ppo.openrlhf.ring_attention), None)
     if who is None:
         return None
-    near = _listed(_around(ppo.ring_attention, _divisors(gcd(*counts.values()))))
-    message = f"rings of {ppo.ring_attention} GPUs do not fill the {counts[who]} of the {who}"
-    return Issue("ppo.ring_attention", message, f"the nearest: {near}")
+    near = _listed(_around(ppo.openrlhf.ring_attention, _divisors(gcd(*counts.values()))))
+    message = f"rings of {ppo.openrlhf.ring_attention} GPUs do not fill the {counts[who]} of the {who}"
+    return Issue("ppo.openrlhf.ring_attention", message, f"the nearest: {near}")
 
 
 def _heads_problem(recipe: Recipe, found: Roles) -> Issue | None:
@@ -134,7 +134,7 @@ def _heads_problem(recipe: Recipe, found: Roles) -> Issue | None:
         return None
     message = f"tensor_parallel {found.tensor_parallel} does not divide the model's {shape.heads} attention heads"
     near = _listed(_around(found.tensor_parallel, _divisors(gcd(shape.heads, found.engines * found.tensor_parallel))))
-    return Issue("ppo.engines.tensor_parallel", message, f"the nearest: {near}")
+    return Issue("ppo.openrlhf.engines.tensor_parallel", message, f"the nearest: {near}")
 
 
 def _processes(ranks: int) -> str:

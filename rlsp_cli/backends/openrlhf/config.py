@@ -10,23 +10,32 @@ from rlsp_cli.backends.openrlhf.files import BRIDGE, StageFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles, takes_turns
 from rlsp_cli.backends.setting import Setting
 from rlsp_cli.evals.benches import Protocol
+from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.runs.paths import RunPaths
 
 SCHEDULES = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
 _STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
-_PLACE = tuple(f"ppo.placement.{key}" for key in ("share", "actor", "reference", "critic"))
-_CLUSTER = ("cluster.nodes", "cluster.gpus_per_node")
+_GPUS = "cluster.gpus_per_node"
+_CLUSTER = ("cluster.nodes", _GPUS)
 _CORRECTIONS = {"none": ("clip", [1.0, 1.0]), "tis": ("clip", [0.0, 2.0]), "icepop": ("mask", [0.5, 5.0])}
 """What happens to a token's importance weight, and its bounds: TIS with the cap of its authors
 (https://fengyao.notion.site/off-policy-rl), IcePop with the band of its own (2510.18855). A weight that is clipped to
 1 changes nothing, and lets OpenRLHF measure how far the engines are from the trainer."""
 _SAMPLES = "ppo.samples_per_prompt"
+
+
+def _keys(*names: str) -> tuple[str, ...]:
+    """The recipe's names of keys of this backend."""
+    return tuple(f"ppo.openrlhf.{name}" for name in names)
+
+
+_PLACE = _keys("placement.share", "placement.actor", "placement.reference", "placement.critic")
 _ROWS = ("source", "split", "rows", "options", "config", "problem", "answer", "id")
 
 
 def settings(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
-    """All options, in the order in which they are given, but for `ppo.extra`."""
+    """All options, in the order in which they are given, but for `ppo.openrlhf.extra`."""
     assert recipe.ppo, "checked by the recipe"
     ppo, files = recipe.ppo, StageFiles(paths.stage("ppo"))
     parts = (
@@ -37,7 +46,7 @@ def settings(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> lis
         _rollout(recipe, ppo),
         _training(recipe, ppo),
         _algorithm(ppo),
-        correction_settings(ppo),
+        correction_settings(ppo.openrlhf),
         _optimiser(ppo),
         _memory(recipe, ppo),
         _evaluation(recipe, ppo, files),
@@ -60,21 +69,22 @@ def attention(recipe: Recipe) -> str:
         return recipe.model.attention
     if not recipe.cluster.gpus_per_node:
         return "eager"
-    return "flash_attention_2" if recipe.ppo and recipe.ppo.packing else "sdpa"
+    return "flash_attention_2" if recipe.ppo and recipe.ppo.openrlhf.packing else "sdpa"
 
 
-def rollout_correction(ppo: Ppo) -> str:
+def rollout_correction(own: OpenRlhf) -> str:
     """The recipe's, or what `auto` stands for: rollouts that overlap with training are of an older policy."""
-    if ppo.rollout_correction != "auto":
-        return ppo.rollout_correction
-    return "none" if ppo.async_rollout == "none" else "tis"
+    if own.rollout_correction != "auto":
+        return own.rollout_correction
+    return "none" if own.async_rollout == "none" else "tis"
 
 
 def prefix_caching(ppo: Ppo) -> bool:
     """OpenRLHF asks for each sample apart. It empties the cache with new weights, which it cannot within a response."""
-    if ppo.engines.prefix_caching is not None:
-        return ppo.engines.prefix_caching
-    return ppo.samples_per_prompt > 1 and ppo.async_rollout != "partial"
+    own = ppo.openrlhf
+    if own.engines.prefix_caching is not None:
+        return own.engines.prefix_caching
+    return ppo.samples_per_prompt > 1 and own.async_rollout != "partial"
 
 
 def _models(recipe: Recipe, ppo: Ppo, paths: RunPaths) -> Iterator[Setting]:
@@ -92,23 +102,25 @@ def _places(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
         nodes, each = nodes_and_gpus(gpus or found.actor, recipe.cluster.gpus_per_node)
         yield Setting(f"{name}.num_nodes", nodes, sources)
         yield Setting(f"{name}.num_gpus_per_node", each, sources)
-    share = ppo.placement.share
+    share = ppo.openrlhf.placement.share
     yield Setting("train.colocate_all", share == "all", _PLACE[:1])
     yield Setting("train.colocate_actor_ref", share == "actor_reference", _PLACE[:1])
 
 
 def _engines(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
-    found, gpu = roles(recipe), recipe.cluster.gpus_per_node > 0
+    found, gpu, engines = roles(recipe), recipe.cluster.gpus_per_node > 0, ppo.openrlhf.engines
     shared = gpu and takes_turns(ppo)
-    memory = ppo.engines.gpu_memory or ((0.6 if shared else 0.9) if gpu else 0.05)
-    yield Setting("vllm.num_engines", found.engines, ("ppo.engines.count", *_PLACE, *_CLUSTER))
-    yield Setting("vllm.tensor_parallel_size", found.tensor_parallel, ("ppo.engines.tensor_parallel",))
-    yield Setting("vllm.gpu_memory_utilization", memory, ("ppo.engines.gpu_memory", "ppo.placement.share"))
-    yield Setting("vllm.enable_prefix_caching", prefix_caching(ppo), ("ppo.engines.prefix_caching", _SAMPLES))
-    yield Setting("vllm.enforce_eager", ppo.engines.eager or not gpu, ("ppo.engines.eager", "cluster.gpus_per_node"))
-    yield Setting("vllm.sync_backend", "nccl" if gpu else "gloo", ("cluster.gpus_per_node",))
-    yield Setting("vllm.enable_sleep", shared, ("ppo.placement.share", "ppo.async_rollout"))
-    yield Setting("ds.enable_sleep", shared, ("ppo.placement.share", "ppo.async_rollout"))
+    memory = engines.gpu_memory or ((0.6 if shared else 0.9) if gpu else 0.05)
+    asleep = _keys("placement.share", "async_rollout")
+
+    yield Setting("vllm.num_engines", found.engines, (*_keys("engines.count"), *_PLACE, *_CLUSTER))
+    yield Setting("vllm.tensor_parallel_size", found.tensor_parallel, _keys("engines.tensor_parallel"))
+    yield Setting("vllm.gpu_memory_utilization", memory, _keys("engines.gpu_memory", "placement.share"))
+    yield Setting("vllm.enable_prefix_caching", prefix_caching(ppo), (*_keys("engines.prefix_caching"), _SAMPLES))
+    yield Setting("vllm.enforce_eager", engines.eager or not gpu, (*_keys("engines.eager"), _GPUS))
+    yield Setting("vllm.sync_backend", "nccl" if gpu else "gloo", (_GPUS,))
+    yield Setting("vllm.enable_sleep", shared, asleep)
+    yield Setting("ds.enable_sleep", shared, asleep)
 
 
 def _data(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting]:
@@ -125,17 +137,18 @@ def _data(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting]:
 
 
 def _rollout(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
-    micro = ppo.micro_rollout_batch or ppo.micro_batch
+    own = ppo.openrlhf
+    micro = own.micro_rollout_batch or ppo.micro_batch
     yield Setting("rollout.batch_size", ppo.rollout_batch, ("ppo.rollout_batch",))
     yield Setting("rollout.vllm_generate_batch_size", ppo.rollout_batch, ("ppo.rollout_batch",))
-    yield Setting("rollout.micro_batch_size", micro, ("ppo.micro_rollout_batch", "ppo.micro_batch"))
+    yield Setting("rollout.micro_batch_size", micro, (*_keys("micro_rollout_batch"), "ppo.micro_batch"))
     yield Setting("rollout.n_samples_per_prompt", ppo.samples_per_prompt, ("ppo.samples_per_prompt",))
     yield Setting("rollout.max_new_tokens", ppo.max_new_tokens, ("ppo.max_new_tokens",))
     yield Setting("rollout.temperature", ppo.temperature, ("ppo.temperature",))
     yield Setting("rollout.top_p", ppo.top_p, ("ppo.top_p",))
-    if ppo.dynamic_filtering is not None:
-        yield Setting("algo.dynamic_filtering_enable", True, ("ppo.dynamic_filtering",))
-        yield Setting("algo.dynamic_filtering_range", list(ppo.dynamic_filtering), ("ppo.dynamic_filtering",))
+    if own.dynamic_filtering is not None:
+        yield Setting("algo.dynamic_filtering_enable", True, _keys("dynamic_filtering"))
+        yield Setting("algo.dynamic_filtering_range", list(own.dynamic_filtering), _keys("dynamic_filtering"))
 
 
 def _training(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
@@ -143,10 +156,11 @@ def _training(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
     yield Setting("train.micro_batch_size", ppo.micro_batch, ("ppo.micro_batch",))
     yield Setting("train.max_epochs", ppo.epochs, ("ppo.epochs",))
     yield Setting("train.seed", recipe.seed, ("seed",))
-    if ppo.async_rollout != "none":
-        yield Setting("train.async_enable", True, ("ppo.async_rollout",))
+    mode = ppo.openrlhf.async_rollout
+    if mode != "none":
+        yield Setting("train.async_enable", True, _keys("async_rollout"))
         yield Setting("train.async_queue_size", 1)
-        yield Setting("train.partial_rollout_enable", ppo.async_rollout == "partial", ("ppo.async_rollout",))
+        yield Setting("train.partial_rollout_enable", mode == "partial", _keys("async_rollout"))
 
 
 def _algorithm(ppo: Ppo) -> Iterator[Setting]:
@@ -166,11 +180,11 @@ def _algorithm(ppo: Ppo) -> Iterator[Setting]:
     yield Setting("critic.freezing_steps", frozen, ("ppo.critic_warmup_steps", "ppo.estimator"))
 
 
-def correction_settings(ppo: Ppo) -> Iterator[Setting]:
+def correction_settings(own: OpenRlhf) -> Iterator[Setting]:
     """GSPO has no weights; where one is asked for, its ratio is that to the engines' own probabilities."""
-    sources, chosen = ("ppo.rollout_correction", "ppo.async_rollout"), rollout_correction(ppo)
+    sources, chosen = _keys("rollout_correction", "async_rollout"), rollout_correction(own)
     mode, bounds = _CORRECTIONS[chosen]
-    without = chosen == "none" and ppo.extra.get("actor.policy_loss_type") == "gspo"
+    without = chosen == "none" and own.extra.get("actor.policy_loss_type") == "gspo"
     yield Setting("algo.advantage.is_correction_level", "off" if without else "token", sources)
     yield Setting("algo.advantage.is_correction_mode", mode, sources)
     yield Setting("algo.advantage.is_correction_threshold", bounds, sources)
@@ -191,25 +205,28 @@ def _optimiser(ppo: Ppo) -> Iterator[Setting]:
 
 
 def _memory(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
+    own = ppo.openrlhf
     yield Setting("ds.param_dtype", "bf16", ("model.precision",))
-    yield Setting("ds.attn_implementation", attention(recipe), ("model.attention", "ppo.packing", _CLUSTER[1]))
-    yield Setting("ds.zero_stage", _STAGES[ppo.sharding], ("ppo.sharding",))
-    yield Setting("ds.adam_offload", "optimizer" in ppo.offload, ("ppo.offload",))
-    yield Setting("ref.offload", "reference" in ppo.offload, ("ppo.offload",))
-    yield Setting("ds.packing_samples", ppo.packing, ("ppo.packing",))
-    yield Setting("ds.ring_attn_size", ppo.ring_attention, ("ppo.ring_attention",))
-    yield Setting("actor.gradient_checkpointing_enable", ppo.gradient_checkpointing, ("ppo.gradient_checkpointing",))
+    yield Setting("ds.attn_implementation", attention(recipe), ("model.attention", *_keys("packing"), _GPUS))
+    yield Setting("ds.zero_stage", _STAGES[own.sharding], _keys("sharding"))
+    yield Setting("ds.adam_offload", "optimizer" in own.offload, _keys("offload"))
+    yield Setting("ref.offload", "reference" in own.offload, _keys("offload"))
+    yield Setting("ds.packing_samples", own.packing, _keys("packing"))
+    yield Setting("ds.ring_attn_size", own.ring_attention, _keys("ring_attention"))
+    checkpointing = own.gradient_checkpointing
+    yield Setting("actor.gradient_checkpointing_enable", checkpointing, _keys("gradient_checkpointing"))
 
 
 def _evaluation(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting]:
     """Our bridge answers held-out rows with correctness alone, so that OpenRLHF's pass@1 is one."""
-    if ppo.eval_every is None or recipe.data.heldout is None:
+    every = ppo.openrlhf.eval_every
+    if every is None or recipe.data.heldout is None:
         return
     shown = Protocol().under(recipe.eval) if recipe.eval else None
     sources = tuple(f"data.heldout.{key}" for key in _ROWS)
     yield Setting("eval.dataset", str(files.heldout), sources)
     yield Setting("eval.split", "train")
-    yield Setting("eval.steps", ppo.eval_every, ("ppo.eval_every",))
+    yield Setting("eval.steps", every, _keys("eval_every"))
     yield Setting("eval.temperature", shown.temperature if shown else ppo.temperature, ("eval.temperature",))
     yield Setting("eval.n_samples_per_prompt", max(shown.samples if shown else 1, 1), ("eval.samples",))
 

@@ -34,17 +34,17 @@ def _model(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
         yield Issue("model.path", "OpenRLHF takes no revision of a hub model", hint)
     longest, hint = ppo.max_prompt_tokens + ppo.max_new_tokens, "lower it, or ppo.max_new_tokens"
     yield from overflow(recipe.model, longest, "ppo.max_prompt_tokens", "prompt and response", hint)
-    if ppo.packing and attention(recipe) not in ("flash_attention_2", "flash_attention_3"):
+    if ppo.openrlhf.packing and attention(recipe) not in ("flash_attention_2", "flash_attention_3"):
         message = f"with {attention(recipe)} attention, packed responses would see each other"
-        yield Issue("ppo.packing", message, "set model.attention to auto")
-    if ppo.ring_attention > 1 and not ppo.packing:
-        yield Issue("ppo.ring_attention", "it needs packed responses", "set ppo.packing: true")
-    if "reference" in ppo.offload and ppo.sharding != "zero3":
-        message = f"with {ppo.sharding} DeepSpeed leaves the reference on the GPU"
-        yield Issue("ppo.offload", message, "set ppo.sharding: zero3, or leave reference out")
-    if "optimizer" in ppo.offload and ppo.sharding == "none":
+        yield Issue("ppo.openrlhf.packing", message, "set model.attention to auto")
+    if ppo.openrlhf.ring_attention > 1 and not ppo.openrlhf.packing:
+        yield Issue("ppo.openrlhf.ring_attention", "it needs packed responses", "set ppo.openrlhf.packing: true")
+    if "reference" in ppo.openrlhf.offload and ppo.openrlhf.sharding != "zero3":
+        message = f"with {ppo.openrlhf.sharding} DeepSpeed leaves the reference on the GPU"
+        yield Issue("ppo.openrlhf.offload", message, "set ppo.openrlhf.sharding: zero3, or leave reference out")
+    if "optimizer" in ppo.openrlhf.offload and ppo.openrlhf.sharding == "none":
         message = "without sharding DeepSpeed's Adam for the CPU finds the weights on the GPU"
-        yield Issue("ppo.offload", message, "set ppo.sharding: zero2, also on one GPU")
+        yield Issue("ppo.openrlhf.offload", message, "set ppo.openrlhf.sharding: zero2, also on one GPU")
 
 
 def _algorithm(ppo: Ppo) -> Iterator[Issue]:
@@ -56,24 +56,26 @@ def _algorithm(ppo: Ppo) -> Iterator[Issue]:
         yield Issue("ppo.min_lr_ratio", "OpenRLHF's linear schedule ends at 0", "set it to 0, or schedule: cosine")
     if ppo.gamma != 1 and ppo.needs_groups:
         yield Issue("ppo.gamma", f"OpenRLHF does not discount for {ppo.estimator}", "set it to 1")
-    if ppo.dynamic_filtering is not None and ppo.samples_per_prompt < 2:
+    if ppo.openrlhf.dynamic_filtering is not None and ppo.samples_per_prompt < 2:
         hint = "set ppo.samples_per_prompt to 2 or more"
-        yield Issue("ppo.dynamic_filtering", "one sample tells nothing of a prompt's difficulty", hint)
+        yield Issue("ppo.openrlhf.dynamic_filtering", "one sample tells nothing of a prompt's difficulty", hint)
     for model in ("actor", "critic"):
-        if ppo.extra.get(f"{model}.optim") == "muon" and ppo.grad_clip < _NO_CLIP:
+        if ppo.openrlhf.extra.get(f"{model}.optim") == "muon" and ppo.grad_clip < _NO_CLIP:
             message = "DeepSpeed clips Muon's finished step, whose norm is in the hundreds, not its gradient"
-            yield Issue(f"ppo.extra.{model}.optim", message, f"set ppo.grad_clip: {_NO_CLIP:.1e}, which clips nothing")
-    kept = ppo.extra.get("ckpt.max_num", 2)
+            yield Issue(
+                f"ppo.openrlhf.extra.{model}.optim", message, f"set ppo.grad_clip: {_NO_CLIP:.1e}, which clips nothing"
+            )
+    kept = ppo.openrlhf.extra.get("ckpt.max_num", 2)
     if not isinstance(kept, int) or kept < 2:
         message = f"{kept} checkpoints: OpenRLHF deletes old ones before the new one is whole"
-        yield Issue("ppo.extra.ckpt.max_num", message, "set it to 2 or more")
+        yield Issue("ppo.openrlhf.extra.ckpt.max_num", message, "set it to 2 or more")
 
 
 def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     """Steps are counted exactly only where a rollout ends before the next one begins."""
-    if isinstance(recipe.reward.alpha, Schedule) and ppo.async_rollout != "none":
+    if isinstance(recipe.reward.alpha, Schedule) and ppo.openrlhf.async_rollout != "none":
         message = "a schedule of alpha needs to know each sample's step, which async rollouts blur"
-        yield Issue("reward.alpha", message, "set ppo.async_rollout: none, or alpha to a number")
+        yield Issue("reward.alpha", message, "set ppo.openrlhf.async_rollout: none, or alpha to a number")
     yield from lonely_groups(recipe, ppo)
 
 
@@ -90,11 +92,13 @@ def _machines(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     if not cluster.gpus_per_node:
         if cluster.launcher == "slurm":
             yield Issue("cluster.launcher", "a Slurm job of OpenRLHF needs GPUs", "set cluster.gpus_per_node")
-        if ppo.packing:
-            yield Issue("ppo.packing", "it needs GPUs, and cluster.gpus_per_node is 0", "set it, or leave it out")
+        if ppo.openrlhf.packing:
+            yield Issue(
+                "ppo.openrlhf.packing", "it needs GPUs, and cluster.gpus_per_node is 0", "set it, or leave it out"
+            )
     for tracker in recipe.tracking.to:
         if tracker not in _TRACKERS:
             message = f"OpenRLHF does not know {tracker}"
             yield Issue("tracking.to", message, f"it knows {' and '.join(_TRACKERS)}")
-    if ppo.eval_every is not None and recipe.data.heldout is None:
-        yield Issue("ppo.eval_every", "there are no problems to evaluate on", "give data.heldout")
+    if ppo.openrlhf.eval_every is not None and recipe.data.heldout is None:
+        yield Issue("ppo.openrlhf.eval_every", "there are no problems to evaluate on", "give data.heldout")

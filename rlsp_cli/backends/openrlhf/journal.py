@@ -69,7 +69,7 @@ class Journal:
     @property
     def _has_weights(self) -> bool:
         """Whether importance weights have bounds; where they only measure, all of them lie outside."""
-        return self.recipe.ppo is not None and rollout_correction(self.recipe.ppo) != "none"
+        return self.recipe.ppo is not None and rollout_correction(self.recipe.ppo.openrlhf) != "none"
 
     @property
     def step(self) -> int:
@@ -108,7 +108,7 @@ class Journal:
     def _plan(self) -> dict[str, Any]:
         ppo = self.recipe.ppo
         assert ppo, "checked by the recipe"
-        eval_every = ppo.eval_every if self.recipe.data.heldout is not None else None
+        eval_every = ppo.openrlhf.eval_every if self.recipe.data.heldout is not None else None
         exports = str(self.files.exports)
         return {"steps": self.total, "eval_every": eval_every, "export_every": ppo.export_every, "exports": exports}
 
@@ -145,7 +145,7 @@ class Journal:
     def _filtered(self, rollout: Rollout) -> dict[str, float]:
         """How many responses no step learns from, because of their prompt's mean score."""
         assert self.recipe.ppo, "checked by the recipe"
-        return {"filtered": len(rollout.filtered)} if self.recipe.ppo.dynamic_filtering else {}
+        return {"filtered": len(rollout.filtered)} if self.recipe.ppo.openrlhf.dynamic_filtering else {}
 
     def _stopped(self, body: Mapping[str, Any]) -> None:
         self._report(StoppedError(f"stopped after step {body['step']}, with a checkpoint", signal.SIGTERM))

@@ -17,7 +17,7 @@ def _many(value: Any) -> bool:
 
 
 NEEDS = (
-    Need("ds.ring_attn_size", _many, ("ring_flash_attn",), f"{_INTO}, or leave ppo.ring_attention out"),
+    Need("ds.ring_attn_size", _many, ("ring_flash_attn",), f"{_INTO}, or leave ppo.openrlhf.ring_attention out"),
     Need("ds.use_liger_kernel", bool, ("liger_kernel",), f"{_INTO}, or leave it out"),
     Need(
         "ds.attn_implementation",

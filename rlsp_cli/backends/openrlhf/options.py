@@ -1,4 +1,4 @@
-"""What `ppo.extra` may say: every option of OpenRLHF's PPO command is of one of three kinds.
+"""What `ppo.openrlhf.extra` may say: every option of OpenRLHF's PPO command is of one of three kinds.
 
 An option that a newer version adds is of none, and refused until somebody has looked at what it changes.
 """
@@ -31,7 +31,7 @@ FREE = frozenset(
 LISTS = frozenset({"actor.eps_clip_low_high"})
 """Those of them that take several words."""
 
-_PLACES = {f"{model}.{name}": f"ppo.placement.{key}"
+_PLACES = {f"{model}.{name}": f"ppo.openrlhf.placement.{key}"
            for model, key in (("actor", "actor"), ("ref", "reference"), ("critic", "critic"))
            for name in ("num_nodes", "num_gpus_per_node")}  # fmt: skip
 _OPTIMISERS = {f"{model}.{name}": f"ppo.{key}" for model in ("actor", "critic") for name, key in {
@@ -43,16 +43,16 @@ RECIPE: Mapping[str, str] = {
     **_OPTIMISERS,
     "actor.adam.lr": "ppo.learning_rate",
     "actor.eps_clip": "ppo.clip",
-    "actor.gradient_checkpointing_enable": "ppo.gradient_checkpointing",
+    "actor.gradient_checkpointing_enable": "ppo.openrlhf.gradient_checkpointing",
     "actor.model_name_or_path": "model.path",
     "algo.advantage.estimator": "ppo.estimator",
     "algo.advantage.gamma": "ppo.gamma",
-    "algo.advantage.is_correction_level": "ppo.rollout_correction",
-    "algo.advantage.is_correction_mode": "ppo.rollout_correction",
-    "algo.advantage.is_correction_threshold": "ppo.rollout_correction",
+    "algo.advantage.is_correction_level": "ppo.openrlhf.rollout_correction",
+    "algo.advantage.is_correction_mode": "ppo.openrlhf.rollout_correction",
+    "algo.advantage.is_correction_threshold": "ppo.openrlhf.rollout_correction",
     "algo.advantage.lambd": "ppo.gae_lambda",
-    "algo.dynamic_filtering_enable": "ppo.dynamic_filtering",
-    "algo.dynamic_filtering_range": "ppo.dynamic_filtering",
+    "algo.dynamic_filtering_enable": "ppo.openrlhf.dynamic_filtering",
+    "algo.dynamic_filtering_range": "ppo.openrlhf.dynamic_filtering",
     "algo.kl.estimator": "ppo.kl_estimator",
     "algo.kl.horizon": "ppo.kl_horizon",
     "algo.kl.init_coef": "ppo.kl_coef",
@@ -66,47 +66,47 @@ RECIPE: Mapping[str, str] = {
     "data.input_template": "data.template",
     "data.max_len": "ppo.max_prompt_tokens and ppo.max_new_tokens",
     "data.prompt_dataset": "data.prompts",
-    "ds.adam_offload": "ppo.offload",
+    "ds.adam_offload": "ppo.openrlhf.offload",
     "ds.attn_implementation": "model.attention",
-    "ds.enable_sleep": "ppo.placement.share",
-    "ds.packing_samples": "ppo.packing",
+    "ds.enable_sleep": "ppo.openrlhf.placement.share",
+    "ds.packing_samples": "ppo.openrlhf.packing",
     "ds.param_dtype": "model.precision",
-    "ds.ring_attn_size": "ppo.ring_attention",
-    "ds.zero_stage": "ppo.sharding",
-    "eval.dataset": "data.heldout and ppo.eval_every",
+    "ds.ring_attn_size": "ppo.openrlhf.ring_attention",
+    "ds.zero_stage": "ppo.openrlhf.sharding",
+    "eval.dataset": "data.heldout and ppo.openrlhf.eval_every",
     "eval.n_samples_per_prompt": "eval.samples",
-    "eval.steps": "ppo.eval_every",
+    "eval.steps": "ppo.openrlhf.eval_every",
     "eval.temperature": "eval.temperature",
     "logger.tensorboard_dir": "tracking.to",
     "logger.wandb.key": "tracking.to",
     "logger.wandb.project": "tracking.project",
     "logger.wandb.run_name": "name",
-    "ref.offload": "ppo.offload",
+    "ref.offload": "ppo.openrlhf.offload",
     "reward.clip_range": "reward.clip",
     "reward.remote_url": "reward",
     "rollout.batch_size": "ppo.rollout_batch",
     "rollout.max_new_tokens": "ppo.max_new_tokens",
-    "rollout.micro_batch_size": "ppo.micro_rollout_batch",
+    "rollout.micro_batch_size": "ppo.openrlhf.micro_rollout_batch",
     "rollout.n_samples_per_prompt": "ppo.samples_per_prompt",
     "rollout.temperature": "ppo.temperature",
     "rollout.top_p": "ppo.top_p",
     "rollout.vllm_generate_batch_size": "ppo.rollout_batch",
-    "train.async_enable": "ppo.async_rollout",
+    "train.async_enable": "ppo.openrlhf.async_rollout",
     "train.batch_size": "ppo.train_batch",
-    "train.colocate_actor_ref": "ppo.placement.share",
-    "train.colocate_all": "ppo.placement.share",
+    "train.colocate_actor_ref": "ppo.openrlhf.placement.share",
+    "train.colocate_all": "ppo.openrlhf.placement.share",
     "train.max_epochs": "ppo.epochs",
     "train.micro_batch_size": "ppo.micro_batch",
     "train.num_episodes": "ppo.episodes",
-    "train.partial_rollout_enable": "ppo.async_rollout",
+    "train.partial_rollout_enable": "ppo.openrlhf.async_rollout",
     "train.seed": "seed",
-    "vllm.enable_prefix_caching": "ppo.engines.prefix_caching",
-    "vllm.enable_sleep": "ppo.placement.share",
-    "vllm.enforce_eager": "ppo.engines.eager",
-    "vllm.gpu_memory_utilization": "ppo.engines.gpu_memory",
-    "vllm.num_engines": "ppo.engines.count",
+    "vllm.enable_prefix_caching": "ppo.openrlhf.engines.prefix_caching",
+    "vllm.enable_sleep": "ppo.openrlhf.placement.share",
+    "vllm.enforce_eager": "ppo.openrlhf.engines.eager",
+    "vllm.gpu_memory_utilization": "ppo.openrlhf.engines.gpu_memory",
+    "vllm.num_engines": "ppo.openrlhf.engines.count",
     "vllm.sync_backend": "cluster.gpus_per_node",
-    "vllm.tensor_parallel_size": "ppo.engines.tensor_parallel",
+    "vllm.tensor_parallel_size": "ppo.openrlhf.engines.tensor_parallel",
 }
 """Options that a recipe key decides, also where it leaves them at OpenRLHF's default."""
 
@@ -168,13 +168,13 @@ REFUSED: Mapping[str, str] = {
 
 
 def extra_problems(extra: Mapping[str, Any]) -> Iterator[Issue]:
-    """What `ppo.extra` may not say, each with the next move."""
+    """What `ppo.openrlhf.extra` may not say, each with the next move."""
     for key, value in extra.items():
-        path = f"ppo.extra.{key}"
+        path = f"ppo.openrlhf.extra.{key}"
         if key in RECIPE:
             yield Issue(path, f"rlsp sets this option from {RECIPE[key]}", "set that instead")
         elif key in REFUSED:
-            yield Issue(path, f"this option is not for ppo.extra: {REFUSED[key]}", "leave it out")
+            yield Issue(path, f"this option is not for ppo.openrlhf.extra: {REFUSED[key]}", "leave it out")
         elif key not in FREE:
             message = f"OpenRLHF {TESTED[-1]} has no option --{key}"
             yield Issue(path, message, did_you_mean(key, [*RECIPE, *REFUSED, *FREE]))

@@ -36,7 +36,7 @@ def setup(inputs: dict[str, Any]) -> None:
     rows = _rows(problems, recipe, tokenizer)
     steps = recipe.ppo.num_steps(len(rows))
     write_lines(files.prompts, rows)
-    if recipe.ppo.eval_every is not None and recipe.data.heldout is not None:
+    if recipe.ppo.openrlhf.eval_every is not None and recipe.data.heldout is not None:
         write_lines(files.heldout, _heldout(recipe.data.heldout, recipe, tokenizer))
     files.answers.unlink(missing_ok=True)  # a rollout that was cut off is made anew
     for model in ("_actor", *(["_critic"] if recipe.ppo.estimator == "gae" else [])):

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, f
 
 from rlsp_cli.evals.benches.shipped import file_path, shipped_files
 from rlsp_cli.recipe.load import read_section
-from rlsp_cli.recipe.schema import Eval, NonNegativeInt, PluginUse, Prompts, Section
+from rlsp_cli.recipe.schema import Eval, PluginUse, Prompts
+from rlsp_cli.recipe.section import NonNegativeInt, Section
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
