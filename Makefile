@@ -15,8 +15,9 @@ venv: .venv/made
 quickstart: venv
 	$(BIN)/rlsp run recipes/quickstart.yaml
 
+# A worker for each processor, a file's tests in one of them; models this small are slower with several threads.
 test: venv
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: venv
 	$(BIN)/ruff format --check .
