@@ -48,7 +48,8 @@ def _ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
 
 def _write_prompts(path: Path) -> None:
     from rlsp_cli.data import prompt_rows
-    from rlsp_cli.recipe.load import find_recipe, load_recipe
+    from rlsp_cli.recipe.load import load_recipe
+    from rlsp_cli.recipe.shipped import find_recipe
     from rlsp_cli.rewards.registry import resolve_options
 
     prompts = load_recipe(find_recipe("quickstart"), ["data.prompts.rows=1000"], plugins=resolve_options).data.prompts

@@ -17,8 +17,8 @@ from rlsp_cli.backends.render import render_stage
 from rlsp_cli.backends.tensors import tensor_shapes
 from rlsp_cli.data import trace_rows
 from rlsp_cli.errors import DataError, JobError, NotReadyError, UsageError
-from rlsp_cli.recipe.load import shipped_recipes
 from rlsp_cli.recipe.schema import Recipe, Traces
+from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.runs.paths import RunPaths
 from tests.conftest import load_checked, refusal
 from tests.golden.write import golden_file, job_text

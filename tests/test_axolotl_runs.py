@@ -19,7 +19,8 @@ from rlsp_cli.backends.environment import find_environment
 from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.data import trace_rows
-from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 from tests.conftest import TINY, free_port, load_checked, rlsp
 from tests.test_axolotl import EVERY_OPTION, RECIPE

@@ -21,7 +21,7 @@ LAYERS = [  # a package imports itself and what stands below it
     {"recipe"},
     {"errors", "share", "outside", "terminal", "child", ""},
 ]
-HEAVY = {"torch", "transformers", "numpy", "sympy", "math_verify", "matplotlib", "omegaconf", "jinja2"}
+HEAVY = {"torch", "transformers", "numpy", "sympy", "math_verify", "matplotlib", "jinja2"}
 
 
 def modules(package: Path) -> dict[str, Path]:

@@ -19,8 +19,9 @@ from rlsp_cli.backends.openrlhf.placement import roles
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.errors import UsageError
 from rlsp_cli.launch.ray.job import RayJob
-from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from tests.conftest import load_checked, refusal, rlsp

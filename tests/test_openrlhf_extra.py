@@ -9,9 +9,10 @@ import pytest
 from rlsp_cli.backends.openrlhf.config import settings
 from rlsp_cli.backends.openrlhf.flags import ask_parser
 from rlsp_cli.backends.openrlhf.options import FREE, RECIPE, REFUSED, extra_problems
-from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.origin import flat
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 

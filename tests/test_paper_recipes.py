@@ -17,8 +17,9 @@ from rlsp_cli.backends.openrlhf.flags import ask_parser, words
 from rlsp_cli.backends.openrlhf.placement import roles
 from rlsp_cli.engine.prompt import encode_prompt, prompt_text
 from rlsp_cli.plan import make_plan
-from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.combine import combine
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.sample import Sample, Score

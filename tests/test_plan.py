@@ -28,9 +28,10 @@ from rlsp_cli.plan.host import zero_host
 from rlsp_cli.plan.hours import GOOD, POOR, Job, sft_gpu_hours
 from rlsp_cli.plan.memory import activations, busiest_gpu, gathered, role_memory, states, zero_states
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.load import find_recipe, load_recipe
+from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.schema import Model, Ppo, Recipe
+from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import ROOT, TINY, rlsp

@@ -8,9 +8,10 @@ import yaml
 
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.recipe.dump import dump_recipe
-from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.section import Section
+from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 from tests.conftest import TINY
 
@@ -43,6 +44,22 @@ def test_a_resolved_recipe_reads_the_same_in_pyyaml(name: str) -> None:
 
 def test_words_that_some_reader_takes_for_something_else_survive(tmp_path: Path) -> None:
     odd = ["yes", "on", "1e-5", "0x10", "null", "~", "1:30", "010", "a: b", "# x", " x", "é\n", '"', "- a", "{problem}"]
+    odd += [
+        "y",
+        "NO",
+        "True",
+        ".5e3",
+        ".inf",
+        "=",
+        "a\x85b",
+        "a\u2028b",
+        "\ufeff",
+        "\x7f\x1b",
+        "\t",
+        "\U0001f600",
+        "/a:b",
+        "a:",
+    ]
     for word in odd:
         recipe = load(tmp_path, TINY).model_copy(update={"description": word})
         text = dump_recipe(recipe)
@@ -209,6 +226,34 @@ def test_interpolation_copies_a_value_and_an_unknown_key_is_a_problem(tmp_path: 
     assert line.startswith("r.yaml:11:17: cannot resolve '${sed}'")
 
 
+def test_a_whole_section_can_be_copied_and_keeps_no_tie_to_the_first(tmp_path: Path) -> None:
+    text = TINY.replace("heldout: {source: task:pair_sum, split: test, rows: 6}", "heldout: '${data.prompts}'")
+    data = load(tmp_path, text, "data.prompts.rows=5", "data.prompts.split='${name}'").data
+    assert data.heldout == data.prompts and data.heldout is not None and data.heldout.split == "tiny"
+
+
+def test_a_value_in_a_text_is_written_as_yaml_writes_it(tmp_path: Path) -> None:
+    text = "is ${ppo.steps}, ${sft.packing}, ${seed}"
+    recipe = load(tmp_path, TINY, f"description='{text}'", "ppo.steps=null", "sft.packing=true")
+    assert recipe.description == "is null, true, 3"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["name='${description}'", "description='x ${name}'"], "it goes in a circle: "),
+        (["ppo.extra='${ppo}'"], "it goes in a circle: ppo.extra -> ppo -> ppo"),
+        (["description='${ppo}, that is'"], "a section or a list cannot stand inside a text"),
+        (["description='${a.${name}}'"], "not of the form ${key.path}"),
+        (["ppo.extra={a.b: '${sed}'}"], "there is no key 'sed'"),
+    ],
+)
+def test_a_reference_that_stands_for_nothing_is_refused_with_its_reason(
+    tmp_path: Path, overrides: list[str], reason: str
+) -> None:
+    assert all("cannot resolve '" in line and reason in line for line in problems(tmp_path, TINY, *overrides))
+
+
 def test_environment_variables_do_not_get_into_a_recipe(tmp_path: Path) -> None:
     (line,) = problems(tmp_path, TINY, "reward.correctness.use='${oc.env:HOME}'")
     assert "are not allowed" in line and str(Path.home()) not in line
@@ -317,9 +362,9 @@ def test_the_digest_changes_with_what_decides_the_numbers_and_only_with_that(tmp
 
 
 def _sections(model: type[Section]) -> list[type[Section]]:
-    from rlsp_cli.recipe.load import _models
+    from rlsp_cli.recipe.invalid import models_in
 
-    inner = [m for field in model.model_fields.values() for m in _models(field.annotation) if issubclass(m, Section)]
+    inner = [m for field in model.model_fields.values() for m in models_in(field.annotation) if issubclass(m, Section)]
     return [model, *(section for m in inner for section in _sections(m))]
 
 

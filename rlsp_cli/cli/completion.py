@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 def recipes(incomplete: str) -> Iterator[str]:
     """Shipped recipes; files are the shell's."""
-    from rlsp_cli.recipe.load import shipped_recipes
+    from rlsp_cli.recipe.shipped import shipped_recipes
 
     return (name for name in shipped_recipes() if name.startswith(incomplete))
 

@@ -117,7 +117,8 @@ def schema() -> None:
 @recipes_app.command("list")
 def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the shipped recipes."""
-    from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+    from rlsp_cli.recipe.load import load_recipe
+    from rlsp_cli.recipe.shipped import shipped_recipes
 
     loaded = {name: load_recipe(path, plugins=resolve_options) for name, path in shipped_recipes().items()}
     if json:
@@ -148,7 +149,7 @@ def copy(
 
 def _shipped(name: str) -> Path:
     from rlsp_cli.recipe.issue import did_you_mean
-    from rlsp_cli.recipe.load import shipped_recipes
+    from rlsp_cli.recipe.shipped import shipped_recipes
 
     recipes = shipped_recipes()
     if name not in recipes:

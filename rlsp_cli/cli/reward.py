@@ -203,7 +203,8 @@ def _counter(recipe: "Recipe", tokenizer: str | None) -> Callable[[str], int] | 
 
 def _load(name: str, overrides: list[str]) -> "Recipe":
     """A recipe whose rewards are valid; its stages are not looked at."""
-    from rlsp_cli.recipe.load import find_recipe, load_recipe
+    from rlsp_cli.recipe.load import load_recipe
+    from rlsp_cli.recipe.shipped import find_recipe
 
     return load_recipe(find_recipe(name), overrides, plugins=resolve_options)
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from rlsp_cli import backends
 from rlsp_cli.preflight.findings import preflight
 from rlsp_cli.recipe.issue import Issue, Note
-from rlsp_cli.recipe.load import find_recipe, load_recipe
+from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import resolve_options
 
 

@@ -1,15 +1,22 @@
-"""The complete recipe as YAML that every reader understands alike: PyYAML and YAML 1.2, no word read as a number."""
+"""The complete recipe as YAML that every reader understands alike, YAML 1.1 and 1.2: no word is read as a number."""
 
+import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
-
-import yaml
 
 from rlsp_cli.recipe.schema import Recipe
 
 Comment = Callable[[str], str]
 """What follows the value of a dotted key, such as `  # default`."""
+
+_PLAIN = re.compile(r"[A-Za-z_./][\w./:-]*[\w/]|[A-Za-z_]", re.ASCII)
+"""Text that needs no quotes."""
+_RESERVED = re.compile(r"true|false|yes|no|on|off|null|y|n|\.inf|\.nan|\.\d.*", re.I)
+"""Text of that form which some reader takes for a truth value, null or a number."""
+_UNPRINTABLE = re.compile(r"[\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""Characters that YAML wants escaped, or that would end a line, and that JSON leaves as they are."""
 
 
 def dump_recipe(recipe: Recipe, *, origins: bool = False) -> str:
@@ -30,35 +37,38 @@ def dump_data(data: dict[str, Any], comment: Comment = _nothing) -> str:
 def _lines(node: dict[str, Any], prefix: str, comment: Comment) -> Iterator[str]:
     indent = "  " * (prefix.count(".") + 1 if prefix else 0)
     for key, value in node.items():
-        path = f"{prefix}.{key}" if prefix else key
+        path, name = f"{prefix}.{key}" if prefix else key, f"{indent}{_flow(key)}:"
         if isinstance(value, dict) and value:
-            yield f"{indent}{_scalar(key)}:"
+            yield name
             yield from _lines(value, path, comment)
         elif isinstance(value, list) and value:
-            yield f"{indent}{_scalar(key)}:{comment(path)}"
-            yield from _items(value, indent)
+            yield f"{name}{comment(path)}"
+            for item in value:
+                yield f"{indent}- {_flow(item)}"
         else:
-            yield f"{indent}{_scalar(key)}: {_scalar(value)}{comment(path)}"
+            yield f"{name} {_flow(value)}{comment(path)}"
 
 
-def _items(values: list[Any], indent: str) -> Iterator[str]:
-    for value in values:
-        if isinstance(value, dict):
-            inside = ", ".join(f"{_scalar(key)}: {_scalar(part)}" for key, part in value.items())
-            yield f"{indent}- {{{inside}}}"
-        else:
-            yield f"{indent}- {_scalar(value)}"
-
-
-def _scalar(value: Any) -> str:
-    """One value in flow style. Floats get a point (`1.0e-05`), words that some reader takes for another type quotes."""
+def _flow(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, float):
-        text = repr(value)
-        return re.sub(r"^(-?\d+)e", r"\1.0e", text)
-    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_./][\w./:-]*[\w/]|[A-Za-z_]", value):
-        return yaml.safe_dump(value, default_style='"', width=1 << 30, allow_unicode=True).strip()
-    return (
-        yaml.safe_dump(value, default_flow_style=True, width=1 << 30, allow_unicode=True)
-        .removesuffix("\n...\n")
-        .strip()
-    )
+        return _number(value)
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _number(value: float) -> str:
+    """YAML 1.1 reads a number with an exponent as text unless it has a point: `1.0e-05`."""
+    if not math.isfinite(value):
+        return ".nan" if math.isnan(value) else f"{'-' if value < 0 else ''}.inf"
+    return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))
+
+
+def _text(value: str) -> str:
+    """Plain where no reader takes it for something else; else in double quotes, which YAML reads as JSON does."""
+    if _PLAIN.fullmatch(value) and not _RESERVED.fullmatch(value):
+        return value
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML, YAMLError
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.share import share
@@ -102,8 +102,8 @@ def load_lexicon(path: str | None = None) -> Lexicon:
 
 def _read(file: Path) -> Words:
     try:
-        words = Words.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
+        words = Words.model_validate(YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8")))
+    except YAMLError as error:
         raise PluginError(f"{file}: no YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise PluginError(f"{file}: {_first(error)}; plugins/behaviour shows the form") from error

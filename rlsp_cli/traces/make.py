@@ -22,8 +22,9 @@ from rlsp_cli.evals.overlap.against import benches_of, compared_bench, index_of,
 from rlsp_cli.evals.samplers import Sampler
 from rlsp_cli.evals.samplers.endpoint import EndpointSampler
 from rlsp_cli.recipe.issue import did_you_mean
-from rlsp_cli.recipe.load import find_recipe, load_recipe, resolve_recipe
+from rlsp_cli.recipe.load import load_recipe, resolve_recipe
 from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
+from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.tokens import token_counter

@@ -8,7 +8,8 @@ from rlsp_cli.backends import BACKENDS, backend_of, compile_stage, stages_of
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.openrlhf.files import SHIPPED
 from rlsp_cli.launch.job import command_line
-from rlsp_cli.recipe.load import load_recipe, shipped_recipes
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 

@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML, YAMLError
 
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.evals.benches import Bench, load_bench, shipped_benches
 from rlsp_cli.evals.overlap.index import NGRAM, SHARE, OverlapIndex
-from rlsp_cli.recipe.load import find_recipe, load_recipe, shipped_recipes
+from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Data, Eval, Recipe
+from rlsp_cli.recipe.shipped import find_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 
 _OF_A_BENCH = {"problems", "verifier"}
@@ -115,7 +116,7 @@ def _is_recipe(name: str) -> bool:
 
     # A bench's file is YAML too.
     try:
-        keys = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        keys = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError):
         return False
     return isinstance(keys, dict) and not _OF_A_BENCH & keys.keys()

@@ -13,8 +13,9 @@ from rlsp_cli.evals.overlap.against import benches_against, compared_bench
 from rlsp_cli.evals.overlap.index import CANNOT_FIND
 from rlsp_cli.evals.overlap.overlap import Overlap, OverlapCounts, count_overlaps, find_overlaps
 from rlsp_cli.evals.overlap.training_set import TrainingSet, from_recipe, from_source, is_file_of_rows, roles_of
-from rlsp_cli.recipe.load import find_recipe, load_recipe, shipped_recipes
+from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.shipped import find_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 
 

@@ -1,0 +1,135 @@
+"""Pydantic's errors about a recipe, in our words."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rlsp_cli.recipe.issue import Issue, did_you_mean
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.section import Section
+
+_UNION_BRANCHES = ("number", "schedule", "policy_word", "policy_penalty")
+"""Pydantic names the branch of a union in an error's location; a person does not."""
+
+
+@dataclass(frozen=True)
+class _Error:
+    """One of pydantic's errors about a `model`: the keys that lead to the value, its message, and what it found."""
+
+    model: type[Section]
+    keys: tuple[str, ...]
+    message: str
+    found: Any
+    context: Mapping[str, Any]
+
+    @property
+    def path(self) -> str:
+        return ".".join(self.keys)
+
+    @property
+    def section(self) -> str:
+        """Where the key stands, such as `reward.exploration`, or `the recipe`."""
+        whole = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self.model.__name__).lower()
+        return ".".join(self.keys[:-1]) or f"the {whole}"
+
+    def issue(self, message: str, hint: str | None = None) -> Issue:
+        """The path, what was expected, and what was found there."""
+        shown = "a mapping" if isinstance(self.found, dict) else "a list" if isinstance(self.found, list) else None
+        text = f"{message[0].lower()}{message[1:]}, found {shown or repr(self.found)}"
+        return Issue(self.path, f"{self.path}: {text}", hint)
+
+
+def issues_of(error: ValidationError, model: type[Section]) -> list[Issue]:
+    """An issue for each of the errors about a section or a whole recipe."""
+    return [_issue(detail, model) for detail in error.errors()]
+
+
+def _issue(detail: Mapping[str, Any], model: type[Section]) -> Issue:
+    keys = tuple(str(part) for part in detail["loc"] if part not in _UNION_BRANCHES)
+    message = detail["msg"].removeprefix("Value error, ")
+    error = _Error(model, keys, message, detail["input"], detail.get("ctx", {}))
+    return _BY_TYPE.get(detail["type"], _wrong_value)(error)
+
+
+def _wrong_value(error: _Error) -> Issue:
+    return error.issue(error.message)
+
+
+def _unknown_key(error: _Error) -> Issue:
+    key = error.keys[-1]
+    hint = _where_it_belongs(error.keys[:-1], key, error.model)
+    return Issue(error.path, f'unknown key "{key}" in {error.section}', hint)
+
+
+def _missing_key(error: _Error) -> Issue:
+    return Issue(".".join(error.keys[:-1]), f'"{error.keys[-1]}" is missing in {error.section}')
+
+
+def _no_mapping(error: _Error) -> Issue:
+    return error.issue("expected a mapping")
+
+
+def _no_list(error: _Error) -> Issue:
+    return error.issue("expected a list")
+
+
+def _no_text(error: _Error) -> Issue:
+    """YAML reads an unquoted prompt with a colon or braces as a mapping."""
+    is_nested = isinstance(error.found, dict | list)
+    return error.issue(error.message, "a text with a colon or braces stands in quotes" if is_nested else None)
+
+
+def _no_choice(error: _Error) -> Issue:
+    choices = [word.strip("' ") for word in error.context["expected"].replace(" or ", ",").split(",")]
+    return error.issue(error.message, did_you_mean(error.found, choices) if isinstance(error.found, str) else None)
+
+
+def _refused(error: _Error) -> Issue:
+    """By a validator of the schema, which says it all itself when a whole section is at fault."""
+    if isinstance(error.found, dict | list):
+        return Issue(error.path, error.message)
+    return error.issue(error.message)
+
+
+_BY_TYPE: dict[str, Callable[[_Error], Issue]] = {
+    "extra_forbidden": _unknown_key,
+    "missing": _missing_key,
+    "model_type": _no_mapping,
+    "dict_type": _no_mapping,
+    "model_attributes_type": _no_mapping,
+    "tuple_type": _no_list,
+    "string_type": _no_text,
+    "literal_error": _no_choice,
+    "value_error": _refused,
+}
+
+
+def _where_it_belongs(parents: Sequence[str], key: str, whole: type[Section]) -> str:
+    """A hint for a key that a section does not have: it is one of a section inside, or a misspelling."""
+    section = _section(parents, whole)
+    for name, field in section.model_fields.items():
+        if any(key in inner.model_fields for inner in models_in(field.annotation)):
+            return f"it belongs in {'.'.join([*parents, name])}"
+
+    return did_you_mean(key, [*section.model_fields, *(["extends"] if section is Recipe else [])])
+
+
+def _section(parents: Sequence[str], whole: type[Section]) -> Any:
+    """The model of the section at a path inside another one."""
+    model: Any = whole
+    for part in parents:
+        # The number of a list's item, or the key of a mapping, is no field.
+        if part in model.model_fields:
+            model = next(models_in(model.model_fields[part].annotation), Section)
+    return model
+
+
+def models_in(annotation: Any) -> Iterator[Any]:
+    """The pydantic models in a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from models_in(part)

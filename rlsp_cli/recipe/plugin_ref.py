@@ -1,0 +1,110 @@
+"""Plugins that a recipe names, found in raw data, and their options completed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.recipe.absolute import make_absolute
+from rlsp_cli.recipe.issue import Issue, OptionsError
+from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward
+
+ResolveOptions = Callable[[str, str, dict[str, Any], Sequence[str]], dict[str, Any]]
+"""`rewards.registry.resolve_options`: kind, name, options and plugin files to all options, or OptionsError."""
+
+_TASK = "task:"
+
+
+@dataclass(frozen=True)
+class PluginRef:
+    """A plugin that is named at the dotted key `path`, with the options that it is given.
+
+    `holder` is the mapping that gets all its options; `options_path` is that mapping's key.
+    """
+
+    path: str
+    kind: str
+    name: str
+    options: dict[str, Any]
+    holder: dict[str, Any]
+    options_path: str
+
+    @classmethod
+    def of_use(cls, kind: str, holder: dict[str, Any], path: str) -> "PluginRef":
+        """From `{use: NAME, scale: 10}`, whose other keys are options unless they are the recipe's own."""
+        own: type[PluginUse] = ExplorationUse if kind == "exploration_reward" else PluginUse
+        options = {key: value for key, value in holder.items() if key not in own.model_fields}
+        return cls(f"{path}.use", kind, str(holder["use"]), options, holder, path)
+
+    @classmethod
+    def of_source(cls, holder: dict[str, Any], path: str) -> "PluginRef":
+        """From `{source: "task:NAME", options: {...}}`."""
+        options = holder.setdefault("options", {})
+        name = str(holder["source"]).removeprefix(_TASK)
+        return cls(f"{path}.source", "task", name, options, options, f"{path}.options")
+
+
+def complete_plugins(data: dict[str, Any], resolve: ResolveOptions) -> list[Issue]:
+    """Fill in the options of every plugin named in raw data; what is malformed is left to the schema."""
+    files = data.get("plugins")
+    files = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
+
+    # A missing file is said once, where it is named, and not for each plugin that is looked for in it.
+    if missing := _missing_files(files):
+        return missing
+
+    issues: list[Issue] = []
+    for ref in _plugin_refs(data):
+        issues += _complete(ref, resolve, files)
+    return issues
+
+
+def _missing_files(files: Sequence[str]) -> list[Issue]:
+    return [
+        Issue(f"plugins.{number}", f"{file}: no such plugin file")
+        for number, file in enumerate(files)
+        if not Path(file).is_file()
+    ]
+
+
+def _complete(ref: PluginRef, resolve: ResolveOptions, files: Sequence[str]) -> list[Issue]:
+    try:
+        options = resolve(ref.kind, ref.name, ref.options, files)
+    except OptionsError as error:
+        return [Issue(f"{ref.options_path}.{key}" if key else ref.path, text) for key, text in error.problems]
+
+    # A file that a plugin names itself is looked for where rlsp was started, also on resume.
+    make_absolute(options, Path.cwd())
+    ref.holder.update(options)
+    return []
+
+
+def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
+    reward = data.setdefault("reward", {})
+    if isinstance(reward, dict):
+        yield from _refs_of_reward(reward)
+
+    rows = data.get("data")
+    for role, source in rows.items() if isinstance(rows, dict) else ():
+        if _names_task(source):
+            yield PluginRef.of_source(source, f"data.{role}")
+
+
+def _names_task(source: Any) -> bool:
+    is_section = isinstance(source, dict) and isinstance(source.get("options", {}), dict)
+    return is_section and str(source.get("source", "")).startswith(_TASK)
+
+
+def _refs_of_reward(reward: dict[str, Any]) -> Iterator[PluginRef]:
+    verifier = reward.setdefault("correctness", {"use": Reward().correctness.use})
+    if isinstance(verifier, dict) and "use" in verifier:
+        yield PluginRef.of_use("verifier", verifier, "reward.correctness")
+
+    path, exploration = "reward.exploration", reward.get("exploration", [])
+    if isinstance(exploration, list):
+        named = [(f"{path}.{number}", use) for number, use in enumerate(exploration)]
+    else:
+        named = [(path, exploration)]
+    for place, use in named:
+        if isinstance(use, dict) and "use" in use:
+            yield PluginRef.of_use("exploration_reward", use, place)

@@ -1,0 +1,34 @@
+"""Nested plain data by dotted keys, such as `reward.exploration.0.scale`; items of a list go by their number."""
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def items_of(node: Any) -> list[tuple[Any, Any]]:
+    """(key, value) pairs of a mapping, (number, item) pairs of a list, nothing of any other value."""
+    if isinstance(node, dict):
+        return list(node.items())
+    if isinstance(node, list):
+        return list(enumerate(node))
+    return []
+
+
+def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of everything that is neither a mapping nor a list."""
+    if not isinstance(node, dict | list):
+        yield prefix, node
+
+    for key, value in items_of(node):
+        yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def get_in(node: Any, path: str) -> Any:
+    """The value at a dotted key; LookupError when there is none."""
+    for part in path.split("."):
+        if isinstance(node, list) and part.isdigit():
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            node = node[part]
+        else:
+            raise LookupError(part)
+    return node
