@@ -233,8 +233,8 @@ def test_a_whole_section_can_be_copied_and_keeps_no_tie_to_the_first(tmp_path: P
 
 
 def test_a_value_in_a_text_is_written_as_yaml_writes_it(tmp_path: Path) -> None:
-    text = "is ${ppo.steps}, ${sft.packing}, ${seed}"
-    recipe = load(tmp_path, TINY, f"description='{text}'", "ppo.steps=null", "sft.packing=true")
+    text = "is ${ppo.steps}, ${eval.greedy}, ${seed}"
+    recipe = load(tmp_path, TINY, f"description='{text}'", "ppo.steps=null", "eval.greedy=true")
     assert recipe.description == "is null, true, 3"
 
 
