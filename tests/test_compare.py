@@ -10,6 +10,7 @@ from rlsp_cli.errors import CheckError, UsageError
 from rlsp_cli.evals.compare import compare
 from rlsp_cli.evals.fail_below import read_limits, refuse_below
 from rlsp_cli.evals.saved_answers import read_answers, short_names
+from rlsp_cli.evals.statistics import Estimate
 from rlsp_cli.runs.stream import write_json
 from tests.conftest import rlsp
 
@@ -43,13 +44,14 @@ def test_a_better_model_is_told_from_a_worse_one_and_equal_ones_are_not(tmp_path
         evaluation(tmp_path / name, p, seed)
         for seed, (name, p) in enumerate({"base": chances, "same": chances, "better": chances + 0.3}.items())
     )
-    (equal,) = compare(read_answers(base), read_answers(same))["comparisons"]
-    assert equal["verdict"] == "cannot be told apart" and equal["low"] <= 0 <= equal["high"]
-    (found,) = compare(read_answers(base), read_answers(better))["comparisons"]
-    assert found["verdict"] == "better" and found["low"] < 0.3 < found["high"] and found["p_value"] < 0.001
-    assert found["problems"] == PROBLEMS and found["detectable"] < 0.2
-    (back,) = compare(read_answers(better), read_answers(base))["comparisons"]
-    assert back["difference"] == pytest.approx(-found["difference"]) and back["verdict"] == "worse"
+    (equal,) = compare(read_answers(base), read_answers(same)).comparisons
+    assert equal.moved.verdict == "cannot be told apart" and equal.moved.low <= 0 <= equal.moved.high
+    (comparison,) = compare(read_answers(base), read_answers(better)).comparisons
+    found = comparison.moved
+    assert found.verdict == "better" and found.low < 0.3 < found.high and found.p_value < 0.001
+    assert found.problems == PROBLEMS and found.detectable and found.detectable < 0.2
+    (back,) = compare(read_answers(better), read_answers(base)).comparisons
+    assert back.moved.difference == pytest.approx(-found.difference) and back.moved.verdict == "worse"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_what_was_made_differently_is_compared_only_when_told_to(
     with pytest.raises(UsageError, match=words):
         compare(read_answers(base), read_answers(other))
     found = compare(read_answers(base), read_answers(other), allow=True)
-    assert len(found["comparisons"]) == 1 and len(found["differs"]) == 1
+    assert len(found.comparisons) == len(found.differs) == 1
 
 
 def test_the_command_prints_words_and_numbers_and_names_other_differences(tmp_path: Path, chances: np.ndarray) -> None:
@@ -162,12 +164,12 @@ def test_floors_are_read_and_held() -> None:
     for text, words in (("0.5", "which of"), ("gsm8k=0.5", "gsm8k is not evaluated"), ("aime24=70", "from 0 to 1")):
         with pytest.raises(UsageError, match=words):
             read_limits([text], ["aime24", "math500"])
-    card = {"avg": 0.5, "avg_ci": [0.4, 0.6]}
-    refuse_below({"aime24": card}, {"aime24": 0.5})
+    accuracy = Estimate(0.5, 0.4, 0.6)
+    refuse_below({"aime24": accuracy}, {"aime24": 0.5})
     with pytest.raises(CheckError, match=r"aime24: accuracy 0.5000 \(95%: 0.4000 to 0.6000\) is below 0.51"):
-        refuse_below({"aime24": card}, {"aime24": 0.51})
+        refuse_below({"aime24": accuracy}, {"aime24": 0.51})
     with pytest.raises(CheckError, match="no response could be scored"):
-        refuse_below({"aime24": {"avg": None, "avg_ci": None}}, {"aime24": 0.1})
+        refuse_below({"aime24": None}, {"aime24": 0.1})
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches import load_bench
 from rlsp_cli.evals.evaluate import evaluate
+from rlsp_cli.evals.results import BenchResult
 from rlsp_cli.evals.samplers import Decoding, ReplaySampler, Request, Response
 from rlsp_cli.recipe.schema import Data, Eval
 from rlsp_cli.rewards.sample import Sample, Score
@@ -37,7 +38,7 @@ def heldout(rows: int) -> Data:
     return Data.model_validate({"heldout": {"source": "task:pair_sum", "split": "test", "rows": rows}})
 
 
-def run(out: Path, stop_after: int | None = None, seed: int = 1) -> dict:
+def run(out: Path, stop_after: int | None = None, seed: int = 1) -> BenchResult:
     settings = Eval(samples=2, batch=4)
     bench = load_bench("heldout", settings, heldout(9))
 
@@ -59,7 +60,7 @@ def test_an_interrupted_evaluation_ends_with_the_same_responses(tmp_path: Path, 
     assert list(read_rows(tmp_path / "parts" / "samples.jsonl")) == list(
         read_rows(tmp_path / "whole" / "samples.jsonl")
     )
-    assert whole["greedy"]["responses"] == 9 and whole["sample"]["responses"] == 18
+    assert whole.greedy and whole.greedy.responses == 9 and whole.sample and whole.sample.responses == 18
 
 
 def test_a_response_that_a_crash_lost_in_the_middle_of_a_problem_is_made_again(tmp_path: Path) -> None:
@@ -87,14 +88,14 @@ def test_the_protocol_tells_prompts_and_benches_apart(tmp_path: Path) -> None:
     settings = Eval(samples=0)
     benches = [load_bench("heldout", settings, heldout(rows)) for rows in (3, 4)]
     protocols = [
-        evaluate(bench, Seeded(), verify, settings, seed=0, prompt=prompt, paths=AnswerPaths(tmp_path / f"{i}{j}"))[
-            "protocol"
-        ]
+        evaluate(
+            bench, Seeded(), verify, settings, seed=0, prompt=prompt, paths=AnswerPaths(tmp_path / f"{i}{j}")
+        ).protocol
         for i, bench in enumerate(benches)
         for j, prompt in enumerate((str, str.upper))
     ]
-    assert len({p["bench_digest"] for p in protocols}) == 2
-    assert len({p["prompt_digest"] for p in protocols}) == 4
+    assert len({p.bench_digest for p in protocols}) == 2
+    assert len({p.prompt_digest for p in protocols}) == 4
 
 
 def test_a_bench_is_read_from_a_file_a_folder_or_the_environment(

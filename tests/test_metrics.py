@@ -1,25 +1,42 @@
 """Metrics and intervals against counting, simulation, and what scipy and numpy make of the same rows."""
 
 import itertools
+import json
 import math
 import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, replace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 from scipy.special import expit, logit
 
-from rlsp_cli.evals.compare import comparisons, difference
-from rlsp_cli.evals.metrics import summarise
-from rlsp_cli.evals.metrics.calibration import Stated, calibration, expected_calibration_error
+from rlsp_cli.evals import metrics
+from rlsp_cli.evals.answer import Scored
+from rlsp_cli.evals.compare import compare_in_order
+from rlsp_cli.evals.metrics import SameAnswer, greedy_over_sampled, of_kind
+from rlsp_cli.evals.metrics.calibration import Calibration, Stated, calibration, expected_calibration_error
 from rlsp_cli.evals.metrics.checks import check_levels
-from rlsp_cli.evals.metrics.summary import best_of_k, pass_at_k, response_shape
-from rlsp_cli.evals.metrics.tokens import token_metrics
-from rlsp_cli.evals.statistics import detectable, detectable_between, detectable_by, mean_share, paired
+from rlsp_cli.evals.metrics.curves import best_of_k, pass_at_k
+from rlsp_cli.evals.metrics.tokens import accuracy_under, tokens_per_correct
+from rlsp_cli.evals.results import BenchResult, ModelResult, Results
+from rlsp_cli.evals.statistics import (
+    Detectable,
+    detectable,
+    detectable_between,
+    detectable_by,
+    difference,
+    mean_share,
+    paired,
+)
 from rlsp_cli.evals.statistics.beta import beta_quantile
+from rlsp_cli.report.cells import verdict_cell
 from rlsp_cli.report.summary import curve_notes
-from rlsp_cli.report.table import verdict_text
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
+from rlsp_cli.rewards.sample import Score
+from tests.provenance import made
 from tests.test_vote import Same
 
 
@@ -48,7 +65,7 @@ def test_the_interval_of_problems_that_are_right_or_wrong_is_that_of_clopper_and
 ) -> None:
     interval = stats.binomtest(right, total).proportion_ci(method="exact")
     found = mean_share([1.0] * right + [0.0] * (total - right))
-    assert found == pytest.approx((right / total, interval.low, interval.high), abs=1e-9)
+    assert astuple(found) == pytest.approx((right / total, interval.low, interval.high), abs=1e-9)
 
 
 @pytest.mark.parametrize(("a", "b"), [(0.4, 0.7), (1, 500), (30, 2), (1e5, 3e5), (1e9, 1e9)])
@@ -141,9 +158,9 @@ def test_no_difference_and_few_problems_cannot_be_told_apart() -> None:
         moved = difference(
             dict.fromkeys("abcdefghij", 0.0), {id: float(i < differ) for i, id in enumerate("abcdefghij")}
         )
-        assert moved and moved["differ"] == differ and moved["p_value"] == 2 / 2**differ
-        assert moved["verdict"] == ("better" if differ == 6 else "cannot be told apart")
-        assert ("no test can tell" in verdict_text(moved)) is (differ < 6)
+        assert moved and moved.differ == differ and moved.p_value == 2 / 2**differ
+        assert moved.verdict == ("better" if differ == 6 else "cannot be told apart")
+        assert ("no test can tell" in verdict_cell(moved)) is (differ < 6)
 
 
 def shown(moved: np.ndarray) -> float:
@@ -161,7 +178,7 @@ def test_a_paired_difference_of_the_smallest_size_is_shown_in_80_of_100_evaluati
         true = np.clip(rng.beta(spread * mean, spread * (1 - mean), (4000, 30)), 1e-12, 1 - 1e-12)
         strengths = np.linspace(0, 6, 200) * (1 if mean < 0.5 else -1)
         gains = [expit(logit(true[:50]) + strength).mean() - true[:50].mean() for strength in strengths]
-        other = expit(logit(true) + np.interp(smallest["paired"], np.abs(gains), strengths))
+        other = expit(logit(true) + np.interp(smallest.paired, np.abs(gains), strengths))
         powers.append(shown((rng.binomial(8, other) - rng.binomial(8, true)) / 8))
     assert 0.75 < np.mean(powers) < 0.9
 
@@ -174,7 +191,7 @@ def test_an_unpaired_difference_of_the_smallest_size_is_shown_in_80_of_100_evalu
     rng, powers = np.random.default_rng(5), []
     for _ in range(40):
         first = rng.binomial(8, rng.beta(mean, 1 - mean, problems)) / 8
-        smallest = detectable({str(i): [share] for i, share in enumerate(first.tolist())})["unpaired"]
+        smallest = detectable({str(i): [share] for i, share in enumerate(first.tolist())}).unpaired
         if smallest is None:
             continue
         other = mean + (smallest if mean < 0.5 else -smallest)
@@ -198,52 +215,57 @@ def test_the_smallest_difference_of_a_pair_of_models_is_shown_in_some_80_of_100_
 def test_the_smallest_difference_of_compared_models_allows_for_how_a_gain_is_spread_over_problems() -> None:
     rng = np.random.default_rng(8)
     right = rng.binomial(1, rng.beta(0.2, 0.8, 30), (2, 4, 30)).astype(float)
-    sides = [{"b": [row(str(i), "sample", j, side[j, i]) for i in range(30) for j in range(4)]} for side in right]
-    (found,) = comparisons({"a": sides[0], "b": sides[1]})
+    rows = [[row(str(i), "sample", j, side[j, i]) for i in range(30) for j in range(4)] for side in right]
+    (found,) = compare_in_order({"a": {"b": scored(rows[0])}, "b": {"b": scored(rows[1])}})
     by_sizes = detectable_by((right[1].mean(0) - right[0].mean(0)).tolist())
     between = detectable_between(list(zip(right[0].T.tolist(), right[1].T.tolist(), strict=True)))
-    assert found["detectable"] == max(by_sizes, between)
+    assert found.moved.detectable == max(by_sizes, between)
 
 
 def test_the_smallest_difference_is_not_guessed_where_nothing_tells_it() -> None:
-    assert detectable({"a": [0.0], "b": [1.0]})["paired"] is None
-    assert detectable({"a": [0.0, 0.0], "b": [0.0, 0.0]}) == {"unpaired": None, "paired": None}
-    assert detectable({id: [0.0, 1.0] for id in "abcd"} | {"e": [0.0, 0.0]})["paired"] is None  # of five problems
+    assert detectable({"a": [0.0], "b": [1.0]}).paired is None
+    assert detectable({"a": [0.0, 0.0], "b": [0.0, 0.0]}) == Detectable(None, None)
+    assert detectable({id: [0.0, 1.0] for id in "abcd"} | {"e": [0.0, 0.0]}).paired is None  # of five problems
     assert detectable_by([0.0] * 30) is None and detectable_by([0.1, -0.1, 0.3]) is None
 
 
 def test_the_smallest_difference_shrinks_with_the_root_of_many_problems() -> None:
     scores = np.random.default_rng(1).binomial(1, 0.3, (800, 4)).tolist()
-    few, many = (detectable({str(i): one for i, one in enumerate(scores[:n])})["paired"] for n in (200, 800))
+    few, many = (detectable({str(i): one for i, one in enumerate(scores[:n])}).paired for n in (200, 800))
     assert many == pytest.approx(few / 2, rel=0.2)
 
 
-def confident(stated: np.ndarray, right: np.ndarray) -> list[dict]:
-    """Rows of responses that state a confidence in tenths, a problem for each."""
+def confident(stated: np.ndarray, right: np.ndarray) -> list[Scored]:
+    """Responses that state a confidence in tenths, a problem for each."""
     return [
-        {"id": str(i), "response": f"confidence: {p}/10", "correctness": {"value": float(c)}}
-        for i, (p, c) in enumerate(zip(stated.tolist(), right.tolist(), strict=True))
+        says(str(i), f"confidence: {tenths}/10", float(is_right))
+        for i, (tenths, is_right) in enumerate(zip(stated.tolist(), right.tolist(), strict=True))
     ]
+
+
+def says(id: str, response: str, value: float) -> Scored:
+    return Scored(id=id, kind="greedy", response=response, correctness=Score("v", "value", value))
 
 
 def test_brier_and_ece_are_those_of_numpy() -> None:
     rng = np.random.default_rng(1)
     stated = rng.integers(0, 11, 300)
     right = rng.random(300) < stated / 14
-    found = calibration([*confident(stated, right), {"id": "x", "response": "no idea", "correctness": {"value": 0.0}}])
+    found = calibration([*confident(stated, right), says("x", "no idea", 0.0)])
+    assert isinstance(found, Calibration)
     bins = np.digitize(stated / 10, np.linspace(0, 1, 16)[1:-1], right=True)
     gaps = [(bins == b).mean() * abs(stated[bins == b].mean() / 10 - right[bins == b].mean()) for b in np.unique(bins)]
-    assert found["brier"] == pytest.approx(np.mean((stated / 10 - right) ** 2))
-    assert found["ece"] == pytest.approx(sum(gaps))
-    assert found["stated"] == pytest.approx(300 / 301) and found["accuracy"] == pytest.approx(right.mean())
+    assert found.brier == pytest.approx(np.mean((stated / 10 - right) ** 2))
+    assert found.ece == pytest.approx(sum(gaps))
+    assert found.stated == pytest.approx(300 / 301) and found.accuracy == pytest.approx(right.mean())
     assert expected_calibration_error([Stated("a", 1.0, True), Stated("b", 0.0, False)]).value == 0
 
 
 def test_each_problem_weighs_the_same_in_calibration() -> None:
     rows = confident(np.array([8, 8, 8, 2]), np.array([0, 0, 0, 1]))
-    rows = [{**row, "id": "abbb"[i]} for i, row in enumerate([rows[3], *rows[:3]])]
+    rows = [replace(row, id="abbb"[i]) for i, row in enumerate([rows[3], *rows[:3]])]
     found = calibration(rows)
-    assert (found["confidence"], found["accuracy"], found["ece"]) == pytest.approx((0.5, 0.5, 0.8))
+    assert (found.confidence, found.accuracy, found.ece) == pytest.approx((0.5, 0.5, 0.8))
 
 
 @pytest.mark.parametrize(("problems", "k"), [(30, 1), (120, 1), (60, 4)])
@@ -255,10 +277,10 @@ def test_the_interval_of_ece_holds_no_error_of_a_calibrated_model_and_says_what_
         stated = rng.integers(0, 11, (problems, k))
         right = np.where(rng.random((problems, 1)) < 0.5, rng.random((problems, 1)), rng.random(stated.shape))
         rows = confident(stated.ravel(), (right < stated / 10).ravel())
-        found.append(calibration([{**row, "id": str(i // k)} for i, row in enumerate(rows)]))
-    assert sum(one["ece_ci"][0] == 0 for one in found) >= 0.93 * 60
-    mean = statistics.fmean(one["ece"] for one in found)
-    assert statistics.fmean(one["ece_by_chance"] for one in found) == pytest.approx(mean, rel=0.12)
+        found.append(calibration([replace(row, id=str(i // k)) for i, row in enumerate(rows)]))
+    assert sum(one.ece_ci[0] == 0 for one in found) >= 0.93 * 60
+    mean = statistics.fmean(one.ece for one in found)
+    assert statistics.fmean(one.ece_by_chance for one in found) == pytest.approx(mean, rel=0.12)
 
 
 @pytest.mark.parametrize("problems", [30, 200])
@@ -267,20 +289,20 @@ def test_the_interval_of_ece_holds_the_error_of_a_model_that_says_too_much(probl
     for _ in range(60):
         stated = rng.integers(7, 11, problems)
         found = calibration(confident(stated, rng.random(problems) < stated / 10 - 0.3))
-        held += found["ece_ci"][0] <= 0.3 <= found["ece_ci"][1]
+        held += found.ece_ci[0] <= 0.3 <= found.ece_ci[1]
     assert held >= 0.93 * 60
     sure = calibration(confident(np.full(30, 10), np.full(30, True)))
-    assert sure["ece"] == 0 and 0.1 < sure["ece_ci"][1] < 0.2
+    assert sure.ece == 0 and 0.1 < sure.ece_ci[1] < 0.2
 
 
 def test_tokens_are_counted_for_each_right_answer_and_long_responses_are_wrong_under_a_budget() -> None:
     rows = [{**row("a", "sample", 0, 1.0), "num_tokens": 100}, {**row("a", "sample", 1, 0.0), "num_tokens": 10}]
     rows += [{**row("b", "sample", 0, 1.0), "num_tokens": 1000}, {**row("b", "sample", 1, None), "num_tokens": 5}]
-    found = token_metrics(rows)
-    assert found["tokens_per_correct"] == 1115 / 2
-    under = {"32": 0.0, "64": 0.0, "128": 0.25, "256": 0.25, "512": 0.25, "1024": 0.75}
-    assert found["accuracy_under"] == pytest.approx(under)
-    assert token_metrics([{**rows[0], "num_tokens": None}]) == {"tokens_per_correct": None, "accuracy_under": None}
+    counted, uncounted = scored(rows), scored([{**rows[0], "num_tokens": None}])
+    assert tokens_per_correct(counted) == 1115 / 2
+    under = {32: 0.0, 64: 0.0, 128: 0.25, 256: 0.25, 512: 0.25, 1024: 0.75}
+    assert accuracy_under(counted) == pytest.approx(under)
+    assert tokens_per_correct(uncounted) is None and accuracy_under(uncounted) is None
 
 
 def test_pairing_sees_what_independent_intervals_cannot() -> None:
@@ -302,6 +324,26 @@ def row(id: str, kind: str, index: int, value: float | None, answer: str | None 
         "truncated": False,
         "correctness": correctness,
     }
+
+
+def scored(rows: Iterable[dict]) -> list[Scored]:
+    return list(map(Scored.from_json, rows))
+
+
+def result(rows: Sequence[dict], same: SameAnswer | None = None, ks: Sequence[int] = ()) -> BenchResult:
+    """One model on one bench, from rows of samples.jsonl."""
+    answers = scored(rows)
+    parts = {kind: of_kind(answers, kind) for kind in ("greedy", "sample")}
+    found = {kind: metrics.summarise(part, same, ks) for kind, part in parts.items() if part}
+    return BenchResult(made(), **found, greedy_over_sampled=greedy_over_sampled(answers))
+
+
+def summarise(rows: Sequence[dict], same: SameAnswer | None = None, ks: Sequence[int] = ()) -> dict[str, Any]:
+    """What results.json has of it, read back once."""
+    found = result(rows, same, ks)
+    data = found.to_json()
+    assert BenchResult.from_json(json.loads(json.dumps(data))) == found
+    return data
 
 
 def test_an_unscored_response_is_counted_and_is_not_wrong() -> None:
@@ -352,7 +394,7 @@ def test_rates_scores_and_greedy_beside_sampled_are_in_the_summary() -> None:
 
 def test_without_extracted_answers_there_is_no_vote_unless_nothing_was_right() -> None:
     unextracted = [row("a", "sample", i, v, None) for i, v in enumerate([1.0, 0.0, 0.0, 0.0])]
-    assert "maj_at" not in summarise(unextracted)["sample"]
+    assert summarise(unextracted)["sample"]["maj_at"] == {} and summarise(unextracted)["sample"]["maj_at_k"] is None
     wrong = [row("a", "sample", i, 0.0, None) for i in range(4)]
     assert summarise(wrong)["sample"]["maj_at_k"] == 0.0
 
@@ -371,7 +413,7 @@ def test_a_response_is_unanswered_when_it_was_scored_and_holds_no_answer() -> No
 
 def test_the_share_of_truncated_responses_is_in_their_shape() -> None:
     rows = [{**row("a", "sample", i, 0.0), "truncated": i == 2} for i in range(4)]
-    assert response_shape(rows)["truncated"] == summarise(rows)["sample"]["rates"]["truncated"] == 1 / 4
+    assert summarise(rows)["sample"]["truncated"] == summarise(rows)["sample"]["rates"]["truncated"] == 1 / 4
 
 
 def test_a_summary_holds_these_parts_and_those_of_k_where_there_are_several_responses() -> None:
@@ -379,9 +421,10 @@ def test_a_summary_holds_these_parts_and_those_of_k_where_there_are_several_resp
     found = summarise([*rows, row("a", "greedy", 0, 1.0)])
     each = {"accuracy", "problems", "k", "k_least", "detectable", "responses", "unscored", "accuracy_if_unscored_wrong"}
     each |= {"rates", "tokens", "truncated", "answered", "repetition", "behaviour", "calibration"}
-    each |= {"tokens_per_correct", "accuracy_under"}
-    assert set(found["greedy"]) == each
-    assert set(found["sample"]) - each == {"k_missing", "pass_at", "pass_ci", "maj_at", "maj_ci", "maj_at_k", "best_of"}
+    each |= {"tokens_per_correct", "accuracy_under", "checks"}
+    of_k = {"k_missing", "pass_at", "pass_ci", "maj_at", "maj_ci", "maj_at_k", "best_of"}
+    assert set(found["greedy"]) == set(found["sample"]) == each | of_k
+    assert not any(found["greedy"][key] for key in of_k) and all(found["sample"][key] for key in of_k - {"k_missing"})
     assert set(found["sample"]["best_of"]["rm"]) == {"best_at", "best_ci"}
     assert set(found["greedy_over_sampled"]) == {"difference", "low", "high", "problems"}
 
@@ -401,10 +444,10 @@ def test_k_that_a_problem_has_too_few_scored_responses_for_is_said_to_be_missing
     rows += [row("c", "sample", i, None if i > 2 else 0.0) for i in range(8)]
     sample = summarise(rows)["sample"]
     assert list(sample["pass_at"]) == list(sample["maj_at"]) == ["1"]
-    assert sample["k_missing"] == {"k": [2, 4, 8], "problems": 1, "first": "b", "responses": 1}
-    assert summarise(rows, ks=(1, 4))["sample"]["k_missing"] == {"k": [4], "problems": 2, "first": "b", "responses": 1}
+    assert sample["k_missing"] == {"k": (2, 4, 8), "problems": 1, "first": "b", "responses": 1}
+    assert summarise(rows, ks=(1, 4))["sample"]["k_missing"] == {"k": (4,), "problems": 2, "first": "b", "responses": 1}
     assert summarise(rows[:8])["sample"]["k_missing"] is None
-    (line,) = curve_notes({"models": {"base": {"benches": {"aime24": {"sample": sample, "protocol": {}}}}}})
+    (line,) = curve_notes(Results({"base": ModelResult("x", {"aime24": result(rows)})}))
     assert (
         line.startswith("aime24, base: no pass@k and maj@k of 2, 4, 8 responses: 1 of 3 problems")
         and "'b' has 1" in line
@@ -419,11 +462,11 @@ def test_a_vote_takes_for_one_answer_what_the_verifier_does() -> None:
 
 
 def test_models_are_compared_on_the_problems_that_both_scored() -> None:
-    before = {"bench": [row(str(i), "greedy", 0, 0.0) for i in range(20)]}
-    after = {"bench": [row(str(i), "greedy", 0, 1.0 if i else None) for i in range(20)]}
-    (found,) = comparisons({"sft": before, "ppo": after})
-    assert (found["from"], found["to"], found["problems"]) == ("sft", "ppo", 19)
-    assert found["difference"] == 1.0 and 0.6 < found["low"] < 0.8
+    before = scored(row(str(i), "greedy", 0, 0.0) for i in range(20))
+    after = scored(row(str(i), "greedy", 0, 1.0 if i else None) for i in range(20))
+    (found,) = compare_in_order({"sft": {"bench": before}, "ppo": {"bench": after}})
+    assert (found.before, found.after, found.moved.problems) == ("sft", "ppo", 19)
+    assert found.moved.difference == 1.0 and 0.6 < found.moved.low < 0.8
 
 
 def test_behaviours_are_counted_by_words_and_repetition_by_fourgrams() -> None:
@@ -447,17 +490,17 @@ def test_checks_are_counted_by_response_and_one_by_one() -> None:
     levels = summarise(rows)["sample"]["checks"]["strict"]
     assert levels["prompt"]["value"] == pytest.approx(1 / 4) and levels["instruction"]["value"] == pytest.approx(4 / 8)
     assert levels["instruction"]["low"] <= 0.5 <= levels["instruction"]["high"]
-    assert "checks" not in summarise([row("a", "greedy", 0, 1.0)])["greedy"]
+    assert summarise([row("a", "greedy", 0, 1.0)])["greedy"]["checks"] == {}
 
 
 def test_the_interval_of_single_checks_is_that_of_a_ratio_over_problems() -> None:
     """Beside a bootstrap of the ratio itself, on prompts with one to five checks."""
     rng = np.random.default_rng(3)
     problems = [[rng.random(rng.integers(1, 6)) < 0.7] for _ in range(200)]
-    rows = [{"id": str(i), "correctness": {"checks": {"s": p[0].tolist()}}} for i, p in enumerate(problems)]
-    found = check_levels(rows)["s"]["instruction"]
+    scores = [Score("v", "value", 1.0, checks={"s": of_one[0].tolist()}) for of_one in problems]
+    found = check_levels(Scored(id=str(i), kind="sample", correctness=s) for i, s in enumerate(scores))["s"].instruction
     passed, asked = np.array([(p[0].sum(), len(p[0])) for p in problems]).T
     draws = rng.integers(0, 200, (4000, 200))
     low, high = np.quantile(passed[draws].sum(1) / asked[draws].sum(1), [0.025, 0.975])
-    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=0.01)
-    assert found["value"] == pytest.approx(passed.sum() / asked.sum())
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
+    assert found.value == pytest.approx(passed.sum() / asked.sum())

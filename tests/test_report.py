@@ -2,22 +2,28 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rlsp_cli.errors import UsageError
-from rlsp_cli.evals.metrics import summarise
+from rlsp_cli.evals.compare import Comparison
+from rlsp_cli.evals.metrics import Metrics
+from rlsp_cli.evals.metrics.summary import Rates
+from rlsp_cli.evals.results import BenchResult, ModelResult, Results
+from rlsp_cli.evals.statistics import Difference, Estimate, verdict
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.report import summarise_run, write_report
+from rlsp_cli.report.evaluation import difference_table, eval_table
 from rlsp_cli.report.outcome import outcome
 from rlsp_cli.report.summary import notes
-from rlsp_cli.report.table import difference_table, eval_table
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.run import create_run
 from rlsp_cli.runs.stream import append_rows, write_json
-from tests.test_metrics import row
+from tests.provenance import made
+from tests.test_metrics import result, row
 
 
 @pytest.fixture
@@ -98,10 +104,16 @@ def test_unscored_components_are_named_with_their_count() -> None:
     assert "3 error, 1 timeout" in note
 
 
+def moved(value: float, low: float, high: float) -> Difference:
+    return Difference(value, low, high, 30, differ=20, p_value=0.5, detectable=None, verdict=verdict(low, high))
+
+
 def test_differences_that_hold_zero_cannot_be_told_apart() -> None:
-    item = {"from": "sft", "to": "ppo", "bench": "aime24", "kind": "sample", "problems": 30}
-    items = [{**item, "difference": d, "low": d - 0.1, "high": d + 0.1} for d in (0.05, 0.2, -0.2)]
-    words = [row[4] for row in difference_table({"comparisons": items}).rows]
+    comparisons = [
+        Comparison("sft", "ppo", "aime24", "sample", moved(value, value - 0.1, value + 0.1))
+        for value in (0.05, 0.2, -0.2)
+    ]
+    words = [row[4] for row in difference_table(comparisons).rows]
     assert words == ["cannot be told apart", "better", "worse"]
 
 
@@ -136,18 +148,12 @@ def test_the_page_shows_its_curves_in_a_browser(run: Path, tmp_path: Path) -> No
 
 
 def test_results_with_and_without_samples_make_a_table(run: Path) -> None:
-    accuracy = {"value": 0.5, "low": 0.4, "high": 0.6}
-    shape = {
-        "tokens": None,
-        "truncated": 0.0,
-        "answered": 1.0,
-        "repetition": 0.0,
-        "behaviour": {"backtrack": 0, "verify": 0},
-    }
-    greedy = {"accuracy": accuracy, "k": 1, "unscored": {"timeout": 2}, **shape}
-    sample = {"accuracy": None, "unscored": {"error": 8}, **shape}
-    models = {"base": {"path": "x", "benches": {"aime24": {"greedy": greedy, "sample": sample}}}}
-    write_json(run / "eval" / "results.json", {"schema": "rlsp.eval/1", "data": {"models": models, "comparisons": []}})
+    greedy = metrics(Estimate(0.5, 0.4, 0.6), k=1, unscored={"timeout": 2})
+    sample = metrics(None, k=0, unscored={"error": 8})
+    results = Results(
+        {"base": ModelResult("x", {"aime24": BenchResult(made(), greedy, sample)})}, verifier={"use": "x"}
+    )
+    write_json(run / "eval" / "results.json", {"schema": "rlsp.eval/1", "data": results.to_json()})
     (table,) = write_report(run).tables
     assert table.columns[:4] == ["bench", "decoding", "model", "accuracy % (95%)"] and "pass@k %" not in table.columns
     assert [row[3] for row in table.rows] == ["50.0 (40.0 to 60.0)", "-"]
@@ -158,33 +164,40 @@ def test_results_with_and_without_samples_make_a_table(run: Path) -> None:
 def test_a_number_that_leaves_problems_out_says_on_how_many_it_is() -> None:
     def cell(scored: str, unscored: str = "") -> str:
         rows = [row(id, "greedy", 0, 1.0) for id in scored] + [row(id, "greedy", 0, None) for id in unscored]
-        result = {**summarise(rows), "protocol": {"problems": 3}}
-        evaluation = {"models": {"m": {"benches": {"b": result}}}}
-        assert ("b on 2 of 3 problems, greedy" in outcome(evaluation)[0]) == bool(unscored)
-        return str(eval_table(evaluation).rows[0][3])
+        results = Results({"m": ModelResult("x", {"b": replace(result(rows), protocol=made(problems=3))})})
+        assert ("b on 2 of 3 problems, greedy" in outcome(results)[0]) == bool(unscored)
+        return str(eval_table(results).rows[0][3])
 
     assert cell("ab", "c").endswith(" on 2 of 3 problems") and "problems" not in cell("abc")
 
 
-def _evaluated(**accuracies: float) -> dict[str, Any]:
+def metrics(accuracy: Estimate | None, **known: Any) -> Metrics:
+    """Metrics of responses about which not much is known."""
+    values: dict[str, Any] = dict.fromkeys(Metrics.__dataclass_fields__)
+    values |= {"responses": 1, "problems": 1, "k": 1, "k_least": 1, "unscored": {}, "rates": Rates(0, 0, 0, 0, 0)}
+    values |= {"truncated": 0.0, "answered": 1.0, "repetition": 0.0, "behaviour": {"backtrack": 0, "verify": 0}}
+    values |= {"checks": {}, "pass_at": {}, "maj_at": {}, "best_of": {}}
+    return Metrics(**values | {"accuracy": accuracy} | known)
+
+
+def evaluated(*comparisons: Comparison, **accuracies: float) -> Results:
     """Results of models, in their order, that were asked greedily."""
-    return {
-        "models": {
-            model: {"benches": {"heldout": {"greedy": {"accuracy": {"value": value, "low": 0.1, "high": 0.2}}}}}
-            for model, value in accuracies.items()
-        }
-    }
+    models = {}
+    for model, value in accuracies.items():
+        bench = BenchResult(made(), greedy=metrics(Estimate(value, 0.1, 0.2)))
+        models[model] = ModelResult("x", {"heldout": bench})
+    return Results(models, comparisons)
 
 
 def test_what_came_out_is_one_sentence() -> None:
-    item = {"from": "sft", "to": "ppo", "bench": "heldout", "kind": "greedy", "problems": 400, "p_value": 0.0}
-    better = {**item, "difference": 0.845, "low": 0.8, "high": 0.9}
-    evaluation = _evaluated(base=0.0, sft=0.1525, ppo=0.9975)
-    assert outcome({**evaluation, "comparisons": [better]}) == [
+    def compared(moved: Difference) -> Results:
+        comparison = Comparison("sft", "ppo", "heldout", "greedy", moved)
+        return evaluated(comparison, base=0.0, sft=0.1525, ppo=0.9975)
+
+    assert outcome(compared(moved(0.845, 0.8, 0.9))) == [
         "ppo answers 84.5 points more than sft on heldout, greedy (99.8 % against 15.2 %)"
     ]
-    unclear = {**item, "difference": 0.01, "low": -0.1, "high": 0.1}
-    (sentence,) = outcome({**evaluation, "comparisons": [unclear]})
+    (sentence,) = outcome(compared(moved(0.01, -0.1, 0.1)))
     assert sentence.startswith("ppo and sft cannot be told apart on heldout, greedy")
-    assert outcome(_evaluated(base=0.125)) == ["base answers 12.5 % of heldout, greedy (95% interval 10.0 to 20.0)"]
-    assert outcome({}) == [] and outcome(_evaluated()) == []
+    assert outcome(evaluated(base=0.125)) == ["base answers 12.5 % of heldout, greedy (95% interval 10.0 to 20.0)"]
+    assert outcome(Results()) == [] and outcome(evaluated()) == []

@@ -4,6 +4,7 @@ import itertools
 import math
 import statistics
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,33 @@ from scipy.optimize import minimize
 from scipy.special import gamma, logsumexp, softmax
 from scipy.stats import weibull_min
 
+from rlsp_cli.evals.answer import Scored
+from rlsp_cli.evals.metrics import SameAnswer
 from rlsp_cli.evals.metrics.vote import RIGHT, ballots, maj_at_k, remembering
-from rlsp_cli.evals.strategies.strategy import Candidate, best_of_n, rpc, rpc_weights, self_consistency, weighted_vote
-from rlsp_cli.evals.strategies.table import strategy_metrics
-from rlsp_cli.evals.strategies.token_budget import Spent, one_answer, spend
+from rlsp_cli.evals.strategies import STRATEGIES, Candidate, strategy_table
+from rlsp_cli.evals.strategies.rpc import rpc_weights
+from rlsp_cli.evals.strategies.token_budget import Outcome, SingleAnswers, choose_within, single_answers
 from rlsp_cli.evals.strategies.weibull import fit_mixture
+
+VOTE = STRATEGIES["self_consistency"]
+self_consistency, weighted_vote, best_of_n, rpc = (
+    STRATEGIES[name].chance for name in ("self_consistency", "weighted_vote", "best_of_n", "rpc")
+)
+
+
+def strategy_metrics(
+    rows: list[dict],
+    names: list[str],
+    same: SameAnswer | None = None,
+    scorer: str | None = None,
+    against: SingleAnswers | None = None,
+) -> dict:
+    """What results.json has of the table."""
+    return asdict(strategy_table(list(map(Scored.from_json, rows)), names, same, scorer, against))
+
+
+def one_answer(label: str, rows: list[dict], kinds: list[str]) -> SingleAnswers | None:
+    return single_answers(label, list(map(Scored.from_json, rows)), kinds)
 
 
 def candidates(*given: tuple[str | None, float | None]) -> list[Candidate]:
@@ -130,11 +153,11 @@ def test_rpc_keeps_what_is_above_the_mean_whatever_the_fit() -> None:
 def test_a_budget_is_spent_to_the_token_in_expectation() -> None:
     answers = candidates(("4", 0), ("3", 0), ("3", 0))
     several = [one._replace(tokens=tokens) for one, tokens in zip(answers, (10, 20, 40), strict=True)]
-    assert spend(several, 30, self_consistency) == Spent(0.5, 2, 30)
-    assert spend(several, 40, self_consistency) == Spent(0.5 + 0.25 * 0.5, 2.25, 40)
-    assert spend(several, 70, self_consistency) == Spent(1.0, 3, 70)
-    assert spend(several, 99, self_consistency) == Spent(1.0, 3, 70, ran_out=True)
-    assert spend(several, 4, self_consistency) == Spent(0.0, 1, 10)  # somebody must answer
+    assert choose_within(several, 30, VOTE) == Outcome(0.5, 2, 30)
+    assert choose_within(several, 40, VOTE) == Outcome(0.5 + 0.25 * 0.5, 2.25, 40)
+    assert choose_within(several, 70, VOTE) == Outcome(1.0, 3, 70)
+    assert choose_within(several, 99, VOTE) == Outcome(1.0, 3, 70, ran_out=True)
+    assert choose_within(several, 4, VOTE) == Outcome(0.0, 1, 10)  # somebody must answer
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -148,8 +171,8 @@ def test_equal_tokens_are_those_of_the_mean_over_lots(seed: int) -> None:
     paid = list(itertools.accumulate(one.tokens for one in several))
     count = sum(total <= budget for total in paid)
     takes = rng.random(20_000) < (budget - paid[count - 1]) / several[count].tokens
-    by_lot = [spend(several[: count + int(take)], math.inf, self_consistency) for take in (False, True)]
-    found = spend(several, budget, self_consistency)
+    by_lot = [choose_within(several[: count + int(take)], math.inf, VOTE) for take in (False, True)]
+    found = choose_within(several, budget, VOTE)
     assert found.accuracy == pytest.approx(np.mean([by_lot[int(take)].accuracy for take in takes]), abs=0.02)
     assert np.mean([by_lot[int(take)].tokens for take in takes]) == pytest.approx(budget, abs=1)
 
@@ -158,7 +181,7 @@ def test_a_vote_of_all_responses_is_maj_at_k() -> None:
     rng = np.random.default_rng(1)
     rows = [row(str(i), j, str(rng.integers(3, 6))) for i in range(20) for j in range(7)]
     found = only(strategy_metrics(rows, ["self_consistency"]), "self_consistency", "all")
-    expected = [maj_at_k(ballot, 7) for ballot in ballots(rows).values()]
+    expected = [maj_at_k(ballot, 7) for ballot in ballots(map(Scored.from_json, rows)).values()]
     assert found["accuracy"]["value"] == pytest.approx(statistics.fmean(expected))
     assert found["responses"] == 7 and found["tokens"] == 70 and found["difference"] is None
 
@@ -241,8 +264,8 @@ def test_budget_forcing_is_the_long_answer_where_no_other_is_given() -> None:
 @pytest.mark.parametrize(
     ("same", "votes"),
     [
-        (lambda one, text: one["correctness"]["answer"] == text, True),  # a number
-        (lambda one, text: one["correctness"]["value"] == 1.0, False),  # a puzzle: the reference is not looked at
+        (lambda one, text: one.extracted == text, True),  # a number
+        (lambda one, text: one.value == 1.0, False),  # a puzzle: the reference is not looked at
         (lambda one, text: True, False),  # unit tests: any program passes another one
         (lambda one, text: False, False),  # a target that the answer must reach: an expression is none
     ],
@@ -260,8 +283,9 @@ def test_a_remembering_ask_asks_once() -> None:
     asked: Counter = Counter()
 
     def ask(pairs: list) -> list[bool]:
-        asked.update((one["index"], text) for one, text in pairs)
-        return [one["correctness"]["answer"] == text for one, text in pairs]
+        asked.update((one.index, text) for one, text in pairs)
+        return [one.extracted == text for one, text in pairs]
 
-    again, rows = remembering(ask), [row("a", j, answer) for j, answer in enumerate(["3", "0.5", "1/2", ".50"])]
+    rows = [Scored.from_json(row("a", j, answer)) for j, answer in enumerate(["3", "0.5", "1/2", ".50"])]
+    again = remembering(ask)
     assert ballots(rows, again) == ballots(rows, again) and max(asked.values()) == 1

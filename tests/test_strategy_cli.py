@@ -15,7 +15,7 @@ from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.evals.benches import Bench, load_bench
 from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.samplers import ReplaySampler
-from rlsp_cli.evals.strategies.run import compete, long_sides
+from rlsp_cli.evals.strategies.run import reference_answers, run_strategies
 from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.schema import Data, Eval, FromScratch, PluginUse, Recipe
 from rlsp_cli.rewards.sample import Sample, Score
@@ -101,13 +101,13 @@ def test_the_papers_table_3_is_one_command(long: Path, shared_data: Path, tmp_pa
 def test_what_cannot_be_compared_is_refused_before_anything_is_drawn(long: Path, shared_data: Path) -> None:
     recipe = evaluation_recipe("model", {"benches": ["aime24"], "strategies": ["rpc"], "against": str(long)})
     bench = bench_of(shared_data)
-    assert long_sides(recipe, [bench])["aime24"].problems.keys() == {problem.id for problem in bench.problems}
+    assert reference_answers(recipe, [bench])["aime24"].problems.keys() == {problem.id for problem in bench.problems}
     with pytest.raises(UsageError, match="aime24: bench_digest differs"):
-        long_sides(recipe, [bench_of(shared_data, limit=3)])
+        reference_answers(recipe, [bench_of(shared_data, limit=3)])
     with pytest.raises(UsageError, match="aime24: verifier differs"):
-        long_sides(recipe, [replace(bench, verifier=PluginUse(use="exact_match"))])
+        reference_answers(recipe, [replace(bench, verifier=PluginUse(use="exact_match"))])
     with pytest.raises(UsageError, match="other was not evaluated here, only aime24"):
-        long_sides(recipe, [replace(bench, name="other")])
+        reference_answers(recipe, [replace(bench, name="other")])
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,13 @@ def test_a_real_model_is_forced_and_its_log_probabilities_are_used(tmp_path: Pat
         seed=0,
         prompt=str,
         paths=paths,
-        contest=partial(compete, recipe, bench, None, paths.scores),
-    )["strategies"]
+        strategies=partial(run_strategies, recipe, bench, None, paths.scores),
+    ).strategies
     rows = list(read_rows(paths.samples))
     forced = [row for row in rows if row["kind"] == "forced"]
     assert len(forced) == 6 and all(0 < row["num_tokens"] <= 16 for row in forced)
     assert all(" Wait" in row["response"] or "\n\nFinal Answer:" in row["response"] for row in forced)
     assert all(row["scores"]["logprob"] < 0 for row in rows if row["kind"] == "sample")
-    assert found["one_answer"]["label"] == "budget_forcing" and found["missing"] == [] and found["scorer"] == "logprob"
-    assert {row["strategy"] for row in found["rows"]} == {*ALL, "greedy"} - {"budget_forcing"}
+    assert found and found.one_answer and found.one_answer.label == "budget_forcing"
+    assert found.missing == [] and found.scorer == "logprob"
+    assert {row.strategy for row in found.rows} == {*ALL, "greedy"} - {"budget_forcing"}

@@ -10,20 +10,26 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.data import Problem
+from rlsp_cli.evals.answer import Scored
 from rlsp_cli.evals.benches import Bench, Protocol
 from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.metrics.vote import Ballot, ballots, maj_at_k
 from rlsp_cli.evals.samplers import ReplaySampler, Response
 from rlsp_cli.recipe.schema import Eval, Reward
+from rlsp_cli.rewards.sample import Score
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import AnswerPaths
 
 
-def rows(*answers: tuple[str | None, bool | None], id: str = "a") -> list[dict]:
+def rows(*answers: tuple[str | None, bool | None], id: str = "a") -> list[Scored]:
     return [
-        {"id": id, "index": i, "correctness": {"value": None if right is None else float(right), "answer": answer}}
+        Scored(id=id, kind="sample", index=i, correctness=score(answer, right))
         for i, (answer, right) in enumerate(answers)
     ]
+
+
+def score(answer: str | None, right: bool | None) -> Score:
+    return Score("v", "timeout", answer=answer) if right is None else Score("v", "value", float(right), answer)
 
 
 class Same:
@@ -32,8 +38,8 @@ class Same:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
 
-    def __call__(self, pairs: Sequence[tuple[dict, str]]) -> list[bool]:
-        texts = [(row["correctness"]["answer"], text) for row, text in pairs]
+    def __call__(self, pairs: Sequence[tuple[Scored, str]]) -> list[bool]:
+        texts = [(row.extracted or "", text) for row, text in pairs]
         self.asked += texts
         return [self.value(left) == self.value(right) for left, right in texts]
 
@@ -119,9 +125,8 @@ def test_spellings_of_one_number_outvote_the_right_answer_by_math_verify(scorer:
     settings = Eval(greedy=False)
     found = evaluate(
         bench, ReplaySampler({"a": responses}), scorer.verify, settings, seed=0, prompt=str, paths=AnswerPaths(tmp_path)
-    )["sample"]
-    assert found["accuracy"]["value"] == pytest.approx(3 / 7)
-    assert found["maj_at"]["7"] == pytest.approx(1 / 2)  # 3, 3, 3.0 against 1/2 three times; the lot decides
-    assert found["maj_at"]["1"] == pytest.approx(3 / 7)
-    under = {"16": 1 / 7, "32": 2 / 7, "64": 3 / 7, "128": 3 / 7}
-    assert found["accuracy_under"] == pytest.approx(under)
+    ).sample
+    assert found and found.accuracy and found.accuracy.value == pytest.approx(3 / 7)
+    assert found.maj_at[7].value == pytest.approx(1 / 2)  # 3, 3, 3.0 against 1/2 three times; chance decides
+    assert found.maj_at[1].value == pytest.approx(3 / 7)
+    assert found.accuracy_under == pytest.approx({16: 1 / 7, 32: 2 / 7, 64: 3 / 7, 128: 3 / 7})

@@ -82,21 +82,23 @@ def print_report(report: "Report") -> None:
 def _row(root: Path) -> dict[str, Any]:
     from rlsp_cli.errors import RlspError
     from rlsp_cli.report import summarise_run
-    from rlsp_cli.report.table import accuracy_text
+    from rlsp_cli.report.cells import percent_cell
 
     try:
         found = summarise_run(root)
     except RlspError as error:  # one folder that this version cannot read must not hide the others
         return {"run": str(root), "state": f"unreadable: {error}", "stages": [], "accuracy": None, "created": None}
-    models = found.evaluation.get("models", {})
-    first = [bench for model in models.values() for bench in list(model["benches"].values())[:1]]
-    best = [part for bench in first if (part := bench.get("greedy") or bench.get("sample"))]
-    texts = [accuracy_text(part).partition(" ")[0] for part in best]
+    accuracies = []
+    for model in found.evaluation.models.values():
+        for bench in list(model.benches.values())[:1]:
+            metrics = bench.greedy or bench.sample
+            if metrics:
+                accuracies.append(percent_cell(metrics.avg))
     return {
         "run": str(root),
         "state": found.status["state"],
         "stages": [f"{stage}:{state}" for stage, state in found.status["stages"].items()],
-        "accuracy": " -> ".join(texts) or None,
+        "accuracy": " -> ".join(accuracies) or None,
         "created": found.manifest["created"],
     }
 

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -184,7 +185,7 @@ def eval_(
     screen = console(stderr=True)
     report = run_recipe(recipe, ["eval"], Start(out, resume), screen, _resume_command)
     _show(report, screen, json)
-    refuse_below(report.evaluation["benches"], limits)
+    refuse_below({bench: card.avg for bench, card in report.score_cards.items()}, limits)
 
 
 def _refuse_missing(recipe: "Recipe") -> None:
@@ -212,25 +213,22 @@ def eval_compare(
     """
     from rlsp_cli.evals.compare import compare
     from rlsp_cli.evals.saved_answers import read_answers, short_names
-    from rlsp_cli.report.table import difference_table
+    from rlsp_cli.report.evaluation import difference_table
 
     found = compare(read_answers(a), read_answers(b), allow_differences)
     if json:
-        print_json("compare", found)
+        print_json("compare", found.to_json())
         return
-    names = short_names(*(found["comparisons"][0][end] for end in ("from", "to")))
+    first = found.comparisons[0]
+    names = short_names(first.before, first.after)
     for name, place in names.items():
         print(f"{name}: {place}")
-    table = difference_table({"comparisons": [{**one, **_called(one, names)} for one in found["comparisons"]]})
-    print_table(table.columns, table.rows, table.title, table.keys)
-    for line in found["differs"]:
-        print(line)
-
-
-def _called(item: dict[str, Any], names: dict[str, str]) -> dict[str, str]:
-    """Both sides of a comparison by their short names."""
     short = {place: name for name, place in names.items()}
-    return {end: short[item[end]] for end in ("from", "to")}
+    renamed = [replace(one, before=short[one.before], after=short[one.after]) for one in found.comparisons]
+    table = difference_table(renamed)
+    print_table(table.columns, table.rows, table.title, table.keys)
+    for line in found.differs:
+        print(line)
 
 
 def _run(

@@ -4,20 +4,17 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
 
 from rlsp_cli.data import Problem
+from rlsp_cli.evals.answer import Answer, Scored, read_scored, read_waiting
 from rlsp_cli.evals.samplers import Response
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths
-from rlsp_cli.runs.shapes import Answer, Scored
-from rlsp_cli.runs.stream import append_rows, read_rows
+from rlsp_cli.runs.stream import append_rows
 
 Verify = Callable[[Sequence[Sample]], list[Score]]
-Key = tuple[str, str, int]
-"""Problem id, kind (`greedy` or `sample`), index."""
 _THREADS = 64
-"""Answers that wait for a verdict at once; its processes are the verifier's own affair."""
+"""Answers that wait for a score at once; how many processes score them is up to the verifier."""
 
 
 class AnswerLog:
@@ -31,14 +28,14 @@ class AnswerLog:
         self, paths: AnswerPaths, problems: Mapping[str, Problem], verify: Verify, prompt: Callable[[str], str]
     ) -> None:
         self.paths, self.problems, self.verify, self.prompt = paths, problems, verify, prompt
-        self.done = {_key(row) for row in read_rows(paths.samples, Scored)}
+        self.done = {row.key for row in read_scored(paths.samples)}
         self._scoring = ThreadPoolExecutor(_THREADS, thread_name_prefix="rlsp-verdicts")
-        self._waiting: deque[tuple[dict[str, Any], Future[list[Score]]]] = deque()
+        self._waiting: deque[tuple[Answer, Future[list[Score]]]] = deque()
 
     def __enter__(self) -> "AnswerLog":
-        for row in read_rows(self.paths.waiting, Answer):
-            if _key(row) not in self.done:
-                self._score(row)
+        for answer in read_waiting(self.paths.waiting):
+            if answer.key not in self.done:
+                self._score(answer)
         return self
 
     def __exit__(
@@ -51,54 +48,33 @@ class AnswerLog:
 
     def add(self, problem: Problem, kind: str, index: int, response: Response) -> None:
         """Keep an answer, and write down those before it that have been scored."""
-        row = {"id": problem.id, "kind": kind, "index": index, **_row(problem, response)}
-        append_rows(self.paths.waiting, [row])
-        self._score(row)
+        answer = Answer(
+            id=problem.id,
+            kind=kind,
+            index=index,
+            response=response.text,
+            problem=problem.problem,
+            reference=problem.answer,
+            num_tokens=response.num_tokens,
+            truncated=response.truncated,
+            scores=dict(response.scores),
+        )
+        append_rows(self.paths.waiting, [answer.to_json()])
+        self._score(answer)
         while self._waiting and self._waiting[0][1].done():
             self._write(1)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """All that is written down, with scores."""
-        return list(read_rows(self.paths.samples))
+    def rows(self) -> list[Scored]:
+        """All that is written down."""
+        return list(read_scored(self.paths.samples))
 
-    def _score(self, row: dict[str, Any]) -> None:
-        self.done.add(_key(row))
-        sample = sample_of(row, self.problems[row["id"]], self.prompt(row["id"]))
-        self._waiting.append((row, self._scoring.submit(self.verify, [sample])))
+    def _score(self, answer: Answer) -> None:
+        self.done.add(answer.key)
+        sample = answer.sample(self.problems[answer.id], self.prompt(answer.id))
+        self._waiting.append((answer, self._scoring.submit(self.verify, [sample])))
 
     def _write(self, many: int) -> None:
         """The next rows with their scores; an error of the verifier's processes is raised here."""
         taken = [self._waiting.popleft() for _ in range(many)]
-        append_rows(self.paths.samples, [_scored(row, future.result()[0]) for row, future in taken])
-
-
-def sample_of(row: Mapping[str, Any], problem: Problem, prompt: str, reference: str | None = None) -> Sample:
-    """A row as the verifier sees it, with another `reference` than the problem's if one is given."""
-    return Sample(
-        prompt=prompt,
-        response=row["response"],
-        reference=problem.answer if reference is None else reference,
-        id=problem.id,
-        metadata=problem.metadata,
-        num_tokens=row["num_tokens"],
-        truncated=row["truncated"],
-    )
-
-
-def _row(problem: Problem, response: Response) -> dict[str, Any]:
-    return {
-        "response": response.text,
-        "problem": problem.problem,
-        "reference": problem.answer,
-        "num_tokens": response.num_tokens,
-        "truncated": response.truncated,
-        **({"scores": dict(response.scores)} if response.scores else {}),
-    }
-
-
-def _scored(row: dict[str, Any], score: Score) -> dict[str, Any]:
-    return {**row, "correctness": score.to_row()}
-
-
-def _key(row: Mapping[str, Any]) -> Key:
-    return row["id"], row["kind"], row["index"]
+        rows = [Scored.of(answer, future.result()[0]) for answer, future in taken]
+        append_rows(self.paths.samples, [row.to_json() for row in rows])

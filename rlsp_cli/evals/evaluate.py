@@ -1,26 +1,26 @@
 """One model on one bench: what is not answered yet is asked, every answer is written down, then all is summarised."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from rlsp_cli.data import Problem
-from rlsp_cli.errors import DataError
-from rlsp_cli.evals.answer_log import AnswerLog, Verify, sample_of
+from rlsp_cli.evals.answer import FORCED, GREEDY, SAMPLE, Scored
+from rlsp_cli.evals.answer_log import AnswerLog, Verify
 from rlsp_cli.evals.benches import Bench
-from rlsp_cli.evals.metrics import summarise
-from rlsp_cli.evals.metrics.vote import Ask, Row, remembering
+from rlsp_cli.evals.metrics import SameAnswer, greedy_over_sampled, of_kind, summarise
+from rlsp_cli.evals.metrics.vote import remembering
+from rlsp_cli.evals.provenance import keep, provenance
+from rlsp_cli.evals.results import BenchResult
 from rlsp_cli.evals.samplers import Decoding, ForcedSampler, Request, Sampler
-from rlsp_cli.evals.strategies.table import FORCED
+from rlsp_cli.evals.strategies import BUDGET_FORCING, STRATEGIES, StrategyTable
 from rlsp_cli.recipe.schema import Eval
 from rlsp_cli.runs.paths import AnswerPaths
-from rlsp_cli.runs.stream import read_json, write_json
 
-_BY_LOGPROB = {"best_of_n", "weighted_vote", "rpc"}
-Contest = Callable[[Sequence[Row], Ask], dict[str, Any]]
-"""Test-time strategies on the rows of samples.jsonl, with who tells which answers are the same."""
+RunStrategies = Callable[[Sequence[Scored], SameAnswer], StrategyTable]
+"""Test-time strategies on the rows of samples.jsonl, with what compares two answers."""
+_SEED_BYTES = 7
+"""Of a digest, for a decoding's seed: what a signed 64-bit integer can hold."""
 
 
 def evaluate(
@@ -33,92 +33,67 @@ def evaluate(
     prompt: Callable[[str], str],
     paths: AnswerPaths,
     tick: Callable[[int, int], None] = lambda done, total: None,
-    contest: Contest | None = None,
-) -> dict[str, Any]:
+    strategies: RunStrategies | None = None,
+) -> BenchResult:
     """Draw and score what `paths.samples` lacks, then summarise it all; DataError if it was made in another way.
 
-    `prompt` makes the text that a model reads out of the user's turn.
-    `tick(done, total)` is called after each answer and may raise to stop. `contest` compares test-time strategies.
+    `prompt` turns the user's turn into the text that a model reads. `tick(done, total)` is called after each answer and
+    may raise to stop.
     """
     prompts = {problem.id: prompt(bench.ask(problem.problem)) for problem in bench.problems}
     problems = {problem.id: problem for problem in bench.problems}
-    protocol = _protocol(bench, seed, list(prompts.values()), settings)
-    _refuse_other_protocol(paths.protocol, protocol)
-    with AnswerLog(paths, problems, verify, prompts.__getitem__) as book:
-        drawn = {"greedy": int(bench.protocol.greedy), "sample": bench.protocol.samples, FORCED: int(_forces(settings))}
-        total = len(problems) * sum(drawn.values())
-        for kind, n in drawn.items():
-            requests = [
-                Request(id, text, index, system=bench.system) for id, text in prompts.items() for index in range(n)
-            ]
-            done = {row for row, one in enumerate(requests) if (one.id, kind, one.index) in book.done}
+    made = provenance(bench, seed, list(prompts.values()), settings)
+    keep(paths.protocol, made)
+
+    with AnswerLog(paths, problems, verify, prompts.__getitem__) as log:
+        counts = _responses_of_each_kind(bench, settings)
+        total = len(problems) * sum(counts.values())
+        for kind, count in counts.items():
+            requests = list(_requests(prompts, count, bench.system))
+            done = {row for row, request in enumerate(requests) if (request.id, kind, request.index) in log.done}
             answering = ForcedSampler(sampler, settings.forcing) if kind == FORCED else sampler
+
             for row, response in answering.answer(requests, _decoding(bench, kind, seed, settings), done):
-                book.add(problems[requests[row].id], kind, requests[row].index, response)
-                tick(len(book.done), total)
-    rows, ask = book.rows(), remembering(partial(_same_answers, problems, verify))
-    strategies = {"strategies": contest(rows, ask)} if contest else {}
-    return {**summarise(rows, ask, settings.k), **strategies, "protocol": protocol}
+                log.add(problems[requests[row].id], kind, requests[row].index, response)
+                tick(len(log.done), total)
+
+    rows = log.rows()
+    same = remembering(partial(_same_answers, problems, verify))
+    greedy, sampled = of_kind(rows, GREEDY), of_kind(rows, SAMPLE)
+    return BenchResult(
+        protocol=made,
+        greedy=summarise(greedy, same, settings.k) if greedy else None,
+        sample=summarise(sampled, same, settings.k) if sampled else None,
+        greedy_over_sampled=greedy_over_sampled(rows),
+        strategies=strategies(rows, same) if strategies else None,
+    )
 
 
-def made_with(bench: Bench) -> dict[str, Any]:
-    """What two evaluations must share, beside their prompts, to be set side by side."""
-    verifier = {"use": bench.verifier.use, **bench.verifier.options} if bench.verifier else None
-    return {"bench_digest": bench.digest, "verifier": verifier}
+def _responses_of_each_kind(bench: Bench, settings: Eval) -> dict[str, int]:
+    """To each problem, in the order in which they are drawn."""
+    forced = BUDGET_FORCING in settings.strategies
+    return {GREEDY: int(bench.protocol.greedy), SAMPLE: bench.protocol.samples, FORCED: int(forced)}
 
 
-def _forces(settings: Eval) -> bool:
-    return "budget_forcing" in settings.strategies
+def _requests(prompts: Mapping[str, str], count: int, system: str | None) -> Iterator[Request]:
+    for id, text in prompts.items():
+        for index in range(count):
+            yield Request(id, text, index, system=system)
 
 
 def _decoding(bench: Bench, kind: str, seed: int, settings: Eval) -> Decoding:
-    drawn = bench.protocol
     place = hashlib.sha256(f"{seed}:{bench.name}:{kind}".encode()).digest()
-    temperature = drawn.temperature if kind == "sample" else 0.0
-    logprobs = kind == "sample" and not _BY_LOGPROB.isdisjoint(settings.strategies)
-    return Decoding(temperature, drawn.top_p, drawn.max_new_tokens, int.from_bytes(place[:7], "big"), logprobs)
+    reads_logprobs = any(STRATEGIES[name].reads_logprobs for name in settings.strategies if name in STRATEGIES)
+    return Decoding(
+        temperature=bench.protocol.temperature if kind == SAMPLE else 0.0,
+        top_p=bench.protocol.top_p,
+        max_new_tokens=bench.protocol.max_new_tokens,
+        seed=int.from_bytes(place[:_SEED_BYTES], "big"),
+        logprobs=kind == SAMPLE and reads_logprobs,
+    )
 
 
-def _same_answers(
-    problems: Mapping[str, Problem], verify: Verify, pairs: Sequence[tuple[dict[str, Any], str]]
-) -> list[bool]:
-    """An `Ask` (see `metrics.vote`): whether each row's response is right when the text is the reference."""
-    samples = [sample_of(row, problems[row["id"]], prompt="", reference=text) for row, text in pairs]
-    return [score.value == 1.0 for score in verify(samples)]  # a verifier that could not tell holds them for two
-
-
-def _refuse_other_protocol(path: Path, protocol: dict[str, Any]) -> None:
-    """Responses to other problems, or sampled in another way, must not be mixed with new ones."""
-    if not path.exists():
-        write_json(path, protocol)
-        return
-    before = read_json(path)
-    changed = [
-        f"{key} was {before.get(key)!r}, is {value!r}" for key, value in protocol.items() if before.get(key) != value
-    ]
-    if changed:
-        raise DataError(
-            f"{path.parent}: the responses here were made differently ({changed[0]}); move this folder away"
-        )
-
-
-def _protocol(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) -> dict[str, Any]:
-    """What somebody needs to know to compare this number with another; None where nobody knows."""
-    drawn = bench.protocol.model_dump(exclude={"origin"})
-    given = bench.prompt_from == "responses"
-    return {
-        "problems": len(bench.problems),
-        "like": bench.like,
-        "differs": list(bench.differs),
-        **(drawn | dict.fromkeys(("temperature", "top_p", "max_new_tokens")) if given else drawn),
-        "seed": None if given else seed,
-        "source": bench.source,
-        "revision": bench.source.partition("@")[2] or None,
-        "bench_changed": bench.changed,
-        "prompt_from": bench.prompt_from,
-        "system": bench.system,
-        "first_prompt": None if given else prompts[0],
-        "prompt_digest": hashlib.sha256("\0".join(prompts).encode()).hexdigest(),
-        **made_with(bench),
-        **({"forcing": settings.forcing.model_dump()} if _forces(settings) else {}),
-    }
+def _same_answers(problems: Mapping[str, Problem], verify: Verify, pairs: Sequence[tuple[Scored, str]]) -> list[bool]:
+    """Whether each response is right when the text is the reference; two answers if the verifier cannot tell."""
+    samples = [row.sample(problems[row.id], prompt="", reference=text) for row, text in pairs]
+    return [score.value == 1.0 for score in verify(samples)]

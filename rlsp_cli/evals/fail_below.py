@@ -1,9 +1,9 @@
-"""The least accuracy that an evaluation must reach, for CI."""
+"""`--fail-below`: the least accuracy that an evaluation must reach, for CI."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rlsp_cli.errors import CheckError, UsageError
+from rlsp_cli.evals.statistics import Estimate
 
 
 def read_limits(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float]:
@@ -20,9 +20,16 @@ def read_limits(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float
     return limits
 
 
-def refuse_below(cards: Mapping[str, Mapping[str, Any]], limits: Mapping[str, float]) -> None:
-    """CheckError with value and interval when a score card's `avg` is below its limit, or nothing was scored."""
-    low = [_words(bench, cards[bench], limit) for bench, limit in limits.items() if (cards[bench]["avg"] or 0) < limit]
+def refuse_below(accuracies: Mapping[str, Estimate | None], limits: Mapping[str, float]) -> None:
+    """CheckError with value and interval when a bench's accuracy is below its limit, or nothing was scored (None)."""
+    low = []
+    for bench, limit in limits.items():
+        accuracy = accuracies[bench]
+        if accuracy is None and limit > 0:
+            low.append(f"{bench}: no response could be scored, and accuracy must be at least {limit:g}")
+        elif accuracy and accuracy.value < limit:
+            interval = f"95%: {accuracy.low:.4f} to {accuracy.high:.4f}"
+            low.append(f"{bench}: accuracy {accuracy.value:.4f} ({interval}) is below {limit:g}")
     if low:
         raise CheckError("; ".join(low))
 
@@ -35,10 +42,3 @@ def _share(text: str, number: str) -> float:
     if not 0 <= share <= 1:
         raise UsageError(f"--fail-below {text}: {number!r} is no accuracy; expected a number from 0 to 1, such as 0.7")
     return share
-
-
-def _words(bench: str, card: Mapping[str, Any], limit: float) -> str:
-    if card["avg"] is None:
-        return f"{bench}: no response could be scored, and accuracy must be at least {limit:g}"
-    low, high = card["avg_ci"]
-    return f"{bench}: accuracy {card['avg']:.4f} (95%: {low:.4f} to {high:.4f}) is below {limit:g}"

@@ -1,14 +1,15 @@
 """What a model answered on a bench, read back from the folder of its evaluation."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import UsageError
-from rlsp_cli.evals.metrics.vote import Row
+from rlsp_cli.evals.answer import Scored, read_scored
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.shapes import Judged
-from rlsp_cli.runs.stream import read_json, read_rows
+from rlsp_cli.runs.stream import read_json
 
 _LAST = ("ppo", "sft")
 """Models of a run, the last that it made first."""
@@ -20,8 +21,8 @@ class SavedAnswers:
 
     label: str
     bench: str
-    rows: list[Row]
-    made: dict[str, Any]
+    rows: Sequence[Scored]
+    made: Mapping[str, Any]
 
 
 def read_answers(place: Path) -> list[SavedAnswers]:
@@ -54,10 +55,10 @@ def short_names(a: str, b: str) -> dict[str, str]:
 
 
 def _read(place: Path, file: Path) -> SavedAnswers:
-    rows = list(read_rows(file, Judged))
+    rows = list(read_scored(file, Judged))
     folder = file.absolute().parent
     return SavedAnswers(str(place), folder.name, rows, _made(AnswerPaths(folder)))
 
 
-def _made(paths: AnswerPaths) -> dict[str, Any]:
+def _made(paths: AnswerPaths) -> Mapping[str, Any]:
     return read_json(paths.protocol) if paths.protocol.exists() else {}

@@ -1,66 +1,89 @@
 """The score card of a bench: the numbers of the one model that was evaluated, flat, for scripts and CI."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from rlsp_cli.evals.metrics import Curve, GreedyOverSampled, Metrics, curve_json
+from rlsp_cli.evals.overlap import Contamination
+from rlsp_cli.evals.results import BenchResult, Results
+from rlsp_cli.evals.statistics import Estimate
 from rlsp_cli.rewards.answers import answer_rule
 
 
-def score_cards(
-    models: Mapping[str, Mapping[str, Any]],
-    verifier: Mapping[str, Any],
-    contaminated: Mapping[str, Any] | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Bench -> card, of the only model in results.json's `models`; nothing when there are several.
+@dataclass(frozen=True)
+class ScoreCard:
+    """The sampled responses to a bench if there are some, else the greedy ones.
 
-    `verifier` is the recipe's, which judges benches without one of their own. `contaminated` is, by bench, what of it
-    was in the training data.
+    `verifier` judged benches without one of their own. `contaminated` says how much of the bench was in training data.
     """
-    if len(models) != 1:
+
+    decoding: str
+    metrics: Metrics
+    result: BenchResult
+    verifier: Mapping[str, Any]
+    contaminated: Mapping[str, Contamination]
+
+    @property
+    def avg(self) -> Estimate | None:
+        """avg@k, None if nothing was scored."""
+        return self.metrics.accuracy
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented keys. `truncated` and `unanswered` are shares, abstentions, timeouts and errors counts."""
+        metrics, result, protocol = self.metrics, self.result, self.result.protocol
+        data = metrics.to_json()
+        return {
+            "decoding": self.decoding,
+            "problems": protocol.problems,
+            "samples": metrics.responses,
+            "scored_problems": metrics.problems,
+            "avg": self.avg and self.avg.value,
+            "avg_ci": self.avg and [self.avg.low, self.avg.high],
+            "avg_if_unscored_wrong": metrics.accuracy_if_unscored_wrong,
+            **_single("pass", metrics.pass_at, self.avg),
+            **_single("maj", metrics.maj_at, self.avg if metrics.k == 1 else None),
+            "best_of": data["best_of"],
+            "k_missing": data["k_missing"],
+            "checks": data["checks"],
+            "truncated": metrics.truncated,
+            "unanswered": metrics.rates.unanswered,
+            "abstentions": metrics.unscored.get("abstain", 0),
+            "timeouts": metrics.unscored.get("timeout", 0),
+            "errors": metrics.unscored.get("error", 0),
+            "detectable": data["detectable"],
+            "tokens": metrics.tokens,
+            "tokens_per_correct": metrics.tokens_per_correct,
+            "accuracy_under": data["accuracy_under"],
+            "calibration": data["calibration"],
+            "strategies": result.strategies and asdict(result.strategies),
+            "greedy_over_sampled": _plain(result.greedy_over_sampled),
+            "answer_rule": answer_rule(protocol.verifier or self.verifier),
+            "protocol": protocol.to_json(),
+            "contaminated": {role: found.to_json() for role, found in self.contaminated.items()},
+        }
+
+
+def score_cards(results: Results) -> dict[str, ScoreCard]:
+    """Bench -> card, of the only model; nothing if there are several."""
+    if len(results.models) != 1:
         return {}
-    (model,) = models.values()
-    return {
-        bench: {**_card(result, verifier), "contaminated": (contaminated or {}).get(bench, {})}
-        for bench, result in model["benches"].items()
-    }
+    (model,) = results.models.values()
+    return {bench: _card(result, results, bench) for bench, result in model.benches.items()}
 
 
-def _card(result: Mapping[str, Any], verifier: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the sampled responses where there are some, else of the greedy ones.
+def _card(result: BenchResult, results: Results, bench: str) -> ScoreCard:
+    decoding, metrics = list(result.decodings.items())[-1]
+    return ScoreCard(decoding, metrics, result, results.verifier, results.contaminated.get(bench, {}))
 
-    `truncated` and `unanswered` are shares of all responses; abstentions, timeouts and errors are counts.
-    """
-    decoding = "sample" if "sample" in result else "greedy"
-    part = result[decoding]
-    accuracy, unscored = part["accuracy"], part["unscored"]
-    of_one = {"1": accuracy["value"]} if accuracy else {}
-    return {
-        "decoding": decoding,
-        "problems": result["protocol"]["problems"],
-        "samples": part["responses"],
-        "scored_problems": part.get("problems", 0),
-        "avg": accuracy and accuracy["value"],
-        "avg_ci": accuracy and [accuracy["low"], accuracy["high"]],
-        "avg_if_unscored_wrong": part["accuracy_if_unscored_wrong"],
-        "pass_at": part.get("pass_at", of_one),
-        "pass_ci": part.get("pass_ci", {}),
-        "maj_at": part.get("maj_at", of_one if part["k"] == 1 else {}) if accuracy else {},
-        "maj_ci": part.get("maj_ci", {}),
-        "best_of": part.get("best_of", {}),
-        "k_missing": part.get("k_missing"),
-        "checks": part.get("checks", {}),
-        "truncated": part["truncated"],
-        "unanswered": part["rates"]["unanswered"],
-        "abstentions": unscored.get("abstain", 0),
-        "timeouts": unscored.get("timeout", 0),
-        "errors": unscored.get("error", 0),
-        "detectable": part.get("detectable"),
-        "tokens": part["tokens"],
-        "tokens_per_correct": part["tokens_per_correct"],
-        "accuracy_under": part["accuracy_under"],
-        "calibration": part["calibration"],
-        "strategies": result.get("strategies"),
-        "greedy_over_sampled": result.get("greedy_over_sampled"),
-        "answer_rule": answer_rule(result["protocol"]["verifier"] or verifier),
-        "protocol": result["protocol"],
-    }
+
+def _single(name: str, curve: Curve, only: Estimate | None) -> dict[str, Any]:
+    """A curve; that of single responses is their accuracy, without an interval of its own."""
+    data = curve_json(name, curve)
+    if not curve and only:
+        data[f"{name}_at"] = {"1": only.value}
+    return data
+
+
+def _plain(beside: GreedyOverSampled | None) -> dict[str, Any] | None:
+    return asdict(beside) if beside else None

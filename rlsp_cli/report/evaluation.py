@@ -1,179 +1,267 @@
-"""The tables that say how far an evaluation's numbers reach: over k, over token budgets, and how sure they are."""
+"""The tables of an evaluation: its numbers, how sure they are, and how they change with k and with token budgets."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from rlsp_cli.report.table import Table, accuracy_text, p_text, share_text, verdict_text
+from rlsp_cli.evals.compare import Comparison
+from rlsp_cli.evals.metrics import Curve, Metrics
+from rlsp_cli.evals.metrics.calibration import Calibration
+from rlsp_cli.evals.results import BenchResult, Results
+from rlsp_cli.evals.strategies import StrategyRow, StrategyTable
+from rlsp_cli.evals.strategies.token_budget import Means
+from rlsp_cli.report.cells import (
+    NOTHING,
+    difference_cell,
+    number_cell,
+    p_cell,
+    percent_cell,
+    points_cell,
+    share_cell,
+    verdict_cell,
+)
+from rlsp_cli.report.table import Table
 
-_KINDS = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
+KINDS = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
 """Kinds of responses, in words."""
-_WHO = ["bench", "decoding", "model"]
+_KEYS = ["bench", "decoding", "model"]
 
 
-def evaluation_tables(evaluation: dict[str, Any]) -> list[Table]:
-    """All of them; those without data have no rows."""
-    parts = list(_parts(evaluation))
+@dataclass(frozen=True)
+class _Part:
+    """One model on one bench by one decoding."""
+
+    model: str
+    bench: str
+    kind: str
+    metrics: Metrics
+    result: BenchResult
+
+    @property
+    def keys(self) -> list[str]:
+        """The first cells of its rows."""
+        return [self.bench, KINDS[self.kind], self.model]
+
+
+def evaluation_tables(results: Results) -> list[Table]:
+    """All tables beside the differences; those without data have no rows."""
+    parts = list(_parts(results))
     return [
         _checks(parts),
-        _certainty(evaluation, parts),
+        _certainty(parts),
         _curves(parts),
         _budgets(parts),
-        _strategies(evaluation),
+        _strategies(results),
         _calibration(parts),
     ]
 
 
-def accuracy_over_steps(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+def eval_table(results: Results) -> Table:
+    """One row per bench, kind of decoding and model; shares in percent with 95% intervals."""
+    parts = list(_parts(results))
+    benches = list(dict.fromkeys(part.bench for part in parts))
+    by_bench = sorted(parts, key=lambda part: (benches.index(part.bench), list(KINDS).index(part.kind)))
+
+    rows = [[part.bench, _decoding(part), part.model, *_numbers(part)] for part in by_bench]
+    columns = ["bench", "decoding", "model", "accuracy % (95%)", "pass@k %", "maj@k %", "tokens", "truncated %"]
+    columns += ["answered %", "repetition", "backtrack", "verify", "unscored"]
+    return Table("Evaluation, per response", columns, rows, keys=3)
+
+
+def difference_table(comparisons: Sequence[Comparison]) -> Table:
+    """Paired differences in points of percent, and whether they can be told from 0."""
+    rows = []
+    for comparison in comparisons:
+        moved = comparison.moved
+        models = f"{comparison.before} -> {comparison.after}"
+        tested = [difference_cell(moved), verdict_cell(moved), p_cell(moved.p_value), str(moved.problems)]
+        rows.append([comparison.bench, KINDS[comparison.kind], models, *tested])
+    columns = ["bench", "decoding", "models", "points (95%)", "verdict", "p", "problems"]
+    return Table("Difference on the same problems", columns, rows, keys=3)
+
+
+def accuracy_over_steps(results: Results) -> list[dict[str, Any]]:
     """A row for each model of a training's steps, `step-N`: its accuracy by `BENCH/DECODING`."""
     rows = []
-    for model, result in evaluation.get("models", {}).items():
-        if step := re.fullmatch(r"step-(\d+)", model):
-            parts = {f"{bench}/{_KINDS[kind]}": kinds[kind]["accuracy"] for bench, kinds in result["benches"].items()
-                     for kind in ("greedy", "sample") if kind in kinds}  # fmt: skip
-            rows.append({"step": int(step[1]), **{name: part["value"] for name, part in parts.items() if part}})
+    for model, result in results.models.items():
+        step = re.fullmatch(r"step-(\d+)", model)
+        if step is None:
+            continue
+        row: dict[str, Any] = {"step": int(step[1])}
+        for bench, found in result.benches.items():
+            for kind, metrics in found.decodings.items():
+                if metrics.avg is not None:
+                    row[f"{bench}/{KINDS[kind]}"] = metrics.avg
+        rows.append(row)
     return rows
 
 
-_Part = tuple[list[str], dict[str, Any]]
+def of_problems(metrics: Metrics, result: BenchResult) -> str:
+    """` on 510 of 541 problems` if some have no scored response, so that the number is not of the whole bench."""
+    scored, whole = metrics.problems, result.protocol.problems
+    return f" on {scored} of {whole} problems" if 0 < scored < whole else ""
 
 
-def _parts(evaluation: dict[str, Any]) -> Iterator[_Part]:
-    """(bench, decoding, model) and the metrics of each."""
-    for model, result in evaluation.get("models", {}).items():
-        for bench, kinds in result["benches"].items():
-            for kind in ("greedy", "sample"):
-                if kind in kinds:
-                    yield [bench, _KINDS[kind], model], kinds[kind]
+def strategies(results: Results) -> Iterator[tuple[str, str, StrategyTable]]:
+    """Model, bench and what its test-time strategies came to, where some were asked for."""
+    for model, result in results.models.items():
+        for bench, found in result.benches.items():
+            if found.strategies:
+                yield model, bench, found.strategies
 
 
-def _checks(parts: list[_Part]) -> Table:
-    rows = [
-        [*who, rule, *(share_text(levels[level]) for level in ("prompt", "instruction"))]
-        for who, part in parts
-        for rule, levels in part.get("checks", {}).items()
+def _parts(results: Results) -> Iterator[_Part]:
+    for model, result in results.models.items():
+        for bench, found in result.benches.items():
+            for kind, metrics in found.decodings.items():
+                yield _Part(model, bench, kind, metrics, found)
+
+
+def _numbers(part: _Part) -> list[str]:
+    metrics = part.metrics
+    return [
+        share_cell(metrics.accuracy) + of_problems(metrics, part.result),
+        _at_largest_k(metrics.pass_at, metrics.k),
+        _at_largest_k(metrics.maj_at, metrics.k),
+        number_cell(metrics.tokens, 1),
+        percent_cell(metrics.truncated),
+        percent_cell(metrics.answered),
+        number_cell(metrics.repetition, 3),
+        number_cell(metrics.behaviour["backtrack"], 2),
+        number_cell(metrics.behaviour["verify"], 2),
+        _unscored(metrics),
     ]
-    columns = [*_WHO, "rule", "prompts with all kept % (95%)", "instructions kept % (95%)"]
+
+
+def _decoding(part: _Part) -> str:
+    """`greedy`, `avg@16`, or `avg@12-16` if problems have different numbers of scored responses."""
+    k, least = part.metrics.k, part.metrics.k_least
+    if part.kind == "greedy":
+        return "greedy"
+    if not k:
+        return "avg@-"
+    return f"avg@{k}" if least == k else f"avg@{least}-{k}"
+
+
+def _at_largest_k(curve: Curve, k: int) -> str:
+    """The value at the largest k, which is named if it is not that of avg@k."""
+    if not curve:
+        return NOTHING
+    largest = max(curve)
+    return percent_cell(curve[largest].value) + ("" if largest == k else f" @{largest}")
+
+
+def _unscored(metrics: Metrics) -> str:
+    counts = ", ".join(f"{n} {outcome}" for outcome, n in metrics.unscored.items()) or NOTHING
+    if metrics.accuracy_if_unscored_wrong is None:
+        return counts
+    return f"{counts} (accuracy {percent_cell(metrics.accuracy_if_unscored_wrong)} if wrong)"
+
+
+def _checks(parts: Sequence[_Part]) -> Table:
+    rows = []
+    for part in parts:
+        for rule, levels in part.metrics.checks.items():
+            rows.append([*part.keys, rule, share_cell(levels.prompt), share_cell(levels.instruction)])
+    columns = [*_KEYS, "rule", "prompts with all kept % (95%)", "instructions kept % (95%)"]
     return Table("Instructions kept, at the levels of the prompt and of the instruction", columns, rows, keys=3)
 
 
-def _certainty(evaluation: dict[str, Any], parts: list[_Part]) -> Table:
+def _certainty(parts: Sequence[_Part]) -> Table:
+    """Minimum detectable differences, greedy beside sampled, and unscored responses."""
     rows = []
-    for who, part in parts:
-        if least := part.get("detectable"):
-            result = evaluation["models"][who[2]]["benches"][who[0]]
-            beside = result.get("greedy_over_sampled") if who[1] == "greedy" else None
-            counts = [str(part["problems"]), str(part["responses"])]
-            rates = [f"{100 * part['rates'][key]:.1f}" for key in ("unanswered", "abstain", "timeout", "error")]
-            shown = [_percent(least["unpaired"]), _percent(least["paired"])]
-            rows.append([*who, *counts, *shown, _difference(beside) if beside else "-", *rates])
-    columns = [*_WHO, "problems", "responses", "unpaired", "paired", "greedy minus sampled (95%)"]
+    for part in parts:
+        metrics = part.metrics
+        if metrics.detectable is None:
+            continue
+        beside = part.result.greedy_over_sampled if part.kind == "greedy" else None
+        rates = metrics.rates
+        rows.append(
+            [
+                *part.keys,
+                str(metrics.problems),
+                str(metrics.responses),
+                percent_cell(metrics.detectable.unpaired),
+                percent_cell(metrics.detectable.paired),
+                points_cell(beside.difference, beside.low, beside.high) if beside else NOTHING,
+                *map(percent_cell, (rates.unanswered, rates.abstain, rates.timeout, rates.error)),
+            ]
+        )
+    columns = [*_KEYS, "problems", "responses", "unpaired", "paired", "greedy minus sampled (95%)"]
     columns += ["unanswered %", "abstained %", "timed out %", "errors %"]
     title = "What it can show: the smallest difference in points (80% power), and what was lost"
     return Table(title, columns, rows, keys=3)
 
 
-def _curves(parts: list[_Part]) -> Table:
-    curves = [
-        ([*who, name], values, intervals)
-        for who, part in parts
-        for name, values, intervals in _named_curves(part)
-        if values
-    ]
-    ks = sorted({int(k) for _, values, _ in curves for k in values})
-    rows = [[*who, *(_cell(str(k), values, intervals) for k in ks)] for who, values, intervals in curves]
-    columns = [*_WHO, "metric", *(f"k = {k}" for k in ks)]
+def _curves(parts: Sequence[_Part]) -> Table:
+    curves = [([*part.keys, name], curve) for part in parts for name, curve in _named_curves(part.metrics) if curve]
+    ks = sorted({k for _, curve in curves for k in curve})
+
+    rows = [[*keys, *(share_cell(curve.get(k)) for k in ks)] for keys, curve in curves]
+    columns = [*_KEYS, "metric", *(f"k = {k}" for k in ks)]
     return Table("Chance of a right answer from k responses, % (95%)", columns, rows, keys=4)
 
 
-def _named_curves(part: dict[str, Any]) -> Iterator[tuple[str, dict[str, float], dict[str, list[float]]]]:
-    yield "pass@k", part.get("pass_at", {}), part.get("pass_ci", {})
-    yield "maj@k", part.get("maj_at", {}), part.get("maj_ci", {})
-    for scorer, best in part.get("best_of", {}).items():
-        yield f"best of k by {scorer}", best["best_at"], best["best_ci"]
+def _named_curves(metrics: Metrics) -> Iterator[tuple[str, Curve]]:
+    yield "pass@k", metrics.pass_at
+    yield "maj@k", metrics.maj_at
+    for scorer, curve in metrics.best_of.items():
+        yield f"best of k by {scorer}", curve
 
 
-def _budgets(parts: list[_Part]) -> Table:
-    known = [(who, part, part["accuracy_under"]) for who, part in parts if part.get("accuracy_under")]
-    budgets = sorted({int(budget) for *_, under in known for budget in under})
-    rows = [
-        [*who, _number(part["tokens_per_correct"]), *(_percent(under.get(str(budget))) for budget in budgets)]
-        for who, part, under in known
-    ]
-    columns = [*_WHO, "tokens per correct", *(f"<= {budget}" for budget in budgets)]
+def _budgets(parts: Sequence[_Part]) -> Table:
+    known = [(part, part.metrics.accuracy_under) for part in parts if part.metrics.accuracy_under]
+    budgets = sorted({budget for _, under in known for budget in under})
+
+    rows = []
+    for part, under in known:
+        accuracies = [percent_cell(under.get(budget)) for budget in budgets]
+        rows.append([*part.keys, number_cell(part.metrics.tokens_per_correct), *accuracies])
+    columns = [*_KEYS, "tokens per correct", *(f"<= {budget}" for budget in budgets)]
     return Table("Accuracy % where longer responses count as wrong, by tokens", columns, rows, keys=3)
 
 
-def _strategies(evaluation: dict[str, Any]) -> Table:
-    """The long side of each comparison, then what is set beside it."""
+def _strategies(results: Results) -> Table:
+    """The single answers of each comparison, then the strategies beside them."""
     rows = []
-    for model, bench, found in strategies(evaluation):
-        if long := found["one_answer"]:
-            rows.append([bench, model, f"one answer: {long['label']}", f"each {_KINDS[long['kind']]}", *_spent(long)])
-        rows += [
-            [bench, model, one["strategy"], _selection(one), *_spent(one), *_moved(one["difference"])]
-            for one in found["rows"]
-        ]
+    for model, bench, table in strategies(results):
+        if single := table.one_answer:
+            name, selection = f"one answer: {single.label}", f"each {KINDS[single.kind]}"
+            rows.append([bench, model, name, selection, *_cost(single), *[NOTHING] * 3])
+        for row in table.rows:
+            rows.append([bench, model, row.strategy, _selection(row), *_cost(row), *_moved(row)])
     columns = ["bench", "model", "strategy", "chosen from", "responses", "tokens", "accuracy % (95%)"]
     columns += ["minus one answer (95%)", "p", "verdict"]
     title = "Strategies: one answer out of several responses, and the tokens of both sides, per problem"
-    return Table(title, columns, [[*row, *["-"] * (len(columns) - len(row))] for row in rows], keys=3)
+    return Table(title, columns, rows, keys=3)
 
 
-def strategies(evaluation: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Model, bench and what its test-time strategies came to, where some were asked for."""
-    for model, result in evaluation.get("models", {}).items():
-        for bench, kinds in result["benches"].items():
-            if "strategies" in kinds:
-                yield model, bench, kinds["strategies"]
+def _selection(row: StrategyRow) -> str:
+    return f"{row.selection}, too few in {row.ran_out}" if row.ran_out else row.selection
 
 
-def _selection(one: dict[str, Any]) -> str:
-    return f"{one['selection']}, too few in {one['ran_out']}" if one["ran_out"] else str(one["selection"])
+def _cost(means: Means) -> list[str]:
+    return [number_cell(means.responses, 1), number_cell(means.tokens), share_cell(means.accuracy)]
 
 
-def _spent(one: dict[str, Any]) -> list[str]:
-    return [f"{one['responses']:.1f}", _number(one["tokens"]), accuracy_text(one)]
+def _moved(row: StrategyRow) -> list[str]:
+    if row.difference is None:
+        return [NOTHING] * 3
+    return [difference_cell(row.difference), p_cell(row.difference.p_value), verdict_cell(row.difference)]
 
 
-def _moved(difference: dict[str, Any] | None) -> list[str]:
-    if difference is None:
-        return []
-    return [_difference(difference), p_text(difference["p_value"]), verdict_text(difference)]
-
-
-def _calibration(parts: list[_Part]) -> Table:
-    rows = [
-        [*who, *(_percent(stated[key]) for key in ("stated", "confidence", "accuracy")), *_errors(stated)]
-        for who, part in parts
-        if (stated := part.get("calibration"))
-    ]
-    columns = [*_WHO, "responses that state it %", "confidence %", "accuracy %", "Brier", "ECE (95%)", "ECE by chance"]
+def _calibration(parts: Sequence[_Part]) -> Table:
+    rows = [[*part.keys, *_errors(part.metrics.calibration)] for part in parts if part.metrics.calibration]
+    columns = [*_KEYS, "responses that state it %", "confidence %", "accuracy %", "Brier", "ECE (95%)", "ECE by chance"]
     return Table("Calibration of stated confidence", columns, rows, keys=3)
 
 
-def _errors(stated: dict[str, Any]) -> list[str]:
-    brier, ece = (f"{stated[key]:.3f}" for key in ("brier", "ece"))
-    if "ece_ci" not in stated:  # of a former version
-        return [brier, ece, "-"]
-    low, high = stated["ece_ci"]
-    return [brier, f"{ece} ({low:.3f} to {high:.3f})", f"{stated['ece_by_chance']:.3f}"]
-
-
-def _cell(k: str, values: dict[str, float], intervals: dict[str, list[float]]) -> str:
-    if k not in values:
-        return "-"
-    low, high = intervals[k]
-    return f"{100 * values[k]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def _difference(item: dict[str, float]) -> str:
-    return f"{100 * item['difference']:+.1f} ({100 * item['low']:+.1f} to {100 * item['high']:+.1f})"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}"
+def _errors(stated: Calibration) -> list[str]:
+    low, high = stated.ece_ci
+    return [
+        *map(percent_cell, (stated.stated, stated.confidence, stated.accuracy)),
+        f"{stated.brier:.3f}",
+        f"{stated.ece:.3f} ({low:.3f} to {high:.3f})",
+        f"{stated.ece_by_chance:.3f}",
+    ]

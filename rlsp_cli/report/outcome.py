@@ -1,60 +1,50 @@
 """What an evaluation came to, in one sentence for each bench."""
 
-from collections.abc import Iterator
-from typing import Any
-
-from rlsp_cli.evals.compare import verdict
-from rlsp_cli.report.table import of_problems
-
-_WORDS = {"greedy": "greedy", "sample": "sampled"}
+from rlsp_cli.evals.compare import Comparison
+from rlsp_cli.evals.metrics import Metrics
+from rlsp_cli.evals.results import Results
+from rlsp_cli.report.cells import percent_cell
+from rlsp_cli.report.evaluation import KINDS, of_problems
 
 
-def outcome(evaluation: dict[str, Any]) -> list[str]:
+def outcome(results: Results) -> list[str]:
     """A sentence for each bench: the last model beside the one before it, or the only model alone."""
-    models = evaluation.get("models", {})
-    if not models:
+    if not results.models:
         return []
-    last = list(models)[-1]
-    return [sentence for bench in models[last]["benches"] if (sentence := _sentence(evaluation, last, bench))]
+    last = list(results.models)[-1]
+    sentences = [_sentence(results, last, bench) for bench in results.models[last].benches]
+    return [sentence for sentence in sentences if sentence]
 
 
-def _sentence(evaluation: dict[str, Any], model: str, bench: str) -> str | None:
-    compared = list(_comparisons(evaluation, model, bench))
-    if compared:
-        return _difference(evaluation, compared[0])
-    found = next((kind for kind in _WORDS if _accuracy(evaluation, model, bench, kind)), None)
-    if found is None:
-        return None
-    accuracy = _accuracy(evaluation, model, bench, found)
-    low, high = (f"{100 * accuracy[end]:.1f}" for end in ("low", "high"))
-    result = evaluation["models"][model]["benches"][bench]
-    where = f"{bench}{of_problems(result[found], result)}"
-    return f"{model} answers {_percent(accuracy)} of {where}, {_WORDS[found]} (95% interval {low} to {high})"
+def _sentence(results: Results, model: str, bench: str) -> str | None:
+    """Of greedy responses if both sides have some, else of sampled ones; None if nothing was scored."""
+    for comparison in results.comparisons:
+        if (comparison.after, comparison.bench) == (model, bench):
+            return _difference(results, comparison)
+
+    result = results.models[model].benches[bench]
+    for kind, metrics in result.decodings.items():
+        if metrics.accuracy:
+            low, high = percent_cell(metrics.accuracy.low), percent_cell(metrics.accuracy.high)
+            where = f"{bench}{of_problems(metrics, result)}"
+            return f"{model} answers {_percent(metrics)} of {where}, {KINDS[kind]} (95% interval {low} to {high})"
+    return None
 
 
-def _comparisons(evaluation: dict[str, Any], model: str, bench: str) -> Iterator[dict[str, Any]]:
-    """Those of this model with the one before it, greedy before sampled, where both have an accuracy."""
-    for kind in _WORDS:
-        for item in evaluation.get("comparisons", []):
-            is_it = (item["to"], item["bench"], item["kind"]) == (model, bench, kind)
-            if is_it and all(_accuracy(evaluation, item[end], bench, kind) for end in ("from", "to")):
-                yield item
+def _difference(results: Results, comparison: Comparison) -> str:
+    before, after, moved = comparison.before, comparison.after, comparison.moved
+    percents = f"{_accuracy(results, comparison, after)} against {_accuracy(results, comparison, before)}"
+    how = f"on {comparison.bench}, {KINDS[comparison.kind]} ({percents})"
+    if moved.verdict == "cannot be told apart":
+        return f"{after} and {before} cannot be told apart {how}"
+
+    points = f"{abs(100 * moved.difference):.1f} points {'more' if moved.verdict == 'better' else 'fewer'}"
+    return f"{after} answers {points} than {before} {how}"
 
 
-def _difference(evaluation: dict[str, Any], item: dict[str, Any]) -> str:
-    bench, kind, found = item["bench"], item["kind"], verdict(item)
-    before, after = (_percent(_accuracy(evaluation, item[end], bench, kind)) for end in ("from", "to"))
-    how = f"on {bench}, {_WORDS[kind]} ({after} against {before})"
-    if found not in ("better", "worse"):
-        return f"{item['to']} and {item['from']} cannot be told apart {how}"
-    points = f"{abs(100 * item['difference']):.1f} points {'more' if found == 'better' else 'fewer'}"
-    return f"{item['to']} answers {points} than {item['from']} {how}"
+def _accuracy(results: Results, comparison: Comparison, model: str) -> str:
+    return _percent(results.models[model].benches[comparison.bench].decodings[comparison.kind])
 
 
-def _accuracy(evaluation: dict[str, Any], model: str, bench: str, kind: str) -> dict[str, float]:
-    result = evaluation["models"].get(model, {}).get("benches", {}).get(bench, {}).get(kind, {})
-    return result.get("accuracy") or {}
-
-
-def _percent(accuracy: dict[str, float]) -> str:
-    return f"{100 * accuracy['value']:.1f} %"
+def _percent(metrics: Metrics) -> str:
+    return f"{percent_cell(metrics.avg)} %"

@@ -1,20 +1,22 @@
 """Run folder -> Report: plain numbers, read back from the files; nothing is computed that the files do not hold."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.errors import DataError, RlspError
-from rlsp_cli.evals.overlap import Contamination, contamination_notes
+from rlsp_cli.errors import DataError
+from rlsp_cli.evals.overlap import contamination_notes
+from rlsp_cli.evals.results import Results
+from rlsp_cli.evals.score_card import ScoreCard, score_cards
 from rlsp_cli.report.behaviour import Group
-from rlsp_cli.report.evaluation import evaluation_tables, strategies
+from rlsp_cli.report.evaluation import difference_table, eval_table, evaluation_tables, strategies
 from rlsp_cli.report.outcome import outcome
-from rlsp_cli.report.table import Table, difference_table, eval_table, ppo_table
+from rlsp_cli.report.table import Table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
+from rlsp_cli.runs import shapes
 from rlsp_cli.runs.run import open_run
-from rlsp_cli.runs.shapes import Manifest, Metrics, Results
+from rlsp_cli.runs.shapes import Manifest
 from rlsp_cli.runs.stream import read_json, read_rows
 
 
@@ -28,7 +30,7 @@ class Report:
     status: dict[str, Any]
     sft: list[dict[str, Any]] = field(default_factory=list)
     ppo: list[dict[str, Any]] = field(default_factory=list)
-    evaluation: dict[str, Any] = field(default_factory=dict)
+    evaluation: Results = field(default_factory=Results)
     notes: list[str] = field(default_factory=list)
     behaviour: list[Group] = field(default_factory=list)
 
@@ -38,50 +40,63 @@ class Report:
         return outcome(self.evaluation)
 
     @property
+    def score_cards(self) -> dict[str, ScoreCard]:
+        """By bench, if one model was evaluated."""
+        return score_cards(self.evaluation)
+
+    @property
     def tables(self) -> list[Table]:
         """The tables that there is data for."""
-        tables = [eval_table(self.evaluation), difference_table(self.evaluation)]
+        tables = [eval_table(self.evaluation), difference_table(self.evaluation.comparisons)]
         tables += [*evaluation_tables(self.evaluation), ppo_table(self.ppo)]
         return [table.without_blanks() for table in tables if table.rows]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for report.json; `benches` has the score cards when one model was evaluated."""
-        return {**asdict(self), "outcome": self.outcome, "benches": self.evaluation.get("benches", {})}
+        plain = {
+            "name": self.name,
+            "root": self.root,
+            "manifest": self.manifest,
+            "status": self.status,
+            "sft": self.sft,
+            "ppo": self.ppo,
+            "notes": self.notes,
+            "behaviour": [asdict(group) for group in self.behaviour],
+        }
+        cards = {bench: card.to_json() for bench, card in self.score_cards.items()}
+        evaluation = {**self.evaluation.to_json(), "benches": cards} if self.evaluation.models else {}
+        return {**plain, "evaluation": evaluation, "outcome": self.outcome, "benches": cards}
 
 
 def summarise_run(root: Path) -> Report:
     """Read a run folder; parts that are not there yet are empty. UsageError when it is no run."""
     run = open_run(root)
     paths = run.paths
-    ppo = list(read_rows(paths.stage("ppo").metrics, Metrics))
-    results = paths.stage("eval").results
-    evaluation = read_json(results, Results)["data"] if results.exists() else {}
-    with _reading(results):
-        remarks = bench_notes(evaluation) + curve_notes(evaluation) + strategy_notes(evaluation)
-        report = Report(
-            name=run.recipe.name,
-            root=str(paths.root),
-            manifest=read_json(paths.manifest, Manifest),
-            status=run.status(),
-            sft=list(read_rows(paths.stage("sft").metrics, Metrics)),
-            ppo=ppo,
-            evaluation=evaluation,
-            notes=notes(ppo) + remarks,
-        )
-        _ = report.tables, report.outcome  # whoever shows them need not ask whether they can be made
-    return report
+    ppo = list(read_rows(paths.stage("ppo").metrics, shapes.Metrics))
+    evaluation = read_results(paths.stage("eval").results)
+    remarks = [*bench_notes(evaluation), *curve_notes(evaluation), *strategy_notes(evaluation)]
+    return Report(
+        name=run.recipe.name,
+        root=str(paths.root),
+        manifest=read_json(paths.manifest, Manifest),
+        status=run.status(),
+        sft=list(read_rows(paths.stage("sft").metrics, shapes.Metrics)),
+        ppo=ppo,
+        evaluation=evaluation,
+        notes=notes(ppo) + remarks,
+    )
 
 
-@contextmanager
-def _reading(results: Path) -> Iterator[None]:
-    """What cannot be read of an evaluation was written by another version, or changed: DataError with its file."""
+def read_results(path: Path) -> Results:
+    """results.json; empty if it is not there yet. DataError if it is damaged, or was written by another version."""
+    if not path.exists():
+        return Results()
+    data = read_json(path, shapes.Results)["data"]
     try:
-        yield
-    except RlspError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        what = f"holds other results than this version writes ({type(error).__name__}: {error})"
-        raise DataError(f"{results}: {what}; move it away, and --resume writes it anew") from error
+        return Results.from_json(data)
+    except ValueError as error:
+        what = f"holds other results than this version writes ({error})"
+        raise DataError(f"{path}: {what}; move it away, and --resume writes it anew") from error
 
 
 def notes(ppo: list[dict[str, Any]]) -> list[str]:
@@ -92,42 +107,35 @@ def notes(ppo: list[dict[str, Any]]) -> list[str]:
     return unscored + [alarm.text for alarm in alarms(ppo)]
 
 
-def bench_notes(evaluation: dict[str, Any]) -> list[str]:
+def bench_notes(evaluation: Results) -> list[str]:
     """What keeps a number from being compared: other problems than the bench's, and what is not as in the protocol."""
-    made = {
-        bench: result.get("protocol", {})
-        for model in evaluation.get("models", {}).values()
-        for bench, result in model["benches"].items()
-    }
+    made = {bench: result.protocol for model in evaluation.models.values() for bench, result in model.benches.items()}
     changed = [
-        f"{bench}: {how['source']} holds other problems than the bench; do not compare"
-        for bench, how in made.items()
-        if how.get("bench_changed")
+        f"{bench}: {protocol.source} holds other problems than the bench; do not compare"
+        for bench, protocol in made.items()
+        if protocol.bench_changed
     ]
     differs = [
-        f"{bench} is not quite as {how['like']} has it: {line}"
-        for bench, how in made.items()
-        for line in how.get("differs", ())
+        f"{bench} is not quite as {protocol.like} has it: {line}"
+        for bench, protocol in made.items()
+        for line in protocol.differs
     ]
-    contamination = {
-        bench: {role: Contamination.from_json(found) for role, found in sets.items()}
-        for bench, sets in evaluation.get("contaminated", {}).items()
-    }
-    return changed + contamination_notes(contamination) + differs
+    return changed + contamination_notes(evaluation.contaminated) + differs
 
 
-def curve_notes(evaluation: dict[str, Any]) -> list[str]:
+def curve_notes(evaluation: Results) -> Iterator[str]:
     """Where pass@k and maj@k end early, because some problems have too few scored responses."""
-    return [
-        f"{bench}, {model}: no pass@k and maj@k of {', '.join(map(str, short['k']))} responses: {short['problems']} of "
-        f"{part['problems']} problems have fewer scored ones, {short['first']!r} has {short['responses']}"
-        for model, result in evaluation.get("models", {}).items()
-        for bench, kinds in result["benches"].items()
-        for part in kinds.values()
-        if isinstance(part, dict) and (short := part.get("k_missing"))
-    ]
+    for model, result in evaluation.models.items():
+        for bench, found in result.benches.items():
+            for metrics in found.decodings.values():
+                if missing := metrics.k_missing:
+                    ks = ", ".join(map(str, missing.k))
+                    yield (
+                        f"{bench}, {model}: no pass@k and maj@k of {ks} responses: {missing.problems} of "
+                        f"{metrics.problems} problems have fewer scored ones, {missing.first!r} has {missing.responses}"
+                    )
 
 
-def strategy_notes(evaluation: dict[str, Any]) -> list[str]:
+def strategy_notes(evaluation: Results) -> list[str]:
     """What test-time strategies could not be computed from these responses, and why."""
-    return [f"{bench}: {line}" for _, bench, found in strategies(evaluation) for line in found["missing"]]
+    return [f"{bench}: {line}" for _, bench, table in strategies(evaluation) for line in table.missing]

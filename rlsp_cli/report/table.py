@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
-from rlsp_cli.evals.compare import verdict
-from rlsp_cli.evals.statistics import FEWEST
-
 _NUMBER = re.compile(r"([-+<~]? ?[\d.,]+%?( (\(.*\)|@\d+|points))?|\d+-\d+|-)")
 _PPO_ROWS = 8
 _PPO_COLUMNS = {
@@ -51,44 +48,6 @@ def are_numbers(cells: Sequence[str]) -> bool:
     return any(cell != "-" for cell in cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
 
 
-def eval_table(evaluation: dict[str, Any]) -> Table:
-    """One row per bench, kind of decoding and model; shares in percent with 95% intervals."""
-    columns = ["bench", "decoding", "model", "accuracy % (95%)", "pass@k %", "maj@k %", "tokens", "truncated %"]
-    columns += ["answered %", "repetition", "backtrack", "verify", "unscored"]
-    models = evaluation.get("models", {})
-    benches: dict[str, Any] = next(iter(models.values()), {"benches": {}})["benches"]
-    rows = [
-        [bench, _decoding(kind, result["benches"][bench][kind]), model, *_cells(result["benches"][bench], kind)]
-        for bench in benches
-        for kind in ("greedy", "sample")
-        for model, result in models.items()
-        if kind in result["benches"][bench]
-    ]
-    return Table("Evaluation, per response", columns, rows, keys=3)
-
-
-def difference_table(evaluation: dict[str, Any]) -> Table:
-    """Paired differences in points of percent, and whether they can be told from 0."""
-    rows = []
-    for item in evaluation.get("comparisons", []):
-        points = f"{100 * item['difference']:+.1f} ({100 * item['low']:+.1f} to {100 * item['high']:+.1f})"
-        decoding = "greedy" if item["kind"] == "greedy" else "sampled"
-        models = f"{item['from']} -> {item['to']}"
-        rows.append(
-            [
-                item["bench"],
-                decoding,
-                models,
-                points,
-                verdict_text(item),
-                p_text(item.get("p_value")),
-                str(item["problems"]),
-            ]
-        )
-    columns = ["bench", "decoding", "models", "points (95%)", "verdict", "p", "problems"]
-    return Table("Difference on the same problems", columns, rows, keys=3)
-
-
 def ppo_table(rows: Sequence[dict[str, Any]]) -> Table:
     """PPO over steps: means over some eight equal stretches."""
     exploration = sorted({key for row in rows for key in row if fnmatch(key, "exploration/*/mean")})
@@ -103,67 +62,6 @@ def ppo_table(rows: Sequence[dict[str, Any]]) -> Table:
     return Table(
         "PPO over rollout steps (training problems)", ["steps", *(name for name, _ in columns.values())], cells
     )
-
-
-def accuracy_text(part: dict[str, Any]) -> str:
-    """`41.2 (37.0 to 45.6)`, or - when nothing was scored."""
-    return "-" if part["accuracy"] is None else share_text(part["accuracy"])
-
-
-def share_text(share: dict[str, float]) -> str:
-    """A share and its interval in percent: `41.2 (37.0 to 45.6)`."""
-    return f"{100 * share['value']:.1f} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
-
-
-def _cells(result: dict[str, Any], kind: str) -> list[str]:
-    part = result[kind]
-    unscored = ", ".join(f"{n} {kind}" for kind, n in part["unscored"].items()) or "-"
-    if (least := part.get("accuracy_if_unscored_wrong")) is not None:
-        unscored += f" (accuracy {100 * least:.1f} if wrong)"
-    return [
-        accuracy_text(part) + of_problems(part, result),
-        _last(part.get("pass_at"), part),
-        _last(part.get("maj_at"), part),
-        "-" if part["tokens"] is None else f"{part['tokens']:.1f}",
-        f"{100 * part['truncated']:.1f}",
-        f"{100 * part['answered']:.1f}",
-        f"{part['repetition']:.3f}",
-        f"{part['behaviour']['backtrack']:.2f}",
-        f"{part['behaviour']['verify']:.2f}",
-        unscored,
-    ]
-
-
-def of_problems(part: dict[str, Any], result: dict[str, Any]) -> str:
-    """` on 510 of 541 problems` where some have no scored response: then the number is none of the whole bench."""
-    scored, whole = part.get("problems", 0), result.get("protocol", {}).get("problems", 0)
-    return f" on {scored} of {whole} problems" if 0 < scored < whole else ""
-
-
-def p_text(value: float | None) -> str:
-    """A p-value with four decimals; - when there is none."""
-    return "-" if value is None else f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
-
-
-def verdict_text(item: dict[str, Any]) -> str:
-    """The verdict, and why there can be no other where hardly any problem differs."""
-    differ = item.get("differ", FEWEST)
-    return verdict(item) + (f": only {differ} problems differ, no test can tell" if differ < FEWEST else "")
-
-
-def _last(curve: dict[str, float] | None, part: dict[str, Any]) -> str:
-    """The value at the largest k, which is named where it is not that of avg@k."""
-    if not curve:
-        return "-"
-    k, value = list(curve.items())[-1]
-    return f"{100 * value:.1f}" + ("" if k == str(part["k"]) else f" @{k}")
-
-
-def _decoding(kind: str, part: dict[str, Any]) -> str:
-    if kind == "greedy":
-        return "greedy"
-    k, least = part.get("k", "-"), part.get("k_least", part.get("k"))
-    return f"avg@{k}" if least in (k, None) else f"avg@{least}-{k}"
 
 
 def span(first: int, last: int) -> str:

@@ -77,6 +77,12 @@ class Score:
         row = asdict(self)
         return row if self.checks else {key: value for key, value in row.items() if key != "checks"}
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Score":
+        """The score in a row of a file, which needs no more than `outcome` and `value`."""
+        known = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
+        return cls(**{"component": "", **known})
+
     @property
     def failed(self) -> bool:
         """Whether the plugin broke; an abstention is its own choice."""

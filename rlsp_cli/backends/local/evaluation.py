@@ -6,22 +6,23 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from rlsp_cli.backends.local.sampling import answering
 from rlsp_cli.engine.stop import StopFlag
+from rlsp_cli.evals.answer import read_scored
 from rlsp_cli.evals.benches import Bench, load_bench
-from rlsp_cli.evals.compare import comparisons
-from rlsp_cli.evals.evaluate import Contest, evaluate
-from rlsp_cli.evals.overlap import contamination_notes, measure_contamination
+from rlsp_cli.evals.compare import compare_in_order
+from rlsp_cli.evals.evaluate import RunStrategies, evaluate
+from rlsp_cli.evals.overlap import Contamination, contamination_notes, measure_contamination
+from rlsp_cli.evals.results import BenchResult, ModelResult, Results
 from rlsp_cli.evals.samplers import ReplaySampler, Response, Sampler
 from rlsp_cli.evals.score_card import score_cards
-from rlsp_cli.evals.strategies.run import compete, long_sides
-from rlsp_cli.evals.strategies.token_budget import OneAnswer
+from rlsp_cli.evals.strategies.run import reference_answers, run_strategies
+from rlsp_cli.evals.strategies.token_budget import SingleAnswers
 from rlsp_cli.recipe.schema import Data, Eval, Recipe
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import AnswerPaths, StagePaths
-from rlsp_cli.runs.stream import append_rows, read_rows, write_json
+from rlsp_cli.runs.stream import append_rows, write_json
 from rlsp_cli.terminal import print
 
 
@@ -29,16 +30,16 @@ def evaluate_models(recipe: Recipe, paths: StagePaths, models: dict[str, str], s
     """Write samples.jsonl of each model and bench, and results.json."""
     assert recipe.eval, "checked by the recipe"
     benches = [_bench(name, recipe) for name in recipe.eval.benches]
-    sides = long_sides(recipe, benches)
-    results: dict[str, Any] = {}
+    references = reference_answers(recipe, benches)
+    results: dict[str, ModelResult] = {}
     paths.metrics.unlink(missing_ok=True)
     with ExitStack() as running:
         scorers = _scorers(recipe, benches, running)
         for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
-            results[label] = {"path": path, "benches": {}}
+            found: dict[str, BenchResult] = {}
             with answering(recipe, path, paths, stop.leave_if_set) as (sampler, prompt):
                 for bench, settings in (_drawn(bench, recipe.eval, sampler) for bench in benches):
-                    results[label]["benches"][bench.name] = evaluate(
+                    found[bench.name] = evaluate(
                         bench,
                         _gold(bench) if recipe.eval.responses == "gold" else sampler,
                         scorers[bench.name].verify,
@@ -47,15 +48,21 @@ def evaluate_models(recipe: Recipe, paths: StagePaths, models: dict[str, str], s
                         prompt=partial(prompt, data=Data(system=bench.system)),  # the bench fills in its template
                         paths=paths.answers(label, bench.name),
                         tick=_Tick(paths, stop, f"{label} on {bench.name}"),
-                        contest=_contest(recipe, bench, sides, paths.answers(label, bench.name)),
+                        strategies=_strategies(recipe, bench, references, paths.answers(label, bench.name)),
                     )
-    rows = {m: {b.name: list(read_rows(paths.answers(m, b.name).samples)) for b in benches} for m in results}
-    verifier = recipe.reward.correctness.model_dump(mode="json")
-    contaminated = _contamination(recipe, benches)
-    cards = score_cards(results, verifier, contaminated)
-    data = {"models": results, "comparisons": comparisons(rows), "verifier": verifier, "benches": cards}
-    data["contaminated"] = contaminated
-    write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
+            results[label] = ModelResult(path, found)
+    rows = {
+        label: {bench.name: list(read_scored(paths.answers(label, bench.name).samples)) for bench in benches}
+        for label in results
+    }
+    whole = Results(
+        models=results,
+        comparisons=compare_in_order(rows),
+        verifier=recipe.reward.correctness.model_dump(mode="json"),
+        contaminated=_contamination(recipe, benches),
+    )
+    cards = {bench: card.to_json() for bench, card in score_cards(whole).items()}
+    write_json(paths.results, {"schema": "rlsp.eval/1", "data": {**whole.to_json(), "benches": cards}})
 
 
 def _bench(name: str, recipe: Recipe) -> Bench:
@@ -71,12 +78,12 @@ def _bench(name: str, recipe: Recipe) -> Bench:
     return replace(bench, verifier=bench.verifier or recipe.reward.correctness)
 
 
-def _contamination(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, Any]]:
-    """Overlap of each bench with the training data, as plain data; prints a note if there is any."""
+def _contamination(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, Contamination]]:
+    """Overlap of each bench with the training data; prints a note if there is any."""
     found = measure_contamination(recipe, benches)
     for line in contamination_notes(found):
         print(f"note: {line}", file=sys.stderr)
-    return {bench: {role: one.to_json() for role, one in sets.items()} for bench, sets in found.items()}
+    return found
 
 
 def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:
@@ -102,11 +109,13 @@ def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> tuple[Bench, Eval]
     return bench, settings
 
 
-def _contest(recipe: Recipe, bench: Bench, sides: dict[str, OneAnswer], paths: AnswerPaths) -> Contest | None:
-    """The strategies that the recipe asks for, if any."""
+def _strategies(
+    recipe: Recipe, bench: Bench, references: dict[str, SingleAnswers], paths: AnswerPaths
+) -> RunStrategies | None:
+    """What the recipe asks for, if anything."""
     if not (recipe.eval and recipe.eval.strategies):
         return None
-    return partial(compete, recipe, bench, sides.get(bench.name), paths.scores)
+    return partial(run_strategies, recipe, bench, references.get(bench.name), paths.scores)
 
 
 def _gold(bench: Bench) -> ReplaySampler:

@@ -54,6 +54,12 @@ class Bench:
         rows = [[problem.id, problem.problem, problem.answer] for problem in self.problems]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What two evaluations must share, beside their prompts, to be compared."""
+        verifier = {"use": self.verifier.use, **self.verifier.options} if self.verifier else None
+        return {"bench_digest": self.digest, "verifier": verifier}
+
     def ask(self, problem: str) -> str:
         """The user's turn that puts a problem."""
         return self.template.replace("{problem}", problem)

@@ -4,10 +4,10 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from rlsp_cli.rewards.answers import stated_confidence
-from rlsp_cli.rewards.sample import is_right
+from rlsp_cli.evals.answer import CONFIDENCE, Scored
 
 _BINS = 15
 _Z = 1.959964
@@ -32,30 +32,44 @@ class CalibrationError(NamedTuple):
     by_chance: float
 
 
-def calibration(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Of the scored responses that state a confidence: their share, mean confidence, accuracy, Brier score and ECE.
+@dataclass(frozen=True)
+class Calibration:
+    """Of the scored responses that state a confidence: their share of all, mean confidence, accuracy, Brier score, ECE.
 
-    None when no response states one. Brier is the mean of (confidence - correct)^2. All means weigh each problem the
-    same, however many of its responses state a confidence.
+    Brier is the mean of (confidence - correct)^2. All means weigh each problem the same, however many of its responses
+    state a confidence. `ece_ci` is the 95% interval, `ece_by_chance` the ECE of a model without any error.
     """
-    scored = [row for row in rows if row["correctness"]["value"] is not None]
-    stated = [
-        Stated(row["id"], confidence, is_right(row["correctness"]["value"]))
-        for row in scored
-        if (confidence := stated_confidence(row["response"])) is not None
-    ]
+
+    stated: float
+    confidence: float
+    accuracy: float
+    brier: float
+    ece: float
+    ece_ci: tuple[float, float]
+    ece_by_chance: float
+
+
+def calibration(rows: Sequence[Scored]) -> Calibration | None:
+    """None if no response states a confidence."""
+    scored = [row for row in rows if row.value is not None]
+    stated = []
+    for row in scored:
+        confidence = row.score(CONFIDENCE)
+        if confidence is not None:
+            stated.append(Stated(row.id, confidence, row.right))
     if not stated:
         return None
+
     error = expected_calibration_error(stated)
-    return {
-        "stated": len(stated) / len(scored),
-        "confidence": _mean(stated, lambda one: one.confidence),
-        "accuracy": _mean(stated, lambda one: one.right),
-        "brier": _mean(stated, lambda one: (one.confidence - one.right) ** 2),
-        "ece": error.value,
-        "ece_ci": [error.low, error.high],
-        "ece_by_chance": error.by_chance,
-    }
+    return Calibration(
+        stated=len(stated) / len(scored),
+        confidence=_mean(stated, lambda one: one.confidence),
+        accuracy=_mean(stated, lambda one: one.right),
+        brier=_mean(stated, lambda one: (one.confidence - one.right) ** 2),
+        ece=error.value,
+        ece_ci=(error.low, error.high),
+        ece_by_chance=error.by_chance,
+    )
 
 
 def expected_calibration_error(stated: Sequence[Stated], bins: int = _BINS) -> CalibrationError:

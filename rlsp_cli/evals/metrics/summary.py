@@ -5,198 +5,213 @@ mean and counted apart. A problem without a scored response is left out too. Eve
 responses it has.
 """
 
-import math
 import statistics
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rlsp_cli.evals.metrics.calibration import calibration
-from rlsp_cli.evals.metrics.checks import check_levels
-from rlsp_cli.evals.metrics.scores import score_of
-from rlsp_cli.evals.metrics.tokens import token_metrics
-from rlsp_cli.evals.metrics.vote import Ask, Row, ballots, maj_at_k
-from rlsp_cli.evals.statistics import Interval, detectable, mean_share, paired
+from pydantic import TypeAdapter
+
+from rlsp_cli.evals.answer import GREEDY, SAMPLE, Scored
+from rlsp_cli.evals.metrics.calibration import Calibration, calibration
+from rlsp_cli.evals.metrics.checks import CheckLevels, check_levels
+from rlsp_cli.evals.metrics.curves import (
+    Curve,
+    MissingK,
+    best_curves,
+    curve_sizes,
+    maj_curve,
+    missing_k,
+    pass_curve,
+)
+from rlsp_cli.evals.metrics.tokens import accuracy_under, tokens_per_correct
+from rlsp_cli.evals.metrics.vote import SameAnswer
+from rlsp_cli.evals.statistics import Detectable, Estimate, detectable, mean_share, paired
 from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
-from rlsp_cli.rewards.sample import is_right
 
 
-def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Chance that k of n responses, drawn without replacement, hold a correct one (Chen et al., 2107.03374, Eq. 1).
+@dataclass(frozen=True)
+class Rates:
+    """Shares of all responses: cut off, scored without an answer in them, and not scored, by reason."""
 
-    ValueError when there are fewer than k responses.
+    truncated: float
+    unanswered: float
+    abstain: float
+    timeout: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What the responses of one decoding, greedy or sampled, come to.
+
+    `problems` counts those with a scored response, `k` and `k_least` the most and the fewest scored responses to one of
+    them. Curves are empty for single responses. Means per response are None if the value is not known.
     """
-    if not 0 < k <= n:
-        raise ValueError(f"pass@{k} of {n} responses: so many cannot be drawn")
-    if n - correct < k:
-        return 1.0
-    return 1.0 - math.prod((n - correct - i) / (n - i) for i in range(k))
+
+    responses: int
+    problems: int
+    k: int
+    k_least: int
+    accuracy: Estimate | None
+    accuracy_if_unscored_wrong: float | None
+    detectable: Detectable | None
+    unscored: Mapping[str, int]
+    rates: Rates
+    tokens: float | None
+    truncated: float
+    answered: float
+    repetition: float
+    behaviour: Mapping[str, float]
+    tokens_per_correct: float | None
+    accuracy_under: Mapping[int, float] | None
+    calibration: Calibration | None
+    checks: Mapping[str, CheckLevels] = field(default_factory=dict)
+    pass_at: Curve = field(default_factory=dict)
+    maj_at: Curve = field(default_factory=dict)
+    best_of: Mapping[str, Curve] = field(default_factory=dict)
+    k_missing: MissingK | None = None
+
+    @property
+    def avg(self) -> float | None:
+        """avg@k: the accuracy without its interval."""
+        return self.accuracy.value if self.accuracy else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: a curve as `<name>_at`, its values by k, and `<name>_ci`, their intervals."""
+        under, votes = self.accuracy_under, list(self.maj_at.values())
+        return {
+            **asdict(self),
+            "accuracy_under": under and {str(budget): accuracy for budget, accuracy in under.items()},
+            **curve_json("pass", self.pass_at),
+            **curve_json("maj", self.maj_at),
+            "maj_at_k": votes[-1].value if votes else None,
+            "best_of": {scorer: curve_json("best", curve) for scorer, curve in self.best_of.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Metrics":
+        """The reverse; pydantic's ValidationError or KeyError if these are other data."""
+        best_of = {scorer: _curve_parts("best", curve) for scorer, curve in data["best_of"].items()}
+        curves = {"pass_at": _curve_parts("pass", data), "maj_at": _curve_parts("maj", data), "best_of": best_of}
+        return _METRICS.validate_python({**data, **curves})
 
 
-def best_of_k(scored: Sequence[tuple[float, bool]], k: int) -> float:
-    """Chance that the response with the highest score of k is correct, drawn without replacement from (score, correct).
+_METRICS = TypeAdapter(Metrics)
 
-    Responses with equal scores are drawn by lot.
+
+@dataclass(frozen=True)
+class GreedyOverSampled:
+    """Accuracy of greedy decoding less that of sampling, on the problems that both have scored responses to."""
+
+    difference: float
+    low: float
+    high: float
+    problems: int
+
+
+def summarise(rows: Sequence[Scored], same: SameAnswer | None = None, ks: Sequence[int] = ()) -> Metrics:
+    """Metrics of the responses of one decoding, at least one.
+
+    `same` compares wrong answers (as text without it). `ks` are the k of pass@k and maj@k, powers of two if not given.
     """
-    chance, higher, n = 0.0, 0, len(scored)
-    for score in sorted({score for score, _ in scored}, reverse=True):
-        rights = [right for other, right in scored if other == score]
-        top = math.comb(n - higher, k) - math.comb(n - higher - len(rights), k)
-        chance += top / math.comb(n, k) * statistics.fmean(rights)
-        higher += len(rights)
-    return chance
+    values = problem_scores(rows)
+    counts = [len(scores) for scores in values.values()] or [0]
+    several = max(counts) > 1
+    sizes = curve_sizes(min(counts), ks) if several else []
+
+    tokens = [row.num_tokens for row in rows if row.num_tokens is not None]
+    behaviours = [behaviour_counts(row.response) for row in rows]
+    unscored = Counter(row.correctness.outcome for row in rows if row.value is None)
+    return Metrics(
+        responses=len(rows),
+        problems=len(values),
+        k=max(counts),
+        k_least=min(counts),
+        accuracy=mean_share([statistics.fmean(scores) for scores in values.values()]) if values else None,
+        accuracy_if_unscored_wrong=_if_unscored_wrong(rows) if unscored else None,
+        detectable=detectable(values) if values else None,
+        unscored=dict(sorted(unscored.items())),
+        rates=_rates(rows),
+        tokens=statistics.fmean(tokens) if tokens else None,
+        truncated=statistics.fmean(row.truncated for row in rows),
+        answered=statistics.fmean(row.extracted is not None for row in rows),
+        repetition=statistics.fmean(repetition(row.response) for row in rows),
+        behaviour={name: statistics.fmean(counts[name] for counts in behaviours) for name in behaviours[0]},
+        tokens_per_correct=tokens_per_correct(rows),
+        accuracy_under=accuracy_under(rows),
+        calibration=calibration(rows),
+        checks=check_levels(rows),
+        pass_at=pass_curve(values, sizes),
+        maj_at=maj_curve(rows, sizes, same) if sizes else {},
+        best_of=best_curves(rows, sizes) if sizes else {},
+        k_missing=missing_k(values, ks) if several else None,
+    )
 
 
-def summarise(rows: Iterable[Row], ask: Ask | None = None, ks: Sequence[int] = ()) -> dict[str, Any]:
-    """Greedy and sampled metrics of one bench; each part is missing when there are no such responses.
-
-    `ask` tells which wrong answers are the same (by text without it); `ks` are the k of pass@k and maj@k, powers of two
-    when not given.
-    """
-    kinds: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        kinds[row["kind"]].append(row)
-    parts = {kind: _kind_metrics(kinds[kind], ask, ks) for kind in ("greedy", "sample") if kinds[kind]}
-    beside = _greedy_beside_sampled(kinds) if len(parts) > 1 else None
-    return {**parts, "greedy_over_sampled": beside} if beside else parts
+def of_kind(rows: Iterable[Scored], kind: str) -> list[Scored]:
+    """The rows of one kind: greedy, sample or forced."""
+    return [row for row in rows if row.kind == kind]
 
 
-def problem_scores(rows: Iterable[Row], kind: str) -> dict[str, list[float]]:
+def problem_scores(rows: Iterable[Scored]) -> dict[str, list[float]]:
     """Scores of each problem with a scored response."""
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        if row["kind"] == kind and row["correctness"]["value"] is not None:
-            values[row["id"]].append(row["correctness"]["value"])
+        if row.value is not None:
+            values[row.id].append(row.value)
     return values
 
 
-def per_problem(rows: Iterable[Row], kind: str) -> dict[str, float]:
+def per_problem(rows: Iterable[Scored]) -> dict[str, float]:
     """Share of correct responses of each problem with a scored one."""
-    return {id: statistics.fmean(values) for id, values in problem_scores(rows, kind).items()}
+    return {id: statistics.fmean(values) for id, values in problem_scores(rows).items()}
 
 
-def _greedy_beside_sampled(kinds: Mapping[str, Sequence[Row]]) -> dict[str, float] | None:
-    """Accuracy of greedy decoding less that of sampling, on the problems that both have scored responses to."""
-    greedy, sampled = (per_problem(kinds[kind], kind) for kind in ("greedy", "sample"))
+def greedy_over_sampled(rows: Sequence[Scored]) -> GreedyOverSampled | None:
+    """None if no problem has scored responses of both."""
+    greedy, sampled = per_problem(of_kind(rows, GREEDY)), per_problem(of_kind(rows, SAMPLE))
     shared = [id for id in greedy if id in sampled]
     if not shared:
         return None
-    moved = paired([greedy[id] - sampled[id] for id in shared])
-    return {"difference": moved.value, "low": moved.low, "high": moved.high, "problems": len(shared)}
+    found = paired([greedy[id] - sampled[id] for id in shared])
+    return GreedyOverSampled(found.value, found.low, found.high, len(shared))
 
 
-def _kind_metrics(rows: Sequence[Row], ask: Ask | None, ks: Sequence[int]) -> dict[str, Any]:
-    values = problem_scores(rows, rows[0]["kind"])
-    unscored = [row["correctness"]["outcome"] for row in rows if row["correctness"]["outcome"] != "value"]
-    shape = {
-        "responses": len(rows),
-        "unscored": {outcome: unscored.count(outcome) for outcome in sorted(set(unscored))},
-        "accuracy_if_unscored_wrong": _at_least(rows) if unscored else None,
-        "rates": _rates(rows),
-        **response_shape(rows),
-        **token_metrics(rows),
-        "calibration": calibration(rows),
-        **({"checks": levels} if (levels := check_levels(rows)) else {}),
+def curve_json(name: str, curve: Curve) -> dict[str, dict[str, Any]]:
+    """`<name>_at`: values by k, as text; `<name>_ci`: their intervals."""
+    return {
+        f"{name}_at": {str(k): estimate.value for k, estimate in curve.items()},
+        f"{name}_ci": {str(k): [estimate.low, estimate.high] for k, estimate in curve.items()},
     }
-    if not values:
-        return {"accuracy": None, **shape}
-    counts = [len(v) for v in values.values()]
-    accuracy = mean_share([statistics.fmean(v) for v in values.values()])._asdict()
-    k, least = max(counts), min(counts)
-    shown = {"accuracy": accuracy, "problems": len(values), "k": k, "k_least": least, "detectable": detectable(values)}
-    if k == 1:
-        return {**shown, **shape}
-    return {**shown, "k_missing": _missing(values, ks), **_of_k(rows, values, _sizes(least, ks), ask), **shape}
 
 
-def _at_least(rows: Sequence[Row]) -> float:
-    """Mean share of right responses where those that could not be scored count as wrong: avg@k is not below it."""
+def _curve_parts(name: str, data: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """A curve's estimates by k, from `curve_json`."""
+    intervals = data[f"{name}_ci"]
+    curve = {}
+    for k, value in data[f"{name}_at"].items():
+        low, high = intervals[k]
+        curve[k] = {"value": value, "low": low, "high": high}
+    return curve
+
+
+def _if_unscored_wrong(rows: Sequence[Scored]) -> float:
+    """Mean share of right responses if those that could not be scored count as wrong: a lower bound of avg@k."""
     shares: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
-        shares[row["id"]].append(row["correctness"]["value"] is not None and is_right(row["correctness"]["value"]))
+        shares[row.id].append(row.right)
     return statistics.fmean(statistics.fmean(share) for share in shares.values())
 
 
-def _sizes(responses: int, ks: Sequence[int]) -> list[int]:
-    """The k that so many responses are enough for: of those asked for, or powers of two and all."""
-    wanted = ks or [*(2**i for i in range(responses.bit_length())), responses]
-    return sorted({k for k in wanted if k <= responses})
-
-
-def _missing(values: Mapping[str, Sequence[float]], ks: Sequence[int]) -> dict[str, Any] | None:
-    """The k that some problems have too few scored responses for: how many, and the one that has fewest."""
-    counts = {id: len(several) for id, several in values.items()}
-    first = min(counts, key=lambda id: counts[id])
-    most, least = max(counts.values()), counts[first]
-    missing = sorted({*_sizes(most, ks), *ks} - {*_sizes(least, ks)})
-    if not missing:
-        return None
-    short = sum(count < missing[0] for count in counts.values())
-    return {"k": missing, "problems": short, "first": first, "responses": least}
-
-
-def _of_k(
-    rows: Sequence[Row], values: Mapping[str, Sequence[float]], sizes: Sequence[int], ask: Ask | None
-) -> dict[str, Any]:
-    """pass@k, maj@k and best-of-k by each scorer, with intervals."""
-    shares = [(len(v), sum(map(is_right, v))) for v in values.values()]
-    found: dict[str, Any] = _curve("pass", sizes, lambda k: [pass_at_k(n, right, k) for n, right in shares])
-    extracted = any(row["correctness"]["answer"] for row in rows)
-    if extracted or not any(right for _, right in shares):  # some verifiers extract none: there is nothing to vote on
-        votes = ballots(rows, ask)
-        found |= _curve("maj", sizes, lambda k: [maj_at_k(ballot, k) for ballot in votes.values()])
-        found["maj_at_k"] = found["maj_at"][str(sizes[-1])] if sizes else None
-    best = {name: _curve("best", sizes, partial(_best_of, column)) for name, column in _scores(rows).items()}
-    return {**found, "best_of": best} if best else found
-
-
-def _curve(name: str, sizes: Sequence[int], column: Callable[[int], list[float]]) -> dict[str, dict[str, Any]]:
-    """`<name>_at` and `<name>_ci`: for each k the mean over problems of what `column` gives, and its interval."""
-    intervals: dict[str, Interval] = {str(k): mean_share(column(k)) for k in sizes}
-    return {
-        f"{name}_at": {k: interval.value for k, interval in intervals.items()},
-        f"{name}_ci": {k: [interval.low, interval.high] for k, interval in intervals.items()},
-    }
-
-
-def _best_of(column: Sequence[Sequence[tuple[float, bool]]], k: int) -> list[float]:
-    return [best_of_k(scored, k) for scored in column]
-
-
-def _scores(rows: Sequence[Row]) -> dict[str, list[list[tuple[float, bool]]]]:
-    """Scorer -> problem -> (score, correct) of its scored responses; only scorers that scored them all."""
-    scored = [row for row in rows if row["correctness"]["value"] is not None]
-    names = {name for row in scored for name in row.get("scores") or {}}
-    columns: dict[str, dict[str, list[tuple[float, bool]]]] = {}
-    for name in sorted(names):
-        values = [(row, value) for row in scored if (value := score_of(row, name)) is not None]
-        if len(values) == len(scored):
-            columns[name] = defaultdict(list)
-            for row, value in values:
-                columns[name][row["id"]].append((value, is_right(row["correctness"]["value"])))
-    return {name: list(column.values()) for name, column in columns.items()}
-
-
-def _rates(rows: Sequence[Row]) -> dict[str, float]:
-    """Shares of all responses: cut off, scored without an answer in them, and not scored, by why."""
-    outcomes = [row["correctness"]["outcome"] for row in rows]
-    silent = [row["correctness"]["outcome"] == "value" and row["correctness"]["answer"] is None for row in rows]
-    return {
-        "truncated": statistics.fmean(row["truncated"] for row in rows),
-        "unanswered": statistics.fmean(silent),
-        **{outcome: outcomes.count(outcome) / len(rows) for outcome in ("abstain", "timeout", "error")},
-    }
-
-
-def response_shape(rows: Sequence[Row]) -> dict[str, Any]:
-    """Length, truncation, answers, repetition and behaviours per response; None for what is not known."""
-    tokens = [row["num_tokens"] for row in rows if row["num_tokens"] is not None]
-    behaviours = [behaviour_counts(row["response"]) for row in rows]
-    return {
-        "tokens": statistics.fmean(tokens) if tokens else None,
-        "truncated": statistics.fmean(row["truncated"] for row in rows),
-        "answered": statistics.fmean(row["correctness"]["answer"] is not None for row in rows),
-        "repetition": statistics.fmean(repetition(row["response"]) for row in rows),
-        "behaviour": {name: statistics.fmean(b[name] for b in behaviours) for name in behaviours[0]},
-    }
+def _rates(rows: Sequence[Scored]) -> Rates:
+    outcomes = Counter(row.correctness.outcome for row in rows)
+    silent = sum(row.correctness.outcome == "value" and row.extracted is None for row in rows)
+    return Rates(
+        truncated=statistics.fmean(row.truncated for row in rows),
+        unanswered=silent / len(rows),
+        abstain=outcomes["abstain"] / len(rows),
+        timeout=outcomes["timeout"] / len(rows),
+        error=outcomes["error"] / len(rows),
+    )

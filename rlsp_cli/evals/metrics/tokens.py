@@ -3,34 +3,49 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
-from rlsp_cli.rewards.sample import is_right
+from rlsp_cli.evals.answer import Scored
 
-_BUDGETS = 6
-"""At most so many."""
+_MOST_BUDGETS = 6
 
 
-def token_metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Tokens of all responses over the number of correct ones, and accuracy under budgets; None where nobody counted.
+def tokens_per_correct(rows: Sequence[Scored]) -> float | None:
+    """Tokens of all responses over the number of correct ones; None if none is correct, or a count is missing."""
+    tokens = _counted(rows)
+    right = sum(row.right for row in rows)
+    return sum(tokens) / right if tokens and right else None
 
-    The budgets are powers of two: the longest response fits in the last one, where accuracy is that without a budget,
-    and the shortest in the first, unless that is too far below.
+
+def accuracy_under(rows: Sequence[Scored]) -> dict[int, float] | None:
+    """By budget: mean over problems of the share of responses that are correct within so many tokens.
+
+    Budgets are powers of two. The longest response fits in the last one, whose accuracy is that without a budget, and
+    the shortest in the first, unless that would make too many. None if nothing was scored, or a count is missing.
     """
-    tokens = [row["num_tokens"] for row in rows]
-    if None in tokens:
-        return {"tokens_per_correct": None, "accuracy_under": None}
-    right = sum(is_right(row["correctness"]["value"]) for row in rows)
-    first, last = ((max(1, length) - 1).bit_length() for length in (min(tokens), max(tokens)))
-    budgets = [2**i for i in range(max(first, last - _BUDGETS + 1), last + 1)]
-    under = {str(budget): accuracy for budget in budgets if (accuracy := _accuracy_under(rows, budget)) is not None}
-    return {"tokens_per_correct": sum(tokens) / right if right else None, "accuracy_under": under or None}
+    tokens = _counted(rows)
+    scored = [row for row in rows if row.value is not None]
+    if not tokens or not scored:
+        return None
+
+    first, last = _log2_up(min(tokens)), _log2_up(max(tokens))
+    powers = range(max(first, last - _MOST_BUDGETS + 1), last + 1)
+    return {2**power: _accuracy_under(scored, 2**power) for power in powers}
 
 
-def _accuracy_under(rows: Sequence[dict[str, Any]], budget: int) -> float | None:
-    """Mean over problems of the share of responses that are correct within `budget` tokens."""
+def _counted(rows: Sequence[Scored]) -> list[int]:
+    """The tokens of each response; empty if any of them is not known."""
+    tokens = [row.num_tokens for row in rows if row.num_tokens is not None]
+    return tokens if len(tokens) == len(rows) else []
+
+
+def _log2_up(tokens: int) -> int:
+    """The exponent of the smallest power of two that is at least so many."""
+    return (max(1, tokens) - 1).bit_length()
+
+
+def _accuracy_under(scored: Sequence[Scored], budget: int) -> float:
     values: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        if row["correctness"]["value"] is not None:
-            values[row["id"]].append(row["correctness"]["value"] if row["num_tokens"] <= budget else 0.0)
-    return statistics.fmean(map(statistics.fmean, values.values())) if values else None
+    for row in scored:
+        fits = row.num_tokens is not None and row.num_tokens <= budget
+        values[row.id].append((row.value or 0.0) if fits else 0.0)
+    return statistics.fmean(map(statistics.fmean, values.values()))

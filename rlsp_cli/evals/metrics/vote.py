@@ -1,4 +1,4 @@
-"""Majority votes over the answers to one problem, where two answers are one when the verifier says so."""
+"""Majority votes over the answers to one problem, where the verifier decides which answers are the same."""
 
 import math
 import re
@@ -6,28 +6,28 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rlsp_cli.rewards.sample import is_right
+from rlsp_cli.evals.answer import Key, Scored
 
-Row = dict[str, Any]
-Ask = Callable[[Sequence[tuple[Row, str]]], list[bool]]
-"""For each pair of a row and another answer's text: whether the verifier, with that text as the reference, holds the
-row's response for right."""
+SameAnswer = Callable[[Sequence[tuple[Scored, str]]], list[bool]]
+"""For each pair of a response and another answer's text: whether the verifier accepts the response when that text is
+the reference."""
+
 RIGHT = "the right answer"
-"""What all right responses vote for; wrong answers are called by their text, which has no blanks."""
-_INTEGER = re.compile(r"(-(?=0*[1-9]))?-?(?=[0-9])0*([0-9]*)")
-_ASKS_PER_TEXT = 4
-"""At most so many pairs for each text of a problem: all pairs of nine texts, and of more those with the most votes."""
+"""What all correct responses vote for. Wrong answers go by their text, which has no blanks."""
 
+_INTEGER = re.compile(r"(-(?=0*[1-9]))?-?(?=[0-9])0*([0-9]*)")
+_PAIRS_PER_TEXT = 4
+"""The verifier sees at most this many pairs for each text of a problem: enough for all pairs of nine texts."""
 _TRIED = 16
-"""Problems on which it is found out whether references are answers."""
+"""Problems on which `takes_answers` tries the verifier."""
 
 
 class Vote(NamedTuple):
-    """A scored response and the answer that it votes for: RIGHT, the name of a wrong one, or None without an answer."""
+    """A scored response and the answer it votes for: RIGHT, a wrong one's name, or None without an answer."""
 
-    row: Row
+    row: Scored
     answer: str | None
 
 
@@ -39,69 +39,57 @@ class Ballot(NamedTuple):
     silent: int
 
 
-def votes(rows: Iterable[Row], ask: Ask | None = None) -> dict[str, list[Vote]]:
-    """The votes of each problem's scored responses, in order. Without `ask`, wrong answers are told apart by text.
+def votes(rows: Iterable[Scored], same: SameAnswer | None = None) -> dict[str, list[Vote]]:
+    """The votes of each problem's scored responses, in order. Without `same`, wrong answers are compared as text.
 
-    All right answers are one. Wrong ones are asked about where there is a right one that they could outvote: the text
-    with the most votes is put to the others as their reference, then the next text that is left, and so on. No pair is
-    asked twice, and all problems are asked at once. Two different whole numbers are two answers without being asked.
+    All right answers are one. Wrong ones are compared only if there is a right one that they could outvote: the text
+    with the most votes becomes the reference of the others, then the next text that is left, and so on. No pair is
+    compared twice, and each round compares those of all problems in one call. Two different integers are different
+    answers without a comparison.
     """
-    counts = {id: _Count(several) for id, several in _by_problem(rows).items()}
-    if ask:
-        _join_same([count for count in counts.values() if count.matters()], ask)
-    return {id: count.votes() for id, count in counts.items()}
+    problems = {id: _AnswerClasses(several) for id, several in _by_problem(rows).items()}
+    if same:
+        _join_same([classes for classes in problems.values() if classes.can_matter], same)
+    return {id: classes.votes() for id, classes in problems.items()}
 
 
-def ballots(rows: Iterable[Row], ask: Ask | None = None) -> dict[str, Ballot]:
+def ballots(rows: Iterable[Scored], same: SameAnswer | None = None) -> dict[str, Ballot]:
     """The votes of each problem, counted."""
-    return {id: _ballot(Counter(vote.answer for vote in several)) for id, several in votes(rows, ask).items()}
+    return {id: _ballot(several) for id, several in votes(rows, same).items()}
 
 
-def takes_answers(rows: Iterable[Row], ask: Ask) -> bool:
-    """Whether the verifier's references are answers, so that it tells which are one without knowing the right one.
+def takes_answers(rows: Iterable[Scored], same: SameAnswer) -> bool:
+    """Whether the verifier's references are answers, so that it can compare answers without knowing the right one.
 
-    It is tried on some problems with a right and a wrong answer: most right responses must be right by their own answer
-    and not by the wrong one. Unit tests and the targets of puzzles are no answers; True where nothing can be tried.
+    It is tried on some problems with a right and a wrong answer: most right responses must be accepted with their own
+    answer as the reference, and rejected with the wrong one. Unit tests and the targets of puzzles are not answers.
+    True if there is nothing to try.
     """
-    counts = [_Count(several) for several in _by_problem(rows).values()]
-    tried = [count for count in counts if count.right and count.rows][:_TRIED]
-    own = ask([(count.right[0], count.right[0]["correctness"]["answer"]) for count in tried])
-    other = ask([(count.right[0], count.rows[count.left[0]]["correctness"]["answer"]) for count in tried])
+    problems = [_AnswerClasses(several) for several in _by_problem(rows).values()]
+    tried = [classes for classes in problems if classes.right and classes.pending][:_TRIED]
+
+    own = same([(classes.right[0], classes.right[0].extracted or "") for classes in tried])
+    other = same([(classes.right[0], classes.wrong_answer(classes.pending[0])) for classes in tried])
     return 2 * sum(own) >= len(tried) >= 2 * sum(other)
 
 
-def remembering(ask: Ask) -> Ask:
-    """Asks about a response and an answer once, however often it is called."""
-    known: dict[tuple[Any, ...], bool] = {}
+def remembering(same: SameAnswer) -> SameAnswer:
+    """Compares a response with an answer once, however often it is asked."""
+    known: dict[tuple[Key, str], bool] = {}
 
-    def again(pairs: Sequence[tuple[Row, str]]) -> list[bool]:
-        keys = [(row["id"], row["kind"], row["index"], text) for row, text in pairs]
-        new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
-        known.update(zip(new, ask(list(new.values())) if new else [], strict=True))
-        return [known[key] for key in keys]
+    def again(pairs: Sequence[tuple[Scored, str]]) -> list[bool]:
+        new = {(row.key, text): (row, text) for row, text in pairs if (row.key, text) not in known}
+        if new:
+            known.update(zip(new, same(list(new.values())), strict=True))
+        return [known[row.key, text] for row, text in pairs]
 
     return again
 
 
-def _ballot(counts: Counter[str | None]) -> Ballot:
-    wrong = tuple(n for answer, n in counts.items() if answer not in (RIGHT, None))
-    return Ballot(counts[RIGHT], wrong, counts[None])
-
-
-def _join_same(counts: Sequence["_Count"], ask: Ask) -> None:
-    alike = ask([count.control() for count in counts]) if counts else []
-    counts = [count for count, same in zip(counts, alike, strict=True) if not same]
-    while counts:
-        pairs = [(count, pair) for count in counts for pair in count.round()]
-        same = ask([pair for _, pair in pairs]) if pairs else []
-        for (count, (row, text)), yes in zip(pairs, same, strict=True):
-            if yes:
-                count.join(row, text)
-        counts = [count for count in counts if count.left and count.asks]
-
-
 def maj_at_k(ballot: Ballot, k: int) -> float:
-    """Chance that the right answer wins the vote of k responses, drawn without replacement; ties are drawn by lot.
+    """Chance that the right answer wins the vote of k responses, drawn without replacement.
+
+    Ties are broken uniformly at random.
 
     Exact: for every number of right votes, the ways in which no wrong answer gets more, by how many get as many.
     """
@@ -132,66 +120,104 @@ def _ways(ballot: Ballot, most: int, room: int) -> dict[tuple[int, int], int]:
     return ways
 
 
-def _by_problem(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row["correctness"]["value"] is not None:
-            found[row["id"]].append(row)
-    return found
+class _AnswerClasses:
+    """The wrong answers to one problem, in classes of equal ones: a union-find with a budget of comparisons.
 
+    Texts wait in the order of their votes. In each round the first one becomes the representative of a class, and the
+    verifier says which of the others equal it. Of `1/2`, `0.5` and `2`, the first round puts `0.5` and `2` beside `1/2`
+    and joins `0.5` to it; the second finds nothing left to compare `2` with.
+    """
 
-class _Count:
-    """The answers to one problem while it is found out which of them are the same."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Scored]) -> None:
         answered = [row for row in rows if _text(row)]
-        self.all = rows
-        self.right = [row for row in answered if is_right(row["correctness"]["value"])]
-        wrong = [row for row in answered if not is_right(row["correctness"]["value"])]
-        self.rows = {_text(row): row for row in reversed(wrong)}  # the first row of each text
-        self.same: dict[str, str] = {}
-        self.left = [text for text, _ in Counter(map(_text, wrong)).most_common()]
-        self.asks = _ASKS_PER_TEXT * len(self.left)
+        wrong = [row for row in answered if not row.right]
+        self.rows = rows
+        self.right = [row for row in answered if row.right]
+        self.first_row = {_text(row): row for row in reversed(wrong)}
+        self.representative: dict[str, str] = {}
+        self.pending = [text for text, _ in Counter(map(_text, wrong)).most_common()]
+        self.budget = _PAIRS_PER_TEXT * len(self.pending)
 
-    def matters(self) -> bool:
-        """Whether it can change a vote which wrong answers are the same."""
-        return bool(self.right) and len(self.left) > 1
+    @property
+    def can_matter(self) -> bool:
+        """Whether joining wrong answers can change who wins."""
+        return bool(self.right) and len(self.pending) > 1
 
-    def control(self) -> tuple[Row, str]:
-        """A wrong row and a right answer: who holds them for the same takes no answers for references."""
-        return self.rows[self.left[0]], self.right[0]["correctness"]["answer"]
+    @property
+    def is_open(self) -> bool:
+        """Whether there are texts left, and a budget to compare them."""
+        return bool(self.pending) and self.budget > 0
 
-    def round(self) -> list[tuple[Row, str]]:
-        """Take the next text; all that are left are to be asked whether they are the same as it."""
-        text = self.left.pop(0)
-        answer = self.rows[text]["correctness"]["answer"]
-        others = [other for other in self.left if not _two_integers(text, other)][: self.asks]
-        self.asks -= len(others)
-        return [(self.rows[other], answer) for other in others]
+    def wrong_answer(self, text: str) -> str:
+        """A wrong answer as the response has it, blanks included."""
+        return self.first_row[text].extracted or ""
 
-    def join(self, row: Row, answer: str) -> None:
-        """Count the votes of this row's text for that answer."""
+    def control(self) -> tuple[Scored, str]:
+        """A wrong response and a right answer: if the verifier accepts this pair, its references are not answers."""
+        return self.first_row[self.pending[0]], self.right[0].extracted or ""
+
+    def next_round(self) -> list[tuple[Scored, str]]:
+        """Make the next text a representative; the pairs that compare the pending ones with it."""
+        text = self.pending.pop(0)
+        others = [other for other in self.pending if not _two_integers(text, other)][: self.budget]
+        self.budget -= len(others)
+        return [(self.first_row[other], self.wrong_answer(text)) for other in others]
+
+    def join(self, row: Scored, answer: str) -> None:
+        """Put the text of this response into the class of that answer."""
         text = _text(row)
-        self.same[text] = "".join(answer.split())
-        self.left.remove(text)
+        self.representative[text] = _without_blanks(answer)
+        self.pending.remove(text)
 
     def votes(self) -> list[Vote]:
-        """Every response with the name of its answer."""
-        return [Vote(row, self._name(row)) for row in self.all]
+        """Every response with the name of its answer's class."""
+        return [Vote(row, self._vote(row)) for row in self.rows]
 
-    def _name(self, row: Row) -> str | None:
+    def _vote(self, row: Scored) -> str | None:
         text = _text(row)
-        if text and is_right(row["correctness"]["value"]):
+        if text and row.right:
             return RIGHT
-        return self.same.get(text, text) or None
+        return self.representative.get(text, text) or None
 
 
-def _text(row: Row) -> str:
-    """The answer without white space; nothing where there is none."""
-    return "".join((row["correctness"]["answer"] or "").split())
+def _join_same(problems: Sequence[_AnswerClasses], same: SameAnswer) -> None:
+    """Compare in rounds, all problems at once; those whose references are not answers are left out."""
+    fooled = same([classes.control() for classes in problems]) if problems else []
+    going = [classes for classes, accepted in zip(problems, fooled, strict=True) if not accepted]
+    while going:
+        pairs = [(classes, pair) for classes in going for pair in classes.next_round()]
+        equal = same([pair for _, pair in pairs]) if pairs else []
+
+        for (classes, (row, answer)), is_equal in zip(pairs, equal, strict=True):
+            if is_equal:
+                classes.join(row, answer)
+        going = [classes for classes in going if classes.is_open]
+
+
+def _ballot(several: Sequence[Vote]) -> Ballot:
+    counts = Counter(vote.answer for vote in several)
+    wrong = tuple(n for answer, n in counts.items() if answer not in (RIGHT, None))
+    return Ballot(counts[RIGHT], wrong, counts[None])
+
+
+def _by_problem(rows: Iterable[Scored]) -> dict[str, list[Scored]]:
+    problems: dict[str, list[Scored]] = defaultdict(list)
+    for row in rows:
+        if row.value is not None:
+            problems[row.id].append(row)
+    return problems
+
+
+def _text(row: Scored) -> str:
+    """The answer without white space; empty if there is none."""
+    return _without_blanks(row.extracted or "")
+
+
+def _without_blanks(text: str) -> str:
+    return "".join(text.split())
 
 
 def _two_integers(left: str, right: str) -> bool:
-    """Whether both are whole numbers, and not the same one."""
+    """Whether both are integers, and different ones."""
     numbers = [_INTEGER.fullmatch(text) for text in (left, right)]
     return all(numbers) and len({number.groups() for number in numbers if number}) > 1

@@ -1,18 +1,21 @@
-"""Intervals, tests and power for means over problems."""
+"""Intervals, paired tests and power, for means over problems."""
 
-from rlsp_cli.evals.statistics.interval import Interval, bounded_mean, mean_share
-from rlsp_cli.evals.statistics.paired import FEWEST, LEVEL, Paired, paired
-from rlsp_cli.evals.statistics.power import detectable, detectable_between, detectable_by
+from rlsp_cli.evals.statistics.difference import Difference, difference, verdict
+from rlsp_cli.evals.statistics.interval import Estimate, bounded_mean, mean_share
+from rlsp_cli.evals.statistics.paired import FEWEST, paired
+from rlsp_cli.evals.statistics.power import Detectable, detectable, detectable_between, detectable_by
 
 __all__ = [
     "FEWEST",
-    "LEVEL",
-    "Interval",
-    "Paired",
+    "Detectable",
+    "Difference",
+    "Estimate",
     "bounded_mean",
     "detectable",
     "detectable_between",
     "detectable_by",
+    "difference",
     "mean_share",
     "paired",
+    "verdict",
 ]

@@ -2,14 +2,15 @@
 
 import statistics
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from rlsp_cli.evals.statistics.beta import beta_quantile
 
 _UPPER = 0.975
 
 
-class Interval(NamedTuple):
+@dataclass(frozen=True)
+class Estimate:
     """A number with its 95% interval."""
 
     value: float
@@ -17,7 +18,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_share(per_problem: Sequence[float]) -> Interval:
+def mean_share(per_problem: Sequence[float]) -> Estimate:
     """A mean over problems of shares of 1, as an estimate of the mean over all problems of their kind.
 
     Where each problem is 0 or 1, this is the interval of Clopper and Pearson (1934).
@@ -25,7 +26,7 @@ def mean_share(per_problem: Sequence[float]) -> Interval:
     return bounded_mean(per_problem, min(0.0, *per_problem), max(1.0, *per_problem))
 
 
-def bounded_mean(per_problem: Sequence[float], least: float, most: float) -> Interval:
+def bounded_mean(per_problem: Sequence[float], least: float, most: float) -> Estimate:
     """The mean over all problems of a kind, of numbers that are at least `least` and at most `most` for each problem.
 
     The upper limit allows for one more problem that has `most`, the lower one for one that has `least`: n problems say
@@ -34,7 +35,7 @@ def bounded_mean(per_problem: Sequence[float], least: float, most: float) -> Int
     value, width = statistics.fmean(per_problem), most - least
     high = least + width * _upper_limit([(number - least) / width for number in per_problem])
     low = most - width * _upper_limit([(most - number) / width for number in per_problem])
-    return Interval(value, min(low, value), max(high, value))  # which they enclose up to rounding
+    return Estimate(value, min(low, value), max(high, value))  # which they enclose up to rounding
 
 
 def _upper_limit(per_problem: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from rlsp_cli.evals.statistics.interval import Interval, bounded_mean
+from rlsp_cli.evals.statistics.interval import Estimate, bounded_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +88,6 @@ def _halves(differences: Sequence[float]) -> tuple["np.ndarray", "np.ndarray"]:
     return sums.round(9), sizes
 
 
-def _allowing_for_another(differences: Sequence[float]) -> Interval:
+def _allowing_for_another(differences: Sequence[float]) -> Estimate:
     most = max(map(abs, differences)) or 1.0
     return bounded_mean(differences, -most, most)

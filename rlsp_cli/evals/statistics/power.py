@@ -8,6 +8,7 @@ How the chance of that splits into what differs between problems and between the
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlsp_cli.evals.statistics.beta import beta_quantile
@@ -26,7 +27,15 @@ _Evaluate = Callable[["np.random.Generator", float], tuple[float, "np.ndarray"]]
 """From a strength of the effect: the true difference, and the problems' differences in many evaluations."""
 
 
-def detectable(values: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
+@dataclass(frozen=True)
+class Detectable:
+    """The smallest true differences of accuracy that 80% of evaluations would show; None if the data cannot tell."""
+
+    unpaired: float | None
+    paired: float | None
+
+
+def detectable(values: Mapping[str, Sequence[float]]) -> Detectable:
     """From one model's scores of each problem: what can be shown against another model that varies as this one does.
 
     `unpaired`: the other answered other problems of this kind, by Welch's test. `paired`: it answered the same ones,
@@ -36,7 +45,10 @@ def detectable(values: Mapping[str, Sequence[float]]) -> dict[str, float | None]
     """
     means = [statistics.fmean(scores) for scores in values.values()]
     spread = len(means) > 1 and statistics.variance(means) > 0
-    return {"unpaired": _unpaired(means) if spread else None, "paired": _paired([(s, s) for s in values.values()], 1)}
+    return Detectable(
+        unpaired=_unpaired(means) if spread else None,
+        paired=_paired([(scores, scores) for scores in values.values()], models=1),
+    )
 
 
 def detectable_between(scores: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float | None:

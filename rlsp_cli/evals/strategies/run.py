@@ -1,73 +1,85 @@
-"""The strategies that a recipe asks for on one bench: who they are set beside, and what they choose by."""
+"""The strategies that a recipe asks for on one bench: what they are compared to, and what they choose by."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from rlsp_cli.errors import UsageError
+from rlsp_cli.evals.answer import GREEDY, SAMPLE, Key, Scored
 from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.compare import refuse_differences
-from rlsp_cli.evals.evaluate import made_with
-from rlsp_cli.evals.metrics.vote import Ask, Row
+from rlsp_cli.evals.metrics import SameAnswer, of_kind
 from rlsp_cli.evals.saved_answers import SavedAnswers, read_answers
 from rlsp_cli.evals.strategies.scorers import rescored
-from rlsp_cli.evals.strategies.table import strategy_metrics
-from rlsp_cli.evals.strategies.token_budget import OneAnswer, one_answer
+from rlsp_cli.evals.strategies.table import StrategyTable, strategy_table
+from rlsp_cli.evals.strategies.token_budget import SingleAnswers, single_answers
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.sample import Score
 from rlsp_cli.runs.stream import write_rows
 
 
-def long_sides(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, OneAnswer]:
-    """What `eval.against` answered, by bench; nothing where the recipe names no run.
+def reference_answers(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, SingleAnswers]:
+    """What the run `eval.against` answered, by bench; nothing if the recipe names none.
 
     UsageError when it has no evaluation of a bench, or one of other problems or by another verifier.
     """
     if recipe.eval is None or recipe.eval.against is None:
         return {}
-    sides = read_answers(Path(recipe.eval.against))
-    return {bench.name: _side(bench, sides) for bench in benches}
+    saved = read_answers(Path(recipe.eval.against))
+    return {bench.name: _reference(bench, saved) for bench in benches}
 
 
-def compete(
-    recipe: Recipe, bench: Bench, long: OneAnswer | None, scores: Path, rows: Sequence[Row], ask: Ask
-) -> dict[str, Any]:
-    """The recipe's strategies on the rows of samples.jsonl; what a plugin scored is written into the file `scores`."""
+def run_strategies(
+    recipe: Recipe,
+    bench: Bench,
+    reference: SingleAnswers | None,
+    scores_file: Path,
+    rows: Sequence[Scored],
+    same: SameAnswer,
+) -> StrategyTable:
+    """The recipe's strategies on the rows of samples.jsonl; what a plugin scored is written into `scores_file`."""
     assert recipe.eval, "checked by the recipe"
-    sampled = [row for row in rows if row["kind"] == "sample"]
-    given = rescored(sampled, {problem.id: bench.ask(problem.problem) for problem in bench.problems}, recipe)
-    if given:
-        write_rows(scores, ({**_place(row), **asdict(score)} for row, score in given))
-    values = {tuple(_place(row).values()): score for row, score in given}
-    found = strategy_metrics(
-        [_with_score(row, values.get(tuple(_place(row).values()))) for row in rows],
+    prompts = {problem.id: bench.ask(problem.problem) for problem in bench.problems}
+    scored = rescored(of_kind(rows, SAMPLE), prompts, recipe)
+    if scored:
+        write_rows(scores_file, (_score_row(row, score) for row, score in scored))
+
+    scores: dict[Key, Score] = {row.key: score for row, score in scored}
+    table = strategy_table(
+        [_with_score(row, scores.get(row.key)) for row in rows],
         recipe.eval.strategies,
-        ask,
+        same,
         recipe.eval.scorer and recipe.eval.scorer.rpartition(":")[2],
-        long,
+        reference,
     )
-    return {**found, "missing": [*found["missing"], *_unscored([score for _, score in given])]}
+    return replace(table, missing=[*table.missing, *_unscored([score for _, score in scored])])
 
 
-def _side(bench: Bench, sides: Sequence[SavedAnswers]) -> OneAnswer:
-    found = next((side for side in sides if side.bench == bench.name), None)
-    if found is None:
-        others = ", ".join(side.bench for side in sides)
-        raise UsageError(f"{sides[0].label}: {bench.name} was not evaluated here, only {others}")
-    ours = SavedAnswers("this evaluation", bench.name, [], made_with(bench))
-    refuse_differences(found, ours, ("bench_digest", "verifier"))
-    one = one_answer("/".join(Path(found.label).parts[-2:]), found.rows, ("sample", "greedy"))
-    if one is None:
-        raise UsageError(f"{found.label}: no scored response to {bench.name}")
-    return one
+def _reference(bench: Bench, saved: Sequence[SavedAnswers]) -> SingleAnswers:
+    theirs = next((answers for answers in saved if answers.bench == bench.name), None)
+    if theirs is None:
+        others = ", ".join(answers.bench for answers in saved)
+        raise UsageError(f"{saved[0].label}: {bench.name} was not evaluated here, only {others}")
+
+    ours = SavedAnswers("this evaluation", bench.name, [], bench.identity)
+    refuse_differences(theirs, ours, ("bench_digest", "verifier"))
+
+    label = "/".join(Path(theirs.label).parts[-2:])
+    single = single_answers(label, theirs.rows, (SAMPLE, GREEDY))
+    if single is None:
+        raise UsageError(f"{theirs.label}: no scored response to {bench.name}")
+    return single
 
 
-def _with_score(row: Row, score: Score | None) -> Row:
+def _score_row(row: Scored, score: Score) -> dict[str, object]:
+    return {"id": row.id, "kind": row.kind, "index": row.index, **asdict(score)}
+
+
+def _with_score(row: Scored, score: Score | None) -> Scored:
     if score is None or score.value is None:
         return row
-    return {**row, "scores": {**(row.get("scores") or {}), score.component: score.value}}
+    return replace(row, scores={**row.scores, score.component: score.value})
 
 
 def _unscored(scores: Sequence[Score]) -> list[str]:
@@ -78,7 +90,3 @@ def _unscored(scores: Sequence[Score]) -> list[str]:
     counts = ", ".join(f"{n} {outcome}" for outcome, n in Counter(score.outcome for score in lost).items())
     reason = next((f": {score.reason}" for score in lost if score.reason), "")
     return [f"{lost[0].component} gave {len(lost)} of {len(scores)} responses no score ({counts}){reason}"]
-
-
-def _place(row: Row) -> Row:
-    return {key: row[key] for key in ("id", "kind", "index")}

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from rlsp_cli.evals.metrics.scores import CONFIDENCE, LOGPROB
-from rlsp_cli.evals.metrics.vote import Row
+from rlsp_cli.evals.answer import CONFIDENCE, LOGPROB, Scored
 from rlsp_cli.recipe.issue import Issue, OptionsError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.pool import Pool
@@ -28,33 +27,35 @@ def check_scorer(recipe: Recipe) -> Iterator[Issue]:
         yield Issue("eval.scorer", str(error), f"or one of {LOGPROB}, {CONFIDENCE}")
 
 
-def rescored(rows: Sequence[Row], prompts: Mapping[str, str], recipe: Recipe) -> list[tuple[Row, Score]]:
+def rescored(rows: Sequence[Scored], prompts: Mapping[str, str], recipe: Recipe) -> list[tuple[Scored, Score]]:
     """What the exploration reward `eval.scorer` gives each row, in the processes and limits of the recipe's `reward`.
 
-    Nothing where the rows have such scores themselves. The reward sees the prompt, the response and the answer in it:
-    no reference, no verdict and no column of the bench, as whoever answers a question has none of them.
+    Nothing if the rows have such scores themselves. The reward sees the prompt, the response and the answer in it: no
+    reference, no verdict and no column of the bench, since a model that answers a question has none of them.
     """
     scorer = recipe.eval.scorer if recipe.eval else None
-    if scorer in (None, LOGPROB, CONFIDENCE) or any(scorer in (row.get("scores") or {}) for row in rows):
+    if scorer in (None, LOGPROB, CONFIDENCE) or any(scorer in row.scores for row in rows):
         return []
+
     plugin = get_plugin("exploration_reward", str(scorer), recipe.plugins)
     use = Use(plugin.kind, str(scorer), {}, tuple(recipe.plugins), plugin.takes_group, plugin.digest)
-    groups: dict[Any, list[Row]] = defaultdict(list)
+    groups: dict[Any, list[Scored]] = defaultdict(list)
     for number, row in enumerate(rows):
-        groups[row["id"] if use.takes_group else number].append(row)
-    calls = [Call(use, tuple(_blind(row, prompts) for row in several)) for several in groups.values()]
+        groups[row.id if use.takes_group else number].append(row)
+
+    calls = [Call(use, tuple(_blind(row, prompts[row.id]) for row in several)) for several in groups.values()]
     limits = recipe.reward
     with Pool([use], limits.workers, limits.timeout_s, limits.memory_gb) as pool:
-        found = pool.map(calls)
-    return list(zip(chain(*groups.values()), chain(*found), strict=True))
+        scores = pool.map(calls)
+    return list(zip(chain(*groups.values()), chain(*scores), strict=True))
 
 
-def _blind(row: Row, prompts: Mapping[str, str]) -> Sample:
+def _blind(row: Scored, prompt: str) -> Sample:
     return Sample(
-        prompt=prompts[row["id"]],
-        response=row["response"],
-        id=row["id"],
-        num_tokens=row["num_tokens"],
-        truncated=row["truncated"],
-        answer=row["correctness"]["answer"],
+        prompt=prompt,
+        response=row.response,
+        id=row.id,
+        num_tokens=row.num_tokens,
+        truncated=row.truncated,
+        answer=row.extracted,
     )

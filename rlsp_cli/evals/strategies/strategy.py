@@ -1,23 +1,19 @@
-"""Test-time strategies: one answer out of several responses to a problem, without knowing which is right."""
+"""What a test-time strategy is: one answer out of several responses to a problem, without knowing which is right."""
 
 import math
-import statistics
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from rlsp_cli.evals.metrics.vote import RIGHT
-from rlsp_cli.evals.strategies.weibull import fit_mixture
-
-_PARAMETERS = 5
-"""Of the mixture of two Weibull distributions; fewer different probabilities than these cannot tell them."""
 
 
 class Candidate(NamedTuple):
-    """A response as strategies see it, but for `right`, which is what their choice is measured by.
+    """A response as strategies see it, except for `right`, which only measures their choice.
 
-    `answer` is what it votes for (see `metrics.vote`), None without an answer; `score` is the chosen scorer's,
-    `likelihood` the geometric mean of its tokens' probabilities; None where nobody gave one.
+    `answer` is what it votes for (see `metrics.vote`), None without an answer. `score` is the chosen scorer's and
+    `likelihood` the geometric mean of its tokens' probabilities; None if not known.
     """
 
     text: str
@@ -28,69 +24,68 @@ class Candidate(NamedTuple):
     likelihood: float | None = None
 
 
-Strategy = Callable[[Sequence[Candidate]], float]
-"""Chance that the answer chosen from these candidates, at least one, is right; ties are decided by lot."""
+@dataclass(frozen=True)
+class Responses:
+    """The scored samples of a bench by problem, and what is known of all of them.
 
-
-def self_consistency(candidates: Sequence[Candidate]) -> float:
-    """The answer with most votes (2203.11171)."""
-    return _elected(candidates, [1.0] * len(candidates))
-
-
-def weighted_vote(candidates: Sequence[Candidate]) -> float:
-    """The answer with the greatest sum of scores; a response without a score has no weight."""
-    return _elected(candidates, [candidate.score or 0.0 for candidate in candidates])
-
-
-def best_of_n(candidates: Sequence[Candidate]) -> float:
-    """The response with the highest score; any of them where none has one."""
-    scored = [(candidate.score, candidate.right) for candidate in candidates if candidate.score is not None]
-    scored = scored or [(0.0, candidate.right) for candidate in candidates]
-    highest = max(score for score, _ in scored)
-    return statistics.fmean(right for score, right in scored if score == highest)
-
-
-def rpc(candidates: Sequence[Candidate]) -> float:
-    """Reasoning-pruning perplexity consistency (2502.00511): the vote with the weights of `rpc_weights`."""
-    return _elected(candidates, rpc_weights(candidates))
-
-
-def rpc_weights(candidates: Sequence[Candidate]) -> list[float]:
-    """The likelihood of each response; 0 for a pruned one, and for a repetition of an earlier one.
-
-    Perplexity consistency: an answer's confidence is the sum of the likelihoods of the different responses that give
-    it. Reasoning pruning: a mixture of two Weibull distributions is fitted to all likelihoods of the problem, and a
-    response goes when it is more likely of the lower component and below the mean. Likelihood per token, counting all
-    responses in the fit, and that mean (their "truncated mean") are as in the code that the authors published.
+    `scorer` is what `Candidate.score` is from, None if there is none. `takes_answers` says whether the verifier can
+    compare answers without knowing the right one.
     """
-    values = [candidate.likelihood or 0.0 for candidate in candidates]
-    positive = [value for value in values if value > 0]
-    fit = fit_mixture(positive) if len(set(positive)) >= _PARAMETERS else None
-    mean = statistics.fmean(values)
-    seen: set[str] = set()
-    weights = []
-    for candidate, value in zip(candidates, values, strict=True):
-        pruned = fit is not None and 0 < value < mean and fit.high_share(value) < 0.5
-        weights.append(0.0 if pruned or candidate.text in seen else value)
-        seen.add(candidate.text)
-    return weights
+
+    problems: Mapping[str, Sequence[Candidate]]
+    scorer: str | None = None
+    takes_answers: bool = True
+
+    @property
+    def all(self) -> list[Candidate]:
+        """The responses to all problems."""
+        return [candidate for candidates in self.problems.values() for candidate in candidates]
 
 
-STRATEGIES: dict[str, Strategy] = {
-    "self_consistency": self_consistency,
-    "weighted_vote": weighted_vote,
-    "best_of_n": best_of_n,
-    "rpc": rpc,
-}
+class Strategy(Protocol):
+    """A way to choose. To add one, write a class with these members and put it into `STRATEGIES`."""
+
+    name: str
+    reads_logprobs: bool
+    """Whether responses should be drawn with their log-probabilities."""
+
+    def unusable(self, responses: Responses) -> str | None:
+        """Why it cannot choose from these responses, at least one; None if it can."""
+        ...
+
+    def chance(self, candidates: Sequence[Candidate]) -> float:
+        """Chance that the answer it chooses from at least one response is right; ties are broken at random."""
+        ...
 
 
-def _elected(candidates: Sequence[Candidate], weights: Sequence[float]) -> float:
-    """Share of the right answer among those with the greatest sum of weights; no answers at all are wrong."""
+def chance_of_vote(candidates: Sequence[Candidate], weights: Sequence[float]) -> float:
+    """Chance that the answer with the greatest sum of weights is right; 0 if there are no answers."""
     totals: dict[str, list[float]] = defaultdict(list)
     for candidate, weight in zip(candidates, weights, strict=True):
         if candidate.answer is not None:
             totals[candidate.answer].append(weight)
     sums = {answer: math.fsum(weights) for answer, weights in totals.items()}
+
     most = max(sums.values(), default=0.0)
-    first = [answer for answer, total in sums.items() if math.isclose(total, most, rel_tol=1e-12)]
-    return (RIGHT in first) / len(first) if first else 0.0
+    winners = [answer for answer, total in sums.items() if math.isclose(total, most, rel_tol=1e-12)]
+    return (RIGHT in winners) / len(winners) if winners else 0.0
+
+
+def no_answers(responses: Responses) -> str | None:
+    """Why there is nothing to vote on."""
+    candidates = responses.all
+    extracts = any(candidate.answer is not None for candidate in candidates)
+    if not extracts and any(candidate.right for candidate in candidates):
+        return "the verifier extracts no answers, so there is nothing to vote on"
+    if not responses.takes_answers:
+        return "the bench's references are no answers, so only the reference would tell which answers are one"
+    return None
+
+
+def no_scores(responses: Responses) -> str | None:
+    """Why there is nothing to rank by."""
+    if responses.scorer is None:
+        return "no log-probabilities and no stated confidence to choose by; name a scorer"
+    if all(candidate.score is None for candidate in responses.all):
+        return f"no response has a score by {responses.scorer}"
+    return None

@@ -1,149 +1,201 @@
-"""Test-time strategies on one bench beside one long answer to each problem, with the tokens of both sides."""
+"""Test-time strategies on one bench beside a single answer to each problem, with the tokens of both sides."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from rlsp_cli.evals.compare import difference
-from rlsp_cli.evals.metrics.scores import likelihood, score_of, usual_scorer
-from rlsp_cli.evals.metrics.vote import Ask, Row, takes_answers, votes
-from rlsp_cli.evals.strategies.strategy import STRATEGIES, Candidate, Strategy
-from rlsp_cli.evals.strategies.token_budget import OneAnswer, Spent, one_answer, spend, spend_all, summary
-from rlsp_cli.rewards.sample import is_right
+from pydantic import TypeAdapter
 
-FORCED = "forced"
-"""Kind of the rows that budget forcing makes."""
-_FORCING = "budget_forcing"
-_Candidates = Mapping[str, Sequence[Candidate]]
-_Choose = Callable[[str, Strategy], Spent]
+from rlsp_cli.evals.answer import CONFIDENCE, FORCED, GREEDY, LOGPROB, SAMPLE, Scored
+from rlsp_cli.evals.metrics import SameAnswer, of_kind
+from rlsp_cli.evals.metrics.vote import takes_answers, votes
+from rlsp_cli.evals.statistics import Difference, difference
+from rlsp_cli.evals.strategies.best_of_n import BestOfN
+from rlsp_cli.evals.strategies.rpc import Rpc
+from rlsp_cli.evals.strategies.self_consistency import SelfConsistency
+from rlsp_cli.evals.strategies.strategy import Candidate, Responses, Strategy
+from rlsp_cli.evals.strategies.token_budget import (
+    Means,
+    Outcome,
+    SingleAnswers,
+    choose,
+    choose_within,
+    means,
+    single_answers,
+)
+from rlsp_cli.evals.strategies.weighted_vote import WeightedVote
+
+_ALL: tuple[Strategy, ...] = (SelfConsistency(), WeightedVote(), BestOfN(), Rpc())
+STRATEGIES = {strategy.name: strategy for strategy in _ALL}
+"""Those that choose from sampled responses. Budget forcing is none of them: it makes a response of its own."""
+BUDGET_FORCING = "budget_forcing"
 
 
-def strategy_metrics(
-    rows: Sequence[Row],
+@dataclass(frozen=True, kw_only=True)
+class StrategyRow(Means):
+    """A strategy on some of the responses; `difference` is its accuracy minus that of the single answers."""
+
+    strategy: str
+    selection: str
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleRow(Means):
+    """The single answers that strategies are compared to."""
+
+    label: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class StrategyTable:
+    """What strategies came to; `missing` says in words what could not be computed."""
+
+    scorer: str | None
+    one_answer: SingleRow | None
+    rows: Sequence[StrategyRow]
+    missing: Sequence[str]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "StrategyTable":
+        """The reverse of `dataclasses.asdict`; pydantic's ValidationError if these are other data."""
+        return _TABLE.validate_python(data)
+
+
+_TABLE = TypeAdapter(StrategyTable)
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first `count` responses to each problem, all of them if None."""
+
+    count: int | None = None
+
+    @property
+    def name(self) -> str:
+        return "all" if self.count is None else f"first {self.count}"
+
+    def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
+        return choose(candidates[: self.count], strategy)
+
+
+@dataclass(frozen=True)
+class _EqualTokens:
+    """As many responses to each problem as have the tokens of its single answer."""
+
+    reference: SingleAnswers
+    name = "equal tokens"
+
+    def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
+        return choose_within(candidates, self.reference.problems[id].tokens or 0.0, strategy)
+
+
+def strategy_table(
+    rows: Sequence[Scored],
     names: Sequence[str],
-    ask: Ask | None = None,
+    same: SameAnswer | None = None,
     scorer: str | None = None,
-    against: OneAnswer | None = None,
-) -> dict[str, Any]:
+    against: SingleAnswers | None = None,
+) -> StrategyTable:
     """Strategies by name on the sampled responses of one bench, in the order of `index`, and on the forced ones.
 
-    `one_answer` is what they are set beside: `against`, else what budget forcing made, else nothing. With it, each has
-    a row at equal tokens, problem by problem, and one with all responses, and the greedy response has one; without it,
-    each has one for each power of two. Problems that one side has no scored response to are left out. `missing` says in
-    words what could not be computed.
+    The reference is `against`, else what budget forcing made, else nothing. With it, each strategy has a row at equal
+    tokens, problem by problem, and one with all responses, and the greedy response has one; without it, each has one
+    for each power of two. Problems that one side has no scored response to are left out.
     """
-    forced = one_answer(_FORCING, rows, [FORCED]) if _FORCING in names else None
-    sampled = sorted((row for row in rows if row["kind"] == "sample"), key=lambda row: row["index"])
+    forced = single_answers(BUDGET_FORCING, rows, [FORCED]) if BUDGET_FORCING in names else None
+    reference = against or forced
+    responses = _responses(rows, same, scorer, reference)
+
+    lines, missing, uncounted = [], [], None
+    for strategy in (STRATEGIES[name] for name in names if name in STRATEGIES):
+        reason = _unusable(strategy, responses)
+        if reason:
+            missing.append(f"{strategy.name}: {reason}")
+            continue
+        uncounted = _uncounted(responses, reference) if reference else None
+        for selection in _selections(responses, reference, uncounted is None):
+            outcomes = {
+                id: selection.outcome(id, candidates, strategy) for id, candidates in responses.problems.items()
+            }
+            lines.append(_row(strategy.name, selection.name, outcomes, reference))
+
+    if reference:
+        singles = [single_answers(GREEDY, rows, [GREEDY]), forced if against else None]
+        for one in filter(None, singles):
+            shared = {id: outcome for id, outcome in one.problems.items() if id in reference.problems}
+            if shared:
+                lines.append(_row(one.label, "all", shared, reference))
+    return StrategyTable(
+        scorer=responses.scorer,
+        one_answer=_single_row(reference, responses) if reference else None,
+        rows=lines,
+        missing=[*missing, uncounted] if uncounted else missing,
+    )
+
+
+def usual_scorer(rows: Sequence[Scored]) -> str | None:
+    """`logprob` if every response has it, else `confidence` if any states one, else None."""
+    if rows and all(row.likelihood is not None for row in rows):
+        return LOGPROB
+    return CONFIDENCE if any(row.score(CONFIDENCE) is not None for row in rows) else None
+
+
+def _responses(
+    rows: Sequence[Scored], same: SameAnswer | None, scorer: str | None, reference: SingleAnswers | None
+) -> Responses:
+    sampled = sorted(of_kind(rows, SAMPLE), key=lambda row: row.index)
     scorer = scorer or usual_scorer(sampled)
-    long = against or forced
-    candidates = _candidates(sampled, ask, scorer, long)
-    votable = ask is None or takes_answers(sampled, ask)
-    lacking = {name: _lacking(name, candidates, scorer, votable) for name in names if name in STRATEGIES}
-    used = [name for name, reason in lacking.items() if reason is None]
-    uncounted = _uncounted(candidates, long) if used and long else None
-    found = [
-        (name, selection, {id: choose(id, STRATEGIES[name]) for id in candidates})
-        for name in used
-        for selection, choose in _selections(candidates, long, uncounted is None)
-    ]
-    singles = [one_answer("greedy", rows, ["greedy"]), forced if against else None]
-    found += [(one.label, "all", _shared(one, long)) for one in singles if one and long]
-    return {
-        "scorer": scorer,
-        "one_answer": _beside(long, candidates) if long else None,
-        "rows": [
-            {"strategy": name, "selection": selection, **summary(spent), "difference": _difference(long, spent)}
-            for name, selection, spent in found
-            if spent
-        ],
-        "missing": [*(f"{name}: {reason}" for name, reason in lacking.items() if reason), *filter(None, [uncounted])],
-    }
+
+    problems = {}
+    for id, several in votes(sampled, same).items():
+        if reference is None or id in reference.problems:
+            problems[id] = [_candidate(row, answer, scorer) for row, answer in several]
+    return Responses(problems, scorer, same is None or takes_answers(sampled, same))
 
 
-def _candidates(
-    sampled: Sequence[Row], ask: Ask | None, scorer: str | None, long: OneAnswer | None
-) -> dict[str, list[Candidate]]:
-    return {
-        id: [_candidate(row, answer, scorer) for row, answer in several]
-        for id, several in votes(sampled, ask).items()
-        if long is None or id in long.problems
-    }
+def _candidate(row: Scored, answer: str | None, scorer: str | None) -> Candidate:
+    return Candidate(row.response, answer, row.right, row.num_tokens, row.score(scorer), row.likelihood)
 
 
-def _candidate(row: Row, answer: str | None, scorer: str | None) -> Candidate:
-    right = is_right(row["correctness"]["value"])
-    return Candidate(row["response"], answer, right, row["num_tokens"], score_of(row, scorer), likelihood(row))
-
-
-def _selections(candidates: _Candidates, long: OneAnswer | None, counted: bool) -> list[tuple[str, _Choose]]:
-    """Which responses take part: a name, and what a strategy comes to on a problem by them."""
-    everyone: tuple[str, _Choose] = ("all", partial(_first, candidates, None))
-    if long:
-        return [("equal tokens", partial(_within, candidates, long)), everyone] if counted else [everyone]
-    least = min(map(len, candidates.values()))
-    sizes = [2**i for i in range(least.bit_length()) if 2**i < max(map(len, candidates.values()))]
-    return [*((f"first {k}", partial(_first, candidates, k)) for k in sizes), everyone]
-
-
-def _first(candidates: _Candidates, k: int | None, id: str, strategy: Strategy) -> Spent:
-    return spend_all(candidates[id][:k], strategy)
-
-
-def _within(candidates: _Candidates, long: OneAnswer, id: str, strategy: Strategy) -> Spent:
-    return spend(candidates[id], long.problems[id].tokens or 0.0, strategy)
-
-
-def _lacking(name: str, candidates: _Candidates, scorer: str | None, votable: bool) -> str | None:
-    """Why a strategy says nothing about these responses, in words."""
-    everyone = [candidate for several in candidates.values() for candidate in several]
-    if not everyone:
+def _unusable(strategy: Strategy, responses: Responses) -> str | None:
+    if not responses.problems:
         return "no problem has scored samples to choose from"
-    unvoted = _no_vote(everyone, votable) if name != "best_of_n" else None
-    if name == "rpc" and any(one.likelihood is None for one in everyone):
-        return "not every response has a log-probability and a number of tokens (scores.logprob, num_tokens)"
-    unscored = _no_score(name, everyone, scorer) if name in ("best_of_n", "weighted_vote") else None
-    return unvoted or unscored
+    return strategy.unusable(responses)
 
 
-def _no_vote(everyone: Sequence[Candidate], votable: bool) -> str | None:
-    if any(one.right for one in everyone) and all(one.answer is None for one in everyone):
-        return "the verifier extracts no answers, so there is nothing to vote on"
-    if not votable:
-        return "the bench's references are no answers, so only the reference would tell which answers are one"
-    return None
+def _selections(
+    responses: Responses, reference: SingleAnswers | None, counted: bool
+) -> Sequence[_First | _EqualTokens]:
+    """Which responses a strategy may choose from, one row each."""
+    if reference:
+        return [_EqualTokens(reference), _First()] if counted else [_First()]
+
+    counts = [len(candidates) for candidates in responses.problems.values()]
+    powers = [2**i for i in range(min(counts).bit_length())]
+    return [*(_First(k) for k in powers if k < max(counts)), _First()]
 
 
-def _no_score(name: str, everyone: Sequence[Candidate], scorer: str | None) -> str | None:
-    scores = [candidate.score for candidate in everyone if candidate.score is not None]
-    if scorer is None:
-        return "no log-probabilities and no stated confidence to choose by; name a scorer"
-    if not scores:
-        return f"no response has a score by {scorer}"
-    if name == "weighted_vote" and min(scores) < 0:
-        return f"{scorer} gives scores below 0, and votes need weights of at least 0"
-    return None
-
-
-def _uncounted(candidates: _Candidates, long: OneAnswer) -> str | None:
-    """Whose tokens nobody counted, in words."""
+def _uncounted(responses: Responses, reference: SingleAnswers) -> str | None:
+    """Whose tokens are not known, in words."""
     sides: dict[str, Sequence[float | None]] = {
-        long.label: [spent.tokens for spent in long.problems.values()],
-        "the sampled responses": [one.tokens for several in candidates.values() for one in several],
+        reference.label: [outcome.tokens for outcome in reference.problems.values()],
+        "the sampled responses": [candidate.tokens for candidate in responses.all],
     }
     without = [side for side, tokens in sides.items() if None in tokens]
     return f"no comparison at equal tokens: num_tokens of {' and '.join(without)} is missing" if without else None
 
 
-def _shared(one: OneAnswer, other: OneAnswer) -> dict[str, Spent]:
-    return {id: spent for id, spent in one.problems.items() if id in other.problems}
+def _row(name: str, selection: str, outcomes: Mapping[str, Outcome], reference: SingleAnswers | None) -> StrategyRow:
+    before = {id: outcome.accuracy for id, outcome in reference.problems.items()} if reference else {}
+    after = {id: outcome.accuracy for id, outcome in outcomes.items()}
+    moved = difference(before, after)
+    return StrategyRow(strategy=name, selection=selection, difference=moved, **vars(means(outcomes)))
 
 
-def _beside(long: OneAnswer, candidates: _Candidates) -> dict[str, Any]:
-    """The long side on the problems of the other side; on all of its own where that has none."""
-    shared = {id: spent for id, spent in long.problems.items() if id in candidates or not candidates}
-    return {"label": long.label, "kind": long.kind, **summary(shared)}
-
-
-def _difference(long: OneAnswer | None, spent: Mapping[str, Spent]) -> dict[str, Any] | None:
-    before = {id: one.accuracy for id, one in long.problems.items()} if long else {}
-    return difference(before, {id: one.accuracy for id, one in spent.items()})
+def _single_row(reference: SingleAnswers, responses: Responses) -> SingleRow:
+    """The reference on the problems that have samples too; on all of them if none has."""
+    problems = responses.problems or reference.problems
+    shared = {id: outcome for id, outcome in reference.problems.items() if id in problems}
+    return SingleRow(label=reference.label, kind=reference.kind, **vars(means(shared)))

@@ -1,18 +1,19 @@
-"""What an answer costs: accuracy and tokens of one problem, by a strategy under a budget or by a single response."""
+"""What an answer costs: accuracy and tokens of one problem, for a strategy under a budget or for a single response."""
 
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from rlsp_cli.evals.metrics.vote import Row
-from rlsp_cli.evals.statistics import mean_share
+from rlsp_cli.evals.answer import Scored
+from rlsp_cli.evals.metrics import of_kind
+from rlsp_cli.evals.statistics import Estimate, mean_share
 from rlsp_cli.evals.strategies.strategy import Candidate, Strategy
-from rlsp_cli.rewards.sample import is_right
 
 
-class Spent(NamedTuple):
-    """Of one problem: expected accuracy, responses that took part, and their tokens (None where nobody counted).
+class Outcome(NamedTuple):
+    """Of one problem: expected accuracy, responses that took part, and their tokens (None if not known).
 
     `ran_out` says that there were no more responses though the budget would have paid for some.
     """
@@ -23,64 +24,83 @@ class Spent(NamedTuple):
     ran_out: bool = False
 
 
-class OneAnswer(NamedTuple):
-    """The long side of a comparison: of each problem the share of right responses and their mean tokens."""
+class SingleAnswers(NamedTuple):
+    """One response to each problem, which strategies are compared to: share of right ones and mean tokens by problem.
+
+    `label` says whose they are, `kind` how they were decoded.
+    """
 
     label: str
     kind: str
-    problems: Mapping[str, Spent]
+    problems: Mapping[str, Outcome]
 
 
-def one_answer(label: str, rows: Sequence[Row], kinds: Sequence[str]) -> OneAnswer | None:
-    """From the rows of the first of these kinds that has scored ones; None when none has."""
-    scored = [row for row in rows if row["correctness"]["value"] is not None]
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """Means over problems, the 95% interval of the accuracy, and how many problems ran out of responses."""
+
+    problems: int
+    responses: float
+    tokens: float | None
+    accuracy: Estimate
+    ran_out: int
+
+
+def single_answers(label: str, rows: Sequence[Scored], kinds: Sequence[str]) -> SingleAnswers | None:
+    """From the rows of the first of these kinds that has scored ones; None if none has."""
+    scored = [row for row in rows if row.value is not None]
     for kind in kinds:
-        problems: dict[str, list[Row]] = defaultdict(list)
-        for row in scored:
-            if row["kind"] == kind:
-                problems[row["id"]].append(row)
+        problems: dict[str, list[Scored]] = defaultdict(list)
+        for row in of_kind(scored, kind):
+            problems[row.id].append(row)
         if problems:
-            return OneAnswer(label, kind, {id: _single(several) for id, several in problems.items()})
+            return SingleAnswers(label, kind, {id: _single(several) for id, several in problems.items()})
     return None
 
 
-def spend_all(candidates: Sequence[Candidate], strategy: Strategy) -> Spent:
-    """The strategy on all candidates."""
+def choose(candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
+    """The strategy's choice from all candidates."""
     tokens = [candidate.tokens for candidate in candidates if candidate.tokens is not None]
-    return Spent(strategy(candidates), len(candidates), sum(tokens) if len(tokens) == len(candidates) else None)
+    known = len(tokens) == len(candidates)
+    return Outcome(strategy.chance(candidates), len(candidates), sum(tokens) if known else None)
 
 
-def spend(candidates: Sequence[Candidate], budget: float, strategy: Strategy) -> Spent:
-    """The strategy on the first candidates that the budget of tokens pays for, at least one; all must be counted.
+def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Strategy) -> Outcome:
+    """Its choice from the first candidates that the budget of tokens pays for, at least one; all must be counted.
 
     The one that crosses the budget takes part with the chance that makes the expected tokens equal to the budget.
     """
     costs = [candidate.tokens or 0 for candidate in candidates]
-    count = next((n for n in range(len(costs)) if sum(costs[: n + 1]) > budget), len(costs))
-    paid = sum(costs[:count])
+    count, paid = 0, 0
+    while count < len(costs) and paid + costs[count] <= budget:
+        paid += costs[count]
+        count += 1
+
     if count == len(costs):
-        return Spent(strategy(candidates), count, paid, ran_out=paid < budget)
+        return Outcome(strategy.chance(candidates), count, paid, ran_out=paid < budget)
     if count == 0:
-        return spend_all(candidates[:1], strategy)
-    chance = (budget - paid) / costs[count]
-    accuracy = (1 - chance) * strategy(candidates[:count]) + chance * strategy(candidates[: count + 1])
-    return Spent(accuracy, count + chance, budget)
+        return choose(candidates[:1], strategy)
+
+    next_takes_part = (budget - paid) / costs[count]
+    without, including = strategy.chance(candidates[:count]), strategy.chance(candidates[: count + 1])
+    accuracy = (1 - next_takes_part) * without + next_takes_part * including
+    return Outcome(accuracy, count + next_takes_part, budget)
 
 
-def summary(problems: Mapping[str, Spent]) -> dict[str, Any]:
-    """Means over problems, and the 95% interval of the accuracy."""
-    spent = list(problems.values())
-    tokens = [one.tokens for one in spent if one.tokens is not None]
-    return {
-        "problems": len(spent),
-        "responses": statistics.fmean(one.responses for one in spent),
-        "tokens": statistics.fmean(tokens) if len(tokens) == len(spent) else None,
-        "accuracy": mean_share([one.accuracy for one in spent])._asdict(),
-        "ran_out": sum(one.ran_out for one in spent),
-    }
+def means(problems: Mapping[str, Outcome]) -> Means:
+    """Over at least one problem; tokens are None if they are not known of each."""
+    outcomes = list(problems.values())
+    tokens = [outcome.tokens for outcome in outcomes if outcome.tokens is not None]
+    return Means(
+        problems=len(outcomes),
+        responses=statistics.fmean(outcome.responses for outcome in outcomes),
+        tokens=statistics.fmean(tokens) if len(tokens) == len(outcomes) else None,
+        accuracy=mean_share([outcome.accuracy for outcome in outcomes]),
+        ran_out=sum(outcome.ran_out for outcome in outcomes),
+    )
 
 
-def _single(rows: Sequence[Row]) -> Spent:
-    tokens = [row["num_tokens"] for row in rows if row["num_tokens"] is not None]
-    accuracy = statistics.fmean(is_right(row["correctness"]["value"]) for row in rows)
-    return Spent(accuracy, 1, statistics.fmean(tokens) if len(tokens) == len(rows) else None)
+def _single(rows: Sequence[Scored]) -> Outcome:
+    tokens = [row.num_tokens for row in rows if row.num_tokens is not None]
+    accuracy = statistics.fmean(row.right for row in rows)
+    return Outcome(accuracy, 1, statistics.fmean(tokens) if len(tokens) == len(rows) else None)

@@ -1,0 +1,117 @@
+"""Chances of a right answer from k responses: pass@k, maj@k and best-of-k, each with its interval over problems."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rlsp_cli.evals.answer import Scored
+from rlsp_cli.evals.metrics.vote import SameAnswer, ballots, maj_at_k
+from rlsp_cli.evals.statistics import Estimate, mean_share
+from rlsp_cli.rewards.sample import is_right
+
+Curve = Mapping[int, Estimate]
+"""From k, in rising order, to the mean over problems."""
+
+
+@dataclass(frozen=True)
+class MissingK:
+    """The `k` that some problems have too few scored responses for: how many, and the one that has fewest."""
+
+    k: tuple[int, ...]
+    problems: int
+    first: str
+    responses: int
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """Chance that k of n responses, drawn without replacement, hold a correct one (Chen et al., 2107.03374, Eq. 1).
+
+    ValueError when there are fewer than k responses.
+    """
+    if not 0 < k <= n:
+        raise ValueError(f"pass@{k} of {n} responses: so many cannot be drawn")
+    if n - correct < k:
+        return 1.0
+    return 1.0 - math.prod((n - correct - i) / (n - i) for i in range(k))
+
+
+def best_of_k(scored: Sequence[tuple[float, bool]], k: int) -> float:
+    """Chance that the response with the highest score of k is correct, drawn without replacement from (score, correct).
+
+    Ties are broken uniformly at random.
+    """
+    chance, higher, n = 0.0, 0, len(scored)
+    for score in sorted({score for score, _ in scored}, reverse=True):
+        rights = [right for other, right in scored if other == score]
+        draws_with_this_best = math.comb(n - higher, k) - math.comb(n - higher - len(rights), k)
+        chance += draws_with_this_best / math.comb(n, k) * statistics.fmean(rights)
+        higher += len(rights)
+    return chance
+
+
+def pass_curve(values: Mapping[str, Sequence[float]], sizes: Sequence[int]) -> Curve:
+    """pass@k from the scores of each problem's responses."""
+    counts = [(len(scores), sum(map(is_right, scores))) for scores in values.values()]
+    return _curve(sizes, lambda k: [pass_at_k(n, right, k) for n, right in counts])
+
+
+def maj_curve(rows: Sequence[Scored], sizes: Sequence[int], same: SameAnswer | None) -> Curve:
+    """maj@k; empty if there are right responses but no answers, since some verifiers extract none to vote on."""
+    extracts = any(row.extracted for row in rows)
+    if not extracts and any(row.right for row in rows):
+        return {}
+
+    votes = ballots(rows, same)
+    return _curve(sizes, lambda k: [maj_at_k(ballot, k) for ballot in votes.values()])
+
+
+def best_curves(rows: Sequence[Scored], sizes: Sequence[int]) -> dict[str, Curve]:
+    """best-of-k by each scorer that scored all of these responses."""
+    scored = [row for row in rows if row.value is not None]
+    names = sorted({name for row in scored for name in row.scores})
+    curves = {}
+    for name in names:
+        problems = _scored_by(name, scored)
+        if problems:
+            curves[name] = _best_curve(problems, sizes)
+    return curves
+
+
+def curve_sizes(responses: int, ks: Sequence[int]) -> list[int]:
+    """The k that so many responses are enough for: of `ks` if there are some, else powers of two and all."""
+    powers = [2**i for i in range(responses.bit_length())]
+    return sorted({k for k in ks or [*powers, responses] if k <= responses})
+
+
+def missing_k(values: Mapping[str, Sequence[float]], ks: Sequence[int]) -> MissingK | None:
+    """None if every problem has enough scored responses."""
+    counts = {id: len(scores) for id, scores in values.items()}
+    first = min(counts, key=lambda id: counts[id])
+    most, least = max(counts.values()), counts[first]
+
+    missing = sorted({*curve_sizes(most, ks), *ks} - {*curve_sizes(least, ks)})
+    if not missing:
+        return None
+    short = sum(count < missing[0] for count in counts.values())
+    return MissingK(tuple(missing), short, first, least)
+
+
+def _curve(sizes: Sequence[int], per_problem: Callable[[int], list[float]]) -> Curve:
+    return {k: mean_share(per_problem(k)) for k in sizes}
+
+
+def _best_curve(problems: Sequence[Sequence[tuple[float, bool]]], sizes: Sequence[int]) -> Curve:
+    return _curve(sizes, lambda k: [best_of_k(scored, k) for scored in problems])
+
+
+def _scored_by(name: str, rows: Sequence[Scored]) -> list[list[tuple[float, bool]]]:
+    """(score, correct) of each problem's responses; empty if the scorer left one out."""
+    problems: dict[str, list[tuple[float, bool]]] = defaultdict(list)
+    for row in rows:
+        score = row.score(name)
+        if score is None:
+            return []
+        problems[row.id].append((score, row.right))
+    return list(problems.values())

@@ -1,0 +1,105 @@
+"""How the responses to a bench were made: protocol.json, and `protocol` in results and score cards."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from rlsp_cli.errors import DataError
+from rlsp_cli.evals.benches import Bench
+from rlsp_cli.recipe.schema import Eval
+from rlsp_cli.runs.stream import read_json, write_json
+
+_DRAWN = ("temperature", "top_p", "max_new_tokens", "seed", "first_prompt")
+"""What is not known of responses that were given."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a reader needs to compare a number with another; None where it is not known.
+
+    `like` is the protocol that was asked for, `differs` what is not as in it. `bench_changed` says whether the problems
+    are others than the bench's file says. `forcing` has the settings of budget forcing, if there was some.
+    """
+
+    problems: int
+    like: str | None
+    differs: tuple[str, ...]
+    samples: int
+    greedy: bool
+    temperature: float | None
+    top_p: float | None
+    max_new_tokens: int | None
+    seed: int | None
+    source: str
+    revision: str | None
+    bench_changed: bool | None
+    prompt_from: str
+    system: str | None
+    first_prompt: str | None
+    prompt_digest: str
+    bench_digest: str
+    verifier: Mapping[str, Any] | None
+    forcing: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; without `forcing` if there was none."""
+        data = {**asdict(self), "differs": list(self.differs)}
+        return data if self.forcing else {key: value for key, value in data.items() if key != "forcing"}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Provenance":
+        """The reverse; pydantic's ValidationError names a key that is missing or of another type."""
+        return _PROVENANCE.validate_python(data)
+
+
+_PROVENANCE = TypeAdapter(Provenance)
+
+
+def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) -> Provenance:
+    """Of responses to these prompts, one for each problem."""
+    known = {
+        **bench.protocol.model_dump(include={"temperature", "top_p", "max_new_tokens"}),
+        "seed": seed,
+        "first_prompt": prompts[0],
+    }
+    if bench.prompt_from == "responses":
+        known = dict.fromkeys(_DRAWN)
+    forces = "budget_forcing" in settings.strategies
+    return Provenance(
+        problems=len(bench.problems),
+        like=bench.like,
+        differs=tuple(bench.differs),
+        samples=bench.protocol.samples,
+        greedy=bench.protocol.greedy,
+        source=bench.source,
+        revision=bench.source.partition("@")[2] or None,
+        bench_changed=bench.changed,
+        prompt_from=bench.prompt_from,
+        system=bench.system,
+        prompt_digest=hashlib.sha256("\0".join(prompts).encode()).hexdigest(),
+        **bench.identity,
+        forcing=settings.forcing.model_dump() if forces else None,
+        **known,
+    )
+
+
+def keep(path: Path, made: Provenance) -> None:
+    """Write protocol.json, or make sure that it says the same.
+
+    DataError if the responses beside it were made in another way: they must not be mixed with new ones.
+    """
+    if not path.exists():
+        write_json(path, made.to_json())
+        return
+
+    before = read_json(path)
+    for key, value in made.to_json().items():
+        if before.get(key) != value:
+            change = f"{key} was {before.get(key)!r}, is {value!r}"
+            raise DataError(
+                f"{path.parent}: the responses here were made differently ({change}); move this folder away"
+            )
