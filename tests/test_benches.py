@@ -9,8 +9,9 @@ import pytest
 
 from rlsp_cli.data import Problem
 from rlsp_cli.errors import DataError, NotReadyError, RecipeError
-from rlsp_cli.evals.benches import Bench, check_benches, content_digest, find_bench, load_bench, shipped_benches
-from rlsp_cli.evals.benches.bench import completed
+from rlsp_cli.evals.benches import Bench, Benches, check_benches, find_bench, shipped_benches
+from rlsp_cli.evals.benches.bench import content_digest
+from rlsp_cli.evals.benches.bench_file import completed
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Data, Eval, Recipe, Reward
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
@@ -28,7 +29,7 @@ source: ./sums.jsonl
 columns: {problem: sum, answer: total}
 prompt: {template: "What is {problem}?", origin: mine}
 verifier: {use: exact_match}
-protocol: {samples: 3, temperature: 0.5, top_p: 0.9, max_new_tokens: 16, origin: mine}
+sampling: {samples: 3, temperature: 0.5, top_p: 0.9, max_new_tokens: 16, origin: mine}
 """
 SUMS = '{"id": "a", "sum": "1+1", "total": 2}\n{"id": "b", "sum": "2+2", "total": 4}\n'
 RAW: dict[str, list[dict[str, Any]]] = {
@@ -70,7 +71,7 @@ def lines(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def load(name: str, data: Path | None = None, recipe_data: Data | None = None, **settings: Any) -> Bench:
-    return load_bench(name, Eval(data=str(data) if data else None, **settings), recipe_data or Data())
+    return Benches(Eval(data=str(data) if data else None, **settings), recipe_data or Data()).load(name)
 
 
 def values(bench: Bench, responses: list[str]) -> list[float | None]:
@@ -89,7 +90,7 @@ def gold(problem: Problem) -> str:
 @pytest.mark.parametrize("name", shipped_benches())
 def test_every_shipped_file_says_what_it_is_and_names_plugins_that_exist(name: str) -> None:
     file = find_bench(name)
-    assert file.name == name and file.prompt.origin and file.protocol.origin
+    assert file.name == name and file.prompt.origin and file.sampling.origin
     assert file.source.startswith("task:") or file.revision, "a hub data set without a commit"
     assert file.sha256 or not file.source.startswith("task:"), "a task's problems can be counted here"
     recipe = resolve_recipe({"name": "r", "model": {"path": "m"}, "eval": {"benches": [name]}}, plugins=resolve_options)
@@ -186,10 +187,10 @@ def test_a_users_file_brings_its_data_prompt_verifier_and_protocol(mine: Path) -
     assert bench.name == "sums" and [p.answer for p in bench.problems] == ["2", "4"]
     assert bench.ask(bench.problems[0].problem) == "What is 1+1?" and bench.prompt_from == "bench"
     assert bench.verifier is not None and bench.verifier.use == "exact_match"
-    assert (bench.protocol.samples, bench.protocol.temperature) == (3, 0.5)
+    assert (bench.sampling.samples, bench.sampling.temperature) == (3, 0.5)
     said = load(str(mine), recipe_data=Data(template="Sum: {problem}"), samples=1, temperature=0.1)
     assert said.ask("x") == "Sum: x" and said.prompt_from == "recipe"
-    assert (said.protocol.samples, said.protocol.temperature, said.protocol.top_p) == (1, 0.1, 0.9)
+    assert (said.sampling.samples, said.sampling.temperature, said.sampling.top_p) == (1, 0.1, 0.9)
 
 
 def test_columns_of_a_benchs_own_source_are_taken_by_their_word(mine: Path, tmp_path: Path) -> None:

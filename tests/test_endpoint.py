@@ -28,7 +28,7 @@ problems: {problems}
 source: ./sums.jsonl
 prompt: {{template: "{{problem}}", origin: ours}}
 verifier: {{use: exact_match}}
-protocol: {{samples: {samples}, temperature: 0.7, top_p: 1.0, max_new_tokens: 16, origin: ours}}
+sampling: {{samples: {samples}, temperature: 0.7, top_p: 1.0, max_new_tokens: 16, origin: ours}}
 """
 
 

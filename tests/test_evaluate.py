@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.errors import DataError, NotReadyError
-from rlsp_cli.evals.benches import load_bench
+from rlsp_cli.evals.benches import Benches
 from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.results import BenchResult
 from rlsp_cli.evals.samplers import Decoding, ReplaySampler, Request, Response
@@ -40,7 +40,7 @@ def heldout(rows: int) -> Data:
 
 def run(out: Path, stop_after: int | None = None, seed: int = 1) -> BenchResult:
     settings = Eval(samples=2, batch=4)
-    bench = load_bench("heldout", settings, heldout(9))
+    bench = Benches(settings, heldout(9)).load("heldout")
 
     def tick(done: int, total: int) -> None:
         if done == stop_after:
@@ -81,12 +81,12 @@ def test_two_problems_of_one_id_are_refused(tmp_path: Path) -> None:
     rows = '{"id": "a", "problem": "1+1", "answer": "2"}\n{"id": "a", "problem": "2+2", "answer": "4"}\n'
     (tmp_path / "aime24.jsonl").write_text(rows)
     with pytest.raises(DataError, match=r"2 problems have the id 'a' \(column 'id'\)"):
-        load_bench("aime24", Eval(data=str(tmp_path)), Data())
+        Benches(Eval(data=str(tmp_path))).load("aime24")
 
 
 def test_the_protocol_tells_prompts_and_benches_apart(tmp_path: Path) -> None:
     settings = Eval(samples=0)
-    benches = [load_bench("heldout", settings, heldout(rows)) for rows in (3, 4)]
+    benches = [Benches(settings, heldout(rows)).load("heldout") for rows in (3, 4)]
     protocols = [
         evaluate(
             bench, Seeded(), verify, settings, seed=0, prompt=prompt, paths=AnswerPaths(tmp_path / f"{i}{j}")
@@ -101,21 +101,21 @@ def test_the_protocol_tells_prompts_and_benches_apart(tmp_path: Path) -> None:
 def test_a_bench_is_read_from_a_file_a_folder_or_the_environment(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_file = load_bench("aime24", Eval(data=str(shared_data / "aime24.jsonl")), Data())
-    by_folder = load_bench("aime24", Eval(data=str(shared_data)), Data())
+    by_file = Benches(Eval(data=str(shared_data / "aime24.jsonl"))).load("aime24")
+    by_folder = Benches(Eval(data=str(shared_data))).load("aime24")
     monkeypatch.setenv("RLSP_DATA_DIR", str(shared_data))
-    by_environment = load_bench("aime24", Eval(), Data())
+    by_environment = Benches(Eval()).load("aime24")
     assert len(by_file.problems) == 30
     assert by_file.digest == by_folder.digest == by_environment.digest
-    assert len(load_bench("math500", Eval(limit=7), Data()).problems) == 7
+    assert len(Benches(Eval(limit=7)).load("math500").problems) == 7
 
 
 def test_a_bench_that_is_not_to_be_had_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RLSP_DATA_DIR", raising=False)
     with pytest.raises(NotReadyError, match="--data FILE"):
-        load_bench("aime24", Eval(), Data())
+        Benches(Eval()).load("aime24")
     with pytest.raises(NotReadyError, match=r"aime24.jsonl does not exist"):
-        load_bench("aime24", Eval(data=str(tmp_path)), Data())
+        Benches(Eval(data=str(tmp_path))).load("aime24")
 
 
 @pytest.mark.parametrize(

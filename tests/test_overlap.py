@@ -12,7 +12,7 @@ from rlsp_cli.data import Trace, trace_rows
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import UsageError
-from rlsp_cli.evals.benches import load_bench
+from rlsp_cli.evals.benches import Benches
 from rlsp_cli.evals.overlap import (
     Contamination,
     OverlapIndex,
@@ -426,7 +426,7 @@ def test_an_evaluation_of_some_problems_is_compared_with_the_whole_bench(tmp_pat
     text = text.replace("{source: task:pair_sum, split: test, rows: 6}", "{source: ./heldout.jsonl}")
     (tmp_path / "r.yaml").write_text(text)
     recipe = load_recipe(tmp_path / "r.yaml", ["eval.limit=1"], plugins=resolve_options)
-    bench = load_bench("heldout", recipe.eval, recipe.data)
+    bench = Benches.of(recipe).load("heldout")
     seen = measure_contamination(recipe, [bench])["heldout"]
     assert (seen["traces"].rows_found, seen["prompts"].rows_found) == (0, 1), "two bakeries share their wording"
     assert seen["prompts"].problems == 1, "the grocer was not asked"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rlsp_cli.errors import RecipeError
-from rlsp_cli.evals.benches import Bench, check_benches, load_bench, shipped_benches
+from rlsp_cli.evals.benches import Bench, Benches, check_benches, shipped_benches
 from rlsp_cli.evals.benches.protocol_file import find_protocol, shipped_protocols
 from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.load import resolve_recipe
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 def load(folder: Path, data: Data | None = None, **settings: Any) -> Bench:
     asked = Eval(**{"protocol": str(folder / "theirs.yaml"), **settings})
-    return load_bench(str(folder / "mine.yaml"), asked, data or Data())
+    return Benches(asked, data or Data()).load(str(folder / "mine.yaml"))
 
 
 def cards(run: Path) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def test_a_protocol_comes_before_the_bench_and_after_recipe_and_command_line(fol
     bench = load(folder)
     assert (bench.ask("1+1"), bench.system, bench.prompt_from) == ("Sum: 1+1", "Be brief.", "protocol")
     assert bench.verifier is not None and bench.verifier.use == "math_verify"
-    drawn = bench.protocol
+    drawn = bench.sampling
     assert (drawn.samples, drawn.greedy, drawn.temperature, drawn.top_p) == (1, False, 0.3, 0.9), "top_p is the bench's"
     assert bench.like == "theirs"
     assert bench.differs == ("their seed is not published", "they show an example first")
@@ -84,22 +84,22 @@ def test_a_protocol_comes_before_the_bench_and_after_recipe_and_command_line(fol
 
 
 def test_rlsps_own_protocol_is_what_is_run_without_one(shared_data: Path) -> None:
-    plain, named = (load_bench("aime24", Eval(data=str(shared_data), protocol=p), Data()) for p in (None, "rlsp"))
+    plain, named = (Benches(Eval(data=str(shared_data), protocol=p)).load("aime24") for p in (None, "rlsp"))
     assert (named.like, plain.like, named.differs) == ("rlsp", None, ())
     same = ("template", "system", "verifier", "prompt_from")
     assert all(getattr(plain, key) == getattr(named, key) for key in same)
-    assert plain.protocol.model_dump(exclude={"origin"}) == named.protocol.model_dump(exclude={"origin"})
+    assert plain.sampling.model_dump(exclude={"origin"}) == named.sampling.model_dump(exclude={"origin"})
 
 
 def test_what_lm_eval_and_qwen_do_with_aime(shared_data: Path) -> None:
     asked = {
-        name: load_bench("aime24", Eval(data=str(shared_data), protocol=name), Data())
+        name: Benches(Eval(data=str(shared_data), protocol=name)).load("aime24")
         for name in ("lm_eval", "qwen25_math", "deepseek_r1", "rlsp_paper")
     }
     assert asked["lm_eval"].ask("P") == "Question: P\nAnswer:" and asked["rlsp_paper"].ask("P") == "Problem: P"
     assert asked["qwen25_math"].system == "Please reason step by step, and put your final answer within \\boxed{}."
     drawn = {
-        name: (b.protocol.samples, b.protocol.greedy, b.protocol.temperature, b.protocol.max_new_tokens)
+        name: (b.sampling.samples, b.sampling.greedy, b.sampling.temperature, b.sampling.max_new_tokens)
         for name, b in asked.items()
     }
     assert drawn["lm_eval"][:2] == drawn["qwen25_math"][:2] == (0, True)
@@ -214,7 +214,7 @@ def test_the_page_has_every_protocol_with_its_numbers(shared_data: Path) -> None
         rows = {row[0].strip("`"): row for row in table(section, 7)[1:]}
         assert set(rows) == set(shipped_protocols())
         for name, row in rows.items():
-            drawn = load_bench(bench, Eval(data=str(shared_data), protocol=name), Data()).protocol
+            drawn = Benches(Eval(data=str(shared_data), protocol=name)).load(bench).sampling
             assert (f"{drawn.samples} sampled" in row[2]) == (drawn.samples > 0) and (
                 "greedy" in row[2]
             ) == drawn.greedy
@@ -241,8 +241,8 @@ def test_a_protocol_that_is_asked_for_beats_what_the_runs_recipe_said_before(
     recipe = evaluation_recipe("run", asked)
     assert recipe.eval and recipe.eval.protocol == str(folder / "theirs.yaml")
     assert recipe.data.traces and not recipe.data.prompts, "PPO has not trained this model"
-    bench = load_bench(recipe.eval.benches[0], recipe.eval, recipe.data)
-    assert (bench.protocol.samples, bench.protocol.max_new_tokens, bench.protocol.temperature) == (1, 16, 0.9)
+    bench = Benches.of(recipe).load(recipe.eval.benches[0])
+    assert (bench.sampling.samples, bench.sampling.max_new_tokens, bench.sampling.temperature) == (1, 16, 0.9)
     assert bench.differs[-1] == "temperature is 0.9, theirs 0.3"
     del asked["protocol"]
     before = evaluation_recipe("run", asked).eval

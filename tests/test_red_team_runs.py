@@ -35,7 +35,7 @@ source: ./rows.jsonl
 columns: {problem: problem, answer: answer}
 prompt: {template: "{problem}", origin: this test}
 verifier: {use: exact_match}
-protocol: {samples: 1, temperature: 1.0, top_p: 1.0, max_new_tokens: 8, origin: this test}
+sampling: {samples: 1, temperature: 1.0, top_p: 1.0, max_new_tokens: 8, origin: this test}
 """
 
 

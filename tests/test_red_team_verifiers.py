@@ -410,7 +410,7 @@ def odd_folder(tmp_path: Path) -> Path:
     (tmp_path / "b.yaml").write_text(
         "name: b\ndescription: Odd.\nproblems: 2\nsource: ./b.jsonl\n"
         "prompt: {template: '{problem}', origin: ours}\nverifier: {use: exact_match}\n"
-        "protocol: {samples: 0, temperature: 0.7, top_p: 1.0, max_new_tokens: 16, origin: ours}\n"
+        "sampling: {samples: 0, temperature: 0.7, top_p: 1.0, max_new_tokens: 16, origin: ours}\n"
     )
     rows = [{"id": n, "problem": ESCAPE, "answer": "X"} for n in ("a", EMOJI)]
     said = [

@@ -12,7 +12,7 @@ import pytest
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.sampler import LocalSampler
 from rlsp_cli.errors import RecipeError, UsageError
-from rlsp_cli.evals.benches import Bench, load_bench
+from rlsp_cli.evals.benches import Bench, Benches
 from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.samplers import ReplaySampler
 from rlsp_cli.evals.strategies.run import reference_answers, run_strategies
@@ -55,7 +55,7 @@ def responses(file: Path, problems: list[dict], count: int, tokens: int, right: 
 
 
 def bench_of(data: Path, limit: int | None = None) -> Bench:
-    return load_bench("aime24", Eval(data=str(data), limit=limit, samples=0), Data())
+    return Benches(Eval(data=str(data), limit=limit, samples=0)).load("aime24")
 
 
 def judge(samples: Sequence[Sample]) -> list[Score]:
@@ -130,7 +130,7 @@ def test_a_wrong_strategy_is_told_with_the_next_move(tmp_path: Path, settings: d
 def test_a_real_model_is_forced_and_its_log_probabilities_are_used(tmp_path: Path) -> None:
     heldout = {"source": "task:pair_sum", "split": "test", "rows": 6}
     data, settings = Data.model_validate({"heldout": heldout}), Eval(samples=4, max_new_tokens=16, strategies=ALL)
-    bench = load_bench("heldout", settings, data)
+    bench = Benches(settings, data).load("heldout")
     recipe = Recipe.model_validate({"name": "x", "model": {"path": "x"}, "data": data, "eval": settings})
     shape = FromScratch(hidden_size=32, num_layers=1, num_heads=2, intermediate_size=64, max_length=96)
     model, tokenizer = new_model(shape, [problem.problem for problem in bench.problems], 0)

@@ -11,7 +11,7 @@ import pytest
 
 from rlsp_cli.data import Problem
 from rlsp_cli.evals.answer import Scored
-from rlsp_cli.evals.benches import Bench, Protocol
+from rlsp_cli.evals.benches import Bench, Sampling
 from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.metrics.vote import Ballot, ballots, maj_at_k
 from rlsp_cli.evals.samplers import ReplaySampler, Response
@@ -121,7 +121,7 @@ def scorer() -> Iterator[Scorer]:
 def test_spellings_of_one_number_outvote_the_right_answer_by_math_verify(scorer: Scorer, tmp_path: Path) -> None:
     answers = ["3", "3", "\\frac12", "0.5", "1/2", "3.0", "7"]
     responses = [Response(f"\\boxed{{{answer}}}", 10 * n) for n, answer in enumerate(answers, 1)]
-    bench = Bench("one", [Problem("a", "?", "3")], "by hand", protocol=Protocol(samples=len(answers)))
+    bench = Bench("one", [Problem("a", "?", "3")], "by hand", sampling=Sampling(samples=len(answers)))
     settings = Eval(greedy=False)
     found = evaluate(
         bench, ReplaySampler({"a": responses}), scorer.verify, settings, seed=0, prompt=str, paths=AnswerPaths(tmp_path)

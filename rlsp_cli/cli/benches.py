@@ -35,7 +35,7 @@ def list_(data: Folder = None, json: Json = False) -> None:
             f.name,
             f.problems,
             f.verifier.use,
-            _protocol(f.protocol),
+            _sampling(f.sampling),
             None if place.startswith("none") else place.partition("@")[0],
             f.description,
         )
@@ -91,10 +91,10 @@ def protocols(
     print_table(["protocol", "benches", "what it is"], cells)
 
 
-def _protocol(protocol: Any) -> str:
-    if not protocol.samples:
+def _sampling(sampling: Any) -> str:
+    if not sampling.samples:
         return "greedy"
-    return f"{protocol.samples} at {protocol.temperature:g}, top_p {protocol.top_p:g}"
+    return f"{sampling.samples} at {sampling.temperature:g}, top_p {sampling.top_p:g}"
 
 
 def _digest(seen: "Inspection") -> str:

@@ -142,7 +142,7 @@ def eval_(
 
     `rlsp eval compare A B` tells whether two evaluations differ.
     """
-    from rlsp_cli.evals.benches import bench_names
+    from rlsp_cli.evals.benches import Benches
     from rlsp_cli.evals.fail_below import read_limits, refuse_below
     from rlsp_cli.launch.evaluation import evaluation_recipe
     from rlsp_cli.launch.start import Start
@@ -178,7 +178,7 @@ def eval_(
     recipe = evaluation_recipe(target or model, given, changes)
     assert recipe.eval, "an evaluation's recipe has it"
     _refuse_missing(recipe)
-    limits = read_limits(fail_below or [], bench_names(recipe.eval, recipe.data))
+    limits = read_limits(fail_below or [], Benches.of(recipe).names())
     if recipe.model.path and not (steps or recipe.eval.responses):
         print(f"model: {recipe.model.path}", file=sys.stderr)
 

@@ -72,7 +72,7 @@ def evaluate(
 def _responses_of_each_kind(bench: Bench, settings: Eval) -> dict[str, int]:
     """To each problem, in the order in which they are drawn."""
     forced = BUDGET_FORCING in settings.strategies
-    return {GREEDY: int(bench.protocol.greedy), SAMPLE: bench.protocol.samples, FORCED: int(forced)}
+    return {GREEDY: int(bench.sampling.greedy), SAMPLE: bench.sampling.samples, FORCED: int(forced)}
 
 
 def _requests(prompts: Mapping[str, str], count: int, system: str | None) -> Iterator[Request]:
@@ -85,9 +85,9 @@ def _decoding(bench: Bench, kind: str, seed: int, settings: Eval) -> Decoding:
     place = hashlib.sha256(f"{seed}:{bench.name}:{kind}".encode()).digest()
     reads_logprobs = any(STRATEGIES[name].reads_logprobs for name in settings.strategies if name in STRATEGIES)
     return Decoding(
-        temperature=bench.protocol.temperature if kind == SAMPLE else 0.0,
-        top_p=bench.protocol.top_p,
-        max_new_tokens=bench.protocol.max_new_tokens,
+        temperature=bench.sampling.temperature if kind == SAMPLE else 0.0,
+        top_p=bench.sampling.top_p,
+        max_new_tokens=bench.sampling.max_new_tokens,
         seed=int.from_bytes(place[:_SEED_BYTES], "big"),
         logprobs=kind == SAMPLE and reads_logprobs,
     )

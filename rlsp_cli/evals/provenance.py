@@ -13,7 +13,7 @@ from rlsp_cli.evals.benches import Bench
 from rlsp_cli.recipe.schema import Eval
 from rlsp_cli.runs.stream import read_json, write_json
 
-_DRAWN = ("temperature", "top_p", "max_new_tokens", "seed", "first_prompt")
+_UNKNOWN = ("temperature", "top_p", "max_new_tokens", "seed", "first_prompt")
 """What is not known of responses that were given."""
 
 
@@ -62,19 +62,19 @@ _PROVENANCE = TypeAdapter(Provenance)
 def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) -> Provenance:
     """Of responses to these prompts, one for each problem."""
     known = {
-        **bench.protocol.model_dump(include={"temperature", "top_p", "max_new_tokens"}),
+        **bench.sampling.model_dump(include={"temperature", "top_p", "max_new_tokens"}),
         "seed": seed,
         "first_prompt": prompts[0],
     }
     if bench.prompt_from == "responses":
-        known = dict.fromkeys(_DRAWN)
+        known = dict.fromkeys(_UNKNOWN)
     forces = "budget_forcing" in settings.strategies
     return Provenance(
         problems=len(bench.problems),
         like=bench.like,
         differs=tuple(bench.differs),
-        samples=bench.protocol.samples,
-        greedy=bench.protocol.greedy,
+        samples=bench.sampling.samples,
+        greedy=bench.sampling.greedy,
         source=bench.source,
         revision=bench.source.partition("@")[2] or None,
         bench_changed=bench.changed,

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import RecipeError, UsageError
-from rlsp_cli.evals.benches import DRAWN, check_benches
+from rlsp_cli.evals.benches import check_benches
+from rlsp_cli.evals.benches.bench_file import SAMPLING_KEYS
 from rlsp_cli.evals.overlap.training_set import ROLES
 from rlsp_cli.evals.strategies import check_scorer
 from rlsp_cli.launch.gpus import count_gpus
@@ -58,7 +59,7 @@ def _of_run(root: Path, given: dict[str, Any], overrides: Sequence[str]) -> Reci
     kept = run.recipe.model_dump(mode="json", exclude={"sft", "ppo", "eval", "name", "model", "description"})
     before = run.recipe.eval.model_dump(mode="json", exclude_none=True) if run.recipe.eval else {}
     if "protocol" in settings:  # who asks for it now does not want the numbers that the recipe gave before
-        before = {key: value for key, value in before.items() if key not in DRAWN}
+        before = {key: value for key, value in before.items() if key not in SAMPLING_KEYS}
     unused = [role for role, stage in ROLES.items() if not run.paths.stage(stage).final.exists()]
     kept["data"] |= dict.fromkeys(unused)  # what this model was not trained on
     if given.get("steps"):

@@ -8,7 +8,7 @@ from typing import TypeVar
 from rlsp_cli.backends import backend_of, stages_of
 from rlsp_cli.data import prompt_rows, source_rows, trace_rows
 from rlsp_cli.errors import DataError, NotReadyError
-from rlsp_cli.evals.benches import bench_prompts, bench_protocol, find_bench
+from rlsp_cli.evals.benches import Benches, find_bench
 from rlsp_cli.recipe.schema import Eval, Ppo, Prompts, Recipe, Rows, Sft
 
 Row = TypeVar("Row")
@@ -103,7 +103,7 @@ def _eval(recipe: Recipe, settings: Eval) -> Counts:
         return Counts("eval", "local", notes=("a bench cannot be read here",))
     rows, responses, tokens = 0, 0, 0
     for name, size in zip(settings.benches, sizes, strict=True):
-        drawn = bench_protocol(name, settings)
+        drawn = Benches.of(recipe).sampling(name)
         many = (size or 0) * models * (drawn.samples + drawn.greedy)
         rows, responses, tokens = rows + (size or 0), responses + many, tokens + many * drawn.max_new_tokens
     return Counts("eval", "local", rows, responses=responses, tokens=tokens)
@@ -111,7 +111,7 @@ def _eval(recipe: Recipe, settings: Eval) -> Counts:
 
 def _bench_size(name: str, recipe: Recipe, settings: Eval) -> int | None:
     try:
-        prompts = bench_prompts(name, settings, recipe.data)
+        prompts = Benches.of(recipe).prompts(name)
         size = find_bench(name).problems if _on_hub(prompts) else len(source_rows(prompts, recipe.plugins))
     except (DataError, NotReadyError):
         return None

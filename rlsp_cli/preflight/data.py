@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from rlsp_cli.data import Problem, prompt_rows, trace_rows, training_rows
 from rlsp_cli.errors import RecipeError, RlspError
-from rlsp_cli.evals.benches import bench_prompts, load_bench
+from rlsp_cli.evals.benches import Benches
 from rlsp_cli.preflight.hub import data_on_hub
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, Traces
@@ -59,7 +59,7 @@ def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
         if isinstance(rows, Traces):
             _read_traces(rows, recipe)
         elif role == "heldout" and recipe.eval and _is_file(rows):
-            load_bench(role, recipe.eval, recipe.data, recipe.plugins)  # ids of a bench must differ, too
+            Benches.of(recipe).load(role)  # ids of a bench must differ, too
         else:
             prompt_rows(_few(rows), recipe.plugins)
     except RlspError as error:
@@ -105,7 +105,7 @@ def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Issue]:
     assert recipe.eval, "whoever asks has looked"
     for name in (name for name in recipe.eval.benches if name != "heldout"):
         with suppress(RlspError):  # said where it is loaded
-            rows = bench_prompts(name, recipe.eval, recipe.data)
+            rows = Benches.of(recipe).prompts(name)
             if on_hub(rows) and (found := _look_at_hub(f"bench {name}", rows.source, "eval.benches", ask_hub)):
                 hint = f"--data FILE, or a folder with {name}.jsonl in eval.data or RLSP_DATA_DIR"
                 yield found if isinstance(found, Note) else Issue(found.path, found.message, hint)
@@ -116,8 +116,8 @@ def _load_benches(recipe: Recipe) -> Iterator[Issue]:
     assert recipe.eval, "whoever asks has looked"
     for name in (name for name in recipe.eval.benches if name != "heldout"):
         try:
-            if not on_hub(bench_prompts(name, recipe.eval, recipe.data)):
-                load_bench(name, recipe.eval, recipe.data, recipe.plugins)
+            if not on_hub(Benches.of(recipe).prompts(name)):
+                Benches.of(recipe).load(name)
         except RecipeError:  # said by the check of benches, with the place in the list
             continue
         except RlspError as error:

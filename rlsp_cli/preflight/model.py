@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rlsp_cli.backends.shape import model_config
 from rlsp_cli.errors import NotReadyError, RecipeError
-from rlsp_cli.evals.benches import bench_protocol
+from rlsp_cli.evals.benches import Benches
 from rlsp_cli.preflight.hub import model_on_hub
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import FromScratch, Recipe
@@ -121,7 +121,8 @@ def _longest(recipe: Recipe, stages: Sequence[str]) -> Iterator[tuple[str, int]]
         return
     if settings.benches:
         try:
-            yield "eval.max_new_tokens", max(bench_protocol(name, settings).max_new_tokens for name in settings.benches)
+            drawn = map(Benches.of(recipe).sampling, settings.benches)
+            yield "eval.max_new_tokens", max(sampling.max_new_tokens for sampling in drawn)
         except RecipeError:  # said by the check of benches
             return
 

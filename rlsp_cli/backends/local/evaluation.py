@@ -10,7 +10,7 @@ from functools import partial
 from rlsp_cli.backends.local.sampling import answering
 from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.evals.answer import read_scored
-from rlsp_cli.evals.benches import Bench, load_bench
+from rlsp_cli.evals.benches import Bench, Benches
 from rlsp_cli.evals.compare import compare_in_order
 from rlsp_cli.evals.evaluate import RunStrategies, evaluate
 from rlsp_cli.evals.overlap import Contamination, contamination_notes, measure_contamination
@@ -68,7 +68,7 @@ def evaluate_models(recipe: Recipe, paths: StagePaths, models: dict[str, str], s
 def _bench(name: str, recipe: Recipe) -> Bench:
     """A bench with its own verifier, or the recipe's; says so when its data are not what its file says."""
     assert recipe.eval, "checked by the recipe"
-    bench = load_bench(name, recipe.eval, recipe.data, recipe.plugins)
+    bench = Benches.of(recipe).load(name)
     if bench.changed:
         print(f"note: {bench.name}: {bench.source} does not hold the problems of this bench", file=sys.stderr)
     for line in bench.differs:
@@ -104,8 +104,8 @@ def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> tuple[Bench, Eval]
         print(f"note: {bench.name}: {strange} ids with responses are no problems of it; left out", file=sys.stderr)
     sampler.refuse_fewer((problem.id for problem in bench.problems), max(settings.k, default=0))
     if settings.samples == 0 and sampler.most() > 1:
-        protocol = bench.protocol.model_copy(update={"samples": sampler.most(), "greedy": False})
-        return replace(bench, protocol=protocol), settings
+        sampling = bench.sampling.model_copy(update={"samples": sampler.most(), "greedy": False})
+        return replace(bench, sampling=sampling), settings
     return bench, settings
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from rlsp_cli.backends.openrlhf.files import BRIDGE, StageFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles, takes_turns
 from rlsp_cli.backends.setting import Setting
-from rlsp_cli.evals.benches import Protocol
+from rlsp_cli.evals.benches import Sampling
 from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.runs.paths import RunPaths
@@ -222,7 +222,7 @@ def _evaluation(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting
     every = ppo.openrlhf.eval_every
     if every is None or recipe.data.heldout is None:
         return
-    shown = Protocol().under(recipe.eval) if recipe.eval else None
+    shown = Sampling().under(recipe.eval) if recipe.eval else None
     sources = tuple(f"data.heldout.{key}" for key in _ROWS)
     yield Setting("eval.dataset", str(files.heldout), sources)
     yield Setting("eval.split", "train")

@@ -5,10 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from rlsp_cli.errors import RecipeError
 from rlsp_cli.evals.benches.shipped import file_path, shipped_files
+from rlsp_cli.recipe.issue import OptionsError
 from rlsp_cli.recipe.load import read_section
 from rlsp_cli.recipe.schema import Eval, PluginUse, Prompts
 from rlsp_cli.recipe.section import NonNegativeInt, Section
+from rlsp_cli.rewards.registry import resolve_options
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -56,11 +59,11 @@ class Prompt(Section):
         return template
 
 
-DRAWN = ("samples", "greedy", "temperature", "top_p", "max_new_tokens")
+SAMPLING_KEYS = ("samples", "greedy", "temperature", "top_p", "max_new_tokens")
 """The keys that say how responses are drawn."""
 
 
-class Protocol(Section):
+class Sampling(Section):
     """How responses are drawn where neither recipe nor command line says; the defaults are those of `heldout`."""
 
     samples: NonNegativeInt = 1
@@ -76,9 +79,9 @@ class Protocol(Section):
     origin: str = ""
     """Where these numbers are from."""
 
-    def under(self, settings: Eval) -> "Protocol":
+    def under(self, settings: Eval) -> "Sampling":
         """The same, with what `settings` say themselves."""
-        return self.model_copy(update=settings.model_dump(include=set(DRAWN), exclude_none=True))
+        return self.model_copy(update=settings.model_dump(include=set(SAMPLING_KEYS), exclude_none=True))
 
 
 class BenchFile(Section):
@@ -112,7 +115,7 @@ class BenchFile(Section):
     """How a problem is put."""
     verifier: PluginUse
     """What judges a response."""
-    protocol: Protocol
+    sampling: Sampling
     """How responses are drawn where nobody says."""
 
     @model_validator(mode="after")
@@ -153,3 +156,17 @@ def bench_path(name: str) -> Path:
 def find_bench(name: str) -> BenchFile:
     """The bench of a shipped name or a file; RecipeError with the places of all that is wrong with it."""
     return read_section(bench_path(name), BenchFile)
+
+
+def completed(file: BenchFile) -> BenchFile:
+    """The same bench with all options of its plugins; RecipeError for a plugin or an option that does not exist."""
+    verifier, row, options = file.verifier, file.row, file.options
+    try:
+        verifier = verifier.model_copy(update=resolve_options("verifier", verifier.use, verifier.options, ()))
+        if row is not None:
+            row = row.model_copy(update=resolve_options("row_shape", row.use, row.options, ()))
+        if file.source.startswith("task:"):
+            options = resolve_options("task", file.source.removeprefix("task:"), options, ())
+    except OptionsError as error:
+        raise RecipeError(f"bench {file.name}: {error}") from error
+    return file.model_copy(update={"verifier": verifier, "row": row, "options": options})

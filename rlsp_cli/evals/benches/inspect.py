@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.evals.benches.bench import bench_prompts, content_digest, load_bench
+from rlsp_cli.evals.benches.bench import content_digest
 from rlsp_cli.evals.benches.bench_file import BenchFile, bench_path, find_bench
-from rlsp_cli.recipe.schema import Data, Eval
+from rlsp_cli.evals.benches.benches import Benches
+from rlsp_cli.recipe.schema import Eval
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Inspection:
 def where(name: str, data: Path | None = None) -> str:
     """The source that `rlsp eval` would read: a file, a task or the hub; or `none` and which file is missing."""
     try:
-        return bench_prompts(name, _settings(data), Data()).source
+        return _benches(data).prompts(name).source
     except NotReadyError as error:
         return f"none: {error}"
 
@@ -40,11 +41,11 @@ def inspect(name: str, data: Path | None = None) -> Inspection:
     file, path, place = find_bench(name), bench_path(name), where(name, data)
     if place.startswith(("hf:", "none: ")):
         return Inspection(file, path, place)
-    bench = load_bench(name, _settings(data), Data())
-    return Inspection(
-        file, path, place, content_digest(bench.problems), bench.changed, bench.ask(bench.problems[0].problem)
-    )
+
+    bench = _benches(data).load(name)
+    digest, first_prompt = content_digest(bench.problems), bench.ask(bench.problems[0].problem)
+    return Inspection(file, path, place, digest, bench.changed, first_prompt)
 
 
-def _settings(data: Path | None) -> Eval:
-    return Eval(data=str(data) if data else None)
+def _benches(data: Path | None) -> Benches:
+    return Benches(Eval(data=str(data) if data else None))

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from rlsp_cli.errors import RecipeError
-from rlsp_cli.evals.benches.bench_file import DRAWN, BenchFile, Prompt
+from rlsp_cli.evals.benches.bench_file import SAMPLING_KEYS, BenchFile, Prompt
 from rlsp_cli.evals.benches.shipped import file_path, shipped_files
 from rlsp_cli.recipe.load import read_section
 from rlsp_cli.recipe.schema import PluginUse
@@ -93,7 +93,7 @@ def find_protocol(name: str) -> ProtocolFile:
 def as_they_do(file: BenchFile, rules: Rules, protocol: str) -> BenchFile:
     """The bench's file with what the protocol of this name says instead."""
     origin = f"protocol {protocol}"
-    drawn = rules.model_dump(include=set(DRAWN), exclude_none=True)
+    drawn = rules.model_dump(include=set(SAMPLING_KEYS), exclude_none=True)
     prompt = file.prompt
     if rules.template is not None:
         prompt = Prompt(template=rules.template, system=rules.system, origin=origin)
@@ -103,6 +103,6 @@ def as_they_do(file: BenchFile, rules: Rules, protocol: str) -> BenchFile:
         update={
             "prompt": prompt,
             "verifier": rules.verifier or file.verifier,
-            "protocol": file.protocol.model_copy(update={**drawn, "origin": origin}),
+            "sampling": file.sampling.model_copy(update={**drawn, "origin": origin}),
         }
     )

@@ -8,10 +8,10 @@ from typing import Any
 from ruamel.yaml import YAML, YAMLError
 
 from rlsp_cli.errors import NotReadyError, UsageError
-from rlsp_cli.evals.benches import Bench, load_bench, shipped_benches
+from rlsp_cli.evals.benches import Bench, Benches, shipped_benches
 from rlsp_cli.evals.overlap.index import NGRAM, SHARE, OverlapIndex
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import Data, Eval, Recipe
+from rlsp_cli.recipe.schema import Eval, Recipe
 from rlsp_cli.recipe.shipped import find_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 
@@ -90,7 +90,7 @@ def whole_bench(name: str, recipe: Recipe) -> Bench:
     """
     assert recipe.eval, "a recipe without eval has no benches"
     settings = recipe.eval.model_copy(update={"limit": None})
-    return load_bench(name, settings, recipe.data, recipe.plugins)
+    return Benches(settings, recipe.data, recipe.plugins).load(name)
 
 
 def _is_procedural(bench: Bench) -> bool:
@@ -100,7 +100,7 @@ def _is_procedural(bench: Bench) -> bool:
 
 def _load(name: str, recipe: Recipe | None, data: Path | None) -> Bench:
     if recipe is None:
-        return load_bench(name, Eval(data=str(data) if data else None), Data())
+        return Benches(Eval(data=str(data) if data else None)).load(name)
 
     settings = recipe.eval or Eval()
     chosen = settings.model_copy(update={"data": str(data)}) if data else settings

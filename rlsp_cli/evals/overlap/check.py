@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from rlsp_cli.data import prompt_rows, trace_rows
 from rlsp_cli.errors import DataError, NotReadyError, RlspError
-from rlsp_cli.evals.benches import Bench, bench_prompts
+from rlsp_cli.evals.benches import Bench, Benches
 from rlsp_cli.evals.overlap.against import whole_bench
 from rlsp_cli.evals.overlap.overlap import find_overlaps
 from rlsp_cli.evals.overlap.training_set import HasProblem, TrainingSet, from_rows
@@ -56,7 +56,7 @@ def _local_benches(recipe: Recipe) -> list[Bench]:
     found = []
     for name in recipe.eval.benches:
         with suppress(RlspError):
-            if not _on_hub(bench_prompts(name, recipe.eval, recipe.data)):
+            if not _on_hub(Benches.of(recipe).prompts(name)):
                 found.append(whole_bench(name, recipe))
     return found
 

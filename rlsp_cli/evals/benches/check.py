@@ -1,0 +1,73 @@
+"""What is wrong with the benches that a recipe names."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlsp_cli.errors import RecipeError
+from rlsp_cli.evals.benches.bench_file import Sampling, completed
+from rlsp_cli.evals.benches.benches import HELDOUT, Benches
+from rlsp_cli.evals.benches.protocol_file import find_protocol
+from rlsp_cli.recipe.issue import Issue
+from rlsp_cli.recipe.schema import Eval, Recipe
+
+
+def check_benches(recipe: Recipe) -> Iterator[Issue]:
+    """Unknown benches, protocols and plugins, and settings that cannot be met; the benches' data is not read."""
+    if recipe.eval is None:
+        return
+    if recipe.eval.protocol:
+        try:
+            find_protocol(recipe.eval.protocol)
+        except RecipeError as error:
+            yield from _issues("eval.protocol", error)
+            return
+
+    benches = Benches.of(recipe)
+    known: list[str] = []
+    for number, name in enumerate(recipe.eval.benches):
+        key = f"eval.benches.{number}"
+        try:
+            called, sampling = _completed(benches, name)
+        except RecipeError as error:
+            yield from _issues(key, error)
+            continue
+
+        known.append(called)
+        yield from _undrawable(recipe.eval, called, sampling)
+        if known.count(called) == 2:
+            message = f"two benches are called {called!r}, and results are told apart by name"
+            yield Issue(key, message, "leave one out, or give its file another name")
+    yield from _one_file_for_several(recipe.eval, known)
+
+
+def _completed(benches: Benches, name: str) -> tuple[str, Sampling]:
+    """What a bench is called and how it is drawn; RecipeError if its file, its plugins or their options are wrong."""
+    if benches.is_heldout(name):
+        return name, benches.sampling(name)
+    file = completed(benches.spec(name).file)
+    return file.name, file.sampling.under(benches.settings)
+
+
+def _undrawable(settings: Eval, bench: str, sampling: Sampling) -> Iterator[Issue]:
+    """pass@k needs k responses, and there must be some; of given ones neither is known yet."""
+    if settings.responses is not None:
+        return
+    if not sampling.samples and not sampling.greedy:
+        message = f"nothing to decode for {bench}: no samples, and no greedy response"
+        yield Issue("eval.samples", message, "draw some by eval.samples=4, or set eval.greedy=true")
+    largest = max(settings.k, default=0)
+    if largest > sampling.samples:
+        message = f"pass@{largest} needs at least {largest} samples of {bench}; {sampling.samples} are drawn"
+        yield Issue("eval.k", message, f"draw more by eval.samples={largest}, or ask for a smaller k")
+
+
+def _one_file_for_several(settings: Eval, known: list[str]) -> Iterator[Issue]:
+    others = [name for name in known if name != HELDOUT]
+    if settings.data and Path(settings.data).is_file() and len(others) > 1:
+        message = f"the file {settings.data} cannot hold the problems of {' and '.join(others)}"
+        yield Issue("eval.data", message, "name a folder with a file for each, or one bench")
+
+
+def _issues(key: str, error: RecipeError) -> Iterator[Issue]:
+    """One for each line."""
+    return (Issue(key, line) for line in str(error).splitlines())

@@ -1,0 +1,135 @@
+"""Where the problems of a bench are, and how its rows are read."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.data import Problem, problems_of, source_rows
+from rlsp_cli.errors import DataError, NotReadyError
+from rlsp_cli.evals.benches.bench import content_digest
+from rlsp_cli.evals.benches.bench_file import BenchFile, RowUse
+from rlsp_cli.recipe.schema import Eval, Prompts
+from rlsp_cli.rewards.registry import get_plugin
+
+_Row = tuple[str, dict[str, Any]]
+"""Its place, and the row."""
+_ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
+_SPELLINGS = {
+    "problem": ("problem", "question", "prompt"),
+    "answer": ("answer", "final_answer", "target"),
+    "id": ("id", "unique_id", "task_id", "question_id", "key"),
+}
+"""What columns are called in files that are passed around, in upper or lower case."""
+
+
+def given_data(file: BenchFile, settings: Eval) -> Prompts | None:
+    """The bench in a file that was named, or in a folder that has it: `eval.data`, then RLSP_DATA_DIR.
+
+    NotReadyError if a folder that was named does not have it, unless a task makes the problems.
+    """
+    if settings.data is not None and Path(settings.data).is_file():
+        return Prompts(source=settings.data, **file.columns.model_dump())
+
+    must_have = not file.source.startswith("task:")
+    for folder, needed in ((settings.data, must_have), (os.environ.get("RLSP_DATA_DIR"), False)):
+        if folder is None:
+            continue
+        for ending in _ENDINGS:
+            path = Path(folder) / f"{file.name}{ending}"
+            if path.is_file():
+                return Prompts(source=str(path), **file.columns.model_dump())
+        if needed:
+            missing = Path(folder) / f"{file.name}.jsonl"
+            raise NotReadyError(f"bench {file.name}: {missing} does not exist; name the file itself by --data FILE")
+    return None
+
+
+def read_problems(name: str, prompts: Prompts, files: Sequence[str]) -> list[Problem]:
+    """The problems of a source whose columns are known; `files` are the recipe's plugin files."""
+    return _problems(_rows(name, prompts, files), prompts)
+
+
+def read_bench(file: BenchFile, given: Prompts | None, files: Sequence[str]) -> list[Problem]:
+    """The problems of a bench's own source or, if there is some, of data that were given."""
+    prompts = given or file.prompts
+    rows = _rows(file.name, prompts, files)
+    if file.row is not None:
+        rows = list(_adapted(rows, file.row))
+    if given is not None:
+        prompts = _by_usual_columns(prompts, rows[0][1])
+    return _problems(rows, prompts)
+
+
+def is_changed(file: BenchFile, problems: Sequence[Problem], source: str, *, is_given: bool) -> bool | None:
+    """Whether these are other problems than the file says, None if it does not say.
+
+    DataError if they are, and come from the bench's own source: numbers would not compare with others'.
+    """
+    known = {file.sha256, file.file_sha256 if is_given else None} - {None}
+    digest = content_digest(problems)
+    if known:
+        changed: bool | None = digest not in known
+    else:
+        changed = True if len(problems) != file.problems else None
+
+    if changed and not is_given:
+        raise DataError(
+            f"bench {file.name}: {source} is not what the bench's file says: {len(problems)} problems with SHA-256 "
+            f"{digest}, expected {file.problems} with {file.sha256 or 'any'}; numbers would not compare with others'"
+        )
+    return changed
+
+
+def _rows(name: str, prompts: Prompts, files: Sequence[str]) -> list[_Row]:
+    try:
+        return source_rows(prompts, files)
+    except NotReadyError as error:
+        raise NotReadyError(
+            f"bench {name}: {error} (--data FILE, or a folder with {name}.jsonl in RLSP_DATA_DIR)"
+        ) from error
+
+
+def _adapted(rows: Iterable[_Row], use: RowUse) -> Iterator[_Row]:
+    """Rows as `problem` and `answer`; those that have both already are left as they are."""
+    plugin = get_plugin("row_shape", use.use)
+    options = plugin.options.model_validate(use.options).model_dump()
+    for place, row in rows:
+        if {"problem", "answer"} <= row.keys():
+            yield place, row
+            continue
+        try:
+            yield place, plugin.function(row, **options)
+        except (LookupError, TypeError, ValueError, AttributeError, SyntaxError) as error:
+            columns = ", ".join(map(str, row))
+            raise DataError(
+                f"{place}: {use.use} makes no problem of this row: {type(error).__name__}: {error}; columns: {columns}"
+            ) from error
+
+
+def _by_usual_columns(prompts: Prompts, row: Mapping[str, Any]) -> Prompts:
+    """The same source, with a usual spelling instead of a column that the row does not have."""
+    lower = {str(column).lower(): column for column in row}
+    renamed = {}
+    for role, spellings in _SPELLINGS.items():
+        if getattr(prompts, role) in row:
+            continue
+        for spelling in spellings:
+            if spelling in lower:
+                renamed[role] = lower[spelling]
+                break
+    return prompts.model_copy(update=renamed)
+
+
+def _problems(rows: Sequence[_Row], prompts: Prompts) -> list[Problem]:
+    """DataError if two problems share an id: responses are kept by it, so the two would count as one."""
+    problems = problems_of(rows, prompts)
+    counts = Counter(problem.id for problem in problems)
+    shared = [id for id, n in counts.items() if n > 1]
+    if shared:
+        raise DataError(
+            f"{prompts.source}: {counts[shared[0]]} problems have the id {shared[0]!r} (column {prompts.id!r}), and "
+            f"{len(shared) - 1} more ids are shared; ids must differ"
+        )
+    return problems
