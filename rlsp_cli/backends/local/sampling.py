@@ -1,46 +1,34 @@
-"""Who answers: a model of the embedded engine, a server, or a file of responses."""
+"""Samplers of models: the embedded engine, and vLLM with the engine's prompts."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from rlsp_cli.backends.openrlhf.server import Server, serving, serving_environment
-from rlsp_cli.evals.samplers import EndpointSampler, ReplaySampler, Sampler
+from rlsp_cli.evals.samplers import EndpointSampler, Sampler
+from rlsp_cli.evals.stage import Prompt
 from rlsp_cli.recipe.schema import Data, Recipe
 from rlsp_cli.runs.paths import StagePaths
 
-Prompt = Callable[..., str]
-"""Makes what a model reads out of the user's turn, with the system message in `data`."""
-
 
 @contextmanager
-def answering(
-    recipe: Recipe, path: str, paths: StagePaths, beat: Callable[[], None]
+def open_model(
+    path: str, *, recipe: Recipe, paths: StagePaths, check_stop: Callable[[], None]
 ) -> Iterator[tuple[Sampler, Prompt]]:
-    """Who answers the recipe's benches, as long as they are needed; `beat` may raise to stop."""
+    """What answers for a model: vLLM if `eval.serve` asks for it, else the embedded engine."""
     assert recipe.eval, "checked by the recipe"
-    if recipe.eval.responses == "gold":
-        yield ReplaySampler({}), _as_it_is
-    elif recipe.eval.responses is not None:
-        yield ReplaySampler.from_file(Path(path), uneven=recipe.eval.samples == 0), _as_it_is
-    elif recipe.eval.url is not None:
-        yield EndpointSampler(recipe.eval.url, path, batch=recipe.eval.batch, beat=beat), _as_it_is
-    elif recipe.eval.serve:
-        with _serving(recipe, path, paths, beat) as server:
-            yield served_sampler(server, recipe.model.chat_template, recipe.eval.batch, beat)
-    else:
-        model, gpus = recipe.model, recipe.cluster.gpus_per_node
+    model, gpus = recipe.model, recipe.cluster.gpus_per_node
+    if not recipe.eval.serve:
         yield local_sampler(path, Data(), model.precision, gpus, model.chat_template, recipe.eval.batch)
+        return
 
-
-def _serving(recipe: Recipe, path: str, paths: StagePaths, beat: Callable[[], None]) -> AbstractContextManager[Server]:
-    environment, gpus = serving_environment(recipe), recipe.cluster.gpus_per_node
-    return serving(path, environment, gpus, recipe.model.precision, paths.root.parent, paths.server_log, beat)
+    environment, run = serving_environment(recipe), paths.root.parent
+    with serving(path, environment, gpus, model.precision, run, paths.server_log, check_stop) as server:
+        yield served_sampler(server, model.chat_template, recipe.eval.batch, check_stop)
 
 
 def served_sampler(server: Server, chat_template: str, batch: int, beat: Callable[[], None]) -> tuple[Sampler, Prompt]:
-    """The server's model with prompts as token ids, those of the embedded engine; a server that has died is told."""
+    """The server's model, with the embedded engine's token ids as prompts; JobError once the server has died."""
     from rlsp_cli.engine.ending import stated_ends
     from rlsp_cli.engine.model import load_tokenizer
     from rlsp_cli.engine.prompt import encode_request, prompt_text, special_tags
@@ -77,8 +65,3 @@ def local_sampler(
     device = pick_device(int(torch.cuda.is_available()) if gpus is None else gpus)
     model, tokenizer = load_model(path, device), load_tokenizer(path, chat_template)
     return LocalSampler(model, tokenizer, precision, batch), partial(prompt_text, data=data, tokenizer=tokenizer)
-
-
-def _as_it_is(turn: str, data: Data) -> str:
-    """A server puts its own chat template around the turn; of responses that were given nobody knows the prompt."""
-    return turn

@@ -1,10 +1,12 @@
-"""What the child process does for each stage, in the surroundings that the run folder tells."""
+"""What the child process does for each stage, with what the run folder has for it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.backends.local.evaluation import evaluate_models
+from rlsp_cli.backends.local.sampling import open_model
 from rlsp_cli.engine.stop import StopFlag
+from rlsp_cli.evals.stage import evaluate_models
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
@@ -15,7 +17,9 @@ def run_stage(stage: str, inputs: dict[str, Any]) -> None:
     paths, stop = RunPaths(Path(inputs["run"])), StopFlag().install()
     recipe = load_recipe(paths.resolved, plugins=resolve_options)
     if stage == "eval":
-        evaluate_models(recipe, paths.stage("eval"), inputs["models"], stop)
+        stage_paths = paths.stage("eval")
+        opening = partial(open_model, recipe=recipe, paths=stage_paths, check_stop=stop.leave_if_set)
+        evaluate_models(recipe, stage_paths, inputs["models"], opening, stop.leave_if_set)
         return
     from rlsp_cli.backends.local import training  # torch: some evaluations do without
 

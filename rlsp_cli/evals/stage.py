@@ -1,0 +1,192 @@
+"""The eval stage: every model of the run on every bench of the recipe, then results.json."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from rlsp_cli.evals.answer import read_scored
+from rlsp_cli.evals.benches import Bench, Benches
+from rlsp_cli.evals.compare import compare_in_order
+from rlsp_cli.evals.evaluate import RunStrategies, evaluate
+from rlsp_cli.evals.overlap import Contamination, contamination_notes, measure_contamination
+from rlsp_cli.evals.results import BenchResult, ModelResult, Results
+from rlsp_cli.evals.samplers import EndpointSampler, ReplaySampler, Response, Sampler
+from rlsp_cli.evals.score_card import score_cards
+from rlsp_cli.evals.strategies.run import reference_answers, run_strategies
+from rlsp_cli.evals.strategies.token_budget import SingleAnswers
+from rlsp_cli.recipe.schema import Data, Eval, Recipe
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.runs.paths import AnswerPaths, StagePaths
+from rlsp_cli.runs.stream import append_rows, write_json
+from rlsp_cli.terminal import print
+
+Prompt = Callable[..., str]
+"""Turns the user's turn into the text that a model reads, with the system message in `data`."""
+OpenModel = Callable[[str], AbstractContextManager[tuple[Sampler, Prompt]]]
+"""A model's folder or id -> what answers for it, for as long as it is needed."""
+
+_TICK_S = 1.0
+"""Least time between two lines of progress."""
+
+
+def evaluate_models(
+    recipe: Recipe, paths: StagePaths, models: dict[str, str], open_model: OpenModel, check_stop: Callable[[], None]
+) -> None:
+    """Write samples.jsonl of each model and bench, and results.json.
+
+    `models` is label -> folder or id; empty for responses that are given. `open_model` is asked where no server and no
+    file answers. `check_stop` is called after each answer and raises when the stage is to stop.
+    """
+    assert recipe.eval, "checked by the recipe"
+    benches = [_load(name, recipe) for name in recipe.eval.benches]
+    references = reference_answers(recipe, benches)
+    paths.metrics.unlink(missing_ok=True)
+
+    results: dict[str, ModelResult] = {}
+    with ExitStack() as running:
+        scorers = _scorers(recipe, benches, running)
+        for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
+            found: dict[str, BenchResult] = {}
+            with _answering(recipe, path, open_model, check_stop) as (sampler, prompt):
+                for bench in (_drawn(bench, recipe.eval, sampler) for bench in benches):
+                    answers = paths.answers(label, bench.name)
+                    found[bench.name] = evaluate(
+                        bench,
+                        _gold(bench) if recipe.eval.responses == "gold" else sampler,
+                        scorers[bench.name].verify,
+                        recipe.eval,
+                        seed=recipe.seed,
+                        prompt=partial(prompt, data=Data(system=bench.system)),  # the bench fills in its template
+                        paths=answers,
+                        tick=_Progress(paths, check_stop, f"{label} on {bench.name}"),
+                        strategies=_strategies(recipe, bench, references, answers),
+                    )
+            results[label] = ModelResult(path, found)
+    _write_results(recipe, paths, benches, results)
+
+
+@contextmanager
+def _answering(
+    recipe: Recipe, path: str, open_model: OpenModel, check_stop: Callable[[], None]
+) -> Iterator[tuple[Sampler, Prompt]]:
+    """What answers the benches: a file of responses, a server, or the model."""
+    settings = recipe.eval
+    assert settings, "checked by the recipe"
+    if settings.responses == "gold":
+        yield ReplaySampler({}), _as_it_is
+    elif settings.responses is not None:
+        yield ReplaySampler.from_file(Path(path), uneven=settings.samples == 0), _as_it_is
+    elif settings.url is not None:
+        yield EndpointSampler(settings.url, path, batch=settings.batch, beat=check_stop), _as_it_is
+    else:
+        with open_model(path) as opened:
+            yield opened
+
+
+def _as_it_is(turn: str, data: Data) -> str:
+    """A server puts its own chat template around the turn; the prompt of given responses is not known."""
+    return turn
+
+
+def _load(name: str, recipe: Recipe) -> Bench:
+    """A bench with its own verifier, or the recipe's; prints a note if its data are not what its file says."""
+    assert recipe.eval, "checked by the recipe"
+    bench = Benches.of(recipe).load(name)
+    if bench.changed:
+        _note(f"{bench.name}: {bench.source} does not hold the problems of this bench")
+    for line in bench.differs:
+        _note(f"{bench.name} is not quite as {bench.like} has it: {line}")
+
+    if recipe.eval.responses is not None:
+        bench = replace(bench, template="{problem}", prompt_from="responses")
+    return replace(bench, verifier=bench.verifier or recipe.reward.correctness)
+
+
+def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:
+    """For each bench the scorer of its verifier, by name; benches with equal verifiers share one."""
+    scorers: dict[str, Scorer] = {}
+    for bench in benches:
+        twin = next((other for other in benches if other.name in scorers and other.verifier == bench.verifier), None)
+        if twin:
+            scorers[bench.name] = scorers[twin.name]
+            continue
+        reward = recipe.reward.model_copy(update={"correctness": bench.verifier, "exploration": ()})
+        scorers[bench.name] = running.enter_context(Scorer(reward, recipe.plugins))
+    return scorers
+
+
+def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> Bench:
+    """Given responses are all used unless `samples` says how many; several to a problem are samples."""
+    if not isinstance(sampler, ReplaySampler):
+        return bench
+
+    ids = [problem.id for problem in bench.problems]
+    if strange := sampler.strangers(ids):
+        _note(f"{bench.name}: {strange} ids with responses are no problems of it; left out")
+    sampler.refuse_fewer(ids, max(settings.k, default=0))
+
+    if settings.samples == 0 and sampler.most() > 1:
+        sampling = bench.sampling.model_copy(update={"samples": sampler.most(), "greedy": False})
+        return replace(bench, sampling=sampling)
+    return bench
+
+
+def _gold(bench: Bench) -> ReplaySampler:
+    """The bench's own references as responses: those that do not verify are the verifier's or the data's fault.
+
+    A row that has a solution to its tests has it as `gold`.
+    """
+    golds = {problem.id: problem.metadata.get("gold", f"\\boxed{{{problem.answer}}}") for problem in bench.problems}
+    return ReplaySampler({id: [Response(gold)] for id, gold in golds.items()})
+
+
+def _strategies(
+    recipe: Recipe, bench: Bench, references: dict[str, SingleAnswers], paths: AnswerPaths
+) -> RunStrategies | None:
+    """What the recipe asks for, if anything."""
+    if not (recipe.eval and recipe.eval.strategies):
+        return None
+    return partial(run_strategies, recipe, bench, references.get(bench.name), paths.scores)
+
+
+def _write_results(recipe: Recipe, paths: StagePaths, benches: Sequence[Bench], models: dict[str, ModelResult]) -> None:
+    rows = {}
+    for label in models:
+        rows[label] = {bench.name: list(read_scored(paths.answers(label, bench.name).samples)) for bench in benches}
+    results = Results(
+        models=models,
+        comparisons=compare_in_order(rows),
+        verifier=recipe.reward.correctness.model_dump(mode="json"),
+        contaminated=_contamination(recipe, benches),
+    )
+    cards = {bench: card.to_json() for bench, card in score_cards(results).items()}
+    write_json(paths.results, {"schema": "rlsp.eval/1", "data": {**results.to_json(), "benches": cards}})
+
+
+def _contamination(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, Contamination]]:
+    """Overlap of each bench with the training data; prints a note if there is any."""
+    contamination = measure_contamination(recipe, benches)
+    for line in contamination_notes(contamination):
+        _note(line)
+    return contamination
+
+
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
+
+
+class _Progress:
+    """Writes into metrics.jsonl how far one bench is, at most once a second, and checks for a stop."""
+
+    def __init__(self, paths: StagePaths, check_stop: Callable[[], None], text: str) -> None:
+        self.paths, self.check_stop, self.text, self.written_at = paths, check_stop, text, 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if done == total or time.monotonic() - self.written_at > _TICK_S:
+            self.written_at = time.monotonic()
+            append_rows(self.paths.metrics, [{"step": done - 1, "total_steps": total, "text": self.text}])
+        self.check_stop()
