@@ -17,6 +17,7 @@ import pytest
 
 from rlsp_cli.errors import NotReadyError, StoppedError
 from rlsp_cli.evals.samplers import Decoding, EndpointSampler, Request, Response, answers, endpoint
+from rlsp_cli.http import retry_after
 from tests.conftest import rlsp
 from tests.openai_server import Reply, Server, chat, serving
 
@@ -77,9 +78,9 @@ def test_a_server_that_is_busy_is_left_alone_as_long_as_it_says() -> None:
 
 def test_retry_after_is_a_number_or_a_date() -> None:
     soon = datetime.now(UTC) + timedelta(seconds=90)
-    assert endpoint._retry_after("7") == 7.0
-    assert 80 < endpoint._retry_after(format_datetime(soon, usegmt=True)) <= 90
-    assert endpoint._retry_after("soon") == endpoint._retry_after("") == 1.0
+    assert retry_after("7") == 7.0
+    assert 80 < retry_after(format_datetime(soon, usegmt=True)) <= 90
+    assert retry_after("soon") == retry_after("") == 1.0
 
 
 def broken() -> Iterator[Reply]:

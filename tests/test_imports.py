@@ -19,7 +19,7 @@ LAYERS = [  # a package imports itself and what stands below it
     {"data"},
     {"rewards"},
     {"recipe"},
-    {"errors", "share", "outside", "terminal", "child", ""},
+    {"errors", "share", "outside", "http", "terminal", "child", ""},
 ]
 HEAVY = {"torch", "transformers", "numpy", "sympy", "math_verify", "matplotlib", "jinja2"}
 

@@ -13,6 +13,7 @@ import pytest
 from rlsp_cli.errors import DataError, NotReadyError, UsageError
 from rlsp_cli.evals.samplers import Decoding, EndpointSampler, ReplaySampler, Request, answers, endpoint
 from rlsp_cli.evals.saved_answers import read_answers
+from rlsp_cli.http import retry_after
 from rlsp_cli.outside import read_json, strict_json
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.process import Call, Use
@@ -333,7 +334,7 @@ def test_half_a_character_in_a_reply_or_a_prompt_is_a_response_like_any_other() 
     ("said", "seconds"), [("7", 7), ("9" * 400, 3600), ("-1", 1), ("nan", 1), ("²", 1), ("soon", 1)]
 )
 def test_the_time_that_a_server_asks_for_is_read_with_care(said: str, seconds: float) -> None:
-    assert endpoint._retry_after(said) == seconds
+    assert retry_after(said) == seconds
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

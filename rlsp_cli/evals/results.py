@@ -89,10 +89,7 @@ class Results:
             "models": {label: model.to_json() for label, model in self.models.items()},
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "verifier": dict(self.verifier),
-            "contaminated": {
-                bench: {role: found.to_json() for role, found in sets.items()}
-                for bench, sets in self.contaminated.items()
-            },
+            "contaminated": {bench: contamination_json(sets) for bench, sets in self.contaminated.items()},
         }
 
     @classmethod
@@ -103,16 +100,22 @@ class Results:
                 models={label: ModelResult.from_json(model) for label, model in data["models"].items()},
                 comparisons=[Comparison.from_json(comparison) for comparison in data["comparisons"]],
                 verifier=data["verifier"],
-                contaminated={
-                    bench: {role: Contamination.from_json(found) for role, found in sets.items()}
-                    for bench, sets in data["contaminated"].items()
-                },
+                contaminated={bench: _contamination(sets) for bench, sets in data["contaminated"].items()},
             )
         except KeyError as error:
             raise ValueError(f"{error.args[0]} is missing") from error
-        except (AttributeError, TypeError) as error:
-            raise ValueError(str(error)) from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise ValueError(f"{error.title}: {where}: {first['msg']}") from error
+        except (AttributeError, TypeError) as error:
+            raise ValueError(str(error)) from error
+
+
+def contamination_json(sets: Mapping[str, Contamination]) -> dict[str, Any]:
+    """By training set."""
+    return {role: contamination.to_json() for role, contamination in sets.items()}
+
+
+def _contamination(sets: Mapping[str, Any]) -> dict[str, Contamination]:
+    return {role: Contamination.from_json(contamination) for role, contamination in sets.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from rlsp_cli.evals.metrics import Curve, GreedyOverSampled, Metrics, curve_json
 from rlsp_cli.evals.overlap import Contamination
-from rlsp_cli.evals.results import BenchResult, Results
+from rlsp_cli.evals.results import BenchResult, Results, contamination_json
 from rlsp_cli.evals.statistics import Estimate
 from rlsp_cli.rewards.answers import answer_rule
 
@@ -60,7 +60,7 @@ class ScoreCard:
             "greedy_over_sampled": _plain(result.greedy_over_sampled),
             "answer_rule": answer_rule(protocol.verifier or self.verifier),
             "protocol": protocol.to_json(),
-            "contaminated": {role: found.to_json() for role, found in self.contaminated.items()},
+            "contaminated": contamination_json(self.contaminated),
         }
 
 

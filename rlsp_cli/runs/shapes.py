@@ -44,26 +44,10 @@ class Manifest(Shape):
     changes: list[dict[str, Any]] = []
 
 
-class Evaluated(Shape):
-    """One model in results.json: by bench, then by kind of response."""
-
-    path: Text
-    benches: dict[str, dict[str, Any]]
-
-
-class Evaluation(Shape):
-    """`data` of results.json."""
-
-    models: dict[str, Evaluated]
-    comparisons: list[dict[str, Any]] = []
-    benches: dict[str, dict[str, Any]] = {}
-    contaminated: dict[str, dict[str, Any]] = {}
-
-
 class Results(Shape):
-    """results.json."""
+    """results.json; `rlsp_cli.evals.results` reads what is in it."""
 
-    data: Evaluation
+    data: dict[str, Any]
 
 
 class Metrics(Shape):

@@ -2,32 +2,29 @@
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import count, islice
-from json import JSONDecodeError
 from typing import Any
 
 import httpx2
 
-from rlsp_cli.data.message import content_text, message_text, thought_of
 from rlsp_cli.errors import NotReadyError, UsageError
+from rlsp_cli.evals.samplers.completion import chat_body, completion_body, read_completion, read_refusal
 from rlsp_cli.evals.samplers.sampler import Decoding, Request, Response
-from rlsp_cli.outside import count_of, number_of, read_json
-from rlsp_cli.rewards.thinking import closing, whole, with_opening
+from rlsp_cli.http import client_settings, read_key, retry_after, valid_key
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-"""The environment variable that holds the key; a key on the command line would be seen by everybody."""
+"""The environment variable that holds the key; other users of the machine see command lines."""
 _PAUSES_S = (1, 2, 4, 8, 15, 30, 30)
 """Seconds before each new try at a request that failed."""
 _TRIES = len(_PAUSES_S) + 1
 _BUSY_TRIES = 100
 """Tries at a request that the server puts off (429): it is there, and says when."""
-_LONGEST_REST_S = 3600.0
+_SEEDS = 2**31
+"""Servers take seeds of 32 bits, with a sign."""
+_BEAT_S = 1.0
 _TIMEOUT = httpx2.Timeout(3600.0, connect=30.0)
 """Seconds that one response may take."""
 
@@ -55,13 +52,13 @@ class EndpointSampler:
             raise UsageError(f"{url!r} is no http address; expected one such as http://127.0.0.1:8000/v1")
         self.url, self.model, self.encode = url.rstrip("/"), model, encode
         self.path, self.options = "/completions" if encode else "/chat/completions", dict(options or {})
-        self.key, self.batch, self.beat = _key(key or os.environ.get(KEY_VARIABLE, "")), batch, beat
+        self.key, self.batch, self.beat = _key(key), batch, beat
         self._not_before = 0.0  # time.monotonic() until which the server wants to be left alone
 
     def answer(
         self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
     ) -> Iterator[tuple[int, Response]]:
-        """As they come; NotReadyError when the server does not give one. What nobody will read is called off."""
+        """As they come; NotReadyError when the server gives none. Ending the iteration cancels what is under way."""
         rows = (row for row in range(len(requests)) if row not in done)
         running: dict[asyncio.Task[Response], int] = {}
         with asyncio.Runner() as runner:
@@ -69,41 +66,28 @@ class EndpointSampler:
             try:
                 while True:
                     for row in islice(rows, self.batch - len(running)):
-                        seeded = replace(decoding, seed=(decoding.seed + row) % 2**31)
-                        asked = self._response(client, requests[row], seeded)
-                        running[runner.get_loop().create_task(asked)] = row
+                        seeded = replace(decoding, seed=(decoding.seed + row) % _SEEDS)
+                        response = self._response(client, requests[row], seeded)
+                        running[runner.get_loop().create_task(response)] = row
                     if not running:
                         return
-                    ready, _ = runner.run(asyncio.wait(running, timeout=1.0, return_when=asyncio.FIRST_COMPLETED))
-                    for task in sorted(ready, key=lambda task: task.exception() is not None):  # first what came
+
+                    waiting = asyncio.wait(running, timeout=_BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                    ready, _ = runner.run(waiting)
+                    for task in sorted(ready, key=_has_failed):  # responses first: an error ends the loop
                         yield running.pop(task), task.result()
                     self.beat()
             finally:
                 runner.run(_call_off(running, client))
 
     def _client(self) -> httpx2.AsyncClient:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         limits = httpx2.Limits(max_connections=self.batch, max_keepalive_connections=self.batch)
-        far = httpx2.URL(self.url).host not in ("127.0.0.1", "localhost", "::1")  # no proxy reaches this machine's own
-        return httpx2.AsyncClient(headers=headers, limits=limits, timeout=_TIMEOUT, trust_env=far)
+        return httpx2.AsyncClient(limits=limits, timeout=_TIMEOUT, **client_settings(self.url, self.key))
 
     def _body(self, request: Request, decoding: Decoding) -> dict[str, Any]:
-        settings = {
-            "model": self.model,
-            "temperature": decoding.temperature,
-            "top_p": decoding.top_p,
-            "max_tokens": decoding.max_new_tokens,
-            "seed": decoding.seed,
-        }
         if self.encode:
-            logprobs = {"logprobs": 1} if decoding.logprobs else {}
-            return {**settings, **self.options, "prompt": self.encode(request), **logprobs}
-        system = [{"role": "system", "content": request.system}] if request.system else []
-        turns = [*system, {"role": "user", "content": request.prompt}]
-        if request.prefix:  # as vLLM and SGLang have it: the model goes on with the last turn
-            turns.append({"role": "assistant", "content": request.prefix})
-            settings |= {"continue_final_message": True, "add_generation_prompt": False}
-        return {**settings, "messages": turns, **({"logprobs": True} if decoding.logprobs else {})}
+            return completion_body(self.model, self.encode(request), decoding, self.options)
+        return chat_body(self.model, request, decoding)
 
     async def _response(self, client: httpx2.AsyncClient, request: Request, decoding: Decoding) -> Response:
         """One response; asks again while the server is busy, away, or answers what is no completion."""
@@ -126,19 +110,30 @@ class EndpointSampler:
         except httpx2.RequestError as error:
             raise _UnansweredError(f"no reply: {error or type(error).__name__}; is the server running?") from error
         if reply.status_code == 200:
-            return _read(reply, request)
+            try:
+                return read_completion(reply.content, request)
+            except ValueError as error:
+                raise _UnansweredError(str(error)) from error
+
         if "Retry-After" in reply.headers or reply.status_code == 429:
-            self._not_before = time.monotonic() + _retry_after(reply.headers.get("Retry-After", ""))
-        worth = _BUSY_TRIES if reply.status_code == 429 else _TRIES if reply.status_code >= 500 else 1
-        raise _UnansweredError(f"HTTP {reply.status_code}: {_refusal(reply)}", worth)
+            self._not_before = time.monotonic() + retry_after(reply.headers.get("Retry-After", ""))
+        refusal = read_refusal(reply.content) or reply.reason_phrase
+        raise _UnansweredError(f"HTTP {reply.status_code}: {refusal}", _tries_worth(reply.status_code))
 
 
-def _key(given: str) -> str:
-    """A key as a header can have it; UsageError for another, whose words no library may then print."""
-    key = given.strip()
-    if not key.isascii() or (key and not key.isprintable()):
-        raise UsageError(f"{KEY_VARIABLE} holds no key; expected one line of letters, digits and signs")
-    return key
+def _key(given: str | None) -> str:
+    """The given key or that of the environment; UsageError for one that no header can hold."""
+    try:
+        return valid_key(given, KEY_VARIABLE) if given else read_key(KEY_VARIABLE)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _tries_worth(status: int) -> int:
+    """A busy server (429) says when it is free, a broken one may recover, and a refused request stays refused."""
+    if status == 429:
+        return _BUSY_TRIES
+    return _TRIES if status >= 500 else 1
 
 
 class _UnansweredError(Exception):
@@ -149,84 +144,12 @@ class _UnansweredError(Exception):
         self.worth = worth
 
 
+def _has_failed(task: asyncio.Task[Response]) -> bool:
+    return task.exception() is not None
+
+
 async def _call_off(running: dict[asyncio.Task[Response], int], client: httpx2.AsyncClient) -> None:
     for task in running:
         task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)  # all of them end; what they found is not wanted
+    await asyncio.gather(*running, return_exceptions=True)
     await client.aclose()
-
-
-def _read(reply: httpx2.Response, request: Request) -> Response:
-    """The response in a (chat) completion, whole: see `rlsp_cli.rewards.thinking`."""
-    try:
-        said = read_json(reply.content)
-        choice = said["choices"][0]
-        message = choice.get("message")
-        text = _chat_text(message, request) if message else _completed(choice["text"], request)
-    except (JSONDecodeError, LookupError, TypeError, AttributeError) as error:
-        raise _UnansweredError(f"{reply.text[:80]!r} is no completion; is this the right URL?") from error
-    except ValueError as error:
-        raise _UnansweredError(f"the reply cannot be read: {error}") from error
-    truncated = choice.get("finish_reason") == "length"
-    return Response(text, _tokens(said.get("usage")), truncated, _scores(choice.get("logprobs")))
-
-
-def _completed(text: Any, request: Request) -> str:
-    """A completion of our own prompt, which may have opened the thinking."""
-    text = content_text({"content": text})
-    return text if request.prefix else whole(request.prompt, text)
-
-
-def _chat_text(message: Mapping[str, Any], request: Request) -> str:
-    """A reply to a chat: thinking that the server parts from the answer goes back between its tags.
-
-    A reply that goes on with a prefix belongs to what the prefix has begun, thinking or answer, and opens nothing.
-    """
-    if not request.prefix:
-        return with_opening(message_text(message))
-    end, thought, answer = closing(request.prefix), thought_of(message), content_text(message)
-    return f"{thought}\n{end}\n\n{answer}" if end and thought and answer else thought + answer
-
-
-def _refusal(reply: httpx2.Response) -> str:
-    """What the server says, in one line; with what to do where a model has no chat template."""
-    try:
-        said = str(read_json(reply.content)["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        said = reply.text
-    short = " ".join(said[:300].split()) or reply.reason_phrase
-    if "chat template" not in said:
-        return short
-    return f"{short}; start the server with a chat template, or let --serve put the problems as plain text"
-
-
-def _tokens(usage: Any) -> int | None:
-    """How many tokens the server says that the response has; None where it does not, or says what is no number."""
-    return count_of(usage.get("completion_tokens")) if isinstance(usage, dict) else None
-
-
-def _scores(logprobs: Any) -> dict[str, float]:
-    """The sum of the tokens' log-probabilities, from a chat's `content` or a completion's `token_logprobs`.
-
-    Nothing where the server gives none, or any that is no number.
-    """
-    try:
-        tokens = [token["logprob"] for token in logprobs.get("content") or ()] or logprobs.get("token_logprobs") or []
-        numbers = [number for token in tokens if (number := number_of(token)) is not None]
-    except (AttributeError, LookupError, TypeError):
-        return {}
-    return {"logprob": sum(numbers)} if numbers and len(numbers) == len(tokens) else {}
-
-
-def _retry_after(said: str) -> float:
-    """Seconds that the server asks to be left alone: a number or a date (RFC 9110, 10.2.3); 1 when it says neither.
-
-    No more than an hour, so that an absurd one does not end the evaluation by never asking again.
-    """
-    if said.isdecimal():
-        return min(float(said), _LONGEST_REST_S)
-    try:
-        seconds = (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
-        return min(max(0.0, seconds), _LONGEST_REST_S)
-    except (ValueError, TypeError, OverflowError):
-        return 1.0
