@@ -28,8 +28,8 @@ class SavedAnswers:
 def read_answers(place: Path) -> list[SavedAnswers]:
     """One model's benches: from a run, `eval/<model>` in it, `eval/<model>/<bench>`, or a samples.jsonl file.
 
-    Of a run with several models it is the last that training made. UsageError when there is none, or when nobody
-    knows which is the last.
+    Of a run with several models it is the last that training made. UsageError when there is none, or when it is
+    not known which is the last.
     """
     if place.is_file():
         return [_read(place, place)]

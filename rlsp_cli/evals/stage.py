@@ -24,9 +24,9 @@ from rlsp_cli.runs.paths import AnswerPaths, StagePaths
 from rlsp_cli.runs.stream import append_rows, write_json
 from rlsp_cli.terminal import print
 
-Prompt = Callable[..., str]
+RenderPrompt = Callable[..., str]
 """Turns the user's turn into the text that a model reads, with the system message in `data`."""
-OpenModel = Callable[[str], AbstractContextManager[tuple[Sampler, Prompt]]]
+OpenModel = Callable[[str], AbstractContextManager[tuple[Sampler, RenderPrompt]]]
 """A model's folder or id -> what answers for it, for as long as it is needed."""
 
 _TICK_S = 1.0
@@ -72,7 +72,7 @@ def evaluate_models(
 @contextmanager
 def _answering(
     recipe: Recipe, path: str, open_model: OpenModel, check_stop: Callable[[], None]
-) -> Iterator[tuple[Sampler, Prompt]]:
+) -> Iterator[tuple[Sampler, RenderPrompt]]:
     """What answers the benches: a file of responses, a server, or the model."""
     settings = recipe.eval
     assert settings, "checked by the recipe"

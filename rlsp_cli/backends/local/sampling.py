@@ -6,7 +6,7 @@ from functools import partial
 
 from rlsp_cli.backends.openrlhf.server import Server, serving, serving_environment
 from rlsp_cli.evals.samplers import EndpointSampler, Sampler
-from rlsp_cli.evals.stage import Prompt
+from rlsp_cli.evals.stage import RenderPrompt
 from rlsp_cli.recipe.schema import Data, Recipe
 from rlsp_cli.runs.paths import StagePaths
 
@@ -14,7 +14,7 @@ from rlsp_cli.runs.paths import StagePaths
 @contextmanager
 def open_model(
     path: str, *, recipe: Recipe, paths: StagePaths, check_stop: Callable[[], None]
-) -> Iterator[tuple[Sampler, Prompt]]:
+) -> Iterator[tuple[Sampler, RenderPrompt]]:
     """What answers for a model: vLLM if `eval.serve` asks for it, else the embedded engine."""
     assert recipe.eval, "checked by the recipe"
     model, gpus = recipe.model, recipe.cluster.gpus_per_node
@@ -27,7 +27,9 @@ def open_model(
         yield served_sampler(server, model.chat_template, recipe.eval.batch, check_stop)
 
 
-def served_sampler(server: Server, chat_template: str, batch: int, beat: Callable[[], None]) -> tuple[Sampler, Prompt]:
+def served_sampler(
+    server: Server, chat_template: str, batch: int, beat: Callable[[], None]
+) -> tuple[Sampler, RenderPrompt]:
     """The server's model, with the embedded engine's token ids as prompts; JobError once the server has died."""
     from rlsp_cli.engine.ending import stated_ends
     from rlsp_cli.engine.model import load_tokenizer
@@ -54,7 +56,7 @@ def local_sampler(
     gpus: int | None = None,
     chat_template: str = "auto",
     batch: int = 128,
-) -> tuple[Sampler, Prompt]:
+) -> tuple[Sampler, RenderPrompt]:
     """The model of a folder or hub id, and how a problem is put to it; on a GPU if `gpus` is None and there is one."""
     import torch
 

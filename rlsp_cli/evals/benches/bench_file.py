@@ -1,4 +1,4 @@
-"""A bench as a YAML file: which problems, how they are put, who judges the answers, and how many are drawn."""
+"""A bench as a YAML file: its problems, its prompt, its verifier, and how many responses are drawn."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,7 +96,7 @@ class BenchFile(Section):
     source: str
     """`hf:org/name`, a file, or `task:NAME`."""
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
-    """Commit of the hub data set; `null` where nobody has pinned one."""
+    """Commit of the hub data set; `null` if none is pinned."""
     config: str | None = None
     """Configuration (subset) of the hub data set, where it has several."""
     split: str = "test"
@@ -108,7 +108,7 @@ class BenchFile(Section):
     row: RowUse | None = None
     """What makes `problem` and `answer` out of a row that has them in another form; rows that have both are left."""
     sha256: Sha256 | None = None
-    """Digest of problems and answers as they come from the source; `null` where nobody has computed it."""
+    """Digest of problems and answers as they come from the source; `null` if it has not been computed."""
     file_sha256: Sha256 | None = None
     """The same for a file that is passed around, where the source has not been digested."""
     prompt: Prompt
@@ -116,7 +116,7 @@ class BenchFile(Section):
     verifier: PluginUse
     """What judges a response."""
     sampling: Sampling
-    """How responses are drawn where nobody says."""
+    """How responses are drawn unless a recipe or a protocol says otherwise."""
 
     @model_validator(mode="after")
     def _one_meaning(self) -> "BenchFile":

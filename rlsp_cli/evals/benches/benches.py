@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rlsp_cli.evals.benches.bench import Bench
 from rlsp_cli.evals.benches.bench_file import SAMPLING_KEYS, BenchFile, Sampling, completed, find_bench
-from rlsp_cli.evals.benches.protocol_file import Rules, as_they_do, find_protocol
+from rlsp_cli.evals.benches.protocol_file import Rules, find_protocol, with_rules
 from rlsp_cli.evals.benches.source import given_data, is_changed, read_bench, read_problems
 from rlsp_cli.recipe.schema import Data, Eval, Prompts, Recipe
 
@@ -53,7 +53,7 @@ class Benches:
             return BenchSpec(file)
         protocol = find_protocol(self.settings.protocol)
         rules = protocol.rules(file.name)
-        return BenchSpec(as_they_do(file, rules, protocol.name), protocol.name, rules)
+        return BenchSpec(with_rules(file, rules, protocol.name), protocol.name, rules)
 
     def sampling(self, name: str) -> Sampling:
         """How responses are drawn: as the settings say, else the protocol, else the bench."""

@@ -1,4 +1,4 @@
-"""How somebody else runs benches, as a YAML file: what they ask, how they draw, who judges, and what rlsp cannot do."""
+"""Another harness's protocol as a YAML file: its prompts, sampling and verifiers, and what rlsp does differently."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +34,7 @@ class Rules(Section):
     verifier: PluginUse | None = None
     """What judges a response."""
     differs: tuple[str, ...] = ()
-    """What they do with this bench and rlsp does not."""
+    """What the protocol does with this bench and rlsp does not."""
 
     @field_validator("template")
     @classmethod
@@ -54,11 +54,11 @@ class ProtocolFile(Section):
     source: tuple[str, ...]
     """Where the values were read: paper, repository with path and version, address."""
     every_bench: Rules | None = None
-    """What holds for every bench; without it the protocol knows only those that it names."""
+    """Rules for every bench; without them the protocol covers only the benches that it names."""
     benches: Mapping[str, Rules] = {}
-    """What holds for single benches, over what holds for every one."""
+    """Rules for single benches, which take precedence."""
     differs: tuple[str, ...] = ()
-    """What they do and rlsp does not, on every bench."""
+    """What the protocol does and rlsp does not, on every bench."""
 
     @model_validator(mode="after")
     def _knows_a_bench(self) -> "ProtocolFile":
@@ -90,7 +90,7 @@ def find_protocol(name: str) -> ProtocolFile:
     return read_section(protocol_path(name), ProtocolFile)
 
 
-def as_they_do(file: BenchFile, rules: Rules, protocol: str) -> BenchFile:
+def with_rules(file: BenchFile, rules: Rules, protocol: str) -> BenchFile:
     """The bench's file with what the protocol of this name says instead."""
     origin = f"protocol {protocol}"
     drawn = rules.model_dump(include=set(SAMPLING_KEYS), exclude_none=True)

@@ -1,4 +1,4 @@
-"""Responses from an OpenAI-compatible server: vLLM, SGLang, llama.cpp, or somebody's API."""
+"""Responses from an OpenAI-compatible server: vLLM, SGLang, llama.cpp, or a provider's API."""
 
 import asyncio
 import json

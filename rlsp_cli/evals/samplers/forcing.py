@@ -97,7 +97,9 @@ class _Draft:
 
     def grown(self, response: Response) -> "_Draft":
         if response.num_tokens is None:
-            raise DataError(f"problem {self.request.id!r}: budget forcing needs num_tokens, and nobody counted them")
+            where = f"problem {self.request.id!r}"
+            raise DataError(f"{where}: budget forcing needs num_tokens, which this response does not have")
+
         tokens = self.tokens + response.num_tokens
         return replace(self._with(self.request.prefix + response.text), tokens=tokens, truncated=response.truncated)
 

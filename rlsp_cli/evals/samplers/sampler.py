@@ -32,7 +32,7 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Response:
-    """A response; `num_tokens` is None when nobody counted; `scores` are what best-of-n chooses by, by scorer.
+    """A response; `num_tokens` is None if it is not known. `scores` are for best-of-n and votes, by scorer.
 
     The score `logprob` is the sum of the log-probabilities (nats, at temperature 1) of its tokens.
     """

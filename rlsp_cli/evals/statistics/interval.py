@@ -19,7 +19,7 @@ class Estimate:
 
 
 def mean_share(per_problem: Sequence[float]) -> Estimate:
-    """A mean over problems of shares of 1, as an estimate of the mean over all problems of their kind.
+    """The mean over problems of numbers from 0 to 1, as an estimate of the mean over all problems of their kind.
 
     Where each problem is 0 or 1, this is the interval of Clopper and Pearson (1934).
     """
@@ -27,10 +27,10 @@ def mean_share(per_problem: Sequence[float]) -> Estimate:
 
 
 def bounded_mean(per_problem: Sequence[float], least: float, most: float) -> Estimate:
-    """The mean over all problems of a kind, of numbers that are at least `least` and at most `most` for each problem.
+    """The mean over all problems of a kind, of numbers that lie between `least` and `most` for each problem.
 
-    The upper limit allows for one more problem that has `most`, the lower one for one that has `least`: n problems say
-    little about problems that fewer than one in n is like.
+    The upper limit allows for one more problem with `most`, the lower one for one with `least`: n problems say little
+    about problems so rare that fewer than one in n is like them.
     """
     value, width = statistics.fmean(per_problem), most - least
     high = least + width * _upper_limit([(number - least) / width for number in per_problem])
@@ -39,9 +39,9 @@ def bounded_mean(per_problem: Sequence[float], least: float, most: float) -> Est
 
 
 def _upper_limit(per_problem: Sequence[float]) -> float:
-    """Gaffke's bound of a mean (2005): a quantile of the Bayesian bootstrap that a made problem, a 1, takes part in.
+    """Gaffke's bound of a mean (2005): a quantile of the Bayesian bootstrap with one invented problem, a 1.
 
-    The bootstrap's distribution is taken for the beta distribution of its mean and variance, which it is for 0 and 1.
+    The bootstrap's distribution is approximated by the beta distribution of its mean and variance; exact for 0 and 1.
     """
     values = [*per_problem, 1.0]
     mean = statistics.fmean(values)

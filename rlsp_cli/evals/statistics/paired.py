@@ -66,7 +66,7 @@ def _between(sums: "np.ndarray", sizes: "np.ndarray") -> tuple[float, float]:
 
 
 def _halves(differences: Sequence[float]) -> tuple["np.ndarray", "np.ndarray"]:
-    """Sums and sizes of halves, each problem in or out by lot: every half of those that differ, or 10,000 halves."""
+    """Sums and sizes of random halves of the problems: every half of those that differ, or 10,000 halves."""
     import numpy as np
 
     rng = np.random.default_rng(0)

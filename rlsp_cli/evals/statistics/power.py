@@ -1,8 +1,8 @@
 """The smallest difference of accuracy that a bench can show.
 
-Two models whose accuracies truly differ by this much are told apart in 80% of evaluations, at the 5% level (two-sided).
-How the chance of that splits into what differs between problems and between the samples of one problem: Miller,
-"Adding Error Bars to Evals" (2411.00640), power analysis.
+Two models whose accuracies truly differ by this much are distinguished in 80% of evaluations, at the 5% level
+(two-sided). Miller, "Adding Error Bars to Evals" (2411.00640), explains how that depends on the variance between
+problems and between the samples of one problem.
 """
 
 import math
