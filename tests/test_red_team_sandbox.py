@@ -111,6 +111,42 @@ def test_a_wrong_program_is_wrong_whatever_it_does(name: str, verdicts: dict[str
     assert verdicts[name] == [False]
 
 
+OFFERS_MORE = """
+import json, os
+def reply(value): os.write(3, json.dumps({"value": value, "printed": ""}).encode() + b"\\n")
+def named(**what): return ["builtins.dict", *(["builtins.tuple", name, value] for name, value in what.items())]
+asked = os.fdopen(os.dup(3))
+constant = ["mine", 1]
+reply(named(add=["mine", 0], abs=constant, __builtins__=named(abs=constant)))
+for line in asked: reply(0 if "1]" in line.split("kwargs")[0][:60] else 7)
+"""
+
+
+def test_a_program_offers_nothing_but_what_a_test_takes(level: Level) -> None:
+    """It speaks for the process that it runs in, and names functions that the test does not take from it."""
+    close = [Assertion("assert abs(add(1, 2) - 271828182) < 1e-6", ("add",))]
+    assert run_tests(OFFERS_MORE, close, Limits(5.0), level=level) == [False]
+    assert run_tests(OFFERS_MORE, [Assertion("assert add(1, 2) == 7", ("add",))], Limits(5.0), level=level) == [True]
+
+
+def test_a_program_inherits_no_file_however_many_are_open(level: Level) -> None:
+    program = """
+import os, re
+def add(a, b):
+    for file in range(2000):
+        try: found = re.search(rb"== (\\d{9})", os.pread(file, 9999, 0))
+        except OSError: continue
+        if found: return int(found[1])
+"""
+    test = [Assertion("assert add(1, 2) == 271828182", ("add",))]
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(300)]
+    try:
+        assert run_tests(program, test, Limits(30.0), level=level) == [False]
+    finally:
+        for file in opened:
+            os.close(file)
+
+
 @pytest.mark.parametrize("program", ["print(input())", "print('1 2')", "print(3); raise SystemExit(1)", "print(4)"])
 def test_a_program_that_does_not_compute_its_output_is_wrong(program: str, level: Level) -> None:
     assert run_tests(program, [Exchange("1 2", "3")], Limits(1.0), level=level) == [False]

@@ -18,6 +18,8 @@ from .confine import die_with_parent, filter_calls, limit
 from .peer import OPERATIONS, PROGRAM, Peer
 
 _CHANNEL = 3
+_MOST_FILES = 1 << 20
+"""Beyond the number of any file that can have been inherited; closing a range is one call."""
 
 
 class Limits(NamedTuple):
@@ -47,6 +49,8 @@ class Program(NamedTuple):
     def run(self, name: str) -> dict[str, Any]:
         """Run it as the module of that name; what it has defined."""
         module = sys.modules[name] = ModuleType(name)
+        module.__file__ = sys.argv[0] = "program.py"
+        del sys.argv[1:]
         for text in (self.prelude, self.text):
             exec(compile(text, "program.py", "exec", dont_inherit=True), module.__dict__)  # noqa: S102
         return module.__dict__
@@ -87,7 +91,7 @@ def _launch(program: Program, control: socket.socket) -> None:
     """Start the program at every message, then say its process id, and its exit code once it has ended."""
     die_with_parent()
     os.closerange(_CHANNEL, control.fileno())
-    os.closerange(control.fileno() + 1, 256)
+    os.closerange(control.fileno() + 1, _MOST_FILES)
     while (message := socket.recv_fds(control, 5, 2))[0]:
         files = message[1]
         pid = os.fork()
@@ -110,7 +114,7 @@ def _become(program: Program, files: list[int]) -> None:
     os.dup2(null, 2)
     if len(files) == 1:
         os.dup2(files[0], _CHANNEL)
-    os.closerange(_CHANNEL + (len(files) == 1), 256)
+    os.closerange(_CHANNEL + (len(files) == 1), _MOST_FILES)
     program.shut_in()
 
     if len(files) == 2:
