@@ -16,6 +16,8 @@ from rlsp_cli.rewards.sandbox.level import Level, levels
 
 _START_S = 30.0
 """Time a sandbox may take to start: long, because a loaded machine is no fault of the program."""
+_BUSY = 10
+"""How much longer than its limit a test may take on a busy machine, before the sandbox itself is given up."""
 _LIMITS = Limits()
 
 
@@ -53,9 +55,8 @@ def run_tests(
     """
     program = Program(text, prelude, limits, allowed_calls().hex())
     asked = {"tests": [asdict(test) for test in tests], "stop_at_failure": stop_at_failure}
-    said, error = _in_sandbox(
-        level or strongest_level(), program._asdict(), asked, _START_S + len(tests) * (limits.seconds + 2)
-    )
+    patience = _START_S + _BUSY * len(tests) * (limits.seconds + 2)
+    said, error = _in_sandbox(level or strongest_level(), program._asdict(), asked, patience)
     if not said:
         raise NotReadyError(f"the sandbox did not start: {error}")
     problem = next((message["problem"] for message in said if "problem" in message), None)

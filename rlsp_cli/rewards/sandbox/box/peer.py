@@ -4,24 +4,38 @@ Plain data goes by value, as JSON; a subclass of a plain type arrives as the pla
 behind. Anything else goes by number: the other side gets a `Handle`, whose operations are carried out where the object
 is. A list or dictionary that a call changes is changed for the caller as well.
 
+Where Python takes no `Handle`, the other side gets a stand-in of its own kind: a class of errors for `except`, a class
+of named tuples, a coroutine for `await`. Sent back, handles and stand-ins are what they stand for.
+
 One end is open: it lends any object and does whatever is asked. The other end, which has something to keep from it,
-lends functions alone, and lets it do nothing but call them.
+lends functions alone, and lets it do nothing but call them and ask for their names.
 """
 
 import builtins
+import io
 import json
 import operator
 import os
-from collections import deque
+import sys
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import import_module
+from threading import RLock
+from types import CoroutineType
 from typing import Any
 
 PROGRAM = "program"
 """What the module is called in which a program runs."""
 
-_CONTAINERS: dict[str, type] = {
-    f"{kind.__module__}.{kind.__name__}": kind for kind in (list, tuple, set, frozenset, dict, bytes, bytearray, deque)
+_ARRAY = "numpy.ndarray"
+_TUPLE, _TUPLE_TYPE, _ERROR_TYPE, _COROUTINE = "named tuple", "type of named tuples", "type of errors", "coroutine"
+_CONTAINERS: dict[str, Callable[[Any], Any]] = {  # type -> what makes one of its parts
+    **{f"builtins.{kind.__name__}": kind for kind in (list, tuple, set, frozenset, dict, bytes, bytearray)},
+    "collections.deque": deque,
+    "collections.OrderedDict": OrderedDict,
+    "collections.Counter": lambda pairs: Counter(dict(pairs)),
+    "collections.defaultdict": lambda parts: defaultdict(next(parts), parts),
 }
 _VALUES: dict[str, Callable[[Any], Sequence[Any]]] = {  # type -> its constructor's arguments
     "builtins.int": lambda n: (hex(n), 16),  # of so many digits that Python writes no decimals
@@ -29,20 +43,47 @@ _VALUES: dict[str, Callable[[Any], Sequence[Any]]] = {  # type -> its constructo
     "builtins.range": lambda r: (r.start, r.stop, r.step),
     "fractions.Fraction": lambda f: (f.numerator, f.denominator),
     "decimal.Decimal": lambda d: (str(d),),
-    "datetime.datetime": lambda t: (t.year, t.month, t.day, t.hour, t.minute, t.second, t.microsecond),
+    "datetime.datetime": lambda t: (t.year, t.month, t.day, t.hour, t.minute, t.second, t.microsecond, t.tzinfo),
     "datetime.date": lambda t: (t.year, t.month, t.day),
-    "datetime.time": lambda t: (t.hour, t.minute, t.second, t.microsecond),
+    "datetime.time": lambda t: (t.hour, t.minute, t.second, t.microsecond, t.tzinfo),
     "datetime.timedelta": lambda t: (t.days, t.seconds, t.microseconds),
+    "datetime.timezone": lambda zone: (zone.utcoffset(None),),
+    "zoneinfo.ZoneInfo": lambda zone: (zone.key,),
+    "pathlib.PosixPath": lambda path: (str(path),),
+    "array.array": lambda a: (a.typecode, list(a)),
+    _ARRAY: lambda a: (a.tolist(), a.dtype.str),
 }
-_BY_NAME = ("iter", "next", "len", "bool", "int", "float", "complex", "str", "repr", "hash", "abs", "round")
+_KNOWN_ERRORS = ("builtins", "decimal", "json.decoder")
+"""Modules whose errors are raised as they are. None of a test library's, which has one that skips a test."""
+
+_BY_NAME = (
+    *("iter", "next", "reversed", "len", "bool", "int", "float", "complex", "abs", "round"),
+    *("str", "repr", "format", "hash"),
+)
 _BETWEEN = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")
 _COMPARING = ("eq", "ne", "lt", "le", "gt", "ge")
 _ITEMS = ("getitem", "setitem", "delitem", "neg", "pos", "invert")
-_DESCRIBING = ("__name__", "__qualname__", "__doc__", "__annotations__", "__dict__")
+_NAMING = ("__name__", "__qualname__", "__doc__")
+_DESCRIBING = (*_NAMING, "__annotations__", "__dict__")
 
 
-def _call(function: Any, *args: Any, **kwargs: Any) -> Any:
+def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
+
+
+def _name(function: Any, which: str) -> Any:
+    """What a decorator copies from a function."""
+    if which not in _NAMING:
+        raise AttributeError(which)
+    return getattr(function, which)
+
+
+@cache
+def _event_loop() -> Any:
+    """One for all coroutines of a program, so that its locks and queues work in each of them."""
+    import asyncio
+
+    return asyncio.new_event_loop()
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -51,41 +92,55 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "__setattr__": setattr,
     "__delattr__": delattr,
     "__instancecheck__": lambda kind, value: isinstance(value, kind),
+    "__subclasscheck__": lambda kind, value: issubclass(value, kind),
     "__enter__": lambda context: context.__enter__(),
     "__exit__": lambda context, *_: context.__exit__(None, None, None),  # an exception is no plain data
+    "__await__": lambda coroutine: _event_loop().run_until_complete(coroutine),
     **{f"__{name}__": getattr(builtins, name) for name in _BY_NAME},
     **{f"__{name}__": getattr(operator, f"__{name}__") for name in (*_BETWEEN, *_COMPARING, *_ITEMS)},
 }
-"""What can be asked of an object on the other side."""
+"""What can be asked of an object on the other side, when that side is open."""
+_CLOSED: dict[str, Callable[..., Any]] = {"__call__": _call, "__getattr__": _name}
 
 
 class UnsendableError(TypeError):
     """An object that is no plain data and that the other side may not hold."""
 
 
-class RemoteError(Exception):
-    """An exception of a type that this side does not know."""
-
-
 class Peer:
-    """One end of a socket; `operations` are what the other end may ask for beside a call, and make it an open end."""
+    """One end of a socket; `operations` are what the other end may ask for, and make it an open end.
+
+    An open end takes over the standard output, so that the other end can tell what a call has printed.
+    """
 
     def __init__(self, channel: int, operations: Mapping[str, Callable[..., Any]] | None = None) -> None:
         self._reader, self._writer = os.fdopen(channel, "rb"), os.fdopen(os.dup(channel), "wb")
-        self._operations, self._is_open = operations or {"__call__": _call}, operations is not None
+        self._operations, self._is_open = operations or _CLOSED, operations is not None
+        self._asking = RLock()
+
         self._lent: list[Any] = []
+        self._numbers: dict[int, int] = {}  # of what is lent, by its id
+        self._stand_ins: dict[int, Any] = {}  # handles too, by the number of what they stand for
+        self._stood_for: dict[int, int] = {}  # that number, by the id of the stand-in
+        self._errors: dict[str, type[BaseException]] = {}
 
-    def ask(self, operation: str, *args: Any, **kwargs: Any) -> Any:
-        """What the other end's operation returns; its exception as the nearest built-in one; EOFError when it ended."""
-        self._send({"ask": operation, "args": self._out(list(args)), "kwargs": self._out(kwargs)})
-        while "ask" in (message := self._receive()):
-            self._answer(message)
+        self._printed = io.StringIO()
+        if self._is_open:
+            sys.stdout = self._printed
 
-        for index, value in message.get("changed", ()):
-            _change((*args, *kwargs.values())[index], self._in(value))
-        if "raised" in message:
-            raise _exception(*message["raised"])
-        return self._in(message["value"])
+    def ask(self, operation: str, /, *args: Any, **kwargs: Any) -> Any:
+        """What the other end's operation returns; its exception as the nearest known one; EOFError when it ended."""
+        with self._asking:
+            self._send({"ask": operation, "args": self._out(list(args)), "kwargs": self._out(kwargs)})
+            while "ask" in (message := self._receive()):
+                self._answer(message)
+
+            sys.stdout.write(message["printed"])
+            for index, value in message.get("changed", ()):
+                _change((*args, *kwargs.values())[index], self._in(value))
+            if "raised" in message:
+                raise self._error(*message["raised"])
+            return self._in(message["value"])
 
     def serve(self) -> None:
         """Answer until the other end closes."""
@@ -100,27 +155,30 @@ class Peer:
         try:
             reply = {"value": self._out(self._operations[message["ask"]](*args, **kwargs))}
         except BaseException as error:
-            kind = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
-            reply = {"raised": [kind.__name__, _text(error)]}
+            reply = {"raised": self._taken_apart(error)}
 
         sent = [*message["args"][1:], *(pair[-1] for pair in message["kwargs"][1:])]
         now = ((i, self._out(value)) for i, value in enumerate((*args, *kwargs.values())) if _is_changeable(value))
         reply["changed"] = [[i, value] for i, value in now if value != sent[i]]
-        self._send(reply)
+        self._send(reply | {"printed": self._newly_printed()})
+
+    def _newly_printed(self) -> str:
+        text = self._printed.getvalue()
+        self._printed.seek(0)
+        self._printed.truncate()
+        return text
 
     def _out(self, value: Any) -> Any:
         """A value as JSON."""
-        if hasattr(type(value), "tolist"):  # numpy's numbers and arrays
-            value = value.tolist()
         if value is None or isinstance(value, float | str) or (isinstance(value, int) and value.bit_length() < 10_000):
             return value
-        if isinstance(value, Handle):
-            return ["theirs", object.__getattribute__(value, "_number")]
+        if id(value) in self._stood_for:
+            return ["theirs", self._stood_for[id(value)]]
+        if _is_like_numpys(value):
+            return self._out(value.tolist())
 
         name, parts = _taken_apart(value)
-        if name in _CONTAINERS:
-            return [name, *map(self._out, parts)]
-        return [name, *parts] if name else self._lend(value)
+        return [name, *map(self._out, parts)] if name else self._lend(value)
 
     def _in(self, value: Any) -> Any:
         """A value from JSON."""
@@ -129,28 +187,89 @@ class Peer:
         name, *parts = value
         if name in _CONTAINERS:
             return _CONTAINERS[name](map(self._in, parts))
+        if name == _TUPLE:
+            kind, *fields = map(self._in, parts)
+            return kind._make(fields)
+        if name == _ARRAY:
+            return self._array(*map(self._in, parts))
         if name in _VALUES:
             module, _, kind = name.partition(".")
-            return getattr(import_module(module), kind)(*parts)
-        return self._held(name, parts[0])
+            return getattr(import_module(module), kind)(*map(self._in, parts))
+        return self._borrowed(*value)
 
-    def _lend(self, value: Any) -> Any:
+    def _array(self, rows: list[Any], kind: str) -> Any:
+        """An array of numpy; lists at a closed end that has not loaded it."""
+        return import_module("numpy").array(rows, kind) if self._is_open or "numpy" in sys.modules else rows
+
+    def _lend(self, value: Any) -> list[Any]:
+        """How the other side is to refer to an object, and what it needs for a stand-in."""
         name = getattr(value, "__name__", None)
         if not self._is_open and isinstance(name, str) and getattr(builtins, name, None) is value:
             return ["builtin", name]
         if not (self._is_open or callable(value)):
             raise UnsendableError(f"{type(value).__name__} is neither plain data nor a function")
-        self._lent.append(value)
-        return ["mine", len(self._lent) - 1]
 
-    def _held(self, whose: str, key: Any) -> Any:
-        if whose == "theirs":
+        if id(value) not in self._numbers:
+            self._numbers[id(value)] = len(self._lent)
+            self._lent.append(value)
+        number = self._numbers[id(value)]
+
+        if isinstance(value, CoroutineType):
+            return [_COROUTINE, number]
+        if isinstance(value, type) and issubclass(value, BaseException):
+            return [_ERROR_TYPE, number, _names(value)]
+        if _is_named_tuple(value) and not _has_methods(value):
+            return [_TUPLE_TYPE, number, value.__name__, value._fields]
+        return ["mine", number]
+
+    def _borrowed(self, how: str, key: Any, *more: Any) -> Any:
+        """What `_lend` refers to."""
+        if how == "theirs":
             return self._lent[key]
-        if whose == "mine":
-            return Handle(self, key)
-        if whose == "builtin" and self._is_open:
+        if how == "builtin" and self._is_open:
             return getattr(builtins, key)
-        raise ValueError(f"no such kind of value: {whose}")
+        if key not in self._stand_ins:
+            self._stand_ins[key] = made = self._stand_in(key, how, *more)
+            self._stood_for[id(made)] = key
+        return self._stand_ins[key]
+
+    def _stand_in(self, key: int, how: str, *more: Any) -> Any:
+        if how == _COROUTINE:
+            return self._awaiting(key)
+        if how == _ERROR_TYPE:
+            return self._error_type(*more)
+        if how == _TUPLE_TYPE:
+            return namedtuple(*more)
+        return Handle(self)
+
+    async def _awaiting(self, key: int) -> Any:
+        return self.ask("__await__", self._stand_ins[key])
+
+    def _taken_apart(self, error: BaseException) -> list[Any]:
+        """The names of an error's type, its arguments and its attributes; its text where those cannot be sent."""
+        try:
+            return [_names(type(error)), self._out(list(error.args)), self._out(vars(error))]
+        except Exception:
+            return [_names(type(error)), self._out([_text(error)]), self._out({})]
+
+    def _error(self, names: list[list[str]], args: Any, attributes: Any) -> BaseException:
+        kind, values = self._error_type(names), self._in(args)
+        try:
+            error = kind(*values)
+        except TypeError:  # its constructor takes other arguments than it has kept
+            error = kind.__new__(kind, *values)
+        error.__dict__.update(self._in(attributes))
+        return error
+
+    def _error_type(self, names: list[list[str]]) -> type[BaseException]:
+        """A class of errors of this side, or one that is made up by its name and those of its bases."""
+        (module, name), *bases = names
+        known = getattr(sys.modules.get(module), name, None) if module in _KNOWN_ERRORS else None
+        if isinstance(known, type) and issubclass(known, BaseException):
+            return known
+        if name not in self._errors:
+            self._errors[name] = type(name, (self._error_type(bases),), {})
+        return self._errors[name]
 
     def _send(self, message: dict[str, Any]) -> None:
         self._writer.write(json.dumps(message).encode() + b"\n")
@@ -171,22 +290,20 @@ class Handle:
     say that it is equal.
     """
 
-    __slots__ = ("_number", "_peer")
+    __slots__ = ("_peer",)
 
-    def __init__(self, peer: Peer, number: int) -> None:
+    def __init__(self, peer: Peer) -> None:
         object.__setattr__(self, "_peer", peer)
-        object.__setattr__(self, "_number", number)
 
     def __getattr__(self, name: str) -> Any:
-        if (
-            name.startswith("__") and name not in _DESCRIBING
-        ):  # numpy would read memory where `__array_interface__` says
+        # numpy would read memory where `__array_interface__` says
+        if name.startswith("__") and name not in _DESCRIBING:
             raise AttributeError(name)
         return _asking("__getattr__")(self, name)
 
 
 def _asking(name: str) -> Callable[..., Any]:
-    def method(self: Handle, *args: Any, **kwargs: Any) -> Any:
+    def method(self: Handle, /, *args: Any, **kwargs: Any) -> Any:
         peer: Peer = object.__getattribute__(self, "_peer")
         return peer.ask(name, self, *(() if name == "__exit__" else args), **kwargs)
 
@@ -202,39 +319,66 @@ def _asking_among_handles(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in OPERATIONS.keys() - vars(Handle).keys():
-    _between = _name.strip("_") in (*_BETWEEN, *_COMPARING)
-    setattr(Handle, _name, _asking_among_handles(_name) if _between else _asking(_name))
+for _operation in OPERATIONS.keys() - vars(Handle).keys() - {"__await__"}:
+    _between = _operation.strip("_") in (*_BETWEEN, *_COMPARING)
+    setattr(Handle, _operation, _asking_among_handles(_operation) if _between else _asking(_operation))
+Handle.__doc__ = property(lambda handle: _asking("__getattr__")(handle, "__doc__"))  # type: ignore[assignment]
 
 
 def _taken_apart(value: Any) -> tuple[str, Any]:
     """The name of a plain type and what makes the value up; an empty name when it is not plain."""
-    if isinstance(value, list | dict | set | deque) and _has_methods(type(value)):
+    if isinstance(value, list | dict | set | deque | tuple) and _has_methods(type(value)):
         return "", ()
+    if _is_named_tuple(type(value)):
+        return _TUPLE, (type(value), *value)
     for kind in type(value).__mro__:
         name = f"{kind.__module__}.{kind.__qualname__}"
-        if name in _CONTAINERS:
-            return name, value.items() if isinstance(value, dict) else value
         if name in _VALUES:
             return name, _VALUES[name](value)
+        if name in _CONTAINERS:
+            pairs = value.items() if isinstance(value, dict) else value
+            return name, (value.default_factory, *pairs) if isinstance(value, defaultdict) else pairs
     return "", ()
 
 
 def _has_methods(kind: type) -> bool:
     """Whether the program made more of a container than a container, such as a cache out of a dictionary."""
-    own = [vars(base) for base in kind.__mro__ if base.__module__ == PROGRAM]
-    return any(not name.startswith("_") for names in own for name in names)
+    own = {name for base in kind.__mro__ if base.__module__ == PROGRAM for name in vars(base)}
+    return any(not name.startswith("_") for name in own.difference(getattr(kind, "_fields", ())))
+
+
+def _is_named_tuple(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")
+
+
+def _is_like_numpys(value: Any) -> bool:
+    """A number of numpy, a tensor, a column of a table; no class of the program that happens to have a `tolist`."""
+    kind = next((kind for kind in type(value).__mro__ if "tolist" in vars(kind)), type)
+    return kind is not type and kind.__module__ != PROGRAM and kind.__name__ not in ("ndarray", "array")
 
 
 def _is_changeable(value: Any) -> bool:
-    return type(value) in (list, dict, set, bytearray, deque)
+    return type(value) in (list, dict, set, bytearray, deque, OrderedDict, Counter, defaultdict) or _is_array(value)
+
+
+def _is_array(value: Any) -> bool:
+    return "numpy" in sys.modules and type(value) is sys.modules["numpy"].ndarray
 
 
 def _change(target: Any, value: Any) -> None:
     """Give a container the contents of another of its type."""
-    if _is_changeable(target) and type(value) is type(target):
-        target.clear()
-        (target.update if isinstance(target, dict | set) else target.extend)(value)
+    if not _is_changeable(target) or type(value) is not type(target):
+        return
+    if _is_array(target):
+        target[...] = value
+        return
+    target.clear()
+    (target.update if isinstance(target, dict | set) else target.extend)(value)
+
+
+def _names(kind: type) -> list[list[str]]:
+    """Module and name of a class and of all that it is derived from, the nearest first."""
+    return [[base.__module__, base.__qualname__] for base in kind.__mro__]
 
 
 def _text(error: BaseException) -> str:
@@ -242,10 +386,3 @@ def _text(error: BaseException) -> str:
         return str(error)
     except Exception:
         return ""
-
-
-def _exception(name: str, text: str) -> Exception:
-    kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError):
-        return kind(text)
-    return RemoteError(f"{name}: {text}")

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from select import select
-from time import monotonic
+from time import clock_gettime, monotonic
 from typing import Any
 
 from .confine import die_with_parent, drop_privileges, read_only
@@ -19,9 +19,14 @@ from .launcher import Launcher, Program, read_program
 from .peer import Peer, UnsendableError
 
 _MOST_OUTPUT = 1 << 20
+_CPUCLOCK_SCHED = 2
 _PASSED, _FAILED = b"passed", b"failed"
 _START_S = 1.0
-"""What a test may take beside the time of the program."""
+"""What a test may wait beside the time of the program."""
+_ROUNDS = 10
+"""How often a program may take that long while it computes: on a busy machine it computes slowly."""
+_COMPUTES_S = 0.02
+"""Processor time of a round in which a program does not merely wait."""
 
 
 def main() -> None:
@@ -54,7 +59,6 @@ def _say(message: dict[str, Any]) -> None:
 
 def _exchange(test: dict[str, Any], program: Program, launcher: Launcher) -> bool:
     """Whether the program writes this output, up to white space, when it reads this input."""
-    deadline = monotonic() + program.limits.seconds + _START_S
     stdin = os.memfd_create("stdin")
     os.write(stdin, test["stdin"].encode("utf-8", "surrogatepass"))
     os.lseek(stdin, 0, os.SEEK_SET)
@@ -63,14 +67,14 @@ def _exchange(test: dict[str, Any], program: Program, launcher: Launcher) -> boo
     pid = launcher.start(stdin, write_end)
     os.close(stdin)
     os.close(write_end)
-    written = _until_closed(output, deadline)
-    code = launcher.end(pid, deadline if written is not None else None)
+    patience = program.limits.seconds + _START_S
+    written = _until_closed(output, patience, pid, most=_MOST_OUTPUT + 2 * len(test["stdout"]))
+    code = launcher.end(pid, monotonic() + patience if written is not None else None)
     return code == 0 and written is not None and written.decode("utf-8", "replace").split() == test["stdout"].split()
 
 
 def _assertion(test: dict[str, Any], program: Program, launcher: Launcher) -> bool:
     """Whether code that calls the program raises nothing."""
-    deadline = monotonic() + program.limits.seconds + _START_S
     ours, theirs = socket.socketpair()
     verdict, write_end = os.pipe()
 
@@ -81,7 +85,7 @@ def _assertion(test: dict[str, Any], program: Program, launcher: Launcher) -> bo
         _become_tester(test, program, ours.detach(), write_end)
     ours.close()
     os.close(write_end)
-    said = _until_closed(verdict, deadline)
+    said = _until_closed(verdict, program.limits.seconds + _START_S, pid, tester)
     os.kill(tester, signal.SIGKILL)
     os.waitpid(tester, 0)
     launcher.end(pid)
@@ -100,26 +104,48 @@ def _become_tester(test: dict[str, Any], program: Program, channel: int, verdict
     program.shut_in()
     try:
         peer = Peer(channel)
-        names = peer.ask("load", *test["names"])
-        exec(compile(test["code"], "test.py", "exec", dont_inherit=True), {"__name__": "test", **names})  # noqa: S102
+        defined = peer.ask("load", *test["names"])
+        scope = {"__name__": "__main__"}
+        scope |= {name: defined[name] for name in test["names"] if name in defined}  # it may offer others, such as abs
+        exec(compile(test["code"], "test.py", "exec", dont_inherit=True), scope)  # noqa: S102
         said = _PASSED
     except UnsendableError as error:
         said = f"the test passes something to the program that cannot be passed: {error}".encode()
+    except ModuleNotFoundError as error:
+        said = f"the test imports what is not there: {error}".encode() if error.name else _FAILED
     except BaseException:
         said = _FAILED
     os.write(verdict, said)
     os._exit(0)
 
 
-def _until_closed(file: int, deadline: float) -> bytes | None:
-    """What is written before the other end closes; None when that takes too long, or is too much."""
-    written = b""
+def _until_closed(file: int, patience: float, *processes: int, most: int = _MOST_OUTPUT) -> bytes | None:
+    """What is written before the other end closes; None when that is too much, or when it takes too long.
+
+    Processor time has its own limit. Beside it processes may wait for so many seconds, or longer while they compute.
+    """
+    written, used, rounds = b"", 0.0, _ROUNDS
+    deadline = monotonic() + patience
     with os.fdopen(file, "rb", buffering=0) as stream:
-        while select([stream], [], [], max(deadline - monotonic(), 0))[0]:
-            chunk = stream.read(1 << 16)
-            if not chunk:
-                return written
-            written += chunk
-            if len(written) > _MOST_OUTPUT:
+        while len(written) <= most:
+            if select([stream], [], [], max(deadline - monotonic(), 0))[0]:
+                chunk = stream.read(1 << 16)
+                if not chunk:
+                    return written
+                written += chunk
+                continue
+
+            before, used = used, sum(map(_processor_time, processes))
+            rounds -= 1
+            if used - before < _COMPUTES_S or not rounds:
                 return None
+            deadline += patience
     return None
+
+
+def _processor_time(process: int) -> float:
+    """Seconds that a process has computed; nothing when it has ended."""
+    try:
+        return clock_gettime(~process << 3 | _CPUCLOCK_SCHED)  # as clock_getcpuclockid(3) makes it
+    except OSError:
+        return 0.0
