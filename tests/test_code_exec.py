@@ -76,12 +76,37 @@ def test_tests_are_code_or_pairs_of_input_and_output() -> None:
         ('[{"input": "1", "output": null}]', "has 'None' as input or output, expected text"),
         ("assert add(1, 1 == 2", "test 1 of the reference is no Python"),
         ("assert add(object(), 1) == 2", "object is neither plain data nor a function"),
+        ("def helper():\n    assert add(1, 1) == 2", "calls nothing of the program"),
+        ("async def test_add():\n    assert add(1, 1) == 2", "calls nothing of the program"),
+        ("import no_such_module\nassert add(1, 1) == 2", "imports what is not there: No module named 'no_such_module'"),
     ],
 )
 def test_a_reference_that_cannot_judge_is_an_error_and_no_verdict(reference: str, reason: str) -> None:
     with pytest.raises(ValueError, match=r"reference|test") as error:
         verdict(ADD, reference)
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "def test_add():\n    {}",
+        "def test_one():\n    assert add\ndef test_two():\n    {}\ntest_one()",
+        "class TestAdd:\n    def test_add(self):\n        {}",
+        "import unittest\nclass T(unittest.TestCase):\n    def test_add(self):\n        {}",
+        "from unittest import TestCase\nclass T(TestCase):\n    def setUp(self): pass\n    def test_add(self): {}",
+        "import unittest\nclass T(unittest.TestCase):\n    def test_add(self): {}\nunittest.main(exit=False)",
+        "import unittest\nclass T(unittest.TestCase):\n    def test_add(self): {}\nif __name__ == '__main__':\n"
+        "    unittest.main()",
+        "if __name__ == '__main__':\n    {}",
+        "def check(f):\n    {}\nif __name__ == '__main__':\n    check(add)",
+    ],
+)
+def test_what_pytest_or_unittest_would_call_is_called(test: str) -> None:
+    """Tests in functions that nothing calls would pass any program."""
+    test = test.replace("{}", "assert add(1, 2) == 3")
+    assert verdict(ADD, test) == 1.0
+    assert verdict("```python\ndef add(a, b):\n    return 7\n```", test) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -112,10 +137,29 @@ def test_a_reference_that_cannot_judge_is_an_error_and_no_verdict(reference: str
         f"<think>```python\ndef add(a, b): return 7\n```</think>{ADD}",
         f"```python\n{CODE}\nif __name__ == '__main__':\n    print(add(int(input()), int(input())))\n```",
         f"```python\nfrom __future__ import annotations\n{CODE}\n```",
+        f"```python\n{CODE}\nHERE = __file__\n```",
+        f"```ipython3\n{CODE}\n```\n```pycon\n>>> add = 7\n```",
+        f"```python_code\n{CODE}\n```",
+        # no fence
+        CODE,
+        f"<think>Easy.</think><answer>\n{CODE}\n</answer>",
+        # what it needs stands in blocks of its own
+        "```python\nimport operator as op\n```\n```python\ndef add(a, b):\n    return op.add(a, b)\n```",
+        "```python\ndef add(a, b):\n    return plus(a, b)\n```\n```python\ndef plus(a, b):\n    return a + b\n```",
+        "```python\ndef one(a): return a\n```\n```python\ndef plus(a, b): return one(a) + b\n```\n"
+        "```python\ndef plus(a, b): return one(a + b)\n```\n```python\ndef add(a, b): return plus(a, b)\n```",
+        # and examples and earlier tries stay out
+        f"```python\nimport math\nprint(add(1))\n```\n```python\n{CODE}  # no math\n```",
+        f"```python\ndef total(a, b): return add\nadd(1)\n```\n```python\n{CODE}  # the total\n```",
     ],
 )
 def test_the_program_is_the_last_block_that_defines_what_the_tests_call(response: str) -> None:
     assert verdict(response, TESTS) == 1.0
+
+
+def test_functions_that_tests_call_may_stand_in_blocks_of_their_own() -> None:
+    response = "```python\ndef encode(s): return s[::-1]\n```\n```python\ndef decode(s): return s[::-1]\n```"
+    assert verdict(response, "assert decode(encode('ab')) == 'ab' and encode('ab') == 'ba'") == 1.0
 
 
 def test_the_last_labelled_block_counts_where_tests_give_input_and_output() -> None:
@@ -172,9 +216,11 @@ def test_plain_data_of_any_type_comes_back_as_it_is() -> None:
     values += ["[1, [2]]", "(1,)", "{1, 2}", "{(1, 2): [3]}"]
     values += ["frozenset({1})", "bytearray(b'x')", "collections.deque([1])", "fractions.Fraction(1, 3)"]
     values += ["decimal.Decimal('1.10')", "datetime.datetime(2026, 1, 2, 3)", "datetime.timedelta(1)"]
-    program = (
-        "import collections, fractions, decimal, datetime\ndef same(x): return x\ndef value(n): return VALUES[n]\n"
-    )
+    values += ["datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))"]
+    values += ["pathlib.Path('/a/b')", "array.array('d', [1.5])"]
+    values += ["collections.Counter('aab')", "collections.OrderedDict(b=1, a=2)", "collections.defaultdict(int, a=1)"]
+    modules = "array, collections, fractions, decimal, datetime, pathlib"
+    program = f"import {modules}\ndef same(x): return x\ndef value(n): return VALUES[n]\n"
     tests = [
         f"v = {value}\nassert same(v) == v == value({n}) and type(value({n})) is type(v)"
         for n, value in enumerate(values)
@@ -200,9 +246,84 @@ def values(): return {"a": 1}.values()
     assert passes(
         program,
         "assert counts() == {'a': 2, 'b': 1} and ordered() == {'a': 1} and default() == {'a': [1]}",
+        "assert counts()['z'] == 0 and counts().most_common(1) == [('a', 2)] and default()['z'] == []",
         "assert pair() == (1, 2) and red() == 1 and total() == 3 and array() == [[1, 2]]",
         "assert list(values()) == [1]",
     )
+
+
+def test_arrays_are_arrays_where_the_test_loads_numpy() -> None:
+    program = "import numpy as np\ndef ones(*shape): return np.ones(shape)\ndef add_one(x): x += 1\n"
+    program += "def mean(x): return x.mean()"
+    assert passes(
+        program,
+        "import numpy as np\nassert ones(2, 3).shape == (2, 3) and (ones(2) == np.array([1, 1])).all()",
+        "import numpy as np\nx = np.zeros(2)\nadd_one(x)\nassert x.tolist() == [1, 1] and mean(x) == 1",
+    )
+    mine = "import numpy as np\nclass A(np.ndarray):\n    def all(self): return True\n"
+    mine += "def ones(n): return np.zeros(n).view(A)"
+    assert not passes(mine, "import numpy as np\nassert (ones(2) == np.array([1, 1])).all()")
+
+
+def test_named_tuples_keep_their_fields_and_their_class() -> None:
+    program = """
+from typing import NamedTuple
+class Point(NamedTuple):
+    x: int
+    y: int
+class Vector(NamedTuple):
+    x: int
+    def twice(self): return Vector(2 * self.x)
+def sum_of(p): return p.x + p.y
+def origin(): return Point(0, 0)
+"""
+    assert passes(
+        program,
+        "assert origin().x == 0 and origin() == (0, 0) == Point(0, 0) and isinstance(origin(), Point)",
+        "assert sum_of(Point(1, 2)) == 3 and Point(1, 2)._replace(x=5).x == 5 and Vector(2).twice().x == 4",
+        "from collections import namedtuple\nPair = namedtuple('Pair', 'x y')\nassert sum_of(Pair(1, 2)) == 3",
+    )
+
+
+def test_errors_are_caught_by_their_class_and_keep_what_they_say() -> None:
+    program = """
+import json
+class Broke(Exception):
+    def __init__(self, amount): super().__init__(f"{amount} short"); self.amount = amount
+class VeryBroke(Broke): pass
+def pay(amount): raise VeryBroke(amount)
+def read(text): return json.loads(text)
+def at(key): return {}[key]
+def leave(): raise SystemExit(2)
+def caught(f):
+    try: f()
+    except Exception as error: return type(error).__name__
+"""
+    assert passes(
+        program,
+        "try: pay(3)\nexcept Broke as error: assert error.amount == 3 and str(error) == '3 short'\nelse: assert False",
+        "import json\ntry: read('{')\nexcept json.JSONDecodeError as error: assert error.pos == 1\nelse: assert False",
+        "try: at('k')\nexcept KeyError as error: assert error.args == ('k',) and str(error) == \"'k'\"\nelse: assert 0",
+        "try: leave()\nexcept SystemExit as error: assert error.code == 2\nelse: assert False",
+        "class Mine(Exception): pass\ndef f(): raise Mine('x')\nassert caught(f) == 'Mine'",
+    )
+    other = "try: pay(3)\nexcept Broke: pass\nelse: assert False"
+    assert not passes("class Broke(Exception): pass\ndef pay(n): raise ValueError", other)
+
+
+@pytest.mark.parametrize("error", ["SystemExit(0)", "KeyboardInterrupt", "StopIteration", "unittest.SkipTest('x')"])
+def test_no_error_of_a_program_leaves_a_test_out(error: str) -> None:
+    test = "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(add(1, 2), 3)\n"
+    run = "result = unittest.TestResult()\nunittest.defaultTestLoader.loadTestsFromTestCase(T).run(result)\n"
+    program = f"import unittest\ndef add(a, b): raise {error}"
+    assert not passes(program, test) and not passes(program, f"{test}{run}assert result.wasSuccessful()")
+
+
+def test_arguments_may_have_any_name() -> None:
+    program = "def f(**given): return given\nclass C:\n    def f(self, operation): return operation"
+    names = ("self", "operation", "function", "name", "args", "kwargs", "value", "peer")
+    assert passes(program, f"assert {{*f({', '.join(f'{n}=1' for n in names)})}} == {{*{names}}}")
+    assert passes(program, "assert C().f(operation='x') == 'x'")
 
 
 def test_objects_of_a_program_are_used_from_outside() -> None:
@@ -263,9 +384,76 @@ def mark(d): d.setdefault("n", []).append(1)
     )
 
 
+def test_objects_stay_the_same_ones_and_say_what_they_are() -> None:
+    program = """
+from enum import Enum
+class Colour(Enum): RED = 1
+class Only:
+    one = None
+    def __new__(cls): cls.one = cls.one or super().__new__(cls); return cls.one
+    def __format__(self, how): return how * 2
+    def __reversed__(self): return iter("ba")
+class Base: pass
+class Derived(Base):
+    "Documented."
+def red(): return Colour.RED
+"""
+    assert passes(
+        program,
+        "assert Only() is Only() and red() is Colour.RED and red() is not None",
+        "assert issubclass(Derived, Base) and not issubclass(Base, Derived) and Derived.__doc__ == 'Documented.'",
+        "assert f'{Only():x}' == 'xx' and list(reversed(Only())) == ['b', 'a'] and not Base.__doc__",
+    )
+
+
+def test_coroutines_decorators_threads_and_prints_work_across() -> None:
+    program = """
+import asyncio, functools, threading
+async def one(x):
+    await asyncio.sleep(0)
+    return x
+async def fails(): raise ValueError("x")
+def logged(f):
+    @functools.wraps(f)
+    def g(*args): print("calling", f.__name__); return f(*args)
+    return g
+class Counter:
+    def __init__(self): self.n, self.lock = 0, threading.Lock()
+    def add(self):
+        with self.lock: self.n += 1
+def start(x): return asyncio.run(x)
+"""
+    assert passes(
+        program,
+        "import asyncio\nassert asyncio.run(one(3)) == 3",
+        "import asyncio\nasync def main(): return [await one(1), *await asyncio.gather(one(2), one(3))]\n"
+        "assert asyncio.run(main()) == [1, 2, 3]",
+        "import asyncio\ntry: asyncio.run(fails())\nexcept ValueError: pass\nelse: assert False",
+        "assert start(one(4)) == 4",
+        "import contextlib, io\n@logged\ndef f(x): return x\nwith contextlib.redirect_stdout(io.StringIO()) as out:\n"
+        "    assert f(1) == 1\nassert out.getvalue() == 'calling f\\n' and f.__name__ == 'f'",
+        "import threading\nc = Counter()\nall_of_them = [threading.Thread(target=c.add) for _ in range(8)]\n"
+        "for one in all_of_them: one.start()\nfor one in all_of_them: one.join()\nassert c.n == 8",
+    )
+
+
+def test_time_is_processor_time_and_waiting_has_a_limit_of_its_own() -> None:
+    """A program that computes slowly, as on a busy machine, waits for more than its seconds and a second."""
+    slowly = "def work(n):\n    for _ in range(n):\n        sum(range(300_000))\n        time.sleep(0.15)\n    return n"
+    program = f"import time\n{slowly}\ndef wait(): time.sleep(60)"
+    tests = read_tests(json.dumps(["assert work(15) == 15", "assert wait() is None"]))
+    assert run_tests(program, tests, Limits(1.0)) == [True, False]
+
+
 def test_each_test_starts_the_program_anew() -> None:
     program = "seen = []\ndef count():\n    seen.append(1)\n    return len(seen)"
     assert passes(program, "assert count() == 1 and count() == 2", "assert count() == 1")
+
+
+def test_a_program_that_reads_input_sees_no_arguments_and_may_write_much() -> None:
+    assert verdict("```python\nimport fileinput\nprint(*fileinput.input())\n```", '{"input": "a", "output": "a"}') == 1
+    much = json.dumps({"input": "", "output": " ".join(map(str, range(400_000)))})
+    assert verdict("```python\nprint(*range(400_000))\n```", much) == 1.0
 
 
 def test_what_a_problem_gives_before_the_function_is_there() -> None:

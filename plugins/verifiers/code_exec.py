@@ -19,14 +19,14 @@ def code_exec(
 ) -> Verdict | None:
     """The program passes all tests of `reference`; with `partial`, the share of tests that it passes.
 
-    The program is the last fenced Python block that defines what the tests call. Tests are a JSON list of code that
-    raises when the program is wrong (`"assert add(1, 2) == 3"`) and of {"input": ..., "output": ...} (standard input
-    and output); or plain Python, as one test. Code in `metadata.prelude`, such as imports that the problem gives, is
-    run before the program.
+    The program is the last fenced Python block that defines what the tests call, after those that it needs. Tests are
+    a JSON list of code that raises when the program is wrong (`"assert add(1, 2) == 3"`) and of {"input": ...,
+    "output": ...} (standard input and output); or plain Python, as one test. Code in `metadata.prelude`, such as
+    imports that the problem gives, is run before the program.
 
-    Each test starts the program anew: `seconds` and `memory_mb` are its limits, it has no network, starts no process
-    and changes no file of the machine (docs/rewards.md says what that can't stop). `isolation: strict` refuses to run
-    it without namespaces. Give the component a `timeout_s` that all tests fit in.
+    Each test starts the program anew: `seconds` of processor time and `memory_mb` are its limits, it has no network,
+    starts no process and changes no file of the machine (docs/rewards.md says what that can't stop). `isolation:
+    strict` refuses to run it without namespaces. Give the component a `timeout_s` that all tests fit in.
     """
     level = strongest_level()
     if isolation == "strict" and level.name != "namespaces":
