@@ -16,9 +16,9 @@ from rlsp_cli.backends.openrlhf.checkpoint import choose, newest_checkpoint
 from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.backends.openrlhf.flags import TESTED, ask_parser, words
 from rlsp_cli.backends.openrlhf.placement import roles
+from rlsp_cli.backends.ray_job import RayJob
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.errors import UsageError
-from rlsp_cli.launch.ray.job import RayJob
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.shipped import shipped_recipes
@@ -181,7 +181,7 @@ def test_what_openrlhfs_parser_refuses_is_told_in_its_words(
 def test_a_job_is_made_of_our_driver_and_of_what_the_cluster_runs(recipe_file: Path) -> None:
     recipe = load_checked(recipe_file, "tracking.to=[wandb]")
     job = compile_stage(recipe, "ppo", RunPaths(Path("/run")), Environment("openrlhf", ("/env/python",), "0.11.2"))
-    ray = RayJob.from_inputs(json.loads(job.to_json())["data"]["inputs"])
+    ray = RayJob.from_json(json.loads(job.to_json())["data"]["inputs"]["ray"])
     assert job.argv[-2:] == ("rlsp_cli.launch.ray", "/run/ppo/job.json") and job.stop_file == "stop"
     assert ray.entrypoint[:3] == ("/env/python", "-m", "openrlhf.cli.train_ppo_ray") and ray.bundles == 8
     assert ray.service and ray.service[-2:] == ("serve", "/run/ppo/job.json")

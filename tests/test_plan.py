@@ -25,7 +25,7 @@ from rlsp_cli.plan.counts import Texts
 from rlsp_cli.plan.embedded import embedded_memory
 from rlsp_cli.plan.gpu import GPUS
 from rlsp_cli.plan.host import zero_host
-from rlsp_cli.plan.hours import GOOD, POOR, Job, sft_gpu_hours
+from rlsp_cli.plan.hours import GOOD, POOR, Workload, sft_gpu_hours
 from rlsp_cli.plan.memory import activations, busiest_gpu, gathered, role_memory, states, zero_states
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.load import load_recipe
@@ -471,7 +471,7 @@ class Published:
     """A run whose seconds for one rollout step are known."""
 
     name: str
-    job: Job
+    job: Workload
     seconds: float
     inside: bool = True
     """Whether the published time lies in the range of the estimate."""
@@ -487,26 +487,26 @@ GRPO = Ppo.model_validate(
 RUNS = [
     Published(
         "PPO, Llama-2-7B, 8 A800",
-        Job(dense(4096, 32, 32, 32, 11008, 32000), BENCH, apart(1, 2, 2, 2, 1, 1), GPUS["a100-80"], 1024, 1024),
+        Workload(dense(4096, 32, 32, 32, 11008, 32000), BENCH, apart(1, 2, 2, 2, 1, 1), GPUS["a100-80"], 1024, 1024),
         885.16,
     ),
     Published(
         "PPO, Llama-2-13B, 8 A800",
-        Job(dense(5120, 40, 40, 40, 13824, 32000), BENCH, apart(1, 2, 2, 2, 1, 1), GPUS["a100-80"], 1024, 1024),
+        Workload(dense(5120, 40, 40, 40, 13824, 32000), BENCH, apart(1, 2, 2, 2, 1, 1), GPUS["a100-80"], 1024, 1024),
         2392.91,
     ),
     Published(
         "PPO, Llama-2-70B, 16 A800",
-        Job(dense(8192, 80, 64, 8, 28672, 32000), BENCH, apart(2, 4, 4, 4, 4, 2), GPUS["a100-80"], 1024, 1024),
+        Workload(dense(8192, 80, 64, 8, 28672, 32000), BENCH, apart(2, 4, 4, 4, 4, 2), GPUS["a100-80"], 1024, 1024),
         9822.62,
         inside=False,
     ),
     Published(
-        "GRPO, Llama-3.1-8B, 16 H100", Job(shape_of(LLAMA_8B), GRPO, together(16), GPUS["h100"], 127, 1019), 92.8
+        "GRPO, Llama-3.1-8B, 16 H100", Workload(shape_of(LLAMA_8B), GRPO, together(16), GPUS["h100"], 127, 1019), 92.8
     ),
     Published(
         "GRPO, Qwen3-32B, 32 H100",
-        Job(dense(5120, 64, 64, 8, 25600, 151936), GRPO, together(32, 4), GPUS["h100"], 127, 3251),
+        Workload(dense(5120, 64, 64, 8, 25600, 151936), GRPO, together(32, 4), GPUS["h100"], 127, 3251),
         376,
     ),
 ]

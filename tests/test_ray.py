@@ -27,15 +27,15 @@ from rlsp_cli.backends.environment import find_environment
 from rlsp_cli.backends.probe import probe
 from rlsp_cli.backends.ray_door import door_to, own_door
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
+from rlsp_cli.child.die_with_parent import end, spawn
 from rlsp_cli.child.guard import remove_with_users
-from rlsp_cli.child.leash import end, spawn
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.attempt import Attempt
 from rlsp_cli.launch.ray.address import free_ports as ports_from
 from rlsp_cli.launch.ray.capacity import free_room
 from rlsp_cli.launch.ray.cluster import await_nodes, claimed, head_options, node_environment, start_words
 from rlsp_cli.launch.ray.dashboard import Dashboard
-from rlsp_cli.launch.ray.token import with_token
+from rlsp_cli.launch.ray.head_token import with_token
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.recipe.schema import Cluster
 from tests.conftest import rlsp
@@ -525,10 +525,10 @@ def test_a_reward_service_that_never_starts_is_told(start: Any, cluster: TwoNode
     assert "the reward service ended with code 1: ValueError: no such plugin" in job.error
 
 
-def test_a_job_that_hangs_is_stopped_after_an_autopsy(start: Any, cluster: TwoNodes) -> None:
+def test_a_job_that_hangs_is_stopped_with_diagnostics(start: Any, cluster: TwoNodes) -> None:
     job = start(HELD, address=cluster.dashboard.url, quiet_limit_s=12)
     assert job.wait() == 5
-    folder = job.attempt / "autopsy"
+    folder = job.attempt / "diagnostics"
     assert f"no progress for 12 s, so the job was stopped; stacks and Ray's state are in {folder}" in job.error
     assert "nap_of_an_actor" in (folder / "stacks.txt").read_text()
     actors = json.loads((folder / "actors.json").read_text())

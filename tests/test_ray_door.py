@@ -12,9 +12,9 @@ from rlsp_cli.backends.ray_door import door_to, is_dashboard
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.launch.ray import package
 from rlsp_cli.launch.ray.dashboard import Dashboard, UnreachableError
-from rlsp_cli.launch.ray.login import wandb_login
-from rlsp_cli.launch.ray.nodes import answers
+from rlsp_cli.launch.ray.node_check import answers
 from rlsp_cli.launch.ray.package import pack
+from rlsp_cli.launch.ray.wandb import wandb_login
 from tests.conftest import load_checked, refusal
 
 PASSWORDS = ["s\nec", "1sec/x", "12/sec", "/sec", "s?ec", "s#ec", "s\\ec", "sec @"]

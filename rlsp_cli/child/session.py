@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rlsp_cli.child.die_with_parent import end, spawn
 from rlsp_cli.child.guard import guarded, remove_with_users
-from rlsp_cli.child.leash import end, spawn
 
 _LONGEST_HOME = 24
 """Letters of the temporary folder's name; a socket's path has 107 at most, and the child takes the rest."""

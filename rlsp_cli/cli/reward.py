@@ -87,7 +87,7 @@ def diff(
     from rlsp_cli.rewards.combine import alpha_of
     from rlsp_cli.rewards.rescore import rescore
     from rlsp_cli.rewards.scorer import Scorer
-    from rlsp_cli.rewards.tokens import token_counter
+    from rlsp_cli.rewards.token_count import token_counter
     from rlsp_cli.runs.run import open_run
     from rlsp_cli.runs.shapes import Rollout
     from rlsp_cli.runs.stream import read_rows
@@ -192,7 +192,7 @@ def serve(
 def _counter(recipe: "Recipe", tokenizer: str | None) -> Callable[[str], int] | None:
     """Counts tokens as the model would; words, and says so, where its tokenizer is on a hub that nobody reaches."""
     from rlsp_cli.preflight.hub import model_on_hub
-    from rlsp_cli.rewards.tokens import token_counter
+    from rlsp_cli.rewards.token_count import token_counter
 
     name = tokenizer or recipe.model.path
     if name and not Path(name).exists() and (reason := model_on_hub(name)):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from rlsp_cli.rewards.tokens import word_split
+from rlsp_cli.rewards.token_count import word_split
 
 
 def word_tokenizer(texts: Iterable[str], max_length: int) -> PreTrainedTokenizerFast:

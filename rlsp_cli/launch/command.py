@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlsp_cli.child.leash import leashed
+from rlsp_cli.child.die_with_parent import dying_with_parent
 from rlsp_cli.launch.attempt import Attempt
 from rlsp_cli.launch.observer import Observer
 from rlsp_cli.launch.signals import catching_signals
@@ -24,7 +24,7 @@ def run_command(argv: Sequence[str], attempt: Attempt, stop_file: Path | None = 
     """
     with attempt.stdout.open("ab") as out, attempt.stderr.open("ab") as err:
         child = subprocess.Popen(
-            leashed(argv),
+            dying_with_parent(argv),
             stdout=out,
             stderr=err,
             stdin=subprocess.DEVNULL,

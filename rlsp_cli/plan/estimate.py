@@ -10,7 +10,7 @@ from rlsp_cli.plan.counts import Counts, Texts
 from rlsp_cli.plan.disk import Disk, disk_space
 from rlsp_cli.plan.gpu import Gpu
 from rlsp_cli.plan.host import HostPart, host_memory
-from rlsp_cli.plan.hours import GOOD, LONG, POOR, SHORT, Efficiency, Job, Step, sft_gpu_hours
+from rlsp_cli.plan.hours import GOOD, LONG, POOR, SHORT, Efficiency, Step, Workload, sft_gpu_hours
 from rlsp_cli.plan.memory import RoleMemory, busiest_gpu, role_memory
 from rlsp_cli.recipe.schema import Ppo, Recipe
 
@@ -52,7 +52,7 @@ def estimate_ppo(
     found, steps = roles(recipe), counts.rollouts
     prompt = min(texts.prompt_tokens, ppo.max_prompt_tokens) if texts else ppo.max_prompt_tokens
     longest = ppo.max_prompt_tokens + ppo.max_new_tokens
-    good, poor = (Job(shape, ppo, found, gpu, prompt, share * ppo.max_new_tokens) for share in (SHORT, LONG))
+    good, poor = (Workload(shape, ppo, found, gpu, prompt, share * ppo.max_new_tokens) for share in (SHORT, LONG))
     short, long = (
         role_memory(shape, ppo, found, gpu, length) for length in (prompt + SHORT * ppo.max_new_tokens, longest)
     )

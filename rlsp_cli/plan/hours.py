@@ -44,7 +44,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Job:
+class Workload:
     """What is asked of which GPUs: the model, the settings, who is where, and mean tokens of prompt and response."""
 
     shape: ModelShape
@@ -98,7 +98,7 @@ def _train_flops(checkpointing: bool, adapters: bool = False) -> int:
     return (4 if adapters else 6) + (2 if checkpointing else 0)
 
 
-def _generate(job: Job, use: Efficiency) -> float:
+def _generate(job: Workload, use: Efficiency) -> float:
     """Seconds of sampling a rollout: bound by bytes, by operations, or by the longest response alone."""
     shape, gpus, share = job.shape, job.roles.tensor_parallel, job.responses / job.roles.engines
     weights, length = 2 * shape.parameters, job.prompt_tokens + job.response_tokens

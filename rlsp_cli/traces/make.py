@@ -27,7 +27,7 @@ from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
 from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.scorer import Scorer
-from rlsp_cli.rewards.tokens import token_counter
+from rlsp_cli.rewards.token_count import token_counter
 from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.stream import write_json, write_text

@@ -24,6 +24,7 @@ from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
 from rlsp_cli.backends.openrlhf.seams import misfit
 from rlsp_cli.backends.probe import probe as asked
 from rlsp_cli.backends.ray_door import door_to
+from rlsp_cli.backends.ray_job import NodeNeeds, RayJob
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import BATCH
 from rlsp_cli.backends.setting import Setting, unused, with_extra
@@ -130,36 +131,36 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
     module, job = (*ours, "rlsp_cli.backends.openrlhf"), str(files.stage.job)
     options = words(rendered(recipe, paths, resume))
     separate = {"RLSP_ADVANTAGES": "separate"} if recipe.ppo.advantages == "separate" else {}
-    ray = {
-        "python": list(python),
-        "entrypoint": [*(["env", *handed] if handed else []), *python, "-m", "openrlhf.cli.train_ppo_ray", *options],
-        "env": {
+    ray = RayJob(
+        python=python,
+        entrypoint=(*(["env", *handed] if handed else []), *python, "-m", "openrlhf.cli.train_ppo_ray", *options),
+        env={
             **_QUIET,
             **(_ON_CPU if not cluster.gpus_per_node else {}),
             **separate,
             **_wandb(recipe, paths),
             **variables,
         },
-        "setup_hook": "rlsp_hook.install",
-        "ship": list(SHIPPED),
-        "asked": [list(part) for part in roles(recipe).asked],
-        "nodes": cluster.nodes,
-        "gpus_per_node": cluster.gpus_per_node,
-        "fake_gpus": 0 if cluster.gpus_per_node else ceil(roles(recipe).gpus / cluster.nodes),
-        "address": cluster.ray_address,
-        "port": cluster.port,
-        "join_timeout_s": cluster.join_timeout_s,
-        "quiet_limit_s": recipe.ppo.openrlhf.quiet_limit_s,
-        "service": [*module, "serve", job],
-        "secrets": list(_SECRETS),
-        "passed": list(_PASSED),
-        "wandb": "wandb" in recipe.tracking.to,
-        "needs": {
-            "model": start(recipe, paths),
-            "packages": list(_PACKAGES) + (["wandb"] if "wandb" in recipe.tracking.to else []),
-            "versions": {"openrlhf": environment.version},
-        },
-    }
+        setup_hook="rlsp_hook.install",
+        ship=tuple(SHIPPED),
+        asked=roles(recipe).asked,
+        nodes=cluster.nodes,
+        gpus_per_node=cluster.gpus_per_node,
+        fake_gpus=0 if cluster.gpus_per_node else ceil(roles(recipe).gpus / cluster.nodes),
+        address=cluster.ray_address,
+        port=cluster.port,
+        join_timeout_s=cluster.join_timeout_s,
+        quiet_limit_s=recipe.ppo.openrlhf.quiet_limit_s,
+        service=(*module, "serve", job),
+        secrets=tuple(_SECRETS),
+        passed=tuple(_PASSED),
+        wandb="wandb" in recipe.tracking.to,
+        needs=NodeNeeds(
+            model=start(recipe, paths),
+            packages=(*_PACKAGES, *(["wandb"] if "wandb" in recipe.tracking.to else [])),
+            versions={"openrlhf": environment.version},
+        ),
+    )
     texts = {name: (share("templates") / "openrlhf" / name).read_text(encoding="utf-8") for name in SHIPPED}
     if cluster.launcher == "slurm":
         stop = files.stage.root / STOP_FILE
@@ -182,7 +183,7 @@ def compile(recipe: Recipe, stage: str, paths: RunPaths, environment: Environmen
             "model": start(recipe, paths),
             "version": environment.version,
             "resume": str(resume) if resume else None,
-            "ray": ray,
+            "ray": ray.to_json(),
         },
     )
 

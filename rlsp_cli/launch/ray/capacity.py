@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 
+from rlsp_cli.backends.ray_job import RayJob
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.ray.dashboard import Dashboard, Node
-from rlsp_cli.launch.ray.job import RayJob
 
 _POLL_S = 2.0
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlsp_cli.backends.ray_door import ALONE, Door, door_to, own_door
+from rlsp_cli.backends.ray_job import RayJob
 from rlsp_cli.child.cause import last_words
 from rlsp_cli.child.session import session, short_folder
 from rlsp_cli.errors import JobError, NotReadyError
 from rlsp_cli.launch.ray.address import LOOPBACK, free_ports, refuse_taken
 from rlsp_cli.launch.ray.dashboard import Dashboard
-from rlsp_cli.launch.ray.job import RayJob
-from rlsp_cli.launch.ray.token import shared_token, with_token
+from rlsp_cli.launch.ray.head_token import shared_token, with_token
 
 _HEAD_LOG = "ray_head.log"
 _POLL_S = 0.3
@@ -33,7 +33,7 @@ _SPARE_CPUS = 2
 
 
 @dataclass(frozen=True)
-class Cluster:
+class RayCluster:
     """A cluster that answers; `head` is the process that we started, if we did, and `token` what opens it, if any."""
 
     dashboard: Dashboard
@@ -42,7 +42,7 @@ class Cluster:
 
 
 @contextmanager
-def cluster_of(job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
+def cluster_of(job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]) -> Iterator[RayCluster]:
     """The running cluster that the job or RAY_ADDRESS names, or else a head of our own, which ends afterwards.
 
     `folder` is the stage's, where further machines find the token of our head.
@@ -54,7 +54,7 @@ def cluster_of(job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]
         door = door_to(named, origin)
         dashboard = _dashboard(door)
         say(f"using the Ray {_version(dashboard, origin)} cluster at {dashboard.url}")
-        yield Cluster(dashboard, door.token)
+        yield RayCluster(dashboard, door.token)
         return
     token = secrets.token_hex(32)
     with _head(job, token, logs, say) as cluster:
@@ -137,7 +137,7 @@ def running_node(
 
 
 @contextmanager
-def _head(job: RayJob, token: str, logs: Path, say: Callable[[str], None]) -> Iterator[Cluster]:
+def _head(job: RayJob, token: str, logs: Path, say: Callable[[str], None]) -> Iterator[RayCluster]:
     refuse_taken(job.port)
     ui = free_ports(1, job.port + 1)[0]
     words = start_words(job.python, *head_options(job.port, ui), *_gpu_options(job))
@@ -145,7 +145,7 @@ def _head(job: RayJob, token: str, logs: Path, say: Callable[[str], None]) -> It
     say(f"starting a Ray head on port {job.port}; its log is {log}")
     url = f"http://{LOOPBACK}:{ui}"
     with running_node(words, log, {**with_token(token), **(ALONE if job.nodes == 1 else {})}) as head:
-        cluster = Cluster(_dashboard(own_door(url, token)), token, head)
+        cluster = RayCluster(_dashboard(own_door(url, token)), token, head)
         _await_all(cluster, 1, _START_S, logs)
         if Dashboard(url).is_open():
             say("this version of Ray asks for no token: anyone who reaches this head's ports can run jobs as you")
@@ -162,7 +162,7 @@ def _gpu_options(job: RayJob) -> list[str]:
     return [f"--num-gpus={job.gpus_per_node}"] if job.gpus_per_node else []
 
 
-def _await_all(cluster: Cluster, nodes: int, timeout_s: float, logs: Path) -> None:
+def _await_all(cluster: RayCluster, nodes: int, timeout_s: float, logs: Path) -> None:
     """Wait for the nodes of a cluster of our own, as long as its head lives."""
     head, log = cluster.head, logs / _HEAD_LOG
     assert head is not None

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends.job import read_inputs
+from rlsp_cli.backends.ray_job import RayJob
 from rlsp_cli.backends.step import say_note
 from rlsp_cli.child.guard import guarded
 from rlsp_cli.launch.ray.address import our_address
 from rlsp_cli.launch.ray.capacity import refuse_small, wait_for_room
-from rlsp_cli.launch.ray.cluster import Cluster, cluster_of
-from rlsp_cli.launch.ray.follow import Follower
-from rlsp_cli.launch.ray.job import RayJob
-from rlsp_cli.launch.ray.login import wandb_login
-from rlsp_cli.launch.ray.nodes import ask_nodes
+from rlsp_cli.launch.ray.cluster import RayCluster, cluster_of
+from rlsp_cli.launch.ray.node_check import check_nodes
 from rlsp_cli.launch.ray.package import pack
 from rlsp_cli.launch.ray.service import RewardService, serving
+from rlsp_cli.launch.ray.submission import Submission
+from rlsp_cli.launch.ray.wandb import wandb_login
 from rlsp_cli.launch.signals import stopping_on_signals
 from rlsp_cli.runs.failure import VARIABLE, report_file
 
@@ -29,43 +29,47 @@ _STOPPED = "stopped before its end, without a checkpoint"
 
 def drive(path: Path) -> None:
     """Run the job of a job.json to its end; any RlspError says why it ended otherwise."""
-    job, folder = RayJob.from_inputs(read_inputs(path)[1]), path.absolute().parent
+    job, folder = RayJob.from_json(read_inputs(path)[1]["ray"]), path.absolute().parent
     report = report_file()
     logs = report.parent if report else folder
     token = secrets.token_urlsafe(24)
     given = _given(job)
     hidden = [token, *(given[name] for name in job.secrets if name in given)]
+
     with stopping_on_signals(_STOPPED), cluster_of(job, folder, logs, say_note) as cluster:
         hidden += [cluster.token] if cluster.token else []
         refuse_small(job, cluster.dashboard)
-        ask_nodes(job, cluster, folder, given, say_note)
+        check_nodes(job, cluster, folder, given, say_note)
         wait_for_room(job, cluster.dashboard, say_note)
+
         host = our_address(node.ip for node in cluster.dashboard.nodes() if node.alive)
         with serving(job.service, host, token, logs, job.join_timeout_s, say_note) as service:
-            environment = {**given, **_rewards(service, token), **({VARIABLE: str(report)} if report else {})}
-            with _submitted(job, cluster, folder, logs, environment, hidden) as follower:
-                follower.to_the_end(service, job.quiet_limit_s)
+            reporting = {VARIABLE: str(report)} if report else {}
+            environment = {**given, **_rewards(service, token), **reporting}
+            with _submitted(job, cluster, folder, logs, environment, hidden) as submission:
+                submission.to_the_end(service, job.quiet_limit_s)
 
 
 @contextmanager
 def _submitted(
-    job: RayJob, cluster: Cluster, folder: Path, logs: Path, environment: Mapping[str, str], hidden: list[str]
-) -> Iterator[Follower]:
+    job: RayJob, cluster: RayCluster, folder: Path, logs: Path, environment: Mapping[str, str], hidden: list[str]
+) -> Iterator[Submission]:
     """The job, submitted under a name of its own, and stopped if it outlives the block, or us."""
     runtime: dict[str, Any] = {"env_vars": environment}
     if job.ship:
         runtime["working_dir"] = cluster.dashboard.upload(*pack(folder, job.ship))
     if job.setup_hook:
         runtime["worker_process_setup_hook"] = job.setup_hook
-    submission = f"rlsp-{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
-    follower = Follower(cluster, submission, folder, logs, _concealing(hidden), say_note)
-    with guarded("stop", cluster.dashboard.stop_url(submission), headers=cluster.dashboard.headers):
+
+    name = f"rlsp-{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
+    submission = Submission(cluster, name, folder, logs, _concealing(hidden), say_note)
+    with guarded("stop", cluster.dashboard.stop_url(name), headers=cluster.dashboard.headers):
         try:
-            cluster.dashboard.submit(submission, shlex.join(job.entrypoint), runtime)
-            say_note(f"submitted to Ray as {submission}")
-            yield follower
+            cluster.dashboard.submit(name, shlex.join(job.entrypoint), runtime)
+            say_note(f"submitted to Ray as {name}")
+            yield submission
         finally:
-            follower.stop()
+            submission.stop()
 
 
 def _rewards(service: RewardService | None, token: str) -> dict[str, str]:
@@ -74,11 +78,11 @@ def _rewards(service: RewardService | None, token: str) -> dict[str, str]:
 
 
 def _given(job: RayJob) -> dict[str, str]:
-    """Variables that are passed on from here, what the recipe says, and secrets that are set here."""
-    passed, hidden = (
-        {name: os.environ[name] for name in names if os.environ.get(name)} for names in (job.passed, job.secrets)
-    )
-    return {**passed, **job.env, **(wandb_login({**os.environ, **job.env}) if job.wandb else {}), **hidden}
+    """Variables that are passed on from here, those of the recipe, and secrets that are set here."""
+    passed = {name: os.environ[name] for name in job.passed if os.environ.get(name)}
+    hidden = {name: os.environ[name] for name in job.secrets if os.environ.get(name)}
+    login = wandb_login({**os.environ, **job.env}) if job.wandb else {}
+    return {**passed, **job.env, **login, **hidden}
 
 
 def _concealing(hidden: list[str]) -> Callable[[str], str]:

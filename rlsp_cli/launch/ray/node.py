@@ -13,7 +13,7 @@ from rlsp_cli.child.cause import last_words
 from rlsp_cli.errors import JobError, NotReadyError, StoppedError, UsageError
 from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.launch.ray.cluster import claimed, running_node, start_words
-from rlsp_cli.launch.ray.token import given_token, read_token, with_token
+from rlsp_cli.launch.ray.head_token import given_token, read_token, with_token
 from rlsp_cli.launch.signals import catching_signals
 from rlsp_cli.runs.paths import RunPaths
 

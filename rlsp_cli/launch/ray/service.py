@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rlsp_cli.child.cause import last_words
-from rlsp_cli.child.leash import end, spawn
+from rlsp_cli.child.die_with_parent import end, spawn
 from rlsp_cli.errors import JobError, NotReadyError, RlspError, SafetyError
 from rlsp_cli.launch.ray.address import LOOPBACK
 from rlsp_cli.runs.failure import VARIABLE, read_failure

@@ -15,7 +15,7 @@ from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.service.app import Journal, Service
 from rlsp_cli.rewards.service.connection import Connection
 from rlsp_cli.rewards.service.gather import Gatherer, Submit
-from rlsp_cli.rewards.tokens import special_tokens, token_counter
+from rlsp_cli.rewards.token_count import special_tokens, token_counter
 
 TOKEN_VARIABLE = "RLSP_REWARD_TOKEN"  # noqa: S105 (a name, not a token)
 _PENDING = 2048

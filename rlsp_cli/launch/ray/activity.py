@@ -1,4 +1,4 @@
-"""Whether a job gets on: its log grows by words of its own, or files of its stage do."""
+"""Whether a job is active: its log grows by lines of its own, or the files of its stage do."""
 
 import re
 import time
@@ -9,25 +9,26 @@ _RAYS_OWN = re.compile(r"\((autoscaler|raylet|scheduler|gcs_server)\b")
 """Lines that Ray prints into the log of a job, again and again while it waits for something."""
 
 
-class Progress:
-    """The newest sign of life of a job."""
+class Activity:
+    """When a job, whose stage has this folder, was last seen active."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.at = folder, time.monotonic()
         self.seen = self._files()
 
-    def look(self, new_log: str) -> bool:
-        """Whether something has happened since the last look."""
-        files = self._files()
-        alive = files != self.seen or any(line.strip() and not _RAYS_OWN.search(line) for line in new_log.splitlines())
+    def has_grown(self, new_log: str) -> bool:
+        """Whether the files, or the log by `new_log`, have grown since the last call."""
+        files, lines = self._files(), [line for line in new_log.splitlines() if line.strip()]
+        is_active = files != self.seen or not all(_RAYS_OWN.search(line) for line in lines)
+
         self.seen = files
-        if alive:
+        if is_active:
             self.at = time.monotonic()
-        return alive
+        return is_active
 
     @property
     def quiet_s(self) -> float:
-        """Seconds without a sign."""
+        """Seconds since then."""
         return time.monotonic() - self.at
 
     def _files(self) -> tuple[int, float]:

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from rlsp_cli.backends.ray_job import NodeNeeds, RayJob
 from rlsp_cli.child.cause import last_words
 from rlsp_cli.child.guard import guarded
 from rlsp_cli.errors import JobError, NotReadyError
-from rlsp_cli.launch.ray.cluster import Cluster
+from rlsp_cli.launch.ray.cluster import RayCluster
 from rlsp_cli.launch.ray.dashboard import Dashboard, JobInfo
-from rlsp_cli.launch.ray.job import Needs, RayJob
 from rlsp_cli.launch.ray.package import pack
 from rlsp_cli.share import share
 
@@ -23,8 +23,8 @@ _SCRIPT = "nodes.py"
 _POLL_S = 0.5
 
 
-def ask_nodes(
-    job: RayJob, cluster: Cluster, folder: Path, environment: Mapping[str, str], say: Callable[[str], None]
+def check_nodes(
+    job: RayJob, cluster: RayCluster, folder: Path, environment: Mapping[str, str], say: Callable[[str], None]
 ) -> None:
     """Return when every node can do its part; NotReadyError with a line for each that cannot, and what it lacks.
 
@@ -46,7 +46,7 @@ def ask_nodes(
 
 
 def _asked(
-    job: RayJob, needs: Needs, dashboard: Dashboard, nonce: Path, environment: Mapping[str, str]
+    job: RayJob, needs: NodeNeeds, dashboard: Dashboard, nonce: Path, environment: Mapping[str, str]
 ) -> list[tuple[str, list[str]]]:
     """(address, what it lacks) of each live node."""
     words = json.dumps(

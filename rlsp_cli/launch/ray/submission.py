@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rlsp_cli.child.cause import last_words, likely_cause
 from rlsp_cli.errors import JobError
-from rlsp_cli.launch.ray.autopsy import gather
-from rlsp_cli.launch.ray.cluster import Cluster
+from rlsp_cli.launch.ray.activity import Activity
+from rlsp_cli.launch.ray.cluster import RayCluster
 from rlsp_cli.launch.ray.dashboard import JobInfo, Node, UnreachableError
-from rlsp_cli.launch.ray.progress import Progress
+from rlsp_cli.launch.ray.diagnostics import gather_diagnostics
 from rlsp_cli.launch.ray.service import RewardService
 
 _POLL_S = 1.0
@@ -25,23 +25,24 @@ _STOP_S = 30.0
 _NODE_LOSS = re.compile(r"ActorDiedError|ActorUnavailableError|NodeDiedError|WorkerCrashedError|Raylet is terminated")
 
 
-class Follower:
-    """One submission on a cluster; what it prints goes to our stdout, with secrets concealed."""
+class Submission:
+    """One job on a cluster, under a name of its own; what it prints goes to our stdout, with secrets concealed."""
 
     def __init__(
         self,
-        cluster: Cluster,
-        submission: str,
+        cluster: RayCluster,
+        name: str,
         folder: Path,
         logs: Path,
         conceal: Callable[[str], str],
         say: Callable[[str], None],
     ) -> None:
-        self.cluster, self.dashboard, self.submission = cluster, cluster.dashboard, submission
+        self.cluster, self.dashboard, self.name = cluster, cluster.dashboard, name
         self.logs, self.conceal, self.say = logs, conceal, say
-        self.progress = Progress(folder)
+        self.activity = Activity(folder)
         self.log = ""
         self.answered = time.monotonic()
+
         self.nodes = {node.id: node for node in self.dashboard.nodes() if node.alive}
         self.lost: dict[str, Node] = {}
 
@@ -53,26 +54,28 @@ class Follower:
         while True:
             began = time.monotonic()
             info, new = self._look()
-            moved = self.progress.look(new)
+            moved = self.activity.has_grown(new)
+
             if info and info.is_over:
                 return self._judge(info)
             if service:
                 service.tend(moved)
-            if info and self.progress.quiet_s > quiet_limit_s:
+            if info and self.activity.quiet_s > quiet_limit_s:
                 raise self._hang(info, quiet_limit_s)
+
             time.sleep(max(_POLL_S, min(_SHARE * (time.monotonic() - began), _SLOWEST_S)))
 
     def stop(self) -> None:
-        """Stop the job, if there is somebody to tell and it has not ended, and wait until it has."""
+        """Stop the job, if the cluster answers and the job has not ended, and wait until it has."""
         deadline = time.monotonic() + _STOP_S
         try:
-            if self.dashboard.job(self.submission).is_over:
+            if self.dashboard.job(self.name).is_over:
                 return
-            self.dashboard.stop(self.submission)
-            while not self.dashboard.job(self.submission).is_over and time.monotonic() < deadline:
+            self.dashboard.stop(self.name)
+            while not self.dashboard.job(self.name).is_over and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
         except JobError as error:
-            self.say(f"the Ray job {self.submission} could not be stopped: {error}")
+            self.say(f"the Ray job {self.name} could not be stopped: {error}")
 
     def _look(self) -> tuple[JobInfo | None, str]:
         """How the job stands, and what it has printed anew; None while the dashboard is silent.
@@ -83,7 +86,7 @@ class Follower:
         if head is not None and head.poll() is not None:
             raise JobError(f"the Ray head ended with code {head.returncode}, and the job with it")
         try:
-            info = self.dashboard.job(self.submission)
+            info = self.dashboard.job(self.name)
             new = self._new_log()
             self._watch_nodes()
         except UnreachableError as error:
@@ -105,7 +108,7 @@ class Follower:
 
     def _new_log(self) -> str:
         """What was printed since the last time, which is also passed on."""
-        log = self.dashboard.logs(self.submission)
+        log = self.dashboard.logs(self.name)
         new = log[len(self.log) :]
         self.log = log
         sys.stdout.write(self.conceal(new))
@@ -116,12 +119,15 @@ class Follower:
         if info.status == "SUCCEEDED":
             return
         if info.status == "STOPPED":
-            raise JobError(f"somebody stopped the Ray job {self.submission}")
+            raise JobError(f"the Ray job was stopped from outside: {self.name}")
         self._await_verdict()
+
         text = self.log or info.message
-        cause, words = likely_cause(text[max(text.rfind("Traceback"), 0) :], 1), last_words(text)
-        lost = f"lost node {', '.join(map(_name, self.lost.values()))}: " if self.lost else ""
-        raise JobError(self.conceal(f"the Ray job failed: {lost}{f'{cause}: ' if cause else ''}{words}"))
+        last_traceback = text[max(text.rfind("Traceback"), 0) :]
+        reasons = [likely_cause(last_traceback, 1), last_words(text)]
+        if self.lost:
+            reasons.insert(0, f"lost node {', '.join(map(_name, self.lost.values()))}")
+        raise JobError(self.conceal(f"the Ray job failed: {': '.join(filter(None, reasons))}"))
 
     def _await_verdict(self) -> None:
         """A job may fail of a lost node before Ray calls that node dead: wait for the name."""
@@ -131,8 +137,8 @@ class Follower:
             time.sleep(_POLL_S)
 
     def _hang(self, info: JobInfo, limit_s: float) -> JobError:
-        folder = self.logs / "autopsy"
-        gather(self.dashboard, info, self.log, folder, self.conceal)
+        folder = self.logs / "diagnostics"
+        gather_diagnostics(self.dashboard, info, self.log, folder, self.conceal)
         return JobError(
             f"no progress for {limit_s:.0f} s, so the job was stopped; stacks and Ray's state are in {folder}"
         )

@@ -1,4 +1,4 @@
-"""A command that ends when whoever started it does, even by SIGKILL: `python leash.py PID ARGV...` becomes ARGV.
+"""A command that ends when its parent does, even by SIGKILL: `python die_with_parent.py PID ARGV...` becomes ARGV.
 
 Ray's own processes end with `ray start --block` in the same way, and so the whole node does.
 """
@@ -16,14 +16,14 @@ _PR_SET_PDEATHSIG = 1
 _GRACE_S = 20.0
 
 
-def leashed(argv: Sequence[str]) -> list[str]:
+def dying_with_parent(argv: Sequence[str]) -> list[str]:
     """The command, to be killed when this process ends, however it does."""
     return [sys.executable, "-I", __file__, str(os.getpid()), *argv]
 
 
 def spawn(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    """Start a command on a leash, in a session of its own; what it prints is appended to `log`."""
-    words = leashed(argv)
+    """Start a command that ends with this process, in a session of its own; what it prints is appended to `log`."""
+    words = dying_with_parent(argv)
     with log.open("ab") as stream:
         return subprocess.Popen(
             words, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
@@ -42,7 +42,7 @@ def end(child: "subprocess.Popen[bytes]") -> None:
 
 
 def main(parent: int, argv: list[str]) -> None:
-    """Become `argv`, to be killed with the parent; only Linux has such a leash."""
+    """Become `argv`, to be killed with the parent; only Linux can do that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

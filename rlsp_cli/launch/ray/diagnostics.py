@@ -1,4 +1,4 @@
-"""What is left to learn from a job that hangs, gathered into one folder before it is stopped."""
+"""What can be learned from a job that hangs, gathered into one folder before it is stopped."""
 
 import json
 import shutil
@@ -14,10 +14,12 @@ from rlsp_cli.runs.stream import write_text
 _LINES = 200
 
 
-def gather(dashboard: Dashboard, info: JobInfo, log: str, folder: Path, conceal: Callable[[str], str]) -> None:
+def gather_diagnostics(
+    dashboard: Dashboard, info: JobInfo, log: str, folder: Path, conceal: Callable[[str], str]
+) -> None:
     """Write the stacks of the job's processes, Ray's state, the last lines and the state of GPUs here.
 
-    A part that cannot be had is a file that says why.
+    A part that is unavailable is a file that says why.
     """
     parts: dict[str, Callable[[], str]] = {
         "last_lines.txt": lambda: "\n".join(log.splitlines()[-_LINES:]) + "\n",
@@ -34,7 +36,7 @@ def _or_reason(read: Callable[[], str]) -> str:
     try:
         return read()
     except (JobError, OSError) as error:
-        return f"not to be had: {error}\n"
+        return f"unavailable: {error}\n"
 
 
 def _rows(dashboard: Dashboard, what: str) -> Callable[[], str]:

@@ -1,12 +1,14 @@
-"""What a Ray job is made of, as job.json holds it under `inputs.ray`."""
+"""What a Ray job is made of, as job.json holds it under `inputs.ray`: a backend compiles it, the launcher drives it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
-class Needs:
+class NodeNeeds:
     """What every node of the cluster must have."""
 
     model: str
@@ -53,26 +55,19 @@ class RayJob:
     """Variables without a secret that it gets from here as well."""
     wandb: bool = False
     """Whether it sends its numbers to Weights & Biases, which wants a login."""
-    needs: Needs | None = None
+    needs: NodeNeeds | None = None
     """What to ask every node for, before the job."""
-
-    @classmethod
-    def from_inputs(cls, inputs: Mapping[str, Any]) -> "RayJob":
-        """From the `inputs` of a job.json."""
-        data: dict[str, Any] = dict(inputs["ray"])
-        asked = tuple((str(who), int(gpus)) for who, gpus in data.pop("asked"))
-        needs = data.pop("needs", None)
-        return cls(
-            asked=asked,
-            needs=Needs(**{key: _frozen(value) for key, value in needs.items()}) if needs else None,
-            **{key: _frozen(value) for key, value in data.items()},
-        )
 
     @property
     def bundles(self) -> int:
         """Placement bundles of one GPU and one CPU over all groups."""
         return sum(gpus for _, gpus in self.asked)
 
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data, for a job.json."""
+        return asdict(self)
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "RayJob":
+        """From what `to_json` gave; ValueError when it is something else."""
+        return TypeAdapter(cls).validate_python(data)
