@@ -388,7 +388,7 @@ def test_an_evaluation_says_which_problems_the_run_was_trained_on(tmp_path: Path
     spec = FromScratch(hidden_size=16, num_layers=1, num_heads=1, intermediate_size=16, max_length=64)
     save_model(tmp_path / "run" / "sft" / "checkpoints" / "final", *new_model(spec, ["Which two add up?"], 0))
     bench = "name: seen\ndescription: Seen.\nproblems: 2\nsource: ./heldout.jsonl\n"
-    bench += 'prompt: {template: "{problem}", origin: o}\nverifier: {use: exact_match}\nprotocol: {samples: 0}\n'
+    bench += 'prompt: {template: "{problem}", origin: o}\nverifier: {use: exact_match}\nsampling: {samples: 0}\n'
     (tmp_path / "seen.yaml").write_text(bench)
     done = rlsp("eval", "run", "--bench", "./seen.yaml", "--max-new-tokens", 2, "--out", "one", cwd=tmp_path)
     first = 'row 2, "Which two of 7, 3 and 5 add up to 12?", which is the text of problem 7'

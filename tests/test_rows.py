@@ -1,12 +1,19 @@
 """Data rows: what is read, and what is said when it is not there."""
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rlsp_cli.data import prompt_rows, trace_rows
+from rlsp_cli.backends import stages_of
+from rlsp_cli.data import forget_rows, prompt_rows, trace_rows
 from rlsp_cli.errors import DataError, NotReadyError
+from rlsp_cli.outside import read_json
+from rlsp_cli.plan import headline, make_plan
+from rlsp_cli.preflight.load import load_inspected
 from rlsp_cli.recipe.schema import Prompts, Traces
+from rlsp_cli.runs.stream import append_rows
 
 
 def prompts(folder: Path, name: str, text: str, **keys: str) -> list[tuple[str, str, str]]:
@@ -79,6 +86,7 @@ def test_the_hub_without_its_package_says_how_to_get_it() -> None:
 def test_a_task_gives_the_same_rows_each_time_and_its_splits_share_no_problem() -> None:
     train = prompt_rows(Prompts(source="task:pair_sum", rows=3000))
     test = prompt_rows(Prompts(source="task:pair_sum", split="test", rows=300))
+    forget_rows()
     assert train == prompt_rows(Prompts(source="task:pair_sum", rows=3000))
 
     def key(problem: str) -> tuple[str, ...]:
@@ -123,3 +131,42 @@ def test_columns_that_json_does_not_have_become_lists_and_text(tmp_path: Path) -
     )
     (problem,) = prompt_rows(Prompts(source=f"task:{plugin}:rows", rows=1))
     assert problem.metadata == {"levels": [1, 2], "on": "2024-01-02"}
+
+
+def rows_file(path: Path, problems: int, **columns: str) -> Path:
+    problem = f"What does the file {path.stem} say of {{}}?"
+    append_rows(path, [{"problem": problem.format(n), "answer": str(n), **columns} for n in range(problems)])
+    return path
+
+
+def test_a_command_parses_each_row_once_however_many_of_its_steps_look_at_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = {
+        "traces": rows_file(tmp_path / "traces.jsonl", 80, solution="It is."),
+        "prompts": rows_file(tmp_path / "prompts.jsonl", 160),
+        "heldout": rows_file(tmp_path / "heldout.jsonl", 3),
+    }
+    parsed: Counter[bytes] = Counter()
+
+    def counting(text: bytes) -> Any:
+        parsed[text.strip()] += 1
+        return read_json(text)
+
+    monkeypatch.setattr("rlsp_cli.data.source.read_json", counting)
+    forget_rows()
+    overrides = [f"data.{role}={{source: {path}}}" for role, path in sources.items()]
+    recipe, _, _ = load_inspected("openrlhf_cpu", overrides, stages_of)
+    assert make_plan(recipe).counts[0].rows
+    headline(recipe, "ppo")
+
+    written = Counter(line for path in sources.values() for line in path.read_bytes().splitlines())
+    assert parsed == written
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    source = rows_file(tmp_path / "p.jsonl", 2)
+    read = [len(prompt_rows(Prompts(source=str(source))))]
+    append_rows(source, [{"problem": "What is it?", "answer": "x"}])
+    read += [len(prompt_rows(Prompts(source=str(source)))), len(prompt_rows(Prompts(source=str(source), rows=1)))]
+    assert read == [2, 3, 1]

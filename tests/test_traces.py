@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from rlsp_cli.data import source_digest
+from rlsp_cli.data import Row, source_digest
 from rlsp_cli.data.formats import Columns, convert, pick_format
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
@@ -26,8 +26,9 @@ MARKED = (
 DEFAULT = Columns()
 
 
-def one(row: dict[str, Any], columns: Columns = DEFAULT) -> dict[str, Any]:
-    return convert(row, "f:1", "f-0", pick_format(row, "f:1", columns), columns).to_row()
+def one(columns: dict[str, Any], names: Columns = DEFAULT) -> dict[str, Any]:
+    row = Row("f:1", columns)
+    return convert(row, "f-0", pick_format(row, names), names).to_row()
 
 
 def talk(*turns: tuple[str, str], who: str = "from", what: str = "value") -> list[dict[str, str]]:

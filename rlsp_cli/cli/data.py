@@ -14,8 +14,7 @@ from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.evals.overlap import OverlapReport
-    from rlsp_cli.traces.filters import Count
-    from rlsp_cli.traces.rejection import Drawing
+    from rlsp_cli.traces import RejectionSampling, Tally
 
 _MOST = 50
 """Overlaps that are shown as a table."""
@@ -47,7 +46,7 @@ def traces(
         str | None, typer.Option(help="Draw solutions from this model folder, hub id or OpenAI-compatible URL.")
     ] = None,
     samples: Annotated[int, typer.Option(help="Solutions drawn for each problem.", min=1)] = 8,
-    temperature: Annotated[float, typer.Option(help="Sampling temperature.", min=0)] = 0.7,
+    temperature: Annotated[float, typer.Option(help="RejectionSampling temperature.", min=0)] = 0.7,
     max_new_tokens: Annotated[int, typer.Option(help="Longest solution to draw, in tokens.", min=1)] = 4096,
     model_name: Annotated[str | None, typer.Option(help="The model's name at the URL of --sample.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many rows of each source.", min=1)] = None,
@@ -58,18 +57,17 @@ def traces(
     Examples: rlsp data traces qwq.jsonl --out traces.jsonl --verify --decontaminate my.yaml
     |  rlsp data traces math.jsonl --out traces.jsonl --sample http://127.0.0.1:8000/v1 --model-name qwen
     """
-    from rlsp_cli.data.formats import Columns
-    from rlsp_cli.traces.make import Order, make_traces
+    from rlsp_cli.traces import Columns, TraceSettings, make_traces
 
-    drawing = _drawing(sample, model_name, samples, temperature, max_new_tokens) if sample else None
-    order = Order(
+    sampling = _sampling(sample, model_name, samples, temperature, max_new_tokens) if sample else None
+    settings = TraceSettings(
         sources=sources,
         out=out,
         command=shlex.join(["rlsp", *sys.argv[1:]]),
         format=format,
         columns=Columns(problem, None if sample else solution, answer),
         limit=limit,
-        drawing=drawing,
+        sampling=sampling,
         min_tokens=min_tokens,
         max_tokens=max_tokens,
         tokenizer=tokenizer,
@@ -77,7 +75,7 @@ def traces(
         recipe=decontaminate,
         one_per_problem=one_per_problem,
     )
-    card = make_traces(order)
+    card = make_traces(settings)
     if json:
         print_json("traces", card.to_json())
     else:
@@ -141,15 +139,14 @@ def clean(
 
     Example: rlsp data clean prompts.jsonl --against my.yaml --out clean.jsonl
     """
-    from rlsp_cli.data.formats import Columns
-    from rlsp_cli.traces.clean import clean_rows
+    from rlsp_cli.traces import Columns, clean_rows
 
     columns = Columns(problem, None, answer)
     made = clean_rows(source, _names(against), data, columns, out, drop_likely=drop_likely)
     if json:
         print_json("clean", made.to_json())
         return
-    _show([made.count])
+    _show([made.tally])
     if made.likely:
         place, why = made.likely[0]
         print(f"{len(made.likely)} rows stay that are only like a problem ({why}, {place}); rlsp data check lists them")
@@ -185,19 +182,19 @@ def _show_overlaps(found: "OverlapReport") -> None:
     print(f"No rule here finds {facts['cannot_find']}.")
 
 
-def _drawing(source: str, name: str | None, samples: int, temperature: float, max_new_tokens: int) -> "Drawing":
-    from rlsp_cli.traces.rejection import Drawing
+def _sampling(
+    source: str, name: str | None, samples: int, temperature: float, max_new_tokens: int
+) -> "RejectionSampling":
+    from rlsp_cli.traces import RejectionSampling
 
     is_url = source.startswith(("http://", "https://"))
     if is_url and name is None:
         raise UsageError(f"--sample {source}: which model there? name it by --model-name")
-    return Drawing(
+    return RejectionSampling(
         name if is_url and name else source, source if is_url else None, samples, temperature, max_new_tokens
     )
 
 
-def _show(counts: "Sequence[Count]") -> None:
-    from rlsp_cli.traces.card import reasons_text
-
-    cells = [(count.name, count.before, count.after, reasons_text(count)) for count in counts]
+def _show(tallies: "Sequence[Tally]") -> None:
+    cells = [(one.name, one.before, one.after, one.reasons_text) for one in tallies]
     print_table(["filter", "in", "out", "what went, and the first of it"], cells)

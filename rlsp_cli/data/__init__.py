@@ -1,25 +1,21 @@
 """Rows for training and evaluation: from files, the hub, or procedural tasks."""
 
 from rlsp_cli.data.cases import audit_cases
-from rlsp_cli.data.rows import (
-    Problem,
-    Trace,
-    Turn,
-    jsonl_rows,
-    problems_of,
-    prompt_rows,
-    source_digest,
-    source_rows,
-    trace_rows,
-    training_rows,
-)
+from rlsp_cli.data.conversation import Turn
+from rlsp_cli.data.kept import forget_rows
+from rlsp_cli.data.problem import Problem, problems_of, prompt_rows
+from rlsp_cli.data.row import Row
 from rlsp_cli.data.samples import read_samples
+from rlsp_cli.data.source import jsonl_rows, source_digest, source_rows
+from rlsp_cli.data.trace import Trace, trace_rows, training_rows
 
 __all__ = [
     "Problem",
+    "Row",
     "Trace",
     "Turn",
     "audit_cases",
+    "forget_rows",
     "jsonl_rows",
     "problems_of",
     "prompt_rows",

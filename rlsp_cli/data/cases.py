@@ -1,6 +1,6 @@
 """Problems of a recipe for its reward to be attacked with."""
 
-from rlsp_cli.data.rows import prompt_rows
+from rlsp_cli.data.problem import prompt_rows
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.audit import Case

@@ -1,23 +1,22 @@
 """Rows of other shapes become demonstrations. To add a format, write a reader and list it in FORMATS."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from rlsp_cli.data.conversation import turns_of
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.rows import column_text, conversation_turns, plain_columns, response_text
+from rlsp_cli.data.row import Row
 from rlsp_cli.errors import DataError
 from rlsp_cli.rewards.answers import last_boxed
-
-Row = Mapping[str, Any]
 
 _MARKED = re.compile(
     r"\s*<\|begin_of_thought\|>(.*)<\|end_of_thought\|>\s*<\|begin_of_solution\|>(.*)<\|end_of_solution\|>\s*",
     re.DOTALL,
 )
-_HINT = "name yours by --problem and --solution; to clean rows without a solution use rlsp data clean"
 _MARKER = re.compile(r"<\|(?:begin|end)_of_(?:thought|solution)\|>")
+_HINT = "name yours by --problem and --solution; to clean rows without a solution use rlsp data clean"
 
 
 @dataclass(frozen=True)
@@ -38,60 +37,73 @@ class Content(NamedTuple):
     used: tuple[str, ...]
 
 
-def convert(row: Row, place: str, name: str, format: str, columns: Columns) -> Demonstration:
+@dataclass(frozen=True)
+class Format:
+    """A shape of rows: the columns that identify it, and its reader."""
+
+    needs: Callable[[Columns], set[str]]
+    read: Callable[[Row, Columns], Content]
+
+
+def convert(row: Row, name: str, format: str, columns: Columns) -> Demonstration:
     """The demonstration in a row of this format, called `name` if it has no id; DataError says what the row lacks."""
-    content = FORMATS[format].read(row, place, columns)
-    answer = column_text(row, columns.answer, place) if row.get(columns.answer) not in (None, "") else content.reference
-    used = {*content.used, columns.answer, "id"}
-    name = str(row["id"]) if row.get("id") is not None else name
-    metadata = plain_columns({key: value for key, value in row.items() if key not in used})
-    return Demonstration(place, name, content.problem, content.solution, answer, metadata)
-
-
-def pick_format(row: Row, place: str, columns: Columns) -> str:
-    """The first format whose columns a row has; DataError names the columns and the formats known."""
-    for name, format in FORMATS.items():
-        if format.needs(columns) <= row.keys():
-            return name
-    known = "; ".join(f"{name} ({', '.join(sorted(format.needs(columns)))})" for name, format in FORMATS.items())
-    raise DataError(
-        f"{place}: no known format has only the columns {', '.join(map(str, row))}; known: {known}; "
-        f"{_HINT if columns.solution else 'name yours by --problem'}"
+    content = FORMATS[format].read(row, columns)
+    id = row.columns.get("id")
+    has_answer = row.columns.get(columns.answer) not in (None, "")
+    return Demonstration(
+        row.place,
+        id=name if id is None else str(id),
+        problem=content.problem,
+        solution=content.solution,
+        answer=row.text(columns.answer) if has_answer else content.reference,
+        metadata=row.plain(without={*content.used, columns.answer, "id"}),
     )
 
 
-def _read_plain(row: Row, place: str, columns: Columns) -> Content:
-    problem = column_text(row, columns.problem, place)
+def pick_format(row: Row, columns: Columns) -> str:
+    """The first format whose columns a row has; DataError names the columns and the formats known."""
+    for name, format in FORMATS.items():
+        if format.needs(columns) <= row.columns.keys():
+            return name
+
+    known = "; ".join(f"{name} ({', '.join(sorted(format.needs(columns)))})" for name, format in FORMATS.items())
+    hint = _HINT if columns.solution else "name yours by --problem"
+    raise DataError(f"{row.place}: no known format has only the columns {row.names}; known: {known}; {hint}")
+
+
+def _read_plain(row: Row, columns: Columns) -> Content:
+    problem = row.text(columns.problem)
     if columns.solution is None:
         return Content(problem, "", None, (columns.problem, "solution"))
+
     # No reference: its solution is what will be imitated, and would be checked against itself.
     used = (columns.problem, columns.solution, "reasoning_content")
-    return Content(problem, response_text(row, columns.solution, place), None, used)
+    return Content(problem, row.response(columns.solution), None, used)
 
 
-def _read_qwq(row: Row, place: str, columns: Columns) -> Content:
+def _read_qwq(row: Row, columns: Columns) -> Content:
     # The reference comes from the source's own solution. The last box of the model's response would verify whatever
     # the model said.
-    reference = last_boxed(str(row.get("solution") or ""))
-    used = (columns.problem, "qwq", "solution")
-    return Content(column_text(row, columns.problem, place), column_text(row, "qwq", place), reference, used)
+    reference = last_boxed(str(row.columns.get("solution") or ""))
+    return Content(row.text(columns.problem), row.text("qwq"), reference, (columns.problem, "qwq", "solution"))
 
 
-def _read_openthoughts(row: Row, place: str, columns: Columns) -> Content:
-    return _conversation(row, "conversations", place)
+def _read_openthoughts(row: Row, columns: Columns) -> Content:
+    return _conversation(row, "conversations")
 
 
-def _read_messages(row: Row, place: str, columns: Columns) -> Content:
-    return _conversation(row, "messages", place)
+def _read_messages(row: Row, columns: Columns) -> Content:
+    return _conversation(row, "messages")
 
 
-def _conversation(row: Row, column: str, place: str) -> Content:
-    """A question and its answer; a system message is the recipe's to give."""
-    spoken = [turn for turn in conversation_turns(row, column, place) if turn[0] != "system"]
-    roles = [role for role, _ in spoken]
+def _conversation(row: Row, column: str) -> Content:
+    """A question and its answer; a system message is left to the recipe."""
+    turns = [turn for turn in turns_of(row, column) if turn.role != "system"]
+    roles = [turn.role for turn in turns]
     if roles != ["user", "assistant"]:
-        raise DataError(f"{place}: the turns are of {', '.join(roles) or 'nobody'}, expected user, assistant")
-    return Content(spoken[0][1], _with_think(spoken[1][1], place), None, (column, "system"))
+        raise DataError(f"{row.place}: the turns are of {', '.join(roles) or 'nobody'}, expected user, assistant")
+    question, answer = turns
+    return Content(question.content, _with_think(answer.content, row.place), None, (column, "system"))
 
 
 def _with_think(text: str, place: str) -> str:
@@ -102,14 +114,6 @@ def _with_think(text: str, place: str) -> str:
     if _MARKER.search(text):
         raise DataError(f"{place}: the markers of thought and solution are incomplete")
     return text
-
-
-@dataclass(frozen=True)
-class Format:
-    """A shape of rows: the columns that tell it, and what reads it."""
-
-    needs: Callable[[Columns], set[str]]
-    read: Callable[[Row, str, Columns], Content]
 
 
 FORMATS = {

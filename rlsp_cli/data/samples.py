@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from rlsp_cli.data.rows import jsonl_rows
+from rlsp_cli.data.source import jsonl_rows
 from rlsp_cli.errors import DataError
 from rlsp_cli.rewards.plain import as_sample
 from rlsp_cli.rewards.sample import Sample
@@ -16,7 +16,7 @@ def read_samples(path: Path, count: Callable[[str], int] | None = None) -> list[
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file of responses")
-    found = [as_sample(row, place, count) for place, row in jsonl_rows(path)]
+    found = [as_sample(row.columns, row.place, count) for row in jsonl_rows(path)]
     if not found:
         raise DataError(f"{path}: no rows in this file")
     return found

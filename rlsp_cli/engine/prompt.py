@@ -13,7 +13,7 @@ from rlsp_cli.rewards.thinking import is_tag, rest, whole
 
 def prompt_text(problem: str, data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
     """The recipe's template, inside the tokenizer's chat template when it has one."""
-    return _render([("user", data.template.replace("{problem}", problem))], data, tokenizer)
+    return _render([Turn("user", data.template.replace("{problem}", problem))], data, tokenizer)
 
 
 def trace_prompt(trace: Trace, data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -23,11 +23,11 @@ def trace_prompt(trace: Trace, data: Data, tokenizer: PreTrainedTokenizerBase) -
 
 def _render(turns: Sequence[Turn], data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
     """The turns as the model sees them when it is to answer; `data.system` first when no turn is a system's."""
-    if data.system and turns[0][0] != "system":
-        turns = [("system", data.system), *turns]
+    if data.system and turns[0].role != "system":
+        turns = [Turn("system", data.system), *turns]
     if not tokenizer.chat_template:
-        return "\n".join(content for _, content in turns)
-    messages = [{"role": role, "content": content} for role, content in turns]
+        return "\n".join(turn.content for turn in turns)
+    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 

@@ -14,7 +14,6 @@ from rlsp_cli.launch.observer import Observer
 from rlsp_cli.launch.progress import showing_progress
 from rlsp_cli.launch.slurm import run_batch
 from rlsp_cli.launch.torchrun import call_for_workers
-from rlsp_cli.plan import headline
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.run import Run
 from rlsp_cli.runs.stream import write_text
@@ -32,9 +31,8 @@ def launch(job: Job, run: Run, screen: Console) -> list[int]:
     prepare(job, paths)
 
     with showing_progress(job.stage, paths, screen) as progress:
-        for line in (headline(run.recipe, job.stage), job.resumes):
-            if line is not None:
-                progress.say(line)
+        if job.resumes is not None:
+            progress.say(job.resumes)
         call_for_workers(job, run.recipe.cluster, paths, progress)
         return _run_commands(job, paths, progress)
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from rlsp_cli.backends import compile_for, ready_environment, stages_of
+from rlsp_cli.data import forget_rows
 from rlsp_cli.errors import NotReadyError, RlspError, StageError, StoppedError, UsageError
 from rlsp_cli.launch.job import command_line, launch, prepare
 from rlsp_cli.launch.signals import stopping_on_signals
 from rlsp_cli.launch.start import Start, run_to_resume, starting_run
+from rlsp_cli.plan import headline
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.report import Report, write_report
 from rlsp_cli.runs.run import Run
@@ -28,9 +30,11 @@ def run_recipe(
     """
     with starting_run(recipe, start) as run, stopping_on_signals("stopped"):
         screen.print(f"run folder: {run.paths.root}", soft_wrap=True)
+        waiting = _ready_stages(run, stages, screen, resume_command)
+        _print_plan(run.recipe, waiting, screen)
         signals: list[int] = []
 
-        for stage in _ready_stages(run, stages, screen, resume_command):
+        for stage in waiting:
             with _recorded(run, stage, resume_command, signals):
                 job = compile_for(run.recipe, stage, run.paths)  # Recipe -> Job
                 signals = launch(job, run, screen)  # Job -> Run
@@ -83,6 +87,16 @@ def _ready_stages(run: Run, stages: Sequence[str], screen: Console, resume_comma
         with _recorded_failure(run, stage, resume_command):
             ready_environment(run.recipe, stage)
     return waiting
+
+
+def _print_plan(recipe: Recipe, stages: Sequence[str], screen: Console) -> None:
+    """What each stage at scale will do, while the data that `preflight` has read is still there."""
+    for stage in stages:
+        line = headline(recipe, stage)
+        if line is not None:
+            screen.print(f"{stage}: {line}", highlight=False, soft_wrap=True)
+
+    forget_rows()  # the stages may take days, in processes of their own
 
 
 def _is_done(run: Run, stage: str) -> bool:

@@ -33,7 +33,7 @@ def look_at_data(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterat
 
 def first_row(prompts: Prompts, recipe: Recipe) -> Problem:
     """The first problem of a source."""
-    return prompt_rows(prompts.model_copy(update={"rows": 1}), recipe.plugins)[0]
+    return prompt_rows(_few(prompts), recipe.plugins)[0]
 
 
 def on_hub(rows: Rows) -> bool:

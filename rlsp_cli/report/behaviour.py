@@ -122,6 +122,6 @@ def _by_kind(model: str, bench: str, rows: Iterator[Row]) -> Iterator[tuple[tupl
 def _given(file: Path) -> Iterator[Row]:
     if not file.is_file():
         raise UsageError(f"{file}: neither a run folder nor a file of responses")
-    for place, row in jsonl_rows(file):
-        as_sample(row, place)  # its checks of the fields
-        yield row
+    for row in jsonl_rows(file):
+        as_sample(row.columns, row.place)  # its checks of the fields
+        yield dict(row.columns)

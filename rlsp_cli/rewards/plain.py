@@ -1,7 +1,7 @@
 """Samples and scores as plain data: lines of files, bodies of requests."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlsp_cli.errors import DataError
@@ -22,7 +22,7 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def as_sample(row: dict[str, Any], place: str, count: Callable[[str], int] | None = None) -> Sample:
+def as_sample(row: Mapping[str, Any], place: str, count: Callable[[str], int] | None = None) -> Sample:
     """One sample from plain data; DataError says what is wrong with it."""
     if "response" not in row:
         raise DataError(f"{place}: no key 'response'; its keys: {', '.join(row)}")

@@ -1,23 +1,37 @@
-"""The data card: what somebody needs to know of a file of traces, as JSON and to read."""
+"""The data card: how a file of traces was made, as JSON and to read."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rlsp_cli.data.demonstration import Demonstration
+from rlsp_cli.evals.overlap.against import ComparedBench
 from rlsp_cli.evals.overlap.index import CANNOT_FIND, NGRAM, SHARE, same_text
-from rlsp_cli.traces.filters import Count
+from rlsp_cli.traces.rejection import RejectionSampling
+from rlsp_cli.traces.tally import Tally
 
 _PERCENTILES = (10, 50, 90, 99)
+_DIGEST_SHOWN = 12
+"""Characters of a bench's digest in the card to read."""
 
 
 @dataclass(frozen=True)
-class Card:
+class Source:
+    """A source that was read; `identity` is its digest or revision, which changes when the source does."""
+
+    source: str
+    format: str
+    rows: int
+    identity: str
+
+
+@dataclass(frozen=True)
+class DataCard:
     """How a file of traces was made.
 
-    `sources`, `sampling`, `verifier` and `benches` are plain data; the middle two are None where nothing was sampled
-    or verified, `benches` is empty where nothing was compared.
+    `sampling` and `verifier` are None where nothing was sampled or verified, `benches` is empty where nothing was
+    compared. `verifier` is the recipe's setting, with all its options.
     """
 
     file: str
@@ -25,76 +39,82 @@ class Card:
     created: str
     version: str
     command: str
-    sources: Sequence[Mapping[str, Any]]
-    sampling: Mapping[str, Any] | None
+    sources: Sequence[Source]
+    sampling: RejectionSampling | None
     verifier: Mapping[str, Any] | None
     length_unit: str
-    benches: Sequence[Mapping[str, Any]]
-    filters: Sequence[Count]
+    benches: Sequence[ComparedBench]
+    filters: Sequence[Tally]
     rows: Sequence[Demonstration] = field(repr=False)
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Shortest, percentiles (nearest rank) and longest of the solutions, in `length_unit`."""
+        lengths = sorted(row.length for row in self.rows)
+        found = {"min": lengths[0]}
+        for percent in _PERCENTILES:
+            rank = -(-percent * len(lengths) // 100)  # rounded up
+            found[f"p{percent}"] = lengths[rank - 1]
+        return {**found, "max": lengths[-1]}
+
+    @property
+    def problems(self) -> int:
+        """How many problems the traces solve."""
+        return len({same_text(row.problem) for row in self.rows})
 
     def to_json(self) -> dict[str, Any]:
         """The facts as plain data."""
-        facts = {key: value for key, value in vars(self).items() if key not in ("rows", "filters", "benches")}
+        benches = [bench.to_json() for bench in self.benches]
         return {
-            **facts,
+            "file": self.file,
+            "sha256": self.sha256,
+            "created": self.created,
+            "version": self.version,
+            "command": self.command,
+            "sources": [asdict(source) for source in self.sources],
+            "sampling": asdict(self.sampling) if self.sampling else None,
+            "verifier": self.verifier,
+            "length_unit": self.length_unit,
             "rows": len(self.rows),
-            "problems": len({same_text(row.problem) for row in self.rows}),
-            "lengths": _lengths(sorted(row.length for row in self.rows)),
-            "overlap": {"ngram": NGRAM, "share": SHARE, "benches": list(self.benches), "cannot_find": CANNOT_FIND},
-            "filters": [count.to_json() for count in self.filters],
+            "problems": self.problems,
+            "lengths": self.lengths,
+            "overlap": {"ngram": NGRAM, "share": SHARE, "benches": benches, "cannot_find": CANNOT_FIND},
+            "filters": [tally.to_json() for tally in self.filters],
         }
 
     def to_markdown(self) -> str:
         """The same facts to read."""
-        facts = self.to_json()
-        lengths = ", ".join(f"{name} {value}" for name, value in facts["lengths"].items())
-        return "\n".join(
-            [
-                f"# Data card of {self.file}\n",
-                f"{facts['rows']} demonstrations of {facts['problems']} problems, made by rlsp {self.version} on "
-                f"{self.created}:\n",
-                f"    {self.command}\n",
-                "## Sources\n",
-                _table([("source", "format", "rows", "identity"), *map(_source_cells, self.sources)]),
-                "## Filters, in order\n",
-                _table([("filter", "in", "out", "what went, and the first of it"), *map(_count_cells, self.filters)]),
-                "## How\n",
-                f"- length of solutions in {self.length_unit}: {lengths}",
-                f"- verifier: {_inline(self.verifier)}",
-                f"- sampled: {_inline(self.sampling)}",
-                f"- compared with benches: {_benches(self.benches)}",
-                f"- SHA-256: {self.sha256}\n",
-            ]
-        )
+        sources = [(one.source, one.format, one.rows, one.identity) for one in self.sources]
+        filters = [(one.name, one.before, one.after, one.reasons_text) for one in self.filters]
+        lengths = ", ".join(f"{name} {value}" for name, value in self.lengths.items())
+        sampling = asdict(self.sampling) if self.sampling else None
+
+        lines = [
+            f"# Data card of {self.file}\n",
+            f"{len(self.rows)} demonstrations of {self.problems} problems, made by rlsp {self.version} on "
+            f"{self.created}:\n",
+            f"    {self.command}\n",
+            "## Sources\n",
+            _table([("source", "format", "rows", "identity"), *sources]),
+            "## Filters, in order\n",
+            _table([("filter", "in", "out", "what went, and the first of it"), *filters]),
+            "## How\n",
+            f"- length of solutions in {self.length_unit}: {lengths}",
+            f"- verifier: {_inline(self.verifier)}",
+            f"- sampled: {_inline(sampling)}",
+            f"- compared with benches: {_benches_text(self.benches)}",
+            f"- SHA-256: {self.sha256}\n",
+        ]
+        return "\n".join(lines)
 
 
-def _lengths(lengths: Sequence[int]) -> dict[str, int]:
-    """Smallest, percentiles (nearest rank) and largest."""
-    ranks = {f"p{percent}": lengths[-(-percent * len(lengths) // 100) - 1] for percent in _PERCENTILES}
-    return {"min": lengths[0], **ranks, "max": lengths[-1]}
-
-
-def _source_cells(source: Mapping[str, Any]) -> tuple[object, ...]:
-    return source["source"], source["format"], source["rows"], source["identity"]
-
-
-def _count_cells(count: Count) -> tuple[object, ...]:
-    return count.name, count.before, count.after, reasons_text(count)
-
-
-def reasons_text(count: Count) -> str:
-    """Why rows went, in one line."""
-    return "; ".join(f"{reason.rows} {why} ({reason.first})" for why, reason in count.reasons.items())
-
-
-def _benches(benches: Sequence[Mapping[str, Any]]) -> str:
+def _benches_text(benches: Sequence[ComparedBench]) -> str:
     if not benches:
         return "none"
-    named = "; ".join(
-        f"{b['name']} ({b['problems']} of {b['source']}, {b['digest'][:12]}) by {b['rule']}" for b in benches
-    )
-    return f"{named}; which finds no {CANNOT_FIND.replace(' or ', ' and ')}"
+    named = [
+        f"{one.name} ({one.problems} of {one.source}, {one.digest[:_DIGEST_SHOWN]}) by {one.rule}" for one in benches
+    ]
+    return f"{'; '.join(named)}; which finds no {CANNOT_FIND.replace(' or ', ' and ')}"
 
 
 def _inline(data: Mapping[str, Any] | None) -> str:
@@ -102,5 +122,9 @@ def _inline(data: Mapping[str, Any] | None) -> str:
 
 
 def _table(rows: Sequence[tuple[object, ...]]) -> str:
-    lines = ["| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")

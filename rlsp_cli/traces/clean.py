@@ -2,86 +2,96 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.data import source_rows
+from rlsp_cli.data import Row, source_rows
 from rlsp_cli.data.formats import Columns, pick_format
-from rlsp_cli.data.rows import plain_columns
 from rlsp_cli.errors import DataError, UsageError
-from rlsp_cli.evals.overlap.against import benches_against, compared_bench, index_of
+from rlsp_cli.evals.overlap.against import ComparedBench, benches_against, compared_bench, index_of
 from rlsp_cli.evals.overlap.index import CANNOT_FIND, Match, OverlapIndex
 from rlsp_cli.evals.overlap.training_set import row_source, training_row
 from rlsp_cli.recipe.schema import Rows
 from rlsp_cli.runs.stream import write_text
-from rlsp_cli.traces.filters import Count, count_reasons, refuse_nothing
+from rlsp_cli.traces.tally import Tally, tally
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cleaned:
-    """What became of the rows: `left_out` are places and reasons of those that went, `likely` of some that stay."""
+    """What became of the rows: (place, reason) of those that were left out, and of likely copies that stay."""
 
     out: Path
-    benches: Sequence[dict[str, Any]]
+    benches: Sequence[ComparedBench]
     before: int
-    after: int = 0
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    likely: list[tuple[str, str]] = field(default_factory=list)
+    after: int
+    left_out: Sequence[tuple[str, str]]
+    likely: Sequence[tuple[str, str]]
 
     @property
-    def count(self) -> Count:
+    def tally(self) -> Tally:
         """The rows that went, by reason."""
-        return count_reasons("clean", self.before, self.after, [(why, place) for place, why in self.left_out])
+        return tally("clean", self.before, self.after, [(why, place) for place, why in self.left_out])
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {**vars(self), "out": str(self.out), "cannot_find": CANNOT_FIND}
+        return {
+            "out": str(self.out),
+            "benches": [bench.to_json() for bench in self.benches],
+            "before": self.before,
+            "after": self.after,
+            "left_out": self.left_out,
+            "likely": self.likely,
+            "cannot_find": CANNOT_FIND,
+        }
 
 
 def clean_rows(
     source: str, against: Sequence[str], data: Path | None, columns: Columns, out: Path, *, drop_likely: bool = False
 ) -> Cleaned:
-    """Write the rows that repeat no problem of the benches; a row without a problem to compare is left out too.
+    """Write the rows that are no copies of the benches' problems; a row without a problem is left out too.
 
     UsageError for a file that is there already, DataError when no row is left.
     """
+    _refuse_out(out)
+    benches = benches_against(against, None, data)
+    rows = source_rows(Rows(source=row_source(source)))
+    format, index = pick_format(rows[0], columns), index_of(benches)
+
+    kept: list[Row] = []
+    left_out: list[tuple[str, str]] = []
+    likely: list[tuple[str, str]] = []
+    for row in rows:
+        try:
+            match = _match(row, format, columns, index)
+        except DataError as error:
+            left_out.append((row.place, str(error).removeprefix(f"{row.place}: ")))
+            continue
+
+        if match is None:
+            kept.append(row)
+        elif match.is_copy:
+            left_out.append((row.place, f"in {match.bench} ({match.rule})"))
+        elif drop_likely:
+            left_out.append((row.place, f"like {match.bench} ({match.rule})"))
+        else:
+            kept.append(row)
+            likely.append((row.place, f"like {match.bench} ({match.rule})"))
+
+    made = Cleaned(out, [compared_bench(bench) for bench in benches], len(rows), len(kept), left_out, likely)
+    made.tally.refuse_nothing()
+    write_text(out, "".join(json.dumps(row.plain(), ensure_ascii=False) + "\n" for row in kept))
+    return made
+
+
+def _refuse_out(out: Path) -> None:
     if out.suffix != ".jsonl":
         raise UsageError(f"{out}: rows are written as JSON Lines; name a file that ends in .jsonl")
     if out.exists():
         raise UsageError(f"{out}: exists already; name another file by --out")
-    benches = benches_against(against, None, data)
-    rows = source_rows(Rows(source=row_source(source)))
-    made = Cleaned(out, [compared_bench(bench).to_json() for bench in benches], len(rows))
-
-    format = pick_format(rows[0][1], rows[0][0], columns)
-    index, kept = index_of(benches), []
-    for place, row in rows:
-        fault, match = _compared(row, place, format, columns, index)
-        if fault or (match and (match.is_copy or drop_likely)):
-            made.left_out.append((place, fault or _reason(match)))
-            continue
-        kept.append(row)
-        if match:
-            made.likely.append((place, _reason(match)))
-
-    made.after = len(kept)
-    refuse_nothing(made.count)
-    write_text(out, "".join(json.dumps(plain_columns(row), ensure_ascii=False) + "\n" for row in kept))
-    return made
 
 
-def _compared(
-    row: dict[str, Any], place: str, format: str, columns: Columns, index: OverlapIndex
-) -> tuple[str | None, Match | None]:
-    """Why a row cannot be compared, or the problem that it repeats or is like."""
-    try:
-        compared = training_row(row, place, format, columns)
-    except DataError as error:
-        return str(error).removeprefix(f"{place}: "), None
-    return None, index.match(compared.problem, compared.answer, likely=True)
-
-
-def _reason(match: Match | None) -> str:
-    assert match, "who asks has looked"
-    return f"{'in' if match.is_copy else 'like'} {match.bench} ({match.rule})"
+def _match(row: Row, format: str, columns: Columns, index: OverlapIndex) -> Match | None:
+    """The problem that a row is a copy or a likely copy of; DataError for a row without a problem."""
+    compared = training_row(row, format, columns)
+    return index.match(compared.problem, compared.answer, likely=True)

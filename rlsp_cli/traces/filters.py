@@ -1,106 +1,50 @@
-"""Traces step by step: each filter takes demonstrations and returns those it keeps, and counts why the others went."""
+"""The filters of `rlsp data traces`: each keeps some demonstrations, and says why it left out the others."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
 
+from rlsp_cli.data import Row
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.formats import Columns, Row, convert
+from rlsp_cli.data.formats import Columns, convert
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.overlap.index import OverlapIndex, same_text
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.thinking import is_open
+from rlsp_cli.traces.tally import Filtered, Tally, tally
 
+Filter = Callable[[Sequence[Demonstration]], Filtered]
 Tick = Callable[[int, int], None]
+"""Called with how many are done, and of how many."""
+
 _CHUNK = 256
 """Demonstrations verified between two calls of a tick."""
 
 
-@dataclass(frozen=True)
-class Reason:
-    """How many rows went for one reason, and the first of them."""
-
-    rows: int
-    first: str
-
-
-@dataclass(frozen=True)
-class Count:
-    """What one filter did, by reason."""
-
-    name: str
-    before: int
-    after: int
-    reasons: dict[str, Reason]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
-
-class Filtered(NamedTuple):
-    """What a filter kept, in its order, and its count."""
-
-    rows: list[Demonstration]
-    tally: Count
-
-
-Filter = Callable[[Sequence[Demonstration]], Filtered]
-
-
-def run_filters(rows: Sequence[Demonstration], filters: Iterable[Filter]) -> tuple[list[Demonstration], list[Count]]:
+def run_filters(rows: Sequence[Demonstration], filters: Iterable[Filter]) -> tuple[list[Demonstration], list[Tally]]:
     """All filters in order; DataError when one leaves nothing."""
-    kept, counts = list(rows), []
+    kept, tallies = list(rows), []
     for filter in filters:
-        kept, count = filter(kept)
-        refuse_nothing(count)
-        counts.append(count)
-    return kept, counts
+        kept, tally = filter(kept)
+        tally.refuse_nothing()
+        tallies.append(tally)
+    return kept, tallies
 
 
-def refuse_nothing(count: Count) -> None:
-    """DataError when a filter left no row, with its commonest reason."""
-    if not count.after:
-        why, reason = max(count.reasons.items(), key=lambda item: item[1].rows)
-        raise DataError(
-            f"{count.name}: none of {count.before} rows is left; {reason.rows} of them: {why}, first at {reason.first}"
-        )
-
-
-def count_reasons(name: str, before: int, after: int, faults: Iterable[tuple[str, str]]) -> Count:
-    """A count from (reason, place) pairs."""
-    reasons: dict[str, Reason] = {}
-    for fault, place in faults:
-        known = reasons.get(fault)
-        reasons[fault] = Reason(known.rows + 1, known.first) if known else Reason(1, place)
-    return Count(name, before, after, reasons)
-
-
-def converted(source: Sequence[tuple[str, Row]], name: str, format: str, columns: Columns) -> Filtered:
-    """The demonstrations of a source of this name; rows that lack something are counted."""
+def converted(source: Sequence[Row], name: str, format: str, columns: Columns) -> Filtered:
+    """The demonstrations of a source of this name; rows that lack something are left out."""
     kept, faults = [], []
-    for number, (place, row) in enumerate(source):
+    for number, row in enumerate(source):
         try:
-            kept.append(convert(row, place, f"{name}-{number}", format, columns))
+            kept.append(convert(row, f"{name}-{number}", format, columns))
         except DataError as error:
-            faults.append((str(error).removeprefix(f"{place}: "), place))
-    return Filtered(kept, count_reasons("convert", len(source), len(kept), faults))
-
-
-def joined(parts: Sequence[Filtered]) -> Filtered:
-    """Several sources as one."""
-    reasons: dict[str, Reason] = {}
-    for part in parts:
-        for fault, reason in part.tally.reasons.items():
-            known = reasons.get(fault)
-            reasons[fault] = Reason(known.rows + reason.rows, known.first) if known else reason
-    rows = [row for part in parts for row in part.rows]
-    return Filtered(rows, Count("convert", sum(part.tally.before for part in parts), len(rows), reasons))
+            faults.append((str(error).removeprefix(f"{row.place}: "), row.place))
+    return Filtered(kept, tally("convert", len(source), len(kept), faults))
 
 
 def closed(rows: Sequence[Demonstration]) -> Filtered:
     """Leaves out solutions whose thinking never ends: they were cut off, and have no answer."""
-    return _sifted("thinking", rows, ("thinking not closed" if is_open(row.solution) else None for row in rows))
+    faults = ["thinking not closed" if is_open(row.solution) else None for row in rows]
+    return _without_faults("thinking", rows, faults)
 
 
 def by_length(
@@ -108,13 +52,15 @@ def by_length(
 ) -> Filtered:
     """Counts how long the solutions are, and keeps those of `shortest` to `longest`."""
 
-    def fault(row: Demonstration) -> str | None:
-        if row.length < shortest:
+    def fault(length: int) -> str | None:
+        if length < shortest:
             return f"shorter than {shortest}"
-        return f"longer than {longest}" if longest is not None and row.length > longest else None
+        if longest is not None and length > longest:
+            return f"longer than {longest}"
+        return None
 
     measured = [replace(row, length=count(row.solution)) for row in rows]
-    return _sifted("length", measured, map(fault, measured))
+    return _without_faults("length", measured, [fault(row.length) for row in measured])
 
 
 def verified(
@@ -122,20 +68,24 @@ def verified(
     verify: Callable[[Sequence[Sample]], list[Score]],
     tick: Tick = lambda done, total: None,
 ) -> Filtered:
-    """Keeps what the verifier holds for entirely right; a failure to judge is counted apart from a wrong answer."""
+    """Keeps rows that the verifier scores 1.0; a failure to judge is counted apart from a wrong answer."""
     faults: list[str | None] = []
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
         scores = iter(verify([_sample(row) for row in chunk if row.answer is not None]))
-        faults += [_fault(next(scores)) if row.answer is not None else "no reference answer" for row in chunk]
+        for row in chunk:
+            faults.append("no reference answer" if row.answer is None else _verdict(next(scores)))
         tick(min(start + _CHUNK, len(rows)), len(rows))
-    return _sifted("verify", rows, faults)
+    return _without_faults("verify", rows, faults)
 
 
 def apart_from(rows: Sequence[Demonstration], index: OverlapIndex) -> Filtered:
-    """Leaves out problems of benches."""
-    matches = (index.match(row.problem, row.answer) for row in rows)
-    return _sifted("decontaminate", rows, (match and f"in {match.bench} ({match.rule})" for match in matches))
+    """Leaves out copies of the benches' problems."""
+    faults = []
+    for row in rows:
+        match = index.match(row.problem, row.answer)
+        faults.append(f"in {match.bench} ({match.rule})" if match else None)
+    return _without_faults("decontaminate", rows, faults)
 
 
 def one_per_problem(rows: Sequence[Demonstration]) -> Filtered:
@@ -145,24 +95,31 @@ def one_per_problem(rows: Sequence[Demonstration]) -> Filtered:
         key = same_text(row.problem)
         if key not in best or row.length < best[key].length:
             best[key] = row
+
     chosen = {id(row) for row in best.values()}
     fault = "another solution of the problem is not longer"
-    return _sifted("one per problem", rows, (None if id(row) in chosen else fault for row in rows))
+    return _without_faults("one per problem", rows, [None if id(row) in chosen else fault for row in rows])
 
 
-def _sifted(name: str, rows: Sequence[Demonstration], faults: Iterable[str | None]) -> Filtered:
-    """The rows without a fault."""
-    judged = list(zip(rows, faults, strict=True))
-    kept = [row for row, fault in judged if fault is None]
-    dropped = [(fault, row.place) for row, fault in judged if fault is not None]
-    return Filtered(kept, count_reasons(name, len(rows), len(kept), dropped))
+def _without_faults(name: str, rows: Sequence[Demonstration], faults: Sequence[str | None]) -> Filtered:
+    """The rows whose fault is None."""
+    kept, dropped = [], []
+    for row, fault in zip(rows, faults, strict=True):
+        if fault is None:
+            kept.append(row)
+        else:
+            dropped.append((fault, row.place))
+    return Filtered(kept, tally(name, len(rows), len(kept), dropped))
 
 
 def _sample(row: Demonstration) -> Sample:
     return Sample(row.problem, row.solution, row.answer, row.id, row.metadata)
 
 
-def _fault(score: Score) -> str | None:
+def _verdict(score: Score) -> str | None:
+    """Why a solution is left out; None for a right one."""
     if score.value is None:
         return f"not judged: {score.outcome}"
-    return None if score.value == 1 else "wrong" if score.value == 0 else "only partly right"
+    if score.value == 1:
+        return None
+    return "wrong" if score.value == 0 else "only partly right"

@@ -1,4 +1,4 @@
-"""Traces that were asked for on the command line: read, filter in a fixed order, write them with their card."""
+"""`rlsp data traces`: read the sources, filter them in a fixed order, write the traces with their card."""
 
 import hashlib
 import json
@@ -7,10 +7,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rlsp_cli import __version__
 from rlsp_cli.data import source_digest, source_rows
@@ -19,8 +18,7 @@ from rlsp_cli.data.formats import FORMATS, Columns, pick_format
 from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.overlap.against import benches_of, compared_bench, index_of, whole_bench
-from rlsp_cli.evals.samplers import Sampler
-from rlsp_cli.evals.samplers.endpoint import EndpointSampler
+from rlsp_cli.evals.samplers import EndpointSampler, Sampler
 from rlsp_cli.recipe.issue import did_you_mean
 from rlsp_cli.recipe.load import load_recipe, resolve_recipe
 from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
@@ -32,27 +30,27 @@ from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.stream import write_json, write_text
 from rlsp_cli.terminal import print
-from rlsp_cli.traces.card import Card
+from rlsp_cli.traces.card import DataCard, Source
 from rlsp_cli.traces.filters import (
-    Count,
     Filter,
-    Filtered,
     apart_from,
     by_length,
     closed,
     converted,
-    joined,
     one_per_problem,
-    refuse_nothing,
     run_filters,
     verified,
 )
-from rlsp_cli.traces.rejection import Drawing, draw
+from rlsp_cli.traces.rejection import RejectionSampler, RejectionSampling
+from rlsp_cli.traces.tally import Filtered, Tally, joined
 
 
 @dataclass(frozen=True)
-class Order:
-    """What was asked for; `verifier`, `drawing` and `recipe` (to decontaminate against) are None where not wanted."""
+class TraceSettings:
+    """What to make; `sampling`, `verifier` and `recipe` (to decontaminate against) are None where not wanted.
+
+    `limit` is the number of rows read of each source; `min_tokens` and `max_tokens` are counted by `tokenizer`.
+    """
 
     sources: Sequence[str]
     out: Path
@@ -60,7 +58,7 @@ class Order:
     format: str | None = None
     columns: Columns = field(default_factory=Columns)
     limit: int | None = None
-    drawing: Drawing | None = None
+    sampling: RejectionSampling | None = None
     min_tokens: int = 0
     max_tokens: int | None = None
     tokenizer: str | None = None
@@ -69,81 +67,89 @@ class Order:
     one_per_problem: bool = False
 
     @property
-    def card(self) -> tuple[Path, Path]:
-        """The card to read and the card as JSON, beside the traces."""
-        return self.out.with_suffix(".card.md"), self.out.with_suffix(".card.json")
+    def limits_length(self) -> bool:
+        """Whether solutions are left out for their length."""
+        return bool(self.min_tokens) or self.max_tokens is not None
+
+    @property
+    def card_to_read(self) -> Path:
+        """The card in Markdown, beside the traces."""
+        return self.out.with_suffix(".card.md")
+
+    @property
+    def card_json(self) -> Path:
+        """The card as JSON, beside the traces."""
+        return self.out.with_suffix(".card.json")
 
     @property
     def drafts(self) -> Path:
-        """Folder of what is drawn, until all is done."""
+        """Folder of sampled responses, until all is done."""
         return self.out.with_suffix(".drafts")
 
 
-def make_traces(order: Order) -> Card:
-    """Write the traces and their card; UsageError for an order that cannot be filled, DataError when no row is left."""
-    _refuse(order)
-    with locked(order.drafts):
-        return _made(order)
+def make_traces(settings: TraceSettings) -> DataCard:
+    """Write the traces and their card; UsageError for settings that contradict, DataError when no row is left."""
+    _refuse(settings)
+    with locked(settings.drafts):
+        return _make(settings)
 
 
-def _made(order: Order) -> Card:
-    recipe = load_recipe(find_recipe(order.recipe), plugins=resolve_options) if order.recipe else None
-    benches = _benches(recipe) if recipe else []
-    reward = _reward(order.verifier) if order.verifier else None
-    read, sources = _read(order)
-    with _filters(order, recipe, benches, reward) as filters:
-        rows, counts = run_filters(read.rows, filters)
-    counts = [count for count in counts if count.reasons or count.name not in _silent(order)]
+def _make(settings: TraceSettings) -> DataCard:
+    recipe = load_recipe(find_recipe(settings.recipe), plugins=resolve_options) if settings.recipe else None
+    benches = [whole_bench(name, recipe) for name in benches_of(recipe)] if recipe else []
+    reward = _reward(settings.verifier) if settings.verifier else None
+
+    read, sources = _read(settings)
+    with _filters(settings, recipe, benches, reward) as filters:
+        rows, tallies = run_filters(read.rows, filters)
+    shown = [tally for tally in tallies if tally.reasons or tally.name not in _silent(settings)]
+
     text = "".join(json.dumps(row.to_row(), ensure_ascii=False) + "\n" for row in rows)
-    card = _card(order, text, sources, benches, reward, [read.tally, *counts], rows)
-    _write(order, text, card)
+    card = _card(settings, text, sources, benches, reward, [read.tally, *shown], rows)
+    _write(settings, text, card)
     return card
 
 
-def _refuse(order: Order) -> None:
-    if order.out.suffix != ".jsonl":
-        raise UsageError(f"{order.out}: traces are written as JSON Lines; name a file that ends in .jsonl")
-    used = next((path for path in (order.out, *order.card) if path.exists()), None)
-    if used:
-        raise UsageError(f"{used}: exists already; name another file by --out")
-    if order.tokenizer is None and (order.min_tokens or order.max_tokens):
+def _refuse(settings: TraceSettings) -> None:
+    out = settings.out
+    if out.suffix != ".jsonl":
+        raise UsageError(f"{out}: traces are written as JSON Lines; name a file that ends in .jsonl")
+    for path in (out, settings.card_to_read, settings.card_json):
+        if path.exists():
+            raise UsageError(f"{path}: exists already; name another file by --out")
+    if settings.limits_length and settings.tokenizer is None:
         raise UsageError("--min-tokens and --max-tokens: tokens of which model? name its folder by --tokenizer")
-    if order.format is not None and order.format not in FORMATS:
-        raise UsageError(f"unknown format {order.format!r} - {did_you_mean(order.format, FORMATS)}")
+    if settings.format is not None and settings.format not in FORMATS:
+        raise UsageError(f"unknown format {settings.format!r} - {did_you_mean(settings.format, FORMATS)}")
 
 
-def _silent(order: Order) -> set[str]:
-    """Filters that run without being asked for, and are worth a line only where they leave rows out."""
-    asked = order.min_tokens or order.max_tokens is not None
-    return {"thinking"} if asked else {"thinking", "length"}
+def _silent(settings: TraceSettings) -> set[str]:
+    """Filters that always run, and are worth a line only where they leave rows out."""
+    return {"thinking"} if settings.limits_length else {"thinking", "length"}
 
 
-def _read(order: Order) -> tuple[Filtered, list[dict[str, Any]]]:
+def _read(settings: TraceSettings) -> tuple[Filtered, list[Source]]:
     """All sources as demonstrations, and what the card says of each source."""
-    parts, facts = [], []
-    for source in order.sources:
-        rows = source_rows(Rows(source=source, rows=order.limit))
-        place, first = rows[0]
-        format = order.format or pick_format(first, place, order.columns)
+    parts, sources = [], []
+    for source in settings.sources:
+        rows = source_rows(Rows(source=source, rows=settings.limit))
+        format = settings.format or pick_format(rows[0], settings.columns)
         name = Path(source.removeprefix("hf:").partition("@")[0]).stem
-        parts.append(converted(rows, name, format, order.columns))
-        facts.append({"source": source, "format": format, "rows": len(rows), "identity": _identity(source)})
+        parts.append(converted(rows, name, format, settings.columns))
+        sources.append(Source(source, format, len(rows), _identity(source)))
+
     read = joined(parts)
-    refuse_nothing(read.tally)
-    return read, facts
+    read.tally.refuse_nothing()
+    return read, sources
 
 
 def _identity(source: str) -> str:
-    """What tells that a source is still the same."""
+    """A text that changes when the source does."""
     if source.startswith("task:"):
         return f"plugin {get_plugin('task', source.removeprefix('task:')).digest}"
     if source.startswith("hf:"):
         return f"revision {source.partition('@')[2] or 'not pinned'}"
     return f"SHA-256 {source_digest(source)}"
-
-
-def _benches(recipe: Recipe) -> list[Bench]:
-    return [whole_bench(name, recipe) for name in benches_of(recipe)]
 
 
 def _reward(verifier: str) -> Reward:
@@ -154,79 +160,84 @@ def _reward(verifier: str) -> Reward:
 
 @contextmanager
 def _filters(
-    order: Order, recipe: Recipe | None, benches: Sequence[Bench], reward: Reward | None
+    settings: TraceSettings, recipe: Recipe | None, benches: Sequence[Bench], reward: Reward | None
 ) -> Iterator[list[Filter]]:
-    """The filters that were asked for, in their order, with what they need running."""
+    """The filters that are wanted, in their order, with the processes that they need."""
     with ExitStack() as running:
         filters: list[Filter] = []
-        if order.drawing:
-            data, tick = recipe.data if recipe else Data(), partial(_tick, "sampled")
-            sampler, prompt = _sampler(order.drawing, data)
-            asked = partial(draw, sampler=sampler, drawing=order.drawing, prompt=prompt, drafts=order.drafts)
-            filters.append(partial(asked, tick=tick, system=data.system))
+        if settings.sampling:
+            data = recipe.data if recipe else Data()
+            filters.append(_rejection_sampler(settings.sampling, data, settings.drafts).sample)
+
         filters.append(closed)
-        count = token_counter(Model(), order.tokenizer) or _words
-        filters.append(partial(by_length, count=count, shortest=order.min_tokens, longest=order.max_tokens))
+        count = token_counter(Model(), settings.tokenizer) or _count_words
+        filters.append(partial(by_length, count=count, shortest=settings.min_tokens, longest=settings.max_tokens))
+
         if reward:
             verify = running.enter_context(Scorer(reward)).verify
-            filters.append(partial(verified, verify=verify, tick=partial(_tick, "verified")))
+            filters.append(partial(verified, verify=verify, tick=partial(_print_tick, "verified")))
         if benches:
             filters.append(partial(apart_from, index=index_of(benches)))
-        if order.one_per_problem:
+        if settings.one_per_problem:
             filters.append(one_per_problem)
         yield filters
 
 
-def _sampler(drawing: Drawing, data: Data) -> tuple[Sampler, Callable[[str], str]]:
-    """Who draws, and how a problem is put to them: as the recipe does, where there is one."""
-    if drawing.url is not None:
-        return EndpointSampler(drawing.url, drawing.model), partial(_filled, data.template)
+def _rejection_sampler(sampling: RejectionSampling, data: Data, drafts: Path) -> RejectionSampler:
+    sampler, prompt = _sampler(sampling, data)
+    return RejectionSampler(sampler, sampling, prompt, drafts, data.system, tick=partial(_print_tick, "sampled"))
+
+
+def _sampler(sampling: RejectionSampling, data: Data) -> tuple[Sampler, Callable[[str], str]]:
+    """The sampler, and how a problem is put to it: as the recipe does, where there is one."""
+    if sampling.url is not None:
+        return EndpointSampler(sampling.url, sampling.model), partial(_fill_in, data.template)
     from rlsp_cli.backends.local.sampling import local_sampler
 
-    return local_sampler(drawing.model, data)
+    return local_sampler(sampling.model, data)
 
 
-def _filled(template: str, problem: str) -> str:
+def _fill_in(template: str, problem: str) -> str:
     return template.replace("{problem}", problem)
 
 
-def _words(text: str) -> int:
+def _count_words(text: str) -> int:
     return len(text.split())
 
 
-def _tick(what: str, done: int, total: int) -> None:
+def _print_tick(what: str, done: int, total: int) -> None:
     print(f"{what} {done} of {total}", file=sys.stderr, flush=True)
 
 
 def _card(
-    order: Order,
+    settings: TraceSettings,
     text: str,
-    sources: Sequence[dict[str, Any]],
+    sources: Sequence[Source],
     benches: Sequence[Bench],
     reward: Reward | None,
-    counts: Sequence[Count],
+    filters: Sequence[Tally],
     rows: Sequence[Demonstration],
-) -> Card:
-    return Card(
-        file=order.out.name,
+) -> DataCard:
+    verifier = {**reward.correctness.model_dump(mode="json"), "timeout_s": reward.timeout_s} if reward else None
+    return DataCard(
+        file=settings.out.name,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
         created=now(),
         version=__version__,
-        command=order.command,
+        command=settings.command,
         sources=sources,
-        sampling=asdict(order.drawing) if order.drawing else None,
-        verifier={**reward.correctness.model_dump(mode="json"), "timeout_s": reward.timeout_s} if reward else None,
-        length_unit=f"tokens of {order.tokenizer}" if order.tokenizer else "words",
-        benches=[compared_bench(bench).to_json() for bench in benches],
-        filters=counts,
+        sampling=settings.sampling,
+        verifier=verifier,
+        length_unit=f"tokens of {settings.tokenizer}" if settings.tokenizer else "words",
+        benches=[compared_bench(bench) for bench in benches],
+        filters=filters,
         rows=rows,
     )
 
 
-def _write(order: Order, text: str, card: Card) -> None:
+def _write(settings: TraceSettings, text: str, card: DataCard) -> None:
     """The traces come last: where they are, the card is."""
-    readable, facts = order.card
-    write_text(readable, card.to_markdown())
-    write_json(facts, {"schema": "rlsp.traces/1", "data": card.to_json()})
-    write_text(order.out, text)
-    shutil.rmtree(order.drafts, ignore_errors=True)
+    write_text(settings.card_to_read, card.to_markdown())
+    write_json(settings.card_json, {"schema": "rlsp.traces/1", "data": card.to_json()})
+    write_text(settings.out, text)
+    shutil.rmtree(settings.drafts, ignore_errors=True)

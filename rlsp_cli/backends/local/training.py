@@ -3,7 +3,7 @@
 from typing import Any
 
 from rlsp_cli.backends.local.models import starting_model
-from rlsp_cli.data import prompt_rows, trace_rows
+from rlsp_cli.data import forget_rows, prompt_rows, trace_rows
 from rlsp_cli.engine.model import pick_device
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.prompt import fitting
@@ -43,6 +43,8 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
 def _context(recipe: Recipe, paths: RunPaths, stage: str, inputs: dict[str, Any], stop: StopFlag) -> Context:
     device = pick_device(recipe.cluster.gpus_per_node)
     model, tokenizer = starting_model(recipe, inputs["model"], device)
+    forget_rows()
+
     refuse_leaks(model)
     if stage == "ppo" or _samples_later(recipe):
         handling_of(model)

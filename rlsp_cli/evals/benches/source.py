@@ -6,15 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.data import Problem, problems_of, source_rows
+from rlsp_cli.data import Problem, Row, problems_of, source_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches.bench import content_digest
 from rlsp_cli.evals.benches.bench_file import BenchFile, RowUse
 from rlsp_cli.recipe.schema import Eval, Prompts
 from rlsp_cli.rewards.registry import get_plugin
 
-_Row = tuple[str, dict[str, Any]]
-"""Its place, and the row."""
 _ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
 _SPELLINGS = {
     "problem": ("problem", "question", "prompt"),
@@ -58,7 +56,7 @@ def read_bench(file: BenchFile, given: Prompts | None, files: Sequence[str]) -> 
     if file.row is not None:
         rows = list(_adapted(rows, file.row))
     if given is not None:
-        prompts = _by_usual_columns(prompts, rows[0][1])
+        prompts = _by_usual_columns(prompts, rows[0].columns)
     return _problems(rows, prompts)
 
 
@@ -82,7 +80,7 @@ def is_changed(file: BenchFile, problems: Sequence[Problem], source: str, *, is_
     return changed
 
 
-def _rows(name: str, prompts: Prompts, files: Sequence[str]) -> list[_Row]:
+def _rows(name: str, prompts: Prompts, files: Sequence[str]) -> Sequence[Row]:
     try:
         return source_rows(prompts, files)
     except NotReadyError as error:
@@ -91,20 +89,20 @@ def _rows(name: str, prompts: Prompts, files: Sequence[str]) -> list[_Row]:
         ) from error
 
 
-def _adapted(rows: Iterable[_Row], use: RowUse) -> Iterator[_Row]:
+def _adapted(rows: Iterable[Row], use: RowUse) -> Iterator[Row]:
     """Rows as `problem` and `answer`; those that have both already are left as they are."""
     plugin = get_plugin("row_shape", use.use)
     options = plugin.options.model_validate(use.options).model_dump()
-    for place, row in rows:
-        if {"problem", "answer"} <= row.keys():
-            yield place, row
+    for row in rows:
+        if {"problem", "answer"} <= row.columns.keys():
+            yield row
             continue
         try:
-            yield place, plugin.function(row, **options)
+            yield Row(row.place, plugin.function(dict(row.columns), **options))
         except (LookupError, TypeError, ValueError, AttributeError, SyntaxError) as error:
-            columns = ", ".join(map(str, row))
             raise DataError(
-                f"{place}: {use.use} makes no problem of this row: {type(error).__name__}: {error}; columns: {columns}"
+                f"{row.place}: {use.use} makes no problem of this row: {type(error).__name__}: {error}; "
+                f"columns: {row.names}"
             ) from error
 
 
@@ -122,7 +120,7 @@ def _by_usual_columns(prompts: Prompts, row: Mapping[str, Any]) -> Prompts:
     return prompts.model_copy(update=renamed)
 
 
-def _problems(rows: Sequence[_Row], prompts: Prompts) -> list[Problem]:
+def _problems(rows: Sequence[Row], prompts: Prompts) -> list[Problem]:
     """DataError if two problems share an id: responses are kept by it, so the two would count as one."""
     problems = problems_of(rows, prompts)
     counts = Counter(problem.id for problem in problems)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.data.formats import Columns
-from rlsp_cli.data.rows import HUB_ID
+from rlsp_cli.data.source import HUB_ID
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.overlap.against import benches_against, compared_bench

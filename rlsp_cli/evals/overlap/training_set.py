@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rlsp_cli.data import prompt_rows, source_rows, trace_rows
-from rlsp_cli.data.formats import Columns, Row, convert, pick_format
-from rlsp_cli.data.rows import HUB_ID
+from rlsp_cli.data import Row, prompt_rows, source_rows, trace_rows
+from rlsp_cli.data.formats import Columns, convert, pick_format
+from rlsp_cli.data.source import HUB_ID
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Recipe, Rows
 
@@ -77,21 +77,21 @@ def from_source(name: str, columns: Columns) -> TrainingSet:
     """Rows of a file or the hub, in any format that `rlsp data traces` reads."""
     source = row_source(name)
     rows = source_rows(Rows(source=source))
-    format = pick_format(rows[0][1], rows[0][0], columns)
+    format = pick_format(rows[0], columns)
 
     found, unread = [], []
-    for place, row in rows:
+    for row in rows:
         try:
-            found.append(training_row(row, place, format, columns))
+            found.append(training_row(row, format, columns))
         except DataError as error:
             unread.append(str(error))
     return TrainingSet("rows", source, found, unread)
 
 
-def training_row(row: Row, place: str, format: str, columns: Columns) -> TrainingRow:
+def training_row(row: Row, format: str, columns: Columns) -> TrainingRow:
     """The problem of a row in this format; DataError says what the row lacks."""
-    read = convert(row, place, place, format, columns)
-    return TrainingRow(place, read.problem, read.answer)
+    read = convert(row, row.place, format, columns)
+    return TrainingRow(row.place, read.problem, read.answer)
 
 
 def row_source(name: str) -> str:

@@ -30,10 +30,10 @@ class ReplaySampler:
         responses: dict[str, list[Response]] = {}
         if not path.is_file():
             raise DataError(f"{path}: no such file of responses")
-        for place, row in jsonl_rows(path):
-            if not {"id", "response"} <= row.keys():
-                raise DataError(f"{place}: needs id and response; its keys: {', '.join(row)}")
-            responses.setdefault(str(row["id"]), []).append(_response(place, row))
+        for row in jsonl_rows(path):
+            if not {"id", "response"} <= row.columns.keys():
+                raise DataError(f"{row.place}: needs id and response; its keys: {row.names}")
+            responses.setdefault(str(row.columns["id"]), []).append(_response(row.place, row.columns))
         return cls(responses, uneven)
 
     def most(self) -> int:
@@ -75,7 +75,7 @@ _KINDS: dict[str, tuple[type, str]] = {
 }
 
 
-def _response(place: str, row: dict[str, Any]) -> Response:
+def _response(place: str, row: Mapping[str, Any]) -> Response:
     given = {key: row[key] for key in _KINDS if key == "response" or row.get(key) is not None}
     for key, value in given.items():
         kind, words = _KINDS[key]

@@ -1,0 +1,40 @@
+"""Problems with reference answers, as PPO and benches read them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlsp_cli.data.kept import kept
+from rlsp_cli.data.row import Row
+from rlsp_cli.data.source import source_rows
+from rlsp_cli.recipe.schema import Prompts
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem with its reference answer; `metadata` holds the other columns."""
+
+    id: str
+    problem: str
+    answer: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@kept
+def prompt_rows(prompts: Prompts, files: Sequence[str] = ()) -> Sequence[Problem]:
+    """The problems of a source; DataError names the row and its columns. `files` are those of the recipe's plugins."""
+    return problems_of(source_rows(prompts, files), prompts)
+
+
+def problems_of(rows: Sequence[Row], prompts: Prompts) -> list[Problem]:
+    """The problems in rows, by the columns of `prompts`; DataError names the row and its columns."""
+    return [_problem(number, row, prompts) for number, row in enumerate(rows)]
+
+
+def _problem(number: int, row: Row, prompts: Prompts) -> Problem:
+    return Problem(
+        id=str(row.columns.get(prompts.id, number)),
+        problem=row.text(prompts.problem),
+        answer=row.text(prompts.answer),
+        metadata=row.plain(without={prompts.problem, prompts.answer, prompts.id}),
+    )

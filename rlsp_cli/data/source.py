@@ -1,0 +1,142 @@
+"""Reading the rows of a source: a file, a data set on the hub, or a procedural task."""
+
+import csv
+import hashlib
+import json
+import re
+import sys
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from rlsp_cli.data.kept import kept
+from rlsp_cli.data.row import Row
+from rlsp_cli.errors import DataError, NotReadyError
+from rlsp_cli.outside import read_json
+from rlsp_cli.recipe.schema import Rows
+from rlsp_cli.rewards.registry import get_plugin
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+"""The name of a data set on the hub; a path of two parts looks the same."""
+_TASK_ROWS = 1000
+"""Rows that a procedural task makes when the recipe does not say."""
+
+
+@kept
+def source_rows(rows: Rows, files: Sequence[str] = ()) -> Sequence[Row]:
+    """The rows of a source, at least one; DataError when there is none. `files` are those of the recipe's plugins."""
+    if rows.source.startswith("task:"):
+        found = _task_rows(rows, files)
+    elif rows.source.startswith("hf:"):
+        found = _hub_rows(rows)
+    else:
+        found = _file_rows(Path(rows.source))
+
+    taken = list(islice(found, rows.rows))
+    if not taken:
+        raise DataError(f"{rows.source}: no rows in this data set")
+    return taken
+
+
+def source_digest(source: str) -> str | None:
+    """SHA-256 of a data file; None for tasks and the hub, which are named by plugin digest and revision."""
+    path = Path(source)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def jsonl_rows(path: Path) -> Iterator[Row]:
+    """The objects of a JSON Lines file; DataError names the line that is no object."""
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield _json_row(line, f"{path}:{number}")
+
+
+def _task_rows(rows: Rows, files: Sequence[str]) -> Iterator[Row]:
+    plugin = get_plugin("task", rows.source.removeprefix("task:"), files)
+    options = plugin.options.model_validate(rows.options).model_dump()
+    for index in range(rows.rows or _TASK_ROWS):
+        place = f"{rows.source} {rows.split}:{index}"
+        try:
+            yield Row(place, plugin.function(index, rows.split, **options))
+        except Exception as error:
+            raise DataError(f"{place}: the task makes no row: {type(error).__name__}: {error}") from error
+
+
+def _hub_rows(rows: Rows) -> Iterator[Row]:
+    name, _, revision = rows.source.removeprefix("hf:").partition("@")
+    try:
+        import datasets
+    except ImportError as error:
+        raise NotReadyError(
+            f"{rows.source}: reading from the hub needs `pip install 'rlsp[hub]'`; or name a file"
+        ) from error
+
+    try:
+        loaded = datasets.load_dataset(name, rows.config, split=rows.split, revision=revision or None)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise NotReadyError(
+            f"{rows.source} ({rows.split}): the hub did not give it: {reason}; name a file instead"
+        ) from error
+    for number, row in enumerate(loaded):
+        yield Row(f"{rows.source}:{number}", dict(row))
+
+
+def _file_rows(path: Path) -> Iterator[Row]:
+    readers = {".jsonl": jsonl_rows, ".json": _json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
+    if not path.exists() and HUB_ID.fullmatch(str(path)) and path.suffix not in readers:
+        raise DataError(f"{path}: no such file; a data set on the hub is written hf:{path}")
+    if not path.is_file():
+        raise DataError(f"{path}: {'is a folder, expected a file' if path.is_dir() else 'no such file'}")
+    if path.suffix not in readers:
+        raise DataError(f"{path}: cannot read {path.suffix or 'a file without an ending'}; known: {', '.join(readers)}")
+    return readers[path.suffix](path)
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    try:
+        rows = read_json(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path}: expected a list of objects")
+
+    for number, row in enumerate(rows, 1):
+        yield Row(f"{path} row {number}", row)
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    csv.field_size_limit(sys.maxsize)  # a long solution is more than the usual 128 KiB
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        try:
+            for row in reader:
+                yield Row(f"{path}:{reader.line_num}", row)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"{path}:{reader.line_num + 1}: not valid CSV: {error}") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise NotReadyError(f"{path}: Parquet needs `pip install 'rlsp[hub]'`") from error
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: not valid Parquet: {str(error)[:200]}") from error
+    for number, row in enumerate(rows, 1):
+        yield Row(f"{path} row {number}", row)
+
+
+def _json_row(line: bytes, place: str) -> Row:
+    try:
+        columns = read_json(line.removeprefix(BOM_UTF8))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}:{error.colno}: not valid JSON: {error.msg}") from error
+    if not isinstance(columns, dict):
+        raise DataError(f"{place}: expected an object, found {type(columns).__name__}")
+    return Row(place, columns)

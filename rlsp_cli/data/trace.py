@@ -1,0 +1,66 @@
+"""Traces: what SFT imitates, from rows or from conversations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rlsp_cli.data.conversation import Turn, turns_of
+from rlsp_cli.data.kept import kept
+from rlsp_cli.data.row import Row
+from rlsp_cli.data.source import source_rows
+from rlsp_cli.errors import DataError
+from rlsp_cli.recipe.schema import Traces
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A prompt and the response to imitate; `turns` is the conversation before it, for data of conversations.
+
+    `answer` is the column of that name, where the row has one and is not a longer conversation.
+    """
+
+    prompt: str
+    response: str
+    turns: tuple[Turn, ...] = ()
+    answer: str | None = None
+
+    @property
+    def problem(self) -> str:
+        """The prompt, as in a `Problem`."""
+        return self.prompt
+
+
+@kept
+def trace_rows(traces: Traces, files: Sequence[str] = ()) -> Sequence[Trace]:
+    """The traces of a source; DataError names the row and its columns. `files` are those of the recipe's plugins."""
+    found: list[Trace] = []
+    for row in source_rows(traces, files):
+        if traces.messages is None:
+            found.append(Trace(row.text(traces.prompt), row.response(traces.response), answer=_answer(row)))
+        else:
+            found += _of_conversation(row, traces.messages)
+    return found
+
+
+def training_rows(traces: Sequence[Trace], val_rows: int) -> tuple[Sequence[Trace], Sequence[Trace]]:
+    """(training, validation): the last `val_rows` are kept out of training; DataError when nothing is left."""
+    if val_rows >= len(traces):
+        raise DataError(f"sft.val_rows is {val_rows}, and there are {len(traces)} traces; keep fewer out")
+    split = len(traces) - val_rows
+    return traces[:split], traces[split:]
+
+
+def _of_conversation(row: Row, column: str) -> Iterator[Trace]:
+    """One trace for each assistant turn, with all turns before it: as the model will see it when it answers."""
+    turns = turns_of(row, column)
+    answers = [number for number, turn in enumerate(turns) if turn.role == "assistant"]
+    if not answers or answers[0] == 0:
+        raise DataError(f"{row.place}: column {column!r} needs a user's turn and an assistant's after it")
+
+    answer = _answer(row) if len(answers) == 1 else None
+    for n in answers:
+        yield Trace(prompt=turns[n - 1].content, response=turns[n].content, turns=turns[:n], answer=answer)
+
+
+def _answer(row: Row) -> str | None:
+    answer = row.columns.get("answer")
+    return str(answer) if isinstance(answer, str | int | float) and str(answer).strip() else None
