@@ -1,9 +1,11 @@
 """Test-time strategies: what each chooses, and what the choice costs, recomputed by other means."""
 
 import itertools
+import json
 import math
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +18,7 @@ from scipy.stats import weibull_min
 from rlsp_cli.evals.answer import Scored
 from rlsp_cli.evals.metrics import SameAnswer
 from rlsp_cli.evals.metrics.vote import RIGHT, ballots, maj_at_k, remembering
-from rlsp_cli.evals.strategies import STRATEGIES, Candidate, strategy_table
+from rlsp_cli.evals.strategies import STRATEGIES, Candidate, Responses, StrategyTable, strategy_table
 from rlsp_cli.evals.strategies.rpc import rpc_weights
 from rlsp_cli.evals.strategies.token_budget import Outcome, SingleAnswers, choose_within, single_answers
 from rlsp_cli.evals.strategies.weibull import fit_mixture
@@ -34,8 +36,11 @@ def strategy_metrics(
     scorer: str | None = None,
     against: SingleAnswers | None = None,
 ) -> dict:
-    """What results.json has of the table."""
-    return asdict(strategy_table(list(map(Scored.from_json, rows)), names, same, scorer, against))
+    """What results.json has of the table, read back once."""
+    table = strategy_table(list(map(Scored.from_json, rows)), names, same, scorer, against)
+    data = asdict(table)
+    assert StrategyTable.from_json(json.loads(json.dumps(data))) == table
+    return data
 
 
 def one_answer(label: str, rows: list[dict], kinds: list[str]) -> SingleAnswers | None:
@@ -289,3 +294,27 @@ def test_a_remembering_ask_asks_once() -> None:
     rows = [Scored.from_json(row("a", j, answer)) for j, answer in enumerate(["3", "0.5", "1/2", ".50"])]
     again = remembering(ask)
     assert ballots(rows, again) == ballots(rows, again) and max(asked.values()) == 1
+
+
+class Shortest:
+    """A strategy as a user of the package would write it."""
+
+    name = "shortest"
+    reads_logprobs = False
+
+    def unusable(self, responses: Responses) -> str | None:
+        counted = all(candidate.tokens is not None for candidate in responses.all)
+        return None if counted else "not every response has a number of tokens"
+
+    def chance(self, candidates: Sequence[Candidate]) -> float:
+        return float(min(candidates, key=lambda candidate: candidate.tokens or 0).right)
+
+
+def test_a_strategy_of_ones_own_has_the_same_rows_and_says_itself_what_it_lacks(monkeypatch: Any) -> None:
+    monkeypatch.setitem(STRATEGIES, "shortest", Shortest())
+    rows = [row("a", 0, "4", 30), row("a", 1, "3", 10), row("a", 2, "4", 20)]
+    table = strategy_metrics(rows, ["shortest"], against=one_answer("long", [row("a", 0, "3", 35)], ["sample"]))
+    accuracies = {one["selection"]: one["accuracy"]["value"] for one in table["rows"]}
+    assert accuracies == {"equal tokens": 0.5, "all": 1.0}  # half of the second response is paid for
+    uncounted = strategy_metrics([row("a", 0, "3", None)], ["shortest"])
+    assert uncounted["missing"] == ["shortest: not every response has a number of tokens"] and not uncounted["rows"]
