@@ -120,7 +120,8 @@ def _pairs(before: Sequence[SavedAnswers], after: Sequence[SavedAnswers]) -> lis
     others = {saved.bench: saved for saved in after}
     pairs = [(saved, others[saved.bench]) for saved in before if saved.bench in others]
     if not pairs:
-        ours, theirs = (", ".join(saved.bench for saved in side) for side in (before, after))
+        ours = ", ".join(saved.bench for saved in before)
+        theirs = ", ".join(saved.bench for saved in after)
         raise UsageError(f"no bench that both answered: {before[0].label} has {ours}, the other {theirs}")
     return pairs
 

@@ -33,25 +33,39 @@ def read_answers(place: Path) -> list[SavedAnswers]:
     """
     if place.is_file():
         return [_read(place, place)]
-    files = sorted(file for pattern in ("", "*/", "eval/*/*/") for file in place.glob(f"{pattern}samples.jsonl"))
+
+    files = _samples(place)
     if not files:
         raise UsageError(f"{place}: no evaluation here; expected a run that has been evaluated, or a samples.jsonl")
-    models = sorted({str(file.parent.parent) for file in files})
-    if len(models) > 1:
-        last = next((model for name in _LAST for model in models if Path(model).name == name), None)
-        if last is None:
-            raise UsageError(f"{place}: {len(models)} models were evaluated here; name one: {', '.join(models)}")
-        return read_answers(Path(last))
-    return [_read(place, file) for file in files]
+
+    models = sorted({file.parent.parent for file in files})
+    if len(models) == 1:
+        return [_read(place, file) for file in files]
+    for name in _LAST:
+        for model in models:
+            if model.name == name:
+                return read_answers(model)
+    names = ", ".join(map(str, models))
+    raise UsageError(f"{place}: {len(models)} models were evaluated here; name one: {names}")
 
 
 def short_names(a: str, b: str) -> dict[str, str]:
     """Two places by what tells them apart: the last part of their paths in which they differ."""
-    one, other = Path(a).parts, Path(b).parts
-    if one == other:
+    parts, others = Path(a).parts, Path(b).parts
+    if parts == others:
         return {Path(a).name: a}
-    at = next((n for n in range(1, min(len(one), len(other)) + 1) if one[-n] != other[-n]), 1)
-    return {one[-at]: a, other[-at]: b}
+    for part, other in zip(reversed(parts), reversed(others), strict=False):
+        if part != other:
+            return {part: a, other: b}
+    return {parts[-1]: a, others[-1]: b}
+
+
+def _samples(folder: Path) -> list[Path]:
+    """The samples.jsonl of a bench's folder, of a model's, or of a run's."""
+    files: list[Path] = []
+    for pattern in ("samples.jsonl", "*/samples.jsonl", "eval/*/*/samples.jsonl"):
+        files += folder.glob(pattern)
+    return sorted(files)
 
 
 def _read(place: Path, file: Path) -> SavedAnswers:

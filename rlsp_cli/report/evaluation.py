@@ -29,7 +29,7 @@ _KEYS = ["bench", "decoding", "model"]
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """One model on one bench by one decoding."""
 
     model: str
@@ -46,7 +46,7 @@ class _Part:
 
 def evaluation_tables(results: Results) -> list[Table]:
     """All tables beside the differences; those without data have no rows."""
-    parts = list(_parts(results))
+    parts = list(parts_of(results))
     return [
         _checks(parts),
         _certainty(parts),
@@ -59,7 +59,7 @@ def evaluation_tables(results: Results) -> list[Table]:
 
 def eval_table(results: Results) -> Table:
     """One row per bench, kind of decoding and model; shares in percent with 95% intervals."""
-    parts = list(_parts(results))
+    parts = list(parts_of(results))
     benches = list(dict.fromkeys(part.bench for part in parts))
     by_bench = sorted(parts, key=lambda part: (benches.index(part.bench), list(KINDS).index(part.kind)))
 
@@ -103,6 +103,14 @@ def of_problems(metrics: Metrics, result: BenchResult) -> str:
     return f" on {scored} of {whole} problems" if 0 < scored < whole else ""
 
 
+def parts_of(results: Results) -> Iterator[Part]:
+    """Every model on every bench, by each decoding."""
+    for model, result in results.models.items():
+        for bench, found in result.benches.items():
+            for kind, metrics in found.decodings.items():
+                yield Part(model, bench, kind, metrics, found)
+
+
 def strategies(results: Results) -> Iterator[tuple[str, str, StrategyTable]]:
     """Model, bench and what its test-time strategies came to, where some were asked for."""
     for model, result in results.models.items():
@@ -111,14 +119,7 @@ def strategies(results: Results) -> Iterator[tuple[str, str, StrategyTable]]:
                 yield model, bench, found.strategies
 
 
-def _parts(results: Results) -> Iterator[_Part]:
-    for model, result in results.models.items():
-        for bench, found in result.benches.items():
-            for kind, metrics in found.decodings.items():
-                yield _Part(model, bench, kind, metrics, found)
-
-
-def _numbers(part: _Part) -> list[str]:
+def _numbers(part: Part) -> list[str]:
     metrics = part.metrics
     return [
         share_cell(metrics.accuracy) + of_problems(metrics, part.result),
@@ -134,7 +135,7 @@ def _numbers(part: _Part) -> list[str]:
     ]
 
 
-def _decoding(part: _Part) -> str:
+def _decoding(part: Part) -> str:
     """`greedy`, `avg@16`, or `avg@12-16` if problems have different numbers of scored responses."""
     k, least = part.metrics.k, part.metrics.k_least
     if part.kind == "greedy":
@@ -159,7 +160,7 @@ def _unscored(metrics: Metrics) -> str:
     return f"{counts} (accuracy {percent_cell(metrics.accuracy_if_unscored_wrong)} if wrong)"
 
 
-def _checks(parts: Sequence[_Part]) -> Table:
+def _checks(parts: Sequence[Part]) -> Table:
     rows = []
     for part in parts:
         for rule, levels in part.metrics.checks.items():
@@ -168,7 +169,7 @@ def _checks(parts: Sequence[_Part]) -> Table:
     return Table("Instructions kept, at the levels of the prompt and of the instruction", columns, rows, keys=3)
 
 
-def _certainty(parts: Sequence[_Part]) -> Table:
+def _certainty(parts: Sequence[Part]) -> Table:
     """Minimum detectable differences, greedy beside sampled, and unscored responses."""
     rows = []
     for part in parts:
@@ -194,11 +195,17 @@ def _certainty(parts: Sequence[_Part]) -> Table:
     return Table(title, columns, rows, keys=3)
 
 
-def _curves(parts: Sequence[_Part]) -> Table:
-    curves = [([*part.keys, name], curve) for part in parts for name, curve in _named_curves(part.metrics) if curve]
-    ks = sorted({k for _, curve in curves for k in curve})
+def _curves(parts: Sequence[Part]) -> Table:
+    curves = []
+    for part in parts:
+        for name, curve in _named_curves(part.metrics):
+            if curve:
+                curves.append(([*part.keys, name], curve))
+    ks = sorted(set().union(*(curve for _, curve in curves)))
 
-    rows = [[*keys, *(share_cell(curve.get(k)) for k in ks)] for keys, curve in curves]
+    rows = []
+    for keys, curve in curves:
+        rows.append([*keys, *(share_cell(curve.get(k)) for k in ks)])
     columns = [*_KEYS, "metric", *(f"k = {k}" for k in ks)]
     return Table("Chance of a right answer from k responses, % (95%)", columns, rows, keys=4)
 
@@ -210,9 +217,9 @@ def _named_curves(metrics: Metrics) -> Iterator[tuple[str, Curve]]:
         yield f"best of k by {scorer}", curve
 
 
-def _budgets(parts: Sequence[_Part]) -> Table:
+def _budgets(parts: Sequence[Part]) -> Table:
     known = [(part, part.metrics.accuracy_under) for part in parts if part.metrics.accuracy_under]
-    budgets = sorted({budget for _, under in known for budget in under})
+    budgets = sorted(set().union(*(under for _, under in known)))
 
     rows = []
     for part, under in known:
@@ -251,7 +258,7 @@ def _moved(row: StrategyRow) -> list[str]:
     return [difference_cell(row.difference), p_cell(row.difference.p_value), verdict_cell(row.difference)]
 
 
-def _calibration(parts: Sequence[_Part]) -> Table:
+def _calibration(parts: Sequence[Part]) -> Table:
     rows = [[*part.keys, *_errors(part.metrics.calibration)] for part in parts if part.metrics.calibration]
     columns = [*_KEYS, "responses that state it %", "confidence %", "accuracy %", "Brier", "ECE (95%)", "ECE by chance"]
     return Table("Calibration of stated confidence", columns, rows, keys=3)

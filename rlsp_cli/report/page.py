@@ -37,4 +37,7 @@ def _counted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _benches(rows: list[dict[str, Any]]) -> list[str]:
     """Benches of rows whose keys are `BENCH/DECODING`, beside `step`."""
-    return list(dict.fromkeys(key.rpartition("/")[0] for row in rows for key in row if key != "step"))
+    benches: dict[str, None] = {}
+    for row in rows:
+        benches |= dict.fromkeys(key.rpartition("/")[0] for key in row if key != "step")
+    return list(benches)

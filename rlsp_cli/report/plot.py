@@ -26,11 +26,13 @@ SFT_PLOTS = {"SFT loss per response token": ["loss"]}
 
 def plots(rows: Sequence[dict[str, Any]], wanted: dict[str, list[str]]) -> list[str]:
     """One SVG for each title whose keys (with `*` as in file names) occur in the rows."""
-    keys = {
-        title: [key for key in _keys(rows) if any(fnmatch(key, pattern) for pattern in patterns)]
-        for title, patterns in wanted.items()
-    }
-    return [_svg(rows, title, found) for title, found in keys.items() if found]
+    known = _keys(rows)
+    figures = []
+    for title, patterns in wanted.items():
+        keys = [key for key in known if _matches(key, patterns)]
+        if keys:
+            figures.append(_svg(rows, title, keys))
+    return figures
 
 
 def _svg(rows: Sequence[dict[str, Any]], title: str, keys: Sequence[str]) -> str:
@@ -64,12 +66,19 @@ def _svg(rows: Sequence[dict[str, Any]], title: str, keys: Sequence[str]) -> str
 
 def _described(rows: Sequence[dict[str, Any]], title: str, keys: Sequence[str]) -> str:
     """The plot in words: where each curve begins and ends."""
-    ends = {key: [row[key] for row in rows if key in row] for key in keys}
-    return f"{title}: " + "; ".join(f"{_label(key)} from {v[0]:.3g} to {v[-1]:.3g}" for key, v in ends.items())
+    curves = []
+    for key in keys:
+        values = [row[key] for row in rows if key in row]
+        curves.append(f"{_label(key)} from {values[0]:.3g} to {values[-1]:.3g}")
+    return f"{title}: " + "; ".join(curves)
 
 
 def _is_share(key: str) -> bool:
-    return any(fnmatch(key, pattern) for pattern in SHARES) or key.endswith(("/greedy", "/sampled"))
+    return _matches(key, SHARES) or key.endswith(("/greedy", "/sampled"))
+
+
+def _matches(key: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(key, pattern) for pattern in patterns)
 
 
 def _label(key: str) -> str:
@@ -80,4 +89,8 @@ def _label(key: str) -> str:
 
 
 def _keys(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row))
+    """All keys, in the order in which they first occur."""
+    keys: dict[str, None] = {}
+    for row in rows:
+        keys |= dict.fromkeys(row)
+    return list(keys)

@@ -7,10 +7,11 @@ from typing import Any
 
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.overlap import contamination_notes
+from rlsp_cli.evals.provenance import Provenance
 from rlsp_cli.evals.results import Results
 from rlsp_cli.evals.score_card import ScoreCard, score_cards
 from rlsp_cli.report.behaviour import Group
-from rlsp_cli.report.evaluation import difference_table, eval_table, evaluation_tables, strategies
+from rlsp_cli.report.evaluation import difference_table, eval_table, evaluation_tables, parts_of, strategies
 from rlsp_cli.report.outcome import outcome
 from rlsp_cli.report.table import Table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
@@ -101,41 +102,43 @@ def read_results(path: Path) -> Results:
 
 def notes(ppo: list[dict[str, Any]]) -> list[str]:
     """Where to look: unscored components with their counts, and the alarms."""
-    failed = {k: sum(row.get(f"outcome/{k}", 0) for row in ppo) for k in ("error", "timeout", "abstain")}
-    counts = ", ".join(f"{int(n)} {kind}" for kind, n in failed.items() if n)
-    unscored = [f"reward components without a value: {counts}"] if counts else []
+    counts = []
+    for kind in ("error", "timeout", "abstain"):
+        n = sum(row.get(f"outcome/{kind}", 0) for row in ppo)
+        if n:
+            counts.append(f"{int(n)} {kind}")
+    unscored = [f"reward components without a value: {', '.join(counts)}"] if counts else []
     return unscored + [alarm.text for alarm in alarms(ppo)]
 
 
 def bench_notes(evaluation: Results) -> list[str]:
     """What keeps a number from being compared: other problems than the bench's, and what is not as in the protocol."""
-    made = {bench: result.protocol for model in evaluation.models.values() for bench, result in model.benches.items()}
-    changed = [
-        f"{bench}: {protocol.source} holds other problems than the bench; do not compare"
-        for bench, protocol in made.items()
-        if protocol.bench_changed
-    ]
-    differs = [
-        f"{bench} is not quite as {protocol.like} has it: {line}"
-        for bench, protocol in made.items()
-        for line in protocol.differs
-    ]
+    made: dict[str, Provenance] = {}
+    for model in evaluation.models.values():
+        made |= {bench: result.protocol for bench, result in model.benches.items()}
+
+    changed, differs = [], []
+    for bench, protocol in made.items():
+        if protocol.bench_changed:
+            changed.append(f"{bench}: {protocol.source} holds other problems than the bench; do not compare")
+        differs += [f"{bench} is not quite as {protocol.like} has it: {line}" for line in protocol.differs]
     return changed + contamination_notes(evaluation.contaminated) + differs
 
 
 def curve_notes(evaluation: Results) -> Iterator[str]:
     """Where pass@k and maj@k end early, because some problems have too few scored responses."""
-    for model, result in evaluation.models.items():
-        for bench, found in result.benches.items():
-            for metrics in found.decodings.values():
-                if missing := metrics.k_missing:
-                    ks = ", ".join(map(str, missing.k))
-                    yield (
-                        f"{bench}, {model}: no pass@k and maj@k of {ks} responses: {missing.problems} of "
-                        f"{metrics.problems} problems have fewer scored ones, {missing.first!r} has {missing.responses}"
-                    )
+    for part in parts_of(evaluation):
+        missing = part.metrics.k_missing
+        if missing:
+            ks = ", ".join(map(str, missing.k))
+            yield (
+                f"{part.bench}, {part.model}: no pass@k and maj@k of {ks} responses: {missing.problems} of "
+                f"{part.metrics.problems} problems have fewer scored ones, {missing.first!r} has {missing.responses}"
+            )
 
 
-def strategy_notes(evaluation: Results) -> list[str]:
+def strategy_notes(evaluation: Results) -> Iterator[str]:
     """What test-time strategies could not be computed from these responses, and why."""
-    return [f"{bench}: {line}" for _, bench, table in strategies(evaluation) for line in table.missing]
+    for _, bench, table in strategies(evaluation):
+        for line in table.missing:
+            yield f"{bench}: {line}"

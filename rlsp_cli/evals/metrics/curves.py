@@ -70,9 +70,12 @@ def maj_curve(rows: Sequence[Scored], sizes: Sequence[int], same: SameAnswer | N
 def best_curves(rows: Sequence[Scored], sizes: Sequence[int]) -> dict[str, Curve]:
     """best-of-k by each scorer that scored all of these responses."""
     scored = [row for row in rows if row.value is not None]
-    names = sorted({name for row in scored for name in row.scores})
+    names: set[str] = set()
+    for row in scored:
+        names.update(row.scores)
+
     curves = {}
-    for name in names:
+    for name in sorted(names):
         problems = _scored_by(name, scored)
         if problems:
             curves[name] = _best_curve(problems, sizes)

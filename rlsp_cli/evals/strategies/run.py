@@ -87,6 +87,7 @@ def _unscored(scores: Sequence[Score]) -> list[str]:
     lost = [score for score in scores if score.value is None]
     if not lost:
         return []
-    counts = ", ".join(f"{n} {outcome}" for outcome, n in Counter(score.outcome for score in lost).items())
+    outcomes = Counter(score.outcome for score in lost)
+    counts = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
     reason = next((f": {score.reason}" for score in lost if score.reason), "")
     return [f"{lost[0].component} gave {len(lost)} of {len(scores)} responses no score ({counts}){reason}"]

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from rlsp_cli.evals.metrics.vote import RIGHT
@@ -39,7 +40,7 @@ class Responses:
     @property
     def all(self) -> list[Candidate]:
         """The responses to all problems."""
-        return [candidate for candidates in self.problems.values() for candidate in candidates]
+        return list(chain.from_iterable(self.problems.values()))
 
 
 class Strategy(Protocol):
