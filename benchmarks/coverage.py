@@ -211,7 +211,7 @@ def page() -> Iterator[str]:
 INTRODUCTION = f"""
 # Coverage of the intervals
 
-Made by `benchmarks/coverage.py`; what the intervals are is in [evaluation.md](evaluation.md#numbers).
+Made by `benchmarks/coverage.py`; what the intervals are is in [statistics.md](statistics.md#intervals).
 
 Each number is the percentage of {RUNS:,} simulated evaluations whose 95% interval held the mean over all problems of
 the kind (standard error 0.7). n problems are drawn anew for each evaluation; p is the mean chance of a right response,

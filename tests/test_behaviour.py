@@ -65,7 +65,7 @@ def test_what_the_lexicon_finds_is_there_in_four_of_five_passages(name: str, hal
 
 
 def test_the_documented_precision_and_recall_are_those_of_the_held_out_passages() -> None:
-    page = (ROOT / "docs" / "evaluation.md").read_text()
+    page = (ROOT / "docs" / "behaviour.md").read_text()
     for name in NAMES:
         right, said, there = found(name, "held_out")
         assert f"| `{name}` | {there} | {percent(right, said)} | {percent(right, there)} |" in page

@@ -315,7 +315,7 @@ def test_benches_are_listed_and_shown(mine: Path, shared_data: Path, tmp_path: P
 
 
 def test_the_page_lists_every_bench_and_its_example_is_one(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "evaluation.md").read_text()
+    page = (ROOT / "docs" / "benches.md").read_text()
     for name, count in ((name, find_bench(name).problems) for name in shipped_benches()):
         assert re.search(rf"^\|.*`{name}`.*\| {count}( each)? \|", page, re.MULTILINE), name
     (tmp_path / "sums.yaml").write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])

@@ -425,7 +425,7 @@ class Eval(Section):
     serve: bool = False
     """Answer with vLLM from the OpenRLHF environment, on all of `cluster.gpus_per_node`, not the embedded engine."""
     strategies: tuple[StrategyName, ...] = ()
-    """Test-time strategies to compare, on the sampled responses; docs/evaluation.md tells what each does."""
+    """Test-time strategies to compare, on the sampled responses; docs/strategies.md says what each does."""
     scorer: str | None = None
     """What best_of_n and weighted_vote go by: `logprob`, `confidence`, a name in `scores`, or an exploration reward."""
     checkpoints: dict[NonNegativeInt, str] = Field(default_factory=dict)

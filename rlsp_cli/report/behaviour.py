@@ -21,7 +21,7 @@ CAVEAT = (
     "The counts are of words, not of thoughts. Longer responses, or more of these words, are no success by themselves: "
     "a model can write them without searching, and a reward that pays for them teaches it to. Growth that comes with "
     "more repetition, a higher compression ratio or fewer right answers is padding. Of 24 marks in the reasoning of "
-    "other models 21 were right, 88% (69 to 96); docs/evaluation.md has it by behaviour, and how much is missed."
+    "other models 21 were right, 88% (69 to 96); docs/behaviour.md has it by behaviour, and how much is missed."
 )
 _STRETCHES = 8
 _DECODING = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
