@@ -1,16 +1,15 @@
 """Ray's dashboard as a client sees it: jobs, packages and state over REST, so that rlsp needs no Ray."""
 
-import http.client
-import json
 import re
+import ssl
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
 
 from rlsp_cli.errors import JobError, NotReadyError, RlspError
 
@@ -18,17 +17,6 @@ _TIMEOUT_S = 30.0
 _TRIES, _PAUSE_S = 4, 2.0
 _ROWS = 10_000
 """The most rows that the state API gives."""
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would lose the body of a request, and may lead to a page for people."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Not followed: the answer itself is an error."""
-
-
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
-"""A cluster is nearby: what stands in http_proxy does not lead to it."""
 
 
 class UnreachableError(JobError):
@@ -82,6 +70,10 @@ class Dashboard:
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self.url = url.rstrip("/")
         self.headers = dict(headers or {})
+        # No proxy leads to a cluster nearby, and a redirect would lose a request's body. Certificates are the system's.
+        self._client = httpx2.Client(
+            headers=self.headers, timeout=_TIMEOUT_S, trust_env=False, verify=ssl.create_default_context()
+        )
 
     def version(self) -> str:
         """Ray's version there."""
@@ -108,7 +100,7 @@ class Dashboard:
 
     def stack(self, node: str, pid: int) -> str:
         """Stacks of a process of a node, or why there are none; py-spy takes them."""
-        return self._ask("GET", f"/worker/traceback?pid={pid}&node_id={node}").decode(errors="replace")
+        return self._ask("GET", f"/worker/traceback?pid={pid}&node_id={node}").text
 
     def upload(self, name: str, package: bytes) -> str:
         """The address for a runtime environment of a package, which is sent unless it is there."""
@@ -116,7 +108,7 @@ class Dashboard:
         try:
             self._ask("GET", path)
         except JobError:
-            self._ask("PUT", path, package, "application/octet-stream")
+            self._ask("PUT", path, content=package, headers={"Content-Type": "application/octet-stream"})
         return f"gcs://{name}"
 
     def submit(self, submission: str, entrypoint: str, runtime_env: Mapping[str, Any]) -> None:
@@ -155,53 +147,52 @@ class Dashboard:
         return f"/api/jobs/{submission}/stop"
 
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        text = self._ask(method, path, None if body is None else json.dumps(body).encode(), "application/json")
-        answer = json.loads(text)
+        answer = self._ask(method, path, json=body).json()
         if isinstance(answer, dict) and answer.get("result") is False:
             raise _BusyError(f"{self.url}: {answer.get('msg', 'failed without a word')}")
         return answer
 
-    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes:
+    def _ask(self, method: str, path: str, **body: Any) -> httpx2.Response:
         """A busy dashboard fails now and then, and answers the next time."""
         for _ in range(_TRIES - 1):
             try:
-                return self._ask_once(method, path, body, kind)
+                return self._ask_once(method, path, **body)
             except _BusyError:
                 time.sleep(_PAUSE_S)
-        return self._ask_once(method, path, body, kind)
+        return self._ask_once(method, path, **body)
 
-    def _ask_once(self, method: str, path: str, body: bytes | None, kind: str) -> bytes:
-        request = urllib.request.Request(self.url + path, body, {"Content-Type": kind} if kind else {}, method=method)  # noqa: S310 (the scheme is checked where the address comes from)
-        request.headers.update(self.headers)
+    def _ask_once(self, method: str, path: str, **body: Any) -> httpx2.Response:
         try:
-            with _DIRECT.open(request, timeout=_TIMEOUT_S) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            raise self._refusal(path, error) from error
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            raise UnreachableError(f"no Ray dashboard answers at {self.url}: {reason}") from error
+            answer = self._client.request(method, self.url + path, **body)
+        except httpx2.HTTPError as error:
+            raise UnreachableError(f"no Ray dashboard answers at {self.url}: {error}") from error
 
-    def _refusal(self, path: str, error: urllib.error.HTTPError) -> RlspError:
+        if not answer.is_success:
+            raise self._refusal(path, answer)
+        return answer
+
+    def _refusal(self, path: str, answer: httpx2.Response) -> RlspError:
         """What an answer other than yes means."""
-        is_page = "html" in error.headers.get("Content-Type", "")
-        words = error.read().decode(errors="replace").strip().splitlines()
-        reason = words[-1] if words and not is_page else error.reason
-        message = f"{self.url}{path.partition('?')[0]}: {error.code}: {reason}"
-        if hint := _hint(error, self.headers):
+        is_page = "html" in answer.headers.get("Content-Type", "")
+        words = answer.text.strip().splitlines()
+        reason = words[-1] if words and not is_page else answer.reason_phrase
+        message = f"{self.url}{path.partition('?')[0]}: {answer.status_code}: {reason}"
+
+        if hint := _hint(answer, self.headers):
             return NotReadyError(f"{message}; {hint}")
-        return _BusyError(message) if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR else JobError(message)
+        return _BusyError(message) if answer.is_server_error else JobError(message)
 
 
-def _hint(error: urllib.error.HTTPError, headers: Mapping[str, str]) -> str | None:
+def _hint(answer: httpx2.Response, headers: Mapping[str, str]) -> str | None:
     """What to set when access is denied; None for every other answer."""
-    if error.code in range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST):
-        there = urllib.parse.urlsplit(error.headers.get("Location", ""))
+    if answer.is_redirect:
+        there = urlsplit(answer.headers.get("Location", ""))
         host = there.netloc.rpartition("@")[2]
         return f"it redirects to {there.scheme}://{host}{there.path}; give the address that it leads to"
-    if error.code not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+
+    if answer.status_code not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return None
-    if error.headers.get("WWW-Authenticate", "").lower().startswith("basic"):
+    if answer.headers.get("WWW-Authenticate", "").lower().startswith("basic"):
         return "it wants a user and a password: RAY_ADDRESS=http://USER:PASSWORD@HOST:PORT"
     if any(value.startswith("Bearer ") for value in headers.values()):
         return "the token in RAY_AUTH_TOKEN, or in the file RAY_AUTH_TOKEN_PATH, is not that of this cluster"
