@@ -31,7 +31,7 @@ _GIVE_UP_S = 120.0
 _TRIES = 3
 """Processes that a sample may cost, since what kills them may be the sample after all."""
 _BACKLOG = 4096
-"""Jobs that may wait; whoever submits more waits."""
+"""Jobs that may wait; a thread that submits more waits."""
 
 
 class Pool:
@@ -48,121 +48,29 @@ class Pool:
     ) -> None:
         self.uses, self.count, self.timeout_s, self.memory_gb = tuple(uses), count, timeout_s, memory_gb
         self.recycle_after, self.backlog = recycle_after, backlog
-        self._crew = _Crew(self)
-        self._crew.start()
-        forked = weakref.WeakMethod(self._after_fork)
-        os.register_at_fork(after_in_child=lambda: (renew := forked()) and renew())  # type: ignore[func-returns-value]
+        self._reset()
+        self._start()
+
+        # Threads do not survive a fork, and the processes are the parent's.
+        reset = weakref.WeakMethod(self._reset)
+        os.register_at_fork(after_in_child=lambda: (renew := reset()) and renew())  # type: ignore[func-returns-value]
 
     def submit(self, job: Callable[[], T]) -> "Future[T]":
         """Do a job, which calls `run`, in a scoring thread some time; waits first when too many jobs wait already."""
-        self._crew.start()
-        return self._crew.submit(job)
+        self._start()
 
-    def run(self, call: Call) -> list[Score]:
-        """One score for each sample of a call; from a job, so that no more calls than processes are under way."""
-        return self._crew.run(call)
-
-    def map(self, calls: Sequence[Call]) -> list[list[Score]]:
-        """Score every call, in order: a list for each, with one score for each of its samples."""
-        return [future.result() for future in [self.submit(partial(self.run, call)) for call in calls]]
-
-    def pids(self) -> list[int]:
-        """The processes that are alive."""
-        return [worker.pid for worker in self._crew.workers()]
-
-    def close(self) -> None:
-        """End all processes at once."""
-        self._crew.close()
-
-    def __enter__(self) -> "Pool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _after_fork(self) -> None:
-        """Threads do not survive a fork, and the processes are the parent's."""
-        self._crew = _Crew(self)
-
-
-class _Crew:
-    """The threads and processes of a pool in one (parent) process."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-        self._ready: queue.Queue[Worker | PluginError] = queue.Queue()
-        self._alive: set[Worker] = set()
-        self._lock = threading.Lock()
-        self._started = self._closed = False
-        self._came_up = time.monotonic()
-        self._places = threading.Semaphore(pool.backlog)
-        self._scoring = ThreadPoolExecutor(pool.count, thread_name_prefix="rlsp-scoring")
-        # Its threads last as long as the crew: Linux kills a process when the thread that started it ends.
-        self._hiring = ThreadPoolExecutor(pool.count + _SPARES, thread_name_prefix="rlsp-hiring")
-
-    def start(self) -> None:
-        """Start the processes, once."""
-        with self._lock:
-            if self._started:
-                return
-            self._started = True
-        for _ in range(self.pool.count + _SPARES):
-            self._hiring.submit(self._hire)
-
-    def submit(self, job: Callable[[], T]) -> "Future[T]":
-        self._places.acquire()
+        places = self._places
+        places.acquire()
         future = self._scoring.submit(job)
-        future.add_done_callback(lambda _: self._places.release())
+        future.add_done_callback(lambda _: places.release())
         return future
 
-    def workers(self) -> list[Worker]:
-        with self._lock:
-            return list(self._alive)
-
-    def close(self) -> None:
-        self._closed = True
-        self._hiring.shutdown(wait=False, cancel_futures=True)
-        for worker in self.workers():
-            worker.kill()
-        self._hiring.shutdown()
-        self._ready.put(PluginError("the pool was closed"))
-        self._scoring.shutdown(cancel_futures=True)
-        for worker in self.workers():
-            self._part_with(worker)
-
-    def _hire(self) -> None:
-        """Start a process and offer it; a failure is offered too, for the next call to raise."""
-        try:
-            self._ready.put(self._start_one())
-        except PluginError as error:
-            self._ready.put(error)
-        except Exception as error:  # whoever waits for a process must hear of it, whatever it was
-            self._ready.put(PluginError(f"a scoring process could not start ({type(error).__name__}: {error})"))
-
-    def _start_one(self) -> Worker:
-        """A process that is ready. One that somebody kills while it starts is started again, unless none comes up."""
-        while True:
-            worker = Worker()
-            with self._lock:
-                self._alive.add(worker)
-            try:
-                worker.prepare(self.pool.uses, self.pool.memory_gb)
-            except PluginError:
-                self._part_with(worker)
-                raise
-            except (ProcessDiedError, TimeoutError) as error:
-                self._part_with(worker)
-                killed = isinstance(error, ProcessDiedError) and error.signal_number == signal.SIGKILL
-                if not killed or self._closed or time.monotonic() - self._came_up > _GIVE_UP_S:
-                    reason = f"a scoring process could not start ({error}); is reward.memory_gb too low?"
-                    raise PluginError(reason) from error
-            else:
-                self._came_up = time.monotonic()
-                return worker
-
     def run(self, call: Call) -> list[Score]:
-        """Scores of one call. Where the process may be at fault, and not the sample, others try again, in its time."""
-        left = limit = call.use.timeout_s or self.pool.timeout_s
+        """One score for each sample of a call; from a job, so that no more calls than processes are under way.
+
+        Where the process may be at fault, and not the sample, others try again, in the call's time.
+        """
+        left = limit = call.use.timeout_s or self.timeout_s
         for tries_left in reversed(range(_TRIES)):
             worker, began = self._take(), time.monotonic()
             try:
@@ -175,16 +83,94 @@ class _Crew:
                 scores = _failed(call, "error", f"the plugin ended its process ({error})", began)
                 worker.is_fit, again = False, error.by_others
             self._give_back(worker)
+
             left -= time.monotonic() - began
             if not again or left <= 0 or self._closed or not tries_left:
                 break
         return scores
 
-    def _give_back(self, worker: Worker) -> None:
-        if worker.is_fit and worker.served < self.pool.recycle_after:
-            self._ready.put(worker)
-        else:
-            self._replace(worker)
+    def map(self, calls: Sequence[Call]) -> list[list[Score]]:
+        """Score every call, in order: a list for each, with one score for each of its samples."""
+        return [future.result() for future in [self.submit(partial(self.run, call)) for call in calls]]
+
+    def pids(self) -> list[int]:
+        """The processes that are alive."""
+        return [worker.pid for worker in self._workers()]
+
+    def close(self) -> None:
+        """End all processes at once."""
+        self._closed = True
+        self._starting.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers():
+            worker.kill()
+        self._starting.shutdown()
+
+        self._ready.put(PluginError("the pool was closed"))
+        self._scoring.shutdown(cancel_futures=True)
+        for worker in self._workers():
+            self._end(worker)
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _reset(self) -> None:
+        """Threads and processes of our own, none of them started."""
+        self._ready: queue.Queue[Worker | PluginError] = queue.Queue()
+        self._alive: set[Worker] = set()
+        self._lock = threading.Lock()
+        self._started = self._closed = False
+        self._came_up = time.monotonic()
+        self._places = threading.Semaphore(self.backlog)
+        self._scoring = ThreadPoolExecutor(self.count, thread_name_prefix="rlsp-scoring")
+
+        # These threads last as long as the pool: Linux kills a process when the thread that started it ends.
+        self._starting = ThreadPoolExecutor(self.count + _SPARES, thread_name_prefix="rlsp-starting")
+
+    def _start(self) -> None:
+        """Start the processes, once."""
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+
+        for _ in range(self.count + _SPARES):
+            self._starting.submit(self._offer_new)
+
+    def _offer_new(self) -> None:
+        """Start a process and offer it; a failure is offered too, for the next call to raise."""
+        try:
+            self._ready.put(self._new())
+        except PluginError as error:
+            self._ready.put(error)
+        except Exception as error:  # the call that waits for a process must hear of it, whatever it was
+            self._ready.put(PluginError(f"a scoring process could not start ({type(error).__name__}: {error})"))
+
+    def _new(self) -> Worker:
+        """A process that is ready. One that is killed while it starts is started again, unless none comes up."""
+        while True:
+            worker = Worker()
+            with self._lock:
+                self._alive.add(worker)
+            try:
+                worker.prepare(self.uses, self.memory_gb)
+            except PluginError:
+                self._end(worker)
+                raise
+            except (ProcessDiedError, TimeoutError) as error:
+                self._end(worker)
+                if not self._may_try_again(error):
+                    reason = f"a scoring process could not start ({error}); is reward.memory_gb too low?"
+                    raise PluginError(reason) from error
+            else:
+                self._came_up = time.monotonic()
+                return worker
+
+    def _may_try_again(self, error: ProcessDiedError | TimeoutError) -> bool:
+        was_killed = isinstance(error, ProcessDiedError) and error.signal_number == signal.SIGKILL
+        return was_killed and not self._closed and time.monotonic() - self._came_up <= _GIVE_UP_S
 
     def _take(self) -> Worker:
         """A process that is ready; one that has died meanwhile is replaced."""
@@ -197,15 +183,25 @@ class _Crew:
                 return found
             self._replace(found)
 
+    def _give_back(self, worker: Worker) -> None:
+        if worker.is_fit and worker.served < self.recycle_after:
+            self._ready.put(worker)
+        else:
+            self._replace(worker)
+
     def _replace(self, worker: Worker) -> None:
         if not self._closed:
-            self._hiring.submit(self._hire)
-        self._part_with(worker)
+            self._starting.submit(self._offer_new)
+        self._end(worker)
 
-    def _part_with(self, worker: Worker) -> None:
+    def _end(self, worker: Worker) -> None:
         worker.end()
         with self._lock:
             self._alive.discard(worker)
+
+    def _workers(self) -> list[Worker]:
+        with self._lock:
+            return list(self._alive)
 
 
 def _failed(call: Call, outcome: str, reason: str, began: float) -> list[Score]:
