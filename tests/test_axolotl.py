@@ -7,7 +7,8 @@ import pytest
 import yaml
 from safetensors.torch import save_file
 
-from rlsp_cli.backends import axolotl, compile_stage
+from rlsp_cli.backends import compile_stage
+from rlsp_cli.backends.axolotl import AxolotlBackend
 from rlsp_cli.backends.axolotl.checkpoint import newest_checkpoint
 from rlsp_cli.backends.axolotl.conflicts import conflicts
 from rlsp_cli.backends.axolotl.extra import ALLOWED
@@ -100,7 +101,7 @@ def test_every_shipped_recipe_compiles_to_the_text_that_is_kept_here(name: str) 
 def test_every_option_compiles_to_keys_that_the_tested_version_has(recipe_file: Path, overrides: list[str]) -> None:
     recipe = load_checked(recipe_file, *overrides)
     environment = Environment("axolotl", ("python",), TESTED[-1])
-    assert list(axolotl.check(recipe, "sft", environment)) == []
+    assert list(AxolotlBackend().check(recipe, "sft", environment)) == []
     assert list(wrong_keys(config(recipe), known_keys())) == []
 
 
@@ -127,10 +128,11 @@ def test_packing_needs_no_package_and_its_16_bit_kernel_is_off_for_float32_weigh
 def test_a_version_that_does_not_isolate_packed_rows_under_sdpa_is_refused(recipe_file: Path) -> None:
     keys = {key: value for key, value in known_keys().items() if key != "sdpa_varlen"}
     recipe = load_checked(recipe_file, "sft.axolotl.packing=true")
-    (problem,) = conflicts(recipe, keys)
+    assert recipe.sft
+    (problem,) = conflicts(recipe, recipe.sft, keys)
     assert problem.path == "sft.axolotl.packing" and "would see each other" in problem.message
     flash = load_checked(recipe_file, "sft.axolotl.packing=true", "model.attention=flash_attention_2")
-    assert list(conflicts(flash, keys)) == []
+    assert flash.sft and list(conflicts(flash, flash.sft, keys)) == []
 
 
 def test_every_key_that_extra_may_set_is_axolotls() -> None:

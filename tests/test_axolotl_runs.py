@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from rlsp_cli.backends.axolotl.keys import TESTED, known_keys
 from rlsp_cli.backends.environment import find_environment
-from rlsp_cli.backends.probe import probe
+from rlsp_cli.backends.probe import run_probe
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.data import trace_rows
 from rlsp_cli.recipe.load import load_recipe
@@ -292,7 +292,7 @@ def test_doctor_finds_the_environment_as_the_lock_says(recipe: Path) -> None:
 
 
 def test_the_keys_that_come_with_rlsp_are_those_of_the_installed_version(environment: Any) -> None:
-    assert probe(environment)["keys"] == known_keys()
+    assert run_probe(environment).keys == known_keys()
 
 
 def test_axolotls_own_validation_takes_every_option_and_drops_no_key(environment: Any, tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_axolotls_own_validation_takes_every_option_and_drops_no_key(environment
     configs = {}
     for name, one in recipes.items():
         if one.sft and one.sft.backend == "axolotl":
-            config = {setting.key: setting.value for setting in render_stage(one, "sft", None).settings}
+            config = {setting.key: setting.value for setting in render_stage(one, "sft").settings}
             config["plugins"] = [plugin for plugin in config["plugins"] if not plugin.startswith("rlsp")]
             configs[name] = config
     (tmp_path / "in.json").write_text(json.dumps(configs))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rlsp_cli.backends import axolotl, ready_environment
+from rlsp_cli.backends import ready_environment
+from rlsp_cli.backends.axolotl import AxolotlBackend
 from rlsp_cli.backends.axolotl.keys import TESTED
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.need import Need, missing
@@ -96,7 +97,7 @@ def test_a_kernel_of_the_hub_counts_when_it_is_in_the_cache(tmp_path: Path, monk
 )
 def test_axolotls_options_name_what_they_need(recipe_file: Path, overrides: list[str], key: str, package: str) -> None:
     """rlsp's own interpreter stands for an environment that has none of it."""
-    (problem,) = axolotl.lacking(load_checked(recipe_file, *overrides), "sft", HERE)
+    (problem,) = AxolotlBackend().missing_packages(load_checked(recipe_file, *overrides), "sft", HERE)
     assert problem.path == key and f"needs {package}" in problem.message and problem.hint
 
 

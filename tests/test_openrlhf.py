@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from rlsp_cli.backends import backend_of, check, compile_stage, openrlhf, stages_of
+from rlsp_cli.backends import backend_of, check, compile_stage, stages_of
 from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends.openrlhf import OpenRlhfBackend
 from rlsp_cli.backends.openrlhf.checkpoint import choose, newest_checkpoint
 from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.backends.openrlhf.flags import TESTED, ask_parser, words
-from rlsp_cli.backends.openrlhf.placement import roles
+from rlsp_cli.backends.openrlhf.placement import Roles, roles
 from rlsp_cli.backends.ray_job import RayJob
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.errors import UsageError
@@ -39,6 +40,7 @@ cluster: {gpus_per_node: 8}
 """
 ASYNC = ("ppo.openrlhf.async_rollout=full", "ppo.openrlhf.placement.actor=4")
 GROUPS = "ppo.samples_per_prompt=4"
+openrlhf = OpenRlhfBackend()
 EVERY_OPTION = [
     ["ppo.openrlhf.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}"],
     ["ppo.openrlhf.placement={share: none, actor: 2, critic: 4}", "ppo.openrlhf.engines={count: 1, eager: true}"],
@@ -92,7 +94,7 @@ def test_every_option_compiles_to_a_command_that_the_real_parser_takes(
 def test_every_shipped_recipe_passes_the_real_parser(name: str, openrlhf_source: Path) -> None:
     recipe = load_recipe(shipped_recipes()[name], plugins=resolve_options)
     for stage in stages_of(recipe):
-        if backend_of(recipe, stage) == "openrlhf":
+        if backend_of(recipe, stage).name == "openrlhf":
             answer = read(recipe, openrlhf_source)
             assert "error" not in answer and answer["warnings"] == [], answer
 
@@ -249,11 +251,16 @@ def test_a_prompt_of_several_samples_is_read_once(
     assert found["vllm.enable_prefix_caching"] is cached
 
 
+def placed(recipe: Recipe) -> Roles:
+    assert recipe.ppo
+    return roles(recipe.ppo, recipe.cluster)
+
+
 def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:
     third = load_checked(
         recipe_file, "ppo.openrlhf.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}"
     )
-    found = roles(third)
+    found = placed(third)
     assert (found.actor, found.reference, found.critic, found.engines, found.gpus) == (8, 8, 8, 8, 24)
     large = load_checked(
         recipe_file,
@@ -261,8 +268,10 @@ def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:
         "cluster={nodes: 6, launcher: ray}",
         "ppo.openrlhf.engines.tensor_parallel=4",
     )
-    assert (roles(large).actor, roles(large).engines) == (16, 4)
-    assert [who for who, _ in roles(load_checked(recipe_file, "ppo.kl_coef=0.0")).asked] == ["actor + critic + engines"]
+    assert (placed(large).actor, placed(large).engines) == (16, 4)
+    assert [who for who, _ in placed(load_checked(recipe_file, "ppo.kl_coef=0.0")).asked] == [
+        "actor + critic + engines"
+    ]
 
 
 def _checkpoint(files: StageFiles, model: str, step: int, ranks: int = 4, *, cut: bool = False) -> None:

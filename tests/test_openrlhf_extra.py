@@ -33,7 +33,8 @@ def test_every_option_of_the_installed_parser_is_of_one_kind(openrlhf_source: Pa
 
 def test_what_rlsp_sets_is_decided_by_the_recipe_or_relied_on(recipe: Recipe) -> None:
     """And what it sets by itself and may be replaced is a plain default."""
-    own = settings(recipe, RunPaths(Path("run")))
+    assert recipe.ppo
+    own = settings(recipe, recipe.ppo, RunPaths(Path("run")))
     assert {setting.key for setting in own if setting.key in FREE} <= {
         *("actor.policy_loss_type", "actor.loss_agg_mode", "ckpt.max_num", "train.async_queue_size"),
     }

@@ -9,16 +9,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rlsp_cli.backends import BACKENDS, openrlhf
 from rlsp_cli.backends.doctor import Finding, examine
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.install import lock_file, pins
-from rlsp_cli.backends.openrlhf import TESTED, probe
+from rlsp_cli.backends.openrlhf import OpenRlhfBackend
+from rlsp_cli.backends.openrlhf.flags import TESTED
 from rlsp_cli.backends.openrlhf.install import prepare_cpu
 from rlsp_cli.errors import JobError
 from rlsp_cli.launch.ray.dashboard import Dashboard
@@ -117,23 +118,24 @@ print(*{function.__module__ for function in changed})
 
 def test_probe_tells_what_openrlhf_pins(openrlhf_environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    found = probe(openrlhf_environment)
+    found = OpenRlhfBackend().probe(openrlhf_environment)
     lock = pins(lock_file("openrlhf", "gpu"))
-    assert found["pins"] == {name: lock[name] for name in OWN_PINS}
-    assert found["packages"]["openrlhf"] == openrlhf_environment.version and found["ray"] is None
+    assert found.pins == {name: lock[name] for name in OWN_PINS}
+    assert found.packages["openrlhf"] == openrlhf_environment.version and found.ray is None
 
 
 @pytest.fixture
 def diagnose(openrlhf_environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The doctor's finding, on the real environment with some packages said to be others."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setitem(BACKENDS, "openrlhf", openrlhf)
+
+    probe = OpenRlhfBackend().probe
 
     def finding(**others: str | None) -> Finding:
         found = probe(openrlhf_environment)
-        there = {**found["packages"], **others}
-        found["packages"] = {name: version for name, version in there.items() if version}
-        monkeypatch.setattr(openrlhf, "probe", lambda environment: found)
+        there = {**found.packages, **others}
+        changed = replace(found, packages={name: version for name, version in there.items() if version})
+        monkeypatch.setattr(OpenRlhfBackend, "probe", lambda self, environment: changed)
         return examine("openrlhf")
 
     return finding

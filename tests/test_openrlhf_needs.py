@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rlsp_cli.backends import openrlhf
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.install import locks, pins
+from rlsp_cli.backends.openrlhf import OpenRlhfBackend
 from rlsp_cli.backends.openrlhf.needs import NEEDS
 from tests.conftest import load_checked
 from tests.test_openrlhf import RECIPE
@@ -37,16 +37,16 @@ def recipe_file(tmp_path: Path) -> Path:
 def test_an_environment_without_what_an_option_needs_is_told_from_one_with_it(
     recipe_file: Path, openrlhf_environment: Environment, overrides: list[str], key: str, module: str
 ) -> None:
-    (problem,) = openrlhf.lacking(load_checked(recipe_file, *overrides), "ppo", openrlhf_environment)
+    (problem,) = OpenRlhfBackend().missing_packages(load_checked(recipe_file, *overrides), "ppo", openrlhf_environment)
     assert problem.path == key and f"needs {module}" in str(problem)
-    assert openrlhf.lacking(load_checked(recipe_file), "ppo", openrlhf_environment) == []
+    assert OpenRlhfBackend().missing_packages(load_checked(recipe_file), "ppo", openrlhf_environment) == []
 
 
 def test_switched_off_an_option_needs_nothing(recipe_file: Path, openrlhf_environment: Environment) -> None:
     recipe = load_checked(
         recipe_file, "ppo.openrlhf.extra={ds.use_liger_kernel: false}", "ppo.openrlhf.ring_attention=1"
     )
-    assert openrlhf.lacking(recipe, "ppo", openrlhf_environment) == []
+    assert OpenRlhfBackend().missing_packages(recipe, "ppo", openrlhf_environment) == []
 
 
 def test_the_lock_for_gpus_has_what_openrlhfs_extras_name(openrlhf_environment: Environment) -> None:

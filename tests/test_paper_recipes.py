@@ -11,12 +11,12 @@ from scipy import stats
 from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
-from rlsp_cli import backends
-from rlsp_cli.backends.openrlhf import rendered
+from rlsp_cli.backends.openrlhf import OpenRlhfBackend
 from rlsp_cli.backends.openrlhf.flags import ask_parser, words
 from rlsp_cli.backends.openrlhf.placement import roles
 from rlsp_cli.engine.prompt import encode_prompt, prompt_text
 from rlsp_cli.plan import make_plan
+from rlsp_cli.preflight import check_recipe
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.shipped import shipped_recipes
@@ -80,12 +80,12 @@ RELEASED_CODE = {
 
 
 def loaded(name: str, *overrides: str) -> Recipe:
-    return load_recipe(shipped_recipes()[name], overrides, plugins=resolve_options, check=backends.check)
+    return load_recipe(shipped_recipes()[name], overrides, plugins=resolve_options, check=check_recipe)
 
 
 def understood(source: Path, recipe: Recipe) -> dict[str, Any]:
     """What OpenRLHF's own parser, and its checks behind it, make of the recipe's command."""
-    argv = words(rendered(recipe, RunPaths(Path("run"))))
+    argv = words(OpenRlhfBackend().rendered(recipe, RunPaths(Path("run"))))
     answer = ask_parser([sys.executable], str(source), argv)
     assert "error" not in answer, answer["error"]
     values: dict[str, Any] = answer["values"]
@@ -146,7 +146,8 @@ def test_a_recipe_for_one_machine_says_how_much_cpu_memory_it_needs(name: str) -
     stated = re.search(r"(\d+) ([GT])B of CPU memory", recipe.description)
     assert stated
     (estimate,) = make_plan(recipe).estimates
-    found = roles(recipe)
+    assert recipe.ppo
+    found = roles(recipe.ppo, recipe.cluster)
     processes = found.actor + found.critic + found.reference + found.engines * found.tensor_parallel + found.engines
     needed = sum(part.high for part in estimate.host) + processes * 4 * 2**30
     assert needed < int(stated[1]) * {"G": 2**30, "T": 2**40}[stated[2]] < 1.5 * needed
@@ -234,5 +235,5 @@ def test_the_prompt_is_that_of_the_released_code(name: str, begins: str | None, 
 
 def test_a_copy_of_a_recipe_is_the_same_run(tmp_path: Path) -> None:
     rlsp("recipes", "copy", "paper/qwen25_32b_aime_1node", "mine.yaml", cwd=tmp_path)
-    copy = load_recipe(tmp_path / "mine.yaml", plugins=resolve_options, check=backends.check)
+    copy = load_recipe(tmp_path / "mine.yaml", plugins=resolve_options, check=check_recipe)
     assert copy.digest == loaded("paper/qwen25_32b_aime_1node").digest

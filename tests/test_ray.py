@@ -24,7 +24,7 @@ from urllib.parse import quote
 import pytest
 
 from rlsp_cli.backends.environment import find_environment
-from rlsp_cli.backends.probe import probe
+from rlsp_cli.backends.probe import run_probe
 from rlsp_cli.backends.ray_door import door_to, own_door
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.child.die_with_parent import end, spawn
@@ -281,12 +281,15 @@ def test_the_doctor_opens_a_cluster_with_its_token(
     monkeypatch.setenv("RAY_ADDRESS", cluster.dashboard.url.replace("//", "//somebody:a-password@"))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
-    found = probe(environment)["ray"]
-    assert found["problem"].startswith("no answer from Ray: 403") and "a-password" not in json.dumps(found)
+    found = run_probe(environment).ray
+    assert found and found.problem and found.problem.startswith("no answer from Ray: 403")
+    assert "a-password" not in repr(found)
     monkeypatch.setenv("RAY_ADDRESS", cluster.dashboard.url)
-    assert probe(environment)["ray"]["problem"].endswith("set RAY_AUTH_TOKEN to the cluster's token")
+    shut = run_probe(environment).ray
+    assert shut and shut.problem and shut.problem.endswith("set RAY_AUTH_TOKEN to the cluster's token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-    assert probe(environment)["ray"]["nodes"] == 2
+    opened = run_probe(environment).ray
+    assert opened and opened.nodes == 2
 
 
 @pytest.fixture

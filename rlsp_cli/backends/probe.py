@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,70 @@ from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.share import share
 
 
-def probe(environment: Environment) -> dict[str, Any]:
-    """`python`, `packages`, `gpus`, and what else the probe tells; NotReadyError with its last line when it cannot."""
+@dataclass(frozen=True)
+class RayCluster:
+    """The cluster that RAY_ADDRESS names, or the `problem` with it; pairs are (free, all), None where unknown."""
+
+    address: str
+    problem: str | None = None
+    version: str | None = None
+    nodes: int | None = None
+    gpus: tuple[float | None, ...] = ()
+    cpus: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What an environment has."""
+
+    packages: Mapping[str, str]
+    """Installed packages and their versions."""
+    gpus: tuple[str, ...] = ()
+    """Names of the GPUs that torch sees."""
+    gpu_memory: tuple[int, ...] = ()
+    """Bytes of each of these GPUs."""
+    driver: str | None = None
+    """Version of NVIDIA's driver."""
+    nccl: str | None = None
+    """Version of the NCCL that torch talks through."""
+    pins: Mapping[str, str] = field(default_factory=dict)
+    """Versions of packages that the backend itself asks for."""
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the backend's configuration file, each with the keys inside it."""
+    ray: RayCluster | None = None
+    """The Ray cluster that a job would join."""
+    facts: tuple[str, ...] = ()
+    """What else a person would like to know."""
+    problems: tuple[str, ...] = ()
+    """Why it cannot be used as it is."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Probe":
+        """From the answer of a probe script."""
+        cluster = data.get("ray")
+        known = {name: data[name] for name in ("driver", "nccl", "pins", "keys") if name in data}
+        return cls(
+            packages=data["packages"],
+            gpus=tuple(data["gpus"]),
+            gpu_memory=tuple(data.get("gpu_memory", ())),
+            ray=RayCluster(**cluster) if cluster else None,
+            **known,
+        )
+
+
+def run_probe(environment: Environment) -> Probe:
+    """The answer of the backend's probe script; NotReadyError with its last line when there is none."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         script = share("templates") / environment.backend / "probe.py"
         argv = [*environment.python(Path(folder)), str(script), str(answer)]
         handed = json.dumps({"ray": _way_to_ray()})
+
         done = subprocess.run(argv, input=handed, capture_output=True, text=True, check=False)
         if done.returncode or not answer.exists():
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise NotReadyError(f"{argv[0]}: {environment.backend} does not load here: {reason}; install it anew")
-        data: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-        return data
+        return Probe.from_json(json.loads(answer.read_text(encoding="utf-8")))
 
 
 def _way_to_ray() -> dict[str, Any] | None:

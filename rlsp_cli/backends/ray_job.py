@@ -1,7 +1,7 @@
 """What a Ray job is made of, as job.json holds it under `inputs.ray`: a backend compiles it, the launcher drives it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -65,7 +65,8 @@ class RayJob:
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data, for a job.json."""
-        return asdict(self)
+        data: dict[str, Any] = TypeAdapter(RayJob).dump_python(self, mode="json")
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "RayJob":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.backends import BACKENDS, backend_of, stages_of
+from rlsp_cli.backends import backend_of, stages_of
 from rlsp_cli.backends.setting import Setting, explain, settings_text
 from rlsp_cli.errors import UsageError
 from rlsp_cli.recipe.schema import Recipe
@@ -40,14 +40,22 @@ def render_stage(recipe: Recipe, stage: str | None) -> Page:
 
     UsageError for a stage that is not there, or that has no settings.
     """
-    at_scale = (stage for stage in stages_of(recipe) if hasattr(BACKENDS[backend_of(recipe, stage)], "rendered"))
-    stage = stage or next(at_scale, next(iter(stages_of(recipe)), ""))
+    stage = stage or _first_rendered(recipe) or next(iter(stages_of(recipe)), "")
     if stage not in stages_of(recipe):
         raise UsageError(f"stage {stage!r}: this recipe has {', '.join(stages_of(recipe)) or 'no stage'}")
-    name = backend_of(recipe, stage)
-    module = BACKENDS[name]
-    if not hasattr(module, "rendered"):
+
+    backend = backend_of(recipe, stage)
+    settings = backend.rendered(recipe, _RUN)
+    if settings is None:
         raise UsageError(
-            f"{stage} runs on the {name} backend, which reads the recipe itself; see `rlsp check --resolved`"
+            f"{stage} runs on the {backend.name} backend, which reads the recipe itself; see `rlsp check --resolved`"
         )
-    return Page(name, module.TESTED[-1], tuple(module.rendered(recipe, _RUN)))
+    return Page(backend.name, backend.tested[-1], tuple(settings))
+
+
+def _first_rendered(recipe: Recipe) -> str | None:
+    """The first stage whose backend is given keys."""
+    for stage in stages_of(recipe):
+        if backend_of(recipe, stage).rendered(recipe, _RUN) is not None:
+            return stage
+    return None

@@ -37,13 +37,13 @@ def list_(json: Json = False) -> None:
     from rlsp_cli.backends.environment import find_environment
 
     rows = []
-    for name, module in BACKENDS.items():
+    for name, backend in BACKENDS.items():
         try:
             found = find_environment(name)
             here, where = found.version, " ".join(found.command)
         except NotReadyError:
             here, where = None, None
-        rows.append((name, ", ".join(module.STAGES), ", ".join(module.TESTED), here, where))
+        rows.append((name, ", ".join(backend.stages), ", ".join(backend.tested), here, where))
     columns = ("backend", "stages", "tested", "installed", "python")
     if json:
         print_json("backends", [dict(zip(columns, row, strict=True)) for row in rows])
@@ -91,7 +91,7 @@ def doctor(
     from rlsp_cli.preflight import load_checked
 
     loaded = load_checked(recipe, overrides or [])[0] if recipe else None
-    wanted = {backend_of(loaded, stage) for stage in stages_of(loaded)} if loaded else set(BACKENDS)
+    wanted = {backend_of(loaded, stage).name for stage in stages_of(loaded)} if loaded else set(BACKENDS)
     found = [examine(name, loaded) for name in BACKENDS if name in wanted]
     if json:
         print_json("doctor", [vars(finding) for finding in found])

@@ -59,7 +59,7 @@ def check(
     elif resolved:
         print(dump_recipe(loaded, origins=True), end="")
     else:
-        stages = [f"{stage} on {backend_of(loaded, stage)}" for stage in stages_of(loaded)]
+        stages = [f"{stage} on {backend_of(loaded, stage).name}" for stage in stages_of(loaded)]
         print("".join(f"{note}\n" for note in notes), end="")
         print(f"{path}: ok ({', '.join(stages) or 'no stage'})")
     if not json:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
+from rlsp_cli.runs.checkpoints import numbered
 from rlsp_cli.terminal import print
 
 _TRAINER = "trainer.pt"
@@ -56,8 +57,7 @@ def save_checkpoint(
 
 def newest_checkpoint(checkpoints: Path) -> Checkpoint | None:
     """The whole checkpoint with the most steps, or None; broken ones are passed over, with a note on stderr."""
-    numbered = [(int(f.name.removeprefix("step-")), f) for f in checkpoints.glob("step-*") if f.name[5:].isdigit()]
-    for _, folder in sorted(numbered, reverse=True):
+    for _, folder in sorted(numbered(checkpoints, "step-").items(), reverse=True):
         try:
             return _read(folder)
         except _BROKEN as error:

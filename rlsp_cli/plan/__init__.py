@@ -51,12 +51,11 @@ class Plan:
 def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
     """The plan of a recipe that its backends accept; `gpu` is what it is to run on, a name in GPUS."""
     counted = list(count_stages(recipe))
-    on_ray = recipe.ppo is not None and backend_of(recipe, "ppo") == "openrlhf"
     estimates, notes = _estimates(recipe, gpu, counted)
     embedded, unknown = _embedded(recipe, counted)
     return Plan(
         counts=tuple(counts for counts, _ in counted),
-        bundles=Bundles(roles(recipe).asked, total_gpus(recipe)) if on_ray else None,
+        bundles=_bundles(recipe),
         estimates=tuple(estimates),
         notes=(*(f"{counts.stage}: {note}" for counts, _ in counted for note in counts.notes), *notes, *unknown),
         embedded=tuple(embedded),
@@ -65,7 +64,7 @@ def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
 
 def headline(recipe: Recipe, stage: str) -> str | None:
     """The plan of a stage that runs at scale on one line, for whoever starts it; None for the local engine."""
-    if backend_of(recipe, stage) == "local":
+    if backend_of(recipe, stage).name == "local":
         return None
     counts = next(counts for counts, _ in count_stages(recipe) if counts.stage == stage)
     named = {
@@ -76,6 +75,14 @@ def headline(recipe: Recipe, stage: str) -> str | None:
     }
     known = ", ".join(f"{number:,} {name}" for name, number in named.items() if number is not None)
     return f"planned: {known or 'as much as the data has'}; `rlsp plan` estimates memory and hours"
+
+
+def _bundles(recipe: Recipe) -> Bundles | None:
+    """What PPO on Ray reserves; None where nothing of the recipe runs there."""
+    ppo, cluster = recipe.ppo, recipe.cluster
+    if ppo is None or ppo.backend != "openrlhf":
+        return None
+    return Bundles(roles(ppo, cluster).asked, total_gpus(ppo, cluster))
 
 
 def _embedded(recipe: Recipe, counted: list[tuple[Counts, Texts | None]]) -> tuple[list[Embedded], list[str]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TypeVar
 
-from rlsp_cli.backends import backend_of, stages_of
+from rlsp_cli.backends import stages_of
 from rlsp_cli.data import prompt_rows, source_rows, trace_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches import Benches, find_bench
@@ -57,7 +57,7 @@ def count_stages(recipe: Recipe) -> Iterator[tuple[Counts, Texts | None]]:
 
 def _sft(recipe: Recipe, sft: Sft) -> tuple[Counts, Texts | None]:
     texts, note, wrong = _read(recipe, "traces")
-    backend, rows = backend_of(recipe, "sft"), texts.rows - sft.val_rows if texts else None
+    backend, rows = sft.backend, texts.rows - sft.val_rows if texts else None
     steps = _sft_steps(rows, sft, backend) if rows else sft.max_steps
     notes = [note, "fewer steps with packing" if sft.axolotl.packing else None]
     return Counts(
@@ -90,8 +90,7 @@ def _ppo(recipe: Recipe, ppo: Ppo) -> tuple[Counts, Texts | None]:
         "tokens": steps * size * longest,
     }  # fmt: skip
     rows, notes = texts.rows if texts else None, (note,) if note else ()
-    backend = backend_of(recipe, "ppo")
-    return Counts("ppo", backend, rows, rollouts=steps, notes=notes, unreadable=wrong, **known), texts
+    return Counts("ppo", ppo.backend, rows, rollouts=steps, notes=notes, unreadable=wrong, **known), texts
 
 
 def _eval(recipe: Recipe, settings: Eval) -> Counts:

@@ -49,7 +49,7 @@ def estimate_ppo(
     recipe: Recipe, ppo: Ppo, shape: ModelShape, gpu: Gpu, counts: Counts, texts: Texts | None
 ) -> Estimate:
     """PPO on OpenRLHF."""
-    found, steps = roles(recipe), counts.rollouts
+    found, steps = roles(ppo, recipe.cluster), counts.rollouts
     prompt = min(texts.prompt_tokens, ppo.max_prompt_tokens) if texts else ppo.max_prompt_tokens
     longest = ppo.max_prompt_tokens + ppo.max_new_tokens
     good, poor = (Workload(shape, ppo, found, gpu, prompt, share * ppo.max_new_tokens) for share in (SHORT, LONG))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rlsp_cli import backends
+from rlsp_cli.preflight.check import check_recipe
 from rlsp_cli.preflight.findings import preflight
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.load import load_recipe
@@ -15,7 +15,7 @@ from rlsp_cli.rewards.registry import resolve_options
 def load_checked(name: str, overrides: Sequence[str]) -> tuple[Recipe, Path]:
     """The recipe of a file or shipped name, checked against plugins and backends too, and its file."""
     path = find_recipe(name)
-    return load_recipe(path, overrides, plugins=resolve_options, check=backends.check), path
+    return load_recipe(path, overrides, plugins=resolve_options, check=check_recipe), path
 
 
 def load_inspected(
@@ -30,7 +30,7 @@ def load_inspected(
     def check(recipe: Recipe) -> list[Issue]:
         found = preflight(recipe, stages(recipe), ask_hub)
         notes.extend(found.notes)
-        return [*backends.check(recipe), *found.issues]
+        return [*check_recipe(recipe), *found.issues]
 
     path = find_recipe(name)
     recipe = load_recipe(path, overrides, plugins=resolve_options, check=check)

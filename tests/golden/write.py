@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.backends import BACKENDS, backend_of, compile_stage, stages_of
+from rlsp_cli.backends import backend_of, compile_stage, stages_of
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.openrlhf.files import SHIPPED
 from rlsp_cli.launch.job import command_line
@@ -26,9 +26,9 @@ def job_text(name: str) -> str:
     recipe, lines = load_recipe(shipped_recipes()[name], plugins=resolve_options), []
     for stage in stages_of(recipe):
         backend = backend_of(recipe, stage)
-        version = BACKENDS[backend].TESTED[-1]
-        job = compile_stage(recipe, stage, RunPaths(Path("RUN")), Environment(backend, ("PYTHON",), version))
-        lines.append(f"== {stage} on {backend}{f' {version}' if backend != 'local' else ''}")
+        name, version = backend.name, backend.tested[-1]
+        job = compile_stage(recipe, stage, RunPaths(Path("RUN")), Environment(name, ("PYTHON",), version))
+        lines.append(f"== {stage} on {name}{f' {version}' if name != 'local' else ''}")
         lines += [command_line(job, argv) for argv in job.by_hand(Path("RUN") / stage)]
         if "ray" in job.inputs:
             lines += ["-- on Ray", *(f"{key}: {_words(value)}" for key, value in job.inputs["ray"].items())]

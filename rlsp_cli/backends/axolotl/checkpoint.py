@@ -5,14 +5,14 @@ from pathlib import Path
 
 from rlsp_cli.backends.tensors import tensor_shapes
 from rlsp_cli.errors import JobError
+from rlsp_cli.runs.checkpoints import newest_whole
 
 _NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 
 
 def newest_checkpoint(output: Path) -> Path | None:
     """The whole checkpoint with the most steps; those that a crash left half written are passed over."""
-    numbered = [(int(f.name.rpartition("-")[2]), f) for f in output.glob("checkpoint-*") if f.name[11:].isdigit()]
-    return next((folder for _, folder in sorted(numbered, reverse=True) if _is_whole(folder)), None)
+    return newest_whole(output, "checkpoint-", _is_whole)
 
 
 def checkpoint_step(checkpoint: Path) -> int:

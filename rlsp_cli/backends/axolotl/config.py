@@ -13,10 +13,8 @@ _LIGER = ("liger_rope", "liger_rms_norm", "liger_glu_activation", "liger_fused_l
 _DATA = ("source", "split", "rows", "options", "config", "prompt", "response", "messages")
 
 
-def settings(recipe: Recipe, files: StageFiles, resume: Path | None = None) -> list[Setting]:
+def settings(recipe: Recipe, sft: Sft, files: StageFiles, resume: Path | None = None) -> list[Setting]:
     """Everything that the configuration file holds, in its order, but for `sft.axolotl.extra`."""
-    assert recipe.sft, "checked by the recipe"
-    sft = recipe.sft
     parts = (
         _model(recipe, files),
         _data(recipe, sft, files),
@@ -43,13 +41,11 @@ def half_precision(recipe: Recipe) -> bool:
     return recipe.model.precision == "bfloat16" or (recipe.model.precision == "auto" and gpu)
 
 
-def trained_in_float32(recipe: Recipe) -> bool:
+def trained_in_float32(recipe: Recipe, sft: Sft) -> bool:
     """Whether the model is loaded in float32, as `templates/axolotl/rlsp_follow.py` sees to.
 
     DeepSpeed loads it in bfloat16 and keeps a float32 copy of its own; beside adapters the model is frozen.
     """
-    sft = recipe.sft
-    assert sft, "checked by the recipe"
     return not half_precision(recipe) or (sft.axolotl.lora is None and not sft.axolotl.sharding.startswith("zero"))
 
 
@@ -82,7 +78,7 @@ def _data(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
     yield Setting("excess_length_strategy", "drop", ("sft.max_length",))
     yield Setting("sample_packing", sft.axolotl.packing, ("sft.axolotl.packing",))
     yield Setting("pad_to_sequence_len", sft.axolotl.packing, ("sft.axolotl.packing",), open=True)
-    if sft.axolotl.packing and attention(recipe) == "sdpa" and trained_in_float32(recipe):
+    if sft.axolotl.packing and attention(recipe) == "sdpa" and trained_in_float32(recipe, sft):
         yield Setting("sdpa_varlen", False, ("sft.axolotl.packing", "model.attention"))  # its kernel takes 16 bits only
 
 

@@ -16,18 +16,17 @@ _ISOLATES = "sdpa_varlen"
 """The key that came with the isolation of packed rows under sdpa and eager attention (0.18)."""
 
 
-def conflicts(recipe: Recipe, keys: Keys) -> Iterator[Issue]:
+def conflicts(recipe: Recipe, sft: Sft, keys: Keys) -> Iterator[Issue]:
     """What is wrong, for a version of Axolotl that has these keys."""
-    assert recipe.sft, "checked by the recipe"
     if not recipe.cluster.gpus_per_node:
-        yield from _on_cpu(recipe, recipe.sft)
-    if recipe.sft.axolotl.packing and attention(recipe) in ("sdpa", "eager") and _ISOLATES not in keys:
+        yield from _on_cpu(recipe, sft)
+    if sft.axolotl.packing and attention(recipe) in ("sdpa", "eager") and _ISOLATES not in keys:
         hint = "set model.attention: flash_attention_2, or install a tested version"
         message = f"with {attention(recipe)} attention, packed examples would see each other"
         yield Issue("sft.axolotl.packing", message, hint)
-    yield from _optimiser(recipe.sft)
-    yield from _sharding(recipe.sft)
-    yield from _kernels(recipe, recipe.sft)
+    yield from _optimiser(sft)
+    yield from _sharding(sft)
+    yield from _kernels(recipe, sft)
 
 
 def _on_cpu(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
@@ -88,7 +87,7 @@ def _kernels(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
         return
     if recipe.model.precision == "float32":
         yield Issue("sft.axolotl.kernels", "cut_cross_entropy needs bfloat16", "set model.precision to auto")
-    elif trained_in_float32(recipe) and sft.axolotl.sharding == "none":
+    elif trained_in_float32(recipe, sft) and sft.axolotl.sharding == "none":
         message = "cut_cross_entropy needs hidden states in bfloat16, and those of float32 weights are float32"
         yield Issue(
             "sft.axolotl.kernels",

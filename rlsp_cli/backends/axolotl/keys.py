@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rlsp_cli.backends.environment import Environment
-from rlsp_cli.backends.probe import probe
+from rlsp_cli.backends.probe import run_probe
 from rlsp_cli.recipe.issue import did_you_mean
 
 Keys = Mapping[str, Any]
@@ -24,7 +24,7 @@ def known_keys() -> Keys:
 
 def asked_keys(environment: Environment) -> Keys:
     """The keys of an untested version, asked of it; this takes a while, because it imports Axolotl."""
-    return cast(Keys, probe(environment)["keys"])
+    return run_probe(environment).keys
 
 
 def wrong_keys(config: Any, keys: Keys, path: str = "") -> Iterator[tuple[str, str]]:

@@ -62,14 +62,13 @@ class _Batches:
         return self.ppo.train_batch % self.train_unit == 0 and self.responses % self.ppo.train_batch == 0
 
 
-def batch_problems(recipe: Recipe) -> Iterator[Issue]:
+def batch_problems(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     """What does not come out even, each with the nearest values that do."""
-    assert recipe.ppo, "checked by the recipe"
-    found = roles(recipe)
-    ring = _ring_problem(recipe.ppo, found)
+    found = roles(ppo, recipe.cluster)
+    ring = _ring_problem(ppo, found)
     yield from filter(None, [ring, _heads_problem(recipe, found)])
     if ring is None:
-        batches = _Batches(recipe.ppo, _ranks(recipe.ppo, found, found.reference), _ranks(recipe.ppo, found))
+        batches = _Batches(ppo, _ranks(ppo, found, found.reference), _ranks(ppo, found))
         rollout = _rollout_problem(batches)
         yield from filter(None, [rollout, _train_problem(batches, rollout is not None)])
 

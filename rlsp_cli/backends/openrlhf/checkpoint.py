@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.runs.checkpoints import numbered
 
 RESTORED = "weights, optimisers, schedules, step, data position (not: the adaptive KL coefficient, random numbers)"
 """What OpenRLHF restores."""
@@ -41,7 +42,8 @@ def _whole(model: Path) -> set[int]:
     if not latest.exists():
         return set()
     last = checkpoint_step(Path(latest.read_text(encoding="utf-8").strip()))
-    found = {step: _states(tag) for tag in model.glob("global_step*") if (step := checkpoint_step(tag)) <= last}
+    tags = numbered(model, "global_step")
+    found = {step: _states(tag) for step, tag in tags.items() if step <= last}
     most = max(map(len, found.values()), default=0)
     return {step for step, states in found.items() if states and len(states) == most and all(map(_is_zip, states))}
 

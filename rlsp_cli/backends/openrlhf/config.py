@@ -34,10 +34,9 @@ _PLACE = _keys("placement.share", "placement.actor", "placement.reference", "pla
 _ROWS = ("source", "split", "rows", "options", "config", "problem", "answer", "id")
 
 
-def settings(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
+def settings(recipe: Recipe, ppo: Ppo, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
     """All options, in the order in which they are given, but for `ppo.openrlhf.extra`."""
-    assert recipe.ppo, "checked by the recipe"
-    ppo, files = recipe.ppo, StageFiles(paths.stage("ppo"))
+    files = StageFiles(paths.stage("ppo"))
     parts = (
         _models(recipe, ppo, paths),
         _places(recipe, ppo),
@@ -97,7 +96,7 @@ def _models(recipe: Recipe, ppo: Ppo, paths: RunPaths) -> Iterator[Setting]:
 
 
 def _places(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
-    found, sources = roles(recipe), (*_PLACE, *_CLUSTER)
+    found, sources = roles(ppo, recipe.cluster), (*_PLACE, *_CLUSTER)
     for name, gpus in (("actor", found.actor), ("ref", found.reference), ("critic", found.critic)):
         nodes, each = nodes_and_gpus(gpus or found.actor, recipe.cluster.gpus_per_node)
         yield Setting(f"{name}.num_nodes", nodes, sources)
@@ -108,7 +107,7 @@ def _places(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
 
 
 def _engines(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
-    found, gpu, engines = roles(recipe), recipe.cluster.gpus_per_node > 0, ppo.openrlhf.engines
+    found, gpu, engines = roles(ppo, recipe.cluster), recipe.cluster.gpus_per_node > 0, ppo.openrlhf.engines
     shared = gpu and takes_turns(ppo)
     memory = engines.gpu_memory or ((0.6 if shared else 0.9) if gpu else 0.05)
     asleep = _keys("placement.share", "async_rollout")

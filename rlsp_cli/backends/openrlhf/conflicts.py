@@ -13,10 +13,8 @@ _TRACKERS = ("wandb", "tensorboard")
 _NO_CLIP = 1e6
 
 
-def conflicts(recipe: Recipe) -> Iterator[Issue]:
+def conflicts(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     """Everything that is refused beyond what the command's own parser refuses."""
-    ppo = recipe.ppo
-    assert ppo, "checked by the recipe"
     yield from _model(recipe, ppo)
     yield from _algorithm(ppo)
     yield from _rewards(recipe, ppo)

@@ -18,7 +18,7 @@ from typing import Any
 from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.openrlhf.flags import TESTED
 from rlsp_cli.backends.openrlhf.parallel import heads_of, parallel, weights_of
-from rlsp_cli.backends.probe import probe
+from rlsp_cli.backends.probe import run_probe
 from rlsp_cli.child.cause import last_words, likely_cause
 from rlsp_cli.child.session import session, short_folder
 from rlsp_cli.errors import JobError, NotReadyError
@@ -148,7 +148,7 @@ def _dtype(precision: str, gpus: int) -> str:
 def _spread(model: str, environment: Environment, gpus: int, dtype: str) -> tuple[int, int]:
     if not gpus:
         return 1, 1
-    memory = probe(environment)["gpu_memory"][:gpus]
+    memory = run_probe(environment).gpu_memory[:gpus]
     if len(memory) < gpus:
         raise NotReadyError(f"cluster.gpus_per_node is {gpus}, but vLLM's environment sees {len(memory)} GPUs")
     return parallel(weights_of(model, 4 if dtype == "float32" else 2), min(memory), gpus, heads_of(model))

@@ -1,0 +1,160 @@
+"""Axolotl as a backend of SFT: the recipe becomes its configuration file, and it runs in its own environment."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.backends.axolotl.batch import batch_problem
+from rlsp_cli.backends.axolotl.checkpoint import newest_checkpoint
+from rlsp_cli.backends.axolotl.config import settings
+from rlsp_cli.backends.axolotl.conflicts import conflicts
+from rlsp_cli.backends.axolotl.deepspeed import deepspeed_config
+from rlsp_cli.backends.axolotl.extra import refused
+from rlsp_cli.backends.axolotl.files import StageFiles
+from rlsp_cli.backends.axolotl.keys import TESTED, Keys, asked_keys, known_keys, wrong_keys
+from rlsp_cli.backends.axolotl.needs import NEEDS
+from rlsp_cli.backends.backend import Backend
+from rlsp_cli.backends.context import overflow
+from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends.job import RESTORED, Job, Resources
+from rlsp_cli.backends.need import missing
+from rlsp_cli.backends.probe import Probe, run_probe
+from rlsp_cli.backends.sbatch import BATCH, batch_script
+from rlsp_cli.backends.setting import Setting, settings_text, taken, unused, with_extra
+from rlsp_cli.backends.spread import cluster_problem, spread
+from rlsp_cli.recipe.issue import Issue
+from rlsp_cli.recipe.schema import Recipe, Sft
+from rlsp_cli.runs.paths import RunPaths, StagePaths
+from rlsp_cli.share import share
+
+SCOPE = ("model", "data.traces", "data.system", "data.template", "sft", "cluster", "tracking")
+"""Parts of a recipe that this backend must honour or refuse."""
+_ELSEWHERE = ("sft.backend", "model.path", "sft.val_every", "tracking.project")
+"""Keys that decide the command, or that have a meaning only beside another key."""
+_COMMAND = ("cluster.launcher", "cluster.port", "cluster.join_timeout_s", "cluster.env")
+_OF_LAUNCHER = {"torchrun": ("cluster.host",), "slurm": ("cluster.slurm",)}
+_SOMEWHERE = RunPaths(Path("run"))
+_ON_CPU = {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that spin while they wait would starve a busy machine."""
+_TO_RAYS_WORKERS = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray reads from it what the workers of a job get, on all machines."""
+_QUIET = {"AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+class AxolotlBackend(Backend):
+    """Axolotl's training, between a setup that writes its data and a finish that checks and hands over the model."""
+
+    name = "axolotl"
+    stages = ("sft",)
+    tested = TESTED
+
+    def check(self, recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Issue]:
+        """What Axolotl cannot do; what an installed version that is not the tested one cannot, it is asked."""
+        sft = _section(recipe)
+        longest, hint = sft.max_length, "lower it: longer examples are left out"
+        yield from overflow(recipe.model, longest, "sft.max_length", "an example", hint)
+        yield from filter(None, [batch_problem(recipe, sft), cluster_problem(recipe.cluster)])
+
+        version = environment.version if environment else TESTED[-1]
+        keys = asked_keys(environment) if environment and version not in TESTED else known_keys()
+        yield from _unknown(recipe, sft, version, keys)
+        yield from conflicts(recipe, sft, keys)
+
+    def missing_packages(self, recipe: Recipe, stage: str, environment: Environment) -> Sequence[Issue]:
+        """Packages that the options need and the environment does not have."""
+        return missing(environment, self.rendered(recipe, _SOMEWHERE), NEEDS)
+
+    def compile_job(
+        self, recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None
+    ) -> Job:
+        """The job: files that Axolotl reads, its command, and what rlsp does before and after it."""
+        files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
+        python, ours = environment.python(paths.root), (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl")
+        job = str(files.stage.job)
+
+        program = (str(files.stage.root / "start.py"), str(files.config))
+        argv = spread(cluster, python, program, f"{recipe.name}-{paths.root.name}")
+        env = _variables(recipe, files)
+        texts = _texts(_section(recipe), files, _rendered(recipe, paths, resume))
+        if cluster.launcher == "slurm":
+            texts[BATCH] = batch_script(cluster, f"{recipe.name}-{stage}", argv, env)
+
+        return Job(
+            stage=stage,
+            backend=self.name,
+            argv=argv,
+            batch=BATCH if cluster.launcher == "slurm" else None,
+            setup=((*ours, "setup", job),),
+            finish=((*ours, "finish", job),),
+            stop_file="stop",
+            resumes=f"going on from {resume.name}: {RESTORED}" if resume else None,
+            env=env,
+            files=texts,
+            resources=Resources(cluster.nodes, cluster.gpus_per_node),
+            inputs={
+                "run": str(paths.root),
+                "python": list(python),
+                "version": environment.version,
+                "resume": str(resume) if resume else None,
+            },
+        )
+
+    def newest_checkpoint(self, paths: StagePaths) -> Path | None:
+        """The newest whole `checkpoint-N` in Axolotl's output."""
+        return newest_checkpoint(StageFiles(paths).output)
+
+    def probe(self, environment: Environment) -> Probe:
+        """What the environment has, with the configuration keys of its Axolotl."""
+        return run_probe(environment)
+
+    def rendered(self, recipe: Recipe, paths: RunPaths) -> list[Setting]:
+        """The configuration file as settings that know where they come from."""
+        return _rendered(recipe, paths)
+
+
+def _section(recipe: Recipe) -> Sft:
+    assert recipe.sft, "a stage of Axolotl's is sft"
+    return recipe.sft
+
+
+def _rendered(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
+    sft = _section(recipe)
+    own = settings(recipe, sft, StageFiles(paths.stage("sft")), resume)
+    return with_extra(own, sft.axolotl.extra, "sft.axolotl.extra")
+
+
+def _variables(recipe: Recipe, files: StageFiles) -> dict[str, str]:
+    """Variables of the training's processes on every machine."""
+    cluster = recipe.cluster
+    hidden = {} if cluster.gpus_per_node else _ON_CPU
+    env = {**_QUIET, **hidden, **cluster.env, "PYTHONPATH": str(files.stage.root)}
+    if cluster.launcher == "ray" and cluster.env:
+        env[_TO_RAYS_WORKERS] = json.dumps({"runtime_env": {"env_vars": cluster.env}})
+    return env
+
+
+def _texts(sft: Sft, files: StageFiles, found: list[Setting]) -> dict[str, str]:
+    """The configuration, DeepSpeed's own, and the program that starts Axolotl with our plugin."""
+    texts = {files.config.name: settings_text(found)}
+    for name in ("start.py", "rlsp_follow.py"):
+        texts[name] = (share("templates") / "axolotl" / name).read_text(encoding="utf-8")
+    if sft.axolotl.sharding.startswith("zero"):
+        half: Any = next(setting.value for setting in found if setting.key == "bf16")
+        texts[files.deepspeed.name] = deepspeed_config(int(sft.axolotl.sharding[-1]), half)
+    return texts
+
+
+def _unknown(recipe: Recipe, sft: Sft, version: str, keys: Keys) -> Iterator[Issue]:
+    """Keys that Axolotl would drop or that are not the user's, and recipe keys that reach none of its keys."""
+    own, extra = settings(recipe, sft, StageFiles(_SOMEWHERE.stage("sft"))), sft.axolotl.extra
+    config = {setting.key: setting.value for setting in with_extra(own, extra, "sft.axolotl.extra")}
+    for key, message in wrong_keys(config, keys):
+        yield Issue(f"sft.axolotl.extra.{key}", f"{message} (version {version})")
+    yield from taken(own, extra, "sft.axolotl.extra")
+    yield from refused(sft, own, keys)
+
+    used = [source for setting in own for source in setting.sources]
+    used += ["sft.axolotl.extra", *_ELSEWHERE, *_COMMAND, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())]
+    yield from unused(recipe, SCOPE, used, "Axolotl")

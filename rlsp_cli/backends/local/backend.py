@@ -1,0 +1,136 @@
+"""The embedded engine as a backend: one child process on this machine, CPU or one GPU."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import is_zipfile
+
+from rlsp_cli.backends.backend import Backend
+from rlsp_cli.backends.environment import LOCAL, Environment
+from rlsp_cli.backends.grouping import lonely_groups
+from rlsp_cli.backends.job import RESTORED, Job, Resources
+from rlsp_cli.backends.probe import Probe
+from rlsp_cli.backends.sbatch import BATCH, batch_script
+from rlsp_cli.backends.setting import unused
+from rlsp_cli.recipe.issue import Issue
+from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.rewards.sandbox import sandbox_words
+from rlsp_cli.runs.checkpoints import newest_whole
+from rlsp_cli.runs.paths import RunPaths, StagePaths
+
+_QUIET = {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that spin while they wait would starve a busy machine."""
+
+
+class LocalBackend(Backend):
+    """The embedded engine: one child process on this machine, CPU or one GPU."""
+
+    name = "local"
+    stages = ("sft", "ppo", "eval")
+    tested = (LOCAL.version,)
+
+    def check(self, recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Issue]:
+        """Keys that this backend cannot honour."""
+        if stage == "eval":
+            yield from _eval_issues(recipe)
+        else:
+            yield from _cluster_issues(recipe)
+        if recipe.ppo is not None and stage == "ppo":
+            yield from lonely_groups(recipe, recipe.ppo)
+            yield from _batch_issues(recipe.ppo)
+
+        if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
+            yield from unused(recipe, ("tracking", "model.attention"), [], "the embedded engine")
+
+    def missing_packages(self, recipe: Recipe, stage: str, environment: Environment) -> Sequence[Issue]:
+        """Nothing: this backend needs only what rlsp itself does."""
+        return []
+
+    def compile_job(
+        self, recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None
+    ) -> Job:
+        """The child process `python -m rlsp_cli.backends.local <stage>/job.json`; -P: no file here shadows a library.
+
+        The engine looks for the newest checkpoint, which is `resume`, by itself.
+        """
+        argv = (*environment.command, "-P", "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job))
+        env = {**_QUIET, **recipe.cluster.env}
+        gpus = recipe.cluster.gpus_per_node
+        served = stage == "eval" and recipe.eval is not None and recipe.eval.serve
+        one = recipe.cluster.model_copy(update={"nodes": 1, "gpus_per_node": gpus if served else min(gpus, 1)})
+        on_slurm = one.launcher == "slurm"
+        return Job(
+            stage=stage,
+            backend=self.name,
+            argv=argv,
+            env=env,
+            batch=BATCH if on_slurm else None,
+            files={BATCH: batch_script(one, f"{recipe.name}-{stage}", argv, env)} if on_slurm else {},
+            resources=Resources(gpus_per_node=one.gpus_per_node),
+            resumes=f"going on from {resume.name}: {RESTORED}" if resume else None,
+            inputs={"run": str(paths.root), **_models(recipe, stage, paths)},
+        )
+
+    def newest_checkpoint(self, paths: StagePaths) -> Path | None:
+        """The newest as far as can be told without torch: the engine passes over broken ones."""
+        return newest_whole(paths.checkpoints, "step-", lambda folder: is_zipfile(folder / "trainer.pt"))
+
+    def probe(self, environment: Environment) -> Probe:
+        """What rlsp's own environment is, and how programs are shut in here."""
+        import torch
+
+        gpus = tuple(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))
+        return Probe({self.name: environment.version}, gpus, facts=(f"sandbox: {sandbox_words()}",))
+
+    def rendered(self, recipe: Recipe, paths: RunPaths) -> None:
+        """Nothing: the engine reads the recipe itself."""
+        return
+
+
+def _cluster_issues(recipe: Recipe) -> Iterator[Issue]:
+    """What one process cannot do."""
+    cluster = recipe.cluster
+    if cluster.nodes > 1 or cluster.gpus_per_node > 1:
+        yield Issue("cluster", "the local backend runs on one CPU or one GPU", "set nodes: 1, gpus_per_node: 0 or 1")
+    if cluster.launcher not in ("local", "slurm"):
+        message = f"{cluster.launcher} starts several processes, and the local backend is one"
+        yield Issue("cluster.launcher", message, "set it to local or slurm")
+
+
+def _eval_issues(recipe: Recipe) -> Iterator[Issue]:
+    if recipe.eval and recipe.eval.url and (recipe.sft or recipe.ppo or not recipe.model.path):
+        message = "a server answers, and not the models that this recipe trains"
+        yield Issue("eval.url", message, "evaluate it alone: rlsp eval --url URL --model NAME --bench ...")
+
+
+def _batch_issues(ppo: Ppo) -> Iterator[Issue]:
+    """A rollout is whole optimiser steps."""
+    size = ppo.responses
+    if size % ppo.train_batch:
+        message = f"train_batch {ppo.train_batch} does not divide the {size} responses of a rollout"
+        yield Issue("ppo.train_batch", message, f"the nearest that does is {_divisor(size, ppo.train_batch)}")
+
+
+def _models(recipe: Recipe, stage: str, paths: RunPaths) -> dict[str, Any]:
+    """The policy that a training stage starts from (None: a new one), or all the models that eval compares."""
+    is_start = recipe.sft is not None or recipe.ppo is not None
+    path = recipe.model.path
+    base = {"base" if is_start else _name(path): path} if path else {}
+    trained = {name: str(paths.stage(name).final) for name in ("sft", "ppo") if getattr(recipe, name)}
+    if recipe.eval and recipe.eval.checkpoints and stage == "eval":
+        return {"models": {f"step-{step}": folder for step, folder in sorted(recipe.eval.checkpoints.items())}}
+    if stage == "eval":
+        return {"models": {**base, **trained}}
+    return {"model": trained["sft"] if stage == "ppo" and recipe.sft else path}
+
+
+def _name(path: str) -> str:
+    """What a model is called in results: after the stage of a run that trained it, else `base`."""
+    *_, stage, folder, name = ("", "", *Path(path).parts)
+    if folder != "checkpoints" or stage not in LocalBackend.stages:
+        return "base"
+    return stage if name == "final" else f"{stage}-{name.removeprefix('model-').lstrip('0')}"
+
+
+def _divisor(size: int, wanted: int) -> int:
+    return min((d for d in range(1, size + 1) if size % d == 0), key=lambda d: (abs(d - wanted), d))

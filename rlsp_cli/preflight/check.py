@@ -1,0 +1,30 @@
+"""What a valid recipe asks for that cannot be had: of its backends, and of the world around them."""
+
+from collections.abc import Iterator
+
+from rlsp_cli import backends
+from rlsp_cli.errors import PluginError
+from rlsp_cli.evals.benches import check_benches
+from rlsp_cli.evals.overlap import check_overlap
+from rlsp_cli.evals.strategies import check_scorer
+from rlsp_cli.recipe.issue import Issue
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.lexicon import load_lexicon
+
+
+def check_recipe(recipe: Recipe) -> list[Issue]:
+    """Issues of its backends, benches, scorer and lexicon, and training data that holds problems of the benches."""
+    return [
+        *backends.check(recipe),
+        *check_benches(recipe),
+        *check_scorer(recipe),
+        *_check_lexicon(recipe),
+        *check_overlap(recipe),
+    ]
+
+
+def _check_lexicon(recipe: Recipe) -> Iterator[Issue]:
+    try:
+        load_lexicon(recipe.reward.lexicon)
+    except PluginError as error:
+        yield Issue("reward.lexicon", str(error))
