@@ -13,18 +13,20 @@ import pytest
 from scipy import stats
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.evals.behaviour import Excerpt, behaviour, excerpts, facts
-from rlsp_cli.evals.judge import agreement, kappa
+from rlsp_cli.evals.behaviour import Excerpt, behaviour_stretches, judge_responses
+from rlsp_cli.evals.behaviour.excerpt import draw_excerpts
+from rlsp_cli.evals.behaviour.judge import kappa
+from rlsp_cli.evals.behaviour.means import means_by_verdict, measure
+from rlsp_cli.evals.behaviour.response import SavedResponse
 from rlsp_cli.evals.samplers import EndpointSampler
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.report import write_report
-from rlsp_cli.report.behaviour import behaviour_steps
 from rlsp_cli.rewards.answers import candidate_answers
-from rlsp_cli.rewards.behaviour import behaviour_counts, compression
 from rlsp_cli.rewards.ledger import ledger
-from rlsp_cli.rewards.lexicon import load_lexicon
+from rlsp_cli.rewards.lexicon import behaviour_counts, load_lexicon
 from rlsp_cli.rewards.registry import resolve_options
+from rlsp_cli.rewards.repetition import compression
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.run import create_run
 from rlsp_cli.runs.stream import append_rows
@@ -159,18 +161,21 @@ ROWS = [
 
 
 def test_right_and_wrong_responses_are_counted_apart_and_unscored_ones_are_neither() -> None:
-    summary = behaviour([facts(each, load_lexicon()) for each in ROWS])
-    every, right, wrong = summary["all"], summary["right"], summary["wrong"]
-    assert (every["responses"], right["responses"], wrong["responses"]) == (4, 1, 2)
-    assert (every["accuracy"], right["accuracy"], wrong["accuracy"]) == (pytest.approx(1 / 3), 1.0, 0.0)
-    assert (right["behaviour"]["verify"], every["behaviour"]["verify"]) == (2.0, 0.75)
-    assert (every["share"]["verify"], every["share_any"], wrong["share"]["self_correction"]) == (0.5, 0.75, 0.5)
-    assert (right["candidates"], wrong["candidates"], right["tokens"], wrong["tokens"]) == (1.0, 1.5, 8.0, 4.0)
+    responses = [
+        SavedResponse(each["response"], tokens=each["num_tokens"], value=each["correctness"]["value"]) for each in ROWS
+    ]
+    means = means_by_verdict([measure(response, load_lexicon()) for response in responses])
+    every, right, wrong = means["all"], means["right"], means["wrong"]
+    assert (every.responses, right.responses, wrong.responses) == (4, 1, 2)
+    assert (every.accuracy, right.accuracy, wrong.accuracy) == (pytest.approx(1 / 3), 1.0, 0.0)
+    assert (right.behaviour["verify"], every.behaviour["verify"]) == (2.0, 0.75)
+    assert (every.share["verify"], every.share_any, wrong.share["self_correction"]) == (0.5, 0.75, 0.5)
+    assert (right.candidates, wrong.candidates, right.tokens, wrong.tokens) == (1.0, 1.5, 8.0, 4.0)
 
 
 def test_excerpts_hold_the_words_of_the_response_with_every_mark_in_the_window() -> None:
     text = "x " * 400 + "Let me check. " + "y " * 20 + "So I made a mistake. " + "z " * 400
-    (one,) = excerpts([row(text, 0.0), row("nothing", 1.0)], load_lexicon(), 5)
+    (one,) = draw_excerpts([SavedResponse(text, value=0.0), SavedResponse("nothing", value=1.0)], load_lexicon(), 5)
     assert isinstance(one, Excerpt) and one.value == 0.0
     assert "".join(part for part, _ in one.segments).strip("… ") in text
     marked = [(part, name) for part, name in one.segments if name]
@@ -192,8 +197,8 @@ def test_a_runs_behaviours_are_told_by_model_bench_verdict_and_step(run: Path) -
     data = json.loads(rlsp("behaviour", run, "--json").stdout)["data"]
     (group,) = data["groups"]
     assert (group["model"], group["bench"], group["decoding"]) == ("ppo", "heldout", "sampled")
-    assert group["found"]["wrong"]["behaviour"]["self_correction"] == 0.5 and len(group["excerpts"]) == 3
-    trend = [(step["first"], step["last"], step["found"]["all"]["behaviour"]["verify"]) for step in data["steps"]]
+    assert group["means"]["wrong"]["behaviour"]["self_correction"] == 0.5 and len(group["excerpts"]) == 3
+    trend = [(step["first"], step["last"], step["means"]["all"]["behaviour"]["verify"]) for step in data["steps"]]
     assert trend[0] == (0, 2, 1.0) and trend[-1] == (18, 19, 18.5)
     text = rlsp("behaviour", run, "--excerpts", 1).stdout
     assert "no success by themselves" in text and "verify]" in text
@@ -205,7 +210,7 @@ def test_a_file_of_responses_is_enough_and_a_wrong_one_is_told(tmp_path: Path) -
     file = tmp_path / "mine.jsonl"
     file.write_text(json.dumps({"response": "Let me check: 4."}) + "\n")
     (group,) = json.loads(rlsp("behaviour", file, "--json").stdout)["data"]["groups"]
-    assert group["found"]["all"]["accuracy"] is None and list(group["found"]) == ["all"]
+    assert group["means"]["all"]["accuracy"] is None and list(group["means"]) == ["all"]
     file.write_text('{"id": 3}\n')
     done = rlsp("behaviour", file, check=False)
     assert done.returncode == 3 and "mine.jsonl:1: no key 'response'" in done.stderr
@@ -217,7 +222,7 @@ def test_a_file_of_responses_is_enough_and_a_wrong_one_is_told(tmp_path: Path) -
 def test_an_empty_run_has_no_behaviours_to_show(run: Path) -> None:
     done = rlsp("behaviour", run, check=False)
     assert done.returncode == 2 and "no responses in it yet" in done.stderr
-    assert behaviour_steps(run, load_lexicon()) == []
+    assert behaviour_stretches(run, load_lexicon()) == []
     write_report(run)
     assert "Behaviours per response" not in (run / "report.html").read_text()
 
@@ -272,12 +277,12 @@ def judge() -> Iterator[str]:
 
 def test_a_judge_agrees_with_the_lexicon_so_far_and_what_it_does_not_label_is_not_guessed(judge: str) -> None:
     texts = ["Let me check: 4.", "A check of 4 dollars.", "It is 4.", "Let me check, nonsense.", "half"]
-    found = agreement(texts, load_lexicon(), EndpointSampler(judge, "m"))
-    assert (found["responses"], found["unlabelled"]) == (5, 2)
-    verify = found["behaviour"]["verify"]
-    assert (verify["judge"], verify["lexicon"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
-    assert verify["agree"] == pytest.approx(2 / 3) and verify["kappa"] == pytest.approx(0.4)
-    assert found["behaviour"]["subgoal"]["kappa"] is None
+    report = judge_responses(texts, load_lexicon(), EndpointSampler(judge, "m"))
+    assert (report.responses, report.unlabelled) == (5, 2)
+    verify = report.behaviour["verify"]
+    assert (verify.judge, verify.lexicon) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+    assert verify.agree == pytest.approx(2 / 3) and verify.kappa == pytest.approx(0.4)
+    assert report.behaviour["subgoal"].kappa is None
 
 
 def test_the_judge_is_asked_on_the_command_line(judge: str, tmp_path: Path) -> None:

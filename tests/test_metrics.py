@@ -34,7 +34,8 @@ from rlsp_cli.evals.statistics import (
 from rlsp_cli.evals.statistics.beta import beta_quantile
 from rlsp_cli.report.cells import verdict_cell
 from rlsp_cli.report.summary import curve_notes
-from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
+from rlsp_cli.rewards.lexicon import behaviour_counts
+from rlsp_cli.rewards.repetition import repetition
 from rlsp_cli.rewards.sample import Score
 from tests.provenance import made
 from tests.test_vote import Same

@@ -15,12 +15,12 @@ import pytest
 from rich.console import Console
 
 from rlsp_cli.errors import DataError, StageError, UsageError
+from rlsp_cli.evals.behaviour import read_responses
 from rlsp_cli.evals.saved_answers import read_answers
 from rlsp_cli.launch import workflow
 from rlsp_cli.launch.start import Start, starting_run
 from rlsp_cli.launch.workflow import run_recipe
 from rlsp_cli.report import summarise_run, write_report
-from rlsp_cli.report.behaviour import read_responses
 from rlsp_cli.runs.lock import LOCK, locked
 from rlsp_cli.runs.run import newest_run, open_run
 from tests.conftest import load_checked, rlsp

@@ -1,8 +1,7 @@
 """`rlsp behaviour`: what responses do besides being right or wrong."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +10,8 @@ from rlsp_cli.errors import UsageError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
-    from rlsp_cli.evals.behaviour import Excerpt
+    from rlsp_cli.evals.behaviour import Excerpt, JudgeReport
+    from rlsp_cli.report.table import Table
     from rlsp_cli.rewards.lexicon import Lexicon
 
 
@@ -30,28 +30,35 @@ def behaviour(
 
     Examples: rlsp behaviour runs/a/1  |  rlsp behaviour samples.jsonl --judge http://127.0.0.1:8000/v1 --judge-model m
     """
-    from rlsp_cli.report.behaviour import CAVEAT, behaviour_groups, behaviour_steps, group_table, step_table
+    from rlsp_cli.evals.behaviour import behaviour_groups, behaviour_stretches
+    from rlsp_cli.report.behaviour import CAVEAT, group_table, stretch_table
 
     words = _lexicon(target, lexicon)
-    groups, steps = behaviour_groups(target, words, excerpts), behaviour_steps(target, words)
-    if not groups and not steps:
+    groups, stretches = behaviour_groups(target, words, excerpts), behaviour_stretches(target, words)
+    if not groups and not stretches:
         raise UsageError(f"{target}: no responses in it yet")
-    agreed = _agreement(target, words, judge, judge_model, judge_samples) if judge else None
+    judged = _judge(target, words, judge, judge_model, judge_samples) if judge else None
+
     if json:
-        print_json(
-            "behaviour",
-            {"groups": [asdict(group) for group in groups], "steps": steps, "judge": agreed, "note": CAVEAT},
-        )
+        data = {
+            "groups": [group.to_json() for group in groups],
+            "steps": [stretch.to_json() for stretch in stretches],
+            "judge": judged.to_json() if judged else None,
+            "note": CAVEAT,
+        }
+        print_json("behaviour", data)
         return
-    for table in [group_table(groups)] if groups else []:
-        print_table(table.columns, table.rows, table.title, table.keys)
-    for table in [step_table(steps)] if steps else []:
-        print_table(table.columns, table.rows, f"\n{table.title}", table.keys)
+
+    if groups:
+        _print_table(group_table(groups))
+        print()
+    if stretches:
+        _print_table(stretch_table(stretches))
     for group in groups:
         for excerpt in group.excerpts:
             print(f"\n{group.model}, {group.bench}, {group.decoding}, {_verdict(excerpt)}:\n{_marked(excerpt)}")
-    if agreed:
-        _print_agreement(agreed)
+    if judged:
+        _print_agreement(judged)
     print(f"\n{CAVEAT}")
 
 
@@ -62,26 +69,31 @@ def _lexicon(target: Path, given: str | None) -> "Lexicon":
     return load_lexicon(given or (open_run(target).recipe.reward.lexicon if target.is_dir() else None))
 
 
-def _agreement(target: Path, words: "Lexicon", url: str, model: str, number: int) -> dict[str, Any]:
+def _judge(target: Path, words: "Lexicon", url: str, model: str, number: int) -> "JudgeReport":
+    """The judge's agreement with the lexicon on `number` responses, drawn at random."""
     import random
 
-    from rlsp_cli.evals.judge import agreement
+    from rlsp_cli.evals.behaviour import judge_responses, read_responses
     from rlsp_cli.evals.samplers import EndpointSampler
-    from rlsp_cli.report.behaviour import read_responses
 
-    texts = [row["response"] for _, rows in read_responses(target) for row in rows if row["response"].strip()]
+    texts = [one.text for _, responses in read_responses(target) for one in responses if one.text.strip()]
     if not texts:
         raise UsageError(f"{target}: no evaluated responses for the judge; `rlsp eval` makes some")
     drawn = random.Random(0).sample(texts, min(number, len(texts)))
-    return agreement(drawn, words, EndpointSampler(url, model))
+    return judge_responses(drawn, words, EndpointSampler(url, model))
 
 
-def _print_agreement(agreed: dict[str, Any]) -> None:
+def _print_table(table: "Table") -> None:
+    print_table(table.columns, table.rows, table.title, table.keys)
+
+
+def _print_agreement(judged: "JudgeReport") -> None:
     cells = []
-    for name, found in agreed["behaviour"].items():
-        shares = (f"{100 * found[key]:.0f}" for key in ("agree", "judge", "lexicon"))
-        cells.append([name, "-" if found["kappa"] is None else f"{found['kappa']:.2f}", *shares])
-    title = f"\nJudge and lexicon on {agreed['responses']} responses, {agreed['unlabelled']} not labelled"
+    for name, found in judged.behaviour.items():
+        kappa = "-" if found.kappa is None else f"{found.kappa:.2f}"
+        cells.append([name, kappa, *(f"{100 * share:.0f}" for share in (found.agree, found.judge, found.lexicon))])
+
+    title = f"\nJudge and lexicon on {judged.responses} responses, {judged.unlabelled} not labelled"
     print_table(["behaviour", "Cohen's kappa", "agree %", "judge sees %", "lexicon sees %"], cells, title=title)
 
 

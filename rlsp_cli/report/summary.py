@@ -1,16 +1,16 @@
 """Run folder -> Report: plain numbers, read back from the files; nothing is computed that the files do not hold."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import DataError
+from rlsp_cli.evals.behaviour import Group
 from rlsp_cli.evals.overlap import contamination_notes
 from rlsp_cli.evals.provenance import Provenance
 from rlsp_cli.evals.results import Results
 from rlsp_cli.evals.score_card import ScoreCard, score_cards
-from rlsp_cli.report.behaviour import Group
 from rlsp_cli.report.evaluation import difference_table, eval_table, evaluation_tables, parts_of, strategies
 from rlsp_cli.report.outcome import outcome
 from rlsp_cli.report.table import Table, ppo_table
@@ -62,7 +62,7 @@ class Report:
             "sft": self.sft,
             "ppo": self.ppo,
             "notes": self.notes,
-            "behaviour": [asdict(group) for group in self.behaviour],
+            "behaviour": [group.to_json() for group in self.behaviour],
         }
         cards = {bench: card.to_json() for bench, card in self.score_cards.items()}
         evaluation = {**self.evaluation.to_json(), "benches": cards} if self.evaluation.models else {}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.evals.answer import GREEDY, Scored, read_scored
+from rlsp_cli.evals.behaviour import behaviour_groups
 from rlsp_cli.evals.metrics import of_kind
-from rlsp_cli.report.behaviour import behaviour_groups
 from rlsp_cli.report.page import page
 from rlsp_cli.report.summary import Report, summarise_run
 from rlsp_cli.rewards.lexicon import load_lexicon

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from rlsp_cli.recipe.schema import Reward
-from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
+from rlsp_cli.rewards.lexicon import behaviour_counts
+from rlsp_cli.rewards.repetition import repetition
 from rlsp_cli.rewards.sample import Sample, SampleScore, is_right
 
 _OUTCOMES = ("value", "abstain", "error", "timeout")

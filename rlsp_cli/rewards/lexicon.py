@@ -100,6 +100,11 @@ def load_lexicon(path: str | None = None) -> Lexicon:
     return Lexicon({file.stem: _read(file) for file in files})
 
 
+def behaviour_counts(text: str, lexicon: str | None = None) -> dict[str, int]:
+    """Occurrences of each behaviour's words, of the shipped lexicon or of another file or folder."""
+    return load_lexicon(lexicon).counts(text)
+
+
 def _read(file: Path) -> Words:
     try:
         words = Words.model_validate(YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8")))

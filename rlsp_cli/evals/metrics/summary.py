@@ -28,7 +28,8 @@ from rlsp_cli.evals.metrics.curves import (
 from rlsp_cli.evals.metrics.tokens import accuracy_under, tokens_per_correct
 from rlsp_cli.evals.metrics.vote import SameAnswer
 from rlsp_cli.evals.statistics import Detectable, Estimate, detectable, mean_share, paired
-from rlsp_cli.rewards.behaviour import behaviour_counts, repetition
+from rlsp_cli.rewards.lexicon import behaviour_counts
+from rlsp_cli.rewards.repetition import repetition
 
 
 @dataclass(frozen=True)

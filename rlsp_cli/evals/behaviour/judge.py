@@ -1,9 +1,10 @@
-"""A language model labels the behaviours of responses, and how far it agrees with the lexicon."""
+"""A language model labels the behaviours of responses, to see how far it agrees with the lexicon."""
 
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlsp_cli.evals.samplers import Decoding, Request, Sampler, answers
@@ -11,24 +12,57 @@ from rlsp_cli.outside import strict_json
 from rlsp_cli.rewards.lexicon import Lexicon
 from rlsp_cli.rewards.thinking import without_thinking
 
-_MOST_LETTERS = 20_000
+_MOST_CHARACTERS = 20_000
 """Of a longer response judge and lexicon both get the beginning."""
 _MAX_NEW_TOKENS = 2048
 _FENCE = re.compile(r"^\s*```(?:json)?\s*|\s*```\s*$")
 
 
-def agreement(responses: Sequence[str], lexicon: Lexicon, judge: Sampler) -> dict[str, Any]:
-    """Cohen's kappa of judge and lexicon for each behaviour, over the responses that the judge labelled.
+@dataclass(frozen=True)
+class Agreement:
+    """Of one behaviour: Cohen's kappa, the share of equal labels, and the shares of "yes" of both."""
+
+    kappa: float | None
+    agree: float
+    judge: float
+    lexicon: float
+
+
+@dataclass(frozen=True)
+class JudgeReport:
+    """Agreement by behaviour over the responses that the judge labelled, none where it labelled no response."""
+
+    responses: int
+    unlabelled: int
+    behaviour: Mapping[str, Agreement]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def judge_responses(responses: Sequence[str], lexicon: Lexicon, judge: Sampler) -> JudgeReport:
+    """The agreement of judge and lexicon on responses.
 
     A reply that is not exactly one truth value per behaviour is counted as `unlabelled`, never guessed at.
     """
-    names, texts = list(lexicon.behaviours), [text[:_MOST_LETTERS] for text in responses]
-    requests = [Request(str(i), _question(text, lexicon)) for i, text in enumerate(texts)]
+    texts = [text[:_MOST_CHARACTERS] for text in responses]
+    requests = [Request(str(number), _question(text, lexicon)) for number, text in enumerate(texts)]
     replies = answers(judge, requests, Decoding(0.0, 1.0, _MAX_NEW_TOKENS, seed=0))
-    labels = [_labels(reply.text, names) for reply in replies]
-    pairs = [(label, lexicon.counts(text)) for label, text in zip(labels, texts, strict=True) if label is not None]
-    found = {name: _agreement([(label[name], counts[name] > 0) for label, counts in pairs]) for name in names}
-    return {"responses": len(texts), "unlabelled": len(texts) - len(pairs), "behaviour": found if pairs else {}}
+
+    names = list(lexicon.behaviours)
+    pairs: dict[str, list[tuple[bool, bool]]] = {name: [] for name in names}
+    unlabelled = 0
+    for text, reply in zip(texts, replies, strict=True):
+        labels, counts = _labels(reply.text, names), lexicon.counts(text)
+        if labels is None:
+            unlabelled += 1
+            continue
+        for name in names:
+            pairs[name].append((labels[name], counts[name] > 0))
+
+    found = {name: _agreement(several) for name, several in pairs.items() if several}
+    return JudgeReport(len(texts), unlabelled, found)
 
 
 def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
@@ -39,17 +73,17 @@ def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
     return (agree - chance) / (1 - chance) if chance < 1 else None
 
 
-def _agreement(pairs: Sequence[tuple[bool, bool]]) -> dict[str, Any]:
-    return {
-        "kappa": kappa(pairs),
-        "agree": sum(a == b for a, b in pairs) / len(pairs),
-        "judge": sum(a for a, _ in pairs) / len(pairs),
-        "lexicon": sum(b for _, b in pairs) / len(pairs),
-    }
+def _agreement(pairs: Sequence[tuple[bool, bool]]) -> Agreement:
+    return Agreement(
+        kappa=kappa(pairs),
+        agree=sum(a == b for a, b in pairs) / len(pairs),
+        judge=sum(a for a, _ in pairs) / len(pairs),
+        lexicon=sum(b for _, b in pairs) / len(pairs),
+    )
 
 
 def _question(text: str, lexicon: Lexicon) -> str:
-    """What is asked; the response stands between markers that it cannot contain, made from a hash of it."""
+    """The judge's prompt; the response stands between markers that it cannot contain, made from a hash of it."""
     marker = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:24]
     wanted = "\n".join(f"- {name}: the writer {words.description}" for name, words in lexicon.behaviours.items())
     form = json.dumps(dict.fromkeys(lexicon.behaviours, False))
@@ -63,6 +97,7 @@ def _question(text: str, lexicon: Lexicon) -> str:
 
 
 def _labels(reply: str, names: Sequence[str]) -> dict[str, bool] | None:
+    """The labels in a reply; None unless it is one truth value for each behaviour."""
     try:
         labels = strict_json(_FENCE.sub("", without_thinking(reply)))
     except ValueError:
