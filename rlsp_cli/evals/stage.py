@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -48,25 +48,46 @@ def evaluate_models(
 
     results: dict[str, ModelResult] = {}
     with ExitStack() as running:
-        scorers = _scorers(recipe, benches, running)
+        stage = _Stage(recipe, paths, references, _scorers(recipe, benches, running), check_stop)
         for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
-            found: dict[str, BenchResult] = {}
             with _answering(recipe, path, open_model, check_stop) as (sampler, prompt):
-                for bench in (_drawn(bench, recipe.eval, sampler) for bench in benches):
-                    answers = paths.answers(label, bench.name)
-                    found[bench.name] = evaluate(
-                        bench,
-                        _gold(bench) if recipe.eval.responses == "gold" else sampler,
-                        scorers[bench.name].verify,
-                        recipe.eval,
-                        seed=recipe.seed,
-                        prompt=partial(prompt, data=Data(system=bench.system)),  # the bench fills in its template
-                        paths=answers,
-                        tick=_Progress(paths, check_stop, f"{label} on {bench.name}"),
-                        strategies=_strategies(recipe, bench, references, answers),
-                    )
+                found = {bench.name: stage.evaluate(label, bench, sampler, prompt) for bench in benches}
             results[label] = ModelResult(path, found)
     _write_results(recipe, paths, benches, results)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What the evaluations of all models and benches share; `scorers` and `references` are by bench."""
+
+    recipe: Recipe
+    paths: StagePaths
+    references: Mapping[str, SingleAnswers]
+    scorers: Mapping[str, Scorer]
+    check_stop: Callable[[], None]
+
+    def evaluate(self, label: str, bench: Bench, sampler: Sampler, prompt: RenderPrompt) -> BenchResult:
+        """One model on one bench."""
+        settings, paths = self.recipe.eval, self.paths.answers(label, bench.name)
+        assert settings, "checked by the recipe"
+        bench = _drawn(bench, settings, sampler)
+        return evaluate(
+            bench,
+            _gold(bench) if settings.responses == "gold" else sampler,
+            self.scorers[bench.name].verify,
+            settings,
+            seed=self.recipe.seed,
+            prompt=partial(prompt, data=Data(system=bench.system)),  # the bench fills in its template
+            paths=paths,
+            tick=_Progress(self.paths, self.check_stop, f"{label} on {bench.name}"),
+            strategies=self._strategies(bench, paths),
+        )
+
+    def _strategies(self, bench: Bench, paths: AnswerPaths) -> RunStrategies | None:
+        """What the recipe asks for, if anything."""
+        if not (self.recipe.eval and self.recipe.eval.strategies):
+            return None
+        return partial(run_strategies, self.recipe, bench, self.references.get(bench.name), paths.scores)
 
 
 @contextmanager
@@ -142,15 +163,6 @@ def _gold(bench: Bench) -> ReplaySampler:
     """
     golds = {problem.id: problem.metadata.get("gold", f"\\boxed{{{problem.answer}}}") for problem in bench.problems}
     return ReplaySampler({id: [Response(gold)] for id, gold in golds.items()})
-
-
-def _strategies(
-    recipe: Recipe, bench: Bench, references: dict[str, SingleAnswers], paths: AnswerPaths
-) -> RunStrategies | None:
-    """What the recipe asks for, if anything."""
-    if not (recipe.eval and recipe.eval.strategies):
-        return None
-    return partial(run_strategies, recipe, bench, references.get(bench.name), paths.scores)
 
 
 def _write_results(recipe: Recipe, paths: StagePaths, benches: Sequence[Bench], models: dict[str, ModelResult]) -> None:

@@ -12,14 +12,13 @@ from rlsp_cli.evals.metrics.vote import takes_answers, votes
 from rlsp_cli.evals.statistics import Difference, difference
 from rlsp_cli.evals.strategies.best_of_n import BestOfN
 from rlsp_cli.evals.strategies.rpc import Rpc
+from rlsp_cli.evals.strategies.selection import Selection, selections
 from rlsp_cli.evals.strategies.self_consistency import SelfConsistency
 from rlsp_cli.evals.strategies.strategy import Candidate, Responses, Strategy
 from rlsp_cli.evals.strategies.token_budget import (
     Means,
     Outcome,
     SingleAnswers,
-    choose,
-    choose_within,
     means,
     single_answers,
 )
@@ -66,29 +65,60 @@ class StrategyTable:
 _TABLE = TypeAdapter(StrategyTable)
 
 
-@dataclass(frozen=True)
-class _First:
-    """The first `count` responses to each problem, all of them if None."""
+class _Builder:
+    """A table row by row, of strategies that choose from `responses`, beside the single answers of `reference`."""
 
-    count: int | None = None
+    def __init__(self, responses: Responses, reference: SingleAnswers | None) -> None:
+        self.responses, self.reference = responses, reference
+        self.rows: list[StrategyRow] = []
+        self.missing: list[str] = []
+        self.uncounted = _uncounted(responses, reference) if reference else None
+        self.selections: Sequence[Selection] = selections(responses, reference, counted=self.uncounted is None)
 
-    @property
-    def name(self) -> str:
-        return "all" if self.count is None else f"first {self.count}"
+    def add(self, strategy: Strategy) -> None:
+        """A row for each selection, or the reason why there is none."""
+        reason = self._unusable(strategy)
+        if reason:
+            self.missing.append(f"{strategy.name}: {reason}")
+            return
 
-    def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
-        return choose(candidates[: self.count], strategy)
+        for selection in self.selections:
+            outcomes = {}
+            for id, candidates in self.responses.problems.items():
+                outcomes[id] = selection.outcome(id, candidates, strategy)
+            self._add_row(strategy.name, selection.name, outcomes)
 
+    def add_single(self, single: SingleAnswers | None) -> None:
+        """A row of other single answers, on the problems that the reference has too."""
+        if single is None or self.reference is None:
+            return
+        shared = {id: outcome for id, outcome in single.problems.items() if id in self.reference.problems}
+        if shared:
+            self._add_row(single.label, "all", shared)
 
-@dataclass(frozen=True)
-class _EqualTokens:
-    """As many responses to each problem as have the tokens of its single answer."""
+    def table(self) -> StrategyTable:
+        """All rows so far."""
+        is_used = any(row.strategy in STRATEGIES for row in self.rows)
+        return StrategyTable(
+            scorer=self.responses.scorer,
+            one_answer=_single_row(self.reference, self.responses) if self.reference else None,
+            rows=self.rows,
+            missing=[*self.missing, self.uncounted] if self.uncounted and is_used else self.missing,
+        )
 
-    reference: SingleAnswers
-    name = "equal tokens"
+    def _unusable(self, strategy: Strategy) -> str | None:
+        if not self.responses.problems:
+            return "no problem has scored samples to choose from"
+        return strategy.unusable(self.responses)
 
-    def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
-        return choose_within(candidates, self.reference.problems[id].tokens or 0.0, strategy)
+    def _add_row(self, name: str, selection: str, outcomes: Mapping[str, Outcome]) -> None:
+        moved = None
+        if self.reference:
+            before = {id: outcome.accuracy for id, outcome in self.reference.problems.items()}
+            after = {id: outcome.accuracy for id, outcome in outcomes.items()}
+            moved = difference(before, after)
+        row = StrategyRow(strategy=name, selection=selection, difference=moved, **vars(means(outcomes)))
+        self.rows.append(row)
 
 
 def strategy_table(
@@ -106,33 +136,15 @@ def strategy_table(
     """
     forced = single_answers(BUDGET_FORCING, rows, [FORCED]) if BUDGET_FORCING in names else None
     reference = against or forced
-    responses = _responses(rows, same, scorer, reference)
+    builder = _Builder(_responses(rows, same, scorer, reference), reference)
 
-    lines, missing, uncounted = [], [], None
-    for strategy in (STRATEGIES[name] for name in names if name in STRATEGIES):
-        reason = _unusable(strategy, responses)
-        if reason:
-            missing.append(f"{strategy.name}: {reason}")
-            continue
-        uncounted = _uncounted(responses, reference) if reference else None
-        for selection in _selections(responses, reference, uncounted is None):
-            outcomes = {
-                id: selection.outcome(id, candidates, strategy) for id, candidates in responses.problems.items()
-            }
-            lines.append(_row(strategy.name, selection.name, outcomes, reference))
-
-    if reference:
-        singles = [single_answers(GREEDY, rows, [GREEDY]), forced if against else None]
-        for one in filter(None, singles):
-            shared = {id: outcome for id, outcome in one.problems.items() if id in reference.problems}
-            if shared:
-                lines.append(_row(one.label, "all", shared, reference))
-    return StrategyTable(
-        scorer=responses.scorer,
-        one_answer=_single_row(reference, responses) if reference else None,
-        rows=lines,
-        missing=[*missing, uncounted] if uncounted else missing,
-    )
+    for name in names:
+        if name in STRATEGIES:
+            builder.add(STRATEGIES[name])
+    builder.add_single(single_answers(GREEDY, rows, [GREEDY]))
+    if against:
+        builder.add_single(forced)
+    return builder.table()
 
 
 def usual_scorer(rows: Sequence[Scored]) -> str | None:
@@ -159,24 +171,6 @@ def _candidate(row: Scored, answer: str | None, scorer: str | None) -> Candidate
     return Candidate(row.response, answer, row.right, row.num_tokens, row.score(scorer), row.likelihood)
 
 
-def _unusable(strategy: Strategy, responses: Responses) -> str | None:
-    if not responses.problems:
-        return "no problem has scored samples to choose from"
-    return strategy.unusable(responses)
-
-
-def _selections(
-    responses: Responses, reference: SingleAnswers | None, counted: bool
-) -> Sequence[_First | _EqualTokens]:
-    """Which responses a strategy may choose from, one row each."""
-    if reference:
-        return [_EqualTokens(reference), _First()] if counted else [_First()]
-
-    counts = [len(candidates) for candidates in responses.problems.values()]
-    powers = [2**i for i in range(min(counts).bit_length())]
-    return [*(_First(k) for k in powers if k < max(counts)), _First()]
-
-
 def _uncounted(responses: Responses, reference: SingleAnswers) -> str | None:
     """Whose tokens are not known, in words."""
     sides: dict[str, Sequence[float | None]] = {
@@ -185,13 +179,6 @@ def _uncounted(responses: Responses, reference: SingleAnswers) -> str | None:
     }
     without = [side for side, tokens in sides.items() if None in tokens]
     return f"no comparison at equal tokens: num_tokens of {' and '.join(without)} is missing" if without else None
-
-
-def _row(name: str, selection: str, outcomes: Mapping[str, Outcome], reference: SingleAnswers | None) -> StrategyRow:
-    before = {id: outcome.accuracy for id, outcome in reference.problems.items()} if reference else {}
-    after = {id: outcome.accuracy for id, outcome in outcomes.items()}
-    moved = difference(before, after)
-    return StrategyRow(strategy=name, selection=selection, difference=moved, **vars(means(outcomes)))
 
 
 def _single_row(reference: SingleAnswers, responses: Responses) -> SingleRow:

@@ -1,0 +1,59 @@
+"""Which of a problem's responses a strategy may choose from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rlsp_cli.evals.strategies.strategy import Candidate, Responses, Strategy
+from rlsp_cli.evals.strategies.token_budget import Outcome, SingleAnswers, choose, choose_within
+
+
+class Selection(Protocol):
+    """A part of the responses to each problem."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table."""
+        ...
+
+    def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
+        """What the strategy comes to on the problem with this id, from this part of its responses."""
+        ...
+
+
+@dataclass(frozen=True)
+class First:
+    """The first `count` responses to each problem, all of them if None."""
+
+    count: int | None = None
+
+    @property
+    def name(self) -> str:
+        """`first 4`, or `all`."""
+        return "all" if self.count is None else f"first {self.count}"
+
+    def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
+        """Whatever they cost."""
+        return choose(candidates[: self.count], strategy)
+
+
+@dataclass(frozen=True)
+class EqualTokens:
+    """As many responses to each problem as fit into the tokens of its single answer."""
+
+    reference: SingleAnswers
+    name: str = "equal tokens"
+
+    def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
+        """At least one response takes part."""
+        return choose_within(candidates, self.reference.problems[id].tokens or 0.0, strategy)
+
+
+def selections(responses: Responses, reference: SingleAnswers | None, *, counted: bool) -> Sequence[Selection]:
+    """Equal tokens, if they are `counted`, and all responses; without a reference the first 1, 2, 4, ... and all."""
+    if reference:
+        return [EqualTokens(reference), First()] if counted else [First()]
+
+    counts = [len(candidates) for candidates in responses.problems.values()]
+    powers = [2**i for i in range(min(counts, default=0).bit_length())]
+    return [*(First(k) for k in powers if k < max(counts)), First()]
