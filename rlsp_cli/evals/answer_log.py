@@ -59,6 +59,7 @@ class AnswerLog:
             truncated=response.truncated,
             scores=dict(response.scores),
         )
+        # Written before it is scored: a response may have cost minutes, and a verifier can take the process down.
         append_rows(self.paths.waiting, [answer.to_json()])
         self._score(answer)
         while self._waiting and self._waiting[0][1].done():
@@ -75,6 +76,7 @@ class AnswerLog:
 
     def _write(self, many: int) -> None:
         """The next rows with their scores; an error of the verifier's processes is raised here."""
+        # In the order of the answers, so that an interrupted evaluation ends with the same file.
         taken = [self._waiting.popleft() for _ in range(many)]
         rows = [Scored.of(answer, future.result()[0]) for answer, future in taken]
         append_rows(self.paths.samples, [row.to_json() for row in rows])

@@ -50,6 +50,7 @@ def evaluate(
         total = len(problems) * sum(counts.values())
         for kind, count in counts.items():
             requests = list(_requests(prompts, count, bench.system))
+            # The seed of a response depends on its place among all requests, so those that are done stay in the list.
             done = {row for row, request in enumerate(requests) if (request.id, kind, request.index) in log.done}
             answering = ForcedSampler(sampler, settings.forcing) if kind == FORCED else sampler
 
@@ -57,6 +58,7 @@ def evaluate(
                 log.add(problems[requests[row].id], kind, requests[row].index, response)
                 tick(len(log.done), total)
 
+    # Read back rather than kept: a resumed evaluation has rows of former attempts too.
     rows = log.rows()
     same = remembering(partial(_same_answers, problems, verify))
     greedy, sampled = of_kind(rows, GREEDY), of_kind(rows, SAMPLE)

@@ -41,6 +41,7 @@ def read_answers(place: Path) -> list[SavedAnswers]:
     models = sorted({file.parent.parent for file in files})
     if len(models) == 1:
         return [_read(place, file) for file in files]
+    # Of a training run, the policy that it ended with is meant.
     for name in _LAST:
         for model in models:
             if model.name == name:

@@ -123,12 +123,14 @@ def _load(name: str, recipe: Recipe) -> Bench:
         _note(f"{bench.name} is not quite as {bench.like} has it: {line}")
 
     if recipe.eval.responses is not None:
+        # What these responses were answers to is not known, and nothing is asked.
         bench = replace(bench, template="{problem}", prompt_from="responses")
     return replace(bench, verifier=bench.verifier or recipe.reward.correctness)
 
 
 def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:
     """For each bench the scorer of its verifier, by name; benches with equal verifiers share one."""
+    # A scorer has worker processes of its own, which many benches would multiply.
     scorers: dict[str, Scorer] = {}
     for bench in benches:
         twin = next((other for other in benches if other.name in scorers and other.verifier == bench.verifier), None)

@@ -65,6 +65,7 @@ def is_changed(file: BenchFile, problems: Sequence[Problem], source: str, *, is_
 
     DataError if they are, and come from the bench's own source: numbers would not compare with others'.
     """
+    # A file that is passed around may be another export, with a digest of its own.
     known = {file.sha256, file.file_sha256 if is_given else None} - {None}
     digest = content_digest(problems)
     if known:

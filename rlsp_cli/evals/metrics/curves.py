@@ -44,6 +44,7 @@ def best_of_k(scored: Sequence[tuple[float, bool]], k: int) -> float:
     """
     chance, higher, n = 0.0, 0, len(scored)
     for score in sorted({score for score, _ in scored}, reverse=True):
+        # A draw has this score as its best if it avoids all higher ones, and not these too.
         rights = [right for other, right in scored if other == score]
         draws_with_this_best = math.comb(n - higher, k) - math.comb(n - higher - len(rights), k)
         chance += draws_with_this_best / math.comb(n, k) * statistics.fmean(rights)

@@ -68,6 +68,7 @@ def takes_answers(rows: Iterable[Scored], same: SameAnswer) -> bool:
     problems = [_AnswerClasses(several) for several in _by_problem(rows).values()]
     tried = [classes for classes in problems if classes.right and classes.pending][:_TRIED]
 
+    # Both calls ask about correct responses, whose own answer is right by the bench's reference.
     own = same([(classes.right[0], classes.right[0].extracted or "") for classes in tried])
     other = same([(classes.right[0], classes.wrong_answer(classes.pending[0])) for classes in tried])
     return 2 * sum(own) >= len(tried) >= 2 * sum(other)

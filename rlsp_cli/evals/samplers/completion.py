@@ -41,6 +41,7 @@ def read_completion(content: bytes, request: Request) -> Response:
         choice = said["choices"][0]
         message = choice.get("message")
         text = _chat_text(message, request) if message else _completed_text(choice["text"], request)
+    # Proxies answer with pages and other servers with other JSON, so nothing about its form is certain.
     except (JSONDecodeError, LookupError, TypeError, AttributeError) as error:
         shown = content.decode(errors="replace")[:_SHOWN]
         raise ValueError(f"{shown!r} is no completion; is this the right URL?") from error

@@ -93,6 +93,7 @@ class EndpointSampler:
         """One response; asks again while the server is busy, away, or answers what is no completion."""
         body = self._body(request, decoding)
         for tries in count(1):
+            # One request that is put off holds back all of them: the server is busy for all.
             await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
             try:
                 return await self._ask(client, body, request)

@@ -30,6 +30,7 @@ class Difference:
 
 def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Difference | None:
     """After minus before on the problems that both have, by id; None if they share none."""
+    # Problems of one side alone would bring their difficulty into the difference.
     shared = [id for id in before if id in after]
     if not shared:
         return None

@@ -81,6 +81,7 @@ def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Stra
     if count == 0:
         return choose(candidates[:1], strategy)
 
+    # Rounding down would leave tokens unspent on each problem, and the strategy at a disadvantage.
     next_takes_part = (budget - paid) / costs[count]
     without, including = strategy.chance(candidates[:count]), strategy.chance(candidates[: count + 1])
     accuracy = (1 - next_takes_part) * without + next_takes_part * including
