@@ -100,6 +100,7 @@ SAME = r"""
 (1,2) | (1, 2). | \left(1,\,2\right)
                                       # fonts, colours, frames
 7 | \textbf{7} | \mathbf{7} | \bm{7} | {\bf 7} | \color{red}{7} | \textcolor{blue}{7} | \underline{7} | \fbox{7} | **7**
+7 | \fcolorbox{red}{white}{$7$} | \colorbox{yellow}{7}
 \frac{3}{4} | \boldsymbol{\frac{3}{4}} | \textcolor{blue}{\dfrac{3}{4}} | \nicefrac{3}{4} | \tfrac34 | ¾ | 0.75
                                       # signs
 -3 | −3 | –3
@@ -108,6 +109,7 @@ SAME = r"""
 \emptyset | \varnothing | ∅ | \{\}
 1 < x < 3 | 3 > x > 1
                                       # money, percent, thousands
+\$12.50 | 12.50 | $12.50$ | 12.50 dollars | \$12.50\text{ dollars}
 1250 | \$1,250 | 1{,}250 | 1\,250 | €1,250 | \$1,250 in total
 5000000 | 5 million | \$5\text{ million}
 28\% | 28 percent | 28 | 0.28
@@ -198,6 +200,8 @@ x \equiv 2 \pmod{9} | x \equiv 2 \pmod{4}
 5\text{ feet }6\text{ inches} | 5\text{ feet }9\text{ inches}
 12\text{ AM} | 12\text{ PM}
 7\text{ m} | 7\text{ cm} | 7\text{ m}^2
+\$12.50 | 12.50 cents | 12.50 euros | 12.50 meters | €12.50
+12.50\text{ cents} | \$12.50 | $12.50 | $\$12.50$
 60\text{ mph} | 60\text{ km/h}
 5\text{ January} | 5\text{ February}
 2\text{ red}, 3\text{ blue} | 2\text{ blue}, 3\text{ red}

@@ -83,6 +83,21 @@ def verdict(name: str, *args: Any, options: dict[str, Any] | None = None, **fiel
         (f"Since {box('x > 3')} holds, C is out.\n\n**Answer: B**", True),
         (f"{box('C')}\n\nAnswer: B", False),
         ("I like B best.", False),
+        # a hedge in parentheses
+        ("The answer is B (or C).", False),
+        ("The answer is B (maybe even A)", False),
+        (box("B (possibly C)"), False),
+        ("The answer is B (not C).", True),
+        (box("B (C is wrong)"), True),
+        # the whole response is a choice as it was given
+        ("B) Paris", True),
+        ("**(B) Paris**", True),
+        ("B. It grows because plants need light.", True),
+        ("B) is wrong.", False),
+        ("B) Paris is not it", False),
+        ("B) Paris C) Rome", False),
+        ("B) Paris\nC) Rome", False),
+        ("B Paris", False),
     ],
 )
 def test_multiple_choice_takes_one_letter_that_stands_for_itself(response: str, right: bool) -> None:

@@ -5,11 +5,17 @@ import re
 from rlsp_cli.rewards import Sample, Verdict, normalised, stated_answers, verifier, without_thinking
 
 _MARKS = re.compile("\\*\\*|[\"'\u2018\u2019\u201c\u201d]")
+_HEDGE = r"(?:maybe|possibly|perhaps|probably|even|then|else|also|both|either)\s+"
 _ANOTHER = (
-    r"[,;/&?|-]\s*(?:(?:maybe|possibly|perhaps|probably|even|then|else|also|both|either)\s+)*[(\[]?\s*"
+    rf"(?:[,;/&?|-]\s*|\(\s*(?={_HEDGE}))(?:{_HEDGE})*[(\[]?\s*"
     r"(?![AI]\s+(?!is\b|are\b)[a-z])"
 )
 """What stands before a further letter, where `and` and `or` are commas already; none is `A dog` or `I think`."""
+_SENTENCE = re.compile(
+    r"\n|^\W*(?:is|are|was|isn|can|cannot|could|may|might|seems|looks|I)\b|\b(?:not|wrong|so|answer)\b|(?-i:\b[A-Z][).\]:])",
+    re.IGNORECASE,
+)
+"""What makes more of a response that begins with a letter than the choice: a claim about it, or a list of choices."""
 
 
 @verifier
@@ -17,7 +23,8 @@ def multiple_choice(sample: Sample, *, letters: str = "ABCDEFGHIJ") -> Verdict:
     r"""The letter of the answer is the reference's: `B`, `(B)`, `\textbf{B}`, `Option B`, `B. 4`, `B, since ...`.
 
     The letter stands in the last box, or where that has none in the last `<answer>` tags, or after the last "answer
-    is", or it is all of the response. A letter elsewhere in the text is no answer. A reference may allow several,
+    is", or it is all of the response, with or without its choice (`B) 4`). A letter elsewhere in the text is no answer.
+    A reference may allow several,
     `B or D`; an answer that names others beside a right one is wrong.
     """
     texts = [*stated_answers(sample.response), without_thinking(sample.response)]
@@ -55,7 +62,9 @@ def _ends(first: str, rest: str, alone: bool) -> bool:
     """Whether what follows a letter leaves it a letter: nothing, a mark, or anything after `B)`, `B.` or `B:`."""
     if not re.search(r"\w", rest):
         return True
-    if alone or re.match(r"[\w'^_+=]", rest):
+    if re.match(r"[\w'^_+=]", rest):
         return False
     closed = first.rstrip().endswith((")", "]")) or re.match(r"[.:](?:\s|$)", rest)
+    if alone:
+        return bool(closed and not _SENTENCE.search(rest.strip()))
     return bool(closed or (first.strip("([ ").isupper() and re.match(r"\s*(?:[,;(\[]|-+\s)|\s+\d", rest)))

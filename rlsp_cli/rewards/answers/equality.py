@@ -33,6 +33,8 @@ _HALF_READ = re.compile(r"\\(approx|lim\s*_)(\{[^{}]*\})?")
 _LABEL = re.compile(
     r"(?:=|:|\bis|\bare|\bexactly|\bonly|\babout|\bapproximately|\bapprox\.?|\broughly)\s*$", re.IGNORECASE
 )
+_CURRENCY = re.compile(r"\s*(?:\$?\\(?P<escaped>\$)|(?P<sign>[\u20ac\u00a3]|\$(?=[^$]*$)))")
+_CURRENCIES = {"$": "dollars", "\u20ac": "euros", "\u00a3": "pounds"}
 _ARTICLE = re.compile(r"\b(?:(?:an?|the)\s+|and\b)", re.IGNORECASE)
 
 
@@ -40,8 +42,9 @@ def same_answer(reference: str, answer: str) -> bool:
     """Whether an answer is the reference: in text, or as mathematical objects with the same words between them."""
     if max(len(reference), len(answer)) > _LONGEST:
         return reference.strip() == answer.strip()
+    currencies = _currency(reference), _currency(answer)
     reference, answer = normalised(reference), normalised(answer)
-    if not reference or not answer:
+    if not reference or not answer or len({*currencies} - {""}) == 2:
         return False
     if _HALF_READ.search(reference) and _HALF_READ.search(answer):
         reference, answer = (_HALF_READ.sub(_in_words, text) for text in (reference, answer))
@@ -50,7 +53,7 @@ def same_answer(reference: str, answer: str) -> bool:
 
     wanted, given = _unlabelled(pieces(reference)), _unlabelled(pieces(answer))
     if _is_quantity(wanted) and _is_quantity(given):
-        return _same_quantity(wanted, given)
+        return _same_quantity(wanted, given, currencies)
     return len(wanted) == len(given) and all(starmap(_same_piece, zip(wanted, given, strict=True)))
 
 
@@ -86,9 +89,16 @@ def _is_quantity(parts: list[str]) -> bool:
     return len(parts) == 3 and not parts[2].strip(" .,;") and not _CHANGES.search(parts[1])
 
 
-def _same_quantity(wanted: list[str], given: list[str]) -> bool:
-    """Equal formulas; what is counted is compared where both say it."""
-    units = [parts[1] for parts in (wanted, given) if len(parts) == 3]
+def _currency(text: str) -> str:
+    """The currency whose sign an answer begins with; nothing without one."""
+    sign = _CURRENCY.match(text)
+    return _CURRENCIES[sign["escaped"] or sign["sign"]] if sign else ""
+
+
+def _same_quantity(wanted: list[str], given: list[str], currencies: tuple[str, str] = ("", "")) -> bool:
+    """Equal formulas; what is counted is compared where both say it, by a word or by the sign of a currency."""
+    said = [parts[1] if len(parts) == 3 else sign for parts, sign in zip((wanted, given), currencies, strict=True)]
+    units = [unit for unit in said if unit]
     if any(same_words(unit, half) for unit in units for half in ("am", "pm")) and ":" in wanted[0]:  # no ratio
         return bare(wanted[0]).lstrip("0") == bare(given[0]).lstrip("0") and (len(units) < 2 or same_words(*units))
     return _same_formula(wanted[0], given[0]) and (len(units) < 2 or same_counted(*units))

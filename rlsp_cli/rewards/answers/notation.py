@@ -14,7 +14,9 @@ _SIZE = re.compile(
 _DOLLAR = re.compile(r"\\?\$|(?<!\\)\\[()\[\]]")
 _EDGE = re.compile(r"^(?:[\s`*]|\\\\|\{\})+|(?:[\s.,;:?`*]|\\+(?![^\s.,;:?`*\\])|\\tag\{[^{}]*\})+$")
 
-_COLOUR = re.compile(r"\\(?:text)?color(?:box)?\s*(?:\[[^\[\]]*\])?\{[^{}]*\}")
+_COLOUR = re.compile(
+    r"\\(?:(?:text)?color(?:box)?|fcolorbox\s*(?:\[[^\[\]]*\])?\{[^{}]*\})\s*(?:\[[^\[\]]*\])?\{[^{}]*\}"
+)
 _SWITCH = re.compile(
     r"\\(?:bf|rm|it|sf|tt|em|bfseries|itshape|tiny|small|large|Large|LARGE|huge|Huge|normalsize|color)(?![A-Za-z])"
 )

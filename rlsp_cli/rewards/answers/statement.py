@@ -37,7 +37,8 @@ _CLAUSE = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
-_ASIDE = re.compile(r"\s+\((?!\s*mod\b)[^()\\$]*[A-Za-z]{2}[^()\\$]*\)$")
+_OTHER_LETTER = r"(?i:(?:or|maybe|possibly|perhaps|even)\s+)+[A-J]\s*\)"
+_ASIDE = re.compile(rf"\s+\((?!\s*mod\b|\s*{_OTHER_LETTER})[^()\\$]*[A-Za-z]{{2}}[^()\\$]*\)$")
 _EMPHASIS = re.compile(r"(?<![\w)])\*\*|\*\*(?![\w(])")
 """Asterisks that are no power."""
 _REVERSED = re.compile(
