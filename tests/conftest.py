@@ -13,12 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from rlsp_cli import preflight
 from rlsp_cli.backends.environment import Environment, default_folder
 from rlsp_cli.errors import RecipeError
-from rlsp_cli.preflight import check_recipe
-from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import resolve_options
 
 ROOT = Path(__file__).parent.parent
 
@@ -104,7 +102,7 @@ def rlsp(*arguments: object, cwd: Path | None = None, check: bool = True) -> "su
 
 def load_checked(path: Path, *overrides: str) -> Recipe:
     """A recipe that its backends take."""
-    return load_recipe(path, overrides, plugins=resolve_options, check=check_recipe)
+    return preflight.load_checked(str(path), overrides)[0]
 
 
 def refusal(path: Path, overrides: Sequence[str], words: str) -> str:

@@ -16,15 +16,13 @@ from rlsp_cli.backends.openrlhf.flags import ask_parser, words
 from rlsp_cli.backends.openrlhf.placement import roles
 from rlsp_cli.engine.prompt import encode_prompt, prompt_text
 from rlsp_cli.plan import make_plan
-from rlsp_cli.preflight import check_recipe
-from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.combine import combine
-from rlsp_cli.rewards.registry import get_plugin, resolve_options
+from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import RunPaths
-from tests.conftest import ROOT, rlsp
+from tests.conftest import ROOT, load_checked, rlsp
 
 RUNS = ("llama31_8b_outcome", "llama31_8b_length", "llama31_8b_rlsp", "qwen25_7b_outcome", "qwen25_32b_aime")
 NODES = {
@@ -80,7 +78,7 @@ RELEASED_CODE = {
 
 
 def loaded(name: str, *overrides: str) -> Recipe:
-    return load_recipe(shipped_recipes()[name], overrides, plugins=resolve_options, check=check_recipe)
+    return load_checked(shipped_recipes()[name], *overrides)
 
 
 def understood(source: Path, recipe: Recipe) -> dict[str, Any]:
@@ -235,5 +233,5 @@ def test_the_prompt_is_that_of_the_released_code(name: str, begins: str | None, 
 
 def test_a_copy_of_a_recipe_is_the_same_run(tmp_path: Path) -> None:
     rlsp("recipes", "copy", "paper/qwen25_32b_aime_1node", "mine.yaml", cwd=tmp_path)
-    copy = load_recipe(tmp_path / "mine.yaml", plugins=resolve_options, check=check_recipe)
+    copy = load_checked(tmp_path / "mine.yaml")
     assert copy.digest == loaded("paper/qwen25_32b_aime_1node").digest

@@ -7,7 +7,7 @@ import pytest
 
 from rlsp_cli.backends import stages_of
 from rlsp_cli.errors import RecipeError
-from rlsp_cli.preflight import load_inspected
+from rlsp_cli.preflight import inspect_recipe, read_recipe
 from tests.conftest import TINY, rlsp
 
 FILES = """\
@@ -40,15 +40,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def inspect(folder: Path, *overrides: str) -> list[str]:
+    recipe, path = read_recipe(str(folder / "r.yaml"), overrides)
+    return inspect_recipe(recipe, path, stages_of(recipe))
+
+
 def problems(folder: Path, *overrides: str) -> list[str]:
     with pytest.raises(RecipeError) as caught:
-        load_inspected(str(folder / "r.yaml"), list(overrides), stages_of)
+        inspect(folder, *overrides)
     return str(caught.value).replace(f"{folder}/", "").splitlines()
 
 
 def notes(folder: Path, *overrides: str) -> list[str]:
-    _, _, found = load_inspected(str(folder / "r.yaml"), list(overrides), stages_of)
-    return [line.replace(f"{folder}/", "") for line in found]
+    return [line.replace(f"{folder}/", "") for line in inspect(folder, *overrides)]
 
 
 def test_a_recipe_whose_files_are_there_is_passed_without_a_word(folder: Path) -> None:
@@ -102,7 +106,7 @@ def test_what_is_on_the_hub_is_noted_and_not_asked_for(folder: Path) -> None:
 
 def test_only_what_the_stages_read_is_looked_at(folder: Path) -> None:
     (folder / "traces.jsonl").unlink()
-    load_inspected(str(folder / "r.yaml"), [], lambda _: ["ppo", "eval"])
+    inspect_recipe(*read_recipe(str(folder / "r.yaml"), []), ["ppo", "eval"])
 
 
 def test_a_bench_whose_data_is_missing_is_found_before_training(folder: Path) -> None:

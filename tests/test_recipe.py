@@ -13,7 +13,7 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.section import Section
 from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
-from tests.conftest import TINY
+from tests.conftest import TINY, load_checked
 
 
 def load(folder: Path, text: str, *overrides: str) -> Recipe:
@@ -319,11 +319,9 @@ def test_keys_that_name_files_yet_to_be_written_hold_paths_too(tmp_path: Path) -
     ],
 )
 def test_what_cannot_run_is_refused_in_words(tmp_path: Path, change: str, words: str) -> None:
-    from rlsp_cli.preflight import check_recipe
-
     (tmp_path / "r.yaml").write_text(TINY)
     with pytest.raises(RecipeError) as caught:
-        load_recipe(tmp_path / "r.yaml", [change], plugins=resolve_options, check=check_recipe)
+        load_checked(tmp_path / "r.yaml", change)
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 

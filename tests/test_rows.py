@@ -11,7 +11,7 @@ from rlsp_cli.data import forget_rows, prompt_rows, trace_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.outside import read_json
 from rlsp_cli.plan import headline, make_plan
-from rlsp_cli.preflight.load import load_inspected
+from rlsp_cli.preflight import inspect_recipe, read_recipe
 from rlsp_cli.recipe.schema import Prompts, Traces
 from rlsp_cli.runs.stream import append_rows
 
@@ -156,7 +156,8 @@ def test_a_command_parses_each_row_once_however_many_of_its_steps_look_at_it(
     monkeypatch.setattr("rlsp_cli.data.source.read_json", counting)
     forget_rows()
     overrides = [f"data.{role}={{source: {path}}}" for role, path in sources.items()]
-    recipe, _, _ = load_inspected("openrlhf_cpu", overrides, stages_of)
+    recipe, path = read_recipe("openrlhf_cpu", overrides)
+    inspect_recipe(recipe, path, stages_of(recipe))
     assert make_plan(recipe).counts[0].rows
     headline(recipe, "ppo")
 

@@ -42,11 +42,12 @@ def check(
     Examples: rlsp check my.yaml  |  rlsp check quickstart ppo.steps=10 --resolved  |  rlsp check my.yaml --show-example
     """
     from rlsp_cli.backends import backend_of, stages_of
-    from rlsp_cli.preflight import load_inspected
+    from rlsp_cli.preflight import inspect_recipe, read_recipe
     from rlsp_cli.recipe.dump import dump_recipe
 
     try:
-        loaded, path, notes = load_inspected(recipe, overrides or [], stages_of)
+        loaded, path = read_recipe(recipe, overrides or [])
+        notes = inspect_recipe(loaded, path, stages_of(loaded))
     except RecipeError as error:
         if json:
             print_json("check", {"ok": False, "problems": str(error).splitlines()})

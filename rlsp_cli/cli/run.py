@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -243,16 +242,15 @@ def _run(
 ) -> None:
     from rlsp_cli.launch.start import Start
     from rlsp_cli.launch.workflow import pick_stages, plan_recipe, run_recipe, unfinished
-    from rlsp_cli.preflight import load_inspected
+    from rlsp_cli.preflight import inspect_recipe, read_recipe
 
-    def to_run(recipe: "Recipe") -> Sequence[str]:
-        picked = pick_stages(recipe, stages)
-        return unfinished(recipe, picked, out) if resume else () if dry_run else picked
+    recipe, path = read_recipe(source, overrides)  # recipe.yaml -> Recipe
+    picked = pick_stages(recipe, stages)
+    to_start = unfinished(recipe, picked, out) if resume else () if dry_run else picked
+    for note in inspect_recipe(recipe, path, to_start, ask_hub=True):
+        print(note, file=sys.stderr)
 
-    recipe, path, notes = load_inspected(source, overrides, to_run, ask_hub=True)
-    print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
-
-    start, picked = Start(out, resume, allow_changes, source=path), pick_stages(recipe, stages)
+    start = Start(out, resume, allow_changes, source=path)
     if dry_run:
         for command in plan_recipe(recipe, picked, start):
             print(command)

@@ -24,7 +24,7 @@ ResumeCommand = Callable[[Path], str]
 def run_recipe(
     recipe: Recipe, stages: Sequence[str], start: Start, screen: Console, resume_command: ResumeCommand
 ) -> Report:
-    """The way of a recipe; `preflight.load_inspected` takes its first step, `recipe.yaml -> Recipe`.
+    """The way of a recipe; `preflight.read_recipe` takes its first step, `recipe.yaml -> Recipe`.
 
     Runs the `stages` that are not done yet, one after the other. StageError when one fails or is stopped.
     """

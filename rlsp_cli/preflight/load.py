@@ -1,37 +1,34 @@
-"""recipe.yaml -> Recipe, looked at as far as a command needs it."""
+"""recipe.yaml -> Recipe, and what is looked at before a recipe is used."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlsp_cli.preflight.check import check_recipe
 from rlsp_cli.preflight.findings import preflight
-from rlsp_cli.recipe.issue import Issue, Note
-from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.load import load_recipe, refuse
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import resolve_options
 
 
+def read_recipe(name: str, overrides: Sequence[str]) -> tuple[Recipe, Path]:
+    """The recipe of a file or shipped name, valid for the schema and its plugins, and its file."""
+    path = find_recipe(name)
+    return load_recipe(path, overrides, plugins=resolve_options), path
+
+
 def load_checked(name: str, overrides: Sequence[str]) -> tuple[Recipe, Path]:
-    """The recipe of a file or shipped name, checked against plugins and backends too, and its file."""
-    path = find_recipe(name)
-    return load_recipe(path, overrides, plugins=resolve_options, check=check_recipe), path
+    """As `read_recipe`, and checked against its backends too."""
+    recipe, path = read_recipe(name, overrides)
+    refuse(recipe, check_recipe(recipe), path)
+    return recipe, path
 
 
-def load_inspected(
-    name: str, overrides: Sequence[str], stages: Callable[[Recipe], Sequence[str]], ask_hub: bool = False
-) -> tuple[Recipe, Path, list[str]]:
-    """As `load_checked`, and what its `stages` will use was looked at: RecipeError for what would stop them.
+def inspect_recipe(recipe: Recipe, path: Path, stages: Sequence[str], ask_hub: bool = False) -> list[str]:
+    """Check a recipe against its backends, and look at all that its `stages` will use.
 
-    The lines say what is worth knowing all the same.
+    RecipeError for what would stop them; the lines are worth knowing all the same.
     """
-    notes: list[Note] = []
-
-    def check(recipe: Recipe) -> list[Issue]:
-        found = preflight(recipe, stages(recipe), ask_hub)
-        notes.extend(found.notes)
-        return [*check_recipe(recipe), *found.issues]
-
-    path = find_recipe(name)
-    recipe = load_recipe(path, overrides, plugins=resolve_options, check=check)
-    return recipe, path, [f"{recipe.place(note.path) or path}: note: {note}" for note in notes]
+    found = preflight(recipe, stages, ask_hub)
+    refuse(recipe, [*check_recipe(recipe), *found.issues], path)
+    return [f"{recipe.place(note.path) or path}: note: {note}" for note in found.notes]

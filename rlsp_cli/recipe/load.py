@@ -1,6 +1,6 @@
 """Recipe files and overrides -> one validated Recipe, or every issue at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,25 +19,19 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.section import Section
 from rlsp_cli.recipe.source import Source, read_source
 
-Check = Callable[[Recipe], Sequence[Issue]]
 SectionModel = TypeVar("SectionModel", bound=Section)
 
 
-def load_recipe(
-    path: Path, overrides: Sequence[str] = (), *, plugins: ResolveOptions | None = None, check: Check | None = None
-) -> Recipe:
-    """Load a recipe file with `key.path=value` overrides; RecipeError lists every issue, one a line.
-
-    `check` may find more issues in a valid recipe, such as what a backend cannot do.
-    """
-    return _resolved(read_with_parents(path.absolute()), overrides, str(path), plugins, check)
+def load_recipe(path: Path, overrides: Sequence[str] = (), *, plugins: ResolveOptions | None = None) -> Recipe:
+    """Load a recipe file with `key.path=value` overrides; RecipeError lists every issue, one a line."""
+    return _resolved(read_with_parents(path.absolute()), overrides, str(path), plugins)
 
 
 def resolve_recipe(
     data: dict[str, Any], overrides: Sequence[str] = (), *, plugins: ResolveOptions | None = None
 ) -> Recipe:
     """A recipe from plain data instead of a file."""
-    return _resolved(Source(data), overrides, "recipe", plugins, None)
+    return _resolved(Source(data), overrides, "recipe", plugins)
 
 
 def read_section(path: Path, model: type[SectionModel]) -> SectionModel:
@@ -50,9 +44,13 @@ def read_section(path: Path, model: type[SectionModel]) -> SectionModel:
         raise _refusal(issues_of(error, model), source.origins, str(path)) from error
 
 
-def _resolved(
-    source: Source, overrides: Sequence[str], name: str, plugins: ResolveOptions | None, check: Check | None
-) -> Recipe:
+def refuse(recipe: Recipe, issues: Sequence[Issue], path: Path) -> None:
+    """RecipeError for what is wrong with a valid recipe, such as what a backend cannot do; nothing without issues."""
+    if issues:
+        raise _refusal(issues, recipe.origins, str(path))
+
+
+def _resolved(source: Source, overrides: Sequence[str], name: str, plugins: ResolveOptions | None) -> Recipe:
     """The steps from raw data to a Recipe; `name` stands for the place of what has none."""
     for number, text in enumerate(overrides, 1):
         override(source, text, number)
@@ -68,8 +66,6 @@ def _resolved(
     except ValidationError as error:
         raise _refusal([*issues, *issues_of(error, Recipe)], source.origins, name) from error
 
-    if not issues and check is not None:
-        issues = list(check(recipe))
     if issues:
         raise _refusal(issues, source.origins, name)
     return recipe

@@ -611,6 +611,11 @@ class Recipe(Section):
         self._origins = dict(origins)
         return self
 
+    @property
+    def origins(self) -> Mapping[str, Origin]:
+        """Where each written value comes from, by dotted path."""
+        return self._origins
+
     def origin(self, path: str) -> Origin:
         """Where the value at a dotted path comes from; for a section without a place, where its first key does."""
         inside = (origin for key, origin in self._origins.items() if key.startswith(f"{path}."))
