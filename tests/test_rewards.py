@@ -44,8 +44,9 @@ def test_the_last_complete_box_after_the_thinking_is_the_answer(text: str, answe
 
 
 def test_finding_a_box_takes_time_in_proportion_to_the_text(tmp_path: Path) -> None:
+    # Each takes a second or two; in proportion to the square, hours.
     hostile = [r"\boxed{" * 200_000, "\\" * 1_000_001, (r"\boxed" + " " * 50) * 20_000, "{" * 1_000_000]
-    with Scorer(Reward.model_validate({"correctness": {"use": "exact_match"}})) as scorer:  # a deadline of 5 s
+    with Scorer(Reward.model_validate({"correctness": {"use": "exact_match"}, "timeout_s": 60})) as scorer:
         scores = scorer.verify([Sample(prompt="", response=text, reference="1") for text in hostile])
     assert [s.outcome for s in scores] == ["value"] * 4, scores
 
