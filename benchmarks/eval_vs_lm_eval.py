@@ -101,7 +101,7 @@ metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}
 
 def ours(race: Setting, out: Path, limit: int) -> Cost:
     command = [Path(sys.executable).parent / "rlsp", "eval", race.model, "--bench", race.folder / "bench.yaml"]
-    return run([*command, "--limit", str(limit), "--out", out], race.folder)
+    return run([*command, f"eval.limit={limit}", "--out", out], race.folder)
 
 
 def lm_eval(python: str, race: Setting, out: Path, limit: int) -> Cost:

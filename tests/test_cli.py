@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from rlsp_cli.cli import _COMMANDS, _GROUPS
+from rlsp_cli.cli import _PANELS
 from tests.conftest import ROOT, rlsp
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in _COMMANDS), *([name] for name in _GROUPS)])
+@pytest.mark.parametrize("command", [[], *([name] for commands in _PANELS.values() for name in commands)])
 def test_every_command_has_help(command: list[str]) -> None:
     assert "Usage" in rlsp(*command, "-h").stdout
 

@@ -1,4 +1,4 @@
-"""`rlsp eval compare`, score cards and `--fail-below`: from the command line, on evaluations of given responses."""
+"""`rlsp compare`, score cards and `--fail-below`: from the command line, on evaluations of given responses."""
 
 import json
 from pathlib import Path
@@ -77,14 +77,14 @@ def test_what_was_made_differently_is_compared_only_when_told_to(
 def test_the_command_prints_words_and_numbers_and_names_other_differences(tmp_path: Path, chances: np.ndarray) -> None:
     evaluation(tmp_path / "a", chances, 1)
     evaluation(tmp_path / "b", chances, 2, {**MADE, "temperature": 1.0})
-    done = rlsp("eval", "compare", "a", "b/eval/base/aime24/samples.jsonl", cwd=tmp_path)
+    done = rlsp("compare", "a", "b/eval/base/aime24/samples.jsonl", cwd=tmp_path)
     assert "cannot be told apart" in done.stdout and "temperature differs: 0.7 and 1.0" in done.stdout
-    data = json.loads(rlsp("eval", "compare", "a", "b", "--json", cwd=tmp_path).stdout)["data"]
+    data = json.loads(rlsp("compare", "a", "b", "--json", cwd=tmp_path).stdout)["data"]
     assert data["comparisons"][0]["from"] == "a" and data["comparisons"][0]["problems"] == PROBLEMS
     (tmp_path / "alone.jsonl").write_text((tmp_path / "a/eval/base/aime24/samples.jsonl").read_text())
-    done = rlsp("eval", "compare", "a", "alone.jsonl", cwd=tmp_path, check=False)
+    done = rlsp("compare", "a", "alone.jsonl", cwd=tmp_path, check=False)
     assert done.returncode == 2 and "bench_digest of alone.jsonl is not known" in done.stderr
-    assert "0.0" in rlsp("eval", "compare", "a", "alone.jsonl", "--allow-differences", cwd=tmp_path).stdout
+    assert "0.0" in rlsp("compare", "a", "alone.jsonl", "--allow-differences", cwd=tmp_path).stdout
 
 
 def test_what_cannot_be_compared_says_why(tmp_path: Path, chances: np.ndarray) -> None:
@@ -148,14 +148,14 @@ def test_the_score_card_of_given_responses(bench: Path) -> None:
 
 
 def test_k_beyond_the_responses_is_refused_and_within_them_given(bench: Path) -> None:
-    assert list(evaluate(bench, "--k", 1, "--k", 3)["pass_at"]) == ["1", "3"]
-    for option in ("--k", "--samples"):
+    assert list(evaluate(bench, "eval.k=[1,3]")["pass_at"]) == ["1", "3"]
+    for change in ("eval.k=[4]", "eval.samples=4"):
         done = rlsp(
-            "eval", "--bench", "aime24", "--data", "aime24.jsonl", "--responses", "r.jsonl", option, 4,
+            "eval", "--bench", "aime24", "--data", "aime24.jsonl", "--responses", "r.jsonl", change,
             cwd=bench, check=False,
         )  # fmt: skip
         assert done.returncode == 3 and "problem '1': 3 responses given, 4 wanted" in done.stderr
-    done = rlsp("eval", "m", "--bench", "aime24", "--samples", 4, "--k", 8, cwd=bench, check=False)
+    done = rlsp("eval", "m", "--bench", "aime24", "eval.samples=4", "eval.k=[8]", cwd=bench, check=False)
     assert done.returncode == 3 and "pass@8 needs at least 8 samples of aime24; 4 are drawn" in done.stderr
 
 

@@ -209,8 +209,8 @@ def test_who_stops_waits_for_nobody() -> None:
 def test_a_server_that_goes_in_mid_run_leaves_what_it_answered(tmp_path: Path) -> None:
     with serving(lambda body: (400, {}, "gone") if len(server.asked) > 20 else right(body)) as server:
         done = rlsp(
-            *("eval", "--url", server.url, "--model", "m", "--bench", bench(tmp_path, 10, 4), "--out", "run"),
-            *("--batch", 4),
+            *("eval", "m", "--url", server.url, "--bench", bench(tmp_path, 10, 4), "--out", "run"),
+            "eval.batch=4",
             cwd=tmp_path, check=False,
         )  # fmt: skip
         assert done.returncode == 4 and "HTTP 400: gone" in done.stderr and "Traceback" not in done.stderr
@@ -218,7 +218,7 @@ def test_a_server_that_goes_in_mid_run_leaves_what_it_answered(tmp_path: Path) -
         known = kept(tmp_path / "run/eval/base/sums")
         server.answer = right
         server.asked.clear()
-        rlsp(*("eval", "--url", server.url, "--model", "m", "--bench", "sums.yaml", "--out", "run"), "--batch", 4,
+        rlsp(*("eval", "m", "--url", server.url, "--bench", "sums.yaml", "--out", "run"), "eval.batch=4",
              "--resume", cwd=tmp_path)  # fmt: skip
     assert len(known) > 10 and len(server.asked) == 50 - len(known)
     rows = (tmp_path / "run/eval/base/sums/samples.jsonl").read_text().splitlines()
@@ -244,7 +244,7 @@ def kill_when(server: Server, many: int, command: list[str], folder: Path) -> No
 def test_kill_9_again_and_again_ends_with_each_of_2000_answers_once(tmp_path: Path) -> None:
     file = bench(tmp_path, 500, 3)  # and one greedy answer to each
     with serving(right, seconds=0.02) as server:
-        arguments = ["eval", "--url", server.url, "--model", "m", "--bench", str(file), "--out", "run", "--batch", "16"]
+        arguments = ["eval", "m", "--url", server.url, "--bench", str(file), "--out", "run", "eval.batch=16"]
         command, out = [sys.executable, "-m", "rlsp_cli", *arguments], tmp_path / "run/eval/base/sums"
         known: set[tuple[str, str, int]] = set()
         for many in (300, 800, 1300, 1800):

@@ -12,7 +12,7 @@ from rlsp_cli.errors import UsageError
 from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.schema import FromScratch
 from rlsp_cli.runs.stream import read_rows
-from tests.conftest import rlsp
+from tests.conftest import TINY, rlsp
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def test_aime24_with_a_real_model_is_complete_though_its_score_is_0(
     model: Path, shared_data: Path, tmp_path: Path
 ) -> None:
     done = rlsp(
-        "eval", model, "--bench", "aime24", "--data", shared_data / "aime24.jsonl", "--samples", 4,
-        "--max-new-tokens", 16, "--out", tmp_path / "run", cwd=tmp_path,
+        "eval", model, "--bench", "aime24", "--data", shared_data / "aime24.jsonl",
+        "eval.samples=4", "eval.max_new_tokens=16", "--out", tmp_path / "run", cwd=tmp_path,
     )  # fmt: skip
     bench = results(tmp_path / "run")["base"]["benches"]["aime24"]
     assert bench["greedy"]["accuracy"] == {"value": 0.0, "low": 0.0, "high": pytest.approx(0.1157, abs=1e-3)}
@@ -93,7 +93,7 @@ ppo:
     rollouts = list(read_rows(tmp_path / "run" / "ppo" / "rollouts.jsonl"))
     assert rollouts[0]["prompt"].startswith("user: ") and rollouts[0]["prompt"].endswith("assistant:")
     done = rlsp(
-        "eval", "run", "--bench", "aime24", "--data", shared_data, "--limit", 3, "--max-new-tokens", 8, cwd=tmp_path
+        "eval", "run", "--bench", "aime24", "--data", shared_data, "eval.limit=3", "eval.max_new_tokens=8", cwd=tmp_path
     )
     assert "ppo" in done.stdout and "base" not in done.stdout and "eval-aime" in done.stderr
     assert f"model: {tmp_path}/run/ppo/checkpoints/final" in done.stderr
@@ -112,8 +112,8 @@ def test_the_system_message_of_a_protocol_is_in_the_prompt_of_the_model(
     model: Path, shared_data: Path, tmp_path: Path
 ) -> None:
     rlsp(
-        "eval", model, "--bench", "aime24", "--data", shared_data, "--limit", 2, "--max-new-tokens", 4,
-        "--protocol", "qwen25_math", "--out", "run", cwd=tmp_path,
+        "eval", model, "--bench", "aime24", "--data", shared_data, "eval.limit=2", "eval.max_new_tokens=4",
+        "eval.protocol=qwen25_math", "--out", "run", cwd=tmp_path,
     )  # fmt: skip
     bench = results(tmp_path / "run")["base"]["benches"]["aime24"]
     assert set(bench) >= {"greedy", "protocol"} and "sample" not in bench
@@ -123,14 +123,38 @@ def test_the_system_message_of_a_protocol_is_in_the_prompt_of_the_model(
     assert "max_new_tokens is 4, theirs 2048" in bench["protocol"]["differs"]
 
 
-def test_any_key_of_an_evaluation_can_be_given_beside_its_options(tmp_path: Path) -> None:
+def test_any_key_of_a_recipe_can_be_given_to_an_evaluation(tmp_path: Path) -> None:
     changes = ["seed=7", "eval.top_p=0.9", "eval.greedy=false"]
-    recipe = evaluation_recipe("org/model", {"benches": ["aime24"], "samples": 2}, changes)
+    recipe = evaluation_recipe("org/model", {"benches": ["aime24"]}, [*changes, "eval.samples=2"])
     settings = recipe.eval
     assert settings and (recipe.seed, settings.top_p, settings.greedy, settings.samples) == (7, 0.9, False, 2)
-    server = ("--url", "http://x", "--model", "m")
-    done = rlsp("eval", "eval.top=0.9", "--bench", "aime24", *server, cwd=tmp_path, check=False)
+    server = ("eval", "m", "--url", "http://x", "--bench", "aime24")
+    done = rlsp(*server, "eval.top=0.9", cwd=tmp_path, check=False)
     assert done.returncode == 3 and 'override #1 (eval.top): unknown key "top" in eval' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [("--samples", "samples"), ("--max-new-tokens=8", "max_new_tokens"), ("--strategy", "strategies")],
+)
+def test_a_key_that_is_given_as_an_option_is_told_how_to_be_written(option: str, key: str, tmp_path: Path) -> None:
+    done = rlsp("eval", "m", "--bench", "aime24", option, cwd=tmp_path, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"no option {option.partition('=')[0]}; write eval.{key}=VALUE" in done.stderr
+
+
+def test_keys_alone_are_for_the_newest_run_and_its_other_settings_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forcing = "strategies: [budget_forcing], forcing: {waits: 3, min_tokens: 9}"
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("{samples: 2", f"{{samples: 2, {forcing}"))
+    rlsp("run", "tiny.yaml", "--dry-run", cwd=tmp_path)
+    (run,) = tmp_path.glob("runs/tiny/*")
+    (run / "sft" / "checkpoints" / "final").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    settings = evaluation_recipe(None, {"benches": ["heldout"]}, ["eval.forcing.waits=1"]).eval
+    assert settings and settings.samples == 2
+    assert (settings.forcing.waits, settings.forcing.min_tokens) == (1, 9)
 
 
 def test_heldout_of_a_folder_that_is_no_run_asks_for_a_run(tmp_path: Path) -> None:

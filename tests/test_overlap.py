@@ -390,7 +390,7 @@ def test_an_evaluation_says_which_problems_the_run_was_trained_on(tmp_path: Path
     bench = "name: seen\ndescription: Seen.\nproblems: 2\nsource: ./heldout.jsonl\n"
     bench += 'prompt: {template: "{problem}", origin: o}\nverifier: {use: exact_match}\nsampling: {samples: 0}\n'
     (tmp_path / "seen.yaml").write_text(bench)
-    done = rlsp("eval", "run", "--bench", "./seen.yaml", "--max-new-tokens", 2, "--out", "one", cwd=tmp_path)
+    done = rlsp("eval", "run", "--bench", "./seen.yaml", "eval.max_new_tokens=2", "--out", "one", cwd=tmp_path)
     first = 'row 2, "Which two of 7, 3 and 5 add up to 12?", which is the text of problem 7'
     words = f"seen IS CONTAMINATED: 1 of its 2 problems are in data.traces (1 of 2 rows, such as {first})"
     assert words in " ".join(done.stderr.split()) and words in done.stdout

@@ -161,7 +161,7 @@ def test_check_tells_unknown_protocols_and_benches_that_one_says_nothing_of(fold
 
 def test_the_command_line_runs_like_somebody_else_and_says_what_differs(folder: Path) -> None:
     arguments = ("eval", "--bench", "./mine.yaml", "--responses", "r.jsonl", "--out", "run")
-    done = rlsp(*arguments, "--protocol", "./theirs.yaml", "--fail-below", "sums=0.9", cwd=folder)
+    done = rlsp(*arguments, "eval.protocol=./theirs.yaml", "--fail-below", "sums=0.9", cwd=folder)
     note = "sums is not quite as theirs has it: they show an example first"
     assert note in done.stderr and note in done.stdout
     card = cards(folder / "run")["sums"]["protocol"]
@@ -237,13 +237,12 @@ def test_a_protocol_that_is_asked_for_beats_what_the_runs_recipe_said_before(
     (folder / "tiny.yaml").write_text(TINY)
     rlsp("run", "tiny.yaml", "--dry-run", "--out", "run", cwd=folder)
     (folder / "run" / "sft" / "checkpoints" / "final").mkdir(parents=True)
-    asked = {"benches": ["mine.yaml"], "protocol": "theirs.yaml", "temperature": 0.9}
-    recipe = evaluation_recipe("run", asked)
+    warmer = "eval.temperature=0.9"
+    recipe = evaluation_recipe("run", {"benches": ["mine.yaml"]}, ["eval.protocol=./theirs.yaml", warmer])
     assert recipe.eval and recipe.eval.protocol == str(folder / "theirs.yaml")
     assert recipe.data.traces and not recipe.data.prompts, "PPO has not trained this model"
     bench = Benches.of(recipe).load(recipe.eval.benches[0])
     assert (bench.sampling.samples, bench.sampling.max_new_tokens, bench.sampling.temperature) == (1, 16, 0.9)
     assert bench.differs[-1] == "temperature is 0.9, theirs 0.3"
-    del asked["protocol"]
-    before = evaluation_recipe("run", asked).eval
+    before = evaluation_recipe("run", {"benches": ["mine.yaml"]}, [warmer]).eval
     assert before and before.samples == 2

@@ -286,10 +286,10 @@ def test_a_model_folder_without_tokenizer_or_without_model_is_told(whole: Path, 
         (broken / name).unlink()
     arguments = ("eval", broken, "--bench", "aime24", "--data", whole)
     (whole / "aime24.jsonl").write_text('{"problem": "1+1", "answer": "2"}\n')
-    done = rlsp(*arguments, "--max-new-tokens", 8, "--out", tmp_path / "a", cwd=tmp_path, check=False)
+    done = rlsp(*arguments, "eval.max_new_tokens=8", "--out", tmp_path / "a", cwd=tmp_path, check=False)
     assert done.returncode == 4 and "no tokenizer" in done.stderr
     (broken / "model.safetensors").unlink()
-    done = rlsp(*arguments, "--max-new-tokens", 8, "--out", tmp_path / "b", cwd=tmp_path, check=False)
+    done = rlsp(*arguments, "eval.max_new_tokens=8", "--out", tmp_path / "b", cwd=tmp_path, check=False)
     assert done.returncode == 4 and "no weights" in done.stderr and "no tokenizer" in done.stderr
 
 

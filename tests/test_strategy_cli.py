@@ -1,4 +1,4 @@
-"""`rlsp eval --strategy`: from the command line, on given responses and on a tiny model."""
+"""`rlsp eval eval.strategies=[...]`: from the command line, on given responses and on a tiny model."""
 
 import json
 import random
@@ -77,8 +77,8 @@ def test_the_papers_table_3_is_one_command(long: Path, shared_data: Path, tmp_pa
     given = responses(tmp_path / "votes.jsonl", problems, 7, 600, 0.4, 1)
     (tmp_path / "sure.py").write_text(BLIND)
     done = rlsp(
-        "eval", "--bench", "aime24", "--data", shared_data, "--responses", given, "--against", long,
-        "--strategy", "self_consistency,best_of_n", "--strategy", "rpc", "--scorer", "./sure.py:sure",
+        "eval", "--bench", "aime24", "--data", shared_data, "--responses", given, f"eval.against={long}",
+        "eval.strategies=[self_consistency,best_of_n,rpc]", "eval.scorer=./sure.py:sure",
         "--out", "run", "--json", cwd=tmp_path,
     )  # fmt: skip
     found = json.loads(done.stdout)["data"]["benches"]["aime24"]["strategies"]

@@ -164,11 +164,13 @@ def test_serving_without_the_environment_says_what_to_type(
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     (tmp_path / "r.jsonl").write_text('{"id": "0", "problem": "1 + 2", "answer": "3"}\n')
-    arguments = ("eval", model, "--bench", "aime24", "--data", "r.jsonl", "--serve")
+    arguments = ("eval", model, "--bench", "aime24", "--data", "r.jsonl", "eval.serve=true")
     done = rlsp(*arguments, "--out", "run", cwd=tmp_path, check=False)
     assert done.returncode == 4 and "eval.serve needs vLLM" in done.stderr, done.stderr
     assert "`rlsp backends install openrlhf`" in done.stderr
-    done = rlsp("eval", "--bench", "aime24", "--data", "r.jsonl", "--gold", "--serve", cwd=tmp_path, check=False)
+    done = rlsp(
+        "eval", "--bench", "aime24", "--data", "r.jsonl", "--gold", "eval.serve=true", cwd=tmp_path, check=False
+    )
     assert done.returncode == 3 and "nothing to serve: responses given" in done.stderr
 
 

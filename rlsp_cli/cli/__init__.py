@@ -5,29 +5,31 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from rlsp_cli import __version__
-from rlsp_cli.cli import backends, behaviour, benches, data, launch, plan, plugins, recipe, report, reward, run
+from rlsp_cli.cli import (
+    backends,
+    behaviour,
+    benches,
+    compare,
+    data,
+    evaluate,
+    launch,
+    plan,
+    plugins,
+    recipe,
+    report,
+    reward,
+    run,
+)
 from rlsp_cli.errors import RlspError
 from rlsp_cli.terminal import let_any_text_through, print, printable
 
-
-class _Commands(TyperGroup):
-    """A command's name may have two words: `eval compare` is another command than `eval`."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Click's, with the first two words as the name where a command is called so."""
-        two = " ".join(args[:2])
-        return super().resolve_command(ctx, [two, *args[2:]] if two in self.commands else args)
-
-
 app = typer.Typer(
     name="rlsp",
-    cls=_Commands,
     help="Teach a language model to think: one YAML recipe in, a trained and honestly measured model out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -35,33 +37,49 @@ app = typer.Typer(
 )
 _LONGEST = 10_000
 """Characters of an error that are shown: whoever wrote its reason may have had more to say."""
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "run": run.run,
-    "sft": run.sft,
-    "ppo": run.ppo,
-    "eval": run.eval_,
-    "eval compare": run.eval_compare,
-    "report": report.report,
-    "behaviour": behaviour.behaviour,
-    "check": recipe.check,
-    "plan": plan.plan,
-    "render": recipe.render,
-    "schema": recipe.schema,
+
+_PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+    "Train": {
+        "check": recipe.check,
+        "plan": plan.plan,
+        "run": run.run,
+        "sft": run.sft,
+        "ppo": run.ppo,
+    },
+    "Evaluate": {
+        "eval": evaluate.evaluate,
+        "compare": compare.compare,
+        "behaviour": behaviour.behaviour,
+        "benches": benches.app,
+    },
+    "Runs": {
+        "report": report.report,
+        "runs": report.runs_app,
+    },
+    "Recipes and data": {
+        "recipes": recipe.recipes_app,
+        "schema": recipe.schema,
+        "data": data.app,
+    },
+    "Rewards and plugins": {
+        "reward": reward.app,
+        "plugins": plugins.app,
+    },
+    "Backends": {
+        "backends": backends.app,
+        "render": recipe.render,
+        "launch": launch.app,
+    },
 }
-_GROUPS = {
-    "data": data.app,
-    "benches": benches.app,
-    "recipes": recipe.recipes_app,
-    "plugins": plugins.app,
-    "reward": reward.app,
-    "backends": backends.app,
-    "launch": launch.app,
-    "runs": report.runs_app,
-}
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
-for _name, _group in _GROUPS.items():
-    app.add_typer(_group, name=_name)
+"""Every command and group of commands, in the order and under the headings of `rlsp -h`."""
+_CLASSES = {"eval": evaluate.Command}
+
+for _panel, _commands in _PANELS.items():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, rich_help_panel=_panel)
+        else:
+            app.command(_name, cls=_CLASSES.get(_name), rich_help_panel=_panel)(_command)
 
 
 def _print_version(wanted: bool) -> None:

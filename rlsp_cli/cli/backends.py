@@ -79,7 +79,7 @@ def install(
 @app.command()
 def doctor(
     recipe: Annotated[str | None, typer.Argument(help="A recipe: can it run here?", autocompletion=recipes)] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
     json: Json = False,
 ) -> None:
     """Load each backend in its environment and say what is missing; exit code 4 when something is.

@@ -70,7 +70,7 @@ def show(
 def protocols(
     name: Annotated[str | None, typer.Argument(help="Show this one: a name, or a file.")] = None, json: Json = False
 ) -> None:
-    """List how others run benches, for `rlsp eval --protocol`; or show one: its values, and what rlsp cannot do of it.
+    """List how others run benches, for `eval.protocol`; or show one: its values, and what rlsp cannot do of it.
 
     Examples: rlsp benches protocols  |  rlsp benches protocols lm_eval
     """

@@ -27,7 +27,7 @@ def check(
     recipe: Annotated[
         str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
     ],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
     resolved: Annotated[
         bool, typer.Option("--resolved", help="Print the complete recipe; where is each value from?")
     ] = False,
@@ -81,7 +81,7 @@ def render(
     recipe: Annotated[
         str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
     ],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
     stage: Annotated[
         str | None, typer.Option(help="The stage to compile; the first that a backend runs if not given.")
     ] = None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Try, compare, attack and serve the rewards of a recipe.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as reward.alpha=0.5.")
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Overrides, such as reward.alpha=0.5.")
 ]
 Tokenizer = Annotated[
     str | None, typer.Option(help="Folder or hub id that counts tokens; the recipe's model if not given.")

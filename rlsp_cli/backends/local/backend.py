@@ -100,7 +100,7 @@ def _cluster_issues(recipe: Recipe) -> Iterator[Issue]:
 def _eval_issues(recipe: Recipe) -> Iterator[Issue]:
     if recipe.eval and recipe.eval.url and (recipe.sft or recipe.ppo or not recipe.model.path):
         message = "a server answers, and not the models that this recipe trains"
-        yield Issue("eval.url", message, "evaluate it alone: rlsp eval --url URL --model NAME --bench ...")
+        yield Issue("eval.url", message, "evaluate it alone: rlsp eval NAME --url URL --bench ...")
 
 
 def _batch_issues(ppo: Ppo) -> Iterator[Issue]:

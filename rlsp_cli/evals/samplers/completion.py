@@ -61,7 +61,7 @@ def read_refusal(content: bytes) -> str:
     short = " ".join(said[:_SHOWN_OF_A_REFUSAL].split())
     if "chat template" not in said:
         return short
-    return f"{short}; start the server with a chat template, or let --serve put the problems as plain text"
+    return f"{short}; start the server with a chat template, or let eval.serve put the problems as plain text"
 
 
 def _settings(model: str, decoding: Decoding) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def detectable(values: Mapping[str, Sequence[float]]) -> Detectable:
     """From one model's scores of each problem: what can be shown against another model that varies as this one does.
 
     `unpaired`: the other answered other problems of this kind, by Welch's test. `paired`: it answered the same ones,
-    and the odds of a right answer differ by the same factor on all of them, by the test of `rlsp eval compare`. The
+    and the odds of a right answer differ by the same factor on all of them, by the test of `rlsp compare`. The
     difference is one towards 50%, which is the harder to show. None where the scores do not tell: one problem, one
     sample of each, no spread; and where no difference is found so often.
     """

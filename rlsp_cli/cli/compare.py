@@ -1,0 +1,47 @@
+"""`rlsp compare`: are two evaluations different?"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rlsp_cli.cli.options import Json
+from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.terminal import print
+
+_EVALUATED = "An evaluated run (its last model), RUN/eval/MODEL, or a samples.jsonl."
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help=_EVALUATED)],
+    b: Annotated[Path, typer.Argument(help="The same, of the model to set beside it.")],
+    allow_differences: Annotated[
+        bool, typer.Option("--allow-differences", help="Compare though bench, prompts or verifier differ.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Compare two evaluations problem by problem: difference, 95% interval, p-value.
+
+    Example: rlsp compare runs/eval-before/20260101-120000 runs/eval-after/20260101-130000
+    """
+    from rlsp_cli.evals.compare import compare as compare_answers
+    from rlsp_cli.evals.saved_answers import read_answers, short_names
+    from rlsp_cli.report.evaluation import difference_table
+
+    found = compare_answers(read_answers(a), read_answers(b), allow_differences)
+    if json:
+        print_json("compare", found.to_json())
+        return
+
+    first = found.comparisons[0]
+    names = short_names(first.before, first.after)
+    for name, place in names.items():
+        print(f"{name}: {place}")
+
+    short = {place: name for name, place in names.items()}
+    renamed = [replace(one, before=short[one.before], after=short[one.after]) for one in found.comparisons]
+    table = difference_table(renamed)
+    print_table(table.columns, table.rows, table.title, table.keys)
+    for line in found.differs:
+        print(line)
