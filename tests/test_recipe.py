@@ -446,4 +446,4 @@ def test_a_plugin_file_that_is_missing_is_told_once_and_where_it_is_named(tmp_pa
 
 def test_one_word_where_a_list_belongs_is_told_in_the_words_of_yaml(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, TINY, "eval.benches=heldout")
-    assert found.endswith("eval.benches: expected a list, found 'heldout'")
+    assert found.endswith("eval.benches: expected a list, found 'heldout' - write [heldout]")

@@ -17,6 +17,7 @@ from rlsp_cli.cli import (
     compare,
     data,
     evaluate,
+    init,
     launch,
     plan,
     plugins,
@@ -40,6 +41,7 @@ _LONGEST = 10_000
 
 _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     "Train": {
+        "init": init.init,
         "check": recipe.check,
         "plan": plan.plan,
         "run": run.run,

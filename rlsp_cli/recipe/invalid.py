@@ -73,7 +73,9 @@ def _no_mapping(error: _Error) -> Issue:
 
 
 def _no_list(error: _Error) -> Issue:
-    return error.issue("expected a list")
+    """A single value is easily taken for a list of one."""
+    is_single = isinstance(error.found, str | int | float)
+    return error.issue("expected a list", f"write [{error.found}]" if is_single else None)
 
 
 def _no_text(error: _Error) -> Issue:
