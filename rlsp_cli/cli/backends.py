@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from rlsp_cli.cli.completion import recipes
+from rlsp_cli.cli.options import Json, OptionalRecipe, Overrides
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.terminal import print
 
 app = typer.Typer(help="Axolotl and its like, each in an environment of its own.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Installable(StrEnum):
@@ -78,8 +77,8 @@ def install(
 
 @app.command()
 def doctor(
-    recipe: Annotated[str | None, typer.Argument(help="A recipe: can it run here?", autocompletion=recipes)] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
+    recipe: OptionalRecipe = None,
+    overrides: Overrides = None,
     json: Json = False,
 ) -> None:
     """Load each backend in its environment and say what is missing; exit code 4 when something is.

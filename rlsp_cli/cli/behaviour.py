@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlsp_cli.cli.options import Json
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import UsageError
 from rlsp_cli.terminal import print
@@ -24,7 +25,7 @@ def behaviour(
     judge: Annotated[str | None, typer.Option(help="OpenAI-compatible URL of a model that labels responses.")] = None,
     judge_model: Annotated[str, typer.Option(help="Its name there; the key is read from OPENAI_API_KEY.")] = "judge",
     judge_samples: Annotated[int, typer.Option(help="Responses to label, drawn at random.", min=1)] = 100,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Count verification, backtracking, alternatives, self-correction and subgoals, beside repetition and accuracy.
 

@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlsp_cli.cli.completion import benches
+from rlsp_cli.cli.options import BenchData, Json
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.evals.benches.inspect import Inspection
 
-app = typer.Typer(help="Benches: sets of problems to evaluate on.", no_args_is_help=True)
-Data = Annotated[Path | None, typer.Option(help="File, or folder with <bench>.jsonl, to look for the data in.")]
 Folder = Annotated[
-    Path | None, typer.Option(help="Folder with <bench>.jsonl to look for the data in.", file_okay=False)
+    Path | None, typer.Option("--data", help="Folder with BENCH.jsonl to look for the data in.", file_okay=False)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app = typer.Typer(help="Benches: sets of problems to evaluate on.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -47,7 +46,7 @@ def list_(data: Folder = None, json: Json = False) -> None:
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="A name of `rlsp benches list`, or a file.", autocompletion=benches)],
-    data: Data = None,
+    data: BenchData = None,
     json: Json = False,
 ) -> None:
     """Show a bench's file and, where its data is at hand, its first prompt and whether the data is what it should be.

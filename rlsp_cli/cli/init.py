@@ -135,8 +135,8 @@ def _described(role: str, path: Path, recipe: Path) -> _Rows:
     from rlsp_cli.data import source_rows
     from rlsp_cli.recipe.schema import Rows
 
-    _, row = source_rows(Rows(source=str(path.absolute()), rows=1))[0]
-    names = list(map(str, row))
+    row = source_rows(Rows(source=str(path.absolute()), rows=1))[0]
+    names = list(map(str, row.columns))
     if role != "traces":
         columns = {"problem": _column(_PROBLEM, names, path), "answer": _column(_ANSWER, names, path)}
     elif "messages" in names:

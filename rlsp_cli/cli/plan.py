@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlsp_cli.cli.completion import recipes
+from rlsp_cli.cli.options import Json, Overrides, RecipeArgument
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.terminal import print
@@ -26,12 +26,10 @@ class GpuName(StrEnum):
 
 
 def plan(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
-    ],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
     gpu: Annotated[GpuName, typer.Option(help="The GPUs that estimates are for.")] = GpuName.h100,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Count rollouts, steps and tokens of a recipe, and estimate memory and GPU-hours; 3 if data cannot be read.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlsp_cli.cli.completion import plugins
+from rlsp_cli.cli.options import Json
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import CheckError, UsageError
 from rlsp_cli.terminal import print
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from rlsp_cli.rewards.registry import Plugin
 
 app = typer.Typer(help="Exploration rewards, verifiers, tasks and row shapes of benches.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Kind(StrEnum):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlsp_cli.cli.completion import recipes
+from rlsp_cli.cli.options import Json, Overrides, RecipeArgument
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.rewards.registry import resolve_options
@@ -24,10 +25,8 @@ recipes_app = typer.Typer(help="The recipes that come with rlsp.", no_args_is_he
 
 
 def check(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
-    ],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
     resolved: Annotated[
         bool, typer.Option("--resolved", help="Print the complete recipe; where is each value from?")
     ] = False,
@@ -35,7 +34,7 @@ def check(
         bool,
         typer.Option("--show-example", help="Print the first example of SFT and prompt of PPO; loads the tokenizer."),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print problems or the complete recipe as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Check a recipe, its data, model and rewards: every problem at once, as file:line:column. Asks no network.
 
@@ -78,15 +77,13 @@ def _first_examples(recipe: "Recipe") -> "list[Example]":
 
 
 def render(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
-    ],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
     stage: Annotated[
         str | None, typer.Option(help="The stage to compile; the first that a backend runs if not given.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say where each of the backend's keys is from.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Print what a backend will be given for a stage. Starts nothing, needs no backend.
 
@@ -116,7 +113,7 @@ def schema() -> None:
 
 
 @recipes_app.command("list")
-def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_(json: Json = False) -> None:
     """List the shipped recipes."""
     from rlsp_cli.recipe.load import load_recipe
     from rlsp_cli.recipe.shipped import shipped_recipes

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlsp_cli.cli.completion import runs
+from rlsp_cli.cli.options import Json, RunFolder
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import UsageError
 from rlsp_cli.terminal import print
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from rlsp_cli.report import Report
 
 runs_app = typer.Typer(help="The runs of a folder.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder.", autocompletion=runs)]
 
 
 def report(run: RunFolder, json: Json = False) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlsp_cli.cli.completion import recipes, verifiers
+from rlsp_cli.cli.completion import verifiers
+from rlsp_cli.cli.options import Json, OptionalRecipe, Overrides, RecipeArgument, Tokenizer
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import CheckError, UsageError
 from rlsp_cli.rewards.registry import resolve_options
@@ -19,24 +20,12 @@ if TYPE_CHECKING:
     from rlsp_cli.rewards.sample import Sample, SampleScore
 
 app = typer.Typer(help="Try, compare, attack and serve the rewards of a recipe.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Overrides, such as reward.alpha=0.5.")
-]
-Tokenizer = Annotated[
-    str | None, typer.Option(help="Folder or hub id that counts tokens; the recipe's model if not given.")
-]
-RecipeArgument = Annotated[
-    str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
-]
 _EPILOG = "Exit codes: docs/errors.md"
 
 
 @app.command("try", epilog=_EPILOG)
 def try_(
-    recipe: Annotated[
-        str | None, typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
-    ] = None,
+    recipe: OptionalRecipe = None,
     overrides: Overrides = None,
     verifier: Annotated[
         str | None, typer.Option(help="Only this verifier, without a recipe.", autocompletion=verifiers)
