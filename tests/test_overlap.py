@@ -352,7 +352,7 @@ def test_data_check_tells_row_problem_and_place_and_exits_with_6(shared_data: Pa
 
 def test_data_check_of_clean_data_ends_with_0_whatever_the_format(shared_data: Path, tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("question,answer\nWhat is 2 + 2?,4\n")
-    arguments = ("data", "check", "train.csv", "--against", "aime24", "--data", shared_data, "--problem", "question")
+    arguments = ("data", "check", "train.csv", "--against", "aime24", "--data", shared_data, "problem=question")
     done = rlsp(*arguments, "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["data"]["clean"] is True and done.stderr == ""
 
@@ -459,7 +459,7 @@ def test_every_command_finds_the_same_rows(tmp_path: Path) -> None:
     text = text.replace("{source: task:pair_sum, split: test, rows: 6}", "{source: ./heldout.jsonl}")
     (tmp_path / "r.yaml").write_text(text)
 
-    clean = ("data", "clean", "train.jsonl", "--against", "r.yaml", "--answer", "gold", "--out")
+    clean = ("data", "clean", "train.jsonl", "--against", "r.yaml", "answer=gold", "--out")
     done = rlsp(*clean, "kept.jsonl", cwd=tmp_path)
     assert list(read_rows(tmp_path / "kept.jsonl")) == [train[1], train[2]], "all columns as they were"
     assert "1 in heldout (8-gram) (train.jsonl:1); 1 column 'problem' is empty (train.jsonl:4)" in done.stdout
@@ -478,7 +478,7 @@ def test_every_command_finds_the_same_rows(tmp_path: Path) -> None:
     checked = rlsp("check", "r.yaml", cwd=tmp_path, check=False)
     assert 'row 1, "has 5 stamps in an album and gives 2 of them to Tom' in checked.stderr, "from the shared words on"
     assert '", which has the wording and the numbers of problem 0, "Lee has 5 stamps' in checked.stderr
-    traces = ("data", "traces", "train.jsonl", "--answer", "gold", "--decontaminate", "r.yaml", "--out", "t.jsonl")
+    traces = ("data", "traces", "train.jsonl", "answer=gold", "decontaminate=r.yaml", "--out", "t.jsonl")
     made = rlsp(*traces, cwd=tmp_path)
     assert "decontaminate 3 2 1 in heldout (8-gram) (train.jsonl:1)" in " ".join(made.stdout.split())
     assert "length" not in made.stdout, "nobody asked for it"

@@ -132,7 +132,9 @@ def test_when_all_rows_are_bad_nothing_is_written(tmp_path: Path) -> None:
     done = make(tmp_path, [{"problem": " ", "solution": "2"}], check=False)
     assert done.returncode == 3 and done.stdout == ""
     assert "convert: none of 1 rows is left; 1 of them: column 'problem' is empty, first at in.jsonl:1" in done.stderr
-    done = make(tmp_path, [{"problem": "1+1", "solution": "\\boxed{3}", "answer": "2"}], "--verify", check=False)
+    done = make(
+        tmp_path, [{"problem": "1+1", "solution": "\\boxed{3}", "answer": "2"}], "verifier=math_verify", check=False
+    )
     assert done.returncode == 3 and "verify: none of 1 rows is left; 1 of them: wrong" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
@@ -140,10 +142,9 @@ def test_when_all_rows_are_bad_nothing_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--format", "qwk"], "unknown format 'qwk' - did you mean \"qwq\"?"),
-        (["--max-tokens", 9], "tokens of which model? name its folder by --tokenizer"),
+        (["format=qwk"], "unknown format 'qwk' - did you mean \"qwq\"?"),
+        (["max_tokens=9"], "tokens of which model? name its folder, tokenizer=FOLDER"),
         (["--out", "o.json"], "name a file that ends in .jsonl"),
-        (["--sample", "http://127.0.0.1:9/v1"], "name it by --model-name"),
     ],
 )
 def test_an_order_that_cannot_be_filled_is_a_usage_error(tmp_path: Path, arguments: list[object], words: str) -> None:
@@ -151,10 +152,25 @@ def test_an_order_that_cannot_be_filled_is_a_usage_error(tmp_path: Path, argumen
     assert done.returncode == 2 and words in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["sample.url=http://127.0.0.1:9/v1"], 3, 'KEY=VALUE: "model" is missing in sample'),
+        (["one_per_problm=true"], 3, 'unknown key "one_per_problm" in the trace settings - did you mean "one_per_'),
+        (["--one-per-problem"], 2, "no option --one-per-problem; write one_per_problem=VALUE"),
+    ],
+)
+def test_settings_are_checked_like_those_of_a_recipe(
+    tmp_path: Path, arguments: list[object], code: int, words: str
+) -> None:
+    done = make(tmp_path, [{"problem": "1+1", "solution": "2"}], *arguments, check=False)
+    assert done.returncode == code and words in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_verification_counts_each_outcome_apart_and_a_file_is_never_overwritten(tmp_path: Path) -> None:
     solutions = ["so \\boxed{\\frac12}", "so \\boxed{0.5}", "so \\boxed{3}", "I give up"]
     rows = [{"problem": f"p{n}", "solution": text, "answer": "1/2"} for n, text in enumerate(solutions)]
-    card, written = make(tmp_path, [*rows, {"problem": "q", "solution": "\\boxed{1}"}], "--verify")
+    card, written = make(tmp_path, [*rows, {"problem": "q", "solution": "\\boxed{1}"}], "verifier=math_verify")
     assert [row["problem"] for row in written] == ["p0", "p1"]
     assert reasons(card, "verify") == {"wrong": 2, "no reference answer": 1}
     assert card["verifier"]["use"] == "math_verify" and card["verifier"]["extract"] == "anywhere"
@@ -170,7 +186,7 @@ def test_a_verifier_that_hangs_or_breaks_drops_its_row_and_says_how(tmp_path: Pa
         "    return None if sample.response == 'pass' else {'good': True}[sample.response]\n"
     )
     rows = [{"problem": text, "solution": text, "answer": "1"} for text in ("good", "hang", "pass", "bad")]
-    card, written = make(tmp_path, rows, "--verify", "--verifier", "./v.py:v")
+    card, written = make(tmp_path, rows, "verifier=./v.py:v")
     assert [row["problem"] for row in written] == ["good"]
     assert reasons(card, "verify") == {"not judged: timeout": 1, "not judged: abstain": 1, "not judged: error": 1}
 
@@ -182,7 +198,7 @@ def test_one_problem_keeps_its_shortest_right_solution(tmp_path: Path) -> None:
         {"problem": "What is 1+1?", "solution": "\\boxed{3}", "answer": "2"},
         {"problem": "What is 1+2?", "solution": "\\boxed{3}", "answer": "3"},
     ]
-    card, written = make(tmp_path, rows, "--verify", "--one-per-problem")
+    card, written = make(tmp_path, rows, "verifier=math_verify", "one_per_problem=true")
     assert [row["id"] for row in written] == ["in-1", "in-3"] and card["problems"] == 2
     assert reasons(card, "one per problem") == {"another solution of the problem is not longer": 1}
 
@@ -206,7 +222,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_length_is_counted_by_the_tokenizer_that_is_named(model: Path, tmp_path: Path) -> None:
     rows = [{"problem": f"p{n}", "solution": "so " * n} for n in range(1, 9)]
-    card, written = make(tmp_path, rows, "--tokenizer", model, "--min-tokens", 3, "--max-tokens", 5)
+    card, written = make(tmp_path, rows, f"tokenizer={model}", "min_tokens=3", "max_tokens=5")
     assert [row["problem"] for row in written] == ["p2", "p3", "p4"]  # and the end token
     assert reasons(card, "length") == {"shorter than 3": 1, "longer than 5": 4}
     assert card["length_unit"] == f"tokens of {model}"
@@ -219,16 +235,8 @@ def test_a_local_model_draws_the_same_solutions_each_time(model: Path, tmp_path:
         "    return '2' in sample.response\n"
     )
     arguments = (
-        "--sample",
-        model,
-        "--samples",
-        6,
-        "--temperature",
-        1,
-        "--max-new-tokens",
-        24,
-        "--verifier",
-        "./v.py:v",
+        f"sample={{model: {model}, samples: 6, temperature: 1, max_new_tokens: 24}}",
+        "verifier=./v.py:v",
     )
     rows = [{"problem": "what is 1 + 1 ?", "answer": "2"}, {"problem": "what is 3 ?"}]
     card, written = make(tmp_path, rows, *arguments)
@@ -273,12 +281,16 @@ def endpoint() -> Iterator[str]:
     server.server_close()
 
 
+def asking(endpoint: str) -> tuple[str, str]:
+    return "sample.model=qwen", f"sample.url={endpoint}"
+
+
 def test_an_endpoint_is_asked_and_its_right_solutions_are_kept(
     endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     Endpoint.failures = [503, 429]
-    arguments = ("--sample", endpoint, "--model-name", "qwen", "--samples", 6, "--max-new-tokens", 50)
+    arguments = (*asking(endpoint), "sample.samples=6", "sample.max_new_tokens=50")
     card, written = make(tmp_path, [{"id": "p", "problem": "1+1", "answer": "2"}], *arguments)
     assert written == [
         {"id": f"p-{n}", "problem": "1+1", "solution": "<think>\nhm\n</think>\n\n\\boxed{2}", "answer": "2"}
@@ -294,7 +306,7 @@ def test_an_endpoint_is_asked_and_its_right_solutions_are_kept(
 
 def test_drawing_goes_on_where_it_was_stopped(endpoint: str, tmp_path: Path) -> None:
     rows = [{"problem": f"1+{n}", "answer": "2"} for n in range(40)]
-    arguments = ("--sample", endpoint, "--model-name", "qwen", "--samples", 4)
+    arguments = (*asking(endpoint), "sample.samples=4")
     Endpoint.failures = [400] + [200] * 130  # taken from the end
     done = make(tmp_path, rows, *arguments, check=False)
     assert done.returncode == 4 and "HTTP 400" in done.stderr and not (tmp_path / "out.jsonl").exists()
@@ -308,7 +320,7 @@ def test_drawing_goes_on_where_it_was_stopped(endpoint: str, tmp_path: Path) -> 
 def test_an_endpoint_that_is_not_there_or_speaks_otherwise_is_one_line(endpoint: str, tmp_path: Path) -> None:
     Endpoint.failures = [404]
     row = [{"problem": "1+1", "answer": "2"}]
-    done = make(tmp_path, row, "--sample", endpoint, "--model-name", "q", "--samples", 1, check=False)
+    done = make(tmp_path, row, *asking(endpoint), "sample.samples=1", check=False)
     assert done.returncode == 4 and "problem 'in-0': HTTP 404" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -321,7 +333,7 @@ def test_a_set_with_copies_of_a_bench_is_cleaned_of_exactly_these(shared_data: P
     (tmp_path / "r.yaml").write_text(
         f"name: r\nmodel: {{path: m}}\neval: {{benches: [aime24], data: {shared_data}, limit: 1}}\n"
     )
-    card, written = make(tmp_path, [*clean[:400], *copies, *clean[400:]], "--decontaminate", "r.yaml")
+    card, written = make(tmp_path, [*clean[:400], *copies, *clean[400:]], "decontaminate=r.yaml")
     assert [row["id"] for row in written] == [row["id"] for row in clean]
     assert reasons(card, "decontaminate") == {"in aime24 (exact)": 30}
     assert card["overlap"]["benches"][0]["problems"] == 30 and card["overlap"]["ngram"] == 8
@@ -329,11 +341,11 @@ def test_a_set_with_copies_of_a_bench_is_cleaned_of_exactly_these(shared_data: P
 
 def test_the_card_tells_how_the_file_was_made(tmp_path: Path) -> None:
     append_rows(tmp_path / "in.jsonl", [{"problem": "a|b", "solution": "c d"}, {"problem": "x"}])
-    command = ("data", "traces", "in.jsonl", "--out", "out.jsonl", "--one-per-problem")
+    command = ("data", "traces", "in.jsonl", "--out", "out.jsonl", "one_per_problem=true")
     done = rlsp(*command, cwd=tmp_path)
     assert done.stdout.endswith("out.jsonl\n") and "convert" in done.stdout
     card = (tmp_path / "out.card.md").read_text()
-    assert "    rlsp data traces in.jsonl --out out.jsonl --one-per-problem\n" in card
+    assert "    rlsp data traces in.jsonl --out out.jsonl one_per_problem=true\n" in card
     assert "| convert | 2 | 1 | 1 no column 'solution'; its columns: problem (in.jsonl:2) |" in card
     assert "| in.jsonl | plain | 2 | SHA-256 " in card and "in words: min 2" in card
     written = json.loads((tmp_path / "out.card.json").read_text())["data"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlsp_cli.cli.completion import benches, runs
-from rlsp_cli.cli.options import BenchData, Json, Out, Resume, comma_separated, command_with_keys
+from rlsp_cli.cli.options import BenchData, Json, Out, Resume, comma_separated, command_with_keys, is_override
 from rlsp_cli.cli.output import console
 from rlsp_cli.cli.run import resume_command, show_report
 from rlsp_cli.errors import NotReadyError, UsageError
@@ -87,7 +87,7 @@ Command = command_with_keys(eval_keys, "eval.")
 
 def _target_and_changes(target: str | None, overrides: list[str]) -> tuple[str | None, list[str]]:
     """The target may be missing, so that the first override stands in its place."""
-    if target and "=" in target and not Path(target).exists():
+    if target and is_override(target):
         return None, [target, *overrides]
     return target, overrides
 

@@ -42,6 +42,11 @@ def comma_separated(texts: list[str] | None) -> list[str]:
     return [name.strip() for text in texts or () for name in text.split(",")]
 
 
+def is_override(word: str) -> bool:
+    """Whether a word is KEY=VALUE, and not the name of a file with such a name."""
+    return "=" in word and not Path(word).exists()
+
+
 def command_with_keys(section: "Callable[[], type[Section]]", prefix: str = "") -> type[TyperCommand]:
     """A command that takes the keys of a section as KEY=VALUE, and says so where one is given as an option.
 

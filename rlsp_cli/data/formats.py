@@ -16,7 +16,7 @@ _MARKED = re.compile(
     re.DOTALL,
 )
 _MARKER = re.compile(r"<\|(?:begin|end)_of_(?:thought|solution)\|>")
-_HINT = "name yours by --problem and --solution; to clean rows without a solution use rlsp data clean"
+_HINT = "name yours by problem=COLUMN and solution=COLUMN; to clean rows without a solution use rlsp data clean"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def pick_format(row: Row, columns: Columns) -> str:
             return name
 
     known = "; ".join(f"{name} ({', '.join(sorted(format.needs(columns)))})" for name, format in FORMATS.items())
-    hint = _HINT if columns.solution else "name yours by --problem"
+    hint = _HINT if columns.solution else "name yours by problem=COLUMN"
     raise DataError(f"{row.place}: no known format has only the columns {row.names}; known: {known}; {hint}")
 
 

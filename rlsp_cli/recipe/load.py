@@ -41,13 +41,13 @@ def read_section(path: Path, model: type[SectionModel]) -> SectionModel:
     try:
         return model.model_validate(source.data)
     except ValidationError as error:
-        raise _refusal(issues_of(error, model), source.origins, str(path)) from error
+        raise refusal(issues_of(error, model), source.origins, str(path)) from error
 
 
 def refuse(recipe: Recipe, issues: Sequence[Issue], path: Path) -> None:
     """RecipeError for what is wrong with a valid recipe, such as what a backend cannot do; nothing without issues."""
     if issues:
-        raise _refusal(issues, recipe.origins, str(path))
+        raise refusal(issues, recipe.origins, str(path))
 
 
 def _resolved(source: Source, overrides: Sequence[str], name: str, plugins: ResolveOptions | None) -> Recipe:
@@ -57,21 +57,21 @@ def _resolved(source: Source, overrides: Sequence[str], name: str, plugins: Reso
 
     # Further steps would only complain of the text that was not resolved.
     if issues := interpolate(source):
-        raise _refusal(issues, source.origins, name)
+        raise refusal(issues, source.origins, name)
     if plugins is not None:
         issues = complete_plugins(source.data, plugins)
 
     try:
         recipe = Recipe.model_validate(source.data).with_origins(source.origins)
     except ValidationError as error:
-        raise _refusal([*issues, *issues_of(error, Recipe)], source.origins, name) from error
+        raise refusal([*issues, *issues_of(error, Recipe)], source.origins, name) from error
 
     if issues:
-        raise _refusal(issues, source.origins, name)
+        raise refusal(issues, source.origins, name)
     return recipe
 
 
-def _refusal(issues: Sequence[Issue], origins: Mapping[str, Origin], name: str) -> RecipeError:
+def refusal(issues: Sequence[Issue], origins: Mapping[str, Origin], name: str) -> RecipeError:
     """The issues with their places, in the order in which they stand in the file, each once."""
     placed = {(nearest_origin(issue.path, origins) or Origin(name), str(issue)) for issue in issues}
     ordered = sorted(placed, key=lambda item: (item[0].order, item[1]))

@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
+from rlsp_cli.recipe.invalid import issues_of
+from rlsp_cli.recipe.load import SectionModel, refusal
 from rlsp_cli.recipe.override import override
 from rlsp_cli.recipe.source import Source
 
@@ -10,6 +14,15 @@ from rlsp_cli.recipe.source import Source
 def plain_settings(overrides: Sequence[str]) -> dict[str, Any]:
     """What overrides set, as plain data that is not validated."""
     return _source(overrides).data
+
+
+def read_settings(overrides: Sequence[str], model: type[SectionModel]) -> SectionModel:
+    """A section from overrides alone; RecipeError lists every issue with the override that set it, one a line."""
+    source = _source(overrides)
+    try:
+        return model.model_validate(source.data)
+    except ValidationError as error:
+        raise refusal(issues_of(error, model), source.origins, "KEY=VALUE") from error
 
 
 def _source(overrides: Sequence[str]) -> Source:

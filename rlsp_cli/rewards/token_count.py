@@ -59,4 +59,6 @@ def _load(name: str) -> Any:
         )
     except Exception as error:  # the library raises plain Exception
         reason = str(error).strip().partition("\n")[0]
-        raise NotReadyError(f"{name}: no tokenizer to count tokens with: {reason}; name one by --tokenizer") from error
+        raise NotReadyError(
+            f"{name}: no tokenizer to count tokens with: {reason}; name a folder that has one"
+        ) from error

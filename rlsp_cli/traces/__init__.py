@@ -3,19 +3,18 @@
 `make.py` holds the order of the steps. To add a filter, write a function in `filters.py` and name it there.
 """
 
-from rlsp_cli.data.formats import Columns
 from rlsp_cli.traces.card import DataCard
 from rlsp_cli.traces.clean import Cleaned, clean_rows
-from rlsp_cli.traces.make import TraceSettings, make_traces
-from rlsp_cli.traces.rejection import RejectionSampling
+from rlsp_cli.traces.make import TraceJob, make_traces
+from rlsp_cli.traces.settings import ColumnSettings, TraceSettings
 from rlsp_cli.traces.tally import Tally
 
 __all__ = [
     "Cleaned",
-    "Columns",
+    "ColumnSettings",
     "DataCard",
-    "RejectionSampling",
     "Tally",
+    "TraceJob",
     "TraceSettings",
     "clean_rows",
     "make_traces",

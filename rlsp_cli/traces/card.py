@@ -8,7 +8,7 @@ from typing import Any
 from rlsp_cli.data.demonstration import Demonstration
 from rlsp_cli.evals.overlap.against import ComparedBench
 from rlsp_cli.evals.overlap.index import CANNOT_FIND, NGRAM, SHARE, same_text
-from rlsp_cli.traces.rejection import RejectionSampling
+from rlsp_cli.traces.settings import RejectionSampling
 from rlsp_cli.traces.tally import Tally
 
 _PERCENTILES = (10, 50, 90, 99)
@@ -72,7 +72,7 @@ class DataCard:
             "version": self.version,
             "command": self.command,
             "sources": [asdict(source) for source in self.sources],
-            "sampling": asdict(self.sampling) if self.sampling else None,
+            "sampling": self.sampling.model_dump() if self.sampling else None,
             "verifier": self.verifier,
             "length_unit": self.length_unit,
             "rows": len(self.rows),
@@ -87,7 +87,7 @@ class DataCard:
         sources = [(one.source, one.format, one.rows, one.identity) for one in self.sources]
         filters = [(one.name, one.before, one.after, one.reasons_text) for one in self.filters]
         lengths = ", ".join(f"{name} {value}" for name, value in self.lengths.items())
-        sampling = asdict(self.sampling) if self.sampling else None
+        sampling = self.sampling.model_dump() if self.sampling else None
 
         lines = [
             f"# Data card of {self.file}\n",

@@ -7,14 +7,14 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from rlsp_cli import __version__
 from rlsp_cli.data import source_digest, source_rows
 from rlsp_cli.data.demonstration import Demonstration
-from rlsp_cli.data.formats import FORMATS, Columns, pick_format
+from rlsp_cli.data.formats import FORMATS, pick_format
 from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.overlap.against import benches_of, compared_bench, index_of, whole_bench
@@ -41,35 +41,23 @@ from rlsp_cli.traces.filters import (
     run_filters,
     verified,
 )
-from rlsp_cli.traces.rejection import RejectionSampler, RejectionSampling
+from rlsp_cli.traces.rejection import RejectionSampler
+from rlsp_cli.traces.settings import RejectionSampling, TraceSettings
 from rlsp_cli.traces.tally import Filtered, Tally, joined
 
 
 @dataclass(frozen=True)
-class TraceSettings:
-    """What to make; `sampling`, `verifier` and `recipe` (to decontaminate against) are None where not wanted.
+class TraceJob:
+    """Traces to make: from which sources and into which file, by which command line.
 
-    `limit` is the number of rows read of each source; `min_tokens` and `max_tokens` are counted by `tokenizer`.
+    `limit` is the number of rows read of each source.
     """
 
     sources: Sequence[str]
     out: Path
     command: str
-    format: str | None = None
-    columns: Columns = field(default_factory=Columns)
+    settings: TraceSettings
     limit: int | None = None
-    sampling: RejectionSampling | None = None
-    min_tokens: int = 0
-    max_tokens: int | None = None
-    tokenizer: str | None = None
-    verifier: str | None = None
-    recipe: str | None = None
-    one_per_problem: bool = False
-
-    @property
-    def limits_length(self) -> bool:
-        """Whether solutions are left out for their length."""
-        return bool(self.min_tokens) or self.max_tokens is not None
 
     @property
     def card_to_read(self) -> Path:
@@ -87,38 +75,41 @@ class TraceSettings:
         return self.out.with_suffix(".drafts")
 
 
-def make_traces(settings: TraceSettings) -> DataCard:
+def make_traces(job: TraceJob) -> DataCard:
     """Write the traces and their card; UsageError for settings that contradict, DataError when no row is left."""
-    _refuse(settings)
-    with locked(settings.drafts):
-        return _make(settings)
+    _refuse(job)
+    with locked(job.drafts):
+        return _make(job)
 
 
-def _make(settings: TraceSettings) -> DataCard:
-    recipe = load_recipe(find_recipe(settings.recipe), plugins=resolve_options) if settings.recipe else None
+def _make(job: TraceJob) -> DataCard:
+    settings = job.settings
+    recipe = None
+    if settings.decontaminate:
+        recipe = load_recipe(find_recipe(settings.decontaminate), plugins=resolve_options)
     benches = [whole_bench(name, recipe) for name in benches_of(recipe)] if recipe else []
-    reward = _reward(settings.verifier) if settings.verifier else None
+    reward = _reward(settings.chosen_verifier) if settings.chosen_verifier else None
 
-    read, sources = _read(settings)
-    with _filters(settings, recipe, benches, reward) as filters:
+    read, sources = _read(job)
+    with _filters(job, recipe, benches, reward) as filters:
         rows, tallies = run_filters(read.rows, filters)
     shown = [tally for tally in tallies if tally.reasons or tally.name not in _silent(settings)]
 
     text = "".join(json.dumps(row.to_row(), ensure_ascii=False) + "\n" for row in rows)
-    card = _card(settings, text, sources, benches, reward, [read.tally, *shown], rows)
-    _write(settings, text, card)
+    card = _card(job, text, sources, benches, reward, [read.tally, *shown], rows)
+    _write(job, text, card)
     return card
 
 
-def _refuse(settings: TraceSettings) -> None:
-    out = settings.out
+def _refuse(job: TraceJob) -> None:
+    settings, out = job.settings, job.out
     if out.suffix != ".jsonl":
         raise UsageError(f"{out}: traces are written as JSON Lines; name a file that ends in .jsonl")
-    for path in (out, settings.card_to_read, settings.card_json):
+    for path in (out, job.card_to_read, job.card_json):
         if path.exists():
             raise UsageError(f"{path}: exists already; name another file by --out")
     if settings.limits_length and settings.tokenizer is None:
-        raise UsageError("--min-tokens and --max-tokens: tokens of which model? name its folder by --tokenizer")
+        raise UsageError("min_tokens and max_tokens: tokens of which model? name its folder, tokenizer=FOLDER")
     if settings.format is not None and settings.format not in FORMATS:
         raise UsageError(f"unknown format {settings.format!r} - {did_you_mean(settings.format, FORMATS)}")
 
@@ -128,11 +119,12 @@ def _silent(settings: TraceSettings) -> set[str]:
     return {"thinking"} if settings.limits_length else {"thinking", "length"}
 
 
-def _read(settings: TraceSettings) -> tuple[Filtered, list[Source]]:
+def _read(job: TraceJob) -> tuple[Filtered, list[Source]]:
     """All sources as demonstrations, and what the card says of each source."""
+    settings = job.settings
     parts, sources = [], []
-    for source in settings.sources:
-        rows = source_rows(Rows(source=source, rows=settings.limit))
+    for source in job.sources:
+        rows = source_rows(Rows(source=source, rows=job.limit))
         format = settings.format or pick_format(rows[0], settings.columns)
         name = Path(source.removeprefix("hf:").partition("@")[0]).stem
         parts.append(converted(rows, name, format, settings.columns))
@@ -160,14 +152,15 @@ def _reward(verifier: str) -> Reward:
 
 @contextmanager
 def _filters(
-    settings: TraceSettings, recipe: Recipe | None, benches: Sequence[Bench], reward: Reward | None
+    job: TraceJob, recipe: Recipe | None, benches: Sequence[Bench], reward: Reward | None
 ) -> Iterator[list[Filter]]:
     """The filters that are wanted, in their order, with the processes that they need."""
+    settings = job.settings
     with ExitStack() as running:
         filters: list[Filter] = []
-        if settings.sampling:
+        if settings.sample:
             data = recipe.data if recipe else Data()
-            filters.append(_rejection_sampler(settings.sampling, data, settings.drafts).sample)
+            filters.append(_rejection_sampler(settings.sample, data, job.drafts).sample)
 
         filters.append(closed)
         count = token_counter(Model(), settings.tokenizer) or _count_words
@@ -210,7 +203,7 @@ def _print_tick(what: str, done: int, total: int) -> None:
 
 
 def _card(
-    settings: TraceSettings,
+    job: TraceJob,
     text: str,
     sources: Sequence[Source],
     benches: Sequence[Bench],
@@ -220,24 +213,24 @@ def _card(
 ) -> DataCard:
     verifier = {**reward.correctness.model_dump(mode="json"), "timeout_s": reward.timeout_s} if reward else None
     return DataCard(
-        file=settings.out.name,
+        file=job.out.name,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
         created=now(),
         version=__version__,
-        command=settings.command,
+        command=job.command,
         sources=sources,
-        sampling=settings.sampling,
+        sampling=job.settings.sample,
         verifier=verifier,
-        length_unit=f"tokens of {settings.tokenizer}" if settings.tokenizer else "words",
+        length_unit=f"tokens of {job.settings.tokenizer}" if job.settings.tokenizer else "words",
         benches=[compared_bench(bench) for bench in benches],
         filters=filters,
         rows=rows,
     )
 
 
-def _write(settings: TraceSettings, text: str, card: DataCard) -> None:
+def _write(job: TraceJob, text: str, card: DataCard) -> None:
     """The traces come last: where they are, the card is."""
-    write_text(settings.card_to_read, card.to_markdown())
-    write_json(settings.card_json, {"schema": "rlsp.traces/1", "data": card.to_json()})
-    write_text(settings.out, text)
-    shutil.rmtree(settings.drafts, ignore_errors=True)
+    write_text(job.card_to_read, card.to_markdown())
+    write_json(job.card_json, {"schema": "rlsp.traces/1", "data": card.to_json()})
+    write_text(job.out, text)
+    shutil.rmtree(job.drafts, ignore_errors=True)

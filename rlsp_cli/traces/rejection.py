@@ -10,23 +10,13 @@ from rlsp_cli.data.demonstration import Demonstration
 from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler
 from rlsp_cli.runs.stream import append_rows, drop_rows_from, read_rows
 from rlsp_cli.traces.filters import Tick
+from rlsp_cli.traces.settings import RejectionSampling
 from rlsp_cli.traces.tally import Filtered, tally
 
 _TICK = 128
 """Responses between two calls of a tick."""
 _TOP_P = 1.0
 _SEED = 0
-
-
-@dataclass(frozen=True)
-class RejectionSampling:
-    """How solutions are sampled: from a model folder or hub id, or from the model of that name at `url`."""
-
-    model: str
-    url: str | None = None
-    samples: int = 8
-    temperature: float = 0.7
-    max_new_tokens: int = 4096
 
 
 @dataclass(frozen=True)
@@ -87,5 +77,5 @@ class RejectionSampler:
 
     def _draft_file(self, rows: Sequence[Demonstration]) -> Path:
         prompts = [[row.id, self.prompt(row.problem)] for row in rows]
-        digest = hashlib.sha256(json.dumps([asdict(self.sampling), prompts]).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([self.sampling.model_dump(), prompts]).encode()).hexdigest()
         return self.drafts / f"drawn-{digest[:16]}.jsonl"

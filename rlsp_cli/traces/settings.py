@@ -1,0 +1,77 @@
+"""The keys of `rlsp data traces`, `check` and `clean`, given as KEY=VALUE."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from rlsp_cli.data.formats import Columns
+from rlsp_cli.recipe.section import NonNegativeInt, PositiveInt, Section
+
+_DEFAULT_VERIFIER = "math_verify"
+
+
+class ColumnSettings(Section):
+    """The columns of rows that are compared with benches."""
+
+    problem: str = "problem"
+    """Column that holds the problem, in plain rows."""
+    answer: str = "answer"
+    """Column that holds the reference answer, if there is one."""
+
+    @property
+    def columns(self) -> Columns:
+        """The columns for the readers of rows; no solution is wanted."""
+        return Columns(self.problem, None, self.answer)
+
+
+class RejectionSampling(Section):
+    """How solutions are sampled: from a model folder or hub id, or from the model of that name at `url`."""
+
+    model: str
+    """A folder or hub id; with `url` its name there."""
+    url: str | None = None
+    """OpenAI-compatible server, such as `http://host:8000/v1`; its key is read from OPENAI_API_KEY."""
+    samples: PositiveInt = 8
+    """Solutions for each problem."""
+    temperature: Annotated[float, Field(ge=0)] = 0.7
+    """Sampling temperature."""
+    max_new_tokens: PositiveInt = 4096
+    """Longest solution in tokens; longer ones are left out."""
+
+
+class TraceSettings(ColumnSettings):
+    """What traces are made of, and which are kept."""
+
+    format: str | None = None
+    """qwq, openthoughts, messages or plain; told from the columns if not given."""
+    solution: str = "solution"
+    """Column that holds the solution to imitate, in plain rows."""
+    sample: RejectionSampling | None = None
+    """Sample solutions from a model instead of reading them."""
+    tokenizer: str | None = None
+    """Folder or hub id that counts tokens; words are counted if not given."""
+    min_tokens: NonNegativeInt = 0
+    """Shortest solution to keep; needs `tokenizer`."""
+    max_tokens: PositiveInt | None = None
+    """Longest solution to keep; needs `tokenizer`."""
+    verifier: str | None = None
+    """Keep what this verifier, with its defaults, finds right; `math_verify` where solutions are sampled."""
+    decontaminate: str | None = None
+    """A recipe; problems of its benches are left out."""
+    one_per_problem: bool = False
+    """Keep only the shortest solution of each problem."""
+
+    @property
+    def columns(self) -> Columns:
+        """The columns for the readers of rows; no solution is wanted where one will be sampled."""
+        return Columns(self.problem, None if self.sample else self.solution, self.answer)
+
+    @property
+    def limits_length(self) -> bool:
+        """Whether solutions are left out for their length."""
+        return bool(self.min_tokens) or self.max_tokens is not None
+
+    @property
+    def chosen_verifier(self) -> str | None:
+        """The verifier to keep solutions by; sampled ones are always verified."""
+        return self.verifier or (_DEFAULT_VERIFIER if self.sample else None)
