@@ -1,19 +1,44 @@
 """The commands around a run, as a person types them."""
 
+import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from rlsp_cli.cli import _PANELS
+from rlsp_cli.cli import _PANELS, app
 from tests.conftest import ROOT, rlsp
 
 
 @pytest.mark.parametrize("command", [[], *([name] for commands in _PANELS.values() for name in commands)])
 def test_every_command_has_help(command: list[str]) -> None:
     assert "Usage" in rlsp(*command, "-h").stdout
+
+
+def commands(group: Any, name: str = "rlsp") -> Iterator[tuple[str, Any]]:
+    """Every command by the words that call it."""
+    for word, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{name} {word}")
+        else:
+            yield f"{name} {word}", command
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(typer.main.get_command(app))))
+def test_help_begins_with_a_short_line_and_has_an_example(name: str, command: Any) -> None:
+    first, *others = inspect.cleandoc(command.help).split("\n")
+    assert len(first) <= 80 and first.endswith(".")
+    assert any(line.startswith(f"Example: {name}") for line in others)
+
+
+def test_each_command_takes_one_line_of_the_overview() -> None:
+    for word, command in typer.main.get_command(app).commands.items():
+        assert len(command.help.split("\n")[0]) <= 62, word
 
 
 def test_the_version_is_on_stdout() -> None:

@@ -17,6 +17,7 @@ from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import FromScratch
 from rlsp_cli.runs.stream import append_rows, read_rows
+from rlsp_cli.traces.settings import RejectionSampling, TraceSettings
 from tests.conftest import rlsp
 
 MARKED = (
@@ -165,6 +166,12 @@ def test_settings_are_checked_like_those_of_a_recipe(
 ) -> None:
     done = make(tmp_path, [{"problem": "1+1", "solution": "2"}], *arguments, check=False)
     assert done.returncode == code and words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_help_names_every_key() -> None:
+    text = rlsp("data", "traces", "-h").stdout
+    assert all(key in text for key in TraceSettings.model_fields)
+    assert all(f"sample.{key}" in text for key in RejectionSampling.model_fields)
 
 
 def test_verification_counts_each_outcome_apart_and_a_file_is_never_overwritten(tmp_path: Path) -> None:

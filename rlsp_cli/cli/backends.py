@@ -12,7 +12,7 @@ from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.terminal import print
 
-app = typer.Typer(help="Axolotl and its like, each in an environment of its own.", no_args_is_help=True)
+app = typer.Typer(help="Axolotl and OpenRLHF: install and examine their environments.", no_args_is_help=True)
 
 
 class Installable(StrEnum):
@@ -31,7 +31,10 @@ class Profile(StrEnum):
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List the backends: which stages they run, which versions are tested, what is here."""
+    """List the backends: their stages, tested versions, and what is installed.
+
+    Example: rlsp backends list
+    """
     from rlsp_cli.backends import BACKENDS
     from rlsp_cli.backends.environment import find_environment
 
@@ -57,7 +60,7 @@ def install(
     path: Annotated[Path | None, typer.Option(help="Folder; ~/.local/share/rlsp/backends/NAME if not given.")] = None,
     json: Json = False,
 ) -> None:
-    """Make a backend's environment from a tested lock; a few minutes and gigabytes.
+    """Make a backend's environment from a tested lock; takes minutes and gigabytes.
 
     Example: rlsp backends install axolotl --profile cpu
     """
@@ -81,9 +84,11 @@ def doctor(
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Load each backend in its environment and say what is missing; exit code 4 when something is.
+    """Load each backend in its environment; exits with 4 if something is missing.
 
-    With a recipe only its backends are looked at, and whether they can run it. Example: rlsp backends doctor my.yaml
+    With a recipe only its backends are looked at, and whether they can run it.
+
+    Example: rlsp backends doctor my.yaml
     """
     from rlsp_cli.backends import BACKENDS, backend_of, stages_of
     from rlsp_cli.backends.doctor import examine

@@ -27,9 +27,9 @@ def behaviour(
     judge_samples: Annotated[int, typer.Option(help="Responses to label, drawn at random.", min=1)] = 100,
     json: Json = False,
 ) -> None:
-    """Count verification, backtracking, alternatives, self-correction and subgoals, beside repetition and accuracy.
+    """Count verification, backtracking and the like in responses.
 
-    Examples: rlsp behaviour runs/a/1  |  rlsp behaviour samples.jsonl --judge http://127.0.0.1:8000/v1 --judge-model m
+    Example: rlsp behaviour runs/a/1 --judge http://127.0.0.1:8000/v1 --judge-model m
     """
     from rlsp_cli.evals.behaviour import behaviour_groups, behaviour_stretches
     from rlsp_cli.report.behaviour import CAVEAT, group_table, stretch_table

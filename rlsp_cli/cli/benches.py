@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 Folder = Annotated[
     Path | None, typer.Option("--data", help="Folder with BENCH.jsonl to look for the data in.", file_okay=False)
 ]
-app = typer.Typer(help="Benches: sets of problems to evaluate on.", no_args_is_help=True)
+app = typer.Typer(help="Sets of problems to evaluate on: list and show them.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_(data: Folder = None, json: Json = False) -> None:
-    """List the benches that come with rlsp: size, verifier, protocol, and where their data is on this machine."""
+    """List the benches: size, verifier, sampling, and where their data is here.
+
+    Example: rlsp benches list --data ./data
+    """
     from rlsp_cli.evals.benches import find_bench, shipped_benches
     from rlsp_cli.evals.benches.inspect import where
 
@@ -49,9 +52,9 @@ def show(
     data: BenchData = None,
     json: Json = False,
 ) -> None:
-    """Show a bench's file and, where its data is at hand, its first prompt and whether the data is what it should be.
+    """Show a bench's file, its first prompt, and whether its data is as it should be.
 
-    Examples: rlsp benches show aime24 --data ./data  |  rlsp benches show ./mine.yaml
+    Example: rlsp benches show aime24 --data ./data
     """
     from rlsp_cli.evals.benches.inspect import inspect
 
@@ -69,9 +72,9 @@ def show(
 def protocols(
     name: Annotated[str | None, typer.Argument(help="Show this one: a name, or a file.")] = None, json: Json = False
 ) -> None:
-    """List how others run benches, for `eval.protocol`; or show one: its values, and what rlsp cannot do of it.
+    """List how other harnesses run benches, for `eval.protocol`; or show one.
 
-    Examples: rlsp benches protocols  |  rlsp benches protocols lm_eval
+    Example: rlsp benches protocols lm_eval
     """
     from rlsp_cli.evals.benches.protocol_file import find_protocol, protocol_path, shipped_protocols
 

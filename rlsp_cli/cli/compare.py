@@ -21,7 +21,7 @@ def compare(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Compare two evaluations problem by problem: difference, 95% interval, p-value.
+    """Say whether two evaluations differ, problem by problem.
 
     Example: rlsp compare runs/eval-before/20260101-120000 runs/eval-after/20260101-130000
     """

@@ -27,7 +27,7 @@ Against = Annotated[
 ColumnKeys = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Columns of plain rows: problem=question answer=gold.")
 ]
-app = typer.Typer(help="Data for training.", no_args_is_help=True)
+app = typer.Typer(help="Make, check and clean data for training.", no_args_is_help=True)
 
 
 def _trace_keys() -> "type[Section]":
@@ -46,13 +46,17 @@ def _column_keys() -> "type[Section]":
 def traces(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE... [KEY=VALUE]...", help="Files, or hf:org/name; docs/data.md has the keys."),
+        typer.Argument(metavar="SOURCE... [KEY=VALUE]...", help="Files, hf:org/name or task:NAME, and keys."),
     ],
     out: Annotated[Path, typer.Option(help="File to write, such as traces.jsonl; the card is written beside it.")],
     limit: Annotated[int | None, typer.Option(help="Only the first so many rows of each source.", min=1)] = None,
     json: Json = False,
 ) -> None:
-    """Make demonstrations for SFT: convert, sample, verify, decontaminate; with a data card.
+    """Make demonstrations for SFT: convert, sample, verify and decontaminate them.
+
+    Keys: format, problem, solution, answer, verifier, decontaminate,
+    one_per_problem, tokenizer, min_tokens, max_tokens, sample.model,
+    sample.url, sample.samples, sample.temperature, sample.max_new_tokens.
 
     Example: rlsp data traces qwq.jsonl --out traces.jsonl verifier=math_verify decontaminate=my.yaml
     """
@@ -82,7 +86,7 @@ def check(
     data: BenchData = None,
     json: Json = False,
 ) -> None:
-    """Find problems of benches in training data: row, problem, place. Exits with 6 if there are any.
+    """Find problems of benches in training data; exits with 6 if there are any.
 
     Likely copies, with other numbers or other words, are listed and change no exit code.
 
@@ -115,7 +119,7 @@ def clean(
     drop_likely: Annotated[bool, typer.Option("--drop-likely", help="Leave out likely copies too.")] = False,
     json: Json = False,
 ) -> None:
-    """Leave out rows that repeat problems of benches; the others keep all their columns.
+    """Leave out rows that repeat problems of benches; keep all columns of the others.
 
     Example: rlsp data clean prompts.jsonl --against my.yaml --out clean.jsonl
     """

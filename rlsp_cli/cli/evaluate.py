@@ -46,7 +46,7 @@ def evaluate(
     resume: Resume = False,
     json: Json = False,
 ) -> None:
-    """Evaluate a model on benches: accuracy with intervals, avg@k, pass@k, maj@k.
+    """Evaluate a model on benches: accuracy, pass@k, maj@k.
 
     Example: rlsp eval my-model --bench aime24,math500 eval.samples=16 eval.temperature=0.6
     """

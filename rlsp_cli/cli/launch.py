@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Processes of a job that other machines run.", no_args_is_help=True)
+app = typer.Typer(help="Join a job from further machines.", no_args_is_help=True)
 
 
 @app.callback()
@@ -24,13 +24,13 @@ def worker(
         int | None, typer.Option(min=0, help="With --join: GPUs to offer; all that are here when not given.")
     ] = None,
 ) -> None:
-    """Join a training that is spread over machines. Run it on each further machine, as the first one says.
+    """Join a training that is spread over machines; run it on each further one.
 
-    With torchrun (cluster.launcher: torchrun): rlsp launch worker /shared/runs/math/20260101-120000
+    With Ray, for PPO by OpenRLHF, add --join HOST:PORT as the first machine
+    says. The run folder holds the token of its head; without the folder the
+    token comes from RAY_AUTH_TOKEN.
 
-    With Ray, for PPO by OpenRLHF: rlsp launch worker --join 10.0.0.1:29400 /shared/runs/math/20260101-120000
-
-    The run folder holds the token of its head; without it the token comes from RAY_AUTH_TOKEN.
+    Example: rlsp launch worker /shared/runs/math/20260101-120000
     """
     from rlsp_cli.errors import UsageError
     from rlsp_cli.launch.observer import Printer

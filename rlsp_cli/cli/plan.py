@@ -31,7 +31,7 @@ def plan(
     gpu: Annotated[GpuName, typer.Option(help="The GPUs that estimates are for.")] = GpuName.h100,
     json: Json = False,
 ) -> None:
-    """Count rollouts, steps and tokens of a recipe, and estimate memory and GPU-hours; 3 if data cannot be read.
+    """Count steps and tokens; estimate memory and GPU-hours.
 
     Example: rlsp plan my.yaml cluster.nodes=3 --gpu a100-80
     """

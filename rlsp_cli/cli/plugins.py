@@ -16,7 +16,7 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rlsp_cli.rewards.registry import Plugin
 
-app = typer.Typer(help="Exploration rewards, verifiers, tasks and row shapes of benches.", no_args_is_help=True)
+app = typer.Typer(help="Rewards, verifiers and tasks: list, check and write them.", no_args_is_help=True)
 
 
 class Kind(StrEnum):
@@ -28,7 +28,10 @@ class Kind(StrEnum):
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List built-in and installed plugins; a broken one is listed with its reason."""
+    """List built-in and installed plugins; a broken one with its reason.
+
+    Example: rlsp plugins list
+    """
     from rlsp_cli.rewards.registry import BrokenPlugin, list_plugins
 
     rows = [
@@ -46,7 +49,10 @@ def show(
     reference: Annotated[str, typer.Argument(help="A name, or file.py:function.", autocompletion=plugins)],
     json: Json = False,
 ) -> None:
-    """Show a plugin's origin, text and options."""
+    """Show a plugin's origin, text and options.
+
+    Example: rlsp plugins show length
+    """
     from rlsp_cli.rewards.registry import find_plugin
 
     plugin = find_plugin(reference)
@@ -75,9 +81,11 @@ def check(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check that rewards and verifiers do what a run will ask of them; exit code 6 when one does not.
+    """Check that rewards and verifiers work in a run; exits with 6 if one does not.
 
-    Signature, own process, no exception and finite values, equal results from thread, event loop and another process.
+    Signature, own process, no exception and finite values, equal results from
+    thread, event loop and another process.
+
     Example: rlsp plugins check ./variety.py
     """
     from rlsp_cli.data import read_samples
@@ -119,7 +127,10 @@ def new(
     name: Annotated[str, typer.Argument(help="Name of the function and of its file.")],
     out: Annotated[Path, typer.Option(help="Folder for the two files.")] = Path(),
 ) -> None:
-    """Write a plugin and its test to start from. Example: rlsp plugins new reward variety"""
+    """Write a plugin and its test to start from.
+
+    Example: rlsp plugins new reward variety
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from rlsp_cli.runs.stream import write_text

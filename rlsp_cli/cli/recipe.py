@@ -28,7 +28,7 @@ def check(
     recipe: RecipeArgument,
     overrides: Overrides = None,
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="Print the complete recipe; where is each value from?")
+        bool, typer.Option("--resolved", help="Print the complete recipe, with the origin of each value.")
     ] = False,
     show_example: Annotated[
         bool,
@@ -36,9 +36,11 @@ def check(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Check a recipe, its data, model and rewards: every problem at once, as file:line:column. Asks no network.
+    """List every problem of a recipe, its data, model and rewards.
 
-    Examples: rlsp check my.yaml  |  rlsp check quickstart ppo.steps=10 --resolved  |  rlsp check my.yaml --show-example
+    Asks no network; what lies on the hub is looked at when the run starts.
+
+    Example: rlsp check my.yaml ppo.steps=10 --resolved
     """
     from rlsp_cli.backends import backend_of, stages_of
     from rlsp_cli.preflight import inspect_recipe, read_recipe
@@ -85,7 +87,7 @@ def render(
     explain: Annotated[bool, typer.Option("--explain", help="Say where each of the backend's keys is from.")] = False,
     json: Json = False,
 ) -> None:
-    """Print what a backend will be given for a stage. Starts nothing, needs no backend.
+    """Show what a backend is given for a stage; needs no backend.
 
     Example: rlsp render my.yaml --explain
     """
@@ -101,7 +103,10 @@ def render(
 
 
 def schema() -> None:
-    """Print the JSON Schema of recipes, for editors. Example: rlsp schema > rlsp.schema.json"""
+    """Print the JSON Schema of recipes, for editors.
+
+    Example: rlsp schema > rlsp.schema.json
+    """
     import json
 
     from rlsp_cli.recipe.schema import Recipe
@@ -114,7 +119,10 @@ def schema() -> None:
 
 @recipes_app.command("list")
 def list_(json: Json = False) -> None:
-    """List the shipped recipes."""
+    """List the shipped recipes.
+
+    Example: rlsp recipes list
+    """
     from rlsp_cli.recipe.load import load_recipe
     from rlsp_cli.recipe.shipped import shipped_recipes
 
@@ -127,7 +135,10 @@ def list_(json: Json = False) -> None:
 
 @recipes_app.command()
 def show(name: ShippedName) -> None:
-    """Print a shipped recipe."""
+    """Print a shipped recipe.
+
+    Example: rlsp recipes show quickstart
+    """
     print(_shipped(name).read_text(encoding="utf-8"), end="")
 
 
@@ -135,7 +146,10 @@ def show(name: ShippedName) -> None:
 def copy(
     name: ShippedName, to: Annotated[Path | None, typer.Argument(help="New file; NAME.yaml when not given.")] = None
 ) -> None:
-    """Copy a shipped recipe to change it; never overwrites. Example: rlsp recipes copy quickstart my.yaml"""
+    """Copy a shipped recipe to change it; never overwrites.
+
+    Example: rlsp recipes copy quickstart my.yaml
+    """
     from rlsp_cli.runs.stream import write_text
 
     target = to or Path(f"{Path(name).name}.yaml")

@@ -13,11 +13,14 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rlsp_cli.report import Report
 
-runs_app = typer.Typer(help="The runs of a folder.", no_args_is_help=True)
+runs_app = typer.Typer(help="List runs, and show one.", no_args_is_help=True)
 
 
 def report(run: RunFolder, json: Json = False) -> None:
-    """Write report.html and report.json of a run again, and print its tables. Works on unfinished runs too."""
+    """Write a run's report again, and print its tables.
+
+    Example: rlsp report runs/quickstart/20260101-120000
+    """
     from rlsp_cli.report import write_report
 
     written = write_report(run)
@@ -33,7 +36,10 @@ def list_(
     folder: Annotated[Path, typer.Argument(help="Folder to look in; ./runs when not given.")] = Path("runs"),
     json: Json = False,
 ) -> None:
-    """List the runs of a folder, three levels deep, the newest last. Example: rlsp runs list ."""
+    """List the runs of a folder, three levels deep, the newest last.
+
+    Example: rlsp runs list .
+    """
     if not folder.is_dir() and folder != Path("runs"):
         raise UsageError(f"{folder}: no such folder")
     found = {path.parent for depth in range(4) for path in folder.glob("*/" * depth + "manifest.json")}
@@ -47,7 +53,10 @@ def list_(
 
 @runs_app.command()
 def show(run: RunFolder, json: Json = False) -> None:
-    """Show what a run is, how far it came, and where its files are."""
+    """Show what a run is, how far it came, and how to go on.
+
+    Example: rlsp runs show runs/quickstart/20260101-120000
+    """
     from rlsp_cli.report import summarise_run
 
     found = summarise_run(run)

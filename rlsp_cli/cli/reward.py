@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rlsp_cli.rewards.audit import Finding
     from rlsp_cli.rewards.sample import Sample, SampleScore
 
-app = typer.Typer(help="Try, compare, attack and serve the rewards of a recipe.", no_args_is_help=True)
+app = typer.Typer(help="Try, compare, attack and serve a recipe's rewards.", no_args_is_help=True)
 _EPILOG = "Exit codes: docs/errors.md"
 
 
@@ -39,10 +39,9 @@ def try_(
     tokenizer: Tokenizer = None,
     json: Json = False,
 ) -> None:
-    r"""Score responses with every component and its reason. Starts no training.
+    r"""Score responses with every component and its reason.
 
-    Examples: rlsp reward try quickstart --response '\boxed{3 + 7}' --reference '3 + 7'
-    |  rlsp reward try --verifier math_verify --samples graded.jsonl --json
+    Example: rlsp reward try quickstart --response '\boxed{3 + 7}' --reference '3 + 7'
     """
     from rlsp_cli.rewards.combine import alpha_of
     from rlsp_cli.rewards.scorer import Scorer
@@ -68,9 +67,9 @@ def diff(
     tokenizer: Tokenizer = None,
     json: Json = False,
 ) -> None:
-    """Score a run's saved rollouts again, with another reward: flipped verdicts, ranks, advantages. Needs no GPU.
+    """Score a run's rollouts again with another reward: flipped verdicts, advantages.
 
-    Examples: rlsp reward diff runs/a/1 --recipe new.yaml  |  rlsp reward diff runs/a/1 reward.combine=gated_correct
+    Example: rlsp reward diff runs/a/1 reward.combine=gated_correct
     """
     from rlsp_cli.data import read_samples
     from rlsp_cli.rewards.combine import alpha_of
@@ -116,7 +115,7 @@ def audit(
     tokenizer: Tokenizer = None,
     json: Json = False,
 ) -> None:
-    """Attack a recipe's reward; exit code 6 when a trick earns more than an honest answer, or outlives the deadline.
+    """Attack a recipe's reward; exits with 6 if a trick beats an honest answer.
 
     Example: rlsp reward audit my.yaml
     """
@@ -159,7 +158,10 @@ def serve(
     ] = 60.0,
     tokenizer: Tokenizer = None,
 ) -> None:
-    """Serve a recipe's rewards over HTTP: OpenRLHF's protocol on /, all components on /score, /health, /metrics.
+    """Serve a recipe's rewards over HTTP, in OpenRLHF's protocol.
+
+    OpenRLHF asks /, other clients /score for all components; /health and
+    /metrics are for operation.
 
     Example: rlsp reward serve my.yaml --port 8000
     """

@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Run all stages of a recipe: SFT, PPO, evaluation, report.
 
-    Example: rlsp run my.yaml ppo.steps=10; rlsp run my.yaml --resume
+    Example: rlsp run my.yaml ppo.steps=10 --out runs/try
     """
     from rlsp_cli.launch.start import Start
     from rlsp_cli.launch.workflow import pick_stages, plan_recipe, run_recipe, unfinished
