@@ -32,17 +32,13 @@ def list_(data: Folder = None, json: Json = False) -> None:
     if json:
         print_json("benches", [{**file.model_dump(mode="json"), "where": place} for file, place in rows])
         return
-    cells = [
-        (
-            f.name,
-            f.problems,
-            f.verifier.use,
-            _sampling(f.sampling),
-            None if place.startswith("none") else place.partition("@")[0],
-            f.description,
-        )
-        for f, place in rows
-    ]
+
+    cells = []
+    for file, place in rows:
+        data_is_here = not place.startswith("none")
+        source = place.partition("@")[0] if data_is_here else None
+        sampling = _sampling(file.sampling)
+        cells.append((file.name, file.problems, file.verifier.use, sampling, source, file.description))
     print_table(["bench", "problems", "verifier", "drawn", "data", "what it is"], cells)
 
 

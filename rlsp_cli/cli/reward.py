@@ -92,19 +92,7 @@ def diff(
     facts = {key: value for key, value in found.to_json().items() if key != "flips"}
     print_table(["", ""], [(key.replace("_", " "), _number(value)) for key, value in facts.items()])
     if found.flips:
-        columns = ["id", "step", "reference", "answer before", "answer now", "now"]
-        cells = [
-            (
-                f["id"],
-                None if f["step"] is None else f["step"] + 1,
-                f["reference"],
-                f["answer_before"],
-                f["answer_now"],
-                "right" if f["now"] else "wrong",
-            )
-            for f in found.flips
-        ]
-        print_table(columns, cells, title="Flipped verdicts, the first of them")
+        _show_flips(found.flips)
 
 
 @app.command(epilog=_EPILOG)
@@ -255,24 +243,22 @@ def _show_scores(samples: Sequence["Sample"], scores: Sequence["SampleScore"], j
     print_table(["id", "component", "outcome", "value", "answer", "reason"], cells)
 
 
+def _show_flips(flips: Sequence[dict[str, Any]]) -> None:
+    columns = ["id", "step", "reference", "answer before", "answer now", "now"]
+    cells = []
+    for flip in flips:
+        step = None if flip["step"] is None else flip["step"] + 1
+        answers = (flip["answer_before"], flip["answer_now"])
+        cells.append((flip["id"], step, flip["reference"], *answers, "right" if flip["now"] else "wrong"))
+    print_table(columns, cells, title="Flipped verdicts, the first of them")
+
+
 def _show_findings(found: Sequence["Finding"], json: bool) -> None:
     from dataclasses import asdict
 
     if json:
         print_json("reward-audit", [{**asdict(finding), "is_hole": finding.is_hole} for finding in found])
         return
-    cells = [
-        (
-            f.attack,
-            *map(_number, (f.reward, f.honest_wrong, f.honest_right)),
-            f"{f.beats_wrong}/{f.problems}",
-            f"{f.beats_right}/{f.problems}",
-            f.overdue,
-            f.unscored,
-            _hole(f),
-        )
-        for f in found
-    ]
     columns = [
         "attack",
         "reward",
@@ -284,6 +270,11 @@ def _show_findings(found: Sequence["Finding"], json: bool) -> None:
         "unscored",
         "",
     ]
+    cells = []
+    for one in found:
+        rewards = map(_number, (one.reward, one.honest_wrong, one.honest_right))
+        beats = (f"{one.beats_wrong}/{one.problems}", f"{one.beats_right}/{one.problems}")
+        cells.append((one.attack, *rewards, *beats, one.overdue, one.unscored, _hole(one)))
     print_table(columns, cells)
 
 
