@@ -203,7 +203,7 @@ def test_who_stops_waits_for_nobody() -> None:
         raise StoppedError("stopped")
 
     with serving(right, seconds=30) as server, pytest.raises(StoppedError):
-        answers(EndpointSampler(server.url, "m", beat=stop), requests(3), DECODING)
+        answers(EndpointSampler(server.url, "m", tick=stop), requests(3), DECODING)
 
 
 def test_a_server_that_goes_in_mid_run_leaves_what_it_answered(tmp_path: Path) -> None:

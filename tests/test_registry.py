@@ -96,7 +96,7 @@ def test_an_unknown_name_a_wrong_kind_and_a_missing_file_are_told_apart(tmp_path
     path = write(tmp_path, "@verifier\ndef mine(sample: Sample) -> bool:\n    return True\n")
     with pytest.raises(PluginError, match="unknown verifier 'math_verfy' - did you mean \"math_verify\""):
         get_plugin("verifier", "math_verfy")
-    with pytest.raises(PluginError, match="'mine' is a verifier, wanted: a exploration reward"):
+    with pytest.raises(PluginError, match="'mine' is a verifier, expected an exploration reward"):
         get_plugin("exploration_reward", f"{path}:mine")
     with pytest.raises(PluginError, match="no such plugin file"):
         get_plugin("verifier", f"{tmp_path}/none.py:mine")

@@ -14,7 +14,7 @@ from rlsp_cli.errors import CheckError, UsageError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
-    from rlsp_cli.rewards.registry import Plugin
+    from rlsp_cli.rewards.plugin import Plugin
 
 app = typer.Typer(help="Rewards, verifiers and tasks: list, check and write them.", no_args_is_help=True)
 
@@ -107,7 +107,8 @@ def check(
 def _plugins(reference: str) -> list["Plugin"]:
     """Those of a file, or the one that is named; only what scores responses."""
     from rlsp_cli.errors import PluginError
-    from rlsp_cli.rewards.registry import find_plugin, load_file, plugins_of
+    from rlsp_cli.rewards.plugin_file import load_file, plugins_of
+    from rlsp_cli.rewards.registry import find_plugin
 
     if reference.endswith(".py"):
         found = list(plugins_of(load_file(Path(reference)), reference).values())

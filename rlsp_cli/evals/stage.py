@@ -102,7 +102,7 @@ def _answering(
     elif settings.responses is not None:
         yield ReplaySampler.from_file(Path(path), uneven=settings.samples == 0), _as_it_is
     elif settings.url is not None:
-        yield EndpointSampler(settings.url, path, batch=settings.batch, beat=check_stop), _as_it_is
+        yield EndpointSampler(settings.url, path, batch=settings.batch, tick=check_stop), _as_it_is
     else:
         with open_model(path) as opened:
             yield opened

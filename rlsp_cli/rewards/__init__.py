@@ -13,7 +13,7 @@ from rlsp_cli.rewards.answers import (
 )
 from rlsp_cli.rewards.fences import last_fenced
 from rlsp_cli.rewards.lexicon import behaviour_counts
-from rlsp_cli.rewards.registry import exploration_reward, row_shape, task, verifier
+from rlsp_cli.rewards.plugin import exploration_reward, row_shape, task, verifier
 from rlsp_cli.rewards.repetition import repetition
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict, is_right
 from rlsp_cli.rewards.thinking import without_tags, without_thinking

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from rlsp_cli.rewards.options import complete_options
+from rlsp_cli.rewards.plugin import Plugin
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.process import Call, Use
-from rlsp_cli.rewards.registry import Plugin
 from rlsp_cli.rewards.sample import Sample, Score
 
 _TEXTS = (

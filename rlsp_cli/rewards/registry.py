@@ -1,26 +1,17 @@
-"""Plugins by name: built in, installed (entry points), or from a file. Signatures are checked when they register."""
+"""Plugins by name: built in, installed (entry points), or from a file."""
 
-import hashlib
 import importlib.metadata
-import importlib.util
-import inspect
-import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from types import ModuleType, NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
-
-from pydantic import BaseModel
+from typing import Any
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.issue import OptionsError, did_you_mean
-from rlsp_cli.recipe.schema import ExplorationUse
-from rlsp_cli.rewards.options import complete_options, options_model
-from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
-from rlsp_cli.rewards.source import source_digest
+from rlsp_cli.rewards.options import complete_options
+from rlsp_cli.rewards.plugin import Plugin
+from rlsp_cli.rewards.plugin_file import load_file, plugins_of
 from rlsp_cli.share import share
 
 _FOLDERS = {"verifier": "verifiers", "exploration_reward": "rewards", "task": "tasks", "row_shape": "benches"}
@@ -30,75 +21,6 @@ ENTRY_POINTS = {
     "task": "rlsp.tasks",
     "row_shape": "rlsp.row_shapes",
 }
-_SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {  # positional parameters -> what may be returned
-    "verifier": {(Sample,): {bool, float, Verdict, CheckedVerdict, NoneType}},
-    "exploration_reward": {(Sample,): {float, NoneType}, (Sequence[Sample],): {list}},
-    "task": {(int, str): {dict}},
-    "row_shape": {(dict[str, Any],): {dict}},
-}
-_TAKEN = frozenset(ExplorationUse.model_fields)
-"""Keys of a recipe's plugin entry that are ours, so that no option can have their names."""
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def exploration_reward(function: Function) -> Function:
-    """Register `f(sample: Sample, *, options) -> float`; None abstains.
-
-    A function of `Sequence[Sample]` is given all samples of one prompt at once and returns a list, one item each.
-    """
-    return _register("exploration_reward", function)
-
-
-def verifier(function: Function) -> Function:
-    """Register `f(sample: Sample, *, options) -> bool | float | Verdict`, 0 to 1; None abstains."""
-    return _register("verifier", function)
-
-
-def task(function: Function) -> Function:
-    """Register `f(index: int, split: str, *, options) -> dict`, the row of that number, always the same one."""
-    return _register("task", function)
-
-
-def row_shape(function: Function) -> Function:
-    """Register `f(row: dict[str, Any], *, options) -> dict`: a bench's row as `problem`, `answer` and the like."""
-    return _register("row_shape", function)
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A registered function; `origin` is its file or entry point, `digest` that of its source."""
-
-    kind: str
-    name: str
-    function: Callable[..., Any]
-    origin: str
-
-    @cached_property
-    def options(self) -> type[BaseModel]:
-        """The options that a recipe may give, as a pydantic model."""
-        return options_model(self.function)
-
-    @property
-    def reference(self) -> str:
-        """A name that finds it from anywhere: `file.py:function`, or that of an installed one."""
-        return f"{self.origin}:{self.name}" if self.origin.endswith(".py") else self.name
-
-    @cached_property
-    def takes_group(self) -> bool:
-        """Whether it scores all samples of a prompt in one call."""
-        first = next(iter(inspect.signature(self.function).parameters))
-        return self.kind == "exploration_reward" and get_type_hints(self.function)[first] != Sample
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the file, and of modules of its own that it imports."""
-        return source_digest(Path(inspect.getfile(self.function)))
-
-    @property
-    def doc(self) -> str:
-        """First line of the docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
 
 @dataclass(frozen=True)
@@ -167,7 +89,8 @@ def _from_file(kind: str, path: Path, name: str) -> Plugin:
         return found[kind, name]
     others = [other for other, n in found if n == name]
     if others:
-        raise PluginError(f"{path}: {name!r} is a {_words(others[0])}, wanted: a {_words(kind)}")
+        raise PluginError(f"{path}: {name!r} is {_a(others[0])}, expected {_a(kind)}")
+
     known = [n for k, n in found if k == kind]
     raise PluginError(f"{path}: no {_words(kind)} {name!r} - {did_you_mean(name, known)}; decorate it with @{kind}")
 
@@ -207,83 +130,6 @@ def find_plugin(reference: str) -> Plugin:
     return found[0]
 
 
-def load_file(path: Path) -> ModuleType:
-    """Import a plugin file as a real module, once; PluginError with its own file:line when it fails."""
-    path = path.absolute()
-    name = f"rlsp_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
-    if not path.is_file():
-        raise PluginError(f"{path}: no such plugin file")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except PluginError:
-        del sys.modules[name]
-        raise
-    except Exception as error:
-        del sys.modules[name]
-        line = next(
-            (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 1
-        )
-        line = error.lineno or line if isinstance(error, SyntaxError) else line
-        raise PluginError(f"{path}:{line}: this plugin cannot be loaded: {type(error).__name__}: {error}") from error
-    return module
-
-
-def plugins_of(module: ModuleType, origin: str) -> dict[tuple[str, str], Plugin]:
-    """The plugins that a module defines, by (kind, name)."""
-    functions = [f for f in vars(module).values() if getattr(f, "__module__", None) == module.__name__]
-    found = [(f.__rlsp_kind__, f.__name__, f) for f in functions if hasattr(f, "__rlsp_kind__")]
-    return {(kind, name): Plugin(kind, name, function, origin) for kind, name, function in found}
-
-
-def _register(kind: str, function: Function) -> Function:
-    """Check the signature and mark the function."""
-    code = function.__code__
-    where = f"{code.co_filename}:{code.co_firstlineno}: @{kind} {function.__name__}"
-    try:
-        hints = get_type_hints(function)
-    except NameError as error:
-        raise PluginError(f"{where}: its annotations cannot be read: {error}") from error
-    parameters = list(inspect.signature(function).parameters.values())
-    positional = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    given = tuple(hints.get(p.name) for p in positional)
-    allowed = _SIGNATURES[kind].get(given)
-    if allowed is None or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        expected = " or ".join(f"({', '.join(map(_type_name, types))}, *, options)" for types in _SIGNATURES[kind])
-        raise PluginError(f"{where}: takes ({', '.join(map(_type_name, given)) or 'nothing'}), expected {expected}")
-    for parameter in parameters[len(positional) :]:
-        if parameter.name not in hints or parameter.default is parameter.empty:
-            raise PluginError(f"{where}: option {parameter.name!r} needs a type and a default")
-        if parameter.name in _TAKEN:
-            raise PluginError(f"{where}: option {parameter.name!r}: recipes use this key themselves; rename it")
-    if "return" not in hints or not _return_types(hints["return"]) <= allowed:
-        words = " | ".join(sorted(_type_name(t) for t in allowed - {NoneType}))
-        raise PluginError(f"{where}: must be annotated to return {words}")
-    function.__rlsp_kind__ = kind  # type: ignore[attr-defined]
-    return function
-
-
-def _type_name(annotation: Any) -> str:
-    if annotation is None:
-        return "no type"
-    return (
-        annotation.__name__
-        if isinstance(annotation, type) and not get_args(annotation)
-        else str(annotation).rpartition("abc.")[2].replace("rlsp_cli.rewards.sample.", "")
-    )
-
-
-def _return_types(annotation: Any) -> set[Any]:
-    if get_origin(annotation) in (Union, UnionType):
-        return set().union(*(_return_types(part) for part in get_args(annotation)))
-    return {get_origin(annotation) or annotation}
-
-
 def _entry_points(kind: str) -> list[importlib.metadata.EntryPoint]:
     return list(importlib.metadata.entry_points(group=ENTRY_POINTS[kind]))
 
@@ -295,3 +141,8 @@ def _words_of(point: importlib.metadata.EntryPoint) -> str:
 
 def _words(kind: str) -> str:
     return kind.replace("_", " ")
+
+
+def _a(kind: str) -> str:
+    """The name of a kind with its article."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {_words(kind)}"

@@ -20,7 +20,8 @@ from typing import Any, TextIO
 
 from rlsp_cli.errors import NotReadyError, PluginError
 from rlsp_cli.rewards.health import Health
-from rlsp_cli.rewards.registry import Plugin, get_plugin
+from rlsp_cli.rewards.plugin import Plugin
+from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
 
 _PR_SET_PDEATHSIG = 1

@@ -28,7 +28,7 @@ def open_model(
 
 
 def served_sampler(
-    server: Server, chat_template: str, batch: int, beat: Callable[[], None]
+    server: Server, chat_template: str, batch: int, tick: Callable[[], None]
 ) -> tuple[Sampler, RenderPrompt]:
     """The server's model, with the embedded engine's token ids as prompts; JobError once the server has died."""
     from rlsp_cli.engine.ending import stated_ends
@@ -37,14 +37,14 @@ def served_sampler(
 
     def alive() -> None:
         server.refuse_dead()
-        beat()
+        tick()
 
     tokenizer = load_tokenizer(server.model, chat_template)
     encode = partial(encode_request, tokenizer=tokenizer)
     ends = sorted({tokenizer.eos_token_id, *stated_ends(server.model)})
     options = {"stop_token_ids": ends, "skip_special_tokens": not special_tags(tokenizer)}
     sampler = EndpointSampler(
-        server.url, server.model, encode=encode, options=options, key=server.key, batch=batch, beat=alive
+        server.url, server.model, encode=encode, options=options, key=server.key, batch=batch, tick=alive
     )
     return sampler, partial(prompt_text, data=Data(), tokenizer=tokenizer)
 

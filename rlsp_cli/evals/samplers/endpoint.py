@@ -33,7 +33,7 @@ class EndpointSampler:
     """A `rlsp_cli.evals.samplers.sampler.Sampler` with `batch` requests under way at once; each response is a request.
 
     Prompts are the user's turn in `URL/chat/completions`; with `encode`, which gives a prompt's token
-    ids, they go to `URL/completions` as they are, with `options` that this server knows. `beat` is called at least
+    ids, they go to `URL/completions` as they are, with `options` that this server knows. `tick` is called at least
     every second and may raise to stop.
     """
 
@@ -46,13 +46,13 @@ class EndpointSampler:
         options: Mapping[str, Any] | None = None,
         key: str | None = None,
         batch: int = 16,
-        beat: Callable[[], None] = lambda: None,
+        tick: Callable[[], None] = lambda: None,
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"{url!r} is no http address; expected one such as http://127.0.0.1:8000/v1")
         self.url, self.model, self.encode = url.rstrip("/"), model, encode
         self.path, self.options = "/completions" if encode else "/chat/completions", dict(options or {})
-        self.key, self.batch, self.beat = _key(key), batch, beat
+        self.key, self.batch, self.tick = _key(key), batch, tick
         self._not_before = 0.0  # time.monotonic() until which the server wants to be left alone
 
     def answer(
@@ -76,7 +76,7 @@ class EndpointSampler:
                     ready, _ = runner.run(waiting)
                     for task in sorted(ready, key=_has_failed):  # responses first: an error ends the loop
                         yield running.pop(task), task.result()
-                    self.beat()
+                    self.tick()
             finally:
                 runner.run(_call_off(running, client))
 

@@ -1,0 +1,147 @@
+"""A plugin: a plain typed function under one of four decorators, which check its signature."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+from rlsp_cli.errors import PluginError
+from rlsp_cli.recipe.schema import ExplorationUse
+from rlsp_cli.rewards.options import options_model
+from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
+from rlsp_cli.rewards.source import source_digest
+
+_SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {
+    "verifier": {(Sample,): {bool, float, Verdict, CheckedVerdict, NoneType}},
+    "exploration_reward": {(Sample,): {float, NoneType}, (Sequence[Sample],): {list}},
+    "task": {(int, str): {dict}},
+    "row_shape": {(dict[str, Any],): {dict}},
+}
+"""For each kind, the types of its positional parameters, and the types that it may return for these."""
+_TAKEN = frozenset(ExplorationUse.model_fields)
+"""Keys of a recipe's plugin entry that are ours, so that no option can have their names."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def exploration_reward(function: Function) -> Function:
+    """Register `f(sample: Sample, *, options) -> float`; None abstains.
+
+    A function of `Sequence[Sample]` is given all samples of one prompt at once and returns a list, one item each.
+    """
+    return _register("exploration_reward", function)
+
+
+def verifier(function: Function) -> Function:
+    """Register `f(sample: Sample, *, options) -> bool | float | Verdict`, 0 to 1; None abstains."""
+    return _register("verifier", function)
+
+
+def task(function: Function) -> Function:
+    """Register `f(index: int, split: str, *, options) -> dict`, the row of that number, always the same one."""
+    return _register("task", function)
+
+
+def row_shape(function: Function) -> Function:
+    """Register `f(row: dict[str, Any], *, options) -> dict`: a bench's row as `problem`, `answer` and the like."""
+    return _register("row_shape", function)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A registered function; `origin` is its file or entry point, `digest` that of its source."""
+
+    kind: str
+    name: str
+    function: Callable[..., Any]
+    origin: str
+
+    @cached_property
+    def options(self) -> type[BaseModel]:
+        """The options that a recipe may give, as a pydantic model."""
+        return options_model(self.function)
+
+    @property
+    def reference(self) -> str:
+        """A name that finds it from anywhere: `file.py:function`, or that of an installed one."""
+        return f"{self.origin}:{self.name}" if self.origin.endswith(".py") else self.name
+
+    @cached_property
+    def takes_group(self) -> bool:
+        """Whether it scores all samples of a prompt in one call."""
+        first = next(iter(inspect.signature(self.function).parameters))
+        return self.kind == "exploration_reward" and get_type_hints(self.function)[first] != Sample
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file, and of modules of its own that it imports."""
+        return source_digest(Path(inspect.getfile(self.function)))
+
+    @property
+    def doc(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+
+def _register(kind: str, function: Function) -> Function:
+    """Check the signature and mark the function."""
+    code = function.__code__
+    where = f"{code.co_filename}:{code.co_firstlineno}: @{kind} {function.__name__}"
+    try:
+        hints = get_type_hints(function)
+    except NameError as error:
+        raise PluginError(f"{where}: its annotations cannot be read: {error}") from error
+
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = [parameter for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+    given = tuple(hints.get(parameter.name) for parameter in positional)
+    may_return = _SIGNATURES[kind].get(given)
+    if may_return is None or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        expected = " or ".join(f"({_type_names(types)}, *, options)" for types in _SIGNATURES[kind])
+        raise PluginError(f"{where}: takes ({_type_names(given) or 'nothing'}), expected {expected}")
+
+    for option in parameters[len(positional) :]:
+        _check_option(option, hints, where)
+
+    if "return" not in hints or not _return_types(hints["return"]) <= may_return:
+        types = " | ".join(sorted(_type_name(type_) for type_ in may_return - {NoneType}))
+        raise PluginError(f"{where}: must be annotated to return {types}")
+
+    function.__rlsp_kind__ = kind  # type: ignore[attr-defined]
+    return function
+
+
+def _check_option(option: inspect.Parameter, hints: dict[str, Any], where: str) -> None:
+    if option.name not in hints or option.default is option.empty:
+        raise PluginError(f"{where}: option {option.name!r} needs a type and a default")
+    if option.name in _TAKEN:
+        raise PluginError(f"{where}: option {option.name!r}: recipes use this key themselves; rename it")
+
+
+def _type_names(annotations: Sequence[Any]) -> str:
+    return ", ".join(map(_type_name, annotations))
+
+
+def _type_name(annotation: Any) -> str:
+    """As an author writes it: `Sample`, `Sequence[Sample]`."""
+    if annotation is None:
+        return "no type"
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__name__
+    return str(annotation).rpartition("abc.")[2].replace("rlsp_cli.rewards.sample.", "")
+
+
+def _return_types(annotation: Any) -> set[Any]:
+    """The members of a union, each without its type arguments."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return {get_origin(annotation) or annotation}
+
+    types: set[Any] = set()
+    for part in get_args(annotation):
+        types |= _return_types(part)
+    return types
