@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rlsp_cli.backends.context import context_length
+from rlsp_cli.backends.context_length import context_length
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.schema import Model
 from tests.conftest import refusal

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from rlsp_cli.backends.axolotl.setup import setup
+from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.local.sampling import served_sampler
-from rlsp_cli.backends.openrlhf.server import Server, _Process
-from rlsp_cli.backends.saved import name_end
+from rlsp_cli.backends.publish import name_end
+from rlsp_cli.backends.vllm.server import Server, _Process
 from rlsp_cli.data import Trace
 from rlsp_cli.engine.ending import adopt_turn_end, end_ids, refuse_other_end, stated_ends, turn_end
 from rlsp_cli.engine.lesson import closed_traces, lessons
@@ -212,7 +213,7 @@ def test_axolotl_is_given_what_the_embedded_engine_learns(tmp_path: Path) -> Non
     run = tmp_path / "run"
     (run / "sft").mkdir(parents=True)
     (run / "resolved.yaml").write_text(rlsp("check", recipe, "--resolved").stdout)
-    setup({"run": str(run), "resume": None})
+    setup(JobStep.of({"run": str(run), "resume": None}))
     rows = [json.loads(line)["segments"] for line in (run / "sft" / "train.jsonl").read_text().splitlines()]
     assert [[(part["label"], part["text"]) for part in row] for row in rows] == [
         [(False, f"{ASKED}<think>\n"), (True, "hm\n</think>\n\n2<|im_end|>")],

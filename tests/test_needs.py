@@ -12,7 +12,7 @@ from rlsp_cli.backends.axolotl import AxolotlBackend
 from rlsp_cli.backends.axolotl.keys import TESTED
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.need import Need, missing
-from rlsp_cli.backends.setting import Setting, taken, with_extra
+from rlsp_cli.backends.settings import Setting, taken, with_extra
 from rlsp_cli.errors import NotReadyError
 from tests.conftest import TINY, load_checked, rlsp
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from rlsp_cli.backends.model_shape import ModelShape, model_shape, shape_of
 from rlsp_cli.backends.openrlhf.batch import batch_problems
 from rlsp_cli.backends.openrlhf.placement import Roles, roles
-from rlsp_cli.backends.shape import ModelShape, model_shape, shape_of
 from rlsp_cli.engine.checkpoint import newest_checkpoint
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.plan import GIB, headline, make_plan

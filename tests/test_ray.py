@@ -25,7 +25,7 @@ import pytest
 
 from rlsp_cli.backends.environment import find_environment
 from rlsp_cli.backends.probe import run_probe
-from rlsp_cli.backends.ray_door import door_to, own_door
+from rlsp_cli.backends.ray_address import head_address, read_ray_address
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.child.die_with_parent import end, spawn
 from rlsp_cli.child.guard import remove_with_users
@@ -152,7 +152,7 @@ def cluster(python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -
     options = [*head_options(port, ui), f"--temp-dir={folder}"]
     environment = {**node_environment(python), **with_token(TOKEN)}
     head = spawn(start_words(python, *options, *claimed(2)), environment, logs / "head.log")
-    dashboard = Dashboard(f"http://127.0.0.1:{ui}", own_door("", TOKEN).headers)
+    dashboard = Dashboard(f"http://127.0.0.1:{ui}", head_address("", TOKEN).headers)
     await_nodes(dashboard, 1, 120)
     options = [f"--address=127.0.0.1:{port}", *claimed(2)]
     worker = spawn(start_words(python, *options), environment, logs / "worker.log")
@@ -738,10 +738,10 @@ def test_an_address_that_is_no_dashboard_is_refused(start: Any, address: str, sh
 )
 def test_the_address_that_is_shown_holds_no_password(address: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-    door = door_to(address, "RAY_ADDRESS")
-    assert door.url == url and "pw" not in repr(door) and TOKEN not in repr(door)
+    found = read_ray_address(address, "RAY_ADDRESS")
+    assert found.url == url and "pw" not in repr(found) and TOKEN not in repr(found)
     header = "X-Ray-Authorization" if "@" in address else "Authorization"
-    assert door.headers[header] == f"Bearer {TOKEN}"
+    assert found.headers[header] == f"Bearer {TOKEN}"
 
 
 def test_nobody_at_the_address_and_a_taken_port_are_told(start: Any) -> None:

@@ -17,8 +17,8 @@ import pytest
 from rlsp_cli.backends import compile_stage
 from rlsp_cli.backends.environment import LOCAL, Environment
 from rlsp_cli.backends.local.sampling import local_sampler, served_sampler
-from rlsp_cli.backends.openrlhf.parallel import parallel, weights_of
-from rlsp_cli.backends.openrlhf.server import Server, serve_command, serving
+from rlsp_cli.backends.vllm.parallel import Parallelism, parallel, weights_of
+from rlsp_cli.backends.vllm.server import Server, serve_command, serving
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import JobError, StoppedError
@@ -35,7 +35,7 @@ import sys
 from pathlib import Path
 from rlsp_cli.backends import compile_stage
 from rlsp_cli.backends.environment import LOCAL, Environment
-from rlsp_cli.backends.openrlhf.server import serving
+from rlsp_cli.backends.vllm.server import serving
 
 python, model, folder = sys.argv[1:]
 environment = Environment("openrlhf", (python,), "")
@@ -182,7 +182,7 @@ def test_an_evaluation_that_serves_takes_all_gpus_of_a_machine(tmp_path: Path) -
 
 
 def test_the_command_is_for_this_machine_alone_and_holds_no_key() -> None:
-    words = serve_command(("/env/python",), "org/name@abc", 8123, "bfloat16", (2, 4), on_cpu=False)
+    words = serve_command(("/env/python",), "org/name@abc", 8123, "bfloat16", Parallelism(2, 4), on_cpu=False)
     assert words[:5] == ["/env/python", "-m", "vllm.entrypoints.cli.main", "serve", "org/name"]
     assert {"--host=127.0.0.1", "--revision=abc", "--served-model-name=org/name@abc", "--generation-config=vllm"} <= {
         *words

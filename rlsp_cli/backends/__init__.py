@@ -9,8 +9,8 @@ from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.job import Job
 from rlsp_cli.backends.local import LocalBackend
 from rlsp_cli.backends.openrlhf import OpenRlhfBackend
-from rlsp_cli.backends.openrlhf.server import serving_environment
-from rlsp_cli.backends.setting import unused
+from rlsp_cli.backends.settings import unused
+from rlsp_cli.backends.vllm import serving_environment
 from rlsp_cli.errors import NotReadyError, RecipeError
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import Job
 from rlsp_cli.backends.probe import Probe
-from rlsp_cli.backends.setting import Setting
+from rlsp_cli.backends.settings import Setting
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
@@ -49,6 +49,10 @@ class Backend(Protocol):
     @abstractmethod
     def probe(self, environment: Environment) -> Probe:
         """What the environment has; NotReadyError when it cannot be asked."""
+
+    def finish_install(self, profile: str, packages: Path) -> None:
+        """Add what `rlsp backends install` has to put among the installed packages; nothing, as a rule."""
+        return
 
     @abstractmethod
     def rendered(self, recipe: Recipe, paths: RunPaths) -> Sequence[Setting] | None:

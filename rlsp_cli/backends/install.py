@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.backends.openrlhf.install import prepare_cpu
+from rlsp_cli.backends import BACKENDS
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.runs.stream import write_json
 
@@ -22,8 +22,6 @@ _BUILT_HERE = ("flash-attn",)
 """Packages whose build imports torch, so they come last and are built among the packages that are then there."""
 _WITHOUT_CUDA = {"FLASH_ATTENTION_SKIP_CUDA_BUILD": "TRUE", "FLASH_ATTENTION_FORCE_BUILD": "TRUE"}
 """flash-attn's own switches: only its Python code, and no look for a build of someone else's."""
-_PREPARE: Mapping[tuple[str, str], Callable[[Path], None]] = {("openrlhf", "cpu"): prepare_cpu}
-"""What a backend's profile needs among its packages; placed at each install, so that it is that of this rlsp."""
 
 
 def locks(backend: str) -> list[Path]:
@@ -32,10 +30,13 @@ def locks(backend: str) -> list[Path]:
 
 
 def lock_file(backend: str, profile: str) -> Path:
-    """The lock of a backend's profile; UsageError names the profiles that there are."""
+    """The lock of a backend's profile; UsageError names the backends, or the profiles, that there are."""
     found = {path.stem: path for path in locks(backend)}
+    if not found:
+        known = ", ".join(name for name in BACKENDS if locks(name))
+        raise UsageError(f"{backend!r} is not a backend that rlsp installs; known: {known}")
     if profile not in found:
-        raise UsageError(f"{backend} has no profile {profile!r}; known: {', '.join(found) or 'none yet'}")
+        raise UsageError(f"{backend} has no profile {profile!r}; known: {', '.join(found)}")
     return found[profile]
 
 
@@ -68,14 +69,14 @@ def install(backend: str, profile: str, folder: Path, say: Callable[[str], None]
     before = installed_state(folder)
     if before is not None and before["lock"] == digest:
         say(f"{folder}: installed before")
-        _prepare(backend, profile, folder)
+        BACKENDS[backend].finish_install(profile, site_packages(folder))
         return before
     if before is None and folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: this folder is used, and not by rlsp; name another with --path")
     began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     _fill(lock, folder, say)
-    _prepare(backend, profile, folder)
+    BACKENDS[backend].finish_install(profile, site_packages(folder))
     state = {
         "backend": backend,
         "version": pins(lock)[backend],
@@ -113,11 +114,6 @@ def _build(argv: Sequence[str | None], profile: str) -> None:
         _run([*argv, "--no-cache-dir"], _WITHOUT_CUDA)
     else:
         _run(argv)
-
-
-def _prepare(backend: str, profile: str, folder: Path) -> None:
-    if (backend, profile) in _PREPARE:
-        _PREPARE[backend, profile](site_packages(folder))
 
 
 def _run(argv: Sequence[str | None], settings: Mapping[str, str] | None = None) -> None:

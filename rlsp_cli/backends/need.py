@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends.environment import Environment
-from rlsp_cli.backends.setting import Setting
+from rlsp_cli.backends.settings import Setting
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.share import share

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends.environment import Environment
-from rlsp_cli.backends.ray_door import door_to, shown
+from rlsp_cli.backends.ray_address import read_ray_address, shown
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.share import share
 
@@ -87,9 +87,9 @@ def _way_to_ray() -> dict[str, Any] | None:
     if not address:
         return None
     try:
-        door = door_to(address, "RAY_ADDRESS")
+        ray = read_ray_address(address, "RAY_ADDRESS")
     except UsageError:
         return {"address": shown(address), "problem": "not the address of a dashboard, as http://HOST:8265"}
     except NotReadyError as error:
         return {"address": shown(address), "problem": str(error)}
-    return {"address": door.url, "url": door.url, "headers": dict(door.headers)}
+    return {"address": ray.url, "url": ray.url, "headers": dict(ray.headers)}

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlsp_cli.backends.ray_door import ALONE
+from rlsp_cli.backends.ray_address import SINGLE_MACHINE
 from rlsp_cli.backends.sbatch import cpus_of
 from rlsp_cli.recipe.schema import Cluster
 from rlsp_cli.share import share
@@ -33,7 +33,7 @@ def ray_batch_script(
         cluster=cluster,
         slurm=cluster.slurm,
         cpus=cpus,
-        alone=ALONE if cluster.nodes == 1 else {},
+        alone=SINGLE_MACHINE if cluster.nodes == 1 else {},
         token=shlex.join([ours, "-c", "import secrets; print(secrets.token_hex(32))"]),
         name=name,
         env={key: shlex.quote(value) for key, value in env.items()},

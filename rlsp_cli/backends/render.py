@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends import backend_of, stages_of
-from rlsp_cli.backends.setting import Setting, explain, settings_text
+from rlsp_cli.backends.settings import Setting, explain, settings_text
 from rlsp_cli.errors import UsageError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths

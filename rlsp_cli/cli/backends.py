@@ -15,13 +15,6 @@ from rlsp_cli.terminal import print
 app = typer.Typer(help="Axolotl and OpenRLHF: install and examine their environments.", no_args_is_help=True)
 
 
-class Installable(StrEnum):
-    """Backends that rlsp can install."""
-
-    axolotl = "axolotl"
-    openrlhf = "openrlhf"
-
-
 class Profile(StrEnum):
     """What the environment is for."""
 
@@ -55,7 +48,7 @@ def list_(json: Json = False) -> None:
 
 @app.command()
 def install(
-    backend: Installable,
+    backend: Annotated[str, typer.Argument(help="A name of `rlsp backends list`, such as openrlhf.")],
     profile: Annotated[Profile, typer.Option(help="With GPU packages, or for the CPU.")] = Profile.gpu,
     path: Annotated[Path | None, typer.Option(help="Folder; ~/.local/share/rlsp/backends/NAME if not given.")] = None,
     json: Json = False,

@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlsp_cli.backends import backend_of
+from rlsp_cli.backends.model_shape import model_shape
 from rlsp_cli.backends.openrlhf.placement import roles, total_gpus
-from rlsp_cli.backends.shape import model_shape
 from rlsp_cli.plan.counts import Counts, Texts, count_stages
 from rlsp_cli.plan.embedded import Embedded, embedded_memory
 from rlsp_cli.plan.estimate import GIB, Estimate, estimate_ppo, estimate_sft
@@ -13,6 +13,10 @@ from rlsp_cli.plan.gpu import GPUS
 from rlsp_cli.recipe.schema import Recipe
 
 __all__ = ["GIB", "GPUS", "Bundles", "Counts", "Embedded", "Estimate", "Plan", "headline", "make_plan"]
+
+
+_ESTIMATED = ("axolotl", "openrlhf")
+"""Backends whose memory and time there are formulas for; of others a plan has the counts."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def _estimates(
     recipe: Recipe, gpu: str, counted: list[tuple[Counts, Texts | None]]
 ) -> tuple[list[Estimate], list[str]]:
     """Of the stages that run at scale, and why there are none."""
-    at_scale = [(counts, texts) for counts, texts in counted if counts.backend != "local"]
+    at_scale = [(counts, texts) for counts, texts in counted if counts.backend in _ESTIMATED]
     if not at_scale or not recipe.cluster.gpus_per_node:
         return [], ["memory and time are estimated on GPUs only"] if at_scale else []
     shape = model_shape(recipe.model)

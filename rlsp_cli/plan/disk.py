@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rlsp_cli.backends.shape import ModelShape
+from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.recipe.schema import Ppo
 
 KEPT = 2

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.backends.openrlhf.placement import Roles, roles
-from rlsp_cli.backends.shape import ModelShape
 from rlsp_cli.plan.counts import Counts, Texts
 from rlsp_cli.plan.disk import Disk, disk_space
 from rlsp_cli.plan.gpu import Gpu

@@ -8,8 +8,8 @@ that sleeps keeps its weights there, and models that sleep beside it their gradi
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.backends.openrlhf.placement import Roles, takes_turns
-from rlsp_cli.backends.shape import ModelShape
 from rlsp_cli.plan.memory import states
 from rlsp_cli.recipe.schema import Ppo
 

@@ -7,8 +7,8 @@ values. docs/plan.md sets the result beside published runs.
 
 from dataclasses import dataclass
 
+from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.backends.openrlhf.placement import Roles
-from rlsp_cli.backends.shape import ModelShape
 from rlsp_cli.plan.gpu import Gpu
 from rlsp_cli.plan.memory import engine_share
 from rlsp_cli.recipe.schema import Ppo, Sft

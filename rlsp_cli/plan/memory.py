@@ -10,8 +10,8 @@ counts them again. The method is that of arXiv 2205.05198, without attention sco
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.backends.openrlhf.placement import Roles, takes_turns
-from rlsp_cli.backends.shape import ModelShape
 from rlsp_cli.plan.gpu import Gpu
 from rlsp_cli.recipe.schema import Ppo
 

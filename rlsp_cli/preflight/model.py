@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
-from rlsp_cli.backends.shape import model_config
+from rlsp_cli.backends.model_shape import model_config
 from rlsp_cli.errors import NotReadyError, RecipeError
 from rlsp_cli.evals.benches import Benches
 from rlsp_cli.preflight.hub import model_on_hub

@@ -59,17 +59,20 @@ def nccl():
     return ".".join(map(str, torch.cuda.nccl.version())) if torch.cuda.is_available() else None
 
 
-def ray(door):
+def ray(dashboard):
     """The cluster behind a dashboard: nodes, and [free, all] of its CPUs and GPUs; `problem` if it does not answer."""
-    known = {"address": door["address"]}
-    if "problem" in door:
-        return {**known, "problem": door["problem"]}
+    known = {"address": dashboard["address"]}
+    if "problem" in dashboard:
+        return {**known, "problem": dashboard["problem"]}
     try:
-        nodes = ask(door, "api/v0/nodes?detail=1")["result"]["result"]
-        status = ask(door, "api/cluster_status")["clusterStatus"]
-        version = ask(door, "api/version")["ray_version"]
+        nodes = ask(dashboard, "api/v0/nodes?detail=1")["result"]["result"]
+        status = ask(dashboard, "api/cluster_status")["clusterStatus"]
+        version = ask(dashboard, "api/version")["ray_version"]
     except urllib.error.HTTPError as error:
-        return {**known, "problem": f"no answer from Ray: {error.code} {error.reason}{hint(error, door['headers'])}"}
+        return {
+            **known,
+            "problem": f"no answer from Ray: {error.code} {error.reason}{hint(error, dashboard['headers'])}",
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         return {**known, "problem": f"no answer from Ray: {getattr(error, 'reason', error)}"}
     alive = [node for node in nodes if node["state"] == "ALIVE"]
@@ -82,10 +85,10 @@ def ray(door):
     }
 
 
-def ask(door, path):
+def ask(dashboard, path):
     """The data of one answer of the dashboard; no redirect takes the headers elsewhere."""
-    request = urllib.request.Request(f"{door['url']}/{path}")
-    for name, value in door["headers"].items():
+    request = urllib.request.Request(f"{dashboard['url']}/{path}")
+    for name, value in dashboard["headers"].items():
         request.add_unredirected_header(name, value)
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(request, timeout=RAY_TIMEOUT_S) as answer:
@@ -94,7 +97,7 @@ def ask(door, path):
 
 
 def hint(error, headers):
-    """What to set when the door stays shut."""
+    """What to set when the dashboard refuses us."""
     if error.code not in (401, 403):
         return ""
     if error.headers.get("WWW-Authenticate", "").lower().startswith("basic"):

@@ -14,16 +14,16 @@ from rlsp_cli.backends.axolotl.deepspeed import deepspeed_config
 from rlsp_cli.backends.axolotl.extra import refused
 from rlsp_cli.backends.axolotl.files import StageFiles
 from rlsp_cli.backends.axolotl.keys import TESTED, Keys, asked_keys, known_keys, wrong_keys
+from rlsp_cli.backends.axolotl.launcher import cluster_problem, launch_command
 from rlsp_cli.backends.axolotl.needs import NEEDS
 from rlsp_cli.backends.backend import Backend
-from rlsp_cli.backends.context import overflow
+from rlsp_cli.backends.context_length import overflow
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import RESTORED, Job, Resources
 from rlsp_cli.backends.need import missing
 from rlsp_cli.backends.probe import Probe, run_probe
 from rlsp_cli.backends.sbatch import BATCH, batch_script
-from rlsp_cli.backends.setting import Setting, settings_text, taken, unused, with_extra
-from rlsp_cli.backends.spread import cluster_problem, spread
+from rlsp_cli.backends.settings import Setting, settings_text, taken, unused, with_extra
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe, Sft
 from rlsp_cli.runs.paths import RunPaths, StagePaths
@@ -75,7 +75,7 @@ class AxolotlBackend(Backend):
         job = str(files.stage.job)
 
         program = (str(files.stage.root / "start.py"), str(files.config))
-        argv = spread(cluster, python, program, f"{recipe.name}-{paths.root.name}")
+        argv = launch_command(cluster, python, program, f"{recipe.name}-{paths.root.name}")
         env = _variables(recipe, files)
         texts = _texts(_section(recipe), files, _rendered(recipe, paths, resume))
         if cluster.launcher == "slurm":

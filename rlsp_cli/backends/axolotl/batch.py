@@ -1,6 +1,6 @@
 """The arithmetic of one optimiser step: batch = micro batch x accumulation steps x processes."""
 
-from rlsp_cli.backends.spread import processes_per_node
+from rlsp_cli.backends.axolotl.launcher import processes_per_node
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe, Sft
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rlsp_cli.backends.axolotl.batch import accumulation_steps, world_size
 from rlsp_cli.backends.axolotl.files import StageFiles
-from rlsp_cli.backends.setting import Setting
+from rlsp_cli.backends.settings import Setting
 from rlsp_cli.recipe.schema import Recipe, Sft
 
 _LIGER = ("liger_rope", "liger_rms_norm", "liger_glu_activation", "liger_fused_linear_cross_entropy")

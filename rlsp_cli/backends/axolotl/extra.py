@@ -7,7 +7,7 @@ what is saved, which rlsp takes from the recipe, and are refused unless they are
 
 from collections.abc import Iterable, Iterator
 
-from rlsp_cli.backends.setting import Setting
+from rlsp_cli.backends.settings import Setting
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Sft
 

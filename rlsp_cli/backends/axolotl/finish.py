@@ -4,25 +4,19 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from rlsp_cli.backends.axolotl.files import StageFiles
-from rlsp_cli.backends.saved import publish
+from rlsp_cli.backends.job_step import JobStep
+from rlsp_cli.backends.publish import publish
 from rlsp_cli.backends.tensors import tensor_shapes
 from rlsp_cli.errors import JobError
-from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.rewards.registry import resolve_options
-from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.terminal import print
 
 
-def finish(inputs: dict[str, Any]) -> None:
+def finish(step: JobStep) -> None:
     """Publish `checkpoints/final`: a whole model with the tokenizer that it was trained with."""
-    paths = RunPaths(Path(inputs["run"]))
-    recipe = load_recipe(paths.resolved, plugins=resolve_options)
-    assert recipe.sft, "checked by the recipe"
-    files = StageFiles(paths.stage("sft"))
-    saved = _merged(files, inputs["python"]) if recipe.sft.axolotl.lora else files.output
+    sft, files = step.recipe.sft, StageFiles(step.run.stage("sft"))
+    saved = _merged(files, step.inputs["python"]) if sft and sft.axolotl.lora else files.output
     publish(saved, lambda draft: shutil.copytree(files.tokenizer, draft, dirs_exist_ok=True), files.stage.final)
     print(f"sft: checked and handed over: {files.stage.final}")
 

@@ -4,31 +4,26 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.backends.axolotl.checkpoint import checkpoint_step
 from rlsp_cli.backends.axolotl.files import StageFiles
+from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.data import Trace, trace_rows, training_rows
 from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.prompt import encode_prompt
 from rlsp_cli.evals.overlap import refuse_overlap
-from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.rewards.registry import resolve_options
-from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.runs.stream import drop_rows_from, write_lines
 from rlsp_cli.terminal import print
 
 
-def setup(inputs: dict[str, Any]) -> None:
+def setup(step: JobStep) -> None:
     """Write what the configuration names, and drop the metrics that a resumed training will write again."""
-    paths = RunPaths(Path(inputs["run"]))
-    recipe = load_recipe(paths.resolved, plugins=resolve_options)
+    recipe, files = step.recipe, StageFiles(step.run.stage("sft"))
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
-    files = StageFiles(paths.stage("sft"))
     traces = trace_rows(recipe.data.traces, recipe.plugins)
     refuse_overlap(recipe, "traces", traces)
     if recipe.model.from_scratch is not None:
@@ -40,7 +35,7 @@ def setup(inputs: dict[str, Any]) -> None:
     write_lines(files.train, _rows(training, recipe, tokenizer))
     if validation:
         write_lines(files.val, _rows(validation, recipe, tokenizer))
-    _resume(inputs["resume"], files)
+    _drop_metrics(files, step.resume)
     print(f"sft: {len(training)} examples for training, {len(validation)} kept out")
 
 
@@ -56,9 +51,9 @@ def _rows(traces: Sequence[Trace], recipe: Recipe, tokenizer: PreTrainedTokenize
         yield json.dumps({"segments": segments}, ensure_ascii=False) + "\n"
 
 
-def _resume(checkpoint: str | None, files: StageFiles) -> None:
-    if checkpoint is None:
+def _drop_metrics(files: StageFiles, resume: Path | None) -> None:
+    """Of steps that this training does again."""
+    if resume is None:
         files.stage.metrics.unlink(missing_ok=True)
-        return
-    step = checkpoint_step(Path(checkpoint))
-    drop_rows_from(files.stage.metrics, step)
+    else:
+        drop_rows_from(files.stage.metrics, checkpoint_step(resume))

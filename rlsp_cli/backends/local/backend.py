@@ -7,11 +7,11 @@ from zipfile import is_zipfile
 
 from rlsp_cli.backends.backend import Backend
 from rlsp_cli.backends.environment import LOCAL, Environment
-from rlsp_cli.backends.grouping import lonely_groups
+from rlsp_cli.backends.group_rewards import single_response_groups
 from rlsp_cli.backends.job import RESTORED, Job, Resources
 from rlsp_cli.backends.probe import Probe
 from rlsp_cli.backends.sbatch import BATCH, batch_script
-from rlsp_cli.backends.setting import unused
+from rlsp_cli.backends.settings import unused
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.rewards.sandbox import sandbox_words
@@ -36,7 +36,7 @@ class LocalBackend(Backend):
         else:
             yield from _cluster_issues(recipe)
         if recipe.ppo is not None and stage == "ppo":
-            yield from lonely_groups(recipe, recipe.ppo)
+            yield from single_response_groups(recipe, recipe.ppo)
             yield from _batch_issues(recipe.ppo)
 
         if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):

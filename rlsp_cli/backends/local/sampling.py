@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from rlsp_cli.backends.openrlhf.server import Server, serving, serving_environment
+from rlsp_cli.backends.vllm import Server, serving, serving_environment
 from rlsp_cli.evals.samplers import EndpointSampler, Sampler
 from rlsp_cli.evals.stage import RenderPrompt
 from rlsp_cli.recipe.schema import Data, Recipe

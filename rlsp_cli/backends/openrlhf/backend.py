@@ -19,16 +19,17 @@ from rlsp_cli.backends.openrlhf.config import settings, start
 from rlsp_cli.backends.openrlhf.conflicts import conflicts
 from rlsp_cli.backends.openrlhf.files import SHIPPED, STOP_FILE, StageFiles
 from rlsp_cli.backends.openrlhf.flags import TESTED, parser_error, words
+from rlsp_cli.backends.openrlhf.hook_check import misfit
+from rlsp_cli.backends.openrlhf.install import prepare_cpu
 from rlsp_cli.backends.openrlhf.needs import NEEDS
 from rlsp_cli.backends.openrlhf.options import extra_problems
 from rlsp_cli.backends.openrlhf.placement import placement_problems, roles
-from rlsp_cli.backends.openrlhf.seams import misfit
 from rlsp_cli.backends.probe import Probe, run_probe
-from rlsp_cli.backends.ray_door import door_to
+from rlsp_cli.backends.ray_address import read_ray_address
 from rlsp_cli.backends.ray_job import NodeNeeds, RayJob
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import BATCH
-from rlsp_cli.backends.setting import Setting, unused, with_extra
+from rlsp_cli.backends.settings import Setting, unused, with_extra
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
@@ -108,7 +109,7 @@ class OpenRlhfBackend(Backend):
         """
         address = recipe.cluster.ray_address or os.environ.get("RAY_ADDRESS")
         if address and recipe.cluster.launcher != "slurm":
-            door_to(address, "cluster.ray_address" if recipe.cluster.ray_address else "RAY_ADDRESS")
+            read_ray_address(address, "cluster.ray_address" if recipe.cluster.ray_address else "RAY_ADDRESS")
         return missing(environment, self.rendered(recipe, _SOMEWHERE), NEEDS)
 
     def compile_job(
@@ -151,6 +152,11 @@ class OpenRlhfBackend(Backend):
         """What the environment has; its problem is where our hook would not fit."""
         found = misfit(environment)
         return replace(run_probe(environment), problems=(found,) if found else ())
+
+    def finish_install(self, profile: str, packages: Path) -> None:
+        """What OpenRLHF without a GPU needs beside its packages."""
+        if profile == "cpu":
+            prepare_cpu(packages)
 
     def rendered(self, recipe: Recipe, paths: RunPaths) -> list[Setting]:
         """The command's options as settings that know where they come from."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import gcd, lcm
 
+from rlsp_cli.backends.model_shape import model_shape
 from rlsp_cli.backends.openrlhf.placement import Roles, roles
-from rlsp_cli.backends.shape import model_shape
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe
 

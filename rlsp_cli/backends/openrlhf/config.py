@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlsp_cli.backends.openrlhf.files import BRIDGE, StageFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles, takes_turns
-from rlsp_cli.backends.setting import Setting
+from rlsp_cli.backends.settings import Setting
 from rlsp_cli.evals.benches import Sampling
 from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.schema import Ppo, Recipe

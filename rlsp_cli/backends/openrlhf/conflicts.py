@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from rlsp_cli.backends.context import overflow
-from rlsp_cli.backends.grouping import lonely_groups
+from rlsp_cli.backends.context_length import overflow
+from rlsp_cli.backends.group_rewards import single_response_groups
 from rlsp_cli.backends.openrlhf.config import attention
-from rlsp_cli.backends.ray_door import is_dashboard
+from rlsp_cli.backends.ray_address import is_dashboard
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe, Schedule
 
@@ -74,7 +74,7 @@ def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     if isinstance(recipe.reward.alpha, Schedule) and ppo.openrlhf.async_rollout != "none":
         message = "a schedule of alpha needs to know each sample's step, which async rollouts blur"
         yield Issue("reward.alpha", message, "set ppo.openrlhf.async_rollout: none, or alpha to a number")
-    yield from lonely_groups(recipe, ppo)
+    yield from single_response_groups(recipe, ppo)
 
 
 def _machines(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:

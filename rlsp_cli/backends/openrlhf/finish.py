@@ -1,23 +1,18 @@
 """After OpenRLHF's training: its models checked, and put where evaluation looks for them."""
 
 import shutil
-from pathlib import Path
-from typing import Any
 
+from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.openrlhf.files import StageFiles
-from rlsp_cli.backends.saved import publish
+from rlsp_cli.backends.publish import publish
 from rlsp_cli.engine.model import load_tokenizer
-from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.rewards.registry import resolve_options
-from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.terminal import print
 
 
-def finish(inputs: dict[str, Any]) -> None:
+def finish(step: JobStep) -> None:
     """Publish `checkpoints/final` and the models of steps, with the tokenizer and chat template they started from."""
-    paths = RunPaths(Path(inputs["run"]))
-    recipe, files = load_recipe(paths.resolved, plugins=resolve_options), StageFiles(paths.stage("ppo"))
-    tokenizer = load_tokenizer(inputs["model"], recipe.model.chat_template)
+    files = StageFiles(step.run.stage("ppo"))
+    tokenizer = load_tokenizer(step.inputs["model"], step.recipe.model.chat_template)
     for export in sorted(files.exports.glob("step-??????")):
         publish(export, tokenizer.save_pretrained, files.stage.exported(int(export.name.removeprefix("step-"))))
         shutil.rmtree(export)

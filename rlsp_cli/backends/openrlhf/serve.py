@@ -4,19 +4,16 @@ import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
+from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.openrlhf.checkpoint import checkpoint_step
 from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.backends.openrlhf.journal import Journal
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.rewards.registry import resolve_options
-from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.terminal import print
 
 
-def serve_job(inputs: dict[str, Any], *options: str) -> None:
+def serve_job(step: JobStep, *options: str) -> None:
     """Serve until told to end; `options` are `--host HOST` and `--port PORT`, in this order, both optional."""
     try:
         from rlsp_cli.rewards.service.serve import serve
@@ -24,14 +21,13 @@ def serve_job(inputs: dict[str, Any], *options: str) -> None:
         raise NotReadyError(f"openrlhf needs `pip install 'rlsp[serve]'` ({error.name} is missing)") from error
 
     given = dict(zip(options[::2], options[1::2], strict=True))
-    paths = RunPaths(Path(inputs["run"]))
-    recipe, files = load_recipe(paths.resolved, plugins=resolve_options), StageFiles(paths.stage("ppo"))
+    recipe, files = step.recipe, StageFiles(step.run.stage("ppo"))
     assert recipe.ppo, "checked by the recipe"
-    total, resume = recipe.ppo.num_steps(files.problems()), inputs["resume"]
+    total, resume = recipe.ppo.num_steps(files.problems()), step.resume
     report = os.environ.get("RLSP_JOB_ERROR_FILE")
     responses = recipe.ppo.responses
     recipe = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"steps": total})})
-    expected = checkpoint_step(Path(resume)) if resume else 0
+    expected = checkpoint_step(resume) if resume else 0
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -42,7 +38,7 @@ def serve_job(inputs: dict[str, Any], *options: str) -> None:
             given.get("--host", "127.0.0.1"),
             int(given.get("--port", "0")),
             say,
-            tokenizer=inputs["model"],
+            tokenizer=step.inputs["model"],
             backlog=8 * responses,
             journal=journal,
         )

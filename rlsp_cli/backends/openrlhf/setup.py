@@ -2,37 +2,31 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from rlsp_cli.backends.job_step import JobStep, say_note
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.backends.openrlhf.checkpoint import choose
 from rlsp_cli.backends.openrlhf.files import StageFiles
-from rlsp_cli.backends.step import say_note
 from rlsp_cli.data import Problem, prompt_rows
 from rlsp_cli.engine.ending import refuse_other_end
 from rlsp_cli.engine.model import load_tokenizer
 from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.overlap import refuse_overlap
-from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Prompts, Recipe
-from rlsp_cli.rewards.registry import resolve_options
-from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.runs.stream import drop_rows_from, write_lines
 
 
-def setup(inputs: dict[str, Any]) -> None:
+def setup(step: JobStep) -> None:
     """Write what the command names, and choose the checkpoint that a resumed training goes on from."""
-    paths = RunPaths(Path(inputs["run"]))
-    recipe = load_recipe(paths.resolved, plugins=resolve_options)
+    recipe, files = step.recipe, StageFiles(step.run.stage("ppo"))
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
-    files = StageFiles(paths.stage("ppo"))
     problems = prompt_rows(recipe.data.prompts, recipe.plugins)
     refuse_overlap(recipe, "prompts", problems)
-    tokenizer = _tokenizer(recipe, inputs["model"], files)
+    tokenizer = _tokenizer(recipe, step.inputs["model"], files)
     rows = _rows(problems, recipe, tokenizer)
     steps = recipe.ppo.num_steps(len(rows))
     write_lines(files.prompts, rows)
@@ -41,11 +35,11 @@ def setup(inputs: dict[str, Any]) -> None:
     files.answers.unlink(missing_ok=True)  # a rollout that was cut off is made anew
     for model in ("_actor", *(["_critic"] if recipe.ppo.estimator == "gae" else [])):
         (files.checkpoints / model).mkdir(parents=True, exist_ok=True)  # so that one without the other does not count
-    if inputs["resume"] is None:
+    if step.resume is None:
         for stream in (files.stage.metrics, files.stage.rollouts):
             drop_rows_from(stream, 0)
     else:
-        choose(files, Path(inputs["resume"]))
+        choose(files, step.resume)
     say_note(f"{len(rows)} problems in {steps} rollouts of {recipe.ppo.rollout_batch} prompts")
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from rlsp_cli.backends.ray_door import door_to
+from rlsp_cli.backends.ray_address import read_ray_address
 from rlsp_cli.errors import RlspError
 from rlsp_cli.launch.ray.cluster import await_nodes
 from rlsp_cli.launch.ray.dashboard import Dashboard
@@ -35,8 +35,8 @@ def main(argv: list[str]) -> int:
 
 
 def _wait(url: str, nodes: int, timeout_s: float, processes: list[int]) -> None:
-    door = door_to(url, "wait")
-    await_nodes(Dashboard(door.url, door.headers), nodes, timeout_s, lambda: all(map(_lives, processes)))
+    address = read_ray_address(url, "wait")
+    await_nodes(Dashboard(address.url, address.headers), nodes, timeout_s, lambda: all(map(_lives, processes)))
 
 
 def _lives(process: int) -> bool:

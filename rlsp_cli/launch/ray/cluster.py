@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlsp_cli.backends.ray_door import ALONE, Door, door_to, own_door
+from rlsp_cli.backends.ray_address import SINGLE_MACHINE, RayAddress, head_address, read_ray_address
 from rlsp_cli.backends.ray_job import RayJob
 from rlsp_cli.child.cause import last_words
 from rlsp_cli.child.session import session, short_folder
@@ -51,10 +51,10 @@ def cluster_of(job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]
         (job.address, "cluster.ray_address") if job.address else (os.environ.get("RAY_ADDRESS"), "RAY_ADDRESS")
     )
     if named:
-        door = door_to(named, origin)
-        dashboard = _dashboard(door)
+        address = read_ray_address(named, origin)
+        dashboard = _dashboard(address)
         say(f"using the Ray {_version(dashboard, origin)} cluster at {dashboard.url}")
-        yield RayCluster(dashboard, door.token)
+        yield RayCluster(dashboard, address.token)
         return
     token = secrets.token_hex(32)
     with _head(job, token, logs, say) as cluster:
@@ -144,16 +144,16 @@ def _head(job: RayJob, token: str, logs: Path, say: Callable[[str], None]) -> It
     log = logs / _HEAD_LOG
     say(f"starting a Ray head on port {job.port}; its log is {log}")
     url = f"http://{LOOPBACK}:{ui}"
-    with running_node(words, log, {**with_token(token), **(ALONE if job.nodes == 1 else {})}) as head:
-        cluster = RayCluster(_dashboard(own_door(url, token)), token, head)
+    with running_node(words, log, {**with_token(token), **(SINGLE_MACHINE if job.nodes == 1 else {})}) as head:
+        cluster = RayCluster(_dashboard(head_address(url, token)), token, head)
         _await_all(cluster, 1, _START_S, logs)
         if Dashboard(url).is_open():
             say("this version of Ray asks for no token: anyone who reaches this head's ports can run jobs as you")
         yield cluster
 
 
-def _dashboard(door: Door) -> Dashboard:
-    return Dashboard(door.url, door.headers)
+def _dashboard(address: RayAddress) -> Dashboard:
+    return Dashboard(address.url, address.headers)
 
 
 def _gpu_options(job: RayJob) -> list[str]:

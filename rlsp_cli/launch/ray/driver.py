@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends.job import read_inputs
+from rlsp_cli.backends.job_step import say_note
 from rlsp_cli.backends.ray_job import RayJob
-from rlsp_cli.backends.step import say_note
 from rlsp_cli.child.guard import guarded
 from rlsp_cli.launch.ray.address import our_address
 from rlsp_cli.launch.ray.capacity import refuse_small, wait_for_room

@@ -1,4 +1,4 @@
-"""The door to a Ray cluster: the address of its dashboard without anything secret, and the headers that open it."""
+"""Where a Ray cluster is: the address of its dashboard without anything secret, and the headers that it wants."""
 
 import base64
 import json
@@ -11,15 +11,15 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from rlsp_cli.errors import NotReadyError, UsageError
 
-ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Ray's word for a cluster of one machine: all of its processes listen on the loopback address alone."""
+SINGLE_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray's switch for a cluster of one machine: all of its processes listen on the loopback address alone."""
 _AUTHORIZATION = "Authorization"
 _AUTHORIZATION_TOO = "X-Ray-Authorization"
 """Ray looks here for its token where a proxy needs the usual header for itself."""
 
 
 @dataclass(frozen=True)
-class Door:
+class RayAddress:
     """Where a dashboard is, as it may be shown, and what every request to it carries."""
 
     url: str
@@ -28,16 +28,16 @@ class Door:
     """Ray's own token among the headers."""
 
 
-def own_door(url: str, token: str) -> Door:
-    """The door to a head that we have started."""
-    return Door(url, {_AUTHORIZATION: f"Bearer {token}"}, token)
+def head_address(url: str, token: str) -> RayAddress:
+    """The address of a head that we have started."""
+    return RayAddress(url, {_AUTHORIZATION: f"Bearer {token}"}, token)
 
 
-def door_to(address: str, origin: str) -> Door:
-    """The door that an address of the user leads to; `origin` says where the address stands.
+def read_ray_address(address: str, origin: str) -> RayAddress:
+    """What an address of the user stands for; `origin` says where it was given.
 
     Headers are those of RAY_JOB_HEADERS, the user and password in the address, and Ray's token, in this order.
-    UsageError for an address of another of Ray's doors; NotReadyError for headers or a token that cannot be read.
+    UsageError for an address that is no dashboard's; NotReadyError for headers or a token that cannot be read.
     """
     parts = _parts(address.strip(), origin)
     headers, token = _given_headers(), _token()
@@ -48,7 +48,7 @@ def door_to(address: str, origin: str) -> Door:
     if token:
         _add(headers, f"Bearer {token}", _AUTHORIZATION, _AUTHORIZATION_TOO)
     host = parts.netloc.rpartition("@")[2]
-    return Door(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", headers, token)
+    return RayAddress(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", headers, token)
 
 
 def is_dashboard(address: str) -> bool:
@@ -89,7 +89,7 @@ def _is_path(path: str) -> bool:
 
 
 def _host(address: str) -> str:
-    """The host in an address of another door, such as ray://HOST:10001 or HOST:6379."""
+    """The host in another address of Ray, such as ray://HOST:10001 or HOST:6379."""
     found = re.fullmatch(r"(?:\w+://)?(?:.*@)?([\w.-]+|\[[0-9a-fA-F:]+\]):\d+/?", address)
     return found[1] if found else "HOST"
 

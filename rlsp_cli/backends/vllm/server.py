@@ -17,8 +17,8 @@ from typing import Any
 
 from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.openrlhf.flags import TESTED
-from rlsp_cli.backends.openrlhf.parallel import heads_of, parallel, weights_of
 from rlsp_cli.backends.probe import run_probe
+from rlsp_cli.backends.vllm.parallel import Parallelism, heads_of, parallel, weights_of
 from rlsp_cli.child.cause import last_words, likely_cause
 from rlsp_cli.child.session import session, short_folder
 from rlsp_cli.errors import JobError, NotReadyError
@@ -104,10 +104,10 @@ def serving(
     JobError when it ends by itself; NotReadyError when it hangs or there is no GPU.
     """
     dtype = _dtype(precision, gpus)
-    spread = _spread(model, environment, gpus, dtype)
+    parallelism = _parallelism(model, environment, gpus, dtype)
     begin, folder, key = _size(log), short_folder(), secrets.token_urlsafe(24)
     with _port() as port:
-        command = serve_command(environment.python(run), model, port, dtype, spread, on_cpu=not gpus)
+        command = serve_command(environment.python(run), model, port, dtype, parallelism, on_cpu=not gpus)
         with session(command, _variables(key, folder, gpus), log, folder) as child:
             process = _Process(child, log, begin)
             url = f"http://{_LOOPBACK}:{port}"
@@ -116,9 +116,9 @@ def serving(
 
 
 def serve_command(
-    python: Sequence[str], model: str, port: int, dtype: str, spread: tuple[int, int], on_cpu: bool
+    python: Sequence[str], model: str, port: int, dtype: str, parallelism: Parallelism, on_cpu: bool
 ) -> list[str]:
-    """`vllm serve` for a model; `spread` is (GPUs of a copy, copies).
+    """`vllm serve` for a model.
 
     No sampling default of the model's generation_config.json counts. `auto` takes the model's own length, or what
     fits into memory. On a CPU compiling would double the start.
@@ -131,8 +131,8 @@ def serve_command(
         "dtype": dtype,
         "generation-config": "vllm",
         "max-model-len": "auto",
-        "tensor-parallel-size": spread[0],
-        "data-parallel-size": spread[1],
+        "tensor-parallel-size": parallelism.tensor,
+        "data-parallel-size": parallelism.data,
         **({"revision": revision, "tokenizer-revision": revision} if revision else {}),
     }
     flags = ["--enable-prefix-caching", "--disable-uvicorn-access-log", *(["--enforce-eager"] if on_cpu else [])]
@@ -145,9 +145,9 @@ def _dtype(precision: str, gpus: int) -> str:
     return precision if precision != "auto" else "bfloat16" if gpus else "float32"
 
 
-def _spread(model: str, environment: Environment, gpus: int, dtype: str) -> tuple[int, int]:
+def _parallelism(model: str, environment: Environment, gpus: int, dtype: str) -> Parallelism:
     if not gpus:
-        return 1, 1
+        return Parallelism()
     memory = run_probe(environment).gpu_memory[:gpus]
     if len(memory) < gpus:
         raise NotReadyError(f"cluster.gpus_per_node is {gpus}, but vLLM's environment sees {len(memory)} GPUs")

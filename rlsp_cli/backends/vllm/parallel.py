@@ -1,8 +1,9 @@
 """How a model is spread over the GPUs that serve it."""
 
 from pathlib import Path
+from typing import NamedTuple
 
-from rlsp_cli.backends.shape import model_shape
+from rlsp_cli.backends.model_shape import model_shape
 from rlsp_cli.recipe.schema import Model
 
 _WEIGHTS_SHARE = 0.6
@@ -12,16 +13,23 @@ At less than that a batch of long responses does not fit, and sharding costs les
 """
 
 
-def parallel(weights: float, memory: float, gpus: int, heads: tuple[int, int] | None = None) -> tuple[int, int]:
-    """(GPUs that share one copy, copies): the fewest whose memory holds the weights, then as many copies as fit.
+class Parallelism(NamedTuple):
+    """How the GPUs are used: `tensor` of them share one copy of the model, and there are `data` copies."""
+
+    tensor: int = 1
+    data: int = 1
+
+
+def parallel(weights: float, memory: float, gpus: int, heads: tuple[int, int] | None = None) -> Parallelism:
+    """The fewest GPUs for a copy whose memory holds the weights, then as many copies as fit.
 
     `weights` and `memory` are bytes, of the model and of one GPU. `heads` are those of queries and of keys: vLLM
     shares them out evenly, so copies span powers of two that divide the first, and divide the second or are multiples
-    of it. Where nothing holds the weights, one copy spans all the GPUs that it can. Without GPUs it is (1, 1).
+    of it. Where nothing holds the weights, one copy spans all the GPUs that it can. Without GPUs it is one copy.
     """
     spans = [2**n for n in range(gpus.bit_length()) if 2**n <= max(gpus, 1) and _even(2**n, heads)] or [1]
     span = next((span for span in spans if weights / span <= _WEIGHTS_SHARE * memory), spans[-1])
-    return span, max(gpus // span, 1)
+    return Parallelism(span, max(gpus // span, 1))
 
 
 def weights_of(model: str, bytes_each: int) -> float:

@@ -7,7 +7,7 @@ from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.rewards.registry import get_plugin
 
 
-def lonely_groups(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
+def single_response_groups(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     """A problem for each such reward."""
     for number, use in enumerate(recipe.reward.exploration):
         plugin = get_plugin("exploration_reward", use.use, recipe.plugins)

@@ -8,7 +8,7 @@ import pytest
 
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.openrlhf import OpenRlhfBackend
-from rlsp_cli.backends.ray_door import door_to, is_dashboard
+from rlsp_cli.backends.ray_address import is_dashboard, read_ray_address
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.launch.ray import package
 from rlsp_cli.launch.ray.dashboard import Dashboard, UnreachableError
@@ -30,35 +30,35 @@ def _nothing_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_a_password_that_no_address_can_hold_is_refused_and_not_shown(password: str) -> None:
     with pytest.raises(UsageError, match="is no dashboard") as found:
-        door_to(f"http://me:{password}@head:8265", "RAY_ADDRESS")
+        read_ray_address(f"http://me:{password}@head:8265", "RAY_ADDRESS")
     assert "ec" not in str(found.value).partition("is no")[0] and "\n" not in str(found.value)
 
 
 @pytest.mark.parametrize("password", ["s@ec", "s%2Fec", "s%3Fec", "ß", "sec:x"])
 def test_any_password_can_be_given_with_percent_signs(password: str) -> None:
-    door = door_to(f"https://me:{password}@head:8265/c1", "RAY_ADDRESS")
-    assert door.url == "https://head:8265/c1" and door.headers["Authorization"].startswith("Basic ")
+    found = read_ray_address(f"https://me:{password}@head:8265/c1", "RAY_ADDRESS")
+    assert found.url == "https://head:8265/c1" and found.headers["Authorization"].startswith("Basic ")
 
 
 @pytest.mark.parametrize("address", ["http://a..b:1", f"http://{'a' * 70}:1", "http://h:1/ü", "http://h:1/a\0b"])
 def test_an_address_that_no_request_can_have_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match="is no dashboard"):
-        door_to(address, "RAY_ADDRESS")
+        read_ray_address(address, "RAY_ADDRESS")
 
 
 @pytest.mark.parametrize("name", ["", "a:b", "a b", "ä"])
 def test_a_header_that_http_does_not_know_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_JOB_HEADERS", json.dumps({name: "x"}))
     with pytest.raises(NotReadyError, match="RAY_JOB_HEADERS: expected a JSON object"):
-        door_to("http://head:8265", "RAY_ADDRESS")
+        read_ray_address("http://head:8265", "RAY_ADDRESS")
 
 
 def test_an_address_of_the_loopback_in_ipv6_is_asked() -> None:
     with pytest.raises(UnreachableError, match=r"no Ray dashboard answers at http://\[::1\]:1: "):
-        Dashboard(door_to("http://[::1]:1", "RAY_ADDRESS").url).version()
+        Dashboard(read_ray_address("http://[::1]:1", "RAY_ADDRESS").url).version()
 
 
-def test_another_of_rays_doors_is_refused_before_anything_starts(tiny_recipe: Path) -> None:
+def test_an_address_that_is_no_dashboard_is_refused_before_anything_starts(tiny_recipe: Path) -> None:
     assert is_dashboard("https://gateway/ray/c1")
     for address in ("auto", "ray://head:10001", "head:6379"):
         changes = ["sft=null", "ppo.backend=openrlhf", "ppo.critic=own", f"cluster.ray_address={address}"]

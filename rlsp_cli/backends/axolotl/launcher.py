@@ -14,7 +14,7 @@ def processes_per_node(cluster: Cluster) -> int:
     return max(cluster.gpus_per_node, 1)
 
 
-def spread(cluster: Cluster, python: Sequence[str], program: Sequence[str], run_id: str) -> tuple[str, ...]:
+def launch_command(cluster: Cluster, python: Sequence[str], program: Sequence[str], run_id: str) -> tuple[str, ...]:
     """`python program` on all processes of the cluster; the same words on every machine.
 
     Machines meet at `cluster.host`, where the first of them opens a store, and start when all are there (torchrun's

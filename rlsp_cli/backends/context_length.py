@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rlsp_cli.backends.shape import model_config
+from rlsp_cli.backends.model_shape import model_config
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Model
 
