@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _MOST_LEVELS = 100
-"""Lists and objects within each other: more than anybody writes, and fewer than whoever walks through them can take."""
+"""Lists and objects within each other: more than any real document has, and few enough to walk through recursively."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -73,7 +73,7 @@ def _valid(value: Any, levels: int) -> Any:
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _finite(number: str) -> float:

@@ -193,7 +193,7 @@ def test_a_verifier_that_does_not_take_the_reference_itself_is_noted(folder: Pat
     (folder / "mine.py").write_text(PLUGIN)
     (found,) = notes(folder, f"reward.correctness={{use: '{folder}/mine.py:judge'}}")
     assert "judge calls wrong the reference of the first row" in found
-    assert "fine where a reference is no answer, such as tests, a schema or a query" in found
+    assert "fine where a reference is not an answer, such as tests, a schema or a query" in found
 
 
 def test_a_reward_that_asks_a_server_is_not_tried(folder: Path) -> None:

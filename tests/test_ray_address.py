@@ -85,7 +85,7 @@ def test_the_nodes_answer_is_found_among_warnings_of_libraries() -> None:
 
 @pytest.mark.parametrize("url", ["http://[::1", "wandb.example.com", "/"])
 def test_a_wandb_address_without_a_server_is_told(url: str) -> None:
-    with pytest.raises(NotReadyError, match="WANDB_BASE_URL: no address of a server"):
+    with pytest.raises(NotReadyError, match="WANDB_BASE_URL: not the address of a server"):
         wandb_login({"WANDB_BASE_URL": url, "WANDB_API_KEY": "x"})
 
 

@@ -1,4 +1,4 @@
-"""Why a backend's process failed, read from its last lines: a guess, worded as one, with the next move."""
+"""Why a backend's process failed, guessed from its last lines, with the next move."""
 
 import re
 
@@ -38,7 +38,7 @@ def last_words(log: str) -> str:
 
 
 def last_lines(log: str, count: int = 5) -> list[str]:
-    """The last lines that are no progress bar's."""
+    """The last lines, without those of progress bars."""
     lines = [line.rpartition("\r")[2].rstrip() for line in log.splitlines()]
     return [line for line in lines if line and not re.search(r"\d+%\|", line)][-count:]
 

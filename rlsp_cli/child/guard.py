@@ -1,6 +1,6 @@
-"""What is left to do when a driver is killed, done by a process that waits for the end of its stdin.
+"""Cleaning up after a driver that was killed, by a process that waits for the end of its stdin.
 
-`python guard.py stop URL` has a job stopped; `... end GROUP FOLDER` kills the processes of a node, and removes
+`python guard.py stop URL` stops a job; `... end GROUP FOLDER` kills the processes of a node, and removes
 their folder. The first line of its stdin holds the headers of the request, which no command line may show. A driver
 that leaves in order says `done` before the end; one that is killed says nothing.
 """
@@ -23,7 +23,7 @@ _POLL_S = 0.1
 
 @contextmanager
 def guarded(*words: str, headers: Mapping[str, str] | None = None) -> Iterator[None]:
-    """While the block runs, a process in a session of its own waits to do `words` if this process dies."""
+    """While the block runs, a process in a session of its own waits, to do what `words` say if this process dies."""
     guard = subprocess.Popen([sys.executable, "-I", __file__, *words], stdin=subprocess.PIPE, start_new_session=True)
     assert guard.stdin is not None
     guard.stdin.write(json.dumps(dict(headers or {})).encode() + b"\n")
@@ -54,7 +54,7 @@ def end(group: str, folder: str) -> None:
 
 
 def remove_with_users(folder: str) -> None:
-    """Remove a node's folder, and kill who works in it: the driver of a job, which has a session of its own."""
+    """Remove a node's folder, and kill the processes that run in it, a job's driver too, which has its own session."""
     for link in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):  # it has ended meanwhile, or is not ours
             if link.readlink().is_relative_to(folder):

@@ -10,7 +10,7 @@ from rlsp_cli.child.die_with_parent import end, spawn
 from rlsp_cli.child.guard import guarded, remove_with_users
 
 _LONGEST_HOME = 24
-"""Letters of the temporary folder's name; a socket's path has 107 at most, and the child takes the rest."""
+"""Longest name of the temporary folder, in characters: a socket's path has 107 at most, and the child uses the rest."""
 
 
 def short_folder() -> str:

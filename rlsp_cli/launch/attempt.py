@@ -67,7 +67,7 @@ class Attempt:
 
 
 def new_attempt(paths: StagePaths, variables: Mapping[str, str], observer: Observer) -> Attempt:
-    """The next attempt of a stage, in a new folder; notes that its commands write are said to the observer."""
+    """The next attempt of a stage, in a new folder; the observer is shown the notes of its commands."""
     numbers = [int(folder.name) for folder in (paths.root / "attempts").glob("*") if folder.name.isdigit()]
     folder = paths.attempt(max(numbers, default=0) + 1)
     folder.mkdir(parents=True)

@@ -65,7 +65,7 @@ def submit(script: Path, attempt: Attempt, exit_file: Path) -> str:
 
 
 def job_state(job: str) -> tuple[str, str]:
-    """(state, reason); a job that the queue has forgotten counts as COMPLETED, its exit code tells more."""
+    """(state, reason); a job that the queue has forgotten counts as COMPLETED, and its exit code decides."""
     try:
         line = _slurm(["squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%R"]).strip()
     except NotReadyError as error:
@@ -96,6 +96,6 @@ def _slurm(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> 
     except OSError as error:
         raise NotReadyError(f"{argv[0]}: {error.strerror}; Slurm's commands are needed where rlsp runs") from error
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["failed without a word"])[0]
+        reason = (done.stderr.strip().splitlines() or ["failed without a message"])[0]
         raise NotReadyError(f"{argv[0]}: {reason.removeprefix(f'{argv[0]}: ')}")
     return done.stdout

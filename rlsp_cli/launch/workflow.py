@@ -100,7 +100,7 @@ def _print_plan(recipe: Recipe, stages: Sequence[str], screen: Console) -> None:
 
 
 def _is_done(run: Run, stage: str) -> bool:
-    """An evaluation whose results somebody moved away is done once more; its responses are there."""
+    """An evaluation whose results were moved away is done once more, from the responses that are still there."""
     is_done = run.status()["stages"].get(stage) == "done"
     return is_done and (stage != "eval" or run.paths.stage(stage).results.exists())
 

@@ -1,4 +1,4 @@
-"""What a valid recipe asks for that cannot be had: of its backends, and of the world around them."""
+"""What a valid recipe asks for that its backends, or the world around them, cannot give."""
 
 from collections.abc import Iterator
 

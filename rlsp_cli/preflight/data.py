@@ -42,7 +42,7 @@ def on_hub(rows: Rows) -> bool:
 
 
 def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
-    """The keys of `data` that the stages read; a model from scratch takes its words from all that it trains on."""
+    """The keys of `data` that the stages read; a model from scratch takes its vocabulary from all that it trains on."""
     wanted = {"traces": "sft" in stages, "prompts": "ppo" in stages}
     wanted["heldout"] = "eval" in stages and recipe.eval is not None and "heldout" in recipe.eval.benches
     if recipe.model.from_scratch and "sft" in stages:
@@ -83,7 +83,7 @@ def _few(rows: AnyRows) -> AnyRows:
 
 
 def _hint(rows: Rows, reason: str, role: str) -> str | None:
-    """The next move, where it can be told from what went wrong."""
+    """The next move, where the reason suggests one."""
     path = Path(rows.source)
     if "no column" in reason:
         return f"name it in data.{role}"
@@ -102,9 +102,9 @@ def _look_at_hub(what: str, source: str, place: str, ask_hub: bool) -> Issue | N
 
 def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Issue]:
     """Benches whose problems come from the hub."""
-    assert recipe.eval, "whoever asks has looked"
+    assert recipe.eval, "called for recipes with `eval` only"
     for name in (name for name in recipe.eval.benches if name != "heldout"):
-        with suppress(RlspError):  # said where it is loaded
+        with suppress(RlspError):  # reported where it is loaded
             rows = Benches.of(recipe).prompts(name)
             if on_hub(rows) and (found := _look_at_hub(f"bench {name}", rows.source, "eval.benches", ask_hub)):
                 hint = f"--data FILE, or a folder with {name}.jsonl in eval.data or RLSP_DATA_DIR"
@@ -113,12 +113,12 @@ def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Issue]:
 
 def _load_benches(recipe: Recipe) -> Iterator[Issue]:
     """Benches whose problems are on this machine."""
-    assert recipe.eval, "whoever asks has looked"
+    assert recipe.eval, "called for recipes with `eval` only"
     for name in (name for name in recipe.eval.benches if name != "heldout"):
         try:
             if not on_hub(Benches.of(recipe).prompts(name)):
                 Benches.of(recipe).load(name)
-        except RecipeError:  # said by the check of benches, with the place in the list
+        except RecipeError:  # reported by the check of benches, with the place in the list
             continue
         except RlspError as error:
             yield Issue("eval.benches", f"bench {name}: {str(error).removeprefix(f'bench {name}: ')}")

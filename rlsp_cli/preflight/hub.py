@@ -10,7 +10,7 @@ _REACH_S = 5.0
 
 
 def model_on_hub(path: str) -> str | None:
-    """Why a model cannot be had from the hub; None when it can, or lies in the cache."""
+    """Why a model cannot be loaded from the hub; None when it can, or is in the cache."""
     from huggingface_hub import try_to_load_from_cache
 
     name, _, revision = path.partition("@")
@@ -19,7 +19,7 @@ def model_on_hub(path: str) -> str | None:
 
 
 def data_on_hub(source: str) -> str | None:
-    """Why a data set `hf:org/name` cannot be had from the hub; None when it can, or lies in the cache."""
+    """Why a data set `hf:org/name` cannot be loaded from the hub; None when it can, or is in the cache."""
     from huggingface_hub.constants import HF_HOME
 
     cache = Path(os.environ.get("HF_DATASETS_CACHE", Path(HF_HOME) / "datasets"))
@@ -28,7 +28,7 @@ def data_on_hub(source: str) -> str | None:
 
 
 def _unreachable() -> str | None:
-    """Why nobody answers; None also behind a proxy, which may know more than we do."""
+    """Why the hub cannot be reached; None also behind a proxy, which may reach it where we cannot."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return "HF_HUB_OFFLINE is set"
     if any(os.environ.get(name) for name in _PROXIES):

@@ -77,7 +77,7 @@ def _lacks(folder: Path) -> Iterator[str]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        yield "no config.json: this is no model in the Hugging Face layout"
+        yield "no config.json: this is not a model in the Hugging Face layout"
         return
     except (OSError, ValueError) as error:
         yield f"config.json cannot be read: {error}"
@@ -123,7 +123,7 @@ def _longest(recipe: Recipe, stages: Sequence[str]) -> Iterator[tuple[str, int]]
         try:
             drawn = map(Benches.of(recipe).sampling, settings.benches)
             yield "eval.max_new_tokens", max(sampling.max_new_tokens for sampling in drawn)
-        except RecipeError:  # said by the check of benches
+        except RecipeError:  # reported by the check of benches
             return
 
 
@@ -133,7 +133,7 @@ def _positions(recipe: Recipe) -> int | None:
         return recipe.model.from_scratch.max_length
     try:
         config = model_config(recipe.model) or {}
-    except (NotReadyError, OSError):  # said of the folder
+    except (NotReadyError, OSError):  # reported with the folder
         return None
     found = {**config, **(config.get("text_config") or {})}.get("max_position_embeddings")
     return found if isinstance(found, int) else None

@@ -24,7 +24,7 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
     if row is None:
         return
     trains = recipe.ppo is not None and "ppo" in stages
-    reward = _asking_nobody(recipe.reward if trains else recipe.reward.model_copy(update={"exploration": ()}))
+    reward = _without_servers(recipe.reward if trains else recipe.reward.model_copy(update={"exploration": ()}))
     yield from (
         Note(f"reward.exploration.{number}", f"{use.use} asks a server and was not tried")
         for number, use in enumerate(recipe.reward.exploration)
@@ -40,7 +40,7 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
 
 
 def _first_row(recipe: Recipe, stages: Sequence[str]) -> Problem | None:
-    """The first row that the recipe's verifier will judge; None where there is none to be had here."""
+    """The first row that the recipe's verifier will judge; None where none can be read here."""
     prompts, heldout = recipe.data.prompts, recipe.data.heldout
     judged: list[Prompts | None] = [prompts] if "ppo" in stages else []
     if "eval" in stages and recipe.eval and "heldout" in recipe.eval.benches:
@@ -57,7 +57,7 @@ def _asks_a_server(use: PluginUse) -> bool:
     return "base_url" in use.options
 
 
-def _asking_nobody(reward: Reward) -> Reward:
+def _without_servers(reward: Reward) -> Reward:
     """The same reward in one process, without a cache and without what asks a server."""
     here = tuple(use for use in reward.exploration if not _asks_a_server(use))
     return reward.model_copy(update={"exploration": here, "workers": 1, "cache": None})
@@ -84,7 +84,7 @@ def _broken(recipe: Recipe, row: Problem, scores: list[SampleScore]) -> Iterator
     if first.correctness.outcome in ("value", "abstain") and not is_right(first.correctness.value):
         shown = "gives no value to" if first.correctness.value is None else "calls wrong"
         message = f"{first.correctness.component} {shown} the reference of the first row, \\boxed{{{row.answer}}}"
-        hint = "fine where a reference is no answer, such as tests, a schema or a query; else see `rlsp reward try`"
+        hint = "fine where a reference is not an answer, such as tests, a schema or a query; else see `rlsp reward try`"
         yield Note("reward.correctness", message, hint)
     yield from _constant(recipe, scores[1:])
 

@@ -11,7 +11,7 @@ from rlsp_cli.recipe.schema import Ppo, Recipe, Rows, Sft
 
 
 def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
-    """Notes on steps that are not taken, on a policy that takes none, and on PPO that nobody gave a reward."""
+    """Notes on steps that will not be taken, on a policy that is not trained, and on PPO without a `reward` section."""
     if recipe.sft and "sft" in stages:
         yield from _look_at_sft(recipe, recipe.sft)
     if recipe.ppo and "ppo" in stages:

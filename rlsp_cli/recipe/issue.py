@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, and how it is said: `file:line:column: message - hint`, one problem a line."""
+"""A mistake in a recipe, shown on a line as `file:line:column: message - hint`."""
 
 import difflib
 from collections.abc import Iterable

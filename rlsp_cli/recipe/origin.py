@@ -29,7 +29,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def nearest_origin(path: str, origins: Mapping[str, Origin]) -> Origin | None:
-    """The origin of a dotted key, or of the nearest section around it that somebody wrote."""
+    """The origin of a dotted key, or of the nearest section around it that is written in a file or override."""
     while path:
         if path in origins:
             return origins[path]

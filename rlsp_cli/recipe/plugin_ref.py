@@ -49,7 +49,7 @@ def complete_plugins(data: dict[str, Any], resolve: ResolveOptions) -> list[Issu
     files = data.get("plugins")
     files = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
 
-    # A missing file is said once, where it is named, and not for each plugin that is looked for in it.
+    # A missing file is reported once, where it is named, and not for each plugin that is looked for in it.
     if missing := _missing_files(files):
         return missing
 

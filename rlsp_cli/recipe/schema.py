@@ -622,11 +622,11 @@ class Recipe(Section):
         return self._origins.get(path) or next(inside, DEFAULT)
 
     def place(self, path: str) -> Origin | None:
-        """Where a dotted path is written, or the nearest section around it; None when nobody wrote either."""
+        """Where a dotted path is written, or the nearest section around it; None when neither is."""
         return nearest_origin(path, self._origins)
 
     def is_given(self, section: str) -> bool:
-        """Whether somebody wrote this section, or a part of it."""
+        """Whether this section, or a part of it, is written in a file or override."""
         return any(f"{path}.".startswith(f"{section}.") for path in self._origins)
 
     @property

@@ -16,7 +16,7 @@ from rlsp_cli.recipe.origin import Origin
 NOTHING = "write {} for a section with its defaults, null for none, or remove the key"
 """What to do about a key without a value."""
 _WRITTEN = ("null", "Null", "NULL", "~", "&", "*", "!")
-"""How a None begins that somebody wrote: as a word, with an anchor or a tag, or as an alias."""
+"""How a None begins that is written out: as a word, with an anchor or a tag, or as an alias."""
 
 
 @dataclass

@@ -22,7 +22,7 @@ class _Judged(NamedTuple):
 
 
 class Group:
-    """Judges each sample by itself, in the pool's threads; whoever is last asks the rewards that compare them."""
+    """Judges each sample by itself, in the pool's threads; the last one asks the rewards that compare them."""
 
     def __init__(self, pool: Pool, exploration: Sequence[Use], reward: Reward, samples: Sequence[Sample]) -> None:
         self._pool, self._reward, self._samples = pool, reward, samples
@@ -40,7 +40,7 @@ class Group:
         """Fulfil the futures some time; an error of the pool is theirs too. Waits when too much is in the pool."""
         self._alphas, self._futures = alphas, futures
         for future in futures:
-            future.set_running_or_notify_cancel()  # nobody who stops waiting ends the scoring of the others
+            future.set_running_or_notify_cancel()  # or a client that stops waiting would end the scoring of the others
         for sample, verdict in zip(self._samples, verdicts, strict=True):
             job = self._pool.submit(partial(self._judge, sample, verdict))
             self._jobs.append(job)
@@ -60,7 +60,7 @@ class Group:
                 return
         try:
             scores = self._scores([job.result() for job in self._jobs])
-        except Exception as error:  # whoever waits must hear of it, whatever it was
+        except Exception as error:  # those who wait on the futures must hear of it, whatever it was
             for future in self._futures:
                 future.set_exception(error)
         else:

@@ -18,7 +18,7 @@ from rlsp_cli.outside import read_json
 from rlsp_cli.rewards.sample import Sample, Score
 
 _START_S = 120.0
-"""Time a process may take to start and import: long, because a loaded machine is no fault of the plugin."""
+"""Time a process may take to start and import: long, because a busy machine is not the plugin's fault."""
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 """A plugin may print whatever text it is given."""
 _LONGEST_REPLY = 256 << 20
@@ -27,7 +27,7 @@ _LONGEST_REPLY = 256 << 20
 
 @dataclass(frozen=True)
 class Use:
-    """A plugin with its options, as the process is told of it; `digest` is that of its source."""
+    """A plugin with its options, as it is sent to the process; `digest` is that of its source."""
 
     kind: str
     reference: str
@@ -64,7 +64,7 @@ class ProcessDiedError(Exception):
 
 
 class StrayAnswerError(ProcessDiedError):
-    """The process said something that was not asked: which answer belongs to which sample is not known any more."""
+    """The process wrote something unasked, so it is no longer known which answer belongs to which sample."""
 
     by_others = True
 
@@ -112,7 +112,7 @@ class Worker:
         return self._process.pid
 
     def kill(self) -> None:
-        """Kill the process and what it started, from any thread; whoever waits for it gets ProcessDiedError."""
+        """Kill the process and what it started, from any thread; a thread that waits for it gets ProcessDiedError."""
         if self._process.returncode is None:  # afterwards its number may be another's
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)

@@ -71,7 +71,7 @@ def list_plugins() -> list[Plugin | BrokenPlugin]:
 
 
 def _named(kind: str, name: str, files: Sequence[str]) -> Iterator[tuple[str, Callable[[], Plugin]]]:
-    """Every source that has this name, as (its words, how to load it)."""
+    """Every source that has this name, as (its description, how to load it)."""
     path = built_in(kind).get(name)
     if path is not None:
         yield f"built in ({path})", partial(_from_file, kind, path, name)

@@ -80,7 +80,7 @@ def _call(use: dict[str, Any], samples: Sequence[Sample]) -> Sequence[Any]:
 
 
 def _outcome(result: Any) -> dict[str, Any]:
-    """What a plugin returned, as an outcome; a value that is no finite number is an error."""
+    """What a plugin returned, as an outcome; a value that is not a finite number is an error."""
     if result is None:
         return {"outcome": "abstain"}
     answer, checks = None, None
@@ -110,8 +110,8 @@ def _plugin(kind: str, reference: str, files: tuple[str, ...]) -> Plugin:
 def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:
     """Import the plugins and run each once, so that no sample pays for slow imports.
 
-    One that is missing, or that cannot work on this machine, is told. Exploration rewards are given an empty response,
-    about which none needs to ask anybody.
+    One that is missing, or that cannot work on this machine, is reported. Exploration rewards get an empty response,
+    for which none needs to ask a server.
     """
     for use in uses:
         response = "\\boxed{1}" if use["kind"] == "verifier" else ""
@@ -126,7 +126,7 @@ def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _die_with_parent() -> None:
-    """A plugin in an endless loop would not notice that nobody waits for it any more; Linux can tell the kernel."""
+    """A plugin in an endless loop would not notice that its parent has ended; on Linux the kernel kills it then."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

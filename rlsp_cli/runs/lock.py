@@ -1,7 +1,7 @@
 """One writer at a time: a lock on a folder that goes with the process which holds it, however that ends.
 
 It is the system's own (`flock`), which a shared file system carries to other machines. The file tells people who holds
-it; that it lies there means nothing.
+it; a file without a lock means nothing.
 """
 
 import errno
@@ -23,7 +23,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; UsageError, with who holds it, when somebody else does.
+    """Hold the lock of a folder; UsageError, naming the holder, when another process has it.
 
     The folder is made if need be, and removed when nothing was put into it.
     """
@@ -36,7 +36,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(FileNotFoundError):  # the whole folder may be gone
-            path.unlink()  # before the lock is given up, so that it is no other's
+            path.unlink()  # while we hold the lock: later it may be the file of another holder
         os.close(file)
         with suppress(OSError):
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""What somebody needs to know to get the same numbers: versions, seeds, hashes, git state, machine."""
+"""What it takes to reproduce the numbers of a run: versions, seeds, hashes, git state, machine."""
 
 import importlib.metadata
 import os

@@ -90,7 +90,7 @@ def changed_keys(run: Run, recipe: Recipe) -> list[str]:
 
 
 def change_recipe(run: Run, recipe: Recipe, changed: Sequence[str]) -> Run:
-    """The run with another recipe from now on; its manifest tells what changed, and when."""
+    """The run with another recipe from now on; its manifest keeps what changed, and when."""
     known = read_json(run.paths.manifest, Manifest)
     known["changes"] = [*known.get("changes", []), {"at": now(), "keys": list(changed)}]
     known["recipe_digest"] = recipe.digest
@@ -100,7 +100,7 @@ def change_recipe(run: Run, recipe: Recipe, changed: Sequence[str]) -> Run:
 
 
 def _created(root: Path) -> str:
-    """When a run was created; a damaged manifest is no reason not to find the others."""
+    """When a run was created; an empty text for a damaged manifest, so that the others are still found."""
     try:
         return str(read_json(root / "manifest.json", Manifest)["created"])
     except DataError:

@@ -33,7 +33,7 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_rows(path: Path, shape: type[BaseModel] | None = None) -> Iterator[Row]:
     """The whole lines of a stream; a last line that was cut off by a crash is passed over. Nothing if it is missing.
 
-    DataError names the line that is no object, or not of the `shape`.
+    DataError names the line that is not an object, or not of the `shape`.
     """
     for number, line in enumerate(_whole_lines(path), 1):
         yield _row(line, path, number, shape)

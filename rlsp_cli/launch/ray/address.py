@@ -10,7 +10,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_ports(count: int, first: int) -> list[int]:
-    """The next ports from `first` on that nobody has now.
+    """The next free ports from `first` on.
 
     Ports that the system picks itself may be gone when Ray, a minute later, binds them.
     """
@@ -19,7 +19,7 @@ def free_ports(count: int, first: int) -> list[int]:
 
 
 def refuse_taken(port: int) -> None:
-    """NotReadyError when somebody listens on the port of the head."""
+    """NotReadyError when the port of the head is in use."""
     if not _is_free(port):
         raise NotReadyError(f"port {port} is taken here, and Ray's head needs it; set cluster.port to another")
 

@@ -1,4 +1,4 @@
-"""Whether a cluster can place what a job asks for: a placement group that never fits waits for ever, without a word."""
+"""Whether a cluster can place what a job asks for: Ray lets a group that never fits wait for ever, in silence."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ def wait_for_room(job: RayJob, dashboard: Dashboard, say: Callable[[str], None])
 
     NotReadyError with a table when the cluster is too small, or is still busy after `join_timeout_s`.
     """
-    deadline, told = time.monotonic() + job.join_timeout_s, False
+    deadline, has_said = time.monotonic() + job.join_timeout_s, False
     while True:
         nodes = refuse_small(job, dashboard)
         total, free = sum(map(room, nodes)), sum(map(free_room, nodes))
@@ -36,11 +36,11 @@ def wait_for_room(job: RayJob, dashboard: Dashboard, say: Callable[[str], None])
                 f"the cluster was busy for {job.join_timeout_s} s: {free} of {total} GPUs with a CPU each are free"
             )
             raise NotReadyError(f"{problem}, and the job asks for {job.bundles}\n{table(job, nodes)}")
-        if not told:
+        if not has_said:
             say(
                 f"the cluster is busy: {free} of {job.bundles} GPUs are free; waiting {job.join_timeout_s} s for others"
             )
-            told = True
+            has_said = True
         time.sleep(_POLL_S)
 
 

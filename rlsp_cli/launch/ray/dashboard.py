@@ -139,7 +139,7 @@ class Dashboard:
         self._json("POST", self._stop_path(submission))
 
     def stop_url(self, submission: str) -> str:
-        """Where somebody else can ask for the same."""
+        """The address at which another process can ask for the same."""
         return self.url + self._stop_path(submission)
 
     @staticmethod
@@ -149,7 +149,7 @@ class Dashboard:
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         answer = self._ask(method, path, json=body).json()
         if isinstance(answer, dict) and answer.get("result") is False:
-            raise _BusyError(f"{self.url}: {answer.get('msg', 'failed without a word')}")
+            raise _BusyError(f"{self.url}: {answer.get('msg', 'failed without a message')}")
         return answer
 
     def _ask(self, method: str, path: str, **body: Any) -> httpx2.Response:

@@ -46,7 +46,7 @@ def join_cluster(head: str, run: Path | None, gpus: int | None, say: Callable[[s
 
 
 def be_node(words: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[Sequence[int], int, str]:
-    """Run `ray start --block`, as long as nobody ends it; (signals that ended it, exit code, its log)."""
+    """Run `ray start --block` until it ends or a signal comes; (signals that ended it, exit code, its log)."""
     with tempfile.TemporaryDirectory() as folder, catching_signals(lambda _: None) as received:
         log = Path(folder) / "node.log"
         with running_node(words, log, environment) as node:

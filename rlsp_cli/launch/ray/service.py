@@ -21,7 +21,7 @@ _POLL_S = 0.1
 
 
 class RewardService:
-    """The child, its port, and how often it was started again since the job last got on."""
+    """The child, its port, and how often it was started again since the job was last active."""
 
     def __init__(self, argv: tuple[str, ...], host: str, token: str, logs: Path, say: Callable[[str], None]) -> None:
         self.argv = (*argv, *(() if host == LOOPBACK else ("--host", "0.0.0.0")))  # noqa: S104 (a token guards it)
@@ -83,14 +83,14 @@ class RewardService:
         return self.child
 
     def _failure(self, code: int) -> RlspError:
-        """The error of a child that has ended, in its own words if it wrote any."""
+        """The error of a child that has ended; its own message if it wrote one."""
         if self.report.exists():
-            words = str(read_failure(self.report))
+            reason = str(read_failure(self.report))
         else:
-            words = f"{last_words(self.log.read_text(encoding='utf-8', errors='replace'))} (more in {self.log})"
+            reason = f"{last_words(self.log.read_text(encoding='utf-8', errors='replace'))} (more in {self.log})"
         if code == SafetyError.exit_code:
-            return SafetyError(words)
-        message = f"the reward service ended with code {code}: {words}"
+            return SafetyError(reason)
+        message = f"the reward service ended with code {code}: {reason}"
         return JobError(message) if self.port else NotReadyError(message)
 
 

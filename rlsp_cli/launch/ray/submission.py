@@ -1,4 +1,4 @@
-"""A submitted job, followed to its end: its log, its service, its nodes, and whether it gets on."""
+"""A submitted job, followed to its end: its log, its service, its nodes, and whether it is still active."""
 
 import re
 import sys

@@ -10,7 +10,7 @@ _KEY = "WANDB_API_KEY"
 
 
 def wandb_login(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variable that logs a job in, on any machine; NotReadyError when nobody has logged in here."""
+    """The variable that logs a job in, on any machine; NotReadyError without a login on this machine."""
     if environment.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
         return {}
     host = _host(environment.get("WANDB_BASE_URL") or "https://api.wandb.ai")
@@ -28,7 +28,7 @@ def _host(url: str) -> str:
     except ValueError:
         host = None
     if not host:
-        raise NotReadyError("WANDB_BASE_URL: no address of a server; expected one such as https://HOST")
+        raise NotReadyError("WANDB_BASE_URL: not the address of a server; expected one such as https://HOST")
     return host
 
 

@@ -60,11 +60,11 @@ _STATUS: dict[type[Exception], int] = {
     DataError: 422,
     JobError: 409,
 }
-"""What is wrong with a request, or with the training that it tells of; anything else is wrong with us or a plugin."""
+"""Errors of a request, or of the training that it reports; any other error is ours or a plugin's."""
 
 
 class Journal(Protocol):
-    """Who writes down what a training job does: its samples, and the events that it tells of."""
+    """Writes down what a training job does: its samples, and the events that it reports."""
 
     @property
     def step(self) -> int:
@@ -81,14 +81,14 @@ class Journal(Protocol):
         """Samples of this step, and what was replied."""
 
     def event(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What happened; the answer is for whoever told."""
+        """Take in an event of the job; returns the reply to it."""
 
 
 @dataclass
 class Service:
     """What the endpoints share.
 
-    `step_at` tells the rollout step from the samples that were served, where no `journal` knows it; `alpha_at` the
+    `step_at` gives the rollout step by the number of served samples, where no `journal` knows it; `alpha_at` the
     alpha of a step. `stop` is called once, when failing rewards end the service.
     """
 
@@ -151,7 +151,7 @@ class Service:
         return JSONResponse({"schema": "rlsp.scores/1", "data": data})
 
     async def event(self, request: Request) -> Response:
-        """What a training job tells of itself, for its journal."""
+        """An event that a training job reports, for its journal."""
         body = await self.bodies.read(request)
         if self.journal is None or not isinstance(body, dict):
             raise RequestError("this service keeps no journal of a training job")
@@ -198,7 +198,7 @@ class Service:
     def _judge(self, scored: Sequence[tuple[Sample, SampleScore]]) -> None:
         """Trip the breaker when a component ended as `stop`, or when too many of the last samples failed.
 
-        Where clients are strangers, who may send what nothing can be said of, only what broke has failed.
+        Without a journal, clients may send samples that cannot be judged, so only components that broke have failed.
         """
         self.window.extend(_outline(sample, score) for sample, score in scored)
         refuse = refuse_broken if self.journal is None else refuse_failing

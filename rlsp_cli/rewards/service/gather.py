@@ -98,7 +98,7 @@ class Gatherer:
             samples = [waiting.sample for waiting in batch]
             try:
                 scores = await asyncio.get_running_loop().run_in_executor(self._thread, self.submit, samples)
-            except Exception as error:  # whoever waits must hear of it, whatever it was
+            except Exception as error:  # those who wait must hear of it, whatever it was
                 for waiting in batch:
                     waiting.submitted.set_exception(error)
             else:

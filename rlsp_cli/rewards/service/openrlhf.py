@@ -49,7 +49,7 @@ def is_heldout(body: Any) -> bool:
 
 
 def heldout_reply(score: Score) -> dict[str, Any]:
-    """Correctness alone, which is what the client averages; without a verdict it is wrong, and told apart."""
+    """Correctness alone, which the client averages; without a verdict it is 0, and counted apart."""
     value = score.value or 0.0
     return {"rewards": value, "scores": value, "extra_logs": {"rlsp_unscored": float(score.value is None)}}
 

@@ -38,7 +38,7 @@ def serve(
     UsageError when others could reach it without a token; NotReadyError when the address is taken.
     """
     token = _token(host)
-    alpha_of(recipe, 1)  # a schedule whose end nobody knows is told before anything is served
+    alpha_of(recipe, 1)  # refuses a schedule whose end is unknown before anything is served
     listener = _bind(host, port)
     with Scorer(recipe.reward, recipe.plugins) as scorer:
         gatherer = Gatherer(_submit_to(scorer, recipe), _group_size(recipe, scorer), group_wait_s, backlog)
@@ -73,7 +73,7 @@ def _config(service: Service) -> uvicorn.Config:
 
 
 def _token(host: str) -> str | None:
-    """The token that clients need, if any; UsageError when there is none and must be one, or it is no secret."""
+    """The token that clients need, if any; UsageError when one is needed and there is none, or it is blank."""
     token = os.environ.get(TOKEN_VARIABLE)
     if token and not token.strip():
         raise UsageError(f"{TOKEN_VARIABLE} is blank; set it to a secret, or unset it")
@@ -88,7 +88,7 @@ def _bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(_PENDING)  # so that whoever reads our first line can connect
+        listener.listen(_PENDING)  # so that a client that reads our first line can connect
     except OSError as error:
         raise NotReadyError(f"{host}:{port}: cannot listen here: {error.strerror}; choose another --port") from error
     return listener
@@ -108,7 +108,7 @@ def _group_size(recipe: Recipe, scorer: Scorer) -> int:
 
 
 def _step_of(recipe: Recipe) -> Callable[[int], int]:
-    """The rollout step that a number of served samples has reached; the protocol does not tell it."""
+    """The rollout step that a number of served samples has reached; the protocol does not carry it."""
     size = recipe.ppo.responses if recipe.ppo else 1
     return lambda served: served // size
 
