@@ -157,7 +157,7 @@ def test_a_server_is_told_to_stop_where_turns_end_and_where_the_model_did(tmp_pa
     with serving(lambda _: reply) as server, subprocess.Popen(["sleep", "60"]) as idle:
         behind = Server(server.url, folder, "key", 64, _Process(idle, tmp_path / "log", 0))
         sampler, prompt = served_sampler(behind, "auto", 1, lambda: None)
-        answers(sampler, [Request("a", prompt("1+1", data=PLAIN))], Decoding(0.0, 1.0, 8, seed=0))
+        answers(sampler, [Request("a", prompt("1+1", PLAIN.system))], Decoding(0.0, 1.0, 8, seed=0))
         idle.kill()
     (asked,) = server.asked
     assert asked["stop_token_ids"] == sorted([turn, text])

@@ -24,7 +24,7 @@ from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import JobError, StoppedError
 from rlsp_cli.evals.samplers import Decoding, Request, answers
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import Data, FromScratch
+from rlsp_cli.recipe.schema import FromScratch
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 from tests.conftest import ROOT, rlsp
@@ -113,7 +113,7 @@ def test_greedy_responses_are_those_of_the_embedded_engine(served: tuple[Server,
     requests.append(replace(requests[0], prefix="+ 2"))
     decoding = Decoding(temperature=0, top_p=1, max_new_tokens=40, seed=0, logprobs=True)
     theirs, _ = served_sampler(served[0], "auto", 4, lambda: None)
-    ours, _ = local_sampler(str(model), Data(), gpus=0)
+    ours, _ = local_sampler(str(model), gpus=0)
     for served_one, local_one in zip(
         answers(theirs, requests, decoding), answers(ours, requests, decoding), strict=True
     ):

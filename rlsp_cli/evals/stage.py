@@ -18,14 +18,14 @@ from rlsp_cli.evals.samplers import EndpointSampler, ReplaySampler, Response, Sa
 from rlsp_cli.evals.score_card import score_cards
 from rlsp_cli.evals.strategies.run import reference_answers, run_strategies
 from rlsp_cli.evals.strategies.token_budget import SingleAnswers
-from rlsp_cli.recipe.schema import Data, Eval, Recipe
+from rlsp_cli.recipe.schema import Eval, Recipe
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import AnswerPaths, StagePaths
 from rlsp_cli.runs.stream import append_rows, write_json
 from rlsp_cli.terminal import print
 
-RenderPrompt = Callable[..., str]
-"""Turns the user's turn into the text that a model reads, with the system message in `data`."""
+RenderPrompt = Callable[[str, str | None], str]
+"""From the user's turn and a system message to the text that a model reads."""
 OpenModel = Callable[[str], AbstractContextManager[tuple[Sampler, RenderPrompt]]]
 """A model's folder or id -> what answers for it, for as long as it is needed."""
 
@@ -50,8 +50,8 @@ def evaluate_models(
     with ExitStack() as running:
         stage = _Stage(recipe, paths, references, _scorers(recipe, benches, running), check_stop)
         for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
-            with _answering(recipe, path, open_model, check_stop) as (sampler, prompt):
-                found = {bench.name: stage.evaluate(label, bench, sampler, prompt) for bench in benches}
+            with _answering(recipe, path, open_model, check_stop) as (sampler, render):
+                found = {bench.name: stage.evaluate(label, bench, sampler, render) for bench in benches}
             results[label] = ModelResult(path, found)
     _write_results(recipe, paths, benches, results)
 
@@ -66,7 +66,7 @@ class _Stage:
     scorers: Mapping[str, Scorer]
     check_stop: Callable[[], None]
 
-    def evaluate(self, label: str, bench: Bench, sampler: Sampler, prompt: RenderPrompt) -> BenchResult:
+    def evaluate(self, label: str, bench: Bench, sampler: Sampler, render: RenderPrompt) -> BenchResult:
         """One model on one bench."""
         settings, paths = self.recipe.eval, self.paths.answers(label, bench.name)
         assert settings, "checked by the recipe"
@@ -77,7 +77,7 @@ class _Stage:
             self.scorers[bench.name].verify,
             settings,
             seed=self.recipe.seed,
-            prompt=partial(prompt, data=Data(system=bench.system)),  # the bench fills in its template
+            prompt=lambda turn: render(turn, bench.system),
             paths=paths,
             tick=_Progress(self.paths, self.check_stop, f"{label} on {bench.name}"),
             strategies=self._strategies(bench, paths),
@@ -108,7 +108,7 @@ def _answering(
             yield opened
 
 
-def _as_it_is(turn: str, data: Data) -> str:
+def _as_it_is(turn: str, system: str | None) -> str:
     """A server puts its own chat template around the turn; the prompt of given responses is not known."""
     return turn
 

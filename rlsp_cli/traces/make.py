@@ -187,7 +187,8 @@ def _sampler(sampling: RejectionSampling, data: Data) -> tuple[Sampler, Callable
         return EndpointSampler(sampling.url, sampling.model), partial(_fill_in, data.template)
     from rlsp_cli.backends.local.sampling import local_sampler
 
-    return local_sampler(sampling.model, data)
+    sampler, render = local_sampler(sampling.model)
+    return sampler, lambda problem: render(_fill_in(data.template, problem), data.system)
 
 
 def _fill_in(template: str, problem: str) -> str:

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from rlsp_cli.backends.vllm import Server, serving, serving_environment
 from rlsp_cli.evals.samplers import EndpointSampler, Sampler
 from rlsp_cli.evals.stage import RenderPrompt
 from rlsp_cli.recipe.schema import Data, Recipe
 from rlsp_cli.runs.paths import StagePaths
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @contextmanager
@@ -19,7 +23,7 @@ def open_model(
     assert recipe.eval, "checked by the recipe"
     model, gpus = recipe.model, recipe.cluster.gpus_per_node
     if not recipe.eval.serve:
-        yield local_sampler(path, Data(), model.precision, gpus, model.chat_template, recipe.eval.batch)
+        yield local_sampler(path, model.precision, gpus, model.chat_template, recipe.eval.batch)
         return
 
     environment, run = serving_environment(recipe), paths.root.parent
@@ -33,7 +37,7 @@ def served_sampler(
     """The server's model, with the embedded engine's token ids as prompts; JobError once the server has died."""
     from rlsp_cli.engine.ending import stated_ends
     from rlsp_cli.engine.model import load_tokenizer
-    from rlsp_cli.engine.prompt import encode_request, prompt_text, special_tags
+    from rlsp_cli.engine.prompt import encode_request, special_tags
 
     def alive() -> None:
         server.refuse_dead()
@@ -46,24 +50,25 @@ def served_sampler(
     sampler = EndpointSampler(
         server.url, server.model, encode=encode, options=options, key=server.key, batch=batch, tick=alive
     )
-    return sampler, partial(prompt_text, data=Data(), tokenizer=tokenizer)
+    return sampler, _renderer(tokenizer)
 
 
 def local_sampler(
-    path: str,
-    data: Data,
-    precision: str = "auto",
-    gpus: int | None = None,
-    chat_template: str = "auto",
-    batch: int = 128,
+    path: str, precision: str = "auto", gpus: int | None = None, chat_template: str = "auto", batch: int = 128
 ) -> tuple[Sampler, RenderPrompt]:
-    """The model of a folder or hub id, and how a problem is put to it; on a GPU if `gpus` is None and there is one."""
+    """The model of a folder or hub id, and how its prompts are made; on a GPU if `gpus` is None and there is one."""
     import torch
 
     from rlsp_cli.engine.model import load_model, load_tokenizer, pick_device
-    from rlsp_cli.engine.prompt import prompt_text
     from rlsp_cli.engine.sampler import LocalSampler
 
     device = pick_device(int(torch.cuda.is_available()) if gpus is None else gpus)
     model, tokenizer = load_model(path, device), load_tokenizer(path, chat_template)
-    return LocalSampler(model, tokenizer, precision, batch), partial(prompt_text, data=data, tokenizer=tokenizer)
+    return LocalSampler(model, tokenizer, precision, batch), _renderer(tokenizer)
+
+
+def _renderer(tokenizer: "PreTrainedTokenizerBase") -> RenderPrompt:
+    """The prompts of training, by the tokenizer's chat template."""
+    from rlsp_cli.engine.prompt import prompt_text
+
+    return lambda turn, system: prompt_text(turn, Data(system=system), tokenizer)
