@@ -7,8 +7,6 @@ import secrets
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,8 +37,6 @@ _TOO_LARGE = re.compile(
     r"out of memory|OutOfMemory|not enough GPU memory|No available memory|is less than (desired|requested)"
 )
 """How vLLM says that a model, or keys and values beside it, do not fit."""
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""No proxy leads to a server on this machine."""
 
 
 @dataclass(frozen=True)
@@ -181,18 +177,20 @@ def _await(url: str, key: str, process: _Process, tick: Callable[[], None]) -> i
         if size != (size := _size(process.log)):
             at = time.monotonic()
         elif time.monotonic() - at > _QUIET_S:
-            raise NotReadyError(f"vLLM has loaded without a word for {_QUIET_S:.0f} s; see {process.log}")
+            raise NotReadyError(f"vLLM has loaded without any output for {_QUIET_S:.0f} s; see {process.log}")
         time.sleep(_POLL_S)
 
 
 def _get(url: str, key: str) -> bytes | None:
-    """The body of an answer; None while nobody listens, or the answer is no."""
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})  # noqa: S310 (our own server)
+    """The body of an answer of our own server, which no proxy reaches; None before it listens, or when it refuses."""
+    import httpx2
+
+    headers = {"Authorization": f"Bearer {key}"}
     try:
-        with _DIRECT.open(request, timeout=_ANSWER_S) as answer:
-            return bytes(answer.read())
-    except OSError:
+        answer = httpx2.get(url, headers=headers, timeout=_ANSWER_S, trust_env=False)
+    except httpx2.HTTPError:
         return None
+    return answer.content if answer.is_success else None
 
 
 def _size(log: Path) -> int:

@@ -18,7 +18,7 @@ from rlsp_cli.launch.ray.capacity import refuse_small, wait_for_room
 from rlsp_cli.launch.ray.cluster import RayCluster, cluster_of
 from rlsp_cli.launch.ray.node_check import check_nodes
 from rlsp_cli.launch.ray.package import pack
-from rlsp_cli.launch.ray.service import RewardService, serving
+from rlsp_cli.launch.ray.service import RewardService, reward_service
 from rlsp_cli.launch.ray.submission import Submission
 from rlsp_cli.launch.ray.wandb import wandb_login
 from rlsp_cli.launch.signals import stopping_on_signals
@@ -43,7 +43,7 @@ def drive(path: Path) -> None:
         wait_for_room(job, cluster.dashboard, say_note)
 
         host = our_address(node.ip for node in cluster.dashboard.nodes() if node.alive)
-        with serving(job.service, host, token, logs, job.join_timeout_s, say_note) as service:
+        with reward_service(job.service, host, token, logs, job.join_timeout_s, say_note) as service:
             reporting = {VARIABLE: str(report)} if report else {}
             environment = {**given, **_rewards(service, token), **reporting}
             with _submitted(job, cluster, folder, logs, environment, hidden) as submission:

@@ -95,7 +95,7 @@ class RewardService:
 
 
 @contextmanager
-def serving(
+def reward_service(
     argv: tuple[str, ...] | None, host: str, token: str, logs: Path, timeout_s: float, say: Callable[[str], None]
 ) -> Iterator[RewardService | None]:
     """A service that listens, ended afterwards; None for a job that needs none."""
