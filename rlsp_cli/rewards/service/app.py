@@ -1,4 +1,4 @@
-"""The service's HTTP surface: who may ask, what is answered, what is counted."""
+"""The service's HTTP surface: its endpoints, who may use them, and when it stops."""
 
 import asyncio
 import hmac
@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -19,6 +18,7 @@ from rlsp_cli.rewards.breaker import refuse_broken, refuse_failing, refuse_stopp
 from rlsp_cli.rewards.plain import as_sample, plain_score
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.rewards.service.body import Bodies, TooLargeError, TooSlowError
+from rlsp_cli.rewards.service.counters import Counters
 from rlsp_cli.rewards.service.gather import BusyError, Gatherer
 from rlsp_cli.rewards.service.once import Once
 from rlsp_cli.rewards.service.openrlhf import (
@@ -34,23 +34,6 @@ from rlsp_cli.rewards.service.openrlhf import (
 
 _WINDOW, _JUDGED_FROM = 512, 64
 """Samples that the breaker looks back on, and how many it wants to see before it judges."""
-
-
-class Numbers:
-    """What is counted, in a registry of its own, so that several services fit into one process."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.outcomes = Counter(
-            "rlsp_outcomes", "How components ended", ["component", "outcome"], registry=self.registry
-        )
-        self.batches = Gauge("rlsp_batches", "Batches handed to the scoring processes", registry=self.registry)
-        self.busy = Counter("rlsp_busy", "Requests refused because too many samples waited", registry=self.registry)
-        self.in_work = Gauge("rlsp_samples_in_work", "Samples that are being scored", registry=self.registry)
-        self.incomplete = Gauge(
-            "rlsp_groups_incomplete", "Groups scored before all their samples came", registry=self.registry
-        )
-        self.seconds = Histogram("rlsp_request_seconds", "Time to score a request", registry=self.registry)
 
 
 _STATUS: dict[type[Exception], int] = {
@@ -108,7 +91,7 @@ class Service:
     means: Means = field(default_factory=Means)
     once: Once = field(default_factory=Once)
     window: deque[tuple[Sample, SampleScore]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
-    numbers: Numbers = field(default_factory=Numbers)
+    counters: Counters = field(default_factory=Counters)
     bodies: Bodies = field(default_factory=Bodies)
 
     def follow(self, journal: Journal) -> None:
@@ -169,31 +152,31 @@ class Service:
 
     async def metrics(self, _: Request) -> Response:
         """Counters in Prometheus' format."""
-        self.numbers.in_work.set(self.gatherer.in_work)
-        self.numbers.incomplete.set(self.gatherer.incomplete)
-        self.numbers.batches.set(self.gatherer.batches)
-        return PlainTextResponse(generate_latest(self.numbers.registry))
+        return PlainTextResponse(self.counters.page(self.gatherer))
 
     async def _reply(self, number: int | None, samples: Sequence[Sample], scalar: bool) -> Any:
         """OpenRLHF's answer; the journal has it, too."""
         alpha = self.alpha_at(self.step)
         scores = await self._score(samples)
-        said = reply(scores, self.reward, self.means, alpha, scalar)
+        answer = reply(scores, self.reward, self.means, alpha, scalar)
         if self.journal is not None:
-            self.journal.add(number, samples, scores, said)
-        return said
+            self.journal.add(number, samples, scores, answer)
+        return answer
 
     async def _score(self, samples: Sequence[Sample]) -> list[SampleScore]:
         step = self.step
-        samples = [replace(sample, step=step if sample.step is None else sample.step) for sample in samples]
-        with self.numbers.seconds.time():
+        samples = [sample if sample.step is not None else replace(sample, step=step) for sample in samples]
+        with self.counters.seconds.time():
             gathered = await self.gatherer.score(samples)
-        scores = [one.score for one in gathered]
         self.served += len(samples)
-        for part in (part for score in scores for part in score.components):
-            self.numbers.outcomes.labels(part.component, part.outcome).inc()
-        self._judge([(sample, one.score) for sample, one in zip(samples, gathered, strict=True) if one.is_whole])
-        return scores
+
+        judged = []
+        for sample, one in zip(samples, gathered, strict=True):
+            self.counters.count(one.score)
+            if one.is_whole:
+                judged.append((sample, one.score))
+        self._judge(judged)
+        return [one.score for one in gathered]
 
     def _judge(self, scored: Sequence[tuple[Sample, SampleScore]]) -> None:
         """Trip the breaker when a component ended as `stop`, or when too many of the last samples failed.
@@ -202,6 +185,7 @@ class Service:
         """
         self.window.extend(_outline(sample, score) for sample, score in scored)
         refuse = refuse_broken if self.journal is None else refuse_failing
+
         try:
             refuse_stopped(*_columns(scored), self.reward)
             if len(self.window) >= _JUDGED_FROM:
@@ -222,7 +206,7 @@ class Service:
             try:
                 return await endpoint(request)
             except BusyError:
-                self.numbers.busy.inc()
+                self.counters.busy.inc()
                 return _error(503, "too many samples wait; try again", {"Retry-After": "1"})
             except (RequestError, RlspError) as error:
                 return _error(_STATUS.get(type(error), 500), str(error))
@@ -238,9 +222,10 @@ class Service:
 
 
 def _outline(sample: Sample, score: SampleScore) -> tuple[Sample, SampleScore]:
-    """What the breaker says of a sample: not its text, which may be large, and would be kept for hours."""
+    """What the breaker needs of a sample: not its text, which may be large, and would be kept for hours."""
+    correctness = replace(score.correctness, answer=None)
     exploration = tuple(replace(part, answer=None) for part in score.exploration)
-    light = replace(score, correctness=replace(score.correctness, answer=None), exploration=exploration)
+    light = replace(score, correctness=correctness, exploration=exploration)
     return Sample(prompt="", response="", id=sample.id, step=sample.step), light
 
 
