@@ -123,7 +123,7 @@ def test_traces_are_made_with_the_thinking_and_without_those_that_were_cut(tmp_p
         for n, one in enumerate(said)
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    rlsp("data", "traces", "rows.jsonl", "--out", "traces.jsonl", "--verify", cwd=tmp_path)
+    rlsp("data", "traces", "rows.jsonl", "--out", "traces.jsonl", "verifier=math_verify", cwd=tmp_path)
     made = [json.loads(line) for line in (tmp_path / "traces.jsonl").read_text().splitlines()]
     assert [row["solution"] for row in made] == ["<think>\nhm\n</think>\n\n\\boxed{2}"]
     counts = json.loads((tmp_path / "traces.card.json").read_text())["data"]["filters"]
