@@ -137,7 +137,7 @@ def test_any_key_of_a_recipe_can_be_given_to_an_evaluation(tmp_path: Path) -> No
     ("option", "key"),
     [("--samples", "samples"), ("--max-new-tokens=8", "max_new_tokens"), ("--strategy", "strategies")],
 )
-def test_a_key_that_is_given_as_an_option_is_told_how_to_be_written(option: str, key: str, tmp_path: Path) -> None:
+def test_a_key_given_as_an_option_is_refused_with_what_to_write(option: str, key: str, tmp_path: Path) -> None:
     done = rlsp("eval", "m", "--bench", "aime24", option, cwd=tmp_path, check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert f"no option {option.partition('=')[0]}; write eval.{key}=VALUE" in done.stderr

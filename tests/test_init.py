@@ -71,7 +71,7 @@ def test_a_file_of_problems_alone_is_trained_on_by_ppo(tmp_path: Path) -> None:
         (PROBLEMS, ["org/model"], 2, "no answer; give --data"),
     ],
 )
-def test_what_cannot_become_a_recipe_is_told_and_nothing_is_written(
+def test_what_cannot_become_a_recipe_is_refused_and_nothing_is_written(
     rows: list[dict[str, str]], answers: list[str], code: int, words: str, tmp_path: Path
 ) -> None:
     if rows:

@@ -37,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _LONGEST = 10_000
-"""Characters of an error that are shown: whoever wrote its reason may have had more to say."""
+"""Characters of an error that are shown; a reason that a server gives may be of any length."""
 
 _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     "Train": {

@@ -43,11 +43,16 @@ def init(
     model: Annotated[str | None, typer.Option(help="A folder, or org/name on the hub.")] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="A folder with traces.jsonl, problems.jsonl, heldout.jsonl or some of them; or problems."),
+        typer.Option(
+            help="A folder with traces, problems or heldout (.jsonl, .json, .csv, .parquet); or a file of problems."
+        ),
     ] = None,
     gpu: Annotated[bool | None, typer.Option("--gpu/--cpu", help="Train on a GPU of this machine.")] = None,
 ) -> None:
-    """Write a recipe to start from; asks for what no option gives.
+    """Write a recipe to start from; asks three questions.
+
+    Options answer the questions beforehand. What the data folder holds decides
+    the stages, and the first row of each file names the columns.
 
     Example: rlsp init my.yaml --model Qwen/Qwen2.5-0.5B-Instruct --data ./data --cpu
     """

@@ -48,9 +48,9 @@ def is_override(word: str) -> bool:
 
 
 def command_with_keys(section: "Callable[[], type[Section]]", prefix: str = "") -> type[TyperCommand]:
-    """A command that takes the keys of a section as KEY=VALUE, and says so where one is given as an option.
+    """A command that takes the keys of a section as KEY=VALUE, and says so if one is given as an option.
 
-    `section` is called only then, as no command should load the schema to print its help.
+    `section` is called only then: printing help should not load the schema.
     """
 
     class Command(TyperCommand):
@@ -58,7 +58,7 @@ def command_with_keys(section: "Callable[[], type[Section]]", prefix: str = "") 
             known = {name for parameter in self.params for name in parameter.opts}
 
             for word in args:
-                option = word.partition("=")[0]
+                option = word.partition("=")[0]  # --samples=16 is refused like --samples 16
                 if option.startswith("--") and option not in {"--", "--help", *known}:
                     _refuse_key(option, [key for key in section().model_fields if f"--{key}" not in known], prefix)
             return super().parse_args(ctx, args)

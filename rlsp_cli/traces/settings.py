@@ -40,10 +40,10 @@ class RejectionSampling(Section):
 
 
 class TraceSettings(ColumnSettings):
-    """What traces are made of, and which are kept."""
+    """How traces are read or sampled, and which of them are kept."""
 
     format: str | None = None
-    """qwq, openthoughts, messages or plain; told from the columns if not given."""
+    """qwq, openthoughts, messages or plain; inferred from the columns if not given."""
     solution: str = "solution"
     """Column that holds the solution to imitate, in plain rows."""
     sample: RejectionSampling | None = None
