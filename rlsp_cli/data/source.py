@@ -26,9 +26,9 @@ _TASK_ROWS = 1000
 @kept
 def source_rows(rows: Rows, files: Sequence[str] = ()) -> Sequence[Row]:
     """The rows of a source, at least one; DataError when there is none. `files` are those of the recipe's plugins."""
-    if rows.source.startswith("task:"):
+    if rows.is_task:
         found = _task_rows(rows, files)
-    elif rows.source.startswith("hf:"):
+    elif rows.on_hub:
         found = _hub_rows(rows)
     else:
         found = _file_rows(Path(rows.source))

@@ -12,13 +12,13 @@ from rlsp_cli.evals.benches import Benches, find_bench
 from rlsp_cli.recipe.schema import Eval, Ppo, Prompts, Recipe, Rows, Sft
 
 Row = TypeVar("Row")
-_LETTERS_IN_A_TOKEN = 4
+_CHARACTERS_PER_TOKEN = 4
 """Of English text, roughly, in the tokenizers of today's models."""
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows of data, and mean tokens of their prompts and responses, judged from the number of letters."""
+    """Rows of data, and mean tokens of their prompts and responses, estimated from the number of characters."""
 
     rows: int
     prompt_tokens: float
@@ -111,7 +111,7 @@ def _eval(recipe: Recipe, settings: Eval) -> Counts:
 def _bench_size(name: str, recipe: Recipe, settings: Eval) -> int | None:
     try:
         prompts = Benches.of(recipe).prompts(name)
-        size = find_bench(name).problems if _on_hub(prompts) else len(source_rows(prompts, recipe.plugins))
+        size = find_bench(name).problems if prompts.on_hub else len(source_rows(prompts, recipe.plugins))
     except (DataError, NotReadyError):
         return None
     return min(size, settings.limit or size)
@@ -121,7 +121,7 @@ def _read(recipe: Recipe, role: str) -> tuple[Texts | None, str | None, str | No
     """What `data.<role>` looks like, or why a plan does not know, or what is wrong with it."""
     rows: Rows | None = getattr(recipe.data, role)
     assert rows, "checked by the recipe"
-    if _on_hub(rows):
+    if rows.on_hub:
         return None, f"data.{role} is on the hub, which a plan does not ask: its rows are unknown", None
     try:
         return (_of_prompts if isinstance(rows, Prompts) else _of_traces)(recipe), None, None
@@ -139,13 +139,9 @@ def _of_prompts(recipe: Recipe) -> Texts:
 def _of_traces(recipe: Recipe) -> Texts:
     assert recipe.data.traces
     found = trace_rows(recipe.data.traces, recipe.plugins)
-    prompts = _mean_tokens(found, lambda row: sum(len(text) for _, text in row.turns) or len(row.prompt))
+    prompts = _mean_tokens(found, lambda row: sum(len(turn.content) for turn in row.turns) or len(row.prompt))
     return Texts(len(found), prompts, _mean_tokens(found, lambda row: len(row.response)))
 
 
-def _mean_tokens(rows: Sequence[Row], letters: Callable[[Row], int]) -> float:
-    return sum(map(letters, rows)) / len(rows) / _LETTERS_IN_A_TOKEN
-
-
-def _on_hub(rows: Rows) -> bool:
-    return rows.source.startswith("hf:")
+def _mean_tokens(rows: Sequence[Row], characters: Callable[[Row], int]) -> float:
+    return sum(map(characters, rows)) / len(rows) / _CHARACTERS_PER_TOKEN

@@ -36,11 +36,6 @@ def first_row(prompts: Prompts, recipe: Recipe) -> Problem:
     return prompt_rows(_few(prompts), recipe.plugins)[0]
 
 
-def on_hub(rows: Rows) -> bool:
-    """Whether the rows come from the hub."""
-    return rows.source.startswith("hf:")
-
-
 def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
     """The keys of `data` that the stages read; a model from scratch takes its vocabulary from all that it trains on."""
     wanted = {"traces": "sft" in stages, "prompts": "ppo" in stages}
@@ -52,13 +47,13 @@ def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
 
 def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
     rows: Traces | Prompts = getattr(recipe.data, role)
-    if on_hub(rows) and (found := _look_at_hub(f"data.{role}", rows.source, f"data.{role}.source", ask_hub)):
+    if rows.on_hub and (found := _look_at_hub(f"data.{role}", rows.source, f"data.{role}.source", ask_hub)):
         yield found
         return
     try:
         if isinstance(rows, Traces):
             _read_traces(rows, recipe)
-        elif role == "heldout" and recipe.eval and _is_file(rows):
+        elif role == "heldout" and recipe.eval and rows.is_file:
             Benches.of(recipe).load(role)  # ids of a bench must differ, too
         else:
             prompt_rows(_few(rows), recipe.plugins)
@@ -68,18 +63,16 @@ def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
 
 def _read_traces(traces: Traces, recipe: Recipe) -> None:
     found = trace_rows(_few(traces), recipe.plugins)
-    if recipe.sft and _is_file(traces):
+    if recipe.sft and traces.is_file:
         training_rows(found, recipe.sft.val_rows)
-
-
-def _is_file(rows: Rows) -> bool:
-    return not rows.source.startswith(("hf:", "task:"))
 
 
 def _few(rows: AnyRows) -> AnyRows:
     """All rows of a file, since any of them may be broken, and the first of what is made or loaded."""
-    most = _HUB_ROWS if on_hub(rows) else _TASK_ROWS if rows.source.startswith("task:") else None
-    return rows.model_copy(update={"rows": min(rows.rows or most, most)}) if most else rows
+    if rows.is_file:
+        return rows
+    most = _HUB_ROWS if rows.on_hub else _TASK_ROWS
+    return rows.model_copy(update={"rows": min(rows.rows or most, most)})
 
 
 def _hint(rows: Rows, reason: str, role: str) -> str | None:
@@ -87,7 +80,7 @@ def _hint(rows: Rows, reason: str, role: str) -> str | None:
     path = Path(rows.source)
     if "no column" in reason:
         return f"name it in data.{role}"
-    if _is_file(rows) and not path.suffix and not path.exists():
+    if rows.is_file and not path.suffix and not path.exists():
         return f"a data set on the hub is written hf:{path.parent.name}/{path.name}"
     return None
 
@@ -106,7 +99,7 @@ def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Issue]:
     for name in (name for name in recipe.eval.benches if name != "heldout"):
         with suppress(RlspError):  # reported where it is loaded
             rows = Benches.of(recipe).prompts(name)
-            if on_hub(rows) and (found := _look_at_hub(f"bench {name}", rows.source, "eval.benches", ask_hub)):
+            if rows.on_hub and (found := _look_at_hub(f"bench {name}", rows.source, "eval.benches", ask_hub)):
                 hint = f"--data FILE, or a folder with {name}.jsonl in eval.data or RLSP_DATA_DIR"
                 yield found if isinstance(found, Note) else Issue(found.path, found.message, hint)
 
@@ -116,7 +109,7 @@ def _load_benches(recipe: Recipe) -> Iterator[Issue]:
     assert recipe.eval, "called for recipes with `eval` only"
     for name in (name for name in recipe.eval.benches if name != "heldout"):
         try:
-            if not on_hub(Benches.of(recipe).prompts(name)):
+            if not Benches.of(recipe).prompts(name).on_hub:
                 Benches.of(recipe).load(name)
         except RecipeError:  # reported by the check of benches, with the place in the list
             continue

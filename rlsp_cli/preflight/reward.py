@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rlsp_cli.data import Problem
 from rlsp_cli.errors import PluginError, RlspError
-from rlsp_cli.preflight.data import first_row, on_hub
+from rlsp_cli.preflight.data import first_row
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import PluginUse, Prompts, Recipe, Reward
 from rlsp_cli.rewards.audit import honest
@@ -46,7 +46,7 @@ def _first_row(recipe: Recipe, stages: Sequence[str]) -> Problem | None:
     if "eval" in stages and recipe.eval and "heldout" in recipe.eval.benches:
         judged.append(heldout)
     for rows in judged:
-        if rows is not None and not on_hub(rows):
+        if rows is not None and not rows.on_hub:
             with suppress(RlspError):
                 return first_row(rows, recipe)
     return None

@@ -5,7 +5,6 @@ from contextlib import suppress
 
 from rlsp_cli.data import source_rows
 from rlsp_cli.errors import RlspError
-from rlsp_cli.preflight.data import on_hub
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import Ppo, Recipe, Rows, Sft
 
@@ -53,9 +52,9 @@ def _steps(recipe: Recipe, ppo: Ppo) -> int | None:
 
 def _count(source: Rows | None, recipe: Recipe) -> int | None:
     """Rows of a source that can be read here."""
-    if source is None or on_hub(source):
+    if source is None or source.on_hub:
         return None
-    if source.source.startswith("task:") and source.rows:
+    if source.is_task and source.rows:
         return source.rows
     with suppress(RlspError):
         return len(source_rows(source, recipe.plugins))

@@ -96,6 +96,21 @@ class Rows(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the task, when the source is `task:NAME`."""
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether the rows are a data set on the hub."""
+        return self.source.startswith("hf:")
+
+    @property
+    def is_task(self) -> bool:
+        """Whether a procedural task makes the rows."""
+        return self.source.startswith("task:")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the rows are in a file, which may not exist."""
+        return not (self.on_hub or self.is_task)
+
 
 class Traces(Rows):
     """Demonstrations of the thinking process, for SFT."""

@@ -63,9 +63,7 @@ def _git() -> dict[str, Any] | None:
 def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses = [("verifier", recipe.reward.correctness.use)]
     uses += [("exploration_reward", use.use) for use in recipe.reward.exploration]
-    uses += [
-        ("task", rows.source.removeprefix("task:")) for _, rows in _rows(recipe) if rows.source.startswith("task:")
-    ]
+    uses += [("task", rows.source.removeprefix("task:")) for _, rows in _rows(recipe) if rows.is_task]
     found = {}
     for kind, name in uses:
         plugin = get_plugin(kind, name, recipe.plugins)

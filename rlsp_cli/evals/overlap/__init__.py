@@ -1,4 +1,4 @@
-"""Training data against benches: exact match, n-gram overlap and near-duplicates (docs/data.md has the rules)."""
+"""Training data against benches: exact match, n-gram overlap and near-duplicates (docs/overlap.md has the rules)."""
 
 from rlsp_cli.evals.overlap.check import check_overlap, refuse_overlap
 from rlsp_cli.evals.overlap.contamination import Contamination, contamination_notes, measure_contamination

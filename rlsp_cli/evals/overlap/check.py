@@ -3,19 +3,15 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TypeVar
 
-from rlsp_cli.data import prompt_rows, trace_rows
 from rlsp_cli.errors import DataError, NotReadyError, RlspError
 from rlsp_cli.evals.benches import Bench, Benches
 from rlsp_cli.evals.overlap.against import whole_bench
 from rlsp_cli.evals.overlap.overlap import find_overlaps
-from rlsp_cli.evals.overlap.training_set import HasProblem, TrainingSet, from_rows
+from rlsp_cli.evals.overlap.training_set import ROLES, HasProblem, TrainingSet, from_recipe, from_rows, roles_of
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Recipe, Rows
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.terminal import print
-
-AnyRows = TypeVar("AnyRows", bound=Rows)
 
 _TASK_ROWS = 2000
 """Rows of a procedural task that `rlsp check` looks at, to answer at once; the stage that trains looks at all."""
@@ -56,30 +52,18 @@ def _local_benches(recipe: Recipe) -> list[Bench]:
     found = []
     for name in recipe.eval.benches:
         with suppress(RlspError):
-            if not _on_hub(Benches.of(recipe).prompts(name)):
+            if not Benches.of(recipe).prompts(name).on_hub:
                 found.append(whole_bench(name, recipe))
     return found
 
 
 def _local_sets(recipe: Recipe) -> Iterator[TrainingSet]:
     """The data that a stage trains on, as far as it can be read without the hub."""
-    traces, prompts, files = recipe.data.traces, recipe.data.prompts, recipe.plugins
-    if recipe.sft and traces and not _on_hub(traces):
-        with suppress(RlspError):
-            yield from_rows("traces", traces.source, trace_rows(_few(traces), files))
-    if recipe.ppo and prompts and not _on_hub(prompts):
-        with suppress(RlspError):
-            yield from_rows("prompts", prompts.source, prompt_rows(_few(prompts), files))
-
-
-def _on_hub(rows: Rows) -> bool:
-    return rows.source.startswith("hf:")
-
-
-def _few(rows: AnyRows) -> AnyRows:
-    """The first rows of a procedural task, and all rows of a file."""
-    many = rows.source.startswith("task:") and rows.rows is not None and rows.rows > _TASK_ROWS
-    return rows.model_copy(update={"rows": _TASK_ROWS}) if many else rows
+    for role in roles_of(recipe):
+        is_used = getattr(recipe, ROLES[role]) is not None
+        if is_used and not getattr(recipe.data, role).on_hub:
+            with suppress(RlspError):
+                yield from_recipe(role, recipe, most_of_task=_TASK_ROWS)
 
 
 def _issues(training: TrainingSet, benches: Sequence[Bench]) -> Iterator[Issue]:

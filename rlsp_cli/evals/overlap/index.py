@@ -3,7 +3,7 @@ r"""Benches, indexed to find their problems in training data: exact match, n-gra
 One shared 13-gram, GPT-3's rule (arXiv 2005.14165, Appendix C), finds mostly set phrases in mathematics. So a problem
 counts as copied when a share of its own 8-grams is found, as in PaLM's analysis (2204.02311, Section 8), and all of its
 numbers: with others it is a problem of the same family. A near-duplicate is a likely copy, to be read and not refused.
-docs/data.md has the measurement.
+docs/overlap.md has the measurement.
 """
 
 import re

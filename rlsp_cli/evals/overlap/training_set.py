@@ -9,7 +9,7 @@ from rlsp_cli.data import Row, prompt_rows, source_rows, trace_rows
 from rlsp_cli.data.formats import Columns, convert, pick_format
 from rlsp_cli.data.source import HUB_ID
 from rlsp_cli.errors import DataError
-from rlsp_cli.recipe.schema import Recipe, Rows
+from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, Traces
 
 ROLES = {"traces": "sft", "prompts": "ppo"}
 """Key of `data` -> the stage that trains on it."""
@@ -56,16 +56,18 @@ def from_rows(role: str, source: str, rows: Sequence[HasProblem]) -> TrainingSet
     return TrainingSet(role, source, found)
 
 
-def from_recipe(role: str, recipe: Recipe) -> TrainingSet:
-    """The rows of `data.<role>`, which must be given; DataError or NotReadyError when they cannot be read."""
-    if role == "traces":
-        traces = recipe.data.traces
-        assert traces, "the caller has looked"
-        return from_rows(role, traces.source, trace_rows(traces, recipe.plugins))
+def from_recipe(role: str, recipe: Recipe, most_of_task: int | None = None) -> TrainingSet:
+    """The rows of `data.<role>`, which must be given; DataError or NotReadyError when they cannot be read.
 
-    prompts = recipe.data.prompts
-    assert prompts, "the caller has looked"
-    return from_rows(role, prompts.source, prompt_rows(prompts, recipe.plugins))
+    Of a procedural task only the first `most_of_task` are made, if that is given.
+    """
+    source: Traces | Prompts = getattr(recipe.data, role)
+    if most_of_task is not None and source.is_task and source.rows is not None:
+        source = source.model_copy(update={"rows": min(source.rows, most_of_task)})
+
+    if isinstance(source, Traces):
+        return from_rows(role, source.source, trace_rows(source, recipe.plugins))
+    return from_rows(role, source.source, prompt_rows(source, recipe.plugins))
 
 
 def roles_of(recipe: Recipe) -> list[str]:
