@@ -59,8 +59,11 @@ class Journal:
     """
 
     def __init__(self, recipe: Recipe, files: StageFiles, total: int, expected: int, report: Path | None) -> None:
-        self.recipe, self.files, self.total, self.expected, self.report = recipe, files, total, expected, report
+        assert recipe.ppo, "a job of OpenRLHF trains by PPO"
+        self.recipe, self.ppo, self.files = recipe, recipe.ppo, files
+        self.total, self.expected, self.report = total, expected, report
         self.paths, self._answers = files.stage, Answers(files.answers)
+
         last = max((row["step"] for row in read_rows(self.paths.metrics)), default=-1)
         self._step = max(last + 1, expected)  # a service that was started again goes on where it was
         self._rollout = max(self._step, *(step + 1 for step in self._answers.made), 0)
@@ -69,7 +72,7 @@ class Journal:
     @property
     def _has_weights(self) -> bool:
         """Whether importance weights have bounds; where they only measure, all of them lie outside."""
-        return self.recipe.ppo is not None and rollout_correction(self.recipe.ppo.openrlhf) != "none"
+        return rollout_correction(self.ppo.openrlhf) != "none"
 
     @property
     def step(self) -> int:
@@ -106,11 +109,13 @@ class Journal:
         self._answers.close()
 
     def _plan(self) -> dict[str, Any]:
-        ppo = self.recipe.ppo
-        assert ppo, "checked by the recipe"
-        eval_every = ppo.openrlhf.eval_every if self.recipe.data.heldout is not None else None
-        exports = str(self.files.exports)
-        return {"steps": self.total, "eval_every": eval_every, "export_every": ppo.export_every, "exports": exports}
+        evaluates = self.recipe.data.heldout is not None
+        return {
+            "steps": self.total,
+            "eval_every": self.ppo.openrlhf.eval_every if evaluates else None,
+            "export_every": self.ppo.export_every,
+            "exports": str(self.files.exports),
+        }
 
     def _begin(self, body: Mapping[str, Any]) -> None:
         step = int(body["step"])
@@ -133,10 +138,12 @@ class Journal:
         step = int(body["step"])
         if step < self._step:
             return  # it is told again
+
         rollout = self._answers.made.get(step, Rollout([], []))
         samples = [(answer.sample, answer.score) for answer in rollout.taken]
         told = _renamed(body["numbers"], self._has_weights)
         row = {"step": step, "total_steps": self.total, **self._ledger(samples, step), **told}
+
         append_rows(self.paths.rollouts, [rollout_row(step, *pair) for pair in _some(samples, step)])
         append_rows(self.paths.metrics, [{**row, **self._filtered(rollout), **_speed(row, rollout)}])
         self._step = step + 1  # its row is what tells a service that is started again that it is over
@@ -144,8 +151,7 @@ class Journal:
 
     def _filtered(self, rollout: Rollout) -> dict[str, float]:
         """How many responses no step learns from, because of their prompt's mean score."""
-        assert self.recipe.ppo, "checked by the recipe"
-        return {"filtered": len(rollout.filtered)} if self.recipe.ppo.openrlhf.dynamic_filtering else {}
+        return {"filtered": len(rollout.filtered)} if self.ppo.openrlhf.dynamic_filtering else {}
 
     def _stopped(self, body: Mapping[str, Any]) -> None:
         self._report(StoppedError(f"stopped after step {body['step']}, with a checkpoint", signal.SIGTERM))

@@ -31,16 +31,31 @@ FREE = frozenset(
 LISTS = frozenset({"actor.eps_clip_low_high"})
 """Those of them that take several words."""
 
-_PLACES = {f"{model}.{name}": f"ppo.openrlhf.placement.{key}"
-           for model, key in (("actor", "actor"), ("ref", "reference"), ("critic", "critic"))
-           for name in ("num_nodes", "num_gpus_per_node")}  # fmt: skip
-_OPTIMISERS = {f"{model}.{name}": f"ppo.{key}" for model in ("actor", "critic") for name, key in {
-    "adam.betas": "betas", "adam.weight_decay": "weight_decay", "lr_scheduler": "schedule",
-    "lr_warmup_ratio": "warmup_ratio", "min_lr_ratio": "min_lr_ratio", "max_norm": "grad_clip",
-}.items()}  # fmt: skip
+_PLACES = {"actor": "actor", "ref": "reference", "critic": "critic"}
+"""OpenRLHF's names of models, and those of `ppo.openrlhf.placement`."""
+_OPTIMISER = {
+    "adam.betas": "ppo.betas",
+    "adam.weight_decay": "ppo.weight_decay",
+    "lr_scheduler": "ppo.schedule",
+    "lr_warmup_ratio": "ppo.warmup_ratio",
+    "min_lr_ratio": "ppo.min_lr_ratio",
+    "max_norm": "ppo.grad_clip",
+}
+"""Options that actor and critic have alike."""
+
+
+def _of_models() -> Iterator[tuple[str, str]]:
+    """Options that several models have, each with the recipe key that decides it."""
+    for model, key in _PLACES.items():
+        yield f"{model}.num_nodes", f"ppo.openrlhf.placement.{key}"
+        yield f"{model}.num_gpus_per_node", f"ppo.openrlhf.placement.{key}"
+    for name, key in _OPTIMISER.items():
+        yield f"actor.{name}", key
+        yield f"critic.{name}", key
+
+
 RECIPE: Mapping[str, str] = {
-    **_PLACES,
-    **_OPTIMISERS,
+    **dict(_of_models()),
     "actor.adam.lr": "ppo.learning_rate",
     "actor.eps_clip": "ppo.clip",
     "actor.gradient_checkpointing_enable": "ppo.openrlhf.gradient_checkpointing",

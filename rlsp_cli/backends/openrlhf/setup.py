@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -16,31 +17,41 @@ from rlsp_cli.engine.model import load_tokenizer
 from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.overlap import refuse_overlap
-from rlsp_cli.recipe.schema import Prompts, Recipe
+from rlsp_cli.recipe.schema import Ppo, Prompts, Recipe
 from rlsp_cli.runs.stream import drop_rows_from, write_lines
 
 
 def setup(step: JobStep) -> None:
     """Write what the command names, and choose the checkpoint that a resumed training goes on from."""
     recipe, files = step.recipe, StageFiles(step.run.stage("ppo"))
-    assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
-    problems = prompt_rows(recipe.data.prompts, recipe.plugins)
+    ppo, prompts, heldout = recipe.ppo, recipe.data.prompts, recipe.data.heldout
+    assert ppo and prompts, "checked by the recipe"
+
+    problems = prompt_rows(prompts, recipe.plugins)
     refuse_overlap(recipe, "prompts", problems)
     tokenizer = _tokenizer(recipe, step.inputs["model"], files)
-    rows = _rows(problems, recipe, tokenizer)
-    steps = recipe.ppo.num_steps(len(rows))
+
+    rows = _rows(problems, ppo, recipe, tokenizer)
     write_lines(files.prompts, rows)
-    if recipe.ppo.openrlhf.eval_every is not None and recipe.data.heldout is not None:
-        write_lines(files.heldout, _heldout(recipe.data.heldout, recipe, tokenizer))
+    if ppo.openrlhf.eval_every is not None and heldout is not None:
+        write_lines(files.heldout, _heldout(heldout, recipe, tokenizer))
+
+    _prepare_checkpoints(files, ppo, step.resume)
+    say_note(f"{len(rows)} problems in {ppo.num_steps(len(rows))} rollouts of {ppo.rollout_batch} prompts")
+
+
+def _prepare_checkpoints(files: StageFiles, ppo: Ppo, resume: Path | None) -> None:
+    """Let OpenRLHF go on from a checkpoint, or forget what an earlier training has written."""
     files.answers.unlink(missing_ok=True)  # a rollout that was cut off is made anew
-    for model in ("_actor", *(["_critic"] if recipe.ppo.estimator == "gae" else [])):
+    models = ["_actor", "_critic"] if ppo.estimator == "gae" else ["_actor"]
+    for model in models:
         (files.checkpoints / model).mkdir(parents=True, exist_ok=True)  # so that one without the other does not count
-    if step.resume is None:
-        for stream in (files.stage.metrics, files.stage.rollouts):
-            drop_rows_from(stream, 0)
+
+    if resume is None:
+        drop_rows_from(files.stage.metrics, 0)
+        drop_rows_from(files.stage.rollouts, 0)
     else:
-        choose(files, step.resume)
-    say_note(f"{len(rows)} problems in {steps} rollouts of {recipe.ppo.rollout_batch} prompts")
+        choose(files, resume)
 
 
 def _tokenizer(recipe: Recipe, model: str, files: StageFiles) -> PreTrainedTokenizerBase:
@@ -55,12 +66,11 @@ def _tokenizer(recipe: Recipe, model: str, files: StageFiles) -> PreTrainedToken
     return tokenizer
 
 
-def _rows(problems: Sequence[Problem], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+def _rows(problems: Sequence[Problem], ppo: Ppo, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """A line for each problem whose prompt is short enough."""
-    assert recipe.ppo, "checked by the recipe"
     kept, left_out = fitting(problems, recipe, tokenizer)
     if left_out:
-        limit = f"max_prompt_tokens={recipe.ppo.max_prompt_tokens}"
+        limit = f"max_prompt_tokens={ppo.max_prompt_tokens}"
         say_note(f"{left_out} of {len(problems)} problems left out: prompt longer than {limit}")
     return [_line(_prompt(problem, recipe, tokenizer), problem) for problem in kept]
 

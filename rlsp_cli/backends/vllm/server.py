@@ -68,11 +68,14 @@ class _Process:
         with self.log.open("rb") as stream:
             stream.seek(self.begin)
             text = stream.read().decode("utf-8", errors="replace")
+
         code = self.child.returncode
-        cause = "too little memory for this model; use more GPUs, or free them" if _TOO_LARGE.search(text) else None
-        cause = cause or likely_cause(text, code)
-        words = f"{last_words(text)} (more in {self.log})"
-        return JobError(f"vLLM ended with code {code}: {f'{cause}: ' if cause else ''}{words}")
+        cause = likely_cause(text, code)
+        if _TOO_LARGE.search(text):
+            cause = "too little memory for this model; use more GPUs, or free them"
+
+        why = f"{cause}: " if cause else ""
+        return JobError(f"vLLM ended with code {code}: {why}{last_words(text)} (more in {self.log})")
 
 
 def serving_environment(recipe: Recipe) -> Environment:
@@ -119,7 +122,10 @@ def serve_command(
     No sampling default of the model's generation_config.json counts. `auto` takes the model's own length, or what
     fits into memory. On a CPU compiling would double the start.
     """
-    name, _, revision = model.partition("@") if not Path(model).is_dir() else (str(Path(model).absolute()), "", "")
+    name, _, revision = model.partition("@")
+    if Path(model).is_dir():
+        name, revision = str(Path(model).absolute()), ""
+
     options: dict[str, Any] = {
         "host": _LOOPBACK,
         "port": port,
@@ -138,7 +144,9 @@ def serve_command(
 
 def _dtype(precision: str, gpus: int) -> str:
     """The dtype to serve in; vLLM's own `auto` would serve float32 weights in float16."""
-    return precision if precision != "auto" else "bfloat16" if gpus else "float32"
+    if precision != "auto":
+        return precision
+    return "bfloat16" if gpus else "float32"
 
 
 def _parallelism(model: str, environment: Environment, gpus: int, dtype: str) -> Parallelism:
