@@ -254,6 +254,9 @@ def test_check_tells_unknown_benches_and_wrong_plugins_with_their_place(mine: Pa
     assert second.startswith("r.yaml:6:5: ") and 'did you mean "exact_match"?' in second
     done = rlsp("eval", "m", "--bench", "aime24,math50", cwd=tmp_path, check=False)
     assert done.returncode == 3 and 'did you mean "math500"?' in done.stderr
+    (tmp_path / "rows.jsonl").write_text(SUMS)
+    done = rlsp("benches", "show", "./rows.jsonl", cwd=tmp_path, check=False)
+    assert done.returncode == 3 and "rows.jsonl: a bench is a YAML file, or one of aime24, " in done.stderr
 
 
 def test_benches_of_one_name_and_a_file_for_two_benches_are_refused(mine: Path, tmp_path: Path) -> None:

@@ -83,6 +83,15 @@ def planned(folder: Path, *overrides: str) -> dict[str, dict[str, Any]]:
     return {counts["stage"]: counts for counts in document["data"]["counts"]}
 
 
+def test_no_tokens_are_counted_that_a_model_from_scratch_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    model, beyond = "model.from_scratch.max_length=64", "sft.max_length=8192"
+    assert (
+        planned(tmp_path, model, beyond)["sft"]["tokens"]
+        == planned(tmp_path, model, "sft.max_length=64")["sft"]["tokens"]
+    )
+
+
 def test_the_counts_are_those_of_the_run(run: Path) -> None:
     plan = planned(run)
     sft, rollouts = list(read_rows(run / "run/sft/metrics.jsonl")), list(read_rows(run / "run/ppo/rollouts.jsonl"))

@@ -444,6 +444,16 @@ def test_a_plugin_file_that_is_missing_is_told_once_and_where_it_is_named(tmp_pa
     assert found.startswith(f"r.yaml:{place}:") and found.endswith("mine.py: no such plugin file")
 
 
+def test_a_plugin_file_that_cannot_be_imported_is_told_once(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    uses = f"reward.exploration=[{{use: '{file}:a'}}, {{use: '{file}:b'}}]"
+    file.write_text("import no_such_module\n")
+    (found,) = problems(tmp_path, TINY, uses)
+    assert "mine.py:1: this plugin cannot be loaded: ModuleNotFoundError" in found
+    file.write_text("")
+    assert len(problems(tmp_path, TINY, uses)) == 2, "what is said of one function is not said of the other"
+
+
 def test_one_word_where_a_list_belongs_is_told_in_the_words_of_yaml(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, TINY, "eval.benches=heldout")
     assert found.endswith("eval.benches: expected a list, found 'heldout' - write [heldout]")

@@ -174,6 +174,12 @@ def test_the_help_names_every_key() -> None:
     assert all(f"sample.{key}" in text for key in RejectionSampling.model_fields)
 
 
+def test_rows_without_any_reference_answer_are_not_verified(tmp_path: Path) -> None:
+    done = make(tmp_path, [{"problem": "1+1", "solution": "2"}], "verifier=math_verify", check=False)
+    assert done.returncode == 3 and "verified" not in done.stderr
+    assert "no row has a reference answer (rows: 1" in done.stderr and "name its column by answer=COLUMN" in done.stderr
+
+
 def test_verification_counts_each_outcome_apart_and_a_file_is_never_overwritten(tmp_path: Path) -> None:
     solutions = ["so \\boxed{\\frac12}", "so \\boxed{0.5}", "so \\boxed{3}", "I give up"]
     rows = [{"problem": f"p{n}", "solution": text, "answer": "1/2"} for n, text in enumerate(solutions)]

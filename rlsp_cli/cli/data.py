@@ -104,7 +104,8 @@ def check(
         _show_overlaps(found)
     if found.copies:
         rows = {(copy.role, copy.place) for copy in found.copies}
-        raise CheckError(f"{train}: {len(rows)} rows repeat problems of {' and '.join(_repeated(found))}")
+        many = "1 row repeats" if len(rows) == 1 else f"{len(rows)} rows repeat"
+        raise CheckError(f"{train}: {many} problems of {' and '.join(_repeated(found))}")
     if found.unread:
         raise DataError(f"{train}: rows without a problem to compare: {len(found.unread)}, such as {found.unread[0]}")
 

@@ -63,7 +63,7 @@ def _sft(recipe: Recipe, sft: Sft) -> tuple[Counts, Texts | None]:
     return Counts(
         *("sft", backend, rows),
         optimizer_steps=steps,
-        tokens=steps * sft.batch * sft.max_length if steps else None,
+        tokens=steps * sft.batch * _within_model(recipe, sft.max_length) if steps else None,
         notes=tuple(filter(None, notes)),
         unreadable=wrong,
     ), texts
@@ -75,14 +75,17 @@ def _sft_steps(rows: int, sft: Sft, backend: str) -> int:
     return min(max(1, whole), sft.max_steps or max(1, whole))
 
 
+def _within_model(recipe: Recipe, length: int) -> int:
+    """Tokens of a sequence, and no more than a model from scratch can read."""
+    return min(length, recipe.model.from_scratch.max_length) if recipe.model.from_scratch else length
+
+
 def _ppo(recipe: Recipe, ppo: Ppo) -> tuple[Counts, Texts | None]:
     texts, note, wrong = _read(recipe, "prompts")
     steps = ppo.num_steps(texts.rows) if texts else ppo.steps
     size = ppo.responses
     updates, critic = ppo.epochs * max(1, size // ppo.train_batch), ppo.estimator == "gae"
-    longest = ppo.max_prompt_tokens + ppo.max_new_tokens
-    if recipe.model.from_scratch:
-        longest = min(longest, recipe.model.from_scratch.max_length)
+    longest = _within_model(recipe, ppo.max_prompt_tokens + ppo.max_new_tokens)
     known = {} if steps is None else {
         "responses": steps * size,
         "optimizer_steps": max(steps - (ppo.critic_warmup_steps if critic else 0), 0) * updates,

@@ -53,10 +53,13 @@ def complete_plugins(data: dict[str, Any], resolve: ResolveOptions) -> list[Issu
     if missing := _missing_files(files):
         return missing
 
-    issues: list[Issue] = []
+    # So is a file that cannot be imported: what is said of it does not name the plugin.
+    issues: dict[tuple[str, str], Issue] = {}
     for ref in _plugin_refs(data):
-        issues += _complete(ref, resolve, files)
-    return issues
+        place = ref.name.partition(".py:")[0] if ".py:" in ref.name else ref.path
+        for issue in _complete(ref, resolve, files):
+            issues.setdefault((place, issue.message), issue)
+    return list(issues.values())
 
 
 def _missing_files(files: Sequence[str]) -> list[Issue]:

@@ -68,7 +68,16 @@ def verified(
     verify: Callable[[Sequence[Sample]], list[Score]],
     tick: Tick = lambda done, total: None,
 ) -> Filtered:
-    """Keeps rows that the verifier scores 1.0; a failure to judge is counted apart from a wrong answer."""
+    """Keeps rows that the verifier scores 1.0; a failure to judge is counted apart from a wrong answer.
+
+    DataError when no row has a reference answer.
+    """
+    if rows and all(row.answer is None for row in rows):
+        raise DataError(
+            f"verify: no row has a reference answer (rows: {len(rows)}, first at {rows[0].place}); "
+            "name its column by answer=COLUMN, or leave the verifier out"
+        )
+
     faults: list[str | None] = []
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
