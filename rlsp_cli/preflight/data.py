@@ -38,18 +38,23 @@ def first_row(prompts: Prompts, recipe: Recipe) -> Problem:
 
 def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
     """The keys of `data` that the stages read; a model from scratch takes its vocabulary from all that it trains on."""
-    wanted = {"traces": "sft" in stages, "prompts": "ppo" in stages}
-    wanted["heldout"] = "eval" in stages and recipe.eval is not None and "heldout" in recipe.eval.benches
-    if recipe.model.from_scratch and "sft" in stages:
-        wanted["prompts"] = True
-    return [role for role, is_wanted in wanted.items() if is_wanted and getattr(recipe.data, role)]
+    roles = []
+    if "sft" in stages:
+        roles.append("traces")
+    if "ppo" in stages or ("sft" in stages and recipe.model.from_scratch):
+        roles.append("prompts")
+    if "eval" in stages and recipe.eval and "heldout" in recipe.eval.benches:
+        roles.append("heldout")
+    return [role for role in roles if getattr(recipe.data, role)]
 
 
 def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
     rows: Traces | Prompts = getattr(recipe.data, role)
+
     if rows.on_hub and (found := _look_at_hub(f"data.{role}", rows.source, f"data.{role}.source", ask_hub)):
         yield found
         return
+
     try:
         if isinstance(rows, Traces):
             _read_traces(rows, recipe)
@@ -71,6 +76,7 @@ def _few(rows: AnyRows) -> AnyRows:
     """All rows of a file, since any of them may be broken, and the first of what is made or loaded."""
     if rows.is_file:
         return rows
+
     most = _HUB_ROWS if rows.on_hub else _TASK_ROWS
     return rows.model_copy(update={"rows": min(rows.rows or most, most)})
 

@@ -45,6 +45,7 @@ def _first_row(recipe: Recipe, stages: Sequence[str]) -> Problem | None:
     judged: list[Prompts | None] = [prompts] if "ppo" in stages else []
     if "eval" in stages and recipe.eval and "heldout" in recipe.eval.benches:
         judged.append(heldout)
+
     for rows in judged:
         if rows is not None and not rows.on_hub:
             with suppress(RlspError):
@@ -67,25 +68,30 @@ def _score(recipe: Recipe, reward: Reward, row: Problem) -> list[SampleScore]:
     """Scores of the reference as an answer: as long as it is, of one token, and of the most there can be."""
     text = str(row.metadata.get("gold") or honest(row.answer))
     most = recipe.ppo.max_new_tokens if recipe.ppo else None
-    sample = Sample(row.problem, text, row.answer, row.id, row.metadata, len(text.split()), most)
-    lengths = [replace(sample, id=f"{row.id}-{n}", num_tokens=n) for n in (1, most) if most]
-    only_length = any(use.use == _OF_LENGTH for use in reward.exploration)
+    samples = [Sample(row.problem, text, row.answer, row.id, row.metadata, len(text.split()), most)]
+
+    if most and any(use.use == _OF_LENGTH for use in reward.exploration):
+        samples += [replace(samples[0], id=f"{row.id}-{n}", num_tokens=n) for n in (1, most)]
+
     with Scorer(reward, recipe.plugins) as scorer:
-        return scorer.score([sample, *(lengths if only_length else ())], alpha_of(recipe, 0))
+        return scorer.score(samples, alpha_of(recipe, 0))
 
 
 def _broken(recipe: Recipe, row: Problem, scores: list[SampleScore]) -> Iterator[Issue]:
+    """What the first score says of the rewards, and the others of the length reward."""
     first = scores[0]
     for part in first.components:
         if part.outcome == "error":
             yield Issue(_place(recipe, part), f"{part.component} breaks on the first row (id {row.id}): {part.reason}")
         elif part.outcome == "timeout":
             yield Note(_place(recipe, part), f"{part.component} on the first row (id {row.id}): {part.reason}")
+
     if first.correctness.outcome in ("value", "abstain") and not is_right(first.correctness.value):
         shown = "gives no value to" if first.correctness.value is None else "calls wrong"
         message = f"{first.correctness.component} {shown} the reference of the first row, \\boxed{{{row.answer}}}"
         hint = "fine where a reference is not an answer, such as tests, a schema or a query; else see `rlsp reward try`"
         yield Note("reward.correctness", message, hint)
+
     yield from _constant(recipe, scores[1:])
 
 

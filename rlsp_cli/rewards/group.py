@@ -68,10 +68,13 @@ class Group:
                 future.set_result(score)
 
     def _scores(self, judged: Sequence[_Judged]) -> list[SampleScore]:
+        """The mixture of each sample, after the rewards that compare them have seen all."""
         samples = tuple(one.sample for one in judged)
         compared = {n: self._pool.run(Call(use, samples)) for n, use in self._comparing.items()}
-        rows = [one.parts | {n: column[row] for n, column in compared.items()} for row, one in enumerate(judged)]
-        return [
-            combine(one.verdict, [parts[n] for n in sorted(parts)], self._reward, alpha)
-            for one, parts, alpha in zip(judged, rows, self._alphas, strict=True)
-        ]
+
+        scores = []
+        for row, (one, alpha) in enumerate(zip(judged, self._alphas, strict=True)):
+            parts = one.parts | {n: column[row] for n, column in compared.items()}
+            in_order = [parts[n] for n in sorted(parts)]
+            scores.append(combine(one.verdict, in_order, self._reward, alpha))
+        return scores

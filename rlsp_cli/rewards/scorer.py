@@ -37,6 +37,7 @@ class Scorer:
         """As `score`, with an alpha for each sample; each is done when it is, or when its group is."""
         asked = self._ask(samples)
         futures: list[Future[SampleScore]] = [Future() for _ in samples]
+
         for rows in self._together(samples):
             group = Group(self.pool, self.exploration, self.reward, [samples[row] for row in rows])
             group.start([asked[row] for row in rows], [alphas[row] for row in rows], [futures[row] for row in rows])
@@ -47,15 +48,19 @@ class Scorer:
         return [future.result() for future in [self.pool.submit(asked) for asked in self._ask(samples)]]
 
     def _ask(self, samples: Sequence[Sample]) -> list[Callable[[], Score]]:
-        """For each sample what gives its verdict: what the cache knows (it is asked once for all), or the verifier."""
+        """A function for each sample that gives its verdict, from the cache, which is read once, or by the verifier."""
         if self.cache is None:
             return [partial(self._verdict, sample, None) for sample in samples]
+
         keys = [self.cache.key(self.verifier, sample) for sample in samples]
         known = self.cache.get(keys)
-        return [
-            partial(known.__getitem__, key) if key in known else partial(self._verdict, sample, key)
-            for key, sample in zip(keys, samples, strict=True)
-        ]
+        asked: list[Callable[[], Score]] = []
+        for key, sample in zip(keys, samples, strict=True):
+            if key in known:
+                asked.append(partial(known.__getitem__, key))
+            else:
+                asked.append(partial(self._verdict, sample, key))
+        return asked
 
     def _verdict(self, sample: Sample, key: bytes | None) -> Score:
         (score,) = self.pool.run(Call(self.verifier, (sample,)))
@@ -67,6 +72,7 @@ class Scorer:
         """The rows of samples that are scored together: those of one prompt, when a reward compares them."""
         if not any(use.takes_group for use in self.exploration):
             return [[row] for row in range(len(samples))]
+
         groups: dict[tuple[str, str], list[int]] = {}
         for row, sample in enumerate(samples):
             groups.setdefault(sample.group, []).append(row)

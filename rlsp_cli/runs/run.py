@@ -52,8 +52,8 @@ def create_run(recipe: Recipe, source: Path | None, root: Path) -> Run:
     """Write recipe, resolved recipe, manifest and status into a folder; UsageError when it is used."""
     _refuse_used(root)
     root.mkdir(parents=True, exist_ok=True)
-    run = Run(RunPaths(root), recipe)
-    resolved = dump_recipe(recipe)
+
+    run, resolved = Run(RunPaths(root), recipe), dump_recipe(recipe)
     write_text(run.paths.recipe, source.read_text(encoding="utf-8") if source else resolved)
     write_text(run.paths.resolved, resolved)
     write_manifest(run)

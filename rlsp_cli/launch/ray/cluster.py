@@ -47,28 +47,34 @@ def cluster_of(job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]
 
     `folder` is the stage's, where further machines find the token of our head.
     """
-    named, origin = (
-        (job.address, "cluster.ray_address") if job.address else (os.environ.get("RAY_ADDRESS"), "RAY_ADDRESS")
-    )
+    named, origin = job.address, "cluster.ray_address"
+    if not named:
+        named, origin = os.environ.get("RAY_ADDRESS"), "RAY_ADDRESS"
     if named:
-        address = read_ray_address(named, origin)
-        dashboard = _dashboard(address)
-        say(f"using the Ray {_version(dashboard, origin)} cluster at {dashboard.url}")
-        yield RayCluster(dashboard, address.token)
+        yield _running_cluster(named, origin, say)
         return
+
     token = secrets.token_hex(32)
     with _head(job, token, logs, say) as cluster:
         if job.nodes == 1:
             yield cluster
             return
+
         with shared_token(token, folder):
             host = next(node.ip for node in cluster.dashboard.nodes() if node.is_head)
-            say(
-                f"waiting {job.join_timeout_s} s for {job.nodes - 1} more of {job.nodes} machines; "
-                f"there: rlsp launch worker --join {host}:{job.port} {shlex.quote(str(folder.parent))}"
-            )
+            others = f"{job.nodes - 1} more of {job.nodes} machines"
+            command = f"rlsp launch worker --join {host}:{job.port} {shlex.quote(str(folder.parent))}"
+            say(f"waiting {job.join_timeout_s} s for {others}; there: {command}")
             _await_all(cluster, job.nodes, job.join_timeout_s, logs)
             yield cluster
+
+
+def _running_cluster(named: str, origin: str, say: Callable[[str], None]) -> RayCluster:
+    """The cluster at an address, which `origin` gives; NotReadyError when no cluster answers there."""
+    address = read_ray_address(named, origin)
+    dashboard = _dashboard(address)
+    say(f"using the Ray {_version(dashboard, origin)} cluster at {dashboard.url}")
+    return RayCluster(dashboard, address.token)
 
 
 def await_nodes(dashboard: Dashboard, count: int, timeout_s: float, alive: Callable[[], bool] = lambda: True) -> None:
@@ -80,9 +86,11 @@ def await_nodes(dashboard: Dashboard, count: int, timeout_s: float, alive: Calla
             reason = f"{found} of {count} nodes have joined"
         except JobError as error:
             reason = str(error)
+
         if found >= count:
             return
         time.sleep(_POLL_S)
+
     waited = timeout_s - max(deadline - time.monotonic(), 0)
     raise NotReadyError(f"no Ray cluster of {count} nodes after {waited:.0f} s: {reason}")
 
@@ -110,9 +118,12 @@ def head_options(port: int, dashboard: int) -> list[str]:
 
 def node_environment(words: Sequence[str]) -> dict[str, str]:
     """Our variables for Ray's processes; they find py-spy and ninja beside the interpreter that starts them."""
-    folder = [str(Path(words[0]).parent)] if Path(words[0]).is_absolute() else []
-    path = os.pathsep.join([*folder, os.environ.get("PATH", os.defpath)])
-    return {**_PATIENCE, **{k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}, "PATH": path}
+    path = os.environ.get("PATH", os.defpath)
+    if Path(words[0]).is_absolute():
+        path = os.pathsep.join([str(Path(words[0]).parent), path])
+
+    ours = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    return {**_PATIENCE, **ours, "PATH": path}
 
 
 def claimed(gpus: int) -> list[str]:
@@ -126,9 +137,8 @@ def running_node(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that makes this machine a node; all of it ends with the block, or with us.
 
-    `environment` is what it gets beside our own variables.
-
-    Ray opens its folder to everybody, so it lies in one of our own, with a name as short as sockets want it.
+    `environment` is added to our own variables. Ray makes its folder readable to everyone, so it lies in a private one,
+    whose name is short enough for sockets.
     """
     folder = short_folder()
     variables = {**node_environment(words), **(environment or {})}
@@ -141,10 +151,11 @@ def _head(job: RayJob, token: str, logs: Path, say: Callable[[str], None]) -> It
     refuse_taken(job.port)
     ui = free_ports(1, job.port + 1)[0]
     words = start_words(job.python, *head_options(job.port, ui), *_gpu_options(job))
-    log = logs / _HEAD_LOG
+    log, url = logs / _HEAD_LOG, f"http://{LOOPBACK}:{ui}"
+    variables = {**with_token(token), **(SINGLE_MACHINE if job.nodes == 1 else {})}
+
     say(f"starting a Ray head on port {job.port}; its log is {log}")
-    url = f"http://{LOOPBACK}:{ui}"
-    with running_node(words, log, {**with_token(token), **(SINGLE_MACHINE if job.nodes == 1 else {})}) as head:
+    with running_node(words, log, variables) as head:
         cluster = RayCluster(_dashboard(head_address(url, token)), token, head)
         _await_all(cluster, 1, _START_S, logs)
         if Dashboard(url).is_open():

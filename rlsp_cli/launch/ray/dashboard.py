@@ -70,9 +70,14 @@ class Dashboard:
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self.url = url.rstrip("/")
         self.headers = dict(headers or {})
-        # No proxy leads to a cluster nearby, and a redirect would lose a request's body. Certificates are the system's.
+        # No proxy leads to a cluster nearby, and a redirect would lose a request's body. Certificates are the system's,
+        # and no connection is left open between requests, which may be minutes apart.
         self._client = httpx2.Client(
-            headers=self.headers, timeout=_TIMEOUT_S, trust_env=False, verify=ssl.create_default_context()
+            headers=self.headers,
+            timeout=_TIMEOUT_S,
+            trust_env=False,
+            verify=ssl.create_default_context(),
+            limits=httpx2.Limits(max_keepalive_connections=0),
         )
 
     def version(self) -> str:
