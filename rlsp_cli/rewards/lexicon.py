@@ -19,7 +19,7 @@ _START = r"\b(?=\w)(?<![\"'\u201c\u2018])"
 """Words start here, and not right after an opening quotation mark: those are quoted, not meant."""
 _END = r"(?!\w)"
 _SPECIAL = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|\((?!\?)|\^(\w?)| ")
-"""What is not taken as it stands in a pattern's words; what is escaped, or in a class, keeps its meaning."""
+"""What is not taken as it stands in a pattern's words; characters that are escaped or in a class keep their meaning."""
 
 
 class Mark(NamedTuple):
@@ -54,14 +54,18 @@ class Words(BaseModel):
 class Lexicon:
     """Behaviours by name. A text is read in lower case, and words match as a whole.
 
-    Where words of two behaviours start at the same letter, they are those of the behaviour that comes first.
+    Where words of two behaviours start at the same character, they are those of the behaviour that comes first.
     """
 
     def __init__(self, behaviours: dict[str, Words]) -> None:
         self.behaviours = behaviours
-        words = [(name, word) for name, file in behaviours.items() for p in file.patterns for word in p.words]
-        self._owners = [name for name, _ in words]
-        self._finder = _finder([word for _, word in words])
+        words: list[str] = []
+        self._owners: list[str] = []
+        for name, file in behaviours.items():
+            for pattern in file.patterns:
+                words += pattern.words
+                self._owners += [name] * len(pattern.words)
+        self._finder = _finder(words)
 
     @property
     def digest(self) -> str:
@@ -158,5 +162,5 @@ def _meaning(special: re.Match[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """As the patterns read it, letter by letter in the same places (a dotted capital I has two in lower case)."""
+    """As the patterns read it, character by character in the same places (a dotted capital I has two in lower case)."""
     return text.replace("İ", "I").lower().replace("\u2019", "'")

@@ -73,7 +73,8 @@ class RejectionSampler:
             if len(found) % _TICK == 0 or len(found) == total:
                 self.tick(len(found) // n, len(rows))
 
-        return [[found[start + index] for index in range(n)] for start in range(0, total, n)]
+        numbers = [range(start, start + n) for start in range(0, total, n)]
+        return [list(map(found.__getitem__, several)) for several in numbers]
 
     def _draft_file(self, rows: Sequence[Demonstration]) -> Path:
         prompts = [[row.id, self.prompt(row.problem)] for row in rows]

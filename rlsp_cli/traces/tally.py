@@ -62,12 +62,13 @@ def tally(name: str, before: int, after: int, faults: Iterable[tuple[str, str]])
 
 def joined(parts: Sequence[Filtered]) -> Filtered:
     """The rows of several sources as those of one."""
+    rows: list[Demonstration] = []
     reasons: dict[str, Reason] = {}
     for part in parts:
+        rows += part.rows
         for why, reason in part.tally.reasons.items():
             known = reasons.get(why)
             reasons[why] = Reason(known.rows + reason.rows, known.first) if known else reason
 
-    rows = [row for part in parts for row in part.rows]
     before = sum(part.tally.before for part in parts)
     return Filtered(rows, Tally(parts[0].tally.name, before, len(rows), reasons))

@@ -66,6 +66,8 @@ def behaviour_stretches(target: Path, lexicon: Lexicon) -> list[Stretch]:
     stretches = []
     for start in range(0, len(numbers), size):
         part = numbers[start : start + size]
-        measured = [one for number in part for one in steps[number]]
+        measured: list[Measured] = []
+        for number in part:
+            measured += steps[number]
         stretches.append(Stretch(part[0], part[-1], means_by_verdict(measured)))
     return stretches

@@ -66,13 +66,18 @@ def means_by_verdict(measured: Sequence[Measured]) -> dict[str, Means]:
 
 
 def _means(part: Sequence[Measured]) -> Means:
-    names = part[0].counts
+    behaviour, share = {}, {}
+    for name in part[0].counts:
+        counts = [one.counts[name] for one in part]
+        behaviour[name] = statistics.fmean(counts)
+        share[name] = statistics.fmean(count > 0 for count in counts)
+
     return Means(
         responses=len(part),
         accuracy=_mean_known(one.value for one in part),
         tokens=_mean_known(one.tokens for one in part),
-        behaviour={name: statistics.fmean(one.counts[name] for one in part) for name in names},
-        share={name: statistics.fmean(one.counts[name] > 0 for one in part) for name in names},
+        behaviour=behaviour,
+        share=share,
         share_any=statistics.fmean(any(one.counts.values()) for one in part),
         repetition=statistics.fmean(one.repetition for one in part),
         compression=statistics.fmean(one.compression for one in part),

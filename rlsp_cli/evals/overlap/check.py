@@ -22,8 +22,12 @@ def check_overlap(recipe: Recipe) -> list[Issue]:
     """Overlaps that are found without the hub; data that cannot be read is left to the stage that reads it."""
     if not _must_differ(recipe):
         return []
+
     benches = _local_benches(recipe)
-    return [issue for training in _local_sets(recipe) for issue in _issues(training, benches)]
+    issues: list[Issue] = []
+    for training in _local_sets(recipe):
+        issues += _issues(training, benches)
+    return issues
 
 
 def refuse_overlap(recipe: Recipe, role: str, rows: Sequence[HasProblem]) -> None:

@@ -70,9 +70,11 @@ def measure_contamination(recipe: Recipe, benches: Sequence[Bench]) -> dict[str,
 
 def contamination_notes(contamination: Mapping[str, BenchContamination]) -> list[str]:
     """What a reader should know of `measure_contamination`, by bench: copies, likely copies, and unread data."""
-    return [
-        note for bench, sets in contamination.items() for role, one in sets.items() for note in _notes(bench, role, one)
-    ]
+    notes: list[str] = []
+    for bench, sets in contamination.items():
+        for role, found in sets.items():
+            notes += _notes(bench, role, found)
+    return notes
 
 
 def _notes(bench: str, role: str, found: Contamination) -> Iterator[str]:

@@ -92,6 +92,7 @@ class OverlapIndex:
         words = {id: _words_without_figures(text) for id, text in problems.items()}
         ngrams = _distinct_ngrams(words)
         for id, text in problems.items():
+            # Of equal problems in one bench the first is reported.
             self._exact.setdefault(same_text(text), {}).setdefault(bench, Match(bench, id, EXACT))
             answer = (answers or {}).get(id)
             self._problems[bench, id] = _Problem(text, answer, _numbers(words[id]), len(ngrams[id]))
@@ -113,6 +114,7 @@ class OverlapIndex:
         words = words_of(text)
         exact = self._exact.get(" ".join(words) or text, {})
 
+        # Figures count in an exact match alone; most texts have none, and are not read twice.
         words = words if "[asy]" not in text else _words_without_figures(text)
         found = {match.bench: match for match in self._overlapping(words, answer)} | exact
         if likely:
@@ -129,7 +131,9 @@ class OverlapIndex:
         All of the text when it is the same, or when they share words but no n-gram.
         """
         words = words_with_spans(_FIGURE.sub(_blank, text)) if match.rule != EXACT else []
-        shared = [span for size in self._owners for span in self._shared_spans(words, size, match)]
+        shared: list[tuple[int, int]] = []
+        for size in self._owners:
+            shared += self._shared_spans(words, size, match)
         if not shared:
             return 0, len(text)
         return min(start for start, _ in shared), max(end for _, end in shared)
@@ -148,8 +152,10 @@ class OverlapIndex:
         shared: Counter[Key] = Counter()
         for size, owners in self._owners.items():
             ngrams = set(_ngrams(words, size))
+            # Most texts share nothing with a bench, and the intersection of key sets is built for those that do.
             if not owners.keys().isdisjoint(ngrams):
-                shared.update(key for ngram in ngrams & owners.keys() for key in owners[ngram])
+                for ngram in ngrams & owners.keys():
+                    shared.update(owners[ngram])
 
         shares = {key: number / self._problems[key].ngrams for key, number in shared.items()}
         matches = [
@@ -211,7 +217,10 @@ def _distinct_ngrams(problems: Mapping[str, Ngram]) -> dict[str, set[Ngram]]:
     for several in ngrams.values():
         users.update({_without_numbers(ngram) for ngram in several})
 
-    return {id: {ngram for ngram in several if users[_without_numbers(ngram)] == 1} for id, several in ngrams.items()}
+    distinct = {}
+    for id, several in ngrams.items():
+        distinct[id] = {ngram for ngram in several if users[_without_numbers(ngram)] == 1}
+    return distinct
 
 
 def _problem_ngrams(words: Ngram) -> set[Ngram]:

@@ -57,14 +57,19 @@ def compare_data(train: str, against: Sequence[str], data: Path | None, columns:
     benches = benches_against(against, recipe, data)
     sets = _sets(recipe) if recipe else [from_source(train, columns)]
 
-    found = [overlap for one in sets for overlap in find_overlaps(one, benches)]
+    found: list[Overlap] = []
+    unread: list[str] = []
+    for one in sets:
+        found += find_overlaps(one, benches)
+        unread += one.unread
+
     return OverlapReport(
         train,
         sets,
         benches,
         copies=[overlap for overlap in found if overlap.is_copy],
         likely=[overlap for overlap in found if not overlap.is_copy],
-        unread=[line for one in sets for line in one.unread],
+        unread=unread,
     )
 
 

@@ -38,7 +38,11 @@ class SimilarityIndex:
         self._stems = {id: _stems(words) for id, words in problems.items()}
         self._numbers = {id: _numbers(words) for id, words in problems.items()}
 
-        users = Counter(stem for stems in self._stems.values() for stem in stems)
+        users: Counter[str] = Counter()
+        for stems in self._stems.values():
+            users.update(stems)
+
+        # log((N + 1) / (n + 1/2)): even a stem that all N problems use weighs a little, and one of none weighs most.
         self._unknown = math.log(len(problems) + 1)
         self._weights = {stem: math.log((len(problems) + 1) / (number + 0.5)) for stem, number in users.items()}
         self._sizes = {id: self._weight(stems) for id, stems in self._stems.items()}

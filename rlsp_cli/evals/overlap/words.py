@@ -47,7 +47,10 @@ def words_of(text: str) -> tuple[str, ...]:
 def words_with_spans(text: str) -> list[tuple[str, int, int]]:
     """The same words, each with its start and end in the text, counted in characters."""
     # A character may be read as several; `origins` leads from each of these back to it.
-    origins = [place for place, character in enumerate(text) for _ in _CHARACTERS[ord(character)]]
+    origins: list[int] = []
+    for place, character in enumerate(text):
+        origins += [place] * len(_CHARACTERS[ord(character)])
+
     tokens = _infix(list(_TOKEN.finditer(text.translate(_CHARACTERS))), re.Match.group)
 
     words = [(_WORDS[token[0]], origins[token.start()], origins[token.end() - 1] + 1) for token in tokens]
@@ -119,6 +122,7 @@ def _infix(tokens: list[Token], text: Callable[[Token], str]) -> list[Token]:
     if not heads:
         return tokens
 
+    # A head moves behind its first argument: half a place before the token that follows.
     closing = _closing_braces(texts)
     behind = {head: _argument_end(texts, head + 1, closing) - 0.5 for head in heads}
     return [tokens[place] for place in sorted(range(len(tokens)), key=lambda place: behind.get(place, place))]
