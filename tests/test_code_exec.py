@@ -304,6 +304,8 @@ def caught(f):
         "try: pay(3)\nexcept Broke as error: assert error.amount == 3 and str(error) == '3 short'\nelse: assert False",
         "import json\ntry: read('{')\nexcept json.JSONDecodeError as error: assert error.pos == 1\nelse: assert False",
         "try: at('k')\nexcept KeyError as error: assert error.args == ('k',) and str(error) == \"'k'\"\nelse: assert 0",
+        "error = VeryBroke(amount=3)\nassert (error.amount, str(error)) == (3, '3 short') and isinstance(error, Broke)",
+        "try: raise Broke(3)\nexcept Broke as error: assert error.amount == 3",
         "try: leave()\nexcept SystemExit as error: assert error.code == 2\nelse: assert False",
         "class Mine(Exception): pass\ndef f(): raise Mine('x')\nassert caught(f) == 'Mine'",
     )

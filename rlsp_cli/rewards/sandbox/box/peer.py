@@ -19,6 +19,7 @@ import os
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from threading import RLock
@@ -254,10 +255,10 @@ class Peer:
 
     def _error(self, names: list[list[str]], args: Any, attributes: Any) -> BaseException:
         kind, values = self._error_type(names), self._in(args)
-        try:
-            error = kind(*values)
-        except TypeError:  # its constructor takes other arguments than it has kept
-            error = kind.__new__(kind, *values)
+        error = kind.__new__(kind, *values)
+        if kind not in self._errors.values():
+            with suppress(TypeError):  # its constructor takes other arguments than it has kept
+                kind.__init__(error, *values)
         error.__dict__.update(self._in(attributes))
         return error
 
@@ -268,8 +269,19 @@ class Peer:
         if isinstance(known, type) and issubclass(known, BaseException):
             return known
         if name not in self._errors:
-            self._errors[name] = type(name, (self._error_type(bases),), {})
+            self._errors[name] = type(name, (self._error_type(bases),), {"__init__": self._initialiser()})
         return self._errors[name]
+
+    def _initialiser(self) -> Callable[..., None]:
+        """How an error of a made-up class is made: by the other side, whose arguments and attributes it takes over."""
+
+        def initialise(error: BaseException, /, *args: Any, **kwargs: Any) -> None:
+            if id(type(error)) in self._stood_for:
+                made = self.ask("__call__", type(error), *args, **kwargs)
+                error.args = made.args
+                error.__dict__.update(made.__dict__)
+
+        return initialise
 
     def _send(self, message: dict[str, Any]) -> None:
         self._writer.write(json.dumps(message).encode() + b"\n")
