@@ -14,6 +14,7 @@ from rlsp_cli.backends.local.sampling import served_sampler
 from rlsp_cli.backends.publish import name_end
 from rlsp_cli.backends.vllm.server import Server, _Process
 from rlsp_cli.data import Trace
+from rlsp_cli.data.conversation import Turn
 from rlsp_cli.engine.ending import adopt_turn_end, end_ids, refuse_other_end, stated_ends, turn_end
 from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.model import load_model, load_tokenizer
@@ -183,9 +184,9 @@ def test_the_recipes_system_message_is_put_before_turns_that_have_none() -> None
     tokenizer, data = byte_tokenizer(chatml()), Data(template="{problem}", system="Be brief.")
     ours, theirs = ("<|im_start|>system\n" + words + "<|im_end|>\n" for words in ("Be brief.", "Be kind."))
     assert prompt_text("1+1", data, tokenizer) == ours + ASKED
-    own = Trace("1+1", "2", turns=(("system", "Be kind."), ("user", "1+1")))
+    own = Trace("1+1", "2", turns=(Turn("system", "Be kind."), Turn("user", "1+1")))
     assert trace_prompt(own, data, tokenizer) == theirs + ASKED
-    bare = Trace("1+1", "2", turns=(("user", "1+1"),))
+    bare = Trace("1+1", "2", turns=(Turn("user", "1+1"),))
     assert trace_prompt(bare, data, tokenizer) == ours + ASKED
 
 
