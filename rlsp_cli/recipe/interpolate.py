@@ -1,17 +1,21 @@
-"""`${key.path}` in a value: the value at that key."""
+"""`${key.path}` in a value: the value at that key, as OmegaConf resolves it."""
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.source import Source
-from rlsp_cli.recipe.tree import get_in, items_of
+from rlsp_cli.recipe.tree import items_of, leaves
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _PROMPTS = ("data.template", "data.system")
 """Keys whose text is for the model, where `${` means nothing."""
-_WORDS = {None: "null", True: "true", False: "false"}
+_HERE = "value to resolve"
+"""Where a text stands while it is resolved; no key of a recipe."""
 
 
 class _UnresolvedError(ValueError):
@@ -20,62 +24,73 @@ class _UnresolvedError(ValueError):
 
 def interpolate(source: Source) -> list[Issue]:
     """Replace every `${key.path}` by the value at that key, in place; an issue for each that names none."""
-    return list(_interpolated(source.data, source.data, ""))
+    if not any(_has_reference(path, value) for path, value in leaves(source.data)):
+        return []  # most recipes have none, and OmegaConf takes a while to load
 
-
-def _interpolated(data: Any, node: Any, prefix: str) -> Iterator[Issue]:
-    """The issues of a mapping or list of the data, whose values are replaced; `prefix` leads to it."""
-    for key, value in items_of(node):
-        path = f"{prefix}{key}"
-        if not _has_reference(path, value):
-            yield from _interpolated(data, value, f"{path}.")
-            continue
-        try:
-            node[key] = _resolved(data, value, (path,))
-        except _UnresolvedError as error:
-            yield Issue(path, f"cannot resolve {value!r}: {error}", "${...} names a key of this recipe")
+    return list(_replaced(source.data, _readable(source.data), ""))
 
 
 def _has_reference(path: str, value: Any) -> bool:
     return isinstance(value, str) and "${" in value and path not in _PROMPTS
 
 
-def _resolved(data: Any, text: str, around: tuple[str, ...]) -> Any:
-    """A text with its references replaced; a text that is one reference becomes a value of any type.
+def _replaced(node: Any, recipe: dict[str, Any], prefix: str) -> Iterator[Issue]:
+    """The issues of a mapping or list, whose values are replaced; `prefix` leads to it."""
+    for key, value in items_of(node):
+        path = f"{prefix}{key}"
+        if not _has_reference(path, value):
+            yield from _replaced(value, recipe, f"{path}.")
+            continue
 
-    `around` are the keys that are being resolved, from the first one to this one.
-    """
-    if whole := _REFERENCE.fullmatch(text):
-        return _value_at(data, whole[1].strip(), around)
-    if "${" in _REFERENCE.sub("", text):
-        raise _UnresolvedError("not of the form ${key.path}")
-    return _REFERENCE.sub(lambda found: _as_text(_value_at(data, found[1].strip(), around)), text)
+        try:
+            node[key] = _resolved(value, recipe)
+        except _UnresolvedError as error:
+            yield Issue(path, f"cannot resolve {value!r}: {error}", "${...} names a key of this recipe")
 
 
-def _value_at(data: Any, key: str, around: tuple[str, ...]) -> Any:
-    """The value at a key, with its own references replaced."""
-    if ":" in key:
+def _resolved(text: str, recipe: dict[str, Any]) -> Any:
+    """A text with its references replaced; a text that is one reference becomes a value of any type."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if re.search(r"\$\{[^}]*:", text):  # they would write environment variables into the run folder
         raise _UnresolvedError("resolvers such as ${oc.env:NAME} are not allowed")
-    if key in around:
-        raise _UnresolvedError(f"it goes in a circle: {' -> '.join((*around, key))}")
+
     try:
-        value = get_in(data, key)
-    except LookupError:
-        raise _UnresolvedError(f"there is no key {key!r}") from None
-    return _copied(data, value, key, (*around, key))
+        config = OmegaConf.create({**recipe, _HERE: text})
+        _refuse_section_in_text(text, config)
+        value = OmegaConf.select(config, _HERE)
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException as error:
+        raise _UnresolvedError(str(error).partition("\n")[0]) from error
 
 
-def _copied(data: Any, value: Any, path: str, around: tuple[str, ...]) -> Any:
-    """A copy of the value at `path` that shares nothing with it."""
-    if isinstance(value, dict):
-        return {key: _copied(data, inner, f"{path}.{key}", around) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_copied(data, item, f"{path}.{number}", around) for number, item in enumerate(value)]
-    return _resolved(data, value, around) if _has_reference(path, value) else value
+def _refuse_section_in_text(text: str, config: "DictConfig") -> None:
+    """OmegaConf would write it as Python does."""
+    from omegaconf import OmegaConf
 
-
-def _as_text(value: Any) -> str:
-    """A value inside a text, as YAML writes it."""
-    if isinstance(value, dict | list):
+    names = [] if _REFERENCE.fullmatch(text) else _REFERENCE.findall(text)
+    if any(OmegaConf.is_config(OmegaConf.select(config, name.strip())) for name in names):
         raise _UnresolvedError("a section or a list cannot stand inside a text")
-    return _WORDS[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _readable(node: Any, path: str = "") -> Any:
+    """A copy without what OmegaConf cannot hold: prompts, in which `${` is text, malformed references, dates."""
+    if isinstance(node, dict):
+        return {key: _readable(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_readable(item) for item in node]
+    return node if _is_readable(node, path) else None
+
+
+def _is_readable(value: Any, path: str) -> bool:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if path in _PROMPTS:
+        return False
+    try:
+        OmegaConf.create([value])
+    except OmegaConfBaseException:
+        return False
+    return True

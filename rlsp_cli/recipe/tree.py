@@ -20,15 +20,3 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
     for key, value in items_of(node):
         yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))
-
-
-def get_in(node: Any, path: str) -> Any:
-    """The value at a dotted key; LookupError when there is none."""
-    for part in path.split("."):
-        if isinstance(node, list) and part.isdigit():
-            node = node[int(part)]
-        elif isinstance(node, dict):
-            node = node[part]
-        else:
-            raise LookupError(part)
-    return node

@@ -14,7 +14,7 @@ from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sandbox import sandbox_words
 from rlsp_cli.runs.clock import now
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "math-verify", "numpy", "pydantic")
+_PACKAGES = ("torch", "transformers", "tokenizers", "math-verify", "numpy", "omegaconf", "pydantic")
 
 
 def manifest(recipe: Recipe, run_id: str) -> dict[str, Any]:
