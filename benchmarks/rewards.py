@@ -20,7 +20,7 @@ from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.scorer import Scorer
 
-POISON = ["9^{9^{9^{9}}}", "(10^9)!", "\\binom{10^9}{5 \\cdot 10^8}", "10^{10^{10}}", "5^{5^{5^{5^5}}}"]
+POISON = ["\\int_{0}^{10^{9}} \\sin(x^{x}) \\, dx", "\\prod_{k=1}^{10^{6}} k"]
 CHARACTERS_PER_TOKEN = 3.2
 Case = dict[str, str]
 
