@@ -1,7 +1,8 @@
 """Separate advantage streams beside the default: the same GRPO steps from the same model, seed by seed.
 
-With `mixed`, the group's normalisation sees the mixture; with `separate`, correctness and exploration are each
-normalised before alpha mixes them. Prints held-out accuracy and length of both, and the share of flat groups.
+With `mixed`, the group's normalisation sees the mixture; with `separate`, correctness and
+exploration are each normalised before alpha mixes them. Prints held-out accuracy and length of
+both, and the share of flat groups.
 """
 
 import argparse
@@ -26,8 +27,24 @@ CHANGES = [
 def train(model: Path, advantages: str, seed: int, steps: int, folder: Path) -> dict[str, Any]:
     """One run; its held-out results and the means of its last steps."""
     out = folder / f"{advantages}-{seed}"
-    changes = [*CHANGES, f"model.path={model}", f"ppo.advantages={advantages}", f"ppo.steps={steps}", f"seed={seed}"]
-    command = [sys.executable, "-m", "rlsp_cli", "run", "quickstart", *changes, "--out", str(out), "--json"]
+    changes = [
+        *CHANGES,
+        f"model.path={model}",
+        f"ppo.advantages={advantages}",
+        f"ppo.steps={steps}",
+        f"seed={seed}",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "rlsp_cli",
+        "run",
+        "quickstart",
+        *changes,
+        "--out",
+        str(out),
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -45,7 +62,9 @@ def train(model: Path, advantages: str, seed: int, steps: int, folder: Path) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="sft/checkpoints/final of a quickstart run")
+    parser.add_argument(
+        "--model", type=Path, required=True, help="sft/checkpoints/final of a quickstart run"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=24)
     arguments = parser.parse_args()
@@ -53,7 +72,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(arguments.seeds):
             for advantages in ("mixed", "separate"):
-                row = train(arguments.model.absolute(), advantages, seed, arguments.steps, Path(folder))
+                row = train(
+                    arguments.model.absolute(), advantages, seed, arguments.steps, Path(folder)
+                )
                 print(
                     f"{advantages:10} {seed:4} {row['greedy']:9.1f} {row['sampled']:10.1f} {row['tokens']:7.1f} "
                     f"{row['flat']:12.2f} {row['kl']:6.2f}",

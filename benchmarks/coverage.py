@@ -2,9 +2,12 @@
 
     .venv/bin/python benchmarks/coverage.py > docs/coverage.md
 
-A cell draws problems of a kind and responses to them, 1,000 times, and asks the interval now and the one until commit
-c7719b8: Wilson's where every problem is all right or all wrong, else percentiles of resampled problems. The
-interval is computed for all draws at once here, and by `rlsp_cli` for some of them, which must agree.
+A cell draws problems of a kind and responses to them, 1,000 times, and asks the interval now and
+the one until commit
+c7719b8: Wilson's where every problem is all right or all wrong, else percentiles of resampled
+    problems. The
+interval is computed for all draws at once here, and by `rlsp_cli` for some of them, which must
+agree.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,7 +48,9 @@ def beta(spread: float) -> Draw:
 
 def mixture(high: float, low: float) -> Draw:
     """Problems of two chances."""
-    return lambda rng, mean, shape: np.where(rng.random(shape) < (mean - low) / (high - low), high, low)
+    return lambda rng, mean, shape: np.where(
+        rng.random(shape) < (mean - low) / (high - low), high, low
+    )
 
 
 def hump(rng: np.random.Generator, mean: float, shape: tuple[int, int]) -> np.ndarray:
@@ -140,11 +145,15 @@ def formerly(rng: np.random.Generator, values: np.ndarray) -> tuple[np.ndarray, 
     sure = ((values == 0) | (values == 1)).all(1)
     share, z2 = values.mean(1), 1.959964**2
     centre = (share + z2 / (2 * problems)) / (1 + z2 / problems)
-    half = np.sqrt(z2 * (share * (1 - share) / problems + z2 / (4 * problems**2))) / (1 + z2 / problems)
+    half = np.sqrt(z2 * (share * (1 - share) / problems + z2 / (4 * problems**2))) / (
+        1 + z2 / problems
+    )
     return np.where(sure, centre - half, low), np.where(sure, centre + half, high)
 
 
-def cell(rng: np.random.Generator, draw: Draw, mean: float, problems: int, score: Score) -> list[float]:
+def cell(
+    rng: np.random.Generator, draw: Draw, mean: float, problems: int, score: Score
+) -> list[float]:
     """Coverage now and formerly in percent, and the mean widths of both."""
     values = scores(rng, draw(rng, mean, (RUNS, problems)), score)
     wanted = target(rng, draw, mean, score)
@@ -175,12 +184,18 @@ def table(kinds: dict[str, Draw], measures: list[Score], lowest: list[float]) ->
     """A row for each kind and number of problems; the cells of a mean chance have a number for each measure."""
     yield f"| kind | n | {' | '.join(f'p = {mean}' for mean in CHANCES)} | formerly | width |"
     yield "|---" * (len(CHANCES) + 4) + "|"
-    can = {(name, mean): possible(draw, mean) for (name, draw), mean in product(kinds.items(), CHANCES)}
+    can = {
+        (name, mean): possible(draw, mean) for (name, draw), mean in product(kinds.items(), CHANCES)
+    }
     for (name, draw), problems in product(kinds.items(), PROBLEMS):
         cells, before, widths = [], [], []
         for mean in CHANCES:
             rng = np.random.default_rng([crc32(name.encode()), problems, round(100 * mean)])
-            found = [cell(rng, draw, mean, problems, score) for score in measures] if can[name, mean] else []
+            found = (
+                [cell(rng, draw, mean, problems, score) for score in measures]
+                if can[name, mean]
+                else []
+            )
             cells.append(", ".join(f"{one[0]:.1f}" for one in found) or "-")
             before += [one[1] for one in found]
             widths += [one[2] / one[3] for one in found if one[3]]

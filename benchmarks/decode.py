@@ -1,7 +1,8 @@
 """Tokens per second of our decoding beside transformers' `model.generate`, batch 128, fp32 on the CPU.
 
-Same weights, prompts, number of tokens and process. Greedy responses must be equal, or the script fails.
-With `--model`, a trained model such as a quickstart's sft/checkpoints/final, responses also end by themselves.
+Same weights, prompts, number of tokens and process. Greedy responses must be equal, or the script
+fails. With `--model`, a trained model such as a quickstart's sft/checkpoints/final, responses also
+end by themselves.
 """
 
 import argparse
@@ -52,21 +53,37 @@ def ours(work: Work) -> Tokens:
 def theirs(work: Work) -> Tokens:
     """The responses of transformers, cut behind their end token."""
     width = max(map(len, work.prompts))
-    tokens = torch.tensor([[work.pad_id] * (width - len(prompt)) + prompt for prompt in work.prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in work.prompts])
-    sampling = {"do_sample": True, "temperature": work.temperature, "top_k": 0} if work.temperature else {}
+    tokens = torch.tensor(
+        [[work.pad_id] * (width - len(prompt)) + prompt for prompt in work.prompts]
+    )
+    mask = torch.tensor(
+        [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in work.prompts]
+    )
+    sampling = (
+        {"do_sample": True, "temperature": work.temperature, "top_k": 0} if work.temperature else {}
+    )
     end = None if work.eos_id == NO_TOKEN else work.eos_id
-    settings = GenerationConfig(max_new_tokens=work.length, pad_token_id=work.pad_id, eos_token_id=end, **sampling)
+    settings = GenerationConfig(
+        max_new_tokens=work.length, pad_token_id=work.pad_id, eos_token_id=end, **sampling
+    )
     with torch.inference_mode():
-        done = work.model.generate(tokens, attention_mask=mask, generation_config=settings)[:, width:].tolist()
-    return [response[: response.index(end) + 1] if end in response else response for response in done]
+        done = work.model.generate(tokens, attention_mask=mask, generation_config=settings)[
+            :, width:
+        ].tolist()
+    return [
+        response[: response.index(end) + 1] if end in response else response for response in done
+    ]
 
 
 def timed(decode: Callable[[Work], Tokens], work: Work) -> tuple[Tokens, float, float]:
     """The responses, tokens per second, and tokens per second of CPU time."""
     began, cpu = time.perf_counter(), time.process_time()
     responses = decode(work)
-    wall, cpu, count = time.perf_counter() - began, time.process_time() - cpu, sum(map(len, responses))
+    wall, cpu, count = (
+        time.perf_counter() - began,
+        time.process_time() - cpu,
+        sum(map(len, responses)),
+    )
     return responses, count / wall, count / cpu
 
 
@@ -77,7 +94,9 @@ def compare(work: Work, runs: int) -> dict[str, float]:
         (a, *own), (b, *peer) = timed(ours, work), timed(theirs, work)
         assert work.temperature or a == b, "the two decoded differently"
         pairs.append((own[0], peer[0], own[0] / peer[0], own[1] / peer[1]))
-    rlsp, transformers, ratio, cpu_ratio = (statistics.median(column) for column in zip(*pairs[1:], strict=True))
+    rlsp, transformers, ratio, cpu_ratio = (
+        statistics.median(column) for column in zip(*pairs[1:], strict=True)
+    )
     return {
         "rlsp": round(rlsp),
         "transformers": round(transformers),
@@ -88,8 +107,12 @@ def compare(work: Work, runs: int) -> dict[str, float]:
 
 def main() -> None:
     """Greedy and sampled, with prompts of one length and of mixed lengths; one JSON line each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a trained model folder: measure responses that end, too")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model", type=Path, help="a trained model folder: measure responses that end, too"
+    )
     parser.add_argument("--tokens", type=int, default=96, help="longest response")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -102,15 +125,23 @@ def main() -> None:
         model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
     else:
         spec = FromScratch(max_length=options.tokens + 32)
-        model, tokenizer = new_model(spec, (row["problem"] + row["solution"] for row in rows), seed=0)
+        model, tokenizer = new_model(
+            spec, (row["problem"] + row["solution"] for row in rows), seed=0
+        )
     model.eval().generation_config = GenerationConfig()
     equal = tokenizer([row["problem"] for row in rows[:128]])["input_ids"]
     mixed = [prompt[i % 7 :] for i, prompt in enumerate(equal)]
     for end in (NO_TOKEN, tokenizer.eos_token_id) if options.model else (NO_TOKEN,):
         for lengths, prompts in {"equal": equal, "mixed": mixed}.items():
             for temperature in (0.0, 1.0):
-                work = Work(model, prompts, options.tokens, temperature, tokenizer.pad_token_id, end)
-                case = {"responses_end": end != NO_TOKEN, "prompt_lengths": lengths, "temperature": temperature}
+                work = Work(
+                    model, prompts, options.tokens, temperature, tokenizer.pad_token_id, end
+                )
+                case = {
+                    "responses_end": end != NO_TOKEN,
+                    "prompt_lengths": lengths,
+                    "temperature": temperature,
+                }
                 print(json.dumps({**case, **compare(work, options.runs)}), flush=True)
 
 

@@ -1,11 +1,12 @@
 """Responses/s of `rlsp eval` with its embedded engine and of lm-eval with its hf backend: same model, prompts, limits.
 
-Both decode greedily on the CPU in float32, 64 responses at a time, and score by string equality. In one setting every
-response has the same length (MATH-500's problems, and a model with random weights that never ends), in the other the
-responses end when they end (the quickstart's problems and a model that it trained). Sides alternate; ratios are of
-rounds, of wall time and of CPU time. `whole` is the command from start to exit; `decoding` is that less the same
-command with one problem, which is its imports, model and reports. Responses are compared word by word: other words
-would make another race.
+Both decode greedily on the CPU in float32, 64 responses at a time, and score by string equality. In
+one setting every response has the same length (MATH-500's problems, and a model with random weights
+that never ends), in the other the responses end when they end (the quickstart's problems and a
+model that it trained). Sides alternate; ratios are of rounds, of wall time and of CPU time. `whole`
+is the command from start to exit; `decoding` is that less the same command with one problem, which
+is its imports, model and reports. Responses are compared word by word: other words would make
+another race.
 """
 
 import argparse
@@ -58,19 +59,29 @@ def one_length(root: Path, data: Path) -> Setting:
     model, tokenizer = new_model(spec, (row["problem"] for row in rows), seed=0)
     model.save_pretrained(root / "random")
     tokenizer.save_pretrained(root / "random")
-    return setting("one length", root / "random", root / "one", [(row["problem"], row["answer"]) for row in rows])
+    return setting(
+        "one length",
+        root / "random",
+        root / "one",
+        [(row["problem"], row["answer"]) for row in rows],
+    )
 
 
 def mixed_lengths(root: Path, model: Path) -> Setting:
     """Problems of the quickstart and a model that it trained."""
-    recipe = load_recipe(find_recipe("quickstart"), [f"data.prompts.rows={4 * PROBLEMS}"], plugins=resolve_options)
+    recipe = load_recipe(
+        find_recipe("quickstart"), [f"data.prompts.rows={4 * PROBLEMS}"], plugins=resolve_options
+    )
     rows = [(row.problem, row.answer) for row in prompt_rows(recipe.data.prompts)]
     return setting("mixed lengths", model.absolute(), root / "mixed", rows)
 
 
 def setting(name: str, model: Path, folder: Path, rows: Sequence[tuple[str, str]]) -> Setting:
     folder.mkdir()
-    problems = [{"id": str(i), "problem": problem, "answer": answer} for i, (problem, answer) in enumerate(rows)]
+    problems = [
+        {"id": str(i), "problem": problem, "answer": answer}
+        for i, (problem, answer) in enumerate(rows)
+    ]
     (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
     (folder / "bench.yaml").write_text(
         f"""\
@@ -100,7 +111,13 @@ metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}
 
 
 def ours(race: Setting, out: Path, limit: int) -> Cost:
-    command = [Path(sys.executable).parent / "rlsp", "eval", race.model, "--bench", race.folder / "bench.yaml"]
+    command = [
+        Path(sys.executable).parent / "rlsp",
+        "eval",
+        race.model,
+        "--bench",
+        race.folder / "bench.yaml",
+    ]
     return run([*command, f"eval.limit={limit}", "--out", out], race.folder)
 
 
@@ -118,7 +135,9 @@ def run(command: Sequence[str | Path], folder: Path) -> Cost:
     quiet = {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, **quiet}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -134,7 +153,9 @@ def our_responses(out: Path) -> list[str]:
 
 def their_responses(out: Path) -> list[str]:
     (file,) = out.rglob("samples_speed_*.jsonl")
-    rows = {row["doc_id"]: row["resps"][0][0] for row in map(json.loads, file.open(encoding="utf-8"))}
+    rows = {
+        row["doc_id"]: row["resps"][0][0] for row in map(json.loads, file.open(encoding="utf-8"))
+    }
     return [rows[id].strip() for id in sorted(rows)]
 
 
@@ -154,16 +175,22 @@ def race(python: str, setting: Setting, rounds: int, root: Path) -> None:
     for clock in Cost._fields:
         times = {side: [getattr(cost, clock) for cost in costs] for side, costs in whole.items()}
         first = {side: [getattr(cost, clock) for cost in costs] for side, costs in start.items()}
-        net = {side: [a - b for a, b in zip(times[side], first[side], strict=True)] for side in sides}
+        net = {
+            side: [a - b for a, b in zip(times[side], first[side], strict=True)] for side in sides
+        }
         tell(f"{setting.name}, {clock}, whole", setting.problems, times)
         tell(f"{setting.name}, {clock}, decoding", setting.problems, net)
 
 
 def tell(what: str, problems: int, times: Mapping[str, Sequence[float]]) -> None:
-    speeds = {side: round(problems / statistics.median(column), 1) for side, column in times.items()}
+    speeds = {
+        side: round(problems / statistics.median(column), 1) for side, column in times.items()
+    }
     ratios = [theirs / own for theirs, own in zip(times["lm-eval"], times["rlsp"], strict=True)]
     middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
-    print(f"{what}: responses/s {speeds}, rlsp is {middle:.2f}x ({low:.2f} to {high:.2f})", flush=True)
+    print(
+        f"{what}: responses/s {speeds}, rlsp is {middle:.2f}x ({low:.2f} to {high:.2f})", flush=True
+    )
 
 
 def same(setting: Setting, root: Path) -> None:
@@ -171,15 +198,28 @@ def same(setting: Setting, root: Path) -> None:
     own = our_responses(root / f"{setting.folder.name}-rlsp-0")
     theirs = their_responses(root / f"{setting.folder.name}-lm-eval-0")
     equal = sum(left == right for left, right in zip(own, theirs, strict=True))
-    lengths = {side: [len(text.split()) for text in texts] for side, texts in (("rlsp", own), ("lm-eval", theirs))}
+    lengths = {
+        side: [len(text.split()) for text in texts]
+        for side, texts in (("rlsp", own), ("lm-eval", theirs))
+    }
     print(f"{setting.name}: {equal} of {len(own)} responses are equal;", end=" ")
-    print("words:", {side: (min(column), statistics.mean(column), max(column)) for side, column in lengths.items()})
+    print(
+        "words:",
+        {
+            side: (min(column), statistics.mean(column), max(column))
+            for side, column in lengths.items()
+        },
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--python", required=True, help="an interpreter with lm-eval and this environment's torch")
-    parser.add_argument("--model", type=Path, required=True, help="a quickstart's sft/checkpoints/final")
+    parser.add_argument(
+        "--python", required=True, help="an interpreter with lm-eval and this environment's torch"
+    )
+    parser.add_argument(
+        "--model", type=Path, required=True, help="a quickstart's sft/checkpoints/final"
+    )
     parser.add_argument("--data", type=Path, required=True, help="MATH-500 as JSON Lines")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each side, alternating")
     arguments = parser.parse_args()

@@ -1,7 +1,8 @@
 """Accuracy on recorded grader cases, from the main thread, a thread, asyncio and a threaded Ray actor alike.
 
-Cases are JSON Lines with reference, response, expected, kind and policy; those with a policy depend on a choice and are
-left out. Beside us: math-verify bare, in the main thread, with its own timeouts.
+Cases are JSON Lines with reference, response, expected, kind and policy; those with a policy depend
+on a choice and are left out. Beside us: math-verify bare, in the main thread, with its own
+timeouts.
 """
 
 import argparse
@@ -69,7 +70,9 @@ def bare(rows: Sequence[Row]) -> list[Score]:
         "    print(float(verify(parse('$' + row['reference'] + '$'), parse(row['response']))), flush=True)\n"
     )
     lines = "".join(json.dumps(row) + "\n" for row in rows)
-    done = subprocess.run([sys.executable, "-c", code], input=lines, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=lines, capture_output=True, text=True, check=True
+    )
     return [Score("bare", "value", float(line)) for line in done.stdout.split()]
 
 
@@ -77,7 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=Path, required=True)
     arguments = parser.parse_args()
-    rows = [row for row in map(json.loads, arguments.cases.open(encoding="utf-8")) if not row["policy"]]
+    rows = [
+        row for row in map(json.loads, arguments.cases.open(encoding="utf-8")) if not row["policy"]
+    ]
     sides: dict[str, Callable[[Sequence[Row]], list[Score]]] = {
         "main thread": verify,
         "thread": in_thread,
@@ -99,10 +104,15 @@ def report(side: str, rows: Sequence[Row], scores: Sequence[Score]) -> None:
         kind = "adversarial" if row["kind"] == "adversarial" else "plain"
         total[kind] += 1
         right[kind] += (score.value == 1.0) == bool(row["expected"])
-    shares = ", ".join(f"{kind} {right[kind]}/{total[kind]} = {right[kind] / total[kind]:.4f}" for kind in total)
+    shares = ", ".join(
+        f"{kind} {right[kind]}/{total[kind]} = {right[kind] / total[kind]:.4f}" for kind in total
+    )
     outcomes = dict(Counter(score.outcome for score in scores))
     slowest = max(score.ms for score in scores) / 1000
-    print(f"{side}: {shares}; {outcomes}" + (f", slowest {slowest:.1f} s" if slowest else ""), flush=True)
+    print(
+        f"{side}: {shares}; {outcomes}" + (f", slowest {slowest:.1f} s" if slowest else ""),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

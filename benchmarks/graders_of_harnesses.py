@@ -1,12 +1,12 @@
 r"""The same responses judged by our `math_verify`, by four graders of lm-eval's tasks and by Qwen2.5-Math's.
 
-Responses are of two kinds. Files given by --responses: JSON Lines with reference and response, such as recorded grader
-cases, with `expected`, which is what is right. And the references of --golds in
-wordings and forms in which models write them, right and wrong; how they were made tells which, and no model wrote them.
-The peers live in environments of their own.
+Responses are of two kinds. Files given by --responses: JSON Lines with reference and response, such
+as recorded grader cases, with `expected`, which is what is right. And the references of --golds in
+wordings and forms in which models write them, right and wrong; how they were made tells which, and
+no model wrote them. The peers live in environments of their own.
 
-Every response over which two graders disagree is written to --out, with who is right and, where graders_judged.yaml has
-a rule for it, why. The tables count them.
+Every response over which two graders disagree is written to --out, with who is right and, where
+graders_judged.yaml has a rule for it, why. The tables count them.
 """
 
 import argparse
@@ -55,7 +55,12 @@ def made(golds: Sequence[Row]) -> Iterator[Row]:
 
 
 def _row(problem: Row, kind: str, response: str, *, expected: bool) -> Row:
-    row = {"id": f"{problem['id']}: {kind}", "kind": kind, "reference": problem["answer"], "response": response}
+    row = {
+        "id": f"{problem['id']}: {kind}",
+        "kind": kind,
+        "reference": problem["answer"],
+        "response": response,
+    }
     return {**row, "expected": expected, "solution": problem.get("solution")}
 
 
@@ -101,12 +106,22 @@ def ours(rows: Sequence[Row]) -> list[Verdict]:
     return [score.outcome if score.value is None else score.value == 1.0 for score in scores]
 
 
-def peer(harness: str, python: str, folder: Path, rows: Sequence[Row], *more: str) -> list[dict[str, Verdict]]:
+def peer(
+    harness: str, python: str, folder: Path, rows: Sequence[Row], *more: str
+) -> list[dict[str, Verdict]]:
     """For each response grader -> verdict, from the harness's interpreter, at work in `folder`."""
     folder.mkdir()
     file = folder.with_suffix(".json")
     file.write_text(json.dumps(rows))
-    command = [str(Path(python).absolute()), "-W", "ignore", str(HERE / "peer_graders.py"), harness, str(file), *more]
+    command = [
+        str(Path(python).absolute()),
+        "-W",
+        "ignore",
+        str(HERE / "peer_graders.py"),
+        harness,
+        str(file),
+        *more,
+    ]
     with folder.with_suffix(".jsonl").open("w+") as sink:
         subprocess.run(command, cwd=folder, stdout=sink, check=True)
         sink.seek(0)
@@ -116,14 +131,19 @@ def peer(harness: str, python: str, folder: Path, rows: Sequence[Row], *more: st
     return found
 
 
-def judge(rows: Sequence[Row], lm_eval: str | None, qwen: Sequence[str] | None) -> dict[str, list[Verdict]]:
+def judge(
+    rows: Sequence[Row], lm_eval: str | None, qwen: Sequence[str] | None
+) -> dict[str, list[Verdict]]:
     """Grader -> its verdicts, ours first; each harness in as many processes as there are cores."""
     cores = os.cpu_count() or 2
     with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor() as pool:
 
         def start(harness: str, python: str, *more: str) -> list[Future[list[dict[str, Verdict]]]]:
             folders = [Path(root) / f"{harness}-{n}" for n in range(cores)]
-            return [pool.submit(peer, harness, python, f, rows[n::cores], *more) for n, f in enumerate(folders)]
+            return [
+                pool.submit(peer, harness, python, f, rows[n::cores], *more)
+                for n, f in enumerate(folders)
+            ]
 
         started = [start("lm_eval", lm_eval)] if lm_eval else []
         started += [start("qwen", qwen[0], str(Path(qwen[1]).absolute()))] if qwen else []
@@ -131,7 +151,9 @@ def judge(rows: Sequence[Row], lm_eval: str | None, qwen: Sequence[str] | None) 
         for harness in started:
             for n, part in enumerate(future.result() for future in harness):
                 for name in part[0]:
-                    found.setdefault(name, [None] * len(rows))[n::cores] = [said[name] for said in part]
+                    found.setdefault(name, [None] * len(rows))[n::cores] = [
+                        said[name] for said in part
+                    ]
     return {**found, "rlsp": ours(rows)}
 
 
@@ -143,7 +165,9 @@ def table(rows: Sequence[Row], verdicts: Mapping[str, Sequence[Verdict]]) -> str
         "|" + "---|" * (3 + len(verdicts)),
     ]
     for kind, wanted in ((kind, wanted) for kind in kinds for wanted in (True, False)):
-        picked = [i for i, row in enumerate(rows) if (row["kind"], row["expected"]) == (kind, wanted)]
+        picked = [
+            i for i, row in enumerate(rows) if (row["kind"], row["expected"]) == (kind, wanted)
+        ]
         right = [sum(column[i] == wanted for i in picked) for column in verdicts.values()]
         if picked:
             cells = [kind, "right" if wanted else "wrong", len(picked), *right]
@@ -160,7 +184,9 @@ def disagreements(rows: Sequence[Row], verdicts: Mapping[str, Sequence[Verdict]]
         if len(set(said.values())) > 1:
             wrong = [name for name, verdict in said.items() if verdict != row["expected"]]
             shown = {key: row[key] for key in ("id", "kind", "reference", "response", "expected")}
-            found.append({**shown, "verdicts": said, "wrong": wrong, "why": _why(row, wrong, rules)})
+            found.append(
+                {**shown, "verdicts": said, "wrong": wrong, "why": _why(row, wrong, rules)}
+            )
     return found
 
 
@@ -168,7 +194,9 @@ def _why(row: Row, wrong: Sequence[str], rules: Sequence[Row]) -> dict[str, str]
     """For each grader that is wrong why, by the first rule that names it with the row's id or a pattern of ids."""
     found = {}
     for name in wrong:
-        fits = (rule["why"] for rule in rules if name in rule["graders"] and _meant(rule, row["id"]))
+        fits = (
+            rule["why"] for rule in rules if name in rule["graders"] and _meant(rule, row["id"])
+        )
         found[name] = next(fits, "")
     return found
 
@@ -178,16 +206,28 @@ def _meant(rule: Row, id: str) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--responses", type=Path, nargs="*", default=[], help="JSON Lines: id, kind, reference, response, expected"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--golds", type=Path, nargs="*", default=[], help="JSON Lines: id, answer, perhaps solution")
+    parser.add_argument(
+        "--responses",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="JSON Lines: id, kind, reference, response, expected",
+    )
+    parser.add_argument(
+        "--golds", type=Path, nargs="*", default=[], help="JSON Lines: id, answer, perhaps solution"
+    )
     parser.add_argument("--lm-eval", metavar="PYTHON", help="an interpreter with lm-eval[math]")
-    parser.add_argument("--qwen", nargs=2, metavar=("PYTHON", "FOLDER"), help="interpreter, Qwen2.5-Math/evaluation")
+    parser.add_argument(
+        "--qwen", nargs=2, metavar=("PYTHON", "FOLDER"), help="interpreter, Qwen2.5-Math/evaluation"
+    )
     parser.add_argument("--out", type=Path, required=True, help="file for the disagreements")
     arguments = parser.parse_args()
-    rows = [json.loads(line) for path in arguments.responses for line in path.open(encoding="utf-8")]
+    rows = [
+        json.loads(line) for path in arguments.responses for line in path.open(encoding="utf-8")
+    ]
     rows = [row for row in rows if not row.get("policy")]
     for path in arguments.golds:
         rows += made([json.loads(line) for line in path.open(encoding="utf-8")])

@@ -1,7 +1,8 @@
 """Rewards through OpenRLHF's own executor: our service, and math-verify called bare in the same process.
 
-Both are a file with a `reward_func`, which the real executor of an interpreter with OpenRLHF and math-verify loads and
-calls in threads; the sides alternate. math-verify's deadline works in a main thread alone, so bare it runs without one.
+Both are a file with a `reward_func`, which the real executor of an interpreter with OpenRLHF and
+math-verify loads and calls in threads; the sides alternate. math-verify's deadline works in a main
+thread alone, so bare it runs without one.
 """
 
 import argparse
@@ -48,12 +49,16 @@ class Engine:
         self.tokens = [ord(letter) for letter in text]
 
     async def generate(self, *_, **__):
-        return SimpleNamespace(outputs=[SimpleNamespace(token_ids=self.tokens, finish_reason="stop", logprobs=None)])
+        return SimpleNamespace(
+            outputs=[SimpleNamespace(token_ids=self.tokens, finish_reason="stop", logprobs=None)]
+        )
 
 
 def response(n):
     """Some thousand characters of work, half of them with the right answer."""
-    steps = "".join(f"Step {k}: ${n} + {k} = {n + k}$, so we go on and check that again. " for k in range(30))
+    steps = "".join(
+        f"Step {k}: ${n} + {k} = {n + k}$, so we go on and check that again. " for k in range(30)
+    )
     return f"{steps}Therefore the answer is $\\boxed{{{n + n % 2}}}$."
 
 
@@ -66,13 +71,19 @@ async def load(executor, samples, concurrency):
         prompt, label = f"What is {n} ?", json.dumps({"id": str(n), "reference": str(n)})
         async with limit:
             began = time.perf_counter()
-            output = await executor.execute(prompt, label, params, 10**7, tokenizer, Engine(response(n)))
+            output = await executor.execute(
+                prompt, label, params, 10**7, tokenizer, Engine(response(n))
+            )
             assert output["reward"] is not None
             return time.perf_counter() - began, output["scores"]
 
     began = time.perf_counter()
     done = await asyncio.gather(*(one(n) for n in range(samples)))
-    return time.perf_counter() - began, sorted(seconds for seconds, _ in done), sum(right for _, right in done)
+    return (
+        time.perf_counter() - began,
+        sorted(seconds for seconds, _ in done),
+        sum(right for _, right in done),
+    )
 
 
 def measure(samples, rounds):
@@ -93,7 +104,9 @@ def measure(samples, rounds):
             for name, executor in sides.items():
                 seconds[name], each, right = asyncio.run(load(executor, samples, concurrency))
                 per_sample, p99 = 1000 * seconds[name] / samples, 1000 * each[int(0.99 * samples)]
-                text[name] = f"{per_sample:.2f} ms a sample, p99 {p99:.0f} ms, {right:.0f} of {samples} right"
+                text[name] = (
+                    f"{per_sample:.2f} ms a sample, p99 {p99:.0f} ms, {right:.0f} of {samples} right"
+                )
             ratios.append(seconds["rlsp_reward"] / seconds["bare"])
         spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
         print(f"concurrency {concurrency}: service/bare {spread}", flush=True)
@@ -104,7 +117,9 @@ def measure(samples, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", default=sys.executable, help="interpreter with OpenRLHF")
-    parser.add_argument("--math-verify", help="a folder with math-verify and what it needs, for that interpreter")
+    parser.add_argument(
+        "--math-verify", help="a folder with math-verify and what it needs, for that interpreter"
+    )
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -117,7 +132,16 @@ def main():
         (folder / "seam.yaml").write_text(RECIPE)
         for file in ("rlsp_reward.py", "rlsp_hook.py"):
             (folder / file).write_text((ROOT / "templates" / "openrlhf" / file).read_text())
-        command = [sys.executable, "-m", "rlsp_cli", "reward", "serve", str(folder / "seam.yaml"), "--port", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "rlsp_cli",
+            "reward",
+            "serve",
+            str(folder / "seam.yaml"),
+            "--port",
+            "0",
+        ]
         log = folder / "log"
         service = subprocess.Popen(command, stderr=log.open("w"))
         try:
@@ -128,7 +152,12 @@ def main():
             if arguments.math_verify:
                 environment["PYTHONPATH"] = arguments.math_verify
             inside = [arguments.python, __file__, "--inside", "--samples", str(arguments.samples)]
-            subprocess.run([*inside, "--rounds", str(arguments.rounds)], env=environment, cwd=folder, check=True)
+            subprocess.run(
+                [*inside, "--rounds", str(arguments.rounds)],
+                env=environment,
+                cwd=folder,
+                check=True,
+            )
         finally:
             service.terminate()
             service.wait()

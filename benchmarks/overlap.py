@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/overlap.py --data FOLDER    # with math500.jsonl, aime24.jsonl, aime_1983_2023.jsonl
 
-Copies of MATH-500 are made by rewriters with a seed; a row counts where the rewriter changed something. Every second
-problem (`--half tuning`) chose the limits of the rule for likely copies, the others (the default) did not. Paraphrases
-by hand are in overlap_paraphrases.yaml. AIME 1983-2023 against MATH-500 shows false alarms: nine problems are in both.
+Copies of MATH-500 are made by rewriters with a seed; a row counts where the rewriter changed
+something. Every second problem (`--half tuning`) chose the limits of the rule for likely copies,
+the others (the default) did not. Paraphrases by hand are in overlap_paraphrases.yaml. AIME
+1983-2023 against MATH-500 shows false alarms: nine problems are in both.
 """
 
 # ruff: noqa: RUF001 - other signs that look alike are what this is about
@@ -25,7 +26,17 @@ from rlsp_cli.runs.stream import read_rows
 Rewriter = Callable[[str, random.Random], str]
 
 _SHARED = {
-    *("1983-2", "1995-9", "2001-II-3", "2002-I-12", "2006-II-5", "2010-I-6", "2015-II-6", "2016-I-10", "2017-II-7"),
+    *(
+        "1983-2",
+        "1995-9",
+        "2001-II-3",
+        "2002-I-12",
+        "2006-II-5",
+        "2010-I-6",
+        "2015-II-6",
+        "2016-I-10",
+        "2017-II-7",
+    ),
 }
 """The problems of AIME that MATH-500 has too, found by reading."""
 _UNICODE = {
@@ -39,7 +50,9 @@ _SYNONYMS = {
     "smallest": "least", "largest": "greatest", "value": "number", "such that": "so that", "each": "every",
     "distinct": "different", "If": "Given that", "sum": "total", "Express": "Write", "equation": "relation",
 }  # fmt: skip
-_BEFORE = "Solve the following math problem step by step. Put your final answer within \\boxed{}.\n\n"
+_BEFORE = (
+    "Solve the following math problem step by step. Put your final answer within \\boxed{}.\n\n"
+)
 _AFTER = "\n\nPlease reason carefully and check your result before you answer."
 
 
@@ -58,7 +71,10 @@ def _each(number: int, change: Callable[[str, random.Random], str]) -> Rewriter:
 
     def rewrite(text: str, rng: random.Random) -> str:
         first, words = rng.randrange(number), text.split(" ")
-        changed = [change(word, rng) if place % number == first else word for place, word in enumerate(words)]
+        changed = [
+            change(word, rng) if place % number == first else word
+            for place, word in enumerate(words)
+        ]
         return " ".join(changed)
 
     return rewrite
@@ -139,14 +155,22 @@ def _line(name: str, found: Counter[str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--half", choices=("tuning", "held_out"), default="held_out")
     options = parser.parse_args()
 
     names = ("math500", "aime24", "aime_1983_2023")
-    bench, aime24, old = ({r["id"]: r["problem"] for r in read_rows(options.data / f"{n}.jsonl")} for n in names)
-    half = {id: text for n, (id, text) in enumerate(bench.items()) if n % 2 == (options.half == "held_out")}
+    bench, aime24, old = (
+        {r["id"]: r["problem"] for r in read_rows(options.data / f"{n}.jsonl")} for n in names
+    )
+    half = {
+        id: text
+        for n, (id, text) in enumerate(bench.items())
+        if n % 2 == (options.half == "held_out")
+    }
     index, small = OverlapIndex(), OverlapIndex()
     index.add("math500", bench)
     small.add("aime24", aime24)
@@ -155,16 +179,34 @@ def main() -> None:
     vocabulary = [word for text in old.values() for word in text.split() if word.isalpha()]
     for name, rewrite in rewriters(vocabulary).items():
         print(_line(name, _rules(index, _changed(half, rewrite))))
-    written = yaml.safe_load((Path(__file__).parent / "overlap_paraphrases.yaml").read_text())[options.half]
+    written = yaml.safe_load((Path(__file__).parent / "overlap_paraphrases.yaml").read_text())[
+        options.half
+    ]
     print(_line("paraphrases by hand", _rules(index, written.items())))
 
     print("\n| no copies | rows | refused % | refused or listed % |\n|---|---|---|---|")
     others = {id: text for id, text in old.items() if id not in _SHARED}
-    print(_line("AIME 1983-2023 against MATH-500", _rules(index, ((None, text) for text in others.values()))))
-    print(_line("AIME 1983-2023 against AIME 2024", _rules(small, ((None, text) for text in old.values()))))
-    print(_line("MATH-500 against AIME 2024", _rules(small, ((None, text) for text in bench.values()))))
+    print(
+        _line(
+            "AIME 1983-2023 against MATH-500",
+            _rules(index, ((None, text) for text in others.values())),
+        )
+    )
+    print(
+        _line(
+            "AIME 1983-2023 against AIME 2024",
+            _rules(small, ((None, text) for text in old.values())),
+        )
+    )
+    print(
+        _line(
+            "MATH-500 against AIME 2024", _rules(small, ((None, text) for text in bench.values()))
+        )
+    )
     true = _rules(index, ((None, old[id]) for id in sorted(_SHARED)))
-    print(f"\nof the {true['all']} problems of AIME in MATH-500: {true['refused']} refused, {true['likely']} listed")
+    print(
+        f"\nof the {true['all']} problems of AIME in MATH-500: {true['refused']} refused, {true['likely']} listed"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Graders for graders_of_harnesses.py, in their own interpreter: peer_graders.py lm_eval|qwen RESPONSES [FOLDER].
 
-Prints a JSON line for each response: grader -> true, false, or why there is no verdict. A process that can be killed
-judges, because no deadline of these graders ends sympy's arithmetic: `timeout` is after the 3 s that Qwen2.5-Math's
-evaluate.py allows, and after 20 s for lm-eval, which has deadlines of 5 s within.
+Prints a JSON line for each response: grader -> true, false, or why there is no verdict. A process
+    that can be killed
+judges, because no deadline of these graders ends sympy's arithmetic: `timeout` is after the 3 s
+that Qwen2.5-Math's evaluate.py allows, and after 20 s for lm-eval, which has deadlines of 5 s
+within.
 """
 
 import importlib
@@ -46,7 +48,9 @@ def qwen(folder: str) -> dict[str, Judge]:
 
     def judge(row: Row) -> dict[str, bool]:
         answer = parser.strip_string(parser.extract_answer(row["response"], "math"))
-        reference = parser.strip_string(parser.strip_string(row["reference"]))  # it does so with both sides
+        reference = parser.strip_string(
+            parser.strip_string(row["reference"])
+        )  # it does so with both sides
         return {"Qwen2.5-Math": bool(grader.math_equal_process((0, answer, reference)))}
 
     return {"math": judge}
@@ -100,7 +104,9 @@ def main(harness: str, file: str, folder: str = "") -> None:
     make, deadline_s = HARNESSES[harness]
     judges = make(folder)
     example = {"reference": "\\frac{1}{2}", "response": "The answer is $\\boxed{0.5}$."}
-    names = {task: tuple(judge(example)) for task, judge in judges.items()}  # also imports, before the clock
+    names = {
+        task: tuple(judge(example)) for task, judge in judges.items()
+    }  # also imports, before the clock
     worker = Worker(judges, deadline_s)
     for row in json.loads(Path(file).read_text()):
         found: dict[str, bool | str] = {}

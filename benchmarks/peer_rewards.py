@@ -51,17 +51,32 @@ def verl(rows: list[Case]) -> list[float]:
     return [float(compute_score(row["response"], row["reference"])) for row in rows]
 
 
-SIDES: dict[str, Callable[[list[Case]], list[float]]] = {"bare": bare, "executor": executor, "trl": trl, "verl": verl}
+SIDES: dict[str, Callable[[list[Case]], list[float]]] = {
+    "bare": bare,
+    "executor": executor,
+    "trl": trl,
+    "verl": verl,
+}
 
 
 def main(side: str, file: str) -> None:
     rows = json.loads(Path(file).read_text())
-    if side != "executor":  # its processes are new each time: what they import is part of what it costs
+    if (
+        side != "executor"
+    ):  # its processes are new each time: what they import is part of what it costs
         SIDES[side](rows[:4])
     began = time.perf_counter()
     scores = SIDES[side](rows)
     seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": seconds, "right": sum(score or 0.0 for score in scores), "responses": len(scores)}))
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "right": sum(score or 0.0 for score in scores),
+                "responses": len(scores),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The reward service under load while its scoring processes are killed: is every request answered, and rightly?
 
-Starts `rlsp reward serve` with math_verify, asks it with many requests at once, half of them with a right answer, and
-kills one of its scoring processes every second.
+Starts `rlsp reward serve` with math_verify, asks it with many requests at once, half of them with a
+right answer, and kills one of its scoring processes every second.
 """
 
 import argparse
@@ -22,7 +22,9 @@ import httpx2
 RECIPE = "schema_version: 1\nname: load\nmodel: {from_scratch: {}}\nreward: {workers: 2, exploration: {use: length}}\n"
 
 
-async def load(url: str, requests: int, concurrency: int) -> list[tuple[int, float | None, float, bool]]:
+async def load(
+    url: str, requests: int, concurrency: int
+) -> list[tuple[int, float | None, float, bool]]:
     """(status, reward's correctness, seconds, whether it should be right) of every request."""
     limit = asyncio.Semaphore(concurrency)
     limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
@@ -47,7 +49,11 @@ def scoring_processes(parent: int) -> list[int]:
     """The children of the service that run plugins."""
     children = Path(f"/proc/{parent}/task").glob("*/children")
     pids = [int(pid) for file in children for pid in file.read_text().split()]
-    return [pid for pid in pids if b"rlsp_cli.rewards.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [
+        pid
+        for pid in pids
+        if b"rlsp_cli.rewards.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 async def kill_every_second(parent: int, kills: list[int]) -> None:
@@ -68,9 +74,15 @@ async def measure(url: str, pid: int, requests: int, concurrency: int) -> None:
     latencies = sorted(reply[2] for reply in replies)
     wrong = sum(correct is not None and bool(correct) != right for _, correct, _, right in replies)
     unscored = sum(correct is None for _, correct, _, _ in replies)
-    print(f"{requests} requests at concurrency {concurrency}, {len(kills)} processes killed, {seconds:.1f} s")
-    print(f"answered with 200: {sum(status == 200 for status, *_ in replies)}, wrong: {wrong}, unscored: {unscored}")
-    print(f"latency: p50 {statistics.median(latencies):.2f} s, p99 {latencies[int(0.99 * len(latencies))]:.2f} s")
+    print(
+        f"{requests} requests at concurrency {concurrency}, {len(kills)} processes killed, {seconds:.1f} s"
+    )
+    print(
+        f"answered with 200: {sum(status == 200 for status, *_ in replies)}, wrong: {wrong}, unscored: {unscored}"
+    )
+    print(
+        f"latency: p50 {statistics.median(latencies):.2f} s, p99 {latencies[int(0.99 * len(latencies))]:.2f} s"
+    )
 
 
 def main() -> None:

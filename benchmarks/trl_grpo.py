@@ -23,11 +23,16 @@ class Clock(TrainerCallback):
 def reward(completions: list[str], answer: list[str], **_: object) -> list[float]:
     """1 when the last box is the answer."""
     found = [re.findall(r"\\boxed\{([^}]*)\}", text) for text in completions]
-    return [float(bool(boxes) and boxes[-1] == wanted) for boxes, wanted in zip(found, answer, strict=True)]
+    return [
+        float(bool(boxes) and boxes[-1] == wanted)
+        for boxes, wanted in zip(found, answer, strict=True)
+    ]
 
 
 def main(model: str, prompts: str, steps: int) -> None:
-    data = load_dataset("json", data_files=prompts, split="train").rename_column("problem", "prompt")
+    data = load_dataset("json", data_files=prompts, split="train").rename_column(
+        "problem", "prompt"
+    )
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         config = GRPOConfig(

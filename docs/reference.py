@@ -34,7 +34,11 @@ def _type(field: dict[str, Any]) -> str:
     if "enum" in field or "const" in field:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     if "anyOf" in field or "oneOf" in field:
-        return " or ".join(_type(part) for part in field.get("anyOf", field.get("oneOf")) if part.get("type") != "null")
+        return " or ".join(
+            _type(part)
+            for part in field.get("anyOf", field.get("oneOf"))
+            if part.get("type") != "null"
+        )
     if field.get("type") == "array":
         return f"list of {_type(field['items'])}" if "items" in field else "list"
     return str(field.get("type", "any"))

@@ -19,14 +19,21 @@ def valid_text(text: str) -> str:
 def read_json(text: str | bytes) -> Any:
     """What JSON says, its texts valid; JSONDecodeError for whatever cannot be read, deep nesting too.
 
-    NaN and infinities are read, as Python and pandas write them: who takes a number asks whether it is one.
+    NaN and infinities are read, as Python and pandas write them: who takes a number asks whether it
+        is one.
     """
     return _read(text)
 
 
 def strict_json(text: str) -> Any:
     """As `read_json`, for what a model wrote to be judged: NaN, a number like 1e999 or a key given twice is refused."""
-    return _read(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole, object_pairs_hook=_unique)
+    return _read(
+        text,
+        parse_constant=_refuse,
+        parse_float=_finite,
+        parse_int=_whole,
+        object_pairs_hook=_unique,
+    )
 
 
 def count_of(value: Any) -> int | None:

@@ -1,7 +1,7 @@
 """Print which of the given names are here, as a JSON list; runs in a backend's interpreter and imports none of them.
 
-A name is a module (`flash_attn`), a word in a module's file (`package.module:WORD`), or a kernel of the hub that is in
-its cache (`org/name`).
+A name is a module (`flash_attn`), a word in a module's file (`package.module:WORD`), or a kernel of
+the hub that is in its cache (`org/name`).
 """
 
 import importlib.util
@@ -23,7 +23,9 @@ def has_module(name):
     found = importlib.util.find_spec(top)
     if found is None or not inner:
         return found is not None
-    files = [Path(folder, *inner).with_suffix(".py") for folder in found.submodule_search_locations or ()]
+    files = [
+        Path(folder, *inner).with_suffix(".py") for folder in found.submodule_search_locations or ()
+    ]
     return any(file.is_file() and word in file.read_text(encoding="utf-8") for file in files)
 
 
@@ -35,7 +37,9 @@ def has_kernel(name):
 
     cache = Path(os.environ.get("KERNELS_CACHE") or HF_HUB_CACHE)
     folder = "--" + name.replace("/", "--")
-    return any(any((cache / f"{kind}{folder}" / "snapshots").glob("*")) for kind in ("kernels", "models"))
+    return any(
+        any((cache / f"{kind}{folder}" / "snapshots").glob("*")) for kind in ("kernels", "models")
+    )
 
 
 if __name__ == "__main__":

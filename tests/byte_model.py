@@ -25,7 +25,9 @@ def byte_tokenizer(
     inner = Tokenizer(models.BPE({letter: id for id, letter in enumerate(letters)}, []))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner, eos_token="<|endoftext|>", pad_token="<|endoftext|>"
+    )
     tokenizer.add_tokens(list(special), special_tokens=True)
     tokenizer.chat_template = template
     return tokenizer

@@ -77,8 +77,12 @@ def tiny_recipe(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def openrlhf_environment() -> Environment:
     """OpenRLHF for the CPU: made once on a machine, in some minutes, and kept while its lock is the same."""
-    state = json.loads(rlsp("backends", "install", "openrlhf", "--profile", "cpu", "--json").stdout)["data"]
-    return Environment("openrlhf", (str(default_folder("openrlhf") / "bin" / "python"),), state["version"])
+    state = json.loads(
+        rlsp("backends", "install", "openrlhf", "--profile", "cpu", "--json").stdout
+    )["data"]
+    return Environment(
+        "openrlhf", (str(default_folder("openrlhf") / "bin" / "python"),), state["version"]
+    )
 
 
 @pytest.fixture
@@ -92,7 +96,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def rlsp(*arguments: object, cwd: Path | None = None, check: bool = True) -> "subprocess.CompletedProcess[str]":
+def rlsp(
+    *arguments: object, cwd: Path | None = None, check: bool = True
+) -> "subprocess.CompletedProcess[str]":
     """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "rlsp_cli", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
@@ -141,13 +147,20 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     )
     files = {"socket": "munge.socket", "key-file": "munge.key", "log-file": "munge.log"}
     files |= {"pid-file": "munge.pid", "seed-file": "munge.seed"}
-    subprocess.run(["munged", "--force", *(f"--{k}={folder / v}" for k, v in files.items())], check=True)
+    subprocess.run(
+        ["munged", "--force", *(f"--{k}={folder / v}" for k, v in files.items())], check=True
+    )
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     daemons = [
         subprocess.Popen(["slurmctld", "-D", "-c"], stderr=subprocess.DEVNULL),
         subprocess.Popen(["slurmd", "-D", "-N", host], stderr=subprocess.DEVNULL),
     ]
-    while "idle" not in subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False).stdout:
+    while (
+        "idle"
+        not in subprocess.run(
+            ["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False
+        ).stdout
+    ):
         assert all(daemon.poll() is None for daemon in daemons), (folder / "ctld.log").read_text()
         time.sleep(0.5)
     yield

@@ -55,7 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.lock:
-            self.server.asked.append({"path": self.path, "key": self.headers["Authorization"], **body})
+            self.server.asked.append(
+                {"path": self.path, "key": self.headers["Authorization"], **body}
+            )
             self.server.under_way += 1
             self.server.most = max(self.server.most, self.server.under_way)
         time.sleep(self.server.seconds)
@@ -63,7 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.under_way -= 1
         data = (reply if isinstance(reply, str) else json.dumps(reply)).encode()
-        with suppress(BrokenPipeError, ConnectionResetError):  # what was called off is read by nobody
+        with suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # what was called off is read by nobody
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(data))}.items():
                 self.send_header(name, value)

@@ -40,7 +40,10 @@ def test_the_score_lies_on_the_last_response_token() -> None:
 @pytest.mark.parametrize(("gamma", "gae_lambda"), [(1.0, 0.95), (0.9, 1.0), (0.9, 0.5)])
 def test_gae_is_the_discounted_sum_of_temporal_differences(gamma: float, gae_lambda: float) -> None:
     torch.manual_seed(1)
-    rewards, values = torch.randn(2, 5), torch.randn(2, 5)  # what they are outside the mask must not matter
+    rewards, values = (
+        torch.randn(2, 5),
+        torch.randn(2, 5),
+    )  # what they are outside the mask must not matter
     advantages, returns = gae(rewards, values, MASK, gamma, gae_lambda)
     for row in range(2):
         inside = MASK[row].nonzero()[:, 0].tolist()
@@ -48,7 +51,9 @@ def test_gae_is_the_discounted_sum_of_temporal_differences(gamma: float, gae_lam
             expected = 0.0
             for k, u in enumerate(inside[i:]):
                 following = values[row, u + 1] if u + 1 in inside else 0.0
-                expected += (gamma * gae_lambda) ** k * float(rewards[row, u] + gamma * following - values[row, u])
+                expected += (gamma * gae_lambda) ** k * float(
+                    rewards[row, u] + gamma * following - values[row, u]
+                )
             assert float(advantages[row, t]) == pytest.approx(expected, abs=1e-5)
     torch.testing.assert_close(returns, (advantages + values) * MASK)
     assert advantages[MASK == 0].abs().sum() == 0
@@ -96,7 +101,10 @@ def test_whitened_advantages_have_mean_zero_and_variance_one_on_the_mask() -> No
 
 def test_a_mean_is_over_the_mask_and_zero_over_nothing() -> None:
     values = torch.tensor([[3.0, 5.0, 10.0]])
-    found = [float(masked_mean(values, torch.tensor([mask]))) for mask in ([0.0, 1, 0], [1.0, 1, 0], [0.0, 0, 0])]
+    found = [
+        float(masked_mean(values, torch.tensor([mask])))
+        for mask in ([0.0, 1, 0], [1.0, 1, 0], [0.0, 0, 0])
+    ]
     assert found == [5, 4, 0]
 
 
@@ -111,10 +119,14 @@ def test_a_mean_is_over_the_mask_and_zero_over_nothing() -> None:
         ("dr_grpo", False),
     ],
 )
-def test_advantages_are_whitened_where_the_recipe_asks_and_the_estimator_does(estimator: str, whitened: bool) -> None:
+def test_advantages_are_whitened_where_the_recipe_asks_and_the_estimator_does(
+    estimator: str, whitened: bool
+) -> None:
     def advantages(asked: bool) -> torch.Tensor:
         settings = Ppo(estimator=estimator, whiten_advantages=asked, samples_per_prompt=2)
-        return advantages_and_returns(torch.tensor([1.0, 3.0]), zeros, zeros, MASK, 0.0, settings)[0]
+        return advantages_and_returns(torch.tensor([1.0, 3.0]), zeros, zeros, MASK, 0.0, settings)[
+            0
+        ]
 
     zeros = torch.zeros(2, 5)
     plain = advantages(asked=False)
@@ -132,7 +144,9 @@ def test_kl_estimators_agree_in_expectation_and_k3_is_never_negative() -> None:
     p, q = (torch.randn(50) / 2).log_softmax(0), (torch.randn(50) / 2).log_softmax(0)
     exact = float((p.exp() * (p - q)).sum())
     for estimator in ("k1", "k3"):
-        assert float((p.exp() * kl_estimate(p, q, estimator)).sum()) == pytest.approx(exact, rel=1e-4)
+        assert float((p.exp() * kl_estimate(p, q, estimator)).sum()) == pytest.approx(
+            exact, rel=1e-4
+        )
     assert (kl_estimate(p, q, "k3") >= 0).all()
     torch.testing.assert_close(kl_estimate(p, q, "k2"), (p - q) ** 2 / 2)
 
@@ -160,13 +174,17 @@ def test_the_clip_takes_the_worse_of_both_ratios_on_either_side(
     ratio: float, better: float, expected: float, clips: int
 ) -> None:
     logp = torch.tensor([[ratio]]).log()
-    loss, clipped = policy_loss(logp, torch.zeros(1, 1), torch.tensor([[better]]), torch.ones(1, 1), 0.2)
+    loss, clipped = policy_loss(
+        logp, torch.zeros(1, 1), torch.tensor([[better]]), torch.ones(1, 1), 0.2
+    )
     assert float(loss) == pytest.approx(expected) and clipped == clips
 
 
 @pytest.mark.parametrize(("moved", "better", "power"), [(200.0, -1.0, 20), (-200.0, 1.0, -20)])
 def test_the_logarithm_of_the_ratio_is_cut_at_20(moved: float, better: float, power: int) -> None:
-    loss, _ = policy_loss(torch.tensor([[moved]]), torch.zeros(1, 1), torch.tensor([[better]]), torch.ones(1, 1), 0.2)
+    loss, _ = policy_loss(
+        torch.tensor([[moved]]), torch.zeros(1, 1), torch.tensor([[better]]), torch.ones(1, 1), 0.2
+    )
     assert float(loss) == pytest.approx(-better * math.exp(power))
 
 
@@ -190,7 +208,10 @@ def test_losses_are_sums_over_the_tokens_of_the_mask_alone() -> None:
         whole = loss(new, old, target, MASK, 0.2)
         tokens = MASK.nonzero().tolist()
         one = torch.ones(1, 1)
-        alone = [loss(new[r, t].view(1, 1), old[r, t].view(1, 1), target[r, t].view(1, 1), one, 0.2) for r, t in tokens]
+        alone = [
+            loss(new[r, t].view(1, 1), old[r, t].view(1, 1), target[r, t].view(1, 1), one, 0.2)
+            for r, t in tokens
+        ]
         torch.testing.assert_close(whole[0], sum(part for part, _ in alone))
         assert whole[1] == sum(clipped for _, clipped in alone) > 0
 
@@ -200,12 +221,18 @@ def test_separate_streams_do_not_let_one_set_the_scale_of_the_other() -> None:
     scored, alpha = torch.ones(4), 0.8
     together = (alpha * correctness + (1 - alpha) * exploration)[:, None]
     blown_up = mixed(together, [1.0], scored, 4, "group_norm")
-    apart = mixed(torch.stack([correctness, exploration], 1), [alpha, 1 - alpha], scored, 4, "group_norm")
-    torch.testing.assert_close(blown_up, group_norm(exploration[None], scored[None])[0], atol=1e-2, rtol=0)
+    apart = mixed(
+        torch.stack([correctness, exploration], 1), [alpha, 1 - alpha], scored, 4, "group_norm"
+    )
+    torch.testing.assert_close(
+        blown_up, group_norm(exploration[None], scored[None])[0], atol=1e-2, rtol=0
+    )
     torch.testing.assert_close(apart, (1 - alpha) * group_norm(exploration[None], scored[None])[0])
 
 
-def test_one_stream_is_the_estimators_own_and_streams_without_a_baseline_are_mixed_as_they_are() -> None:
+def test_one_stream_is_the_estimators_own_and_streams_without_a_baseline_are_mixed_as_they_are() -> (
+    None
+):
     scores, scored = torch.randn(8, generator=torch.manual_seed(2)), torch.ones(8)
     means = [("reinforce_baseline", minus_mean), ("dr_grpo", minus_mean)]
     for estimator, baseline in [("rloo", leave_one_out), ("group_norm", group_norm), *means]:

@@ -71,7 +71,9 @@ def test_one_text_of_a_response_is_its_answer(response: str, answer: str | None)
         ("nothing at all", None),
     ],
 )
-def test_where_nothing_is_stated_the_last_formula_or_number_can_be_taken(response: str, answer: str | None) -> None:
+def test_where_nothing_is_stated_the_last_formula_or_number_can_be_taken(
+    response: str, answer: str | None
+) -> None:
     assert found_answer(response) == answer
 
 
@@ -221,7 +223,9 @@ x \equiv 2 \pmod{9} | x \equiv 2 \pmod{4}
 
 def pairs(table: str) -> list[tuple[str, str]]:
     """The first cell of each line with each other one."""
-    rows = [[cell.strip() for cell in line.split(" | ")] for line in table.splitlines() if " | " in line]
+    rows = [
+        [cell.strip() for cell in line.split(" | ")] for line in table.splitlines() if " | " in line
+    ]
     return [(reference, answer) for reference, *answers in rows for answer in answers]
 
 
@@ -240,14 +244,23 @@ def test_a_base_that_the_reference_does_not_have_is_another_number() -> None:
 
 
 def right(response: str, reference: str, **options: Any) -> bool:
-    return bool(get_plugin("verifier", "math_verify").function(Sample("", response, reference), **options).correct)
+    return bool(
+        get_plugin("verifier", "math_verify")
+        .function(Sample("", response, reference), **options)
+        .correct
+    )
 
 
 @pytest.mark.parametrize("reference", ["42", "7", "3"])
 def test_a_right_number_beside_a_stated_answer_earns_nothing(reference: str) -> None:
-    told = ("The answer is 42. It took 3 steps and 7 items.", "#### 42\n\nI used 3 steps and 7 items, or 7.")
+    told = (
+        "The answer is 42. It took 3 steps and 7 items.",
+        "#### 42\n\nI used 3 steps and 7 items, or 7.",
+    )
     assert [right(response, reference) for response in told] == [reference == "42"] * 2
-    assert right(r"\boxed{3}, \boxed{7}", reference) is False and right(r"\boxed{3}, \boxed{7}", "3, 7")
+    assert right(r"\boxed{3}, \boxed{7}", reference) is False and right(
+        r"\boxed{3}, \boxed{7}", "3, 7"
+    )
 
 
 def test_options_say_how_far_an_answer_is_looked_for() -> None:
@@ -259,15 +272,24 @@ def test_options_say_how_far_an_answer_is_looked_for() -> None:
         r"We get 5, \boxed{6}",
         r"\boxed{5",
     )
-    found = {e: [right(response, "5", extract=e) for response in responses] for e in ("boxed", "stated", "anywhere")}
+    found = {
+        e: [right(response, "5", extract=e) for response in responses]
+        for e in ("boxed", "stated", "anywhere")
+    }
     assert found["boxed"] == [True, False, False, False, False, False]
     assert found["stated"] == [True, True, True, False, False, False]
     assert found["anywhere"] == [True, True, True, True, False, False]
 
 
-def test_recorded_cases_are_judged_as_expected_but_for_what_the_page_decides(shared_data: Any) -> None:
+def test_recorded_cases_are_judged_as_expected_but_for_what_the_page_decides(
+    shared_data: Any,
+) -> None:
     rows = [row for row in read_rows(shared_data / "verifier_cases.jsonl") if not row.get("policy")]
-    rows = [row for row in rows if row["verifier"] in ("math_verify", "numeric", "multiple_choice", "countdown")]
+    rows = [
+        row
+        for row in rows
+        if row["verifier"] in ("math_verify", "numeric", "multiple_choice", "countdown")
+    ]
     assert len(rows) == 110
     for row in rows:
         sample = Sample("", row["response"], row["reference"], metadata=row.get("metadata") or {})

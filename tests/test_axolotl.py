@@ -33,15 +33,32 @@ sft: {backend: axolotl, batch: 64, micro_batch: 2}
 cluster: {gpus_per_node: 8}
 """
 EVERY_OPTION = [
-    ["sft.axolotl.lora={rank: 8, alpha: 16, dropout: 0.1}", "model.special_tokens=[<think>, </think>]"],
-    ["sft.axolotl.lora={rank: 8, bits: 4, targets: [q_proj, v_proj]}", "sft.axolotl.packing=true", "sft.val_rows=8"],
-    ["sft.axolotl.lora={bits: 8}", "sft.schedule=linear", "sft.max_steps=5", "sft.min_lr_ratio=0.0"],
+    [
+        "sft.axolotl.lora={rank: 8, alpha: 16, dropout: 0.1}",
+        "model.special_tokens=[<think>, </think>]",
+    ],
+    [
+        "sft.axolotl.lora={rank: 8, bits: 4, targets: [q_proj, v_proj]}",
+        "sft.axolotl.packing=true",
+        "sft.val_rows=8",
+    ],
+    [
+        "sft.axolotl.lora={bits: 8}",
+        "sft.schedule=linear",
+        "sft.max_steps=5",
+        "sft.min_lr_ratio=0.0",
+    ],
     [
         "sft.axolotl.sharding=zero1",
         "sft.axolotl.kernels=[liger]",
         "tracking={to: [wandb, mlflow, trackio, tensorboard]}",
     ],
-    ["sft.axolotl.sharding=zero2", "sft.schedule=constant", "model.attention=eager", "sft.axolotl.packing=true"],
+    [
+        "sft.axolotl.sharding=zero2",
+        "sft.schedule=constant",
+        "model.attention=eager",
+        "sft.axolotl.packing=true",
+    ],
     [
         "sft.axolotl.sharding=zero3",
         "sft.axolotl.gradient_checkpointing=true",
@@ -56,9 +73,17 @@ EVERY_OPTION = [
     ],
     ["sft.axolotl.optimizer=paged_adamw_8bit", "sft.axolotl.packing=true"],
     ["model.attention=flash_attention_4", "sft.axolotl.packing=true", "sft.axolotl.lora={rank: 8}"],
-    ["cluster={nodes: 2, launcher: slurm, slurm: {partition: gpu, setup: module load cuda}}", "sft.micro_batch=4"],
+    [
+        "cluster={nodes: 2, launcher: slurm, slurm: {partition: gpu, setup: module load cuda}}",
+        "sft.micro_batch=4",
+    ],
     ["cluster.launcher=ray", "model.attention=flex_attention", "sft.axolotl.packing=true"],
-    ["cluster.gpus_per_node=0", "sft.axolotl.lora={rank: 4}", "sft.axolotl.packing=true", "model.attention=eager"],
+    [
+        "cluster.gpus_per_node=0",
+        "sft.axolotl.lora={rank: 4}",
+        "sft.axolotl.packing=true",
+        "model.attention=eager",
+    ],
     [
         "sft.axolotl.extra={neftune_noise_alpha: 5, save_total_limit: 5, lr_scheduler: rex, tf32: false}",
         "sft.axolotl.extra.optimizer=lion_32bit",
@@ -98,7 +123,9 @@ def test_every_shipped_recipe_compiles_to_the_text_that_is_kept_here(name: str) 
 
 
 @pytest.mark.parametrize("overrides", EVERY_OPTION, ids=lambda o: o[0])
-def test_every_option_compiles_to_keys_that_the_tested_version_has(recipe_file: Path, overrides: list[str]) -> None:
+def test_every_option_compiles_to_keys_that_the_tested_version_has(
+    recipe_file: Path, overrides: list[str]
+) -> None:
     recipe = load_checked(recipe_file, *overrides)
     environment = Environment("axolotl", ("python",), TESTED[-1])
     assert list(AxolotlBackend().check(recipe, "sft", environment)) == []
@@ -107,7 +134,9 @@ def test_every_option_compiles_to_keys_that_the_tested_version_has(recipe_file: 
 
 def test_what_extra_says_of_a_mapping_is_merged_with_ours(recipe_file: Path) -> None:
     recipe = load_checked(
-        recipe_file, "sft.axolotl.sharding=fsdp2", "sft.axolotl.extra={fsdp_config: {offload_params: true}}"
+        recipe_file,
+        "sft.axolotl.sharding=fsdp2",
+        "sft.axolotl.extra={fsdp_config: {offload_params: true}}",
     )
     found = config(recipe)["fsdp_config"]
     assert found["offload_params"] is True and found["state_dict_type"] == "FULL_STATE_DICT"
@@ -118,20 +147,28 @@ def test_another_schedule_than_ours_gets_no_options_of_ours(recipe_file: Path) -
     assert found["lr_scheduler"] == "rex" and "lr_scheduler_kwargs" not in found
 
 
-def test_packing_needs_no_package_and_its_16_bit_kernel_is_off_for_float32_weights(recipe_file: Path) -> None:
+def test_packing_needs_no_package_and_its_16_bit_kernel_is_off_for_float32_weights(
+    recipe_file: Path,
+) -> None:
     full = config(load_checked(recipe_file, "sft.axolotl.packing=true"))
     assert full["attn_implementation"] == "sdpa" and full["sdpa_varlen"] is False
-    frozen = config(load_checked(recipe_file, "sft.axolotl.packing=true", "sft.axolotl.lora={rank: 4}"))
+    frozen = config(
+        load_checked(recipe_file, "sft.axolotl.packing=true", "sft.axolotl.lora={rank: 4}")
+    )
     assert frozen["attn_implementation"] == "sdpa" and "sdpa_varlen" not in frozen
 
 
-def test_a_version_that_does_not_isolate_packed_rows_under_sdpa_is_refused(recipe_file: Path) -> None:
+def test_a_version_that_does_not_isolate_packed_rows_under_sdpa_is_refused(
+    recipe_file: Path,
+) -> None:
     keys = {key: value for key, value in known_keys().items() if key != "sdpa_varlen"}
     recipe = load_checked(recipe_file, "sft.axolotl.packing=true")
     assert recipe.sft
     (problem,) = conflicts(recipe, recipe.sft, keys)
     assert problem.path == "sft.axolotl.packing" and "would see each other" in problem.message
-    flash = load_checked(recipe_file, "sft.axolotl.packing=true", "model.attention=flash_attention_2")
+    flash = load_checked(
+        recipe_file, "sft.axolotl.packing=true", "model.attention=flash_attention_2"
+    )
     assert flash.sft and list(conflicts(flash, flash.sft, keys)) == []
 
 
@@ -140,7 +177,9 @@ def test_every_key_that_extra_may_set_is_axolotls() -> None:
 
 
 def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
-    found = config(load_checked(recipe_file, "sft.learning_rate=1e-5", "name=on", "sft.betas=[0.9, 0.95]"))
+    found = config(
+        load_checked(recipe_file, "sft.learning_rate=1e-5", "name=on", "sft.betas=[0.9, 0.95]")
+    )
     assert found["learning_rate"] == 1e-5 and isinstance(found["learning_rate"], float)
     assert found["base_model"] == "org/model" and found["revision_of_model"] == "v1"
     assert found["gradient_accumulation_steps"] == 64 // (2 * 8)
@@ -150,8 +189,14 @@ def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["sft.axolotl.extra.micro_batch_sise=4"], 'no key "micro_batch_sise" - did you mean "micro_batch_size"?'),
-        (["sft.axolotl.extra={lr_groups: [{nam: x, lr: 1.0}]}"], 'no key "lr_groups.nam" - did you mean "name"?'),
+        (
+            ["sft.axolotl.extra.micro_batch_sise=4"],
+            'no key "micro_batch_sise" - did you mean "micro_batch_size"?',
+        ),
+        (
+            ["sft.axolotl.extra={lr_groups: [{nam: x, lr: 1.0}]}"],
+            'no key "lr_groups.nam" - did you mean "name"?',
+        ),
         (["sft.batch=60"], "the nearest batches are 48, 64, 80"),
         (["sft.batch=72"], "the nearest batches are 48, 64, 80; or set sft.micro_batch to 1"),
         (["sft.axolotl.extra.learning_rate=1"], "rlsp sets this key from sft.learning_rate"),
@@ -160,42 +205,75 @@ def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
         (["sft.axolotl.extra.rl=dpo"], "may change the task"),
         (["sft.axolotl.extra.reward_model=true"], "may change the task"),
         (["sft.axolotl.extra.streaming=true"], "set data.traces instead"),
-        (["sft.axolotl.extra={special_tokens: {pad_token: x}}"], "set model.special_tokens instead"),
+        (
+            ["sft.axolotl.extra={special_tokens: {pad_token: x}}"],
+            "set model.special_tokens instead",
+        ),
         (["sft.axolotl.extra.adapter=lora"], "set sft.axolotl.lora instead"),
         (["sft.axolotl.extra.hub_model_id=a/b"], "what is saved"),
         (["sft.axolotl.extra.context_parallel_size=2"], "Axolotl divides the batch by it"),
         (["sft.axolotl.extra.tensor_parallel_size=2"], "Axolotl divides the batch by it"),
         (["sft.axolotl.extra.peft_use_dora=true"], "give sft.axolotl.lora"),
         (["sft.axolotl.extra={deepspeed: x.json}"], "set sft.axolotl.sharding instead"),
-        (["sft.axolotl.optimizer=muon", "sft.axolotl.sharding=zero2"], "does not work with DeepSpeed"),
-        (["sft.axolotl.optimizer=adamw_8bit", "sft.axolotl.sharding=fsdp2"], "do not work with FSDP2"),
-        (["sft.axolotl.extra.optimizer=muon", "sft.axolotl.sharding=zero1"], "does not work with DeepSpeed"),
         (
-            ["sft.axolotl.extra={fsdp_config: {state_dict_type: SHARDED_STATE_DICT}}", "sft.axolotl.sharding=fsdp2"],
+            ["sft.axolotl.optimizer=muon", "sft.axolotl.sharding=zero2"],
+            "does not work with DeepSpeed",
+        ),
+        (
+            ["sft.axolotl.optimizer=adamw_8bit", "sft.axolotl.sharding=fsdp2"],
+            "do not work with FSDP2",
+        ),
+        (
+            ["sft.axolotl.extra.optimizer=muon", "sft.axolotl.sharding=zero1"],
+            "does not work with DeepSpeed",
+        ),
+        (
+            [
+                "sft.axolotl.extra={fsdp_config: {state_dict_type: SHARDED_STATE_DICT}}",
+                "sft.axolotl.sharding=fsdp2",
+            ],
             "saved in pieces",
         ),
         (
-            ["sft.axolotl.extra={deepspeed: {zero_optimization: {stage: 3}}}", "sft.axolotl.sharding=zero3"],
+            [
+                "sft.axolotl.extra={deepspeed: {zero_optimization: {stage: 3}}}",
+                "sft.axolotl.sharding=zero3",
+            ],
             "would be saved empty",
         ),
         (
-            ["sft.axolotl.extra={deepspeed: {zero_optimization: {stage: 3}}}", "sft.axolotl.sharding=zero2"],
+            [
+                "sft.axolotl.extra={deepspeed: {zero_optimization: {stage: 3}}}",
+                "sft.axolotl.sharding=zero2",
+            ],
             "sft.axolotl.sharding says 2",
         ),
         (
             ["sft.axolotl.extra.deepspeed=/none.json", "sft.axolotl.sharding=zero2"],
             "no options of ZeRO (FileNotFoundError)",
         ),
-        (["cluster.gpus_per_node=0", "sft.axolotl.optimizer=adamw_8bit"], "sft.axolotl.optimizer needs GPUs"),
+        (
+            ["cluster.gpus_per_node=0", "sft.axolotl.optimizer=adamw_8bit"],
+            "sft.axolotl.optimizer needs GPUs",
+        ),
         (["cluster.gpus_per_node=0", "model.precision=bfloat16"], "in bfloat16 on GPUs only"),
-        (["cluster.gpus_per_node=0", "model.attention=flex_attention"], "model.attention needs GPUs"),
+        (
+            ["cluster.gpus_per_node=0", "model.attention=flex_attention"],
+            "model.attention needs GPUs",
+        ),
         (["sft.axolotl.kernels=[cut_cross_entropy]"], "needs hidden states in bfloat16"),
         (
             ["sft.backend=local", "cluster.gpus_per_node=1", "sft.axolotl.optimizer=muon"],
             "sft.axolotl.optimizer has no effect on",
         ),
-        (["cluster.gpus_per_node=0", "sft.axolotl.sharding=zero3"], "sft.axolotl.sharding needs GPUs"),
-        (["cluster.gpus_per_node=0", "sft.axolotl.lora.bits=4"], "sft.axolotl.lora.bits needs GPUs"),
+        (
+            ["cluster.gpus_per_node=0", "sft.axolotl.sharding=zero3"],
+            "sft.axolotl.sharding needs GPUs",
+        ),
+        (
+            ["cluster.gpus_per_node=0", "sft.axolotl.lora.bits=4"],
+            "sft.axolotl.lora.bits needs GPUs",
+        ),
         (["cluster.nodes=2"], "set it to torchrun, slurm or ray"),
         (["cluster={nodes: 2, launcher: torchrun}"], "set cluster.host"),
         (["cluster.slurm.partition=gpu"], "cluster.slurm.partition has no effect on"),
@@ -205,7 +283,10 @@ def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
             ["sft.backend=local", "cluster.gpus_per_node=1", "sft.axolotl.lora.rank=4"],
             "sft.axolotl.lora.rank has no effect on",
         ),
-        (["sft.backend=local", "cluster.gpus_per_node=1", "tracking.to=[wandb]"], "tracking.to has no effect on"),
+        (
+            ["sft.backend=local", "cluster.gpus_per_node=1", "tracking.to=[wandb]"],
+            "tracking.to has no effect on",
+        ),
     ],
 )
 def test_what_would_go_wrong_later_is_refused_with_its_place(
@@ -220,22 +301,38 @@ def test_explain_names_the_line_the_override_and_the_default(recipe_file: Path) 
     text = render_stage(recipe, "sft").text(recipe)
     line = {row.partition(":")[0]: row for row in text.splitlines()}
     assert (
-        "sft.batch (" in line["gradient_accumulation_steps"] and "job.yaml:5:25)" in line["gradient_accumulation_steps"]
+        "sft.batch (" in line["gradient_accumulation_steps"]
+        and "job.yaml:5:25)" in line["gradient_accumulation_steps"]
     )
     assert "sft.learning_rate (override #1 (sft.learning_rate))" in line["learning_rate"]
-    assert line["weight_decay"].endswith("sft.weight_decay (default)") and line["fp16"].endswith("set by rlsp")
+    assert line["weight_decay"].endswith("sft.weight_decay (default)") and line["fp16"].endswith(
+        "set by rlsp"
+    )
 
 
 def test_slurm_gets_a_script_in_which_the_machines_meet_at_the_first(recipe_file: Path) -> None:
     slurm = "slurm: {partition: gpu, time: '10:00:00', options: [--mem=0], setup: module load cuda}"
     recipe = load_checked(
-        recipe_file, f"cluster={{nodes: 4, launcher: slurm, {slurm}}}", "sft.batch=64", "sft.micro_batch=1"
+        recipe_file,
+        f"cluster={{nodes: 4, launcher: slurm, {slurm}}}",
+        "sft.batch=64",
+        "sft.micro_batch=1",
     )
-    job = compile_stage(recipe, "sft", RunPaths(Path("/run")), Environment("axolotl", ("/env/python",), TESTED[-1]))
+    job = compile_stage(
+        recipe, "sft", RunPaths(Path("/run")), Environment("axolotl", ("/env/python",), TESTED[-1])
+    )
     script = job.files["job.sbatch"]
-    for line in ("#SBATCH --nodes=4", "#SBATCH --gpus-per-node=8", "#SBATCH --partition=gpu", "#SBATCH --mem=0"):
+    for line in (
+        "#SBATCH --nodes=4",
+        "#SBATCH --gpus-per-node=8",
+        "#SBATCH --partition=gpu",
+        "#SBATCH --mem=0",
+    ):
         assert line in script.splitlines()
-    assert "module load cuda\nEND_OF_SETUP" in script and '--rdzv-endpoint "$RLSP_HEAD:29400"' in script
+    assert (
+        "module load cuda\nEND_OF_SETUP" in script
+        and '--rdzv-endpoint "$RLSP_HEAD:29400"' in script
+    )
     assert job.by_hand(Path("/run/sft"))[1] == ("sbatch", "/run/sft/job.sbatch")
 
 
@@ -271,7 +368,9 @@ def test_a_model_that_is_not_whole_is_refused_with_the_tensor(tmp_path: Path) ->
     save_file({"a": torch.zeros(0, 3)}, tmp_path / "model.safetensors")
     with pytest.raises(JobError, match="tensor a is empty"):
         tensor_shapes(tmp_path)
-    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
+    (tmp_path / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "gone.safetensors"}}'
+    )
     with pytest.raises(JobError, match=r"gone\.safetensors"):
         tensor_shapes(tmp_path)
 
@@ -293,7 +392,9 @@ def test_the_newest_whole_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path / "none") is None
 
 
-def test_each_assistant_turn_of_a_conversation_is_a_trace_with_what_came_before(tmp_path: Path) -> None:
+def test_each_assistant_turn_of_a_conversation_is_a_trace_with_what_came_before(
+    tmp_path: Path,
+) -> None:
     source = tmp_path / "chat.jsonl"
     turns = '[{"from": "human", "value": "1+1?"}, {"from": "gpt", "value": "2"}, {"role": "user", "content": "+1?"}'
     source.write_text(f'{{"chat": {turns}, {{"role": "assistant", "content": "3"}}]}}\n')

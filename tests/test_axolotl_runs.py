@@ -76,11 +76,15 @@ def losses(run: Path) -> dict[int, float]:
 def test_the_loss_falls_and_the_numbers_arrive_in_our_metrics(trained: Path) -> None:
     found = losses(trained)
     assert sorted(found) == list(range(STEPS)) and found[STEPS - 1] < 0.7 * found[0]
-    assert all({"lr", "grad_norm", "total_steps"} <= row.keys() for row in rows(trained) if "loss" in row)
+    assert all(
+        {"lr", "grad_norm", "total_steps"} <= row.keys() for row in rows(trained) if "loss" in row
+    )
     assert [row["step"] for row in rows(trained) if "eval_loss" in row][-1] == STEPS - 1
 
 
-def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(trained: Path, recipe: Path, environment: Any) -> None:
+def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(
+    trained: Path, recipe: Path, environment: Any
+) -> None:
     from rlsp_cli.engine.lesson import lessons
     from rlsp_cli.engine.model import load_tokenizer
 
@@ -92,7 +96,10 @@ def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(trained: Path, reci
     )
     command = [*environment.command, "-c", dump, str(trained / "sft" / "prepared")]
     theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    loaded, tokenizer = load_recipe(recipe, plugins=resolve_options), load_tokenizer(str(trained / "sft" / "tokenizer"))
+    loaded, tokenizer = (
+        load_recipe(recipe, plugins=resolve_options),
+        load_tokenizer(str(trained / "sft" / "tokenizer")),
+    )
     ours = []
     for lesson in lessons(trace_rows(loaded.data.traces), loaded.data, tokenizer):
         prompt, response = lesson.tokens(tokenizer)
@@ -106,10 +113,23 @@ def test_packed_examples_do_not_see_each_other(recipe: Path, attention: str) -> 
     """All examples in one step, each in a row of its own or all in one: the same loss and the same gradient."""
     shape = "{hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_length: 1024, init_std: 0.5}"
     one_step = ["sft.max_steps=1", "sft.val_rows=0", "sft.max_length=1024", "ppo=null", "eval=null"]
-    same = [f"model={{from_scratch: {shape}, attention: {attention}}}", "data.traces.rows=16", *one_step]
+    same = [
+        f"model={{from_scratch: {shape}, attention: {attention}}}",
+        "data.traces.rows=16",
+        *one_step,
+    ]
     apart, packed = recipe.parent / f"apart-{attention}", recipe.parent / f"packed-{attention}"
     rlsp("sft", recipe, *same, "sft.batch=16", "sft.micro_batch=16", "--out", apart)
-    rlsp("sft", recipe, *same, "sft.axolotl.packing=true", "sft.batch=1", "sft.micro_batch=1", "--out", packed)
+    rlsp(
+        "sft",
+        recipe,
+        *same,
+        "sft.axolotl.packing=true",
+        "sft.batch=1",
+        "sft.micro_batch=1",
+        "--out",
+        packed,
+    )
     (one,), (other,) = rows(apart), rows(packed)
     assert other["epoch"] == 1.0 and other["loss"] == pytest.approx(one["loss"], rel=1e-4)
     assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-3)
@@ -121,7 +141,13 @@ def test_trained_weights_stay_float32_where_the_computation_is_bfloat16(
 ) -> None:
     """Axolotl itself would load them in bfloat16; adapters are float32 beside a frozen model in bfloat16."""
     run, base = recipe.parent / f"formats-{weights}", trained / "sft" / "checkpoints" / "final"
-    changes = ["model.from_scratch=null", f"model.path={base}", "sft.max_steps=2", "sft.val_rows=0", "ppo=null"]
+    changes = [
+        "model.from_scratch=null",
+        f"model.path={base}",
+        "sft.max_steps=2",
+        "sft.val_rows=0",
+        "ppo=null",
+    ]
     changes += [f"sft.axolotl.lora={lora}"] if lora else []
     done = rlsp("sft", recipe, *changes, "eval=null", "--dry-run", "--out", run)
     subprocess.run(done.stdout.splitlines()[0], shell=True, check=True, capture_output=True)
@@ -129,35 +155,51 @@ def test_trained_weights_stay_float32_where_the_computation_is_bfloat16(
     config.write_text(config.read_text().replace("bf16: false", "bf16: true"))
     script = Path(__file__).parent / "axolotl" / "formats.py"
     env = {**os.environ, **json.loads((run / "sft" / "job.json").read_text())["data"]["env"]}
-    subprocess.run([*environment.command, str(script), str(config), str(answer)], check=True, env=env)
+    subprocess.run(
+        [*environment.command, str(script), str(config), str(answer)], check=True, env=env
+    )
     found = json.loads(answer.read_text())
     assert f"torch.{weights}" in found["weights"] and "torch.bfloat16" in found["results"]
     assert found["trained"] == found["states"] == ["torch.float32"]
 
 
-def test_the_checkpoint_loads_and_the_next_stages_start_from_it(trained: Path, recipe: Path) -> None:
+def test_the_checkpoint_loads_and_the_next_stages_start_from_it(
+    trained: Path, recipe: Path
+) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     final = trained / "sft" / "checkpoints" / "final"
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(final), AutoTokenizer.from_pretrained(final)
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(final),
+        AutoTokenizer.from_pretrained(final),
+    )
     assert model.num_parameters() > 0 and tokenizer.eos_token_id == model.config.eos_token_id
     rlsp("ppo", recipe, "--out", trained, "--resume")
     report = json.loads(rlsp("report", trained, "--json").stdout)["data"]
     assert (trained / "ppo" / "checkpoints" / "final" / "model.safetensors").exists() and report
 
 
-def test_axolotl_learns_what_our_engine_learns_from_the_same_recipe(trained: Path, recipe: Path) -> None:
+def test_axolotl_learns_what_our_engine_learns_from_the_same_recipe(
+    trained: Path, recipe: Path
+) -> None:
     """The same start to the last digit, and validation losses near each other: batches come in another order."""
     ours = recipe.parent / "ours"
     rlsp("sft", recipe, "sft.backend=local", "--out", ours)
     assert losses(ours)[0] == pytest.approx(losses(trained)[0], rel=0.05)
-    mine, theirs = ([row["eval_loss"] for row in rows(run) if "eval_loss" in row][-1] for run in (ours, trained))
+    mine, theirs = (
+        [row["eval_loss"] for row in rows(run) if "eval_loss" in row][-1] for run in (ours, trained)
+    )
     assert mine == pytest.approx(theirs, rel=0.35)
     start = load_file(trained / "sft" / "base" / "model.safetensors")
-    assert start.keys() == load_file(ours / "sft" / "checkpoints" / "final" / "model.safetensors").keys()
+    assert (
+        start.keys()
+        == load_file(ours / "sft" / "checkpoints" / "final" / "model.safetensors").keys()
+    )
 
 
-def test_sigterm_saves_and_resume_ends_where_an_uninterrupted_run_does(trained: Path, recipe: Path) -> None:
+def test_sigterm_saves_and_resume_ends_where_an_uninterrupted_run_does(
+    trained: Path, recipe: Path
+) -> None:
     run = recipe.parent / "stopped"
     command = [sys.executable, "-m", "rlsp_cli", "sft", str(recipe), "--out", str(run)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -179,16 +221,22 @@ def test_sigterm_saves_and_resume_ends_where_an_uninterrupted_run_does(trained: 
     assert measured[0] == measured[1]  # and not once more where it went on
 
 
-def test_a_recipe_that_changed_goes_on_only_when_told_and_the_run_says_so(trained: Path, recipe: Path) -> None:
+def test_a_recipe_that_changed_goes_on_only_when_told_and_the_run_says_so(
+    trained: Path, recipe: Path
+) -> None:
     run = recipe.parent / "changed"
     shutil.copytree(trained, run)
     resolved = (run / "resolved.yaml").read_text()
     rlsp("sft", recipe, "seed=4", "--out", run, "--resume", "--allow-changes")
     changes = json.loads((run / "manifest.json").read_text())["changes"]
-    assert changes[0]["keys"] == ["seed: 3 -> 4"] and (run / "resolved.yaml").read_text() != resolved
+    assert (
+        changes[0]["keys"] == ["seed: 3 -> 4"] and (run / "resolved.yaml").read_text() != resolved
+    )
 
 
-def test_adapters_are_merged_into_the_model_that_is_handed_over(trained: Path, recipe: Path) -> None:
+def test_adapters_are_merged_into_the_model_that_is_handed_over(
+    trained: Path, recipe: Path
+) -> None:
     run, base = recipe.parent / "lora", trained / "sft" / "checkpoints" / "final"
     changes = [
         "model.from_scratch=null",
@@ -198,20 +246,37 @@ def test_adapters_are_merged_into_the_model_that_is_handed_over(trained: Path, r
         "ppo=null",
     ]
     rlsp("sft", recipe, *changes, "--out", run)
-    before, after = (load_file(f / "model.safetensors") for f in (base, run / "sft" / "checkpoints" / "final"))
-    assert before.keys() == after.keys() and (run / "sft" / "output" / "adapter_model.safetensors").exists()
+    before, after = (
+        load_file(f / "model.safetensors") for f in (base, run / "sft" / "checkpoints" / "final")
+    )
+    assert (
+        before.keys() == after.keys()
+        and (run / "sft" / "output" / "adapter_model.safetensors").exists()
+    )
     moved = [name for name in before if not before[name].equal(after[name])]
     assert moved and all("proj" in name for name in moved)
 
 
 @pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
-def test_launchers_of_one_machine_train_as_a_bare_process_does(trained: Path, recipe: Path, launcher: str) -> None:
+def test_launchers_of_one_machine_train_as_a_bare_process_does(
+    trained: Path, recipe: Path, launcher: str
+) -> None:
     run = recipe.parent / launcher
-    rlsp("sft", recipe, f"cluster={{launcher: {launcher}, port: {free_port()}}}", "ppo=null", "eval=null", "--out", run)
+    rlsp(
+        "sft",
+        recipe,
+        f"cluster={{launcher: {launcher}, port: {free_port()}}}",
+        "ppo=null",
+        "eval=null",
+        "--out",
+        run,
+    )
     assert losses(run)[STEPS - 1] == pytest.approx(losses(trained)[STEPS - 1], rel=1e-3)
 
 
-def test_an_untested_version_is_refused_before_anything_starts(recipe: Path, tmp_path: Path) -> None:
+def test_an_untested_version_is_refused_before_anything_starts(
+    recipe: Path, tmp_path: Path
+) -> None:
     (tmp_path / "python").write_text("#!/bin/sh\necho 9.9.9\n")
     (tmp_path / "python").chmod(0o755)
     named = f"backends.axolotl.python={tmp_path / 'python'}"
@@ -226,7 +291,9 @@ def test_dry_run_prints_commands_that_can_be_typed(recipe: Path, tmp_path: Path)
     stale.mkdir(parents=True)
     for line in done.stdout.splitlines():
         subprocess.run(line, shell=True, check=True, capture_output=True)
-    assert not stale.exists()  # what was prepared from rows that were there before is not trained on
+    assert (
+        not stale.exists()
+    )  # what was prepared from rows that were there before is not trained on
     assert (tmp_path / "dry" / "sft" / "checkpoints" / "final" / "model.safetensors").exists()
 
 
@@ -244,14 +311,22 @@ def test_two_machines_train_together_over_gloo(recipe: Path) -> None:
     _, text = first.communicate()
     assert first.returncode == 0 and f"rlsp launch worker {run} --stage sft" in text
     assert [row["step"] for row in rows(run)] == list(range(6))  # one writer
-    assert rows(run)[-1]["epoch"] == pytest.approx(6 * 16 / 64)  # each took 8 of the 16: not twice the same
+    assert rows(run)[-1]["epoch"] == pytest.approx(
+        6 * 16 / 64
+    )  # each took 8 of the 16: not twice the same
 
 
 def test_a_machine_that_never_joins_is_named(recipe: Path) -> None:
     cluster = f"cluster={{nodes: 2, launcher: torchrun, host: 127.0.0.1, port: {free_port()}, join_timeout_s: 3}}"
     run = recipe.parent / "alone"
-    done = rlsp("sft", recipe, cluster, "sft.val_rows=0", "ppo=null", "eval=null", "--out", run, check=False)
-    assert done.returncode == 5 and "a machine did not join in time" in done.stderr and "Traceback" not in done.stderr
+    done = rlsp(
+        "sft", recipe, cluster, "sft.val_rows=0", "ppo=null", "eval=null", "--out", run, check=False
+    )
+    assert (
+        done.returncode == 5
+        and "a machine did not join in time" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_a_port_in_use_is_named_before_the_job_starts(recipe: Path) -> None:
@@ -265,7 +340,9 @@ def test_a_port_in_use_is_named_before_the_job_starts(recipe: Path) -> None:
     assert not (run / "sft" / "attempts").exists()
 
 
-def test_a_missing_column_and_a_missing_gpu_are_named_in_one_line(recipe: Path, tmp_path: Path) -> None:
+def test_a_missing_column_and_a_missing_gpu_are_named_in_one_line(
+    recipe: Path, tmp_path: Path
+) -> None:
     (tmp_path / "rows.jsonl").write_text('{"question": "1+1?", "solution": "2"}\n' * 40)
     traces = f"data.traces={{source: {tmp_path / 'rows.jsonl'}}}"
     done = rlsp("sft", recipe, traces, "--out", tmp_path / "column", check=False)
@@ -276,12 +353,23 @@ def test_a_missing_column_and_a_missing_gpu_are_named_in_one_line(recipe: Path, 
     assert doctor.returncode == 4 and "the recipe wants 1 GPUs" in doctor.stdout
 
 
-def test_a_missing_package_is_named_by_the_doctor_and_at_launch(recipe: Path, tmp_path: Path) -> None:
-    needs = ["cluster.gpus_per_node=1", "model.attention=flash_attention_2", "sft.axolotl.kernels=[liger]"]
+def test_a_missing_package_is_named_by_the_doctor_and_at_launch(
+    recipe: Path, tmp_path: Path
+) -> None:
+    needs = [
+        "cluster.gpus_per_node=1",
+        "model.attention=flash_attention_2",
+        "sft.axolotl.kernels=[liger]",
+    ]
     doctor = rlsp("backends", "doctor", recipe, *needs, check=False)
-    assert doctor.returncode == 4 and "model.attention: attn_implementation flash_attention_2 needs" in doctor.stdout
+    assert (
+        doctor.returncode == 4
+        and "model.attention: attn_implementation flash_attention_2 needs" in doctor.stdout
+    )
     done = rlsp("sft", recipe, *needs, "--out", tmp_path / "run", check=False)
-    assert done.returncode == 4 and "sft.axolotl.kernels: liger_rope needs liger_kernel" in done.stderr
+    assert (
+        done.returncode == 4 and "sft.axolotl.kernels: liger_rope needs liger_kernel" in done.stderr
+    )
     assert not (tmp_path / "run" / "sft" / "attempts").exists()
 
 
@@ -295,17 +383,25 @@ def test_the_keys_that_come_with_rlsp_are_those_of_the_installed_version(environ
     assert run_probe(environment).keys == known_keys()
 
 
-def test_axolotls_own_validation_takes_every_option_and_drops_no_key(environment: Any, tmp_path: Path) -> None:
+def test_axolotls_own_validation_takes_every_option_and_drops_no_key(
+    environment: Any, tmp_path: Path
+) -> None:
     """Its checks of what GPUs can do are answered for eight H100s."""
     path = tmp_path / "job.yaml"
     path.write_text(RECIPE)
     recipes = {overrides[0]: load_checked(path, *overrides) for overrides in EVERY_OPTION}
-    recipes |= {n: r for n, p in shipped_recipes().items() if (r := load_recipe(p, plugins=resolve_options)).sft}
+    recipes |= {
+        n: r
+        for n, p in shipped_recipes().items()
+        if (r := load_recipe(p, plugins=resolve_options)).sft
+    }
     configs = {}
     for name, one in recipes.items():
         if one.sft and one.sft.backend == "axolotl":
             config = {setting.key: setting.value for setting in render_stage(one, "sft").settings}
-            config["plugins"] = [plugin for plugin in config["plugins"] if not plugin.startswith("rlsp")]
+            config["plugins"] = [
+                plugin for plugin in config["plugins"] if not plugin.startswith("rlsp")
+            ]
             configs[name] = config
     (tmp_path / "in.json").write_text(json.dumps(configs))
     script, answer = Path(__file__).parent / "axolotl" / "validate.py", tmp_path / "out.json"
@@ -330,17 +426,37 @@ def test_a_slurm_job_is_submitted_followed_and_handed_over(recipe: Path) -> None
 def test_what_slurm_refuses_and_what_fails_there_is_told(recipe: Path) -> None:
     changes = ["cluster.launcher=slurm", "ppo=null", "eval=null", "sft.val_rows=0"]
     run = recipe.parent / "refused"
-    done = rlsp("sft", recipe, *changes, "cluster.slurm.partition=nowhere", "--out", run, check=False)
-    assert done.returncode == 4 and "sbatch: error: " in done.stderr and "invalid partition" in done.stderr
+    done = rlsp(
+        "sft", recipe, *changes, "cluster.slurm.partition=nowhere", "--out", run, check=False
+    )
+    assert (
+        done.returncode == 4
+        and "sbatch: error: " in done.stderr
+        and "invalid partition" in done.stderr
+    )
     run = recipe.parent / "broken"
-    done = rlsp("sft", recipe, *changes, "sft.axolotl.extra.loss_watchdog_threshold=x", "--out", run, check=False)
+    done = rlsp(
+        "sft",
+        recipe,
+        *changes,
+        "sft.axolotl.extra.loss_watchdog_threshold=x",
+        "--out",
+        run,
+        check=False,
+    )
     assert done.returncode == 5 and "the backend refused its configuration" in done.stderr
 
 
 @pytest.mark.usefixtures("slurm")
 def test_ctrl_c_lets_a_slurm_job_save(recipe: Path) -> None:
     run = recipe.parent / "slurm-stop"
-    changes = ["cluster.launcher=slurm", "sft.max_steps=2000", "sft.epochs=5000", "sft.val_rows=0", "eval=null"]
+    changes = [
+        "cluster.launcher=slurm",
+        "sft.max_steps=2000",
+        "sft.epochs=5000",
+        "sft.val_rows=0",
+        "eval=null",
+    ]
     command = [sys.executable, "-m", "rlsp_cli", "sft", str(recipe), *changes, "--out", str(run)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (run / "sft" / "metrics.jsonl").exists() or max(losses(run), default=0) < 3:

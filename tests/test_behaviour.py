@@ -33,7 +33,10 @@ from rlsp_cli.runs.stream import append_rows
 from tests.conftest import ROOT, rlsp
 
 NAMES = ["alternative", "backtrack", "self_correction", "subgoal", "verify"]
-LABELLED = [json.loads(line) for line in (ROOT / "tests" / "behaviour" / "labelled.jsonl").read_text().splitlines()]
+LABELLED = [
+    json.loads(line)
+    for line in (ROOT / "tests" / "behaviour" / "labelled.jsonl").read_text().splitlines()
+]
 FILE = """\
 description: checks a result
 language: de
@@ -103,7 +106,9 @@ def test_the_counts_are_those_of_the_marks_and_marks_of_one_behaviour_never_over
 def test_a_lexicon_of_ones_own_is_a_file_or_a_folder(tmp_path: Path) -> None:
     (tmp_path / "verify.yaml").write_text(FILE)
     assert behaviour_counts("Wir prüfen das. Let me check.", str(tmp_path)) == {"verify": 1}
-    assert behaviour_counts("Ich prüfe, wir prüfen.", str(tmp_path / "verify.yaml")) == {"verify": 2}
+    assert behaviour_counts("Ich prüfe, wir prüfen.", str(tmp_path / "verify.yaml")) == {
+        "verify": 2
+    }
 
 
 @pytest.mark.parametrize(
@@ -118,7 +123,9 @@ def test_a_lexicon_of_ones_own_is_a_file_or_a_folder(tmp_path: Path) -> None:
         (("patterns:", "patterns: ["), "no YAML"),
     ],
 )
-def test_a_wrong_lexicon_is_told_with_its_file(change: tuple[str, str], message: str, tmp_path: Path) -> None:
+def test_a_wrong_lexicon_is_told_with_its_file(
+    change: tuple[str, str], message: str, tmp_path: Path
+) -> None:
     (tmp_path / "verify.yaml").write_text(FILE.replace(*change))
     with pytest.raises(PluginError, match=message) as error:
         load_lexicon(str(tmp_path))
@@ -133,8 +140,15 @@ def test_a_recipe_names_its_lexicon_and_a_missing_one_is_found_by_check(tmp_path
     (tmp_path / "words" / "verify.yaml").write_text(FILE)
     assert "ok" in rlsp("check", tmp_path / "r.yaml").stdout
     score = SampleScore(Score("v", "value", 1.0), (), 1.0)
-    row = ledger([Sample("p", "Wir prüfen. Let me check.")], [score], Reward(lexicon=str(tmp_path / "words")), 0.8)
-    assert {key: value for key, value in row.items() if key.startswith("behaviour/")} == {"behaviour/verify": 1.0}
+    row = ledger(
+        [Sample("p", "Wir prüfen. Let me check.")],
+        [score],
+        Reward(lexicon=str(tmp_path / "words")),
+        0.8,
+    )
+    assert {key: value for key, value in row.items() if key.startswith("behaviour/")} == {
+        "behaviour/verify": 1.0
+    }
 
 
 def test_compression_and_different_answers() -> None:
@@ -162,24 +176,36 @@ ROWS = [
 
 def test_right_and_wrong_responses_are_counted_apart_and_unscored_ones_are_neither() -> None:
     responses = [
-        SavedResponse(each["response"], tokens=each["num_tokens"], value=each["correctness"]["value"]) for each in ROWS
+        SavedResponse(
+            each["response"], tokens=each["num_tokens"], value=each["correctness"]["value"]
+        )
+        for each in ROWS
     ]
     means = means_by_verdict([measure(response, load_lexicon()) for response in responses])
     every, right, wrong = means["all"], means["right"], means["wrong"]
     assert (every.responses, right.responses, wrong.responses) == (4, 1, 2)
     assert (every.accuracy, right.accuracy, wrong.accuracy) == (pytest.approx(1 / 3), 1.0, 0.0)
     assert (right.behaviour["verify"], every.behaviour["verify"]) == (2.0, 0.75)
-    assert (every.share["verify"], every.share_any, wrong.share["self_correction"]) == (0.5, 0.75, 0.5)
+    assert (every.share["verify"], every.share_any, wrong.share["self_correction"]) == (
+        0.5,
+        0.75,
+        0.5,
+    )
     assert (right.candidates, wrong.candidates, right.tokens, wrong.tokens) == (1.0, 1.5, 8.0, 4.0)
 
 
 def test_excerpts_hold_the_words_of_the_response_with_every_mark_in_the_window() -> None:
     text = "x " * 400 + "Let me check. " + "y " * 20 + "So I made a mistake. " + "z " * 400
-    (one,) = draw_excerpts([SavedResponse(text, value=0.0), SavedResponse("nothing", value=1.0)], load_lexicon(), 5)
+    (one,) = draw_excerpts(
+        [SavedResponse(text, value=0.0), SavedResponse("nothing", value=1.0)], load_lexicon(), 5
+    )
     assert isinstance(one, Excerpt) and one.value == 0.0
     assert "".join(part for part, _ in one.segments).strip("… ") in text
     marked = [(part, name) for part, name in one.segments if name]
-    assert ("Let me check", "verify") in marked and ("I made a mistake", "self_correction") in marked
+    assert ("Let me check", "verify") in marked and (
+        "I made a mistake",
+        "self_correction",
+    ) in marked
     assert len("".join(part for part, _ in one.segments)) < 600
 
 
@@ -192,13 +218,21 @@ def run(tiny_recipe: Path, tmp_path: Path) -> Path:
 def test_a_runs_behaviours_are_told_by_model_bench_verdict_and_step(run: Path) -> None:
     assert json.loads((run / "manifest.json").read_text())["lexicon"] == load_lexicon().digest
     append_rows(run / "eval" / "ppo" / "heldout" / "samples.jsonl", ROWS)
-    steps = [{**row("Let me check. " * step, 1.0), "step": step} for step in range(20) for _ in range(2)]
+    steps = [
+        {**row("Let me check. " * step, 1.0), "step": step} for step in range(20) for _ in range(2)
+    ]
     append_rows(run / "ppo" / "rollouts.jsonl", steps)
     data = json.loads(rlsp("behaviour", run, "--json").stdout)["data"]
     (group,) = data["groups"]
     assert (group["model"], group["bench"], group["decoding"]) == ("ppo", "heldout", "sampled")
-    assert group["means"]["wrong"]["behaviour"]["self_correction"] == 0.5 and len(group["excerpts"]) == 3
-    trend = [(step["first"], step["last"], step["means"]["all"]["behaviour"]["verify"]) for step in data["steps"]]
+    assert (
+        group["means"]["wrong"]["behaviour"]["self_correction"] == 0.5
+        and len(group["excerpts"]) == 3
+    )
+    trend = [
+        (step["first"], step["last"], step["means"]["all"]["behaviour"]["verify"])
+        for step in data["steps"]
+    ]
     assert trend[0] == (0, 2, 1.0) and trend[-1] == (18, 19, 18.5)
     text = rlsp("behaviour", run, "--excerpts", 1).stdout
     assert "no success by themselves" in text and "verify]" in text
@@ -214,9 +248,17 @@ def test_a_file_of_responses_is_enough_and_a_wrong_one_is_told(tmp_path: Path) -
     file.write_text('{"id": 3}\n')
     done = rlsp("behaviour", file, check=False)
     assert done.returncode == 3 and "mine.jsonl:1: no key 'response'" in done.stderr
-    for wrong, code in (([tmp_path / "none.jsonl"], 2), ([tmp_path], 2), ([file, "--lexicon", "none"], 3)):
+    for wrong, code in (
+        ([tmp_path / "none.jsonl"], 2),
+        ([tmp_path], 2),
+        ([file, "--lexicon", "none"], 3),
+    ):
         done = rlsp("behaviour", *wrong, check=False)
-        assert done.returncode == code and done.stderr.startswith("rlsp: ") and done.stderr.count("\n") == 1
+        assert (
+            done.returncode == code
+            and done.stderr.startswith("rlsp: ")
+            and done.stderr.count("\n") == 1
+        )
 
 
 def test_an_empty_run_has_no_behaviours_to_show(run: Path) -> None:
@@ -253,10 +295,16 @@ class Judge(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         work = body["messages"][-1]["content"].partition("<<<")[2]
         labels: dict[str, Any] = dict.fromkeys(NAMES, False) | {"verify": "check" in work}
-        reply = "I think all of them!" if "nonsense" in work else f"<think>?</think>```json\n{json.dumps(labels)}\n```"
+        reply = (
+            "I think all of them!"
+            if "nonsense" in work
+            else f"<think>?</think>```json\n{json.dumps(labels)}\n```"
+        )
         if "half" in work:
             reply = '{"verify": true}'
-        data = json.dumps({"choices": [{"message": {"content": reply}, "finish_reason": "stop"}]}).encode()
+        data = json.dumps(
+            {"choices": [{"message": {"content": reply}, "finish_reason": "stop"}]}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -275,8 +323,16 @@ def judge() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_judge_agrees_with_the_lexicon_so_far_and_what_it_does_not_label_is_not_guessed(judge: str) -> None:
-    texts = ["Let me check: 4.", "A check of 4 dollars.", "It is 4.", "Let me check, nonsense.", "half"]
+def test_a_judge_agrees_with_the_lexicon_so_far_and_what_it_does_not_label_is_not_guessed(
+    judge: str,
+) -> None:
+    texts = [
+        "Let me check: 4.",
+        "A check of 4 dollars.",
+        "It is 4.",
+        "Let me check, nonsense.",
+        "half",
+    ]
     report = judge_responses(texts, load_lexicon(), EndpointSampler(judge, "m"))
     assert (report.responses, report.unlabelled) == (5, 2)
     verify = report.behaviour["verify"]

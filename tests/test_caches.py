@@ -33,17 +33,38 @@ WIDTHS = {
     "pad_token_id": PAD,
     "bos_token_id": None,
 }
-MAMBA = {"mamba_d_state": 8, "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_n_groups": 1, "mamba_chunk_size": 8}
-DELTA = {f"linear_{name}": size for name, size in {"num_key_heads": 2, "num_value_heads": 4}.items()}
+MAMBA = {
+    "mamba_d_state": 8,
+    "mamba_n_heads": 8,
+    "mamba_d_head": 8,
+    "mamba_n_groups": 1,
+    "mamba_chunk_size": 8,
+}
+DELTA = {
+    f"linear_{name}": size for name, size in {"num_key_heads": 2, "num_value_heads": 4}.items()
+}
 DELTA |= {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
 MIXED: dict[str, Any] = {"layer_types": ["linear_attention", "full_attention"] * 2, **DELTA}
-WINDOW: dict[str, Any] = {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"] * 2}
+WINDOW: dict[str, Any] = {
+    "sliding_window": 6,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+}
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 LATENT = {"num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8}
 LATENT |= {"qk_nope_head_dim": 8, "v_head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2}
 LATENT |= {"n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "moe_intermediate_size": 16}
-SMALL_EXPERTS = {"num_experts": 4, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16}
-JAMBA = {"num_experts": 4, "attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8, "mamba_dt_rank": 4}
+SMALL_EXPERTS = {
+    "num_experts": 4,
+    "moe_intermediate_size": 16,
+    "shared_expert_intermediate_size": 16,
+}
+JAMBA = {
+    "num_experts": 4,
+    "attn_layer_period": 2,
+    "attn_layer_offset": 1,
+    "mamba_d_state": 8,
+    "mamba_dt_rank": 4,
+}
 GRIFFIN = {"num_hidden_layers": 3, "lru_width": 32, "attention_window_size": 6}
 GRIFFIN |= {"block_types": ["recurrent", "recurrent", "attention"]}
 STATES = {"state_size": 8, "num_heads": 8, "n_groups": 2, "expand": 2, "chunk_size": 8}
@@ -62,7 +83,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
     "jamba": JAMBA,
     "bamba": {"attn_layer_indices": [1, 3], **MAMBA},
-    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2, "shared_intermediate_size": 64, **MAMBA, **EXPERTS},
+    "granitemoehybrid": {
+        "layer_types": ["mamba", "attention"] * 2,
+        "shared_intermediate_size": 64,
+        **MAMBA,
+        **EXPERTS,
+    },
     "falcon_h1": {**MAMBA, "mamba_d_ssm": 64},
     "recurrent_gemma": GRIFFIN,
     "mamba": {"state_size": 8, "time_step_rank": 4},
@@ -71,8 +97,14 @@ KINDS: dict[str, dict[str, Any]] = {
 """Attention over everything, over a window, of latent vectors, by experts; linear attention, convolutions, states."""
 
 REFUSED: dict[str, dict[str, Any]] = {
-    "rwkv": {"attention_hidden_size": 32},  # transformers mixes up the rows of a batch after the first token
-    "minimax": {"layer_types": MIXED["layer_types"], "block_size": 8, **EXPERTS},  # a cache of its own
+    "rwkv": {
+        "attention_hidden_size": 32
+    },  # transformers mixes up the rows of a batch after the first token
+    "minimax": {
+        "layer_types": MIXED["layer_types"],
+        "block_size": 8,
+        **EXPERTS,
+    },  # a cache of its own
     "openai-gpt": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},  # none at all
 }
 
@@ -106,14 +138,18 @@ def ended(response: list[int], eos: set[int]) -> list[int]:
     return response[:end]
 
 
-def decode(model: PreTrainedModel, prompts: list[list[int]], eos: set[int], **options: Any) -> list[Generated]:
+def decode(
+    model: PreTrainedModel, prompts: list[list[int]], eos: set[int], **options: Any
+) -> list[Generated]:
     settings = {"temperature": 0.0, "max_new_tokens": NEW, **options}
     return generate(model, prompts, eos_ids=eos, pad_id=PAD, **settings)
 
 
 @pytest.mark.parametrize("lengths", [(9, 3, 14, 3, 1, 9), (7, 7, 7, 7)])
 @pytest.mark.parametrize("model_type", KINDS)
-def test_greedy_responses_are_those_of_passes_without_a_cache(model_type: str, lengths: tuple[int, ...]) -> None:
+def test_greedy_responses_are_those_of_passes_without_a_cache(
+    model_type: str, lengths: tuple[int, ...]
+) -> None:
     model, prompts = tiny(model_type), some_prompts(*lengths)
     expected = [without_cache(model, prompt) for prompt in prompts]
     assert len(set(map(tuple, expected))) > 1
@@ -154,11 +190,15 @@ def test_a_cache_that_gives_no_numbers_is_refused() -> None:
     model = AutoModelForCausalLM.from_config(tiny("llama").config)
 
     def lose(_: Any, given: tuple[Any, ...], output: Any) -> Any:
-        output.logits = output.logits * (math.nan if given[0].shape[1] == 1 else 1.0)  # as it goes on from the cache
+        output.logits = output.logits * (
+            math.nan if given[0].shape[1] == 1 else 1.0
+        )  # as it goes on from the cache
         return output
 
     model.register_forward_hook(lose)
-    with pytest.raises(RecipeError, match="cannot decode model type llama: its log-probabilities are not numbers"):
+    with pytest.raises(
+        RecipeError, match="cannot decode model type llama: its log-probabilities are not numbers"
+    ):
         handling_of(model)
 
 
@@ -175,7 +215,9 @@ def test_training_refuses_a_model_that_sees_what_comes_after() -> None:
 def test_a_run_that_could_not_sample_ends_before_its_sft_begins(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(TINY)
     model = ("model.from_scratch.model_type=rwkv", "model.from_scratch.num_layers=2")
-    done = rlsp("run", tmp_path / "r.yaml", *model, "--out", tmp_path / "run", cwd=tmp_path, check=False)
+    done = rlsp(
+        "run", tmp_path / "r.yaml", *model, "--out", tmp_path / "run", cwd=tmp_path, check=False
+    )
     assert done.returncode == RecipeError.exit_code
     assert "sft: the embedded engine cannot decode model type rwkv" in done.stderr
     assert not (tmp_path / "run" / "sft" / "metrics.jsonl").exists()
@@ -184,8 +226,12 @@ def test_a_run_that_could_not_sample_ends_before_its_sft_begins(tmp_path: Path) 
 def test_a_model_is_handled_as_its_cache_allows() -> None:
     assert handling_of(tiny("llama")) == Handling(mixes_lengths=True, drops_rows=True)
     assert handling_of(tiny("falcon_h1")) == Handling(mixes_lengths=True, drops_rows=True)
-    assert not handling_of(tiny("mamba")).mixes_lengths  # it applies the mask of the prompt to each later token
-    assert not handling_of(tiny("recurrent_gemma")).drops_rows  # its states are in its layers, not in the cache
+    assert not handling_of(
+        tiny("mamba")
+    ).mixes_lengths  # it applies the mask of the prompt to each later token
+    assert not handling_of(
+        tiny("recurrent_gemma")
+    ).drops_rows  # its states are in its layers, not in the cache
 
 
 def test_the_trial_changes_nothing_that_others_rely_on() -> None:
@@ -202,7 +248,9 @@ def test_the_trial_changes_nothing_that_others_rely_on() -> None:
 def test_autocast_may_keep_its_copies_of_the_weights_while_decoding() -> None:
     """It keeps none in inference mode, and casts every weight again for every token."""
     model, seen = tiny("llama"), []
-    hook = model.register_forward_pre_hook(lambda *_: seen.append(torch.is_inference_mode_enabled()))
+    hook = model.register_forward_pre_hook(
+        lambda *_: seen.append(torch.is_inference_mode_enabled())
+    )
     decode(model, some_prompts(3), set())
     hook.remove()
     assert seen and not any(seen)

@@ -15,7 +15,9 @@ from rlsp_cli.cli import _PANELS, app
 from tests.conftest import ROOT, rlsp
 
 
-@pytest.mark.parametrize("command", [[], *([name] for commands in _PANELS.values() for name in commands)])
+@pytest.mark.parametrize(
+    "command", [[], *([name] for commands in _PANELS.values() for name in commands)]
+)
 def test_every_command_has_help(command: list[str]) -> None:
     assert "Usage" in rlsp(*command, "-h").stdout
 
@@ -79,7 +81,9 @@ def test_the_schema_is_json_schema_for_editors() -> None:
 
 
 @pytest.mark.parametrize("name", ["quickstart", "ablations/outcome_only"])
-def test_a_copied_recipe_is_valid_where_it_lies_and_is_never_overwritten(name: str, tmp_path: Path) -> None:
+def test_a_copied_recipe_is_valid_where_it_lies_and_is_never_overwritten(
+    name: str, tmp_path: Path
+) -> None:
     rlsp("recipes", "copy", name, "mine.yaml", cwd=tmp_path)
     assert (tmp_path / "mine.yaml").read_text().startswith("# yaml-language-server: $schema=")
     assert "ok" in rlsp("check", "mine.yaml", cwd=tmp_path).stdout
@@ -90,12 +94,21 @@ def test_a_copied_recipe_is_valid_where_it_lies_and_is_never_overwritten(name: s
 def test_recipes_are_listed_and_shown() -> None:
     names = [row["name"] for row in json.loads(rlsp("recipes", "list", "--json").stdout)["data"]]
     assert {"quickstart", "ablations/outcome_only"} <= set(names)
-    assert rlsp("recipes", "show", "quickstart").stdout == (ROOT / "recipes" / "quickstart.yaml").read_text()
+    assert (
+        rlsp("recipes", "show", "quickstart").stdout
+        == (ROOT / "recipes" / "quickstart.yaml").read_text()
+    )
 
 
 def test_plugins_are_listed_and_shown_with_their_options() -> None:
     rows = json.loads(rlsp("plugins", "list", "--json").stdout)["data"]
-    assert {row["name"] for row in rows} >= {"math_verify", "exact_match", "length", "distinct_steps", "pair_sum"}
+    assert {row["name"] for row in rows} >= {
+        "math_verify",
+        "exact_match",
+        "length",
+        "distinct_steps",
+        "pair_sum",
+    }
     shown = json.loads(rlsp("plugins", "show", "length", "--json").stdout)["data"]
     assert shown["options"]["scale"]["default"] == 1000.0
     done = rlsp("plugins", "show", "lenght", check=False)
@@ -111,13 +124,18 @@ def test_a_new_plugin_passes_its_own_test_and_works_in_a_recipe(kind: str, tmp_p
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     use = "exploration" if kind == "reward" else "correctness"
-    assert "ok" in rlsp("check", "quickstart", f"reward.{use}={{use: ./mine.py:mine}}", cwd=tmp_path).stdout
+    assert (
+        "ok"
+        in rlsp("check", "quickstart", f"reward.{use}={{use: ./mine.py:mine}}", cwd=tmp_path).stdout
+    )
     done = rlsp("plugins", "new", kind, "mine", cwd=tmp_path, check=False)
     assert done.returncode == 2 and "exists already" in done.stderr
     assert rlsp("plugins", "new", kind, "not-a-name", cwd=tmp_path, check=False).returncode == 2
 
 
-def test_runs_are_listed_and_shown_and_a_folder_that_is_none_is_told(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_runs_are_listed_and_shown_and_a_folder_that_is_none_is_told(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
     rlsp("run", tiny_recipe, "--dry-run", cwd=tmp_path)
     (row,) = json.loads(rlsp("runs", "list", "--json", cwd=tmp_path).stdout)["data"]
     assert row["state"] == "planned" and row["run"].startswith("runs/tiny/")
@@ -139,7 +157,11 @@ def test_runs_are_listed_and_shown_and_a_folder_that_is_none_is_told(tiny_recipe
 def test_a_wrong_option_is_a_usage_error_and_a_closed_pipe_is_quiet() -> None:
     assert rlsp("check", "quickstart", "--no-such", check=False).returncode == 2
     done = subprocess.run(
-        f"{sys.executable} -m rlsp_cli schema | head -1", shell=True, capture_output=True, text=True, check=True
+        f"{sys.executable} -m rlsp_cli schema | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stderr == ""
 

@@ -23,9 +23,13 @@ ADD = f"```python\n{CODE}\n```"
 TESTS = json.dumps(["assert add(1, 2) == 3", "assert add('a', 'b') == 'ab'"])
 
 
-def verdict(response: str, reference: str | None, metadata: dict[str, Any] | None = None, **options: Any) -> Any:
+def verdict(
+    response: str, reference: str | None, metadata: dict[str, Any] | None = None, **options: Any
+) -> Any:
     function = get_plugin("verifier", "code_exec").function
-    found = function(Sample("", response, reference, metadata=metadata or {}), **{"seconds": 30, **options})
+    found = function(
+        Sample("", response, reference, metadata=metadata or {}), **{"seconds": 30, **options}
+    )
     return None if found is None else float(found.correct)
 
 
@@ -48,16 +52,28 @@ def passes(program: str, *tests: str) -> bool:
         ("import os\ndef add(a, b):\n    os.kill(os.getppid(), 9)\n    return a + b", 0.0),
     ],
 )
-def test_the_verdict_is_the_share_of_tests_that_a_program_passes_shut_in(program: str, right: float) -> None:
+def test_the_verdict_is_the_share_of_tests_that_a_program_passes_shut_in(
+    program: str, right: float
+) -> None:
     seconds = 1.0 if "while True" in program else 30.0
-    assert verdict(f"```python\n{program}\n```", TESTS, partial=True, seconds=seconds, memory_mb=256) == right
+    assert (
+        verdict(f"```python\n{program}\n```", TESTS, partial=True, seconds=seconds, memory_mb=256)
+        == right
+    )
 
 
 def test_tests_are_code_or_pairs_of_input_and_output() -> None:
     pairs = json.dumps(
-        [{"input": "1 2", "output": "3\n"}, {"input": "4 5", "output": 9}, {"input": [1, 1], "output": 2}]
+        [
+            {"input": "1 2", "output": "3\n"},
+            {"input": "4 5", "output": 9},
+            {"input": [1, 1], "output": 2},
+        ]
     )
-    assert verdict("```python\nimport sys\nprint(sum(map(int, sys.stdin.read().split())))\n```", pairs) == 1.0
+    assert (
+        verdict("```python\nimport sys\nprint(sum(map(int, sys.stdin.read().split())))\n```", pairs)
+        == 1.0
+    )
     assert verdict("```python\nprint(3)\n```", pairs) == 0.0
     assert verdict(ADD, "assert add(1, 1) == 2\nassert add(0, 0) == 0") == 1.0
     assert verdict("no block", TESTS) == 0.0
@@ -78,10 +94,15 @@ def test_tests_are_code_or_pairs_of_input_and_output() -> None:
         ("assert add(object(), 1) == 2", "object is neither plain data nor a function"),
         ("def helper():\n    assert add(1, 1) == 2", "calls nothing of the program"),
         ("async def test_add():\n    assert add(1, 1) == 2", "calls nothing of the program"),
-        ("import no_such_module\nassert add(1, 1) == 2", "imports what is not there: No module named 'no_such_module'"),
+        (
+            "import no_such_module\nassert add(1, 1) == 2",
+            "imports what is not there: No module named 'no_such_module'",
+        ),
     ],
 )
-def test_a_reference_that_cannot_judge_is_an_error_and_no_verdict(reference: str, reason: str) -> None:
+def test_a_reference_that_cannot_judge_is_an_error_and_no_verdict(
+    reference: str, reason: str
+) -> None:
     with pytest.raises(ValueError, match=r"reference|test") as error:
         verdict(ADD, reference)
     assert reason in str(error.value)
@@ -126,7 +147,9 @@ def test_what_pytest_or_unittest_would_call_is_called(test: str) -> None:
         f"```python\n{CODE}",
         ADD.replace("\n", "\r\n"),
         f"Here: ```python\n{CODE}```",
-        "1. First:\n   ```python\n" + "\n".join(f"   {line}" for line in CODE.split("\n")) + "\n   ```\n2. Done.",
+        "1. First:\n   ```python\n"
+        + "\n".join(f"   {line}" for line in CODE.split("\n"))
+        + "\n   ```\n2. Done.",
         "> ```python\n" + "\n".join(f"> {line}" for line in CODE.split("\n")) + "\n> ```",
         f"<answer>\n{ADD}\n</answer>",
         f"{ADD}\n\nExample:\n```python\nprint(add(1, 2))\n```\nOutput:\n```\n3\n```",
@@ -170,7 +193,9 @@ def test_the_last_labelled_block_counts_where_tests_give_input_and_output() -> N
 
 
 def test_a_block_ends_at_its_own_fence_and_keeps_its_lines() -> None:
-    text = "````md\n```python\nx\n```\n````\n~~~\n```\n~~~\n```\na\x0cb\u2028c\n```\n```sql\nselect 1"
+    text = (
+        "````md\n```python\nx\n```\n````\n~~~\n```\n~~~\n```\na\x0cb\u2028c\n```\n```sql\nselect 1"
+    )
     assert [*fenced_blocks(text)] == [
         ("md", "```python\nx\n```"),
         ("", "```"),
@@ -200,25 +225,57 @@ def test_fences_are_read_in_a_time_that_grows_with_the_text() -> None:
         ("assert numbers(1) == array(2) == math.pi", ("array", "numbers")),
     ],
 )
-def test_a_test_takes_from_the_program_only_what_nobody_else_defines(test: str, names: tuple[str, ...]) -> None:
+def test_a_test_takes_from_the_program_only_what_nobody_else_defines(
+    test: str, names: tuple[str, ...]
+) -> None:
     (found,) = read_tests(test)
     assert isinstance(found, Assertion) and found.names == names
 
 
 def test_a_program_cannot_replace_what_a_test_compares_with() -> None:
-    assert not passes("abs = lambda x: 0\ndef add(a, b): return 7", "assert abs(add(1, 2) - 3) < 1e-6")
-    assert not passes("class math: isclose = max\ndef add(a, b): return 7", "assert math.isclose(add(1, 2), 3)")
+    assert not passes(
+        "abs = lambda x: 0\ndef add(a, b): return 7", "assert abs(add(1, 2) - 3) < 1e-6"
+    )
+    assert not passes(
+        "class math: isclose = max\ndef add(a, b): return 7", "assert math.isclose(add(1, 2), 3)"
+    )
     assert passes("def sum(a, b): return 6", "assert sum(10, 15) == 6")
 
 
 def test_plain_data_of_any_type_comes_back_as_it_is() -> None:
-    values = ["None", "True", "1", "7**9999", "-2.5", "float('inf')", "2j", "'a\\ud800'", "b'\\0'", "range(3)"]
+    values = [
+        "None",
+        "True",
+        "1",
+        "7**9999",
+        "-2.5",
+        "float('inf')",
+        "2j",
+        "'a\\ud800'",
+        "b'\\0'",
+        "range(3)",
+    ]
     values += ["[1, [2]]", "(1,)", "{1, 2}", "{(1, 2): [3]}"]
-    values += ["frozenset({1})", "bytearray(b'x')", "collections.deque([1])", "fractions.Fraction(1, 3)"]
-    values += ["decimal.Decimal('1.10')", "datetime.datetime(2026, 1, 2, 3)", "datetime.timedelta(1)"]
-    values += ["datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))"]
+    values += [
+        "frozenset({1})",
+        "bytearray(b'x')",
+        "collections.deque([1])",
+        "fractions.Fraction(1, 3)",
+    ]
+    values += [
+        "decimal.Decimal('1.10')",
+        "datetime.datetime(2026, 1, 2, 3)",
+        "datetime.timedelta(1)",
+    ]
+    values += [
+        "datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))"
+    ]
     values += ["pathlib.Path('/a/b')", "array.array('d', [1.5])"]
-    values += ["collections.Counter('aab')", "collections.OrderedDict(b=1, a=2)", "collections.defaultdict(int, a=1)"]
+    values += [
+        "collections.Counter('aab')",
+        "collections.OrderedDict(b=1, a=2)",
+        "collections.defaultdict(int, a=1)",
+    ]
     modules = "array, collections, fractions, decimal, datetime, pathlib"
     program = f"import {modules}\ndef same(x): return x\ndef value(n): return VALUES[n]\n"
     tests = [
@@ -253,7 +310,9 @@ def values(): return {"a": 1}.values()
 
 
 def test_arrays_are_arrays_where_the_test_loads_numpy() -> None:
-    program = "import numpy as np\ndef ones(*shape): return np.ones(shape)\ndef add_one(x): x += 1\n"
+    program = (
+        "import numpy as np\ndef ones(*shape): return np.ones(shape)\ndef add_one(x): x += 1\n"
+    )
     program += "def mean(x): return x.mean()"
     assert passes(
         program,
@@ -313,12 +372,16 @@ def caught(f):
     assert not passes("class Broke(Exception): pass\ndef pay(n): raise ValueError", other)
 
 
-@pytest.mark.parametrize("error", ["SystemExit(0)", "KeyboardInterrupt", "StopIteration", "unittest.SkipTest('x')"])
+@pytest.mark.parametrize(
+    "error", ["SystemExit(0)", "KeyboardInterrupt", "StopIteration", "unittest.SkipTest('x')"]
+)
 def test_no_error_of_a_program_leaves_a_test_out(error: str) -> None:
     test = "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(add(1, 2), 3)\n"
     run = "result = unittest.TestResult()\nunittest.defaultTestLoader.loadTestsFromTestCase(T).run(result)\n"
     program = f"import unittest\ndef add(a, b): raise {error}"
-    assert not passes(program, test) and not passes(program, f"{test}{run}assert result.wasSuccessful()")
+    assert not passes(program, test) and not passes(
+        program, f"{test}{run}assert result.wasSuccessful()"
+    )
 
 
 def test_arguments_may_have_any_name() -> None:
@@ -453,13 +516,21 @@ def test_each_test_starts_the_program_anew() -> None:
 
 
 def test_a_program_that_reads_input_sees_no_arguments_and_may_write_much() -> None:
-    assert verdict("```python\nimport fileinput\nprint(*fileinput.input())\n```", '{"input": "a", "output": "a"}') == 1
+    assert (
+        verdict(
+            "```python\nimport fileinput\nprint(*fileinput.input())\n```",
+            '{"input": "a", "output": "a"}',
+        )
+        == 1
+    )
     much = json.dumps({"input": "", "output": " ".join(map(str, range(400_000)))})
     assert verdict("```python\nprint(*range(400_000))\n```", much) == 1.0
 
 
 def test_what_a_problem_gives_before_the_function_is_there() -> None:
-    response = "```python\ndef double(xs: List[int]) -> List[int]:\n    return [twice(x) for x in xs]\n```"
+    response = (
+        "```python\ndef double(xs: List[int]) -> List[int]:\n    return [twice(x) for x in xs]\n```"
+    )
     metadata = {"prelude": "from typing import List\ndef twice(x): return 2 * x\n"}
     assert verdict(response, "assert double([1]) == [2]", metadata) == 1.0
     assert verdict(response, "assert double([1]) == [2]") == 0.0

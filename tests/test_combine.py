@@ -25,9 +25,13 @@ def value(x: float, answer: str | None = "1") -> Score:
         (1.0, 250, "released_code", -3.0),
     ],
 )
-def test_the_mixture_in_closed_form(correct: float, tokens: int, mode: str, expected: float) -> None:
+def test_the_mixture_in_closed_form(
+    correct: float, tokens: int, mode: str, expected: float
+) -> None:
     reward = Reward.model_validate({"combine": mode, "exploration": {"use": "length"}})
-    assert combine(value(correct), [value(-1000 / tokens)], reward, 0.8).reward == pytest.approx(expected)
+    assert combine(value(correct), [value(-1000 / tokens)], reward, 0.8).reward == pytest.approx(
+        expected
+    )
 
 
 def test_the_released_code_punishes_a_missing_answer() -> None:
@@ -44,7 +48,9 @@ def test_the_mixture_is_cut_at_both_ends(mode: str) -> None:
 
 
 @pytest.mark.parametrize("correct", [0.0, 1.0])
-def test_shaping_squeezes_exploration_into_less_than_a_right_answer_is_worth(correct: float) -> None:
+def test_shaping_squeezes_exploration_into_less_than_a_right_answer_is_worth(
+    correct: float,
+) -> None:
     reward = Reward.model_validate({"combine": "rm_shaping", "exploration": {"use": "length"}})
     assert combine(value(correct), [value(-2.0)], reward, 0.8).reward == pytest.approx(
         1 / (1 + math.exp(0.8 * 2.0)) + correct - 1
@@ -61,11 +67,17 @@ def test_an_unscored_component_leaves_the_response_without_a_reward() -> None:
 def test_alpha_moves_along_its_schedule() -> None:
     assert alpha_at(0.8, 7, 10) == 0.8
     linear = Schedule(start=0.2, end=1.0)
-    assert [alpha_at(linear, step, 5) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
-    assert [alpha_at(linear, step, 2) for step in (0, 1)] == [0.2, 1.0] and alpha_at(linear, 0, 1) == 0.2
+    assert [alpha_at(linear, step, 5) for step in range(6)] == pytest.approx(
+        [0.2, 0.4, 0.6, 0.8, 1.0, 1.0]
+    )
+    assert [alpha_at(linear, step, 2) for step in (0, 1)] == [0.2, 1.0] and alpha_at(
+        linear, 0, 1
+    ) == 0.2
     cosine = Schedule(start=0.0, end=1.0, shape="cosine", steps=5)
     eased = (1 - math.cos(math.pi / 4)) / 2  # a quarter of the way, where a line would be at 0.25
-    assert [alpha_at(cosine, step, 99) for step in (0, 1, 2, 4, 50)] == pytest.approx([0, eased, 0.5, 1, 1])
+    assert [alpha_at(cosine, step, 99) for step in (0, 1, 2, 4, 50)] == pytest.approx(
+        [0, eased, 0.5, 1, 1]
+    )
 
 
 def recipe(alpha: float | Schedule, ppo: Ppo | None = None) -> Recipe:
@@ -76,7 +88,9 @@ def recipe(alpha: float | Schedule, ppo: Ppo | None = None) -> Recipe:
 def test_without_a_trainer_alpha_ends_where_the_schedule_or_the_steps_of_ppo_do() -> None:
     assert alpha_of(recipe(0.7), 3) == 0.7
     assert alpha_of(recipe(Schedule(start=0.2, end=1.0), Ppo(steps=5)), 3) == pytest.approx(0.8)
-    assert alpha_of(recipe(Schedule(start=0.2, end=1.0, steps=3), Ppo(steps=5)), 1) == pytest.approx(0.6)
+    assert alpha_of(
+        recipe(Schedule(start=0.2, end=1.0, steps=3), Ppo(steps=5)), 1
+    ) == pytest.approx(0.6)
     assert alpha_of(recipe(Schedule(start=0.2, end=1.0, steps=3)), 1) == pytest.approx(0.6)
 
 

@@ -42,11 +42,15 @@ def model(folder: Path, **config: Any) -> Model:
         ({"max_position_embeddings": 4096, "rope_scaling": [1]}, 4096),
     ],
 )  # fmt: skip
-def test_positions_are_those_of_the_configuration(tmp_path: Path, config: dict[str, Any], positions: int) -> None:
+def test_positions_are_those_of_the_configuration(
+    tmp_path: Path, config: dict[str, Any], positions: int
+) -> None:
     assert context_length(model(tmp_path / "model", **config)) == positions
 
 
-@pytest.mark.parametrize(("text", "what"), [("{bad", "cannot be read"), ("[1]", "expected a JSON object")])
+@pytest.mark.parametrize(
+    ("text", "what"), [("{bad", "cannot be read"), ("[1]", "expected a JSON object")]
+)
 def test_a_broken_configuration_is_named_in_one_line(tmp_path: Path, text: str, what: str) -> None:
     file = tmp_path / "config.json"
     file.write_text(text)
@@ -67,6 +71,10 @@ def test_sequences_that_outgrow_the_model_are_refused_before_gpus_are_taken(tmp_
     path = tmp_path / "job.yaml"
     path.write_text(RECIPE.replace("MODEL", str(tmp_path / "model")))
     ppo = ["ppo={backend: openrlhf, steps: 1, rollout_batch: 64, train_batch: 64}"]
-    assert "prompt and response may have 6144 tokens" in refusal(path, ppo, "has positions for 4096")
+    assert "prompt and response may have 6144 tokens" in refusal(
+        path, ppo, "has positions for 4096"
+    )
     sft = ["sft={backend: axolotl, batch: 64, micro_batch: 8}"]
-    assert "an example may have 8192 tokens" in refusal(path, sft, "has positions for 4096 - lower it")
+    assert "an example may have 8192 tokens" in refusal(
+        path, sft, "has positions for 4096 - lower it"
+    )

@@ -41,7 +41,9 @@ def test_greedy_decoding_equals_transformers_generate(model_type: str, lengths: 
     ours = generate(model, prompts, max_new_tokens=24, temperature=0, eos_ids={EOS}, pad_id=PAD)
     for prompt, response in zip(prompts, ours, strict=True):
         ids = torch.tensor([prompt])
-        theirs = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False)
+        theirs = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False
+        )
         assert response.tokens == theirs[0, len(prompt) :].tolist()
         assert response.truncated == (EOS not in response.tokens)
 
@@ -50,7 +52,9 @@ def test_finished_sequences_end_with_one_end_token_and_the_rest_go_on() -> None:
     model = tiny_model()
     prompts = [[token, token] for token in range(2, 20)] * 4
     random = torch.Generator().manual_seed(0)
-    responses = generate(model, prompts, max_new_tokens=30, temperature=1.0, eos_ids={EOS}, pad_id=PAD, random=random)
+    responses = generate(
+        model, prompts, max_new_tokens=30, temperature=1.0, eos_ids={EOS}, pad_id=PAD, random=random
+    )
     for response in responses:
         assert response.tokens.count(EOS) == (0 if response.truncated else 1)
         assert len(response.tokens) == 30 if response.truncated else response.tokens[-1] == EOS
@@ -71,10 +75,14 @@ def test_nucleus_sampling_never_leaves_the_nucleus() -> None:
 
 
 def test_prompts_of_like_length_share_a_batch_and_what_was_done_changes_no_response() -> None:
-    spec = FromScratch(hidden_size=16, intermediate_size=32, num_layers=1, num_heads=2, max_length=64)
+    spec = FromScratch(
+        hidden_size=16, intermediate_size=32, num_layers=1, num_heads=2, max_length=64
+    )
     sampler = LocalSampler(*new_model(spec, ["a b c d"], seed=0), "auto", batch=2)
     requests = [Request(str(i), "a b c d " * n) for i, n in enumerate([1, 9, 2, 8, 1])]
     decoding = Decoding(temperature=1.0, top_p=1.0, max_new_tokens=6, seed=0)
     whole = list(sampler.answer(requests, decoding))
     assert [row for row, _ in whole] == [1, 3, 2, 0, 4]
-    assert list(sampler.answer(requests, decoding, done={1, 2})) == [pair for pair in whole if pair[0] not in {1, 2}]
+    assert list(sampler.answer(requests, decoding, done={1, 2})) == [
+        pair for pair in whole if pair[0] not in {1, 2}
+    ]

@@ -98,11 +98,20 @@ def test_what_is_no_completion_is_asked_for_again() -> None:
 
 
 def test_what_stays_wrong_is_one_line_with_the_problem() -> None:
-    with serving(lambda _: (200, {}, {"error": "no model"})) as server, pytest.raises(NotReadyError) as error:
+    with (
+        serving(lambda _: (200, {}, {"error": "no model"})) as server,
+        pytest.raises(NotReadyError) as error,
+    ):
         answers(EndpointSampler(server.url, "m"), requests(1), DECODING)
-    assert "problem '0': '{\"error\": \"no model\"}' is no completion; is this the right URL?" in str(error.value)
+    assert (
+        "problem '0': '{\"error\": \"no model\"}' is no completion; is this the right URL?"
+        in str(error.value)
+    )
     assert len(server.asked) == endpoint._TRIES
-    with serving(lambda _: (400, {}, "prompt too long")) as server, pytest.raises(NotReadyError) as error:
+    with (
+        serving(lambda _: (400, {}, "prompt too long")) as server,
+        pytest.raises(NotReadyError) as error,
+    ):
         answers(EndpointSampler(server.url, "m", batch=1), requests(9), DECODING)
     assert "HTTP 400: prompt too long" in str(error.value) and len(server.asked) == 1
     no_template = {"error": {"message": "you must provide a chat template", "code": 400}}
@@ -137,11 +146,21 @@ def test_empty_cut_off_thinking_and_huge_completions_are_responses() -> None:
         ({"reasoning_content": "is it 4?", "content": None}, "<think>\nis it 4?"),
         ({"reasoning": "is it 4?", "content": ""}, "<think>\nis it 4?"),
         ({"content": "4", "reasoning": None, "annotations": ["x"]}, "4"),
-        ({"content": "4", "reasoning_details": [{"type": "reasoning.encrypted", "data": "c2VjcmV0"}]}, "4"),
+        (
+            {
+                "content": "4",
+                "reasoning_details": [{"type": "reasoning.encrypted", "data": "c2VjcmV0"}],
+            },
+            "4",
+        ),
     ],
 )
-def test_a_chat_reply_is_the_text_that_a_completion_would_be(message: dict[str, Any], text: str) -> None:
-    with serving(lambda _: (200, {}, {"choices": [{"message": message, "finish_reason": "length"}]})) as server:
+def test_a_chat_reply_is_the_text_that_a_completion_would_be(
+    message: dict[str, Any], text: str
+) -> None:
+    with serving(
+        lambda _: (200, {}, {"choices": [{"message": message, "finish_reason": "length"}]})
+    ) as server:
         (found,) = answers(EndpointSampler(server.url, "m"), requests(1), DECODING)
     assert found == Response(text, None, True)
 
@@ -150,16 +169,24 @@ def test_a_reply_with_parts_that_are_not_known_names_them() -> None:
     message = {"content": [{"type": "refusal", "refusal": "no"}]}
     with (
         serving(lambda _: (200, {}, {"choices": [{"message": message}]})) as server,
-        pytest.raises(NotReadyError, match="the reply cannot be read: a part of type 'refusal' is not known"),
+        pytest.raises(
+            NotReadyError, match="the reply cannot be read: a part of type 'refusal' is not known"
+        ),
     ):
         answers(EndpointSampler(server.url, "m"), requests(1), DECODING)
 
 
 def test_a_completion_of_our_own_prompt_has_the_tag_that_the_prompt_opened() -> None:
-    asked = [Request("0", "1+1<think>\n"), Request("1", "1+1<think>\n", prefix="<think>\nhm"), Request("2", "1+1")]
+    asked = [
+        Request("0", "1+1<think>\n"),
+        Request("1", "1+1<think>\n", prefix="<think>\nhm"),
+        Request("2", "1+1"),
+    ]
     reply: Reply = (200, {}, {"choices": [{"text": "2</think>4"}]})
     with serving(lambda _: reply) as server:
-        sampler = EndpointSampler(server.url, "m", encode=lambda _: [1], options={"stop_token_ids": [7]})
+        sampler = EndpointSampler(
+            server.url, "m", encode=lambda _: [1], options={"stop_token_ids": [7]}
+        )
         found = [response.text for response in answers(sampler, asked, DECODING)]
     assert found == ["<think>\n2</think>4", "2</think>4", "2</think>4"]
     assert all(body["stop_token_ids"] == [7] for body in server.asked)
@@ -178,7 +205,9 @@ def test_a_reply_that_goes_on_with_a_prefix_opens_no_second_thinking(
     prefix: str, message: dict[str, Any], text: str
 ) -> None:
     with serving(lambda _: (200, {}, {"choices": [{"message": message}]})) as server:
-        (found,) = answers(EndpointSampler(server.url, "m"), [Request("0", "1+1", prefix=prefix)], DECODING)
+        (found,) = answers(
+            EndpointSampler(server.url, "m"), [Request("0", "1+1", prefix=prefix)], DECODING
+        )
     assert found.text == text
 
 
@@ -186,16 +215,24 @@ def test_log_probabilities_are_summed_and_a_prefix_is_continued() -> None:
     tokens = [{"token": "4", "logprob": -0.25}, {"token": "", "logprob": -0.5}]
     with serving(lambda _: chat("4", logprobs={"content": tokens})) as server:
         asking = EndpointSampler(server.url, "m")
-        (found,) = answers(asking, [Request("a", "2+2", prefix="It is")], Decoding(0, 1, 9, 0, logprobs=True))
+        (found,) = answers(
+            asking, [Request("a", "2+2", prefix="It is")], Decoding(0, 1, 9, 0, logprobs=True)
+        )
     assert found.scores == {"logprob": -0.75} and server.asked[0]["logprobs"] is True
     assert server.asked[0]["messages"][-1] == {"role": "assistant", "content": "It is"}
     assert server.asked[0]["continue_final_message"] is True
     completion = {"choices": [{"text": "4", "logprobs": {"token_logprobs": [-1.0, -2.0]}}]}
     with serving(lambda _: (200, {}, completion)) as server:
-        asking = EndpointSampler(server.url, "m", encode=lambda request: [ord(c) for c in request.prompt])
+        asking = EndpointSampler(
+            server.url, "m", encode=lambda request: [ord(c) for c in request.prompt]
+        )
         (found,) = answers(asking, [Request("a", "2+2")], Decoding(0, 1, 9, 0, logprobs=True))
     assert found == Response("4", None, False, {"logprob": -3.0})
-    assert server.asked[0]["path"] == "/v1/completions" and server.asked[0]["prompt"] == [50, 43, 50]
+    assert server.asked[0]["path"] == "/v1/completions" and server.asked[0]["prompt"] == [
+        50,
+        43,
+        50,
+    ]
 
 
 def test_who_stops_waits_for_nobody() -> None:
@@ -207,13 +244,19 @@ def test_who_stops_waits_for_nobody() -> None:
 
 
 def test_a_server_that_goes_in_mid_run_leaves_what_it_answered(tmp_path: Path) -> None:
-    with serving(lambda body: (400, {}, "gone") if len(server.asked) > 20 else right(body)) as server:
+    with serving(
+        lambda body: (400, {}, "gone") if len(server.asked) > 20 else right(body)
+    ) as server:
         done = rlsp(
             *("eval", "m", "--url", server.url, "--bench", bench(tmp_path, 10, 4), "--out", "run"),
             "eval.batch=4",
             cwd=tmp_path, check=False,
         )  # fmt: skip
-        assert done.returncode == 4 and "HTTP 400: gone" in done.stderr and "Traceback" not in done.stderr
+        assert (
+            done.returncode == 4
+            and "HTTP 400: gone" in done.stderr
+            and "Traceback" not in done.stderr
+        )
         assert "--resume" in done.stderr
         known = kept(tmp_path / "run/eval/base/sums")
         server.answer = right
@@ -227,14 +270,22 @@ def test_a_server_that_goes_in_mid_run_leaves_what_it_answered(tmp_path: Path) -
 
 def kept(folder: Path) -> set[tuple[str, str, int]]:
     """What a killed evaluation had written down, whole lines only."""
-    texts = [path.read_text() for name in ("samples", "waiting") if (path := folder / f"{name}.jsonl").exists()]
-    lines = [line for text in texts for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    texts = [
+        path.read_text()
+        for name in ("samples", "waiting")
+        if (path := folder / f"{name}.jsonl").exists()
+    ]
+    lines = [
+        line for text in texts for line in text.splitlines(keepends=True) if line.endswith("\n")
+    ]
     return {(row["id"], row["kind"], row["index"]) for row in map(json.loads, lines)}
 
 
 def kill_when(server: Server, many: int, command: list[str], folder: Path) -> None:
     """Start the evaluation, and kill what was started, and that alone, when the server was asked so often."""
-    running = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     while len(server.asked) < many and running.poll() is None:
         time.sleep(0.01)
     os.kill(running.pid, signal.SIGKILL)
@@ -244,18 +295,35 @@ def kill_when(server: Server, many: int, command: list[str], folder: Path) -> No
 def test_kill_9_again_and_again_ends_with_each_of_2000_answers_once(tmp_path: Path) -> None:
     file = bench(tmp_path, 500, 3)  # and one greedy answer to each
     with serving(right, seconds=0.02) as server:
-        arguments = ["eval", "m", "--url", server.url, "--bench", str(file), "--out", "run", "eval.batch=16"]
-        command, out = [sys.executable, "-m", "rlsp_cli", *arguments], tmp_path / "run/eval/base/sums"
+        arguments = [
+            "eval",
+            "m",
+            "--url",
+            server.url,
+            "--bench",
+            str(file),
+            "--out",
+            "run",
+            "eval.batch=16",
+        ]
+        command, out = (
+            [sys.executable, "-m", "rlsp_cli", *arguments],
+            tmp_path / "run/eval/base/sums",
+        )
         known: set[tuple[str, str, int]] = set()
         for many in (300, 800, 1300, 1800):
             kill_when(server, many, command if many == 300 else [*command, "--resume"], tmp_path)
             assert known < kept(out)  # nothing that was there is lost
             known = kept(out)
         before = len(server.asked)
-        card = json.loads(rlsp(*arguments, "--resume", "--json", cwd=tmp_path).stdout)["data"]["benches"]["sums"]
+        card = json.loads(rlsp(*arguments, "--resume", "--json", cwd=tmp_path).stdout)["data"][
+            "benches"
+        ]["sums"]
     rows = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
     assert len(rows) == 2000 == len({(row["id"], row["kind"], row["index"]) for row in rows})
     assert len(server.asked) - before == 2000 - len(known)  # what was kept is not asked for again
-    twice = sum(n - 1 for n in Counter((a["seed"], str(a["messages"])) for a in server.asked).values())
+    twice = sum(
+        n - 1 for n in Counter((a["seed"], str(a["messages"])) for a in server.asked).values()
+    )
     assert twice <= 4 * 16  # at most what was under way at each kill
     assert card["avg"] == 1.0 and card["samples"] == 1500

@@ -37,7 +37,9 @@ TEXTS = ["Which two of 3, 7 add up to 10?", "3 + 7 = 10, 10 wanted: correct. \\b
 def test_batches_pass_over_all_rows_before_any_comes_again() -> None:
     rows = [row for step in range(6) for row in batch_rows(10, 5, step, seed=0)]
     assert sorted(rows[:10]) == sorted(rows[10:20]) == sorted(rows[20:]) == list(range(10))
-    assert rows[:10] != rows[10:20] and rows[:5] == batch_rows(10, 5, 0, seed=0) != batch_rows(10, 5, 0, seed=1)
+    assert rows[:10] != rows[10:20] and rows[:5] == batch_rows(10, 5, 0, seed=0) != batch_rows(
+        10, 5, 0, seed=1
+    )
 
 
 def test_a_rollout_larger_than_the_prompts_uses_each_about_equally() -> None:
@@ -78,7 +80,10 @@ def test_new_models_are_the_same_for_the_same_seed_and_load_again(tmp_path) -> N
 def folder(tmp_path_factory) -> Path:  # type: ignore[no-untyped-def]
     """A model and its tokenizer as a stage leaves them."""
     path = tmp_path_factory.mktemp("saved") / "final"
-    save_model(path, *new_model(FromScratch(hidden_size=32, num_heads=2, num_layers=1, max_length=16), TEXTS, 1))
+    save_model(
+        path,
+        *new_model(FromScratch(hidden_size=32, num_heads=2, num_layers=1, max_length=16), TEXTS, 1),
+    )
     return path
 
 
@@ -98,7 +103,10 @@ def test_a_tokenizer_has_the_recipes_chat_template_and_something_to_pad_with(fol
     own.chat_template, own.pad_token = "its own", None
     own.save_pretrained(folder.parent / "other")
     other = str(folder.parent / "other")
-    assert load_tokenizer(other).chat_template == "its own" and load_tokenizer(other).pad_token == "[EOS]"
+    assert (
+        load_tokenizer(other).chat_template == "its own"
+        and load_tokenizer(other).pad_token == "[EOS]"
+    )
     assert load_tokenizer(other, "none").chat_template is None
 
 
@@ -124,7 +132,9 @@ def test_a_new_token_gets_a_row_of_its_own_and_a_known_one_none(folder: Path) ->
     assert len(tokenizer("<think>")["input_ids"]) == 1
 
 
-def test_a_response_ends_at_the_tokenizers_end_and_at_those_of_the_models_settings(folder: Path) -> None:
+def test_a_response_ends_at_the_tokenizers_end_and_at_those_of_the_models_settings(
+    folder: Path,
+) -> None:
     model, tokenizer = load_model(str(folder), torch.device("cpu")), load_tokenizer(str(folder))
     for stated, ends in ((None, {1}), (1, {1}), (7, {1, 7}), ([7, 8], {1, 7, 8})):
         model.generation_config.eos_token_id = stated
@@ -136,13 +146,17 @@ def test_a_response_ends_at_the_tokenizers_end_and_at_those_of_the_models_settin
 def test_prompt_and_response_may_fill_all_positions_and_no_more(folder: Path) -> None:
     model = load_model(str(folder), torch.device("cpu"))
     refuse_overflow(model, [[3] * 6, [3]], 10)
-    with pytest.raises(DataError, match=r"prompt \(6 tokens\) and max_new_tokens 11 do not fit the model's 16"):
+    with pytest.raises(
+        DataError, match=r"prompt \(6 tokens\) and max_new_tokens 11 do not fit the model's 16"
+    ):
         refuse_overflow(model, [[3] * 6, [3]], 11)
     del model.config.max_position_embeddings
     refuse_overflow(model, [[3] * 6], 1000)
 
 
-def test_a_recipe_without_gpus_runs_on_the_cpu_and_one_with_them_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recipe_without_gpus_runs_on_the_cpu_and_one_with_them_needs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert pick_device(0).type == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(NotReadyError, match=r"cluster.gpus_per_node is 2, but torch sees no GPU"):
@@ -183,7 +197,13 @@ def test_only_the_newest_checkpoint_is_kept_and_a_draft_is_none(tmp_path) -> Non
     optimiser = Optimiser(model.parameters(), Sft(), 1e-3, 10)
     assert newest_checkpoint(tmp_path) is None
     for step in (2, 10):
-        save_checkpoint(tmp_path / f"step-{step:06d}", model, tokenizer, step, {"optimiser": optimiser.state_dict()})
+        save_checkpoint(
+            tmp_path / f"step-{step:06d}",
+            model,
+            tokenizer,
+            step,
+            {"optimiser": optimiser.state_dict()},
+        )
     (tmp_path / "draft-step-000011").mkdir()
     found = newest_checkpoint(tmp_path)
     assert found is not None and found.step == 10
@@ -208,7 +228,9 @@ def test_a_broken_checkpoint_is_passed_over_and_said(
     capsys.readouterr()
     assert newest_checkpoint(tmp_path) == Checkpoint(tmp_path / "step-999999", 999_999, {})
     told = capsys.readouterr().err
-    assert told.startswith(f"note: {tmp_path / 'step-1000000'} is not whole") and told.count("\n") == 1
+    assert (
+        told.startswith(f"note: {tmp_path / 'step-1000000'} is not whole") and told.count("\n") == 1
+    )
     shutil.rmtree(tmp_path / "step-999999")
     (tmp_path / "step-000003" / "trainer.pt").unlink()
     assert newest_checkpoint(tmp_path) is None
@@ -242,13 +264,17 @@ def test_the_learning_rate_warms_up_falls_and_ends_at_its_floor() -> None:
 
 def test_a_schedule_falls_along_a_line_or_not_at_all() -> None:
     line = Sft(schedule="linear", warmup_ratio=0.2, min_lr_ratio=0.1)
-    assert [rate_factor(step, 10, line) for step in (0, 1, 2, 6, 10)] == pytest.approx([0.5, 1, 1, 0.55, 0.1])
+    assert [rate_factor(step, 10, line) for step in (0, 1, 2, 6, 10)] == pytest.approx(
+        [0.5, 1, 1, 0.55, 0.1]
+    )
     flat = Sft(schedule="constant", warmup_ratio=0.2, min_lr_ratio=0.1)
     assert [rate_factor(step, 10, flat) for step in (0, 1, 2, 6, 10)] == [0.5, 1, 1, 1, 1]
 
 
 def test_a_step_is_adamws_with_the_recipes_numbers_on_the_clipped_gradient() -> None:
-    settings = Sft(betas=(0.8, 0.6), weight_decay=0.5, grad_clip=2.0, schedule="constant", warmup_ratio=0.5)
+    settings = Sft(
+        betas=(0.8, 0.6), weight_decay=0.5, grad_clip=2.0, schedule="constant", warmup_ratio=0.5
+    )
     weight = torch.nn.Parameter(torch.tensor([1.0]))
     optimiser = Optimiser([weight], settings, 0.2, 4)
     weight.grad = torch.tensor([8.0])
@@ -256,14 +282,18 @@ def test_a_step_is_adamws_with_the_recipes_numbers_on_the_clipped_gradient() -> 
     state = optimiser.adamw.state[weight]
     assert float(state["exp_avg"]) == pytest.approx(0.2 * 2.0)
     assert float(state["exp_avg_sq"]) == pytest.approx(0.4 * 2.0**2)
-    # The first step of Adam is the learning rate; the decay is its product with weight and weight_decay.
+    # The first step of Adam is the learning rate; the decay is its product with weight and
+    # weight_decay.
     assert float(weight.detach()) == pytest.approx(1.0 - 0.1 - 0.1 * 0.5 * 1.0)
     assert weight.grad is None
 
 
 def test_the_mask_covers_exactly_the_response_tokens() -> None:
     tokens, mask, lengths = as_tensors(
-        [[5, 6], [5]], [Generated([7, 1], False), Generated([8, 9, 1], False)], 0, torch.device("cpu")
+        [[5, 6], [5]],
+        [Generated([7, 1], False), Generated([8, 9, 1], False)],
+        0,
+        torch.device("cpu"),
     )
     assert tokens.tolist() == [[5, 6, 7, 1], [5, 8, 9, 1]]
     assert mask.tolist() == [[0, 1, 1], [1, 1, 1]]
@@ -279,7 +309,17 @@ def test_log_probabilities_are_those_of_the_sampling_temperature() -> None:
 
 def test_seeds_differ_by_place_and_do_not_depend_on_the_process() -> None:
     assert derive_seed(0, "ppo", 1) == derive_seed(0, "ppo", 1)
-    assert len({derive_seed(s, place, step) for s in (0, 1) for place in ("sft", "ppo") for step in (0, 1)}) == 8
+    assert (
+        len(
+            {
+                derive_seed(s, place, step)
+                for s in (0, 1)
+                for place in ("sft", "ppo")
+                for step in (0, 1)
+            }
+        )
+        == 8
+    )
 
 
 def test_a_seed_draws_the_random_numbers_that_published_figures_were_made_with() -> None:
@@ -289,9 +329,17 @@ def test_a_seed_draws_the_random_numbers_that_published_figures_were_made_with()
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_a_model_whose_file_was_cut_is_named(name: str, tmp_path: Path) -> None:
-    spec = FromScratch(hidden_size=16, num_layers=1, num_heads=1, intermediate_size=16, max_length=16)
+    spec = FromScratch(
+        hidden_size=16, num_layers=1, num_heads=1, intermediate_size=16, max_length=16
+    )
     save_model(tmp_path / "model", *new_model(spec, ["a b c"], 0))
     file = tmp_path / "model" / name
     file.write_bytes(file.read_bytes()[:40])
-    with pytest.raises(NotReadyError, match=r"^model '.*/model' (cannot be loaded|has no usable tokenizer): [^\n]+$"):
-        _ = load_tokenizer(str(tmp_path / "model")), load_model(str(tmp_path / "model"), torch.device("cpu"))
+    with pytest.raises(
+        NotReadyError,
+        match=r"^model '.*/model' (cannot be loaded|has no usable tokenizer): [^\n]+$",
+    ):
+        _ = (
+            load_tokenizer(str(tmp_path / "model")),
+            load_model(str(tmp_path / "model"), torch.device("cpu")),
+        )

@@ -19,12 +19,18 @@ from tests.conftest import TINY, rlsp
 def model(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     """A Hugging Face folder whose tokenizer knows AIME's words, with a chat template."""
     texts = [
-        row["problem"] for name in ("aime24", "aime_1983_2023") for row in read_rows(shared_data / f"{name}.jsonl")
+        row["problem"]
+        for name in ("aime24", "aime_1983_2023")
+        for row in read_rows(shared_data / f"{name}.jsonl")
     ]
     texts += [str(n) for n in range(1000)] + ["\\boxed{}"]
-    spec = FromScratch(hidden_size=32, num_layers=1, num_heads=2, intermediate_size=32, max_length=2048)
+    spec = FromScratch(
+        hidden_size=32, num_layers=1, num_heads=2, intermediate_size=32, max_length=2048
+    )
     model, tokenizer = new_model(spec, texts, 0)
-    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}assistant:"
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}assistant:"
+    )
     folder = tmp_path_factory.mktemp("model") / "tiny"
     save_model(folder, model, tokenizer)
     assert AutoTokenizer.from_pretrained(folder).chat_template
@@ -43,7 +49,11 @@ def test_aime24_with_a_real_model_is_complete_though_its_score_is_0(
         "eval.samples=4", "eval.max_new_tokens=16", "--out", tmp_path / "run", cwd=tmp_path,
     )  # fmt: skip
     bench = results(tmp_path / "run")["base"]["benches"]["aime24"]
-    assert bench["greedy"]["accuracy"] == {"value": 0.0, "low": 0.0, "high": pytest.approx(0.1157, abs=1e-3)}
+    assert bench["greedy"]["accuracy"] == {
+        "value": 0.0,
+        "low": 0.0,
+        "high": pytest.approx(0.1157, abs=1e-3),
+    }
     assert bench["sample"]["problems"] == 30 and bench["sample"]["responses"] == 120
     assert set(bench["sample"]["pass_at"]) == {"1", "2", "4"} and bench["sample"]["maj_at_k"] == 0.0
     assert bench["protocol"]["samples"] == 4 and bench["protocol"]["temperature"] == 0.7
@@ -55,7 +65,10 @@ def test_aime24_with_a_real_model_is_complete_though_its_score_is_0(
 def test_responses_from_elsewhere_are_scored(shared_data: Path, tmp_path: Path) -> None:
     rows = list(read_rows(shared_data / "aime24.jsonl"))
     answers = [row["answer"] if i < 12 else "no" for i, row in enumerate(rows)]
-    lines = [json.dumps({"id": r["id"], "response": f"so \\boxed{{{a}}}"}) for r, a in zip(rows, answers, strict=True)]
+    lines = [
+        json.dumps({"id": r["id"], "response": f"so \\boxed{{{a}}}"})
+        for r, a in zip(rows, answers, strict=True)
+    ]
     (tmp_path / "r.jsonl").write_text("\n".join(lines) + "\n")
     arguments = ("eval", "--bench", "aime24", "--data", shared_data, "--responses", "r.jsonl")
     rlsp(*arguments, "--out", "run", cwd=tmp_path)
@@ -64,11 +77,15 @@ def test_responses_from_elsewhere_are_scored(shared_data: Path, tmp_path: Path) 
     (tmp_path / "r.jsonl").write_text(lines[0] + "\n")
     done = rlsp(*arguments, "--out", "other", cwd=tmp_path, check=False)
     assert done.returncode == 3 and "0 responses given, 1 wanted" in done.stderr
-    (tmp_path / "r.jsonl").write_text("\n".join([*lines, lines[0].replace("aime24-", "other-")]) + "\n")
+    (tmp_path / "r.jsonl").write_text(
+        "\n".join([*lines, lines[0].replace("aime24-", "other-")]) + "\n"
+    )
     assert "aime24: 1 ids with responses" in rlsp(*arguments, "--out", "more", cwd=tmp_path).stderr
 
 
-def test_ppo_on_the_papers_aime_prompts_runs_two_rollout_steps(model: Path, shared_data: Path, tmp_path: Path) -> None:
+def test_ppo_on_the_papers_aime_prompts_runs_two_rollout_steps(
+    model: Path, shared_data: Path, tmp_path: Path
+) -> None:
     (tmp_path / "aime.yaml").write_text(
         f"""\
 name: aime
@@ -91,9 +108,19 @@ ppo:
     assert [row["step"] for row in rows] == [0, 1]
     assert all(row["outcome/value"] == 16 for row in rows)
     rollouts = list(read_rows(tmp_path / "run" / "ppo" / "rollouts.jsonl"))
-    assert rollouts[0]["prompt"].startswith("user: ") and rollouts[0]["prompt"].endswith("assistant:")
+    assert rollouts[0]["prompt"].startswith("user: ") and rollouts[0]["prompt"].endswith(
+        "assistant:"
+    )
     done = rlsp(
-        "eval", "run", "--bench", "aime24", "--data", shared_data, "eval.limit=3", "eval.max_new_tokens=8", cwd=tmp_path
+        "eval",
+        "run",
+        "--bench",
+        "aime24",
+        "--data",
+        shared_data,
+        "eval.limit=3",
+        "eval.max_new_tokens=8",
+        cwd=tmp_path,
     )
     assert "ppo" in done.stdout and "base" not in done.stdout and "eval-aime" in done.stderr
     assert f"model: {tmp_path}/run/ppo/checkpoints/final" in done.stderr
@@ -127,17 +154,30 @@ def test_any_key_of_a_recipe_can_be_given_to_an_evaluation(tmp_path: Path) -> No
     changes = ["seed=7", "eval.top_p=0.9", "eval.greedy=false"]
     recipe = evaluation_recipe("org/model", {"benches": ["aime24"]}, [*changes, "eval.samples=2"])
     settings = recipe.eval
-    assert settings and (recipe.seed, settings.top_p, settings.greedy, settings.samples) == (7, 0.9, False, 2)
+    assert settings and (recipe.seed, settings.top_p, settings.greedy, settings.samples) == (
+        7,
+        0.9,
+        False,
+        2,
+    )
     server = ("eval", "m", "--url", "http://x", "--bench", "aime24")
     done = rlsp(*server, "eval.top=0.9", cwd=tmp_path, check=False)
-    assert done.returncode == 3 and 'override #1 (eval.top): unknown key "top" in eval' in done.stderr
+    assert (
+        done.returncode == 3 and 'override #1 (eval.top): unknown key "top" in eval' in done.stderr
+    )
 
 
 @pytest.mark.parametrize(
     ("option", "key"),
-    [("--samples", "samples"), ("--max-new-tokens=8", "max_new_tokens"), ("--strategy", "strategies")],
+    [
+        ("--samples", "samples"),
+        ("--max-new-tokens=8", "max_new_tokens"),
+        ("--strategy", "strategies"),
+    ],
 )
-def test_a_key_given_as_an_option_is_refused_with_what_to_write(option: str, key: str, tmp_path: Path) -> None:
+def test_a_key_given_as_an_option_is_refused_with_what_to_write(
+    option: str, key: str, tmp_path: Path
+) -> None:
     done = rlsp("eval", "m", "--bench", "aime24", option, cwd=tmp_path, check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert f"no option {option.partition('=')[0]}; write eval.{key}=VALUE" in done.stderr
@@ -158,7 +198,9 @@ def test_keys_alone_are_for_the_newest_run_and_its_other_settings_stay(
 
 
 def test_heldout_of_a_folder_that_is_no_run_asks_for_a_run(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not a run folder, and heldout is a run's own data; name a run"):
+    with pytest.raises(
+        UsageError, match="not a run folder, and heldout is a run's own data; name a run"
+    ):
         evaluation_recipe(str(tmp_path), {"benches": ["heldout"]})
     own = "data.heldout={source: task:pair_sum, split: test, rows: 4, options: {largest: 12}}"
     assert evaluation_recipe(str(tmp_path), {"benches": ["heldout"]}, [own]).data.heldout

@@ -27,15 +27,27 @@ class Seeded:
     ) -> Iterator[tuple[int, Response]]:
         for row, request in enumerate(requests):
             if row not in done:
-                yield row, Response(f"{decoding.seed} {decoding.temperature} {request.id} {request.index}", 1, False)
+                yield (
+                    row,
+                    Response(
+                        f"{decoding.seed} {decoding.temperature} {request.id} {request.index}",
+                        1,
+                        False,
+                    ),
+                )
 
 
 def verify(samples: Sequence[Sample]) -> list[Score]:
-    return [Score("odd", "value", float(len(sample.response) % 2), sample.response) for sample in samples]
+    return [
+        Score("odd", "value", float(len(sample.response) % 2), sample.response)
+        for sample in samples
+    ]
 
 
 def heldout(rows: int) -> Data:
-    return Data.model_validate({"heldout": {"source": "task:pair_sum", "split": "test", "rows": rows}})
+    return Data.model_validate(
+        {"heldout": {"source": "task:pair_sum", "split": "test", "rows": rows}}
+    )
 
 
 def run(out: Path, stop_after: int | None = None, seed: int = 1) -> BenchResult:
@@ -46,11 +58,15 @@ def run(out: Path, stop_after: int | None = None, seed: int = 1) -> BenchResult:
         if done == stop_after:
             raise KeyboardInterrupt
 
-    return evaluate(bench, Seeded(), verify, settings, seed=seed, prompt=str, paths=AnswerPaths(out), tick=tick)
+    return evaluate(
+        bench, Seeded(), verify, settings, seed=seed, prompt=str, paths=AnswerPaths(out), tick=tick
+    )
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 13, 27])
-def test_an_interrupted_evaluation_ends_with_the_same_responses(tmp_path: Path, stop_after: int) -> None:
+def test_an_interrupted_evaluation_ends_with_the_same_responses(
+    tmp_path: Path, stop_after: int
+) -> None:
     whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "parts", stop_after)
@@ -60,10 +76,17 @@ def test_an_interrupted_evaluation_ends_with_the_same_responses(tmp_path: Path, 
     assert list(read_rows(tmp_path / "parts" / "samples.jsonl")) == list(
         read_rows(tmp_path / "whole" / "samples.jsonl")
     )
-    assert whole.greedy and whole.greedy.responses == 9 and whole.sample and whole.sample.responses == 18
+    assert (
+        whole.greedy
+        and whole.greedy.responses == 9
+        and whole.sample
+        and whole.sample.responses == 18
+    )
 
 
-def test_a_response_that_a_crash_lost_in_the_middle_of_a_problem_is_made_again(tmp_path: Path) -> None:
+def test_a_response_that_a_crash_lost_in_the_middle_of_a_problem_is_made_again(
+    tmp_path: Path,
+) -> None:
     whole, samples = run(tmp_path), tmp_path / "samples.jsonl"
     lines = samples.read_text().splitlines(keepends=True)
     samples.write_text("".join(lines[:-1]))  # the second of the last problem's two samples
@@ -89,7 +112,13 @@ def test_the_protocol_tells_prompts_and_benches_apart(tmp_path: Path) -> None:
     benches = [Benches(settings, heldout(rows)).load("heldout") for rows in (3, 4)]
     protocols = [
         evaluate(
-            bench, Seeded(), verify, settings, seed=0, prompt=prompt, paths=AnswerPaths(tmp_path / f"{i}{j}")
+            bench,
+            Seeded(),
+            verify,
+            settings,
+            seed=0,
+            prompt=prompt,
+            paths=AnswerPaths(tmp_path / f"{i}{j}"),
         ).protocol
         for i, bench in enumerate(benches)
         for j, prompt in enumerate((str, str.upper))
@@ -110,7 +139,9 @@ def test_a_bench_is_read_from_a_file_a_folder_or_the_environment(
     assert len(Benches(Eval(limit=7)).load("math500").problems) == 7
 
 
-def test_a_bench_that_is_not_to_be_had_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bench_that_is_not_to_be_had_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("RLSP_DATA_DIR", raising=False)
     with pytest.raises(NotReadyError, match="--data FILE"):
         Benches(Eval()).load("aime24")
@@ -123,8 +154,14 @@ def test_a_bench_that_is_not_to_be_had_says_what_to_do(tmp_path: Path, monkeypat
     [
         ('{"id": "a", "response": null}', "r.jsonl:1: response holds NoneType, expected text"),
         ('{"id": "a"}', "r.jsonl:1: needs id and response"),
-        ('{"id": "a", "response": "x", "num_tokens": "9"}', "r.jsonl:1: num_tokens holds str, expected a whole number"),
-        ('{"id": "a", "response": "x", "scores": {"rm": NaN}}', "r.jsonl:1: the score rm is nan, expected a number"),
+        (
+            '{"id": "a", "response": "x", "num_tokens": "9"}',
+            "r.jsonl:1: num_tokens holds str, expected a whole number",
+        ),
+        (
+            '{"id": "a", "response": "x", "scores": {"rm": NaN}}',
+            "r.jsonl:1: the score rm is nan, expected a number",
+        ),
         ('{"id": "a", ', "r.jsonl:1:13: not valid JSON"),
     ],
 )
@@ -136,14 +173,18 @@ def test_a_malformed_response_is_told_with_its_line(tmp_path: Path, line: str, w
 
 def test_what_else_is_known_of_a_given_response_is_kept(tmp_path: Path) -> None:
     row = {"id": "a", "response": "x", "num_tokens": 9, "truncated": True, "scores": {"rm": 0.5}}
-    (tmp_path / "r.jsonl").write_text(json.dumps(row) + '\n{"id": "a", "response": "y", "num_tokens": null}\n')
+    (tmp_path / "r.jsonl").write_text(
+        json.dumps(row) + '\n{"id": "a", "response": "y", "num_tokens": null}\n'
+    )
     sampler = ReplaySampler.from_file(tmp_path / "r.jsonl", uneven=True)
     requests = [Request("a", "", index) for index in range(5)]
     found = [response for _, response in sampler.answer(requests, GREEDY)]
     assert found == [Response("x", 9, True, {"rm": 0.5}), Response("y")]
 
 
-def test_responses_to_problems_that_the_bench_does_not_have_are_counted_and_all_of_them_refused() -> None:
+def test_responses_to_problems_that_the_bench_does_not_have_are_counted_and_all_of_them_refused() -> (
+    None
+):
     given = ReplaySampler({"1": [Response("a")], "2": [Response("b")]})
     assert given.strangers(["1", "2", "3"]) == 0 and given.strangers(["2"]) == 1
     assert ReplaySampler({}).strangers(["1"]) == 0
@@ -152,7 +193,9 @@ def test_responses_to_problems_that_the_bench_does_not_have_are_counted_and_all_
 
 
 def test_given_responses_must_cover_the_bench(tmp_path: Path) -> None:
-    (tmp_path / "r.jsonl").write_text('{"id": "a", "response": "x"}')  # no newline at the end: still a response
+    (tmp_path / "r.jsonl").write_text(
+        '{"id": "a", "response": "x"}'
+    )  # no newline at the end: still a response
     sampler = ReplaySampler.from_file(tmp_path / "r.jsonl")
     assert list(sampler.answer([Request("a", "")], GREEDY)) == [(0, Response("x", None, False))]
     with pytest.raises(DataError, match="problem 'b': 0 responses given, 1 wanted"):

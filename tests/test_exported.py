@@ -19,7 +19,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("exported")
     (folder / "tiny.yaml").write_text(TINY)
-    options = ("ppo.export_every=1", "ppo.critic_warmup_steps=0", "--stage", "sft", "--stage", "ppo")
+    options = (
+        "ppo.export_every=1",
+        "ppo.critic_warmup_steps=0",
+        "--stage",
+        "sft",
+        "--stage",
+        "ppo",
+    )
     rlsp("run", folder / "tiny.yaml", *options, "--out", folder / "run", cwd=folder)
     return folder / "run"
 
@@ -34,10 +41,14 @@ def test_each_is_the_policy_after_its_step_and_none_is_rotated_away(run: Path) -
     assert torch.equal(weights[-1][name], final[name])
     for folder in exported.values():
         assert (folder / "tokenizer.json").exists()
-        assert (folder / "model.safetensors").stat().st_mode == (folder / "config.json").stat().st_mode
+        assert (folder / "model.safetensors").stat().st_mode == (
+            folder / "config.json"
+        ).stat().st_mode
 
 
-def test_an_evaluation_of_steps_has_them_all_from_the_start_to_the_end(run: Path, tmp_path: Path) -> None:
+def test_an_evaluation_of_steps_has_them_all_from_the_start_to_the_end(
+    run: Path, tmp_path: Path
+) -> None:
     rlsp("eval", run, "--steps", "--bench", "heldout", "--out", tmp_path / "eval", cwd=tmp_path)
     data = json.loads((tmp_path / "eval" / "eval" / "results.json").read_text())["data"]
     assert list(data["models"]) == [f"step-{step}" for step in range(5)]
@@ -46,7 +57,9 @@ def test_an_evaluation_of_steps_has_them_all_from_the_start_to_the_end(run: Path
 
 
 def test_without_models_of_steps_the_next_move_is_told(run: Path, tmp_path: Path) -> None:
-    other = rlsp("eval", run / "ppo" / "checkpoints" / "final", "--steps", "--bench", "heldout", check=False)
+    other = rlsp(
+        "eval", run / "ppo" / "checkpoints" / "final", "--steps", "--bench", "heldout", check=False
+    )
     assert other.returncode == 2 and "--steps is for a run" in other.stderr
     for folder in StagePaths(run / "ppo").all_exported().values():
         folder.rename(folder.with_name(f"kept-{folder.name}"))

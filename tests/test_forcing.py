@@ -23,22 +23,35 @@ class Talker:
     ) -> Iterator[tuple[int, Response]]:
         self.calls.append(([request.prefix for request in requests], decoding.max_new_tokens))
         for row, request in reversed(list(enumerate(requests))):
-            said = ["42"] if request.prefix.endswith("Final Answer:") else ["hm"] * self.words[request.id]
+            said = (
+                ["42"]
+                if request.prefix.endswith("Final Answer:")
+                else ["hm"] * self.words[request.id]
+            )
             if self.tags and not request.prefix.endswith("Final Answer:"):
                 said = [*said, "</think>", "41"]
             cut = said[: decoding.max_new_tokens]
             yield row, Response("".join(f" {word}" for word in cut), len(cut), len(cut) < len(said))
 
 
-def forced(talker: Talker, forcing: Forcing = TWICE, decoding: Decoding = GREEDY) -> dict[str, Response]:
+def forced(
+    talker: Talker, forcing: Forcing = TWICE, decoding: Decoding = GREEDY
+) -> dict[str, Response]:
     requests = [Request(id, f"{id}?") for id in talker.words]
-    return {requests[row].id: found for row, found in ForcedSampler(talker, forcing).answer(requests, decoding)}
+    return {
+        requests[row].id: found
+        for row, found in ForcedSampler(talker, forcing).answer(requests, decoding)
+    }
 
 
 def test_a_response_that_ends_goes_on_and_all_its_parts_are_counted() -> None:
     talker = Talker({"a": 3})
     assert forced(talker) == {"a": Response(" hm hm hm Wait hm hm hm Wait hm hm hm", 9)}
-    assert [prefixes for prefixes, _ in talker.calls] == [[""], [" hm hm hm Wait"], [" hm hm hm Wait hm hm hm Wait"]]
+    assert [prefixes for prefixes, _ in talker.calls] == [
+        [""],
+        [" hm hm hm Wait"],
+        [" hm hm hm Wait hm hm hm Wait"],
+    ]
     assert forced(Talker({"a": 3}), Forcing(waits=1))["a"].num_tokens == 6
 
 
@@ -107,6 +120,10 @@ def test_a_tag_that_the_prompt_opened_is_said_once_and_closed_once() -> None:
                 tag = "" if requests[row].prefix else "[THINK]\n"
                 yield row, Response(tag + found.text, found.num_tokens, found.truncated)
 
-    ((_, found),) = ForcedSampler(Whole({"a": 1000}), Forcing()).answer([Request("a", "a?[THINK]\n")], GREEDY)
-    assert found.text.startswith("[THINK]\n hm") and found.text.endswith("hm[/THINK]\n\nFinal Answer: 42")
+    ((_, found),) = ForcedSampler(Whole({"a": 1000}), Forcing()).answer(
+        [Request("a", "a?[THINK]\n")], GREEDY
+    )
+    assert found.text.startswith("[THINK]\n hm") and found.text.endswith(
+        "hm[/THINK]\n\nFinal Answer: 42"
+    )
     assert found.text.count("THINK]") == 2

@@ -27,7 +27,10 @@ HEAVY = {"torch", "transformers", "numpy", "sympy", "math_verify", "matplotlib",
 def modules(package: Path) -> dict[str, Path]:
     """Every module below a folder by its dotted name; a package by that of its `__init__.py`."""
     files = package.rglob("*.py")
-    return {".".join(f.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__"): f for f in files}
+    return {
+        ".".join(f.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__"): f
+        for f in files
+    }
 
 
 def imported(name: str, file: Path) -> set[str]:
@@ -37,7 +40,11 @@ def imported(name: str, file: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            above = name.split(".")[: -node.level + (file.name == "__init__.py") or None] if node.level else []
+            above = (
+                name.split(".")[: -node.level + (file.name == "__init__.py") or None]
+                if node.level
+                else []
+            )
             origin = ".".join([*above, *([node.module] if node.module else [])])
             found |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
     return found
@@ -46,7 +53,9 @@ def imported(name: str, file: Path) -> set[str]:
 def circles(package: Path) -> list[list[str]]:
     """Circles of modules that import each other, each from where it was met first."""
     files = modules(package)
-    imports = {name: sorted((imported(name, file) & set(files)) - {name}) for name, file in files.items()}
+    imports = {
+        name: sorted((imported(name, file) & set(files)) - {name}) for name, file in files.items()
+    }
     found: list[list[str]] = []
     finished: set[str] = set()
 
@@ -121,7 +130,13 @@ def test_only_child_processes_of_backends_import_the_engine() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["check", "quickstart"], ["plan", "quickstart"], ["check", "quickstart", "--resolved"]]
+    "arguments",
+    [
+        ["--help"],
+        ["check", "quickstart"],
+        ["plan", "quickstart"],
+        ["check", "quickstart", "--resolved"],
+    ],
 )
 def test_help_and_check_load_nothing_heavy(arguments: list[str]) -> None:
     code = (

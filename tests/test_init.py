@@ -33,29 +33,48 @@ def test_answers_and_options_give_the_same_recipe_which_passes_check(tmp_path: P
     write(tmp_path / "rows" / "heldout.jsonl", HELDOUT)
 
     done = asked("org/model", "rows", "n", cwd=tmp_path)
-    assert done.returncode == 0 and "mine.yaml: ok (sft on local, ppo on local, eval on local)" in done.stdout
+    assert (
+        done.returncode == 0
+        and "mine.yaml: ok (sft on local, ppo on local, eval on local)" in done.stdout
+    )
     text = (tmp_path / "mine.yaml").read_text()
     recipe = YAML(typ="safe").load(text)
     assert recipe["model"] == {"path": "org/model"} and recipe["cluster"] == {"gpus_per_node": 0}
-    assert recipe["data"]["traces"] == {"source": "./rows/traces.jsonl", "prompt": "problem", "response": "solution"}
-    assert recipe["data"]["prompts"] == {"source": "./rows/problems.jsonl", "problem": "question", "answer": "answer"}
-    assert recipe["data"]["heldout"]["answer"] == "final_answer" and recipe["eval"]["benches"] == ["heldout"]
+    assert recipe["data"]["traces"] == {
+        "source": "./rows/traces.jsonl",
+        "prompt": "problem",
+        "response": "solution",
+    }
+    assert recipe["data"]["prompts"] == {
+        "source": "./rows/problems.jsonl",
+        "problem": "question",
+        "answer": "answer",
+    }
+    assert recipe["data"]["heldout"]["answer"] == "final_answer" and recipe["eval"]["benches"] == [
+        "heldout"
+    ]
     assert text.count("#") > 10
 
     (tmp_path / "mine.yaml").unlink()
     rlsp("init", "mine.yaml", "--model", "org/model", "--data", "rows", "--cpu", cwd=tmp_path)
     assert (tmp_path / "mine.yaml").read_text() == text
-    done = rlsp("init", "mine.yaml", "--model", "m", "--data", "rows", "--cpu", cwd=tmp_path, check=False)
+    done = rlsp(
+        "init", "mine.yaml", "--model", "m", "--data", "rows", "--cpu", cwd=tmp_path, check=False
+    )
     assert done.returncode == 2 and "mine.yaml: exists already" in done.stderr
     assert (tmp_path / "mine.yaml").read_text() == text
 
 
 def test_a_file_of_problems_alone_is_trained_on_by_ppo(tmp_path: Path) -> None:
     write(tmp_path / "my problems.jsonl", PROBLEMS)
-    done = rlsp("init", "--model", "org/model", "--data", "my problems.jsonl", "--gpu", cwd=tmp_path)
+    done = rlsp(
+        "init", "--model", "org/model", "--data", "my problems.jsonl", "--gpu", cwd=tmp_path
+    )
     assert "recipe.yaml: ok (ppo on local)" in done.stdout
     recipe = YAML(typ="safe").load((tmp_path / "recipe.yaml").read_text())
-    assert recipe["data"]["prompts"]["source"] == "./my problems.jsonl" and recipe["cluster"] == {"gpus_per_node": 1}
+    assert recipe["data"]["prompts"]["source"] == "./my problems.jsonl" and recipe["cluster"] == {
+        "gpus_per_node": 1
+    }
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,25 @@ from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 
 
 def recipe(**fields: Any) -> Reward:
-    return Reward.model_validate({"exploration": [{"use": "length"}, {"use": "novelty", "weight": 0.5}], **fields})
+    return Reward.model_validate(
+        {"exploration": [{"use": "length"}, {"use": "novelty", "weight": 0.5}], **fields}
+    )
 
 
 def scored(
     reward: Reward, c: float | None, *es: float | None, alpha: float = 0.8, answer: str | None = "4"
 ) -> SampleScore:
-    parts = [Score("c", "error" if v is None else "value", v, reason="broke", ms=7.0) for v in (c, *es)]
+    parts = [
+        Score("c", "error" if v is None else "value", v, reason="broke", ms=7.0) for v in (c, *es)
+    ]
     return combine(Score("v", parts[0].outcome, c, answer, "broke", 9.0), parts[1:], reward, alpha)
 
 
 def samples(n: int, group: int = 1, **fields: Any) -> list[Sample]:
-    return [Sample(f"p{i // group}", f"w{i} a b c d", id=str(i // group), num_tokens=10 * (i + 1)) for i in range(n)]
+    return [
+        Sample(f"p{i // group}", f"w{i} a b c d", id=str(i // group), num_tokens=10 * (i + 1))
+        for i in range(n)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +49,9 @@ def samples(n: int, group: int = 1, **fields: Any) -> list[Sample]:
         ("ensemble", 0.0, (0.4, 0.2), 0.0),
     ],
 )
-def test_every_mode_in_closed_form(mode: str, c: float, es: tuple[float, float], expected: float) -> None:
+def test_every_mode_in_closed_form(
+    mode: str, c: float, es: tuple[float, float], expected: float
+) -> None:
     score = scored(recipe(combine=mode), c, *es)
     assert score.reward == pytest.approx(expected)
     assert score.streams == pytest.approx((c, es[0] + 0.5 * es[1]))
@@ -55,10 +64,17 @@ def test_rm_shaping_never_lets_a_wrong_answer_outrank_a_right_one() -> None:
 
 def test_a_failed_component_skips_the_sample_or_counts_as_its_penalty() -> None:
     skip, penalise = recipe(), recipe(exploration=[{"use": "length", "on_error": {"penalise": -1}}])
-    assert scored(skip, 1.0, None, 0.5).reward is None and scored(skip, 1.0, None, 0.5).streams is None
+    assert (
+        scored(skip, 1.0, None, 0.5).reward is None and scored(skip, 1.0, None, 0.5).streams is None
+    )
     score = scored(penalise, 1.0, None)
     assert score.reward == pytest.approx(0.8 - 0.2) and score.exploration[0].value is None
-    assert scored(recipe(exploration=[{"use": "length", "on_timeout": {"penalise": -1}}]), 1.0, None).reward is None
+    assert (
+        scored(
+            recipe(exploration=[{"use": "length", "on_timeout": {"penalise": -1}}]), 1.0, None
+        ).reward
+        is None
+    )
 
 
 def test_too_many_failures_stop_the_run_and_name_the_ten_worst() -> None:
@@ -74,9 +90,13 @@ def test_too_many_failures_stop_the_run_and_name_the_ten_worst() -> None:
 
 
 def test_a_penalised_failure_is_still_a_failure_and_stop_means_at_once() -> None:
-    reward = recipe(exploration=[{"use": "length", "on_error": {"penalise": -1}}], failure_limit=0.5)
+    reward = recipe(
+        exploration=[{"use": "length", "on_error": {"penalise": -1}}], failure_limit=0.5
+    )
     with pytest.raises(SafetyError, match="2 of 3 responses failed"):
-        refuse_failing(samples(3), [scored(reward, 1.0, None)] * 2 + [scored(reward, 1.0, 0.1)], reward)
+        refuse_failing(
+            samples(3), [scored(reward, 1.0, None)] * 2 + [scored(reward, 1.0, 0.1)], reward
+        )
     stop = recipe(exploration=[{"use": "length", "on_error": "stop"}], failure_limit=1.0)
     with pytest.raises(SafetyError, match="as the recipe says `stop`"):
         refuse_failing(samples(3), [scored(stop, 1.0, None), *[scored(stop, 1.0, 0.1)] * 2], stop)
@@ -84,8 +104,12 @@ def test_a_penalised_failure_is_still_a_failure_and_stop_means_at_once() -> None
 
 def test_wrong_over_right_counts_pairs_of_a_group() -> None:
     reward = recipe(exploration=[{"use": "length"}])
-    pays_right = [scored(reward, c, e, alpha=0.5) for c, e in ((1, 0.1), (0, 0.2), (1, 0.0), (0, 0.1))]
-    pays_long = [scored(reward, c, e, alpha=0.1) for c, e in ((1, 0.1), (0, 0.9), (1, 0.0), (0, 0.0))]
+    pays_right = [
+        scored(reward, c, e, alpha=0.5) for c, e in ((1, 0.1), (0, 0.2), (1, 0.0), (0, 0.1))
+    ]
+    pays_long = [
+        scored(reward, c, e, alpha=0.1) for c, e in ((1, 0.1), (0, 0.9), (1, 0.0), (0, 0.0))
+    ]
     assert ledger(samples(4, 2), pays_right, reward, 0.5)["reward/wrong_over_right"] == 0.0
     row = ledger(samples(4, 2), pays_long, reward, 0.1)
     assert row["reward/wrong_over_right"] == 0.5 and row["reward/flat_groups"] == 0.0
@@ -106,7 +130,8 @@ def test_correlations_shares_and_ngrams() -> None:
 
 def collapse() -> list[dict[str, Any]]:
     """The shape of the small-scale reproduction's GRPO run with a length reward: length 515 -> 414 by step 110 and
-    -> 1,260, KL 0.2 -> 12 at steps 50 to 73 and -> 149 -> 1,000, accuracy (no box is -0.5) 0.02 -> -0.22.
+    -> 1,260, KL 0.2 -> 12 at steps 50 to 73 and -> 149 -> 1,000, accuracy (no box is -0.5) 0.02 ->
+    -0.22.
     """
     points = {  # step: tokens, KL, accuracy, answer rate
         0: (515, 0.0, 0.02, 0.8),
@@ -124,7 +149,12 @@ def collapse() -> list[dict[str, Any]]:
         values = [a + (b - a) * part for a, b in zip(points[left], points[right], strict=True)]
         keys = ("response/tokens", "kl/response", "correctness/mean", "response/answered")
         rows.append(
-            {"step": step, "reward/std": 0.3, "response/repetition": 0.1, **dict(zip(keys, values, strict=True))}
+            {
+                "step": step,
+                "reward/std": 0.3,
+                "response/repetition": 0.1,
+                **dict(zip(keys, values, strict=True)),
+            }
         )
     return rows
 
@@ -137,8 +167,19 @@ def test_the_hidden_collapse_of_the_reproduction_fires_and_early() -> None:
 
 
 def healthy(step: int, **changes: float) -> dict[str, Any]:
-    row = {"response/tokens": 26 + step, "kl/response": step / 8, "correctness/mean": 0.2 + step / 40}
-    return {"step": step, **row, "response/answered": 1.0, "reward/std": 0.3, "response/repetition": 0.0, **changes}
+    row = {
+        "response/tokens": 26 + step,
+        "kl/response": step / 8,
+        "correctness/mean": 0.2 + step / 40,
+    }
+    return {
+        "step": step,
+        **row,
+        "response/answered": 1.0,
+        "reward/std": 0.3,
+        "response/repetition": 0.0,
+        **changes,
+    }
 
 
 def test_a_run_that_grows_longer_and_better_is_left_alone() -> None:
@@ -155,8 +196,12 @@ def test_a_run_that_grows_longer_and_better_is_left_alone() -> None:
         ({"reward/wrong_over_right": 0.2}, "wrong_over_right"),
     ],
 )
-def test_rewards_that_teach_nothing_or_the_wrong_thing_are_pointed_at(changes: dict[str, float], kind: str) -> None:
-    assert [alarm.kind for alarm in alarms([healthy(step, **changes) for step in range(12)])] == [kind]
+def test_rewards_that_teach_nothing_or_the_wrong_thing_are_pointed_at(
+    changes: dict[str, float], kind: str
+) -> None:
+    assert [alarm.kind for alarm in alarms([healthy(step, **changes) for step in range(12)])] == [
+        kind
+    ]
 
 
 def test_growing_repetition_is_pointed_at_once() -> None:

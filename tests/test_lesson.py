@@ -52,7 +52,12 @@ def written(folder: Path, backend: str, *answers: dict[str, Any], opens: str = "
     rows = [{"messages": [asked, {"role": "assistant", **answer}]} for answer in answers]
     (folder / "traces.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "prompts.jsonl").write_text(json.dumps({"problem": "1+1", "answer": "2"}) + "\n")
-    text = RECIPE.format(model=model, traces=folder / "traces.jsonl", prompts=folder / "prompts.jsonl", backend=backend)
+    text = RECIPE.format(
+        model=model,
+        traces=folder / "traces.jsonl",
+        prompts=folder / "prompts.jsonl",
+        backend=backend,
+    )
     (folder / "recipe.yaml").write_text(text)
     return folder / "recipe.yaml"
 
@@ -63,19 +68,25 @@ def test_the_tokens_of_an_example_hold_one_opening_tag_and_the_end_of_a_turn(ope
     (lesson,) = lessons([Trace("1+1", THOUGHT)], PLAIN, tokenizer)
     prompt, response = lesson.tokens(tokenizer)
     text = tokenizer.decode(prompt + response)
-    assert text.count("<think>") == text.count("</think>") == 1 and text.endswith("hm\n</think>\n\n2<|im_end|>")
+    assert text.count("<think>") == text.count("</think>") == 1 and text.endswith(
+        "hm\n</think>\n\n2<|im_end|>"
+    )
     assert tokenizer.decode(prompt) == ASKED + opens
 
 
 def test_a_trace_without_thinking_closes_what_the_prompt_opens_and_is_counted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = lessons([Trace("1+1", THOUGHT), Trace("1+1", "2")], PLAIN, byte_tokenizer(chatml("<think>\n")))
+    found = lessons(
+        [Trace("1+1", THOUGHT), Trace("1+1", "2")], PLAIN, byte_tokenizer(chatml("<think>\n"))
+    )
     assert [lesson.response for lesson in found] == ["hm\n</think>\n\n2", "\n</think>\n\n2"]
     assert "1 of 2 traces do not think" in capsys.readouterr().out
 
 
-def test_traces_that_were_cut_in_their_thinking_are_left_out_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_traces_that_were_cut_in_their_thinking_are_left_out_and_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     cut, whole = Trace("1+1", "<think>\nso \\boxed{2}"), Trace("1+1", THOUGHT)
     assert closed_traces([cut, whole, cut]) == [whole]
     assert "2 of 3 traces left out: thinking not closed" in capsys.readouterr().out
@@ -90,7 +101,9 @@ def test_a_template_that_closes_the_thinking_takes_answers_and_refuses_thoughts(
     found = lessons([Trace("1+1", "2"), Trace("1+1", "<think>\n\n</think>\n\n2")], PLAIN, tokenizer)
     assert [lesson.response for lesson in found] == ["2", "2"]
     for closes in ("<think>\n\n</think>\n\n", "</think>"):  # Qwen3's, and DeepSeek-V3.1's
-        with pytest.raises(DataError, match=r"closes the thinking before the response .* model\.chat_template"):
+        with pytest.raises(
+            DataError, match=r"closes the thinking before the response .* model\.chat_template"
+        ):
             lessons([Trace("1+1", THOUGHT)], PLAIN, byte_tokenizer(chatml(closes)))
 
 
@@ -105,8 +118,14 @@ def test_a_template_that_closes_the_thinking_takes_answers_and_refuses_thoughts(
         ("", ["<|endoftext|>"]),
     ],
 )
-def test_a_response_ends_with_the_tokens_that_end_a_turn_in_the_template(closes: str, ends: list[str]) -> None:
-    template = "{% for m in messages %}<|im_start|>{{ m.content | trim }}CLOSES{% endfor %}".replace("CLOSES", closes)
+def test_a_response_ends_with_the_tokens_that_end_a_turn_in_the_template(
+    closes: str, ends: list[str]
+) -> None:
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m.content | trim }}CLOSES{% endfor %}".replace(
+            "CLOSES", closes
+        )
+    )
     tokenizer = byte_tokenizer(template, ["<|im_start|>", "<|im_end|>", "<|end|>", "<|start|>"])
     assert turn_end(tokenizer) == ends
     (lesson,) = lessons([Trace("1+1", "2")], PLAIN, tokenizer)
@@ -129,7 +148,9 @@ def test_decoding_stops_at_the_end_of_a_turn_and_at_the_end_that_the_model_had(
     turn, text = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
     assert tokenizer.eos_token_id == turn and end_ids(model, tokenizer) == {turn, text}
     assert decode([[*tokenizer("2")["input_ids"], turn]], tokenizer) == ["2"]
-    assert "responses end with <|im_end|>, as turns do in the chat template" in capsys.readouterr().err
+    assert (
+        "responses end with <|im_end|>, as turns do in the chat template" in capsys.readouterr().err
+    )
 
 
 def test_a_template_whose_end_is_no_token_is_told_with_the_next_move(
@@ -175,14 +196,18 @@ def test_openrlhf_is_given_no_model_that_runs_past_the_end_of_its_turns(tmp_path
 
 
 def test_tags_that_are_special_tokens_stay_in_what_rewards_see() -> None:
-    tokenizer = byte_tokenizer(chatml(), ["<|im_start|>", "<|im_end|>", "[THINK]", "[/THINK]", "<|channel>"])
+    tokenizer = byte_tokenizer(
+        chatml(), ["<|im_start|>", "<|im_end|>", "[THINK]", "[/THINK]", "<|channel>"]
+    )
     text = "[THINK]hm[/THINK]2"
     assert decode([tokenizer(f"{text}<|im_end|>")["input_ids"]], tokenizer) == [text]
 
 
 def test_the_recipes_system_message_is_put_before_turns_that_have_none() -> None:
     tokenizer, data = byte_tokenizer(chatml()), Data(template="{problem}", system="Be brief.")
-    ours, theirs = ("<|im_start|>system\n" + words + "<|im_end|>\n" for words in ("Be brief.", "Be kind."))
+    ours, theirs = (
+        "<|im_start|>system\n" + words + "<|im_end|>\n" for words in ("Be brief.", "Be kind.")
+    )
     assert prompt_text("1+1", data, tokenizer) == ours + ASKED
     own = Trace("1+1", "2", turns=(Turn("system", "Be kind."), Turn("user", "1+1")))
     assert trace_prompt(own, data, tokenizer) == theirs + ASKED
@@ -197,25 +222,38 @@ def test_a_prefix_is_encoded_without_the_tag_that_its_prompt_has() -> None:
     assert encode_prefix(Request("a", prompt, prefix="<think>\n"), tokenizer) == []
 
 
-def test_the_embedded_engine_gives_responses_with_the_tag_that_the_prompt_opened(tmp_path: Path) -> None:
+def test_the_embedded_engine_gives_responses_with_the_tag_that_the_prompt_opened(
+    tmp_path: Path,
+) -> None:
     folder = str(byte_model(tmp_path / "model", byte_tokenizer(chatml())))
-    sampler = LocalSampler(load_model(folder, torch.device("cpu")), load_tokenizer(folder), "float32")
+    sampler = LocalSampler(
+        load_model(folder, torch.device("cpu")), load_tokenizer(folder), "float32"
+    )
     greedy = Decoding(0.0, 1.0, 8, seed=0)
     opened, bare = Request("a", f"{ASKED}<think>\n"), Request("b", ASKED)
     first, other = answers(sampler, [opened, bare], greedy)
-    assert first.text.startswith("<think>\n") and not other.text.startswith("<think>") and first.num_tokens == 8
+    assert (
+        first.text.startswith("<think>\n")
+        and not other.text.startswith("<think>")
+        and first.num_tokens == 8
+    )
     begun = Request("a", opened.prompt, prefix="<think>\n")
     (same,) = answers(sampler, [begun], greedy)
     assert begun.prefix + same.text == first.text
 
 
 def test_axolotl_is_given_what_the_embedded_engine_learns(tmp_path: Path) -> None:
-    recipe = written(tmp_path, "axolotl", {"content": THOUGHT}, {"content": "2"}, {"content": "<think>\ncut"})
+    recipe = written(
+        tmp_path, "axolotl", {"content": THOUGHT}, {"content": "2"}, {"content": "<think>\ncut"}
+    )
     run = tmp_path / "run"
     (run / "sft").mkdir(parents=True)
     (run / "resolved.yaml").write_text(rlsp("check", recipe, "--resolved").stdout)
     setup(JobStep.of({"run": str(run), "resume": None}))
-    rows = [json.loads(line)["segments"] for line in (run / "sft" / "train.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)["segments"]
+        for line in (run / "sft" / "train.jsonl").read_text().splitlines()
+    ]
     assert [[(part["label"], part["text"]) for part in row] for row in rows] == [
         [(False, f"{ASKED}<think>\n"), (True, "hm\n</think>\n\n2<|im_end|>")],
         [(False, f"{ASKED}<think>\n"), (True, "\n</think>\n\n2<|im_end|>")],
@@ -256,4 +294,7 @@ def test_showing_an_example_where_every_prompt_is_too_long_says_so(tmp_path: Pat
     recipe = written(tmp_path, "local", {"content": THOUGHT})
     shown = rlsp("check", recipe, "--show-example", "ppo.max_prompt_tokens=5", check=False)
     assert shown.returncode == DataError.exit_code
-    assert "all 1 prompts are longer than ppo.max_prompt_tokens 5; the shortest has 30 tokens" in shown.stderr
+    assert (
+        "all 1 prompts are longer than ppo.max_prompt_tokens 5; the shortest has 30 tokens"
+        in shown.stderr
+    )

@@ -35,36 +35,69 @@ TEXT = {"type": "text", "text": "2"}
         {"reasoning_content": None, "thinking": "", "content": WHOLE},
         {"content": [THINKING, TEXT]},
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, TEXT]},
-        {"content": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}, TEXT]},
+        {
+            "content": [
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+                TEXT,
+            ]
+        },
         {"reasoning_content": "hm", "content": [TEXT]},
         {"reasoning_content": "hm", "content": None, "value": "2"},
     ],
     ids=str,
 )
-def test_every_way_to_part_thinking_from_the_answer_gives_one_text(message: dict[str, Any], tmp_path: Path) -> None:
+def test_every_way_to_part_thinking_from_the_answer_gives_one_text(
+    message: dict[str, Any], tmp_path: Path
+) -> None:
     assert message_text(message) == WHOLE
     turns = [{"from": "human", "value": "1+1"}, {"role": "assistant", **message}]
-    assert [trace.response for trace in read(tmp_path, {"messages": turns}, messages="messages")] == [WHOLE]
+    assert [
+        trace.response for trace in read(tmp_path, {"messages": turns}, messages="messages")
+    ] == [WHOLE]
 
 
 def test_several_thoughts_keep_their_order_and_one_without_an_answer_stays_open() -> None:
     parts = [THINKING, TEXT, {"type": "thinking", "thinking": "or"}, {"type": "text", "text": "3"}]
     assert message_text({"content": parts}) == f"{WHOLE}\n\n<think>\nor\n</think>\n\n3"
     assert message_text({"content": [THINKING, THINKING]}) == "<think>\nhmhm"
-    assert message_text({"reasoning": "hm", "content": None}) == "<think>\nhm" == message_text({"reasoning": "hm"})
-    assert message_text({"reasoning": "1+1", "content": "1+1=2"}) == "<think>\n1+1\n</think>\n\n1+1=2"
+    assert (
+        message_text({"reasoning": "hm", "content": None})
+        == "<think>\nhm"
+        == message_text({"reasoning": "hm"})
+    )
+    assert (
+        message_text({"reasoning": "1+1", "content": "1+1=2"}) == "<think>\n1+1\n</think>\n\n1+1=2"
+    )
     assert message_text({"content": [TEXT, "3"]}) == "23" and message_text({"content": None}) == ""
 
 
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        ({"content": "2", "analysis": "hm"}, "field 'analysis' holds text that nothing reads, 'hm'"),
-        ({"content": "2", "tool_calls": [{"function": {"name": "add"}}]}, "field 'tool_calls' holds text"),
-        ({"content": WHOLE, "reasoning": "other"}, "field 'reasoning' holds text that nothing reads, 'other'"),
-        ({"content": "2", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}, "nothing reads, 'x'"),
-        ({"content": [TEXT, {"type": "tool_use", "input": "x"}]}, "a part of type 'tool_use' is not known"),
-        ({"content": [{"type": "redacted_thinking", "data": "x"}, TEXT]}, "'redacted_thinking' is not known"),
+        (
+            {"content": "2", "analysis": "hm"},
+            "field 'analysis' holds text that nothing reads, 'hm'",
+        ),
+        (
+            {"content": "2", "tool_calls": [{"function": {"name": "add"}}]},
+            "field 'tool_calls' holds text",
+        ),
+        (
+            {"content": WHOLE, "reasoning": "other"},
+            "field 'reasoning' holds text that nothing reads, 'other'",
+        ),
+        (
+            {"content": "2", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]},
+            "nothing reads, 'x'",
+        ),
+        (
+            {"content": [TEXT, {"type": "tool_use", "input": "x"}]},
+            "a part of type 'tool_use' is not known",
+        ),
+        (
+            {"content": [{"type": "redacted_thinking", "data": "x"}, TEXT]},
+            "'redacted_thinking' is not known",
+        ),
         ({"content": 2}, "the content holds int"),
     ],
 )
@@ -92,8 +125,13 @@ def test_what_tells_of_a_turn_or_is_in_the_answer_anyhow_does_no_harm(tmp_path: 
 
 
 def test_earlier_thinking_is_left_to_the_chat_template(tmp_path: Path) -> None:
-    asked, answer = {"role": "user", "content": "1+1"}, {"role": "assistant", "reasoning_content": "hm", "content": "2"}
-    first, second = read(tmp_path, {"messages": [asked, answer, asked, answer]}, messages="messages")
+    asked, answer = (
+        {"role": "user", "content": "1+1"},
+        {"role": "assistant", "reasoning_content": "hm", "content": "2"},
+    )
+    first, second = read(
+        tmp_path, {"messages": [asked, answer, asked, answer]}, messages="messages"
+    )
     assert first.response == second.response == WHOLE
     assert second.turns == (("user", "1+1"), ("assistant", WHOLE), ("user", "1+1"))
 
@@ -103,10 +141,15 @@ def test_a_column_of_thinking_goes_before_its_response(tmp_path: Path) -> None:
     assert [trace.response for trace in read(tmp_path, row)] == [WHOLE]
     assert read(tmp_path, row, response="reasoning_content")[0].response == "hm"
     for thought, answer in ((["hm"], "2"), ([{"type": "text", "text": "hm"}], "2"), ("hm", 2)):
-        assert read(tmp_path, {**row, "reasoning_content": thought, "solution": answer})[0].response == WHOLE
+        assert (
+            read(tmp_path, {**row, "reasoning_content": thought, "solution": answer})[0].response
+            == WHOLE
+        )
     for nothing in (None, "", [], math.nan):
         assert read(tmp_path, {**row, "reasoning_content": nothing})[0].response == "2"
-    with pytest.raises(DataError, match=r"rows\.jsonl:1: columns 'solution' and 'reasoning_content': .* not known"):
+    with pytest.raises(
+        DataError, match=r"rows\.jsonl:1: columns 'solution' and 'reasoning_content': .* not known"
+    ):
         read(tmp_path, {**row, "reasoning_content": {"a": "hm"}})
     with pytest.raises(DataError, match="no column 'response'"):
         read(tmp_path, row, response="response")
@@ -119,17 +162,28 @@ def test_traces_are_made_with_the_thinking_and_without_those_that_were_cut(tmp_p
         {"content": "<think>so \\boxed{2}"},
     ]
     rows = [
-        {"messages": [{"role": "user", "content": f"1+1 ({n})"}, {"role": "assistant", **one}], "answer": "2"}
+        {
+            "messages": [{"role": "user", "content": f"1+1 ({n})"}, {"role": "assistant", **one}],
+            "answer": "2",
+        }
         for n, one in enumerate(said)
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    rlsp("data", "traces", "rows.jsonl", "--out", "traces.jsonl", "verifier=math_verify", cwd=tmp_path)
+    rlsp(
+        "data",
+        "traces",
+        "rows.jsonl",
+        "--out",
+        "traces.jsonl",
+        "verifier=math_verify",
+        cwd=tmp_path,
+    )
     made = [json.loads(line) for line in (tmp_path / "traces.jsonl").read_text().splitlines()]
     assert [row["solution"] for row in made] == ["<think>\nhm\n</think>\n\n\\boxed{2}"]
     counts = json.loads((tmp_path / "traces.card.json").read_text())["data"]["filters"]
-    assert {why: reason["rows"] for count in counts for why, reason in count["reasons"].items()} == {
-        "thinking not closed": 2
-    }
+    assert {
+        why: reason["rows"] for count in counts for why, reason in count["reasons"].items()
+    } == {"thinking not closed": 2}
 
 
 def read(folder: Path, row: dict[str, Any], **columns: str) -> list[Any]:

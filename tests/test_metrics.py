@@ -17,7 +17,12 @@ from rlsp_cli.evals import metrics
 from rlsp_cli.evals.answer import Scored
 from rlsp_cli.evals.compare import compare_in_order
 from rlsp_cli.evals.metrics import SameAnswer, greedy_over_sampled, of_kind
-from rlsp_cli.evals.metrics.calibration import Calibration, Stated, calibration, expected_calibration_error
+from rlsp_cli.evals.metrics.calibration import (
+    Calibration,
+    Stated,
+    calibration,
+    expected_calibration_error,
+)
 from rlsp_cli.evals.metrics.checks import check_levels
 from rlsp_cli.evals.metrics.curves import best_of_k, pass_at_k
 from rlsp_cli.evals.metrics.tokens import accuracy_under, tokens_per_correct
@@ -41,8 +46,12 @@ from tests.provenance import made
 from tests.test_vote import Same
 
 
-@pytest.mark.parametrize(("n", "correct", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 6), (4, 1, 4), (64, 9, 16)])
-def test_pass_at_k_is_the_chance_of_a_draw_with_a_correct_response(n: int, correct: int, k: int) -> None:
+@pytest.mark.parametrize(
+    ("n", "correct", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 6), (4, 1, 4), (64, 9, 16)]
+)
+def test_pass_at_k_is_the_chance_of_a_draw_with_a_correct_response(
+    n: int, correct: int, k: int
+) -> None:
     assert pass_at_k(n, correct, k) == pytest.approx(1 - stats.hypergeom.pmf(0, n, correct, k))
 
 
@@ -60,7 +69,9 @@ def test_best_of_k_is_the_mean_over_all_draws() -> None:
         assert best_of_k(scored, k) == pytest.approx(statistics.fmean(map(statistics.fmean, best)))
 
 
-@pytest.mark.parametrize(("right", "total"), [(0, 1), (1, 2), (7, 30), (0, 30), (30, 30), (251, 500), (40, 12032)])
+@pytest.mark.parametrize(
+    ("right", "total"), [(0, 1), (1, 2), (7, 30), (0, 30), (30, 30), (251, 500), (40, 12032)]
+)
 def test_the_interval_of_problems_that_are_right_or_wrong_is_that_of_clopper_and_pearson(
     right: int, total: int
 ) -> None:
@@ -104,7 +115,9 @@ def test_the_interval_does_not_jump_between_no_right_response_and_one() -> None:
 
 
 def test_clustering_by_problem_widens_the_interval_that_samples_alone_would_give() -> None:
-    values = {str(i): [float(i % 2)] * 15 + [0.5] for i in range(30)}  # sixteen samples that hardly differ
+    values = {
+        str(i): [float(i % 2)] * 15 + [0.5] for i in range(30)
+    }  # sixteen samples that hardly differ
     clustered = mean_share([statistics.fmean(scores) for scores in values.values()])
     naive = mean_share([score for scores in values.values() for score in scores])
     assert clustered.high - clustered.low > 3 * (naive.high - naive.low)
@@ -124,15 +137,23 @@ def test_the_paired_interval_holds_the_true_difference_in_about_95_of_100_simula
 def test_the_p_value_is_scipys_permutation_test(problems: int) -> None:
     differences = np.random.default_rng(problems).normal(0.1, 0.3, problems).clip(-1, 1).round(1)
     scipys = stats.permutation_test(
-        (differences,), np.mean, permutation_type="samples", n_resamples=20_000 if problems > 14 else math.inf, rng=0
+        (differences,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=20_000 if problems > 14 else math.inf,
+        rng=0,
     )
-    assert paired(differences.tolist()).p == pytest.approx(scipys.pvalue, abs=0.015 if problems > 14 else 1e-9)
+    assert paired(differences.tolist()).p == pytest.approx(
+        scipys.pvalue, abs=0.015 if problems > 14 else 1e-9
+    )
 
 
 @pytest.mark.parametrize("step", [1.0, 0.0625, 0.1])
 def test_the_paired_interval_leaves_out_0_exactly_where_p_is_at_most_5_percent(step: float) -> None:
     rng = np.random.default_rng(5)
-    cases = [(rng.integers(-3, 5, n) * (rng.random(n) < 0.6) * step).clip(-1, 1) for n in range(1, 41)]
+    cases = [
+        (rng.integers(-3, 5, n) * (rng.random(n) < 0.6) * step).clip(-1, 1) for n in range(1, 41)
+    ]
     found = [paired(case.tolist()) for case in cases]
     assert [one.p <= 0.05 for one in found] == [not one.low <= 0 <= one.high for one in found]
     assert {one.p <= 0.05 for one in found} == {True, False}
@@ -142,7 +163,12 @@ def test_the_paired_interval_leaves_out_0_exactly_where_p_is_at_most_5_percent(s
 def test_exchanging_the_models_mirrors_everything() -> None:
     differences = np.random.default_rng(2).normal(0.1, 0.4, 50).clip(-1, 1).tolist()
     there, back = paired(differences), paired([-difference for difference in differences])
-    assert (back.value, back.low, back.high, back.p) == (-there.value, -there.high, -there.low, there.p)
+    assert (back.value, back.low, back.high, back.p) == (
+        -there.value,
+        -there.high,
+        -there.low,
+        there.p,
+    )
 
 
 def test_turning_signs_at_random_finds_a_difference_in_at_most_5_of_100_cases() -> None:
@@ -157,7 +183,8 @@ def test_no_difference_and_few_problems_cannot_be_told_apart() -> None:
     assert none.p == 1 and -0.12 < none.low < -0.08 and none.high == -none.low
     for differ in (1, 5, 6):
         moved = difference(
-            dict.fromkeys("abcdefghij", 0.0), {id: float(i < differ) for i, id in enumerate("abcdefghij")}
+            dict.fromkeys("abcdefghij", 0.0),
+            {id: float(i < differ) for i, id in enumerate("abcdefghij")},
         )
         assert moved and moved.differ == differ and moved.p_value == 2 / 2**differ
         assert moved.verdict == ("better" if differ == 6 else "cannot be told apart")
@@ -171,14 +198,20 @@ def shown(moved: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("mean", "spread"), [(0.3, 1), (0.1, 0.5), (0.9, 1)])
-def test_a_paired_difference_of_the_smallest_size_is_shown_in_80_of_100_evaluations(mean: float, spread: float) -> None:
+def test_a_paired_difference_of_the_smallest_size_is_shown_in_80_of_100_evaluations(
+    mean: float, spread: float
+) -> None:
     rng, powers = np.random.default_rng(3), []
     for _ in range(10):
         chance = rng.beta(spread * mean, spread * (1 - mean), 30)
-        smallest = detectable({str(i): scores for i, scores in enumerate(rng.binomial(1, chance, (8, 30)).T.tolist())})
+        smallest = detectable(
+            {str(i): scores for i, scores in enumerate(rng.binomial(1, chance, (8, 30)).T.tolist())}
+        )
         true = np.clip(rng.beta(spread * mean, spread * (1 - mean), (4000, 30)), 1e-12, 1 - 1e-12)
         strengths = np.linspace(0, 6, 200) * (1 if mean < 0.5 else -1)
-        gains = [expit(logit(true[:50]) + strength).mean() - true[:50].mean() for strength in strengths]
+        gains = [
+            expit(logit(true[:50]) + strength).mean() - true[:50].mean() for strength in strengths
+        ]
         other = expit(logit(true) + np.interp(smallest.paired, np.abs(gains), strengths))
         powers.append(shown((rng.binomial(8, other) - rng.binomial(8, true)) / 8))
     assert 0.75 < np.mean(powers) < 0.9
@@ -198,11 +231,15 @@ def test_an_unpaired_difference_of_the_smallest_size_is_shown_in_80_of_100_evalu
         other = mean + (smallest if mean < 0.5 else -smallest)
         before = rng.binomial(8, rng.beta(mean, 1 - mean, (1000, problems))) / 8
         after = rng.binomial(8, rng.beta(other, 1 - other, (1000, problems))) / 8
-        powers.append((stats.ttest_ind(before, after, axis=1, equal_var=False).pvalue <= 0.05).mean())
+        powers.append(
+            (stats.ttest_ind(before, after, axis=1, equal_var=False).pvalue <= 0.05).mean()
+        )
     assert len(powers) > 30 and 0.73 < np.mean(powers) < 0.88
 
 
-def test_the_smallest_difference_of_a_pair_of_models_is_shown_in_some_80_of_100_evaluations() -> None:
+def test_the_smallest_difference_of_a_pair_of_models_is_shown_in_some_80_of_100_evaluations() -> (
+    None
+):
     rng, powers = np.random.default_rng(3), []
     for _ in range(10):
         chance = rng.beta(0.3, 0.7, 60)
@@ -213,10 +250,15 @@ def test_the_smallest_difference_of_a_pair_of_models_is_shown_in_some_80_of_100_
     assert 0.75 < np.mean(powers) < 0.95
 
 
-def test_the_smallest_difference_of_compared_models_allows_for_how_a_gain_is_spread_over_problems() -> None:
+def test_the_smallest_difference_of_compared_models_allows_for_how_a_gain_is_spread_over_problems() -> (
+    None
+):
     rng = np.random.default_rng(8)
     right = rng.binomial(1, rng.beta(0.2, 0.8, 30), (2, 4, 30)).astype(float)
-    rows = [[row(str(i), "sample", j, side[j, i]) for i in range(30) for j in range(4)] for side in right]
+    rows = [
+        [row(str(i), "sample", j, side[j, i]) for i in range(30) for j in range(4)]
+        for side in right
+    ]
     (found,) = compare_in_order({"a": {"b": scored(rows[0])}, "b": {"b": scored(rows[1])}})
     by_sizes = detectable_by((right[1].mean(0) - right[0].mean(0)).tolist())
     between = detectable_between(list(zip(right[0].T.tolist(), right[1].T.tolist(), strict=True)))
@@ -226,13 +268,17 @@ def test_the_smallest_difference_of_compared_models_allows_for_how_a_gain_is_spr
 def test_the_smallest_difference_is_not_guessed_where_nothing_tells_it() -> None:
     assert detectable({"a": [0.0], "b": [1.0]}).paired is None
     assert detectable({"a": [0.0, 0.0], "b": [0.0, 0.0]}) == Detectable(None, None)
-    assert detectable({id: [0.0, 1.0] for id in "abcd"} | {"e": [0.0, 0.0]}).paired is None  # of five problems
+    assert (
+        detectable({id: [0.0, 1.0] for id in "abcd"} | {"e": [0.0, 0.0]}).paired is None
+    )  # of five problems
     assert detectable_by([0.0] * 30) is None and detectable_by([0.1, -0.1, 0.3]) is None
 
 
 def test_the_smallest_difference_shrinks_with_the_root_of_many_problems() -> None:
     scores = np.random.default_rng(1).binomial(1, 0.3, (800, 4)).tolist()
-    few, many = (detectable({str(i): one for i, one in enumerate(scores[:n])}).paired for n in (200, 800))
+    few, many = (
+        detectable({str(i): one for i, one in enumerate(scores[:n])}).paired for n in (200, 800)
+    )
     assert many == pytest.approx(few / 2, rel=0.2)
 
 
@@ -255,10 +301,15 @@ def test_brier_and_ece_are_those_of_numpy() -> None:
     found = calibration([*confident(stated, right), says("x", "no idea", 0.0)])
     assert isinstance(found, Calibration)
     bins = np.digitize(stated / 10, np.linspace(0, 1, 16)[1:-1], right=True)
-    gaps = [(bins == b).mean() * abs(stated[bins == b].mean() / 10 - right[bins == b].mean()) for b in np.unique(bins)]
+    gaps = [
+        (bins == b).mean() * abs(stated[bins == b].mean() / 10 - right[bins == b].mean())
+        for b in np.unique(bins)
+    ]
     assert found.brier == pytest.approx(np.mean((stated / 10 - right) ** 2))
     assert found.ece == pytest.approx(sum(gaps))
-    assert found.stated == pytest.approx(300 / 301) and found.accuracy == pytest.approx(right.mean())
+    assert found.stated == pytest.approx(300 / 301) and found.accuracy == pytest.approx(
+        right.mean()
+    )
     assert expected_calibration_error([Stated("a", 1.0, True), Stated("b", 0.0, False)]).value == 0
 
 
@@ -276,7 +327,9 @@ def test_the_interval_of_ece_holds_no_error_of_a_calibrated_model_and_says_what_
     rng, found = np.random.default_rng(4), []
     for _ in range(60):
         stated = rng.integers(0, 11, (problems, k))
-        right = np.where(rng.random((problems, 1)) < 0.5, rng.random((problems, 1)), rng.random(stated.shape))
+        right = np.where(
+            rng.random((problems, 1)) < 0.5, rng.random((problems, 1)), rng.random(stated.shape)
+        )
         rows = confident(stated.ravel(), (right < stated / 10).ravel())
         found.append(calibration([replace(row, id=str(i // k)) for i, row in enumerate(rows)]))
     assert sum(one.ece_ci[0] == 0 for one in found) >= 0.93 * 60
@@ -296,9 +349,17 @@ def test_the_interval_of_ece_holds_the_error_of_a_model_that_says_too_much(probl
     assert sure.ece == 0 and 0.1 < sure.ece_ci[1] < 0.2
 
 
-def test_tokens_are_counted_for_each_right_answer_and_long_responses_are_wrong_under_a_budget() -> None:
-    rows = [{**row("a", "sample", 0, 1.0), "num_tokens": 100}, {**row("a", "sample", 1, 0.0), "num_tokens": 10}]
-    rows += [{**row("b", "sample", 0, 1.0), "num_tokens": 1000}, {**row("b", "sample", 1, None), "num_tokens": 5}]
+def test_tokens_are_counted_for_each_right_answer_and_long_responses_are_wrong_under_a_budget() -> (
+    None
+):
+    rows = [
+        {**row("a", "sample", 0, 1.0), "num_tokens": 100},
+        {**row("a", "sample", 1, 0.0), "num_tokens": 10},
+    ]
+    rows += [
+        {**row("b", "sample", 0, 1.0), "num_tokens": 1000},
+        {**row("b", "sample", 1, None), "num_tokens": 5},
+    ]
     counted, uncounted = scored(rows), scored([{**rows[0], "num_tokens": None}])
     assert tokens_per_correct(counted) == 1115 / 2
     under = {32: 0.0, 64: 0.0, 128: 0.25, 256: 0.25, 512: 0.25, 1024: 0.75}
@@ -331,7 +392,9 @@ def scored(rows: Iterable[dict]) -> list[Scored]:
     return list(map(Scored.from_json, rows))
 
 
-def result(rows: Sequence[dict], same: SameAnswer | None = None, ks: Sequence[int] = ()) -> BenchResult:
+def result(
+    rows: Sequence[dict], same: SameAnswer | None = None, ks: Sequence[int] = ()
+) -> BenchResult:
     """One model on one bench, from rows of samples.jsonl."""
     answers = scored(rows)
     parts = {kind: of_kind(answers, kind) for kind in ("greedy", "sample")}
@@ -339,7 +402,9 @@ def result(rows: Sequence[dict], same: SameAnswer | None = None, ks: Sequence[in
     return BenchResult(made(), **found, greedy_over_sampled=greedy_over_sampled(answers))
 
 
-def summarise(rows: Sequence[dict], same: SameAnswer | None = None, ks: Sequence[int] = ()) -> dict[str, Any]:
+def summarise(
+    rows: Sequence[dict], same: SameAnswer | None = None, ks: Sequence[int] = ()
+) -> dict[str, Any]:
     """What results.json has of it, read back once."""
     found = result(rows, same, ks)
     data = found.to_json()
@@ -358,7 +423,9 @@ def test_an_unscored_response_is_counted_and_is_not_wrong() -> None:
 
 
 def test_the_bound_for_unscored_responses_weighs_problems_alike() -> None:
-    rows = [row("a", "sample", i, v) for i, v in enumerate([1.0, None, None, None])] + [row("b", "sample", 0, 1.0)]
+    rows = [row("a", "sample", i, v) for i, v in enumerate([1.0, None, None, None])] + [
+        row("b", "sample", 0, 1.0)
+    ]
     assert summarise(rows)["sample"]["accuracy"]["value"] == 1.0
     assert summarise(rows)["sample"]["accuracy_if_unscored_wrong"] == pytest.approx((1 / 4 + 1) / 2)
 
@@ -383,11 +450,24 @@ def test_problems_with_fewer_responses_bound_k_and_weigh_the_same() -> None:
 
 
 def test_rates_scores_and_greedy_beside_sampled_are_in_the_summary() -> None:
-    rows = [{**row("a", "sample", i, v), "scores": {"rm": v}} for i, v in enumerate([1.0, 0.0, 0.0, 0.0])]
+    rows = [
+        {**row("a", "sample", i, v), "scores": {"rm": v}}
+        for i, v in enumerate([1.0, 0.0, 0.0, 0.0])
+    ]
     rows += [{**row("b", "sample", i, 1.0), "scores": {"rm": 0.0}} for i in range(3)]
-    rows += [{**row("b", "sample", 3, None), "truncated": True}, row("a", "greedy", 0, 1.0), row("b", "greedy", 0, 1.0)]
+    rows += [
+        {**row("b", "sample", 3, None), "truncated": True},
+        row("a", "greedy", 0, 1.0),
+        row("b", "greedy", 0, 1.0),
+    ]
     found = summarise(rows)
-    assert found["sample"]["rates"] == {"truncated": 1 / 8, "unanswered": 0, "abstain": 0, "timeout": 1 / 8, "error": 0}
+    assert found["sample"]["rates"] == {
+        "truncated": 1 / 8,
+        "unanswered": 0,
+        "abstain": 0,
+        "timeout": 1 / 8,
+        "error": 0,
+    }
     assert found["sample"]["best_of"]["rm"]["best_at"]["3"] == pytest.approx((3 / 4 + 1) / 2)
     beside = found["greedy_over_sampled"]
     assert beside["difference"] == pytest.approx(1 - (1 / 4 + 1) / 2) and beside["problems"] == 2
@@ -395,47 +475,80 @@ def test_rates_scores_and_greedy_beside_sampled_are_in_the_summary() -> None:
 
 def test_without_extracted_answers_there_is_no_vote_unless_nothing_was_right() -> None:
     unextracted = [row("a", "sample", i, v, None) for i, v in enumerate([1.0, 0.0, 0.0, 0.0])]
-    assert summarise(unextracted)["sample"]["maj_at"] == {} and summarise(unextracted)["sample"]["maj_at_k"] is None
+    assert (
+        summarise(unextracted)["sample"]["maj_at"] == {}
+        and summarise(unextracted)["sample"]["maj_at_k"] is None
+    )
     wrong = [row("a", "sample", i, 0.0, None) for i in range(4)]
     assert summarise(wrong)["sample"]["maj_at_k"] == 0.0
 
 
 def test_a_scorer_that_left_responses_out_chooses_none() -> None:
-    rows = [{**row("a", "sample", i, v), "scores": {"rm": v, "other": v}} for i, v in enumerate([1.0, 0.0, 0.0, 0.0])]
+    rows = [
+        {**row("a", "sample", i, v), "scores": {"rm": v, "other": v}}
+        for i, v in enumerate([1.0, 0.0, 0.0, 0.0])
+    ]
     rows[2]["scores"] = {"rm": 0.5}
     assert list(summarise(rows)["sample"]["best_of"]) == ["rm"]
 
 
 def test_a_response_is_unanswered_when_it_was_scored_and_holds_no_answer() -> None:
-    rows = [row("a", "greedy", 0, 0.0, None), row("b", "greedy", 0, None, None), row("c", "greedy", 0, 1.0)]
+    rows = [
+        row("a", "greedy", 0, 0.0, None),
+        row("b", "greedy", 0, None, None),
+        row("c", "greedy", 0, 1.0),
+    ]
     greedy = summarise([*rows, *(row(problem, "greedy", 0, 1.0) for problem in "defgh")])["greedy"]
     assert greedy["rates"]["unanswered"] == 1 / 8 and greedy["answered"] == 6 / 8
 
 
 def test_the_share_of_truncated_responses_is_in_their_shape() -> None:
     rows = [{**row("a", "sample", i, 0.0), "truncated": i == 2} for i in range(4)]
-    assert summarise(rows)["sample"]["truncated"] == summarise(rows)["sample"]["rates"]["truncated"] == 1 / 4
+    assert (
+        summarise(rows)["sample"]["truncated"]
+        == summarise(rows)["sample"]["rates"]["truncated"]
+        == 1 / 4
+    )
 
 
 def test_a_summary_holds_these_parts_and_those_of_k_where_there_are_several_responses() -> None:
     rows = [{**row("a", "sample", i, v), "scores": {"rm": v}} for i, v in enumerate([1.0, 0.0])]
     found = summarise([*rows, row("a", "greedy", 0, 1.0)])
-    each = {"accuracy", "problems", "k", "k_least", "detectable", "responses", "unscored", "accuracy_if_unscored_wrong"}
+    each = {
+        "accuracy",
+        "problems",
+        "k",
+        "k_least",
+        "detectable",
+        "responses",
+        "unscored",
+        "accuracy_if_unscored_wrong",
+    }
     each |= {"rates", "tokens", "truncated", "answered", "repetition", "behaviour", "calibration"}
     each |= {"tokens_per_correct", "accuracy_under", "checks"}
     of_k = {"k_missing", "pass_at", "pass_ci", "maj_at", "maj_ci", "maj_at_k", "best_of"}
     assert set(found["greedy"]) == set(found["sample"]) == each | of_k
-    assert not any(found["greedy"][key] for key in of_k) and all(found["sample"][key] for key in of_k - {"k_missing"})
+    assert not any(found["greedy"][key] for key in of_k) and all(
+        found["sample"][key] for key in of_k - {"k_missing"}
+    )
     assert set(found["sample"]["best_of"]["rm"]) == {"best_at", "best_ci"}
     assert set(found["greedy_over_sampled"]) == {"difference", "low", "high", "problems"}
 
 
 def test_a_curve_has_the_interval_of_its_mean_over_problems_at_each_k() -> None:
-    rows = [row(id, "sample", i, float(i < n)) for id, n in (("a", 0), ("b", 1), ("c", 2)) for i in range(2)]
+    rows = [
+        row(id, "sample", i, float(i < n))
+        for id, n in (("a", 0), ("b", 1), ("c", 2))
+        for i in range(2)
+    ]
     sample = summarise(rows)["sample"]
     for k, column in (("1", [0.0, 0.5, 1.0]), ("2", [0.0, 1.0, 1.0])):
         interval = mean_share(column)
-        assert (sample["pass_at"][k], *sample["pass_ci"][k]) == (interval.value, interval.low, interval.high)
+        assert (sample["pass_at"][k], *sample["pass_ci"][k]) == (
+            interval.value,
+            interval.low,
+            interval.high,
+        )
 
 
 def test_k_that_a_problem_has_too_few_scored_responses_for_is_said_to_be_missing() -> None:
@@ -446,7 +559,12 @@ def test_k_that_a_problem_has_too_few_scored_responses_for_is_said_to_be_missing
     sample = summarise(rows)["sample"]
     assert list(sample["pass_at"]) == list(sample["maj_at"]) == ["1"]
     assert sample["k_missing"] == {"k": (2, 4, 8), "problems": 1, "first": "b", "responses": 1}
-    assert summarise(rows, ks=(1, 4))["sample"]["k_missing"] == {"k": (4,), "problems": 2, "first": "b", "responses": 1}
+    assert summarise(rows, ks=(1, 4))["sample"]["k_missing"] == {
+        "k": (4,),
+        "problems": 2,
+        "first": "b",
+        "responses": 1,
+    }
     assert summarise(rows[:8])["sample"]["k_missing"] is None
     (line,) = curve_notes(Results({"base": ModelResult("x", {"aime24": result(rows)})}))
     assert (
@@ -473,7 +591,13 @@ def test_models_are_compared_on_the_problems_that_both_scored() -> None:
 def test_behaviours_are_counted_by_words_and_repetition_by_fourgrams() -> None:
     text = "Start with 3. 3 + 7 = 10, too high. No partner for 3, go back. Start with 4. Let me check: correct."
     counts = behaviour_counts(text)
-    assert counts == {"alternative": 1, "backtrack": 1, "self_correction": 0, "subgoal": 0, "verify": 3}
+    assert counts == {
+        "alternative": 1,
+        "backtrack": 1,
+        "self_correction": 0,
+        "subgoal": 0,
+        "verify": 3,
+    }
     assert sum(behaviour_counts("The checkered backyard").values()) == 0
     assert repetition("a b c d e f g") == repetition("a b") == 0
     assert repetition("a b c d " * 25) > 0.9
@@ -489,7 +613,9 @@ def test_checks_are_counted_by_response_and_one_by_one() -> None:
         for one in [row(id, "sample", index, float(all(checks)))]
     ]
     levels = summarise(rows)["sample"]["checks"]["strict"]
-    assert levels["prompt"]["value"] == pytest.approx(1 / 4) and levels["instruction"]["value"] == pytest.approx(4 / 8)
+    assert levels["prompt"]["value"] == pytest.approx(1 / 4) and levels["instruction"][
+        "value"
+    ] == pytest.approx(4 / 8)
     assert levels["instruction"]["low"] <= 0.5 <= levels["instruction"]["high"]
     assert summarise([row("a", "greedy", 0, 1.0)])["greedy"]["checks"] == {}
 
@@ -499,7 +625,9 @@ def test_the_interval_of_single_checks_is_that_of_a_ratio_over_problems() -> Non
     rng = np.random.default_rng(3)
     problems = [[rng.random(rng.integers(1, 6)) < 0.7] for _ in range(200)]
     scores = [Score("v", "value", 1.0, checks={"s": of_one[0].tolist()}) for of_one in problems]
-    found = check_levels(Scored(id=str(i), kind="sample", correctness=s) for i, s in enumerate(scores))["s"].instruction
+    found = check_levels(
+        Scored(id=str(i), kind="sample", correctness=s) for i, s in enumerate(scores)
+    )["s"].instruction
     passed, asked = np.array([(p[0].sum(), len(p[0])) for p in problems]).T
     draws = rng.integers(0, 200, (4000, 200))
     low, high = np.quantile(passed[draws].sum(1) / asked[draws].sum(1), [0.025, 0.975])

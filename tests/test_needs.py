@@ -36,16 +36,23 @@ def recipe_file(tmp_path: Path) -> Path:
 
 def looked_for(*names: str, value: Any = True) -> list[str]:
     need = Need("kernel", bool, names, "get it")
-    return [str(problem) for problem in missing(HERE, [Setting("kernel", value, ("sft.axolotl.kernels",))], [need])]
+    return [
+        str(problem)
+        for problem in missing(HERE, [Setting("kernel", value, ("sft.axolotl.kernels",))], [need])
+    ]
 
 
 def test_a_missing_package_is_named_with_the_key_that_needs_it_and_how_to_get_it() -> None:
-    assert looked_for("no_such_module") == ["kernel needs no_such_module, which the environment does not have - get it"]
+    assert looked_for("no_such_module") == [
+        "kernel needs no_such_module, which the environment does not have - get it"
+    ]
     assert looked_for("json") == [] and looked_for("no_such_module", "json") == []
     assert looked_for("no_such_module", value=False) == []  # nothing is asked of it
 
 
-def test_a_package_is_found_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_is_found_without_being_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "explodes").mkdir()
     (tmp_path / "explodes" / "__init__.py").write_text("raise SystemExit('imported')")
     (tmp_path / "explodes" / "patch.py").write_text("FORK = True")
@@ -54,13 +61,17 @@ def test_a_package_is_found_without_being_imported(tmp_path: Path, monkeypatch: 
     assert looked_for("explodes.patch:OTHER") and looked_for("explodes.gone:FORK")
 
 
-def test_a_folder_beside_the_recipe_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_beside_the_recipe_is_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "wandb").mkdir()  # as wandb makes one
     monkeypatch.chdir(tmp_path)
     assert looked_for("wandb")
 
 
-def test_a_kernel_of_the_hub_counts_when_it_is_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_of_the_hub_counts_when_it_is_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "kernels.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("KERNELS_CACHE", str(tmp_path / "cache"))
@@ -88,23 +99,35 @@ def test_a_kernel_of_the_hub_counts_when_it_is_in_the_cache(tmp_path: Path, monk
             "sft.axolotl.extra.flash_attn_cross_entropy",
             "flash_attn",
         ),
-        (["sft.axolotl.extra.optimizer=schedule_free_adamw"], "sft.axolotl.extra.optimizer", "schedulefree"),
+        (
+            ["sft.axolotl.extra.optimizer=schedule_free_adamw"],
+            "sft.axolotl.extra.optimizer",
+            "schedulefree",
+        ),
         (["sft.axolotl.kernels=[liger]"], "sft.axolotl.kernels", "liger_kernel"),
         (["sft.axolotl.sharding=zero2"], "sft.axolotl.sharding", "deepspeed"),
         (["sft.axolotl.lora.bits=4"], "sft.axolotl.lora.bits", "bitsandbytes"),
         (["sft.axolotl.lora.bits=8"], "sft.axolotl.lora.bits", "bitsandbytes"),
     ],
 )
-def test_axolotls_options_name_what_they_need(recipe_file: Path, overrides: list[str], key: str, package: str) -> None:
+def test_axolotls_options_name_what_they_need(
+    recipe_file: Path, overrides: list[str], key: str, package: str
+) -> None:
     """rlsp's own interpreter stands for an environment that has none of it."""
-    (problem,) = AxolotlBackend().missing_packages(load_checked(recipe_file, *overrides), "sft", HERE)
+    (problem,) = AxolotlBackend().missing_packages(
+        load_checked(recipe_file, *overrides), "sft", HERE
+    )
     assert problem.path == key and f"needs {package}" in problem.message and problem.hint
 
 
-def test_a_stage_whose_environment_lacks_a_package_is_not_ready(recipe_file: Path, tmp_path: Path) -> None:
+def test_a_stage_whose_environment_lacks_a_package_is_not_ready(
+    recipe_file: Path, tmp_path: Path
+) -> None:
     """An interpreter that answers as Axolotl, and has nothing of what it needs."""
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\n[ "$3" = axolotl ] && echo {TESTED[-1]} && exit\nexec {sys.executable} "$@"\n')
+    python.write_text(
+        f'#!/bin/sh\n[ "$3" = axolotl ] && echo {TESTED[-1]} && exit\nexec {sys.executable} "$@"\n'
+    )
     python.chmod(0o755)
     named = f"backends.axolotl.python={python}"
     assert ready_environment(load_checked(recipe_file, named), "sft").version == TESTED[-1]
@@ -119,8 +142,12 @@ def test_extra_replaces_open_settings_and_no_others() -> None:
         "rlsp sets this key from sft.a - set that instead",
         "rlsp relies on its own value of this key - remove it",
     ]
-    found = {setting.key: setting for setting in with_extra(own, {"c": 9, "d": 9}, "sft.axolotl.extra")}
-    assert [found[key].value for key in "abcd"] == [1, 2, 9, 9] and found["c"].sources == ("sft.axolotl.extra.c",)
+    found = {
+        setting.key: setting for setting in with_extra(own, {"c": 9, "d": 9}, "sft.axolotl.extra")
+    }
+    assert [found[key].value for key in "abcd"] == [1, 2, 9, 9] and found["c"].sources == (
+        "sft.axolotl.extra.c",
+    )
 
 
 def test_all_stages_are_looked_at_before_the_first_one_starts(tmp_path: Path) -> None:

@@ -43,8 +43,14 @@ GROUPS = "ppo.samples_per_prompt=4"
 openrlhf = OpenRlhfBackend()
 EVERY_OPTION = [
     ["ppo.openrlhf.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}"],
-    ["ppo.openrlhf.placement={share: none, actor: 2, critic: 4}", "ppo.openrlhf.engines={count: 1, eager: true}"],
-    ["ppo.openrlhf.engines={tensor_parallel: 4, gpu_memory: 0.5, prefix_caching: true}", "ppo.openrlhf.sharding=zero3"],
+    [
+        "ppo.openrlhf.placement={share: none, actor: 2, critic: 4}",
+        "ppo.openrlhf.engines={count: 1, eager: true}",
+    ],
+    [
+        "ppo.openrlhf.engines={tensor_parallel: 4, gpu_memory: 0.5, prefix_caching: true}",
+        "ppo.openrlhf.sharding=zero3",
+    ],
     ["ppo.estimator=reinforce", "ppo.kl_estimator=k2", "ppo.kl_coef=0.0"],
     ["ppo.estimator=reinforce_baseline", GROUPS, "ppo.kl_estimator=k3", "ppo.epochs=2"],
     ["ppo.estimator=rloo", GROUPS, "ppo.openrlhf.dynamic_filtering=[0.0, 1.0]", "ppo.gamma=1.0"],
@@ -56,14 +62,24 @@ EVERY_OPTION = [
         "ppo.openrlhf.placement={share: none, actor: 4}",
     ],
     ["ppo.openrlhf.async_rollout=full", "ppo.openrlhf.placement={actor: 4}"],
-    ["ppo.openrlhf.rollout_correction=icepop", "ppo.openrlhf.extra={actor.eps_clip_low_high: [0.2, 0.28]}"],
-    ["ppo.openrlhf.packing=true", "ppo.openrlhf.ring_attention=2", "ppo.openrlhf.gradient_checkpointing=true"],
+    [
+        "ppo.openrlhf.rollout_correction=icepop",
+        "ppo.openrlhf.extra={actor.eps_clip_low_high: [0.2, 0.28]}",
+    ],
+    [
+        "ppo.openrlhf.packing=true",
+        "ppo.openrlhf.ring_attention=2",
+        "ppo.openrlhf.gradient_checkpointing=true",
+    ],
     ["ppo.openrlhf.offload=[optimizer, reference]", "ppo.openrlhf.sharding=zero3"],
     ["ppo.openrlhf.sharding=zero1", "ppo.schedule=linear", "ppo.min_lr_ratio=0.0"],
     ["ppo.openrlhf.eval_every=2", "eval={benches: [heldout], samples: 4}", "ppo.schedule=constant"],
     ["tracking={to: [wandb, tensorboard], project: p}", "ppo.kl_target=0.1", "ppo.kl_horizon=1000"],
     ["cluster={gpus_per_node: 0}", "ppo.openrlhf.placement.share=actor_reference"],
-    ["cluster={launcher: slurm, nodes: 2, slurm: {partition: gpu}}", "model.attention=flash_attention_2"],
+    [
+        "cluster={launcher: slurm, nodes: 2, slurm: {partition: gpu}}",
+        "model.attention=flash_attention_2",
+    ],
 ]
 
 
@@ -105,10 +121,14 @@ def test_what_an_untested_version_refuses_names_the_tested_one(
     untested = replace(openrlhf_environment, version="9.9.9")
     recipe = load_checked(recipe_file, "ppo.openrlhf.extra={actor.policy_loss_type: gspx}")
     (problem,) = openrlhf.check(recipe, "ppo", untested)
-    assert "OpenRLHF 9.9.9 refuses its command" in str(problem) and f"install {TESTED[-1]}" in str(problem)
+    assert "OpenRLHF 9.9.9 refuses its command" in str(problem) and f"install {TESTED[-1]}" in str(
+        problem
+    )
 
 
-def test_the_papers_values_arrive_in_openrlhf_as_they_are(recipe_file: Path, openrlhf_source: Path) -> None:
+def test_the_papers_values_arrive_in_openrlhf_as_they_are(
+    recipe_file: Path, openrlhf_source: Path
+) -> None:
     """Defaults that changed between versions are always given."""
     new = read(load_checked(recipe_file), openrlhf_source)["values"]
     assert new["algo.advantage.lambd"] == 0.95
@@ -182,17 +202,35 @@ def test_what_openrlhfs_parser_refuses_is_told_in_its_words(
 
 def test_a_job_is_made_of_our_driver_and_of_what_the_cluster_runs(recipe_file: Path) -> None:
     recipe = load_checked(recipe_file, "tracking.to=[wandb]")
-    job = compile_stage(recipe, "ppo", RunPaths(Path("/run")), Environment("openrlhf", ("/env/python",), "0.11.2"))
+    job = compile_stage(
+        recipe, "ppo", RunPaths(Path("/run")), Environment("openrlhf", ("/env/python",), "0.11.2")
+    )
     ray = RayJob.from_json(json.loads(job.to_json())["data"]["inputs"]["ray"])
     assert job.argv[-2:] == ("rlsp_cli.launch.ray", "/run/ppo/job.json") and job.stop_file == "stop"
-    assert ray.entrypoint[:3] == ("/env/python", "-m", "openrlhf.cli.train_ppo_ray") and ray.bundles == 8
+    assert (
+        ray.entrypoint[:3] == ("/env/python", "-m", "openrlhf.cli.train_ppo_ray")
+        and ray.bundles == 8
+    )
     assert ray.service and ray.service[-2:] == ("serve", "/run/ppo/job.json")
-    assert "WANDB_API_KEY" in ray.secrets and "RLSP_OPENRLHF_CPU" not in ray.env and ray.fake_gpus == 0
-    assert set(ray.ship) == set(job.files)  # and no data, which is named by its path: Ray carries 100 MiB at most
-    assert sum(map(len, job.files.values())) < 100_000 and "/run/ppo/prompts.jsonl" in ray.entrypoint
-    again = compile_stage(recipe, "ppo", RunPaths(Path("/run")), Environment("openrlhf", ("/env/python",), "0.11.2"))
-    assert ray.env["WANDB_RUN_ID"] == again.inputs["ray"]["env"]["WANDB_RUN_ID"] and ray.env["WANDB_RESUME"] == "allow"
-    other = compile_stage(recipe, "ppo", RunPaths(Path("/other")), Environment("openrlhf", ("/python",), "0.11.2"))
+    assert (
+        "WANDB_API_KEY" in ray.secrets and "RLSP_OPENRLHF_CPU" not in ray.env and ray.fake_gpus == 0
+    )
+    assert set(ray.ship) == set(
+        job.files
+    )  # and no data, which is named by its path: Ray carries 100 MiB at most
+    assert (
+        sum(map(len, job.files.values())) < 100_000 and "/run/ppo/prompts.jsonl" in ray.entrypoint
+    )
+    again = compile_stage(
+        recipe, "ppo", RunPaths(Path("/run")), Environment("openrlhf", ("/env/python",), "0.11.2")
+    )
+    assert (
+        ray.env["WANDB_RUN_ID"] == again.inputs["ray"]["env"]["WANDB_RUN_ID"]
+        and ray.env["WANDB_RESUME"] == "allow"
+    )
+    other = compile_stage(
+        recipe, "ppo", RunPaths(Path("/other")), Environment("openrlhf", ("/python",), "0.11.2")
+    )
     assert ray.env["WANDB_RUN_ID"] != other.inputs["ray"]["env"]["WANDB_RUN_ID"]
 
 
@@ -204,7 +242,9 @@ def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: 
     assert any(line.startswith("rollout.batch_size: 128  # ppo.rollout_batch (") for line in lines)
     assert "actor.eps_clip: 0.2  # ppo.clip (default)" in lines
     engines = next(line for line in lines if line.startswith("vllm.num_engines: "))
-    assert "ppo.openrlhf.placement.share (" in engines and "default" not in engines, "only what somebody wrote"
+    assert "ppo.openrlhf.placement.share (" in engines and "default" not in engines, (
+        "only what somebody wrote"
+    )
     with pytest.raises(UsageError, match="sft runs on the local backend"):
         render_stage(load_checked(recipe_file, *sft, "ppo=null"), None)
 
@@ -227,7 +267,12 @@ def test_rollouts_of_another_policy_are_weighted_and_others_are_measured(
     recipe_file: Path, overrides: list[str], wanted: tuple[Any, ...], openrlhf_source: Path
 ) -> None:
     found = read(load_checked(recipe_file, *overrides), openrlhf_source)["values"]
-    assert tuple(found[f"algo.advantage.is_correction_{part}"] for part in ("level", "mode", "threshold")) == wanted
+    assert (
+        tuple(
+            found[f"algo.advantage.is_correction_{part}"] for part in ("level", "mode", "threshold")
+        )
+        == wanted
+    )
 
 
 @pytest.mark.parametrize(
@@ -258,10 +303,18 @@ def placed(recipe: Recipe) -> Roles:
 
 def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:
     third = load_checked(
-        recipe_file, "ppo.openrlhf.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}"
+        recipe_file,
+        "ppo.openrlhf.placement.share=actor_reference",
+        "cluster={nodes: 3, launcher: ray}",
     )
     found = placed(third)
-    assert (found.actor, found.reference, found.critic, found.engines, found.gpus) == (8, 8, 8, 8, 24)
+    assert (found.actor, found.reference, found.critic, found.engines, found.gpus) == (
+        8,
+        8,
+        8,
+        8,
+        24,
+    )
     large = load_checked(
         recipe_file,
         "ppo.openrlhf.placement.share=actor_reference",
@@ -274,7 +327,9 @@ def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:
     ]
 
 
-def _checkpoint(files: StageFiles, model: str, step: int, ranks: int = 4, *, cut: bool = False) -> None:
+def _checkpoint(
+    files: StageFiles, model: str, step: int, ranks: int = 4, *, cut: bool = False
+) -> None:
     """What a model's processes have written of a checkpoint; with `cut`, the last file by half."""
     folder = files.checkpoints / model / f"global_step{step}"
     folder.mkdir(parents=True)
@@ -307,7 +362,9 @@ def test_a_checkpoint_counts_when_actor_and_critic_have_it_whole(tmp_path: Path)
     found = newest_checkpoint(files)
     assert found is not None and found.name == "global_step8"
     choose(files, found)
-    assert {(files.checkpoints / model / "latest").read_text() for model in ("_actor", "_critic")} == {"global_step8"}
+    assert {
+        (files.checkpoints / model / "latest").read_text() for model in ("_actor", "_critic")
+    } == {"global_step8"}
 
 
 def test_a_checkpoint_that_processes_are_missing_from_does_not_count(tmp_path: Path) -> None:

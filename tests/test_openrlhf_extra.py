@@ -36,7 +36,12 @@ def test_what_rlsp_sets_is_decided_by_the_recipe_or_relied_on(recipe: Recipe) ->
     assert recipe.ppo
     own = settings(recipe, recipe.ppo, RunPaths(Path("run")))
     assert {setting.key for setting in own if setting.key in FREE} <= {
-        *("actor.policy_loss_type", "actor.loss_agg_mode", "ckpt.max_num", "train.async_queue_size"),
+        *(
+            "actor.policy_loss_type",
+            "actor.loss_agg_mode",
+            "ckpt.max_num",
+            "train.async_queue_size",
+        ),
     }
     assert not [setting.key for setting in own if setting.sources and setting.key not in RECIPE]
 
@@ -49,18 +54,24 @@ def test_the_keys_that_stand_for_an_option_are_keys_of_the_recipe(recipe: Recipe
 
 @pytest.mark.parametrize("option", sorted(REFUSED))
 def test_what_rlsp_relies_on_is_refused_with_the_reason(option: str) -> None:
-    assert refusals(**{option: "x"}) == [f"this option is not for ppo.openrlhf.extra: {REFUSED[option]} - leave it out"]
+    assert refusals(**{option: "x"}) == [
+        f"this option is not for ppo.openrlhf.extra: {REFUSED[option]} - leave it out"
+    ]
 
 
 @pytest.mark.parametrize("option", sorted(RECIPE))
 def test_what_the_recipe_says_is_said_there(option: str) -> None:
-    assert refusals(**{option: "x"}) == [f"rlsp sets this option from {RECIPE[option]} - set that instead"]
+    assert refusals(**{option: "x"}) == [
+        f"rlsp sets this option from {RECIPE[option]} - set that instead"
+    ]
 
 
 def test_an_option_that_nobody_has_looked_at_is_refused() -> None:
     assert "has no option --algo.brand_new - " in refusals(**{"algo.brand_new": 1})[0]
     assert "has no option --ckpt - " in refusals(ckpt={"path": "x"})[0]
-    assert "has no option --vllm.num_eng - " in refusals(**{"vllm.num_eng": 1})[0], "the parser takes abbreviations"
+    assert "has no option --vllm.num_eng - " in refusals(**{"vllm.num_eng": 1})[0], (
+        "the parser takes abbreviations"
+    )
 
 
 @pytest.mark.parametrize("value", ["--ckpt.path", "-h"])
@@ -68,7 +79,9 @@ def test_a_value_cannot_bring_another_option_along(value: Any) -> None:
     assert "would be read as another option" in refusals(**{"actor.dual_clip": value})[0]
 
 
-@pytest.mark.parametrize("value", [None, [], {}, {"a": 1}, [3.0], ["3.0", "--ckpt.path", "x"], "", " ", "a\0b"])
+@pytest.mark.parametrize(
+    "value", [None, [], {}, {"a": 1}, [3.0], ["3.0", "--ckpt.path", "x"], "", " ", "a\0b"]
+)
 def test_a_value_that_is_not_one_word_is_refused(value: Any) -> None:
     line = f"{value!r} is no value of this option - give a number, a text, true or false, or leave it out"
     assert refusals(**{"actor.dual_clip": value}) == [line]

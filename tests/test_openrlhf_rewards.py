@@ -103,10 +103,21 @@ PROBLEMS = [
     {"problem": "Wie gro\u00df ist 2 + 5 \u2014 {genau} ?", "answer": 7, "id": "\u00fcbung/1"},
     {"problem": "Half of 7 ?", "answer": "\\frac{7}{2}"},
 ]
-HELDOUT = [{"problem": "What is 5 + 2 ?", "answer": "7"}, {"problem": "Half of 2 + 2 ?", "answer": "2"}]
+HELDOUT = [
+    {"problem": "What is 5 + 2 ?", "answer": "7"},
+    {"problem": "Half of 2 + 2 ?", "answer": "2"},
+]
 RIGHT, WRONG = "good good \\boxed{ 7 }", "good \\boxed{ 3 }"
 THEIRS = {
-    *("reward", "score", "kl", "return", "logprobs_diff", "response_clip_ratio", "group_reward_std"),
+    *(
+        "reward",
+        "score",
+        "kl",
+        "return",
+        "logprobs_diff",
+        "response_clip_ratio",
+        "group_reward_std",
+    ),
     *("ppo_kl", "ppo_clip_ratio"),
 }
 """Names in the logs of OpenRLHF."""
@@ -136,13 +147,17 @@ class OpenRlhf:
             )
         self.thread = ThreadPoolExecutor(1)
 
-    def start(self, stage: "Stage", do: str, env: dict[str, str] | None = None, **what: Any) -> "Future[Done]":
+    def start(
+        self, stage: "Stage", do: str, env: dict[str, str] | None = None, **what: Any
+    ) -> "Future[Done]":
         """Begin a request in a stage's folder; the next one begins when it is over."""
         self.number += 1
         answer, log = (self.folder / f"{self.number}.{kind}" for kind in ("json", "log"))
         hook = what.pop("hook", True)
         request = {"do": do, "with": what, "folder": str(stage.paths.root), "hook": hook}
-        return self.thread.submit(self._do, {**request, "env": env or {}, "answer": str(answer), "log": str(log)})
+        return self.thread.submit(
+            self._do, {**request, "env": env or {}, "answer": str(answer), "log": str(log)}
+        )
 
     def do(self, *arguments: Any, **what: Any) -> Any:
         """The answer of a request that must not fail."""
@@ -157,7 +172,11 @@ class OpenRlhf:
         self.process.stdin.flush()
         code = int(self.process.stdout.readline())
         answer = Path(request["answer"])
-        return Done(code, json.loads(answer.read_text()) if answer.exists() else None, Path(request["log"]).read_text())
+        return Done(
+            code,
+            json.loads(answer.read_text()) if answer.exists() else None,
+            Path(request["log"]).read_text(),
+        )
 
 
 class Stage(NamedTuple):
@@ -184,7 +203,15 @@ class Stage(NamedTuple):
     @contextmanager
     def serving(self, *options: str) -> Iterator["Serving"]:
         """The service of the job, as the driver keeps it."""
-        argv = (sys.executable, "-P", "-m", "rlsp_cli.backends.openrlhf", "serve", str(self.paths.job), *options)
+        argv = (
+            sys.executable,
+            "-P",
+            "-m",
+            "rlsp_cli.backends.openrlhf",
+            "serve",
+            str(self.paths.job),
+            *options,
+        )
         service = RewardService(argv, "127.0.0.1", TOKEN, self.paths.root, print)
         try:
             service.start(120)
@@ -209,7 +236,9 @@ class Serving(NamedTuple):
     def post(self, path: str, body: Any) -> tuple[int, Any]:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
         try:
-            request = urllib.request.Request(self.service.url + path, json.dumps(body).encode(), headers)
+            request = urllib.request.Request(
+                self.service.url + path, json.dumps(body).encode(), headers
+            )
             with urllib.request.urlopen(request, timeout=60) as reply:
                 return reply.status, json.load(reply)
         except urllib.error.HTTPError as error:
@@ -226,7 +255,9 @@ class Serving(NamedTuple):
                 time.sleep(0.05)
 
     def get(self, path: str) -> str:
-        request = urllib.request.Request(self.service.url + path, headers={"Authorization": f"Bearer {TOKEN}"})
+        request = urllib.request.Request(
+            self.service.url + path, headers={"Authorization": f"Bearer {TOKEN}"}
+        )
         with urllib.request.urlopen(request, timeout=60) as reply:
             return str(reply.read().decode())
 
@@ -248,8 +279,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory, openrlhf_environment: Enviro
     (folder / "seam.yaml").write_text(RECIPE)
     for name, rows in (("problems", PROBLEMS), ("heldout", HELDOUT)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = create_run(load_recipe(folder / "seam.yaml", plugins=resolve_options), None, folder / "run")
-    job, paths = compile_stage(run.recipe, "ppo", run.paths, openrlhf_environment), run.paths.stage("ppo")
+    run = create_run(
+        load_recipe(folder / "seam.yaml", plugins=resolve_options), None, folder / "run"
+    )
+    job, paths = (
+        compile_stage(run.recipe, "ppo", run.paths, openrlhf_environment),
+        run.paths.stage("ppo"),
+    )
     prepare(job, paths)
     subprocess.run(job.setup[0], check=True)
     return Stage(paths, job)
@@ -262,15 +298,21 @@ def varied(stage: Stage, folder: Path, *changes: str) -> Stage:
     for name in ("metrics.jsonl", "rollouts.jsonl", "answers.jsonl"):
         (new / "ppo" / name).unlink(missing_ok=True)
     paths = RunPaths(new)
-    paths.resolved.write_text(dump_recipe(load_recipe(paths.resolved, changes, plugins=resolve_options)))
+    paths.resolved.write_text(
+        dump_recipe(load_recipe(paths.resolved, changes, plugins=resolve_options))
+    )
     job = paths.stage("ppo").job
     job.write_text(job.read_text().replace(str(old), str(new)))
     return Stage(paths.stage("ppo"), stage.job)
 
 
 @pytest.fixture(scope="module")
-def theirs(stage: Stage, openrlhf_environment: Environment, tmp_path_factory: Any) -> Iterator[OpenRlhf]:
-    peer = OpenRlhf(openrlhf_environment, stage.job.inputs["ray"]["env"], tmp_path_factory.mktemp("openrlhf"))
+def theirs(
+    stage: Stage, openrlhf_environment: Environment, tmp_path_factory: Any
+) -> Iterator[OpenRlhf]:
+    peer = OpenRlhf(
+        openrlhf_environment, stage.job.inputs["ray"]["env"], tmp_path_factory.mktemp("openrlhf")
+    )
     with peer.process:
         yield peer
         peer.process.kill()
@@ -282,7 +324,9 @@ def serving(stage: Stage) -> Iterator[Serving]:
         yield service
 
 
-def execute(theirs: OpenRlhf, stage: Stage, service: Serving, samples: list[list[str]]) -> dict[str, Any]:
+def execute(
+    theirs: OpenRlhf, stage: Stage, service: Serving, samples: list[list[str]]
+) -> dict[str, Any]:
     """Samples through the real executor; what training gets is whole."""
     found = theirs.do(stage, "execute", service.env, model=stage.model, samples=samples)
     assert found["none"] == 0 and "error" not in found
@@ -294,7 +338,13 @@ def execute(theirs: OpenRlhf, stage: Stage, service: Serving, samples: list[list
 
 def refused(theirs: OpenRlhf, stage: Stage, env: dict[str, str], sample: list[Any]) -> str:
     """The line with which the process ended; nothing was handed on."""
-    done = theirs.start(stage, "execute", {**env, "RLSP_REWARD_PATIENCE_S": "3"}, model=stage.model, samples=[sample])
+    done = theirs.start(
+        stage,
+        "execute",
+        {**env, "RLSP_REWARD_PATIENCE_S": "3"},
+        model=stage.model,
+        samples=[sample],
+    )
     code, answer, log = done.result(120)
     assert (code, answer) == (1, None)
     (line,) = [line for line in log.splitlines() if line.startswith("rlsp: ")]
@@ -312,11 +362,15 @@ def test_openrlhf_reads_prompts_and_labels_as_our_setup_wrote_them(
     }
     assert read["heldout"] == written["heldout"] and not read["evaluates"]
     order = [row for step in range(3) for row in batch_rows(len(PROBLEMS), 4, step, 3)]
-    assert read["train"] == [written["prompts"][row] for row in order[:11]]  # as the local engine, also after a resume
+    assert read["train"] == [
+        written["prompts"][row] for row in order[:11]
+    ]  # as the local engine, also after a resume
     assert read["updates"] == STEPS
     labels = [json.loads(row[2]) for row in written["prompts"]]
     assert [label["reference"] for label in labels] == ["7", "good", "7", "\\frac{7}{2}"]
-    assert "\u00fcbung/1" in {label["id"] for label in labels} and not any("heldout" in label for label in labels)
+    assert "\u00fcbung/1" in {label["id"] for label in labels} and not any(
+        "heldout" in label for label in labels
+    )
     assert all(json.loads(label)["heldout"] for _, _, label, _ in read["heldout"])
 
 
@@ -330,7 +384,11 @@ def texts_by(stage: Stage, passing: int) -> dict[str, list[str]]:
     }
 
 
-FILTERING = ("ppo.estimator=group_norm", "ppo.critic_warmup_steps=0", "ppo.openrlhf.dynamic_filtering=[0,1]")
+FILTERING = (
+    "ppo.estimator=group_norm",
+    "ppo.critic_warmup_steps=0",
+    "ppo.openrlhf.dynamic_filtering=[0,1]",
+)
 
 
 def test_filtering_keeps_the_number_of_steps_and_whole_rollouts_and_counts_what_it_leaves_out(
@@ -340,58 +398,109 @@ def test_filtering_keeps_the_number_of_steps_and_whole_rollouts_and_counts_what_
     prompts, texts = str(other.paths.root / "prompts.jsonl"), texts_by(other, 3)
     how = {"steps": STEPS, "size": 4, "samples": SAMPLES, "between": [0, 1]}
     with other.serving() as serving:
-        found = theirs.do(other, "rollouts", serving.env, model=other.model, prompts=prompts, texts=texts, **how)
+        found = theirs.do(
+            other, "rollouts", serving.env, model=other.model, prompts=prompts, texts=texts, **how
+        )
         for step in range(STEPS):
             assert serving.tell(event="step", step=step, numbers={})[0] == 200
         over = theirs.do(
-            other, "rollouts", serving.env, model=other.model, prompts=prompts, texts=texts, made=STEPS, **how
+            other,
+            "rollouts",
+            serving.env,
+            model=other.model,
+            prompts=prompts,
+            texts=texts,
+            made=STEPS,
+            **how,
         )
-    assert over["made"] == [[]] and over["asked"] == []  # a training that was saved after its last step is at its end
-    assert [len(rollout) for rollout in found["made"]] == [4 * SAMPLES] * STEPS and found["updates"] == STEPS
+    assert (
+        over["made"] == [[]] and over["asked"] == []
+    )  # a training that was saved after its last step is at its end
+    assert [len(rollout) for rollout in found["made"]] == [4 * SAMPLES] * STEPS and found[
+        "updates"
+    ] == STEPS
     left_out = list(texts)[3]
     assert all(left_out not in rollout for rollout in found["made"])
     rows = lines(other.paths.metrics)
     assert [row["correctness/mean"] for row in rows] == [0.5] * STEPS
-    assert [row["outcome/value"] for row in rows] == [3 * 4 * SAMPLES] * STEPS  # three components, and no others
+    assert [row["outcome/value"] for row in rows] == [
+        3 * 4 * SAMPLES
+    ] * STEPS  # three components, and no others
     assert sum(row["filtered"] for row in rows) == SAMPLES * found["asked"].count(left_out) > 0
 
 
-def test_a_filter_that_leaves_nothing_ends_the_run_and_says_so(theirs: OpenRlhf, stage: Stage, tmp_path: Path) -> None:
+def test_a_filter_that_leaves_nothing_ends_the_run_and_says_so(
+    theirs: OpenRlhf, stage: Stage, tmp_path: Path
+) -> None:
     other = varied(stage, tmp_path, *FILTERING)
     prompts, texts = str(other.paths.root / "prompts.jsonl"), texts_by(other, 0)
     how = {"steps": STEPS, "size": 4, "samples": SAMPLES, "between": [0, 1]}
     with other.serving() as serving:
-        found = theirs.do(other, "rollouts", serving.env, model=other.model, prompts=prompts, texts=texts, **how)
+        found = theirs.do(
+            other, "rollouts", serving.env, model=other.model, prompts=prompts, texts=texts, **how
+        )
     report = json.loads((other.paths.root / "error.json").read_text())
-    assert report["exit_code"] == 7 and "80 prompts were asked for a rollout of 4" in report["message"]
+    assert (
+        report["exit_code"] == 7 and "80 prompts were asked for a rollout of 4" in report["message"]
+    )
     assert found == {"made": [], "ended": f"FilteredError: {report['message']}"}
 
 
 def test_every_way_to_fail_gives_training_a_number_and_the_same_columns(
     theirs: OpenRlhf, stage: Stage, serving: Serving
 ) -> None:
-    texts = [RIGHT, WRONG, "", "raise", "nan", "inf", "none", "slow", "good " * 500_000, "\\boxed{ 7", *[RIGHT] * 54]
+    texts = [
+        RIGHT,
+        WRONG,
+        "",
+        "raise",
+        "nan",
+        "inf",
+        "none",
+        "slow",
+        "good " * 500_000,
+        "\\boxed{ 7",
+        *[RIGHT] * 54,
+    ]
     found = execute(theirs, stage, serving, [stage.sample(text) for text in texts])
     assert all(keys == found["keys"][0] for keys in found["keys"])
     names = ("effort", "correctness", "exploration", "answered", "unscored", "alpha", "request")
     assert set(found["keys"][0]) == {f"rlsp_{name}" for name in names}
     info = found["info"]
-    assert info["rlsp_unscored"][:10] == [0, 0, 0, 1, 1, 1, 1, 1, 0, 0] and sum(info["rlsp_unscored"]) == 5
-    assert info["rlsp_correctness"][0] == info["score"][0] == 1 and info["rlsp_correctness"][1] == info["score"][1] == 0
-    assert info["rlsp_alpha"] == [1.0] * len(texts) and found["rewards"][0] == 1 and found["rewards"][1] == 0
-    assert all(0 <= found["rewards"][row] <= 1 for row in range(3, 8))  # the mean of those that were scored so far
+    assert (
+        info["rlsp_unscored"][:10] == [0, 0, 0, 1, 1, 1, 1, 1, 0, 0]
+        and sum(info["rlsp_unscored"]) == 5
+    )
+    assert (
+        info["rlsp_correctness"][0] == info["score"][0] == 1
+        and info["rlsp_correctness"][1] == info["score"][1] == 0
+    )
+    assert (
+        info["rlsp_alpha"] == [1.0] * len(texts)
+        and found["rewards"][0] == 1
+        and found["rewards"][1] == 0
+    )
+    assert all(
+        0 <= found["rewards"][row] <= 1 for row in range(3, 8)
+    )  # the mean of those that were scored so far
 
 
 def test_labels_of_every_kind(theirs: OpenRlhf, stage: Stage, serving: Serving) -> None:
     kinds = ["7", 7, 7.5, True, None, "", {"a": 1}, [7], "\u221a7 \U0001f600 \u0000", "x" * 100_000]
     samples = [stage.sample(RIGHT, reference=kind) for kind in kinds]
-    samples += [[stage.prompt(0), json.dumps(label), RIGHT] for label in (7, "7", None, {"id": 5}, [7])]
+    samples += [
+        [stage.prompt(0), json.dumps(label), RIGHT] for label in (7, "7", None, {"id": 5}, [7])
+    ]
     found = execute(theirs, stage, serving, samples)
     right = [row for row, value in enumerate(found["info"]["rlsp_correctness"]) if value == 1]
-    assert right == [0, 1, 10, 11] and sum(found["info"]["rlsp_unscored"]) == 0  # without a reference nothing is right
+    assert (
+        right == [0, 1, 10, 11] and sum(found["info"]["rlsp_unscored"]) == 0
+    )  # without a reference nothing is right
 
 
-def test_heldout_rows_get_correctness_alone(theirs: OpenRlhf, stage: Stage, serving: Serving) -> None:
+def test_heldout_rows_get_correctness_alone(
+    theirs: OpenRlhf, stage: Stage, serving: Serving
+) -> None:
     texts = [RIGHT, WRONG, "slow", "raise"]
     found = execute(theirs, stage, serving, [stage.sample(text, heldout=True) for text in texts])
     assert (
@@ -402,22 +511,33 @@ def test_heldout_rows_get_correctness_alone(theirs: OpenRlhf, stage: Stage, serv
     assert found["rewards"] == [0]
 
 
-def test_what_no_waiting_would_mend_ends_the_process_at_once(theirs: OpenRlhf, stage: Stage, serving: Serving) -> None:
+def test_what_no_waiting_would_mend_ends_the_process_at_once(
+    theirs: OpenRlhf, stage: Stage, serving: Serving
+) -> None:
     good = stage.sample(RIGHT)
     assert "HTTP 401" in refused(theirs, stage, {**serving.env, "RLSP_REWARD_TOKEN": "wrong"}, good)
     unknown = [f"{good[0]} unheard", *good[1:]]
-    assert "HTTP 422" in (line := refused(theirs, stage, serving.env, unknown)) and "contain its prompt" in line
+    assert (
+        "HTTP 422" in (line := refused(theirs, stage, serving.env, unknown))
+        and "contain its prompt" in line
+    )
     assert "JSONDecodeError" in refused(theirs, stage, serving.env, [good[0], "7 apples", RIGHT])
     assert "TypeError" in refused(theirs, stage, serving.env, [good[0], None, RIGHT])
     assert "RLSP_REWARD_URL" in refused(theirs, stage, {"RLSP_REWARD_TOKEN": TOKEN}, good)
 
 
-def test_a_function_that_raises_leaves_training_without_a_reward_there(theirs: OpenRlhf, stage: Stage) -> None:
+def test_a_function_that_raises_leaves_training_without_a_reward_there(
+    theirs: OpenRlhf, stage: Stage
+) -> None:
     bare = stage.paths.root / "bare.py"
-    bare.write_text("def reward_func(queries, prompts, labels):\n    return {'rewards': 1 / float(labels[0])}\n")
+    bare.write_text(
+        "def reward_func(queries, prompts, labels):\n    return {'rewards': 1 / float(labels[0])}\n"
+    )
     for labels, none in (("0", "0"), 2), (("1", "0"), 1), (("1", "2"), 0):
         samples = [[stage.prompt(0), label, RIGHT] for label in labels]
-        found = theirs.do(stage, "execute", {}, model=stage.model, samples=samples, reward="bare.py", hook=False)
+        found = theirs.do(
+            stage, "execute", {}, model=stage.model, samples=samples, reward="bare.py", hook=False
+        )
         assert found["none"] == none and (none == 0) == (found.get("rewards") == [1.0, 0.5])
 
 
@@ -455,7 +575,10 @@ def test_it_waits_for_a_service_that_is_not_there_yet_or_no_longer(
     other = varied(stage, tmp_path, f"reward.exploration={{use: {mine}:effort, timeout_s: 300}}")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    stranger, env = rude(port), {"RLSP_REWARD_URL": f"http://127.0.0.1:{port}", "RLSP_REWARD_TOKEN": TOKEN}
+    stranger, env = (
+        rude(port),
+        {"RLSP_REWARD_URL": f"http://127.0.0.1:{port}", "RLSP_REWARD_TOKEN": TOKEN},
+    )
     env["http_proxy"] = "http://127.0.0.1:9"
     waiting = theirs.start(other, "execute", env, model=other.model, samples=[other.sample(RIGHT)])
     stranger.join(300)
@@ -463,7 +586,11 @@ def test_it_waits_for_a_service_that_is_not_there_yet_or_no_longer(
     with other.serving("--port", str(port)) as serving:
         assert waiting.result(300).answer["rewards"] == [1.0]
         held.touch()
-        samples = [other.sample("hold " + RIGHT), other.sample(RIGHT), other.sample("hold " + WRONG)]
+        samples = [
+            other.sample("hold " + RIGHT),
+            other.sample(RIGHT),
+            other.sample("hold " + WRONG),
+        ]
         waiting = theirs.start(other, "execute", env, model=other.model, samples=samples)
         while json.loads(serving.get("/health"))["in_work"] < 2:
             assert not waiting.done()
@@ -474,11 +601,15 @@ def test_it_waits_for_a_service_that_is_not_there_yet_or_no_longer(
         done = waiting.result(300)
         assert done.code == 0 and done.answer["rewards"] == [1.0, 1.0, 0.0], done.log
         found = execute(theirs, other, serving, [other.sample("raise")])
-        mean = (1 + 1 + 1 + 0) / 4  # whatever of them was answered before the kill, and whatever after it
+        mean = (
+            1 + 1 + 1 + 0
+        ) / 4  # whatever of them was answered before the kill, and whatever after it
         assert found["rewards"] == [mean] and found["info"]["rlsp_unscored"] == [1]
 
 
-def test_a_request_that_is_asked_again_gets_the_same_answer_and_counts_once(stage: Stage, tmp_path: Path) -> None:
+def test_a_request_that_is_asked_again_gets_the_same_answer_and_counts_once(
+    stage: Stage, tmp_path: Path
+) -> None:
     """Asked twice at once, again after its answer, and again after the service died with the answer given."""
     other = varied(stage, tmp_path)
     prompt = other.prompt(0)
@@ -504,7 +635,9 @@ def test_a_request_that_is_asked_again_gets_the_same_answer_and_counts_once(stag
         serving.kill()
         serving.service.tend(progress=True)
         serving.until_up()
-        assert serving.tell(event="rollout", step=0, requests=[1, 2, 3])[0] == 200  # it is told again
+        assert (
+            serving.tell(event="rollout", step=0, requests=[1, 2, 3])[0] == 200
+        )  # it is told again
         assert serving.tell(event="step", step=0, numbers={})[0] == 200
         assert ask(4, "raise")["rewards"] == 0.5
     (row,) = lines(other.paths.metrics)
@@ -534,18 +667,28 @@ def test_rewards_that_compare_a_prompts_samples_see_all_of_them_whoever_comes_fi
     other = varied(stage, tmp_path, crowd, "ppo.samples_per_prompt=48", "ppo.train_batch=64")
     samples = [other.sample(RIGHT, number, reference="7") for _ in range(48) for number in range(4)]
     with other.serving() as serving:
-        found = execute(theirs, other, serving, samples)  # 192 at once, of each prompt one after the other
+        found = execute(
+            theirs, other, serving, samples
+        )  # 192 at once, of each prompt one after the other
         assert found["info"]["rlsp_crowd"] == [48.0] * len(samples)
         assert "rlsp_groups_incomplete 0.0" in serving.get("/metrics")
 
 
-def test_the_trainer_and_the_journal_agree_on_every_step(theirs: OpenRlhf, stage: Stage, tmp_path: Path) -> None:
+def test_the_trainer_and_the_journal_agree_on_every_step(
+    theirs: OpenRlhf, stage: Stage, tmp_path: Path
+) -> None:
     other, rows = varied(stage, tmp_path), []
     metrics, rollouts = other.paths.metrics, other.paths.rollouts
     with other.serving() as serving:
         code, reply = serving.tell(event="begin", step=3)
-        assert code == 409 and reply["error"].count("\n") == 0 and "from step 3, not from 0" in reply["error"]
-        begun = theirs.start(other, "train", serving.env, model=other.model, steps=[{}], begin=2).result(120)
+        assert (
+            code == 409
+            and reply["error"].count("\n") == 0
+            and "from step 3, not from 0" in reply["error"]
+        )
+        begun = theirs.start(
+            other, "train", serving.env, model=other.model, steps=[{}], begin=2
+        ).result(120)
         assert begun.code == 3 and "RefusedError: HTTP 409" in begun.log
         for step in range(2):
             texts = [RIGHT, WRONG, "raise", RIGHT]
@@ -553,7 +696,10 @@ def test_the_trainer_and_the_journal_agree_on_every_step(theirs: OpenRlhf, stage
             found = execute(theirs, other, serving, samples * (6 if step else 1))
             alpha = 1 - step / (STEPS - 1)
             assert found["info"]["rlsp_alpha"] == pytest.approx([alpha] * len(found["rewards"]))
-            exploration, correctness = found["info"]["rlsp_exploration"], found["info"]["rlsp_correctness"]
+            exploration, correctness = (
+                found["info"]["rlsp_exploration"],
+                found["info"]["rlsp_correctness"],
+            )
             for row in (0, 1, 3):
                 mixed = alpha * correctness[row] + (1 - alpha) * exploration[row]
                 assert found["rewards"][row] == pytest.approx(mixed)
@@ -564,17 +710,39 @@ def test_the_trainer_and_the_journal_agree_on_every_step(theirs: OpenRlhf, stage
                 told = theirs.do(other, "train", serving.env, **what)
                 assert told["reached"] == 1 and told["ended"] is None
             else:
-                assert serving.tell(event="step", step=1, numbers={"kl": 0.1}) == (200, {"stop": False})
-                assert serving.tell(event="step", step=1, numbers={"kl": 0.1}) == (200, {"stop": False})
+                assert serving.tell(event="step", step=1, numbers={"kl": 0.1}) == (
+                    200,
+                    {"stop": False},
+                )
+                assert serving.tell(event="step", step=1, numbers={"kl": 0.1}) == (
+                    200,
+                    {"stop": False},
+                )
         rows = lines(metrics)
         assert [row["step"] for row in rows] == [0, 1]
-        assert rows[0]["loss/policy"] == 0.25 and rows[0]["kl/token"] == 0.5 and "openrlhf/odd" not in rows[0]
-        assert rows[0]["correctness/mean"] == 0.5 and rows[0]["alpha"] == 1 and rows[0]["outcome/error"] == 4
-        assert rows[1]["reward/mean"] != rows[1]["correctness/mean"] and rows[1]["exploration/reward/mean"] == -5
+        assert (
+            rows[0]["loss/policy"] == 0.25
+            and rows[0]["kl/token"] == 0.5
+            and "openrlhf/odd" not in rows[0]
+        )
+        assert (
+            rows[0]["correctness/mean"] == 0.5
+            and rows[0]["alpha"] == 1
+            and rows[0]["outcome/error"] == 4
+        )
+        assert (
+            rows[1]["reward/mean"] != rows[1]["correctness/mean"]
+            and rows[1]["exploration/reward/mean"] == -5
+        )
         kept = [row for row in lines(rollouts) if row["step"] == 1]
         sizes = [sum(row["id"] == one for row in kept) for one in {row["id"] for row in kept}]
-        assert sizes == [24, 24] and len(lines(rollouts)) == 16 + 48  # of four groups of 24, whole ones
-        assert {part["component"] for row in kept for part in row["exploration"]} == {"effort", "reward"}
+        assert (
+            sizes == [24, 24] and len(lines(rollouts)) == 16 + 48
+        )  # of four groups of 24, whole ones
+        assert {part["component"] for row in kept for part in row["exploration"]} == {
+            "effort",
+            "reward",
+        }
         assert {row["correctness"]["component"] for row in kept} == {"exact_match"}
 
         serving.kill()
@@ -595,8 +763,14 @@ def test_every_evaluation_and_export_belongs_to_its_step_the_last_one_too(
     with other.serving() as serving:
         told = theirs.do(other, "train", serving.env, steps=[{}] * STEPS, **what)
     found = lines(other.paths.metrics)
-    assert [row["step"] for row in found if "heldout/correctness" in row] == [1, 3]  # every 2 of 4 steps
-    assert [row["heldout/correctness"] for row in found if "heldout/correctness" in row] == [0.5, 0.5]
+    assert [row["step"] for row in found if "heldout/correctness" in row] == [
+        1,
+        3,
+    ]  # every 2 of 4 steps
+    assert [row["heldout/correctness"] for row in found if "heldout/correctness" in row] == [
+        0.5,
+        0.5,
+    ]
     assert told["ended"] is None and told["told"] == [["execute_batch", None]]  # step 3
 
 
@@ -613,7 +787,9 @@ def test_a_stop_file_leads_to_a_checkpoint_and_to_words_for_the_driver(
     assert report == {"exit_code": 143, "message": "stopped after step 1, with a checkpoint"}
 
 
-def test_the_policy_never_learns_from_rollouts_of_the_critics_warm_up(theirs: OpenRlhf, stage: Stage) -> None:
+def test_the_policy_never_learns_from_rollouts_of_the_critics_warm_up(
+    theirs: OpenRlhf, stage: Stage
+) -> None:
     learnt = theirs.do(stage, "warm_up", steps=4, frozen=2)
     assert learnt == {"policy": [4, 4], "critic": [4, 4, 4, 4]}
     assert theirs.do(stage, "warm_up", steps=3, frozen=0)["policy"] == [4, 4, 4]
@@ -621,17 +797,31 @@ def test_the_policy_never_learns_from_rollouts_of_the_critics_warm_up(theirs: Op
     assert theirs_alone["policy"] == [12, 4]  # why the hook is there
 
 
-def test_separate_streams_are_those_of_our_engine_and_off_nothing_changes(theirs: OpenRlhf, stage: Stage) -> None:
+def test_separate_streams_are_those_of_our_engine_and_off_nothing_changes(
+    theirs: OpenRlhf, stage: Stage
+) -> None:
     torch.manual_seed(0)
     rows, size, kl_coef = 24, SAMPLES, 0.05
     correctness, exploration = torch.randint(0, 2, (rows,)).float(), torch.rand(rows)
-    correctness[:size], exploration[size : 2 * size] = 1.0, 0.9  # groups in which a stream has nothing to teach
+    correctness[:size], exploration[size : 2 * size] = (
+        1.0,
+        0.9,
+    )  # groups in which a stream has nothing to teach
     mask = (torch.arange(9) < torch.randint(1, 9, (rows, 1))).float()
     kl = 0.1 * torch.randn(rows, 9) * mask
     estimators, alpha = ("rloo", "group_norm", "reinforce_baseline", "dr_grpo"), 0.8
     reward = alpha * correctness + (1 - alpha) * exploration
-    columns = {"rewards": reward, "correctness": correctness, "exploration": exploration, "kl": kl, "mask": mask}
-    shared = {name: column.tolist() for name, column in columns.items()} | {"alpha": alpha, "kl_coef": kl_coef}
+    columns = {
+        "rewards": reward,
+        "correctness": correctness,
+        "exploration": exploration,
+        "kl": kl,
+        "mask": mask,
+    }
+    shared = {name: column.tolist() for name, column in columns.items()} | {
+        "alpha": alpha,
+        "kl_coef": kl_coef,
+    }
     cases = [{**shared, "estimator": estimator} for estimator in estimators]
     apart = theirs.do(stage, "advantages", {"RLSP_ADVANTAGES": "separate"}, cases=cases, size=size)
     off = theirs.do(stage, "advantages", {}, cases=cases, size=size)
@@ -640,17 +830,26 @@ def test_separate_streams_are_those_of_our_engine_and_off_nothing_changes(theirs
         streams, ones = torch.stack([correctness, exploration], 1), torch.ones(rows)
         scores = advantage.mixed(streams, [alpha, 1 - alpha], ones, size, estimator)
         settings = Ppo(estimator=estimator, samples_per_prompt=size)
-        ours, _ = advantage.advantages_and_returns(scores, kl, torch.zeros_like(kl), mask, kl_coef, settings)
+        ours, _ = advantage.advantages_and_returns(
+            scores, kl, torch.zeros_like(kl), mask, kl_coef, settings
+        )
         close(scores, torch.tensor(found["mixed"]))
         close(ours, torch.tensor(found["advantages"]) * mask)
         assert found["estimator"] == estimator and plain["mixed"] is None
-    assert not torch.allclose(torch.tensor(apart[1]["advantages"]), torch.tensor(off[1]["advantages"]))
+    assert not torch.allclose(
+        torch.tensor(apart[1]["advantages"]), torch.tensor(off[1]["advantages"])
+    )
 
 
 def test_the_kl_of_a_response_is_noted_also_where_it_is_a_loss_and_so_is_its_entropy(
     theirs: OpenRlhf, stage: Stage
 ) -> None:
-    response = {"logp": [-1.0, -3.0, 0.0], "mask": [1, 1, 0], "kl": [0.2, 0.3, 0.0], "reference": None}
+    response = {
+        "logp": [-1.0, -3.0, 0.0],
+        "mask": [1, 1, 0],
+        "kl": [0.2, 0.3, 0.0],
+        "reference": None,
+    }
     as_loss = {**response, "kl": [0.0, 0.0, 0.0], "reference": [-1.5, -3.5, 0.0]}
     told = theirs.do(stage, "measured", responses=[response, as_loss])
     assert [one["kl_response"] for one in told] == pytest.approx([0.5, 1.0])
@@ -662,14 +861,21 @@ def test_another_openrlhf_than_the_hook_knows_is_refused_by_the_name_that_differ
 ) -> None:
     found = theirs.do(stage, "misfits", hook=False)
     names = {name: said for name, said in found.items() if isinstance(said, list)}
-    assert len(names) > 15 and all(found[name] is None for name in found.keys() - names.keys())  # it fits as it is
+    assert len(names) > 15 and all(
+        found[name] is None for name in found.keys() - names.keys()
+    )  # it fits as it is
     for name, (other, missing) in names.items():
-        assert missing.startswith("OpenRLHF 0.11.2 is not as rlsp knows it: ") and name.rpartition(".")[2] in missing
+        assert (
+            missing.startswith("OpenRLHF 0.11.2 is not as rlsp knows it: ")
+            and name.rpartition(".")[2] in missing
+        )
         if not name.endswith(".Actor"):  # which is only asked whether a model is one
             assert "takes (unheard) instead of (" in other and "install a tested version" in other
 
 
-def test_models_meet_on_ports_that_the_system_gives_to_nobody_else(theirs: OpenRlhf, stage: Stage) -> None:
+def test_models_meet_on_ports_that_the_system_gives_to_nobody_else(
+    theirs: OpenRlhf, stage: Stage
+) -> None:
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert all(19_999 < port < min(first, 30_000) for port in theirs.do(stage, "ports", count=50))
     assert all(port >= first for port in theirs.do(stage, "ports", count=50, hook=False))
@@ -679,11 +885,15 @@ def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
 
 
-def test_a_service_that_dies_while_it_writes_a_step_down_writes_it_once(stage: Stage, tmp_path: Path) -> None:
+def test_a_service_that_dies_while_it_writes_a_step_down_writes_it_once(
+    stage: Stage, tmp_path: Path
+) -> None:
     """Between the rollouts and the metrics, and between the metrics and forgetting the answers."""
     other = varied(stage, tmp_path)
     recipe = load_recipe(other.paths.root.parent / "resolved.yaml", plugins=resolve_options)
-    score = SampleScore(Score("exact_match", "value", 1.0), (Score("effort", "value", 0.5),) * 2, 1.0, (1.0, 0.5))
+    score = SampleScore(
+        Score("exact_match", "value", 1.0), (Score("effort", "value", 0.5),) * 2, 1.0, (1.0, 0.5)
+    )
 
     def journal() -> "closing[Journal]":
         return closing(Journal(recipe, StageFiles(other.paths), STEPS, 0, None))

@@ -1,6 +1,7 @@
 """OpenRLHF's unchanged PPO trains a tiny model on CPUs: a real Ray, a real vLLM, DeepSpeed, and our rewards in it.
 
-What stands in is in the CPU profile's environment: a shim that takes GPU calls to the CPU. It changes no algorithm.
+What stands in is in the CPU profile's environment: a shim that takes GPU calls to the CPU. It
+changes no algorithm.
 """
 
 import json
@@ -29,7 +30,11 @@ def rows(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a stream, which may be growing."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return [
+        json.loads(line)
+        for line in path.read_text().splitlines(keepends=True)
+        if line.endswith("\n")
+    ]
 
 
 def until_step(process: "subprocess.Popen[str]", metrics: Path, step: int) -> None:
@@ -47,7 +52,9 @@ def start(*arguments: object) -> "subprocess.Popen[str]":
 
 def processes_of(words: str) -> list[int]:
     """Processes whose command line holds some words."""
-    found = subprocess.run(["pgrep", "-f", words], capture_output=True, text=True, check=False).stdout
+    found = subprocess.run(
+        ["pgrep", "-f", words], capture_output=True, text=True, check=False
+    ).stdout
     return [int(pid) for pid in found.split() if int(pid) != os.getpid()]
 
 
@@ -80,13 +87,18 @@ def test_the_reward_rises_with_correctness_and_exploration_apart(trained: Path) 
     first, last = found[:3], found[-3:]
     for name in ("reward/mean", "correctness/mean", "response/tokens"):
         assert fmean(row[name] for row in last) > 1.3 * fmean(row[name] for row in first)
-    assert all({"exploration/length/mean", "loss/value", "time/sampled_tokens_per_s"} <= row.keys() for row in found)
+    assert all(
+        {"exploration/length/mean", "loss/value", "time/sampled_tokens_per_s"} <= row.keys()
+        for row in found
+    )
     trained_ones = [row for row in found if row["step"] >= 2]
     assert all({"loss/policy", "kl/token", "lr/policy"} <= row.keys() for row in trained_ones)
     assert not any("loss/policy" in row for row in found[:2])  # ppo.critic_warmup_steps
 
 
-def test_a_killed_training_goes_on_from_its_checkpoint_and_leaves_nothing_behind(trained: Path) -> None:
+def test_a_killed_training_goes_on_from_its_checkpoint_and_leaves_nothing_behind(
+    trained: Path,
+) -> None:
     assert [row["step"] for row in rows(trained / "ppo" / "metrics.jsonl")] == list(range(16))
     assert "going on from global_step1" in (trained / "said").read_text()
     assert processes_of(str(trained)) == []
@@ -100,9 +112,13 @@ def test_the_policy_takes_its_steps_after_the_critics_warm_up_and_its_learning_r
     assert steps == {"_actor": (16 - 2) * 4, "_critic": 16 * 4}
     found = rows(trained / "ppo" / "metrics.jsonl")
     assert found[-1]["lr/policy"] == pytest.approx(0.1 * 3e-4)
-    assert found[-1]["lr/critic"] == pytest.approx(0.1 * 1e-3, rel=0.05)  # a mean over the rollout's steps
+    assert found[-1]["lr/critic"] == pytest.approx(
+        0.1 * 1e-3, rel=0.05
+    )  # a mean over the rollout's steps
     first = found[2]
-    assert first["openrlhf/ppo_kl"] < 0.02 and first["clip_fraction"] < 0.02  # with the warm-up's rollouts: some 0.04
+    assert (
+        first["openrlhf/ppo_kl"] < 0.02 and first["clip_fraction"] < 0.02
+    )  # with the warm-up's rollouts: some 0.04
 
 
 def test_rollouts_hold_every_component(trained: Path) -> None:
@@ -111,14 +127,23 @@ def test_rollouts_hold_every_component(trained: Path) -> None:
     for row in found:
         parts = [row["correctness"], *row["exploration"]]
         assert [part["component"] for part in parts] == ["exact_match", "length"]
-        assert row["prompt"].startswith("Which two of") and row["id"].startswith("train-") and row["num_tokens"] > 0
-    mixed = [0.8 * row["correctness"]["value"] + 0.2 * row["exploration"][0]["value"] for row in found]
+        assert (
+            row["prompt"].startswith("Which two of")
+            and row["id"].startswith("train-")
+            and row["num_tokens"] > 0
+        )
+    mixed = [
+        0.8 * row["correctness"]["value"] + 0.2 * row["exploration"][0]["value"] for row in found
+    ]
     assert [row["reward"] for row in found] == pytest.approx(mixed)
 
 
 def test_evaluation_reads_the_checkpoint_and_finds_it_better(trained: Path) -> None:
     models = json.loads((trained / "eval" / "results.json").read_text())["data"]["models"]
-    accuracy = {name: model["benches"]["heldout"]["sample"]["accuracy"]["value"] for name, model in models.items()}
+    accuracy = {
+        name: model["benches"]["heldout"]["sample"]["accuracy"]["value"]
+        for name, model in models.items()
+    }
     assert accuracy["ppo"] > accuracy["sft"] + 0.2
 
 
@@ -135,7 +160,12 @@ def test_with_filters_streams_apart_and_a_ctrl_c_in_between_a_run_on_two_nodes_d
 ) -> None:
     """From the model that the other run has trained with SFT: two starts for all of these."""
     root, model = tmp_path / "run", trained / "sft" / "checkpoints" / "final"
-    changes = ["sft=null", "model.from_scratch=null", f"model.path={model}", "ppo.estimator=group_norm"]
+    changes = [
+        "sft=null",
+        "model.from_scratch=null",
+        f"model.path={model}",
+        "ppo.estimator=group_norm",
+    ]
     changes += [
         "ppo.samples_per_prompt=4",
         "ppo.rollout_batch=16",
@@ -170,13 +200,24 @@ def test_with_filters_streams_apart_and_a_ctrl_c_in_between_a_run_on_two_nodes_d
     assert found[: len(before)] == before and [row["step"] for row in found] == list(range(5))
     assert all({"heldout/correctness", "heldout/tokens"} <= row.keys() for row in found)
     assert all(row["advantage/separate"] > 0 for row in found)
-    assert all(row["openrlhf/rollout/num_samples"] == 64 for row in found)  # whole, whatever was filtered
-    assert sum(row["filtered"] for row in found) > 0 and all(row["filtered"] % 4 == 0 for row in found)
+    assert all(
+        row["openrlhf/rollout/num_samples"] == 64 for row in found
+    )  # whole, whatever was filtered
+    assert sum(row["filtered"] for row in found) > 0 and all(
+        row["filtered"] % 4 == 0 for row in found
+    )
     assert all(0 < row["correctness/mean"] < 1 and row["reward/flat_groups"] == 0 for row in found)
-    assert found[-1]["lr/policy"] == pytest.approx(0.1 * 3e-4)  # the schedule ends with the last of 5 steps
+    assert found[-1]["lr/policy"] == pytest.approx(
+        0.1 * 3e-4
+    )  # the schedule ends with the last of 5 steps
     exported = StagePaths(root / "ppo").all_exported()
     assert list(exported) == [2, 4]
-    models = [folder / "model.safetensors" for folder in (*exported.values(), root / "ppo" / "checkpoints" / "final")]
+    models = [
+        folder / "model.safetensors"
+        for folder in (*exported.values(), root / "ppo" / "checkpoints" / "final")
+    ]
     weights = [load_file(file)["model.layers.0.mlp.up_proj.weight"] for file in models]
     assert not any(torch.equal(*pair) for pair in pairwise(weights))
-    assert all(file.stat().st_mode == file.with_name("config.json").stat().st_mode for file in models)
+    assert all(
+        file.stat().st_mode == file.with_name("config.json").stat().st_mode for file in models
+    )

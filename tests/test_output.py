@@ -13,9 +13,27 @@ from rlsp_cli.launch.progress import StageProgress
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import append_rows
 
-COLUMNS = ["bench", "model", "accuracy % (95%)", "tokens", "answered %", "repetition", "backtrack", "what it is"]
+COLUMNS = [
+    "bench",
+    "model",
+    "accuracy % (95%)",
+    "tokens",
+    "answered %",
+    "repetition",
+    "backtrack",
+    "what it is",
+]
 ROWS = [
-    ["heldout", model, f"{9 + n}.2 (12.1 to 19.1)", "30.3", "100.0", "0.016", "0.04", "sums of two numbers " * 4]
+    [
+        "heldout",
+        model,
+        f"{9 + n}.2 (12.1 to 19.1)",
+        "30.3",
+        "100.0",
+        "0.016",
+        "0.04",
+        "sums of two numbers " * 4,
+    ]
     for n, model in enumerate(("sft", "ppo"))
 ]
 
@@ -23,7 +41,12 @@ ROWS = [
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of 80 columns."""
-    for name, value in {"COLUMNS": "80", "FORCE_COLOR": "1", "TERM": "dumb", "NO_COLOR": "1"}.items():
+    for name, value in {
+        "COLUMNS": "80",
+        "FORCE_COLOR": "1",
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+    }.items():
         monkeypatch.setenv(name, value)
 
 
@@ -54,7 +77,13 @@ def test_a_log_line_is_whole_and_has_the_time_and_what_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("rlsp_cli.launch.progress._PLAIN_EVERY_S", -1.0)
-    row = {"total_steps": 4, "loss": 1.0, "response/tokens": 2.0, "kl/response": 0.1, "time/tokens_per_s": 8.0}
+    row = {
+        "total_steps": 4,
+        "loss": 1.0,
+        "response/tokens": 2.0,
+        "kl/response": 0.1,
+        "time/tokens_per_s": 8.0,
+    }
     progress = StageProgress("ppo", StagePaths(tmp_path), Console(width=80))
     for step in range(2):
         append_rows(tmp_path / "metrics.jsonl", [{"step": step, **row, "text": "words " * 30}])
@@ -64,7 +93,9 @@ def test_a_log_line_is_whole_and_has_the_time_and_what_is_left(
     assert " ppo 2/4: words" in second and second.endswith(" left") and second[:4].isdigit()
 
 
-def test_what_an_earlier_attempt_wrote_is_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_an_earlier_attempt_wrote_is_no_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rlsp_cli.launch.progress._PLAIN_EVERY_S", -1.0)
     rows = [{"step": n, "total_steps": 9, "loss": 1.0, "time/step": n} for n in range(5)]
     append_rows(tmp_path / "metrics.jsonl", rows)

@@ -24,7 +24,13 @@ from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import RunPaths
 from tests.conftest import ROOT, load_checked, rlsp
 
-RUNS = ("llama31_8b_outcome", "llama31_8b_length", "llama31_8b_rlsp", "qwen25_7b_outcome", "qwen25_32b_aime")
+RUNS = (
+    "llama31_8b_outcome",
+    "llama31_8b_length",
+    "llama31_8b_rlsp",
+    "qwen25_7b_outcome",
+    "qwen25_32b_aime",
+)
 NODES = {
     1: ("cluster.nodes=1", "ppo.openrlhf.placement.share=all"),
     3: (),
@@ -100,15 +106,25 @@ def test_openrlhf_reads_the_papers_settings(openrlhf_source: Path, name: str, no
     third = nodes * 8 if nodes == 1 else nodes * 8 // 3
     for model in ("actor", "ref", "critic"):
         assert found[f"{model}.num_nodes"] * found[f"{model}.num_gpus_per_node"] == third
-    assert (found["vllm.num_engines"], found["vllm.tensor_parallel_size"]) == (third // engine_gpus, engine_gpus)
-    assert (found["train.colocate_all"], found["train.colocate_actor_ref"]) == (nodes == 1, nodes > 1)
+    assert (found["vllm.num_engines"], found["vllm.tensor_parallel_size"]) == (
+        third // engine_gpus,
+        engine_gpus,
+    )
+    assert (found["train.colocate_all"], found["train.colocate_actor_ref"]) == (
+        nodes == 1,
+        nodes > 1,
+    )
 
 
 def test_the_largest_model_has_settings_of_its_own_for_one_node(openrlhf_source: Path) -> None:
     found = understood(openrlhf_source, loaded("paper/qwen25_32b_aime_1node"))
     wanted = APPENDIX_B | RELEASED_CODE
     assert {key: found[key] for key in wanted} == wanted
-    assert (found["vllm.num_engines"], found["train.colocate_all"], found["ref.offload"]) == (2, True, True)
+    assert (found["vllm.num_engines"], found["train.colocate_all"], found["ref.offload"]) == (
+        2,
+        True,
+        True,
+    )
 
 
 @pytest.mark.parametrize("name", ONE_GPU)
@@ -116,7 +132,11 @@ def test_the_recipes_for_one_gpu_are_accepted(openrlhf_source: Path, name: str) 
     recipe = loaded(name)
     if recipe.ppo is not None:
         found = understood(openrlhf_source, recipe)
-        assert (found["vllm.num_engines"], found["train.colocate_all"], found["vllm.enable_sleep"]) == (1, True, True)
+        assert (
+            found["vllm.num_engines"],
+            found["train.colocate_all"],
+            found["vllm.enable_sleep"],
+        ) == (1, True, True)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +146,8 @@ def test_the_recipes_for_one_gpu_are_accepted(openrlhf_source: Path, name: str) 
             (f"paper/{name}", "h100", overrides)
             for name in RUNS
             for nodes, overrides in NODES.items()
-            if name != "llama31_8b_rlsp" and (name, nodes) != ("qwen25_32b_aime", 1)  # no model yet; the next one
+            if name != "llama31_8b_rlsp"
+            and (name, nodes) != ("qwen25_32b_aime", 1)  # no model yet; the next one
         ),
         ("paper/qwen25_32b_aime_1node", "h100", ()),
         ("one_gpu/qwen25_1p5b_ppo", "l4", ()),
@@ -138,7 +159,9 @@ def test_the_estimate_finds_room(name: str, gpu: str, overrides: tuple[str, ...]
     assert not estimate.warnings
 
 
-@pytest.mark.parametrize("name", ["paper/qwen25_32b_aime_1node", "one_gpu/qwen25_1p5b_ppo", "one_gpu/llama32_1b_group"])
+@pytest.mark.parametrize(
+    "name", ["paper/qwen25_32b_aime_1node", "one_gpu/qwen25_1p5b_ppo", "one_gpu/llama32_1b_group"]
+)
 def test_a_recipe_for_one_machine_says_how_much_cpu_memory_it_needs(name: str) -> None:
     recipe = loaded(name)
     stated = re.search(r"(\d+) ([GT])B of CPU memory", recipe.description)
@@ -146,15 +169,24 @@ def test_a_recipe_for_one_machine_says_how_much_cpu_memory_it_needs(name: str) -
     (estimate,) = make_plan(recipe).estimates
     assert recipe.ppo
     found = roles(recipe.ppo, recipe.cluster)
-    processes = found.actor + found.critic + found.reference + found.engines * found.tensor_parallel + found.engines
+    processes = (
+        found.actor
+        + found.critic
+        + found.reference
+        + found.engines * found.tensor_parallel
+        + found.engines
+    )
     needed = sum(part.high for part in estimate.host) + processes * 4 * 2**30
     assert needed < int(stated[1]) * {"G": 2**30, "T": 2**40}[stated[2]] < 1.5 * needed
 
 
 @pytest.mark.parametrize(
-    ("name", "rollouts", "end_of_axis"), [("llama31_8b_length", 370, 1480), ("qwen25_32b_aime", 742, 2969)]
+    ("name", "rollouts", "end_of_axis"),
+    [("llama31_8b_length", 370, 1480), ("qwen25_32b_aime", 742, 2969)],
 )
-def test_a_rollout_is_four_steps_of_the_papers_axis(name: str, rollouts: int, end_of_axis: int) -> None:
+def test_a_rollout_is_four_steps_of_the_papers_axis(
+    name: str, rollouts: int, end_of_axis: int
+) -> None:
     counts = make_plan(loaded(f"paper/{name}")).counts[0]
     assert (counts.rollouts, counts.critic_steps) == (rollouts, 4 * rollouts)
     assert abs(4 * rollouts - end_of_axis) < 4
@@ -179,7 +211,9 @@ def test_the_length_reward_is_equation_1_or_that_of_the_released_code(
 ) -> None:
     reward = loaded("paper/llama31_8b_length", f"reward.combine={combine_as}").reward
     (use,) = reward.exploration
-    explored = get_plugin("exploration_reward", use.use).function(Sample("", "", num_tokens=tokens), **use.options)
+    explored = get_plugin("exploration_reward", use.use).function(
+        Sample("", "", num_tokens=tokens), **use.options
+    )
     assert isinstance(reward.alpha, float)
     verdict = Score("math_verify", "value", float(correct), answer)
     scored = combine(verdict, [Score("length", "value", explored)], reward, reward.alpha)
@@ -188,7 +222,10 @@ def test_the_length_reward_is_equation_1_or_that_of_the_released_code(
 
 def test_sft_and_ppo_ask_alike() -> None:
     sft, ppo = loaded("paper/llama31_8b_sft"), loaded("paper/llama31_8b_rlsp")
-    assert (sft.data.template, sft.model.chat_template) == (ppo.data.template, ppo.model.chat_template)
+    assert (sft.data.template, sft.model.chat_template) == (
+        ppo.data.template,
+        ppo.model.chat_template,
+    )
     assert sft.data.system is None and ppo.data.system is None
 
 
@@ -209,7 +246,9 @@ def tokenizer(markers: list[str], begins: str | None) -> PreTrainedTokenizerFast
     inner.add_special_tokens(markers)
     if begins is not None:
         start = [(begins, inner.token_to_id(begins))]
-        inner.post_processor = processors.TemplateProcessing(single=f"{begins} $A", special_tokens=start)
+        inner.post_processor = processors.TemplateProcessing(
+            single=f"{begins} $A", special_tokens=start
+        )
     return PreTrainedTokenizerFast(tokenizer_object=inner, clean_up_tokenization_spaces=False)
 
 
@@ -222,13 +261,17 @@ def tokenizer(markers: list[str], begins: str | None) -> PreTrainedTokenizerFast
         ("qwen25_32b_aime", None, "<|im_start|>user\nProblem:1+1?<|im_end|>\n<|im_start|>assistant\n"),
     ],
 )  # fmt: skip
-def test_the_prompt_is_that_of_the_released_code(name: str, begins: str | None, prompt: str) -> None:
+def test_the_prompt_is_that_of_the_released_code(
+    name: str, begins: str | None, prompt: str
+) -> None:
     """With Llama's begin token, which the code's training lacks and its evaluation has; markers are tokens."""
     markers = re.findall(r"<\|\w+\|>", prompt)
     reader = tokenizer(sorted(set(markers)), begins)
     ids = encode_prompt(prompt_text("1+1?", loaded(f"paper/{name}").data, reader), reader)
     assert "".join(reader.convert_ids_to_tokens(ids)) == prompt
-    assert sum(i in reader.all_special_ids or i >= len(string.printable) for i in ids) == len(markers)
+    assert sum(i in reader.all_special_ids or i >= len(string.printable) for i in ids) == len(
+        markers
+    )
 
 
 def test_a_copy_of_a_recipe_is_the_same_run(tmp_path: Path) -> None:

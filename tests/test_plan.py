@@ -26,7 +26,14 @@ from rlsp_cli.plan.embedded import embedded_memory
 from rlsp_cli.plan.gpu import GPUS
 from rlsp_cli.plan.host import zero_host
 from rlsp_cli.plan.hours import GOOD, POOR, Workload, sft_gpu_hours
-from rlsp_cli.plan.memory import activations, busiest_gpu, gathered, role_memory, states, zero_states
+from rlsp_cli.plan.memory import (
+    activations,
+    busiest_gpu,
+    gathered,
+    role_memory,
+    states,
+    zero_states,
+)
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.openrlhf import OpenRlhf
@@ -44,7 +51,9 @@ def section(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**common, "openrlhf": own}
 
 
-def recipe(model: str = "Qwen/Qwen2.5-7B-Instruct", gpus: int = 8, nodes: int = 1, **ppo: Any) -> Recipe:
+def recipe(
+    model: str = "Qwen/Qwen2.5-7B-Instruct", gpus: int = 8, nodes: int = 1, **ppo: Any
+) -> Recipe:
     """PPO by OpenRLHF on a procedural task."""
     return Recipe.model_validate(
         {
@@ -72,7 +81,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plan")
     (folder / "tiny.yaml").write_text(TINY)
     for stage in ("sft", "ppo"):
-        rlsp(stage, "tiny.yaml", "--out", "run", *(["--resume"] if stage == "ppo" else []), cwd=folder)
+        rlsp(
+            stage,
+            "tiny.yaml",
+            "--out",
+            "run",
+            *(["--resume"] if stage == "ppo" else []),
+            cwd=folder,
+        )
     return folder
 
 
@@ -94,7 +110,10 @@ def test_no_tokens_are_counted_that_a_model_from_scratch_cannot_read(tmp_path: P
 
 def test_the_counts_are_those_of_the_run(run: Path) -> None:
     plan = planned(run)
-    sft, rollouts = list(read_rows(run / "run/sft/metrics.jsonl")), list(read_rows(run / "run/ppo/rollouts.jsonl"))
+    sft, rollouts = (
+        list(read_rows(run / "run/sft/metrics.jsonl")),
+        list(read_rows(run / "run/ppo/rollouts.jsonl")),
+    )
     assert plan["sft"]["optimizer_steps"] == len(sft) == 4
     assert sum(row["tokens"] for row in sft) <= plan["sft"]["tokens"]
     assert plan["ppo"]["rollouts"] == len(list(read_rows(run / "run/ppo/metrics.jsonl"))) == 4
@@ -117,7 +136,9 @@ def test_optimiser_steps_are_those_of_the_checkpoint(run: Path) -> None:
         ("ppo.epochs=2", "ppo", 4),
     ],
 )
-def test_steps_follow_from_epochs_and_rows(tmp_path: Path, override: str, stage: str, steps: int) -> None:
+def test_steps_follow_from_epochs_and_rows(
+    tmp_path: Path, override: str, stage: str, steps: int
+) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     counts = planned(tmp_path, override)[stage]
     assert (counts["rollouts"] or counts["optimizer_steps"]) == steps
@@ -135,11 +156,16 @@ def test_an_epoch_of_axolotl_ends_with_what_is_left() -> None:
 def test_evaluation_counts_all_models_and_samples(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     counts = planned(tmp_path)["eval"]
-    assert (counts["rows"], counts["responses"]) == (6, 6 * 2 * 3)  # two models, two samples and a greedy response
+    assert (counts["rows"], counts["responses"]) == (
+        6,
+        6 * 2 * 3,
+    )  # two models, two samples and a greedy response
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(TINY.replace("source: task:pair_sum, rows: 64}", "source: hf:org/name}", 1))
+    (tmp_path / "tiny.yaml").write_text(
+        TINY.replace("source: task:pair_sum, rows: 64}", "source: hf:org/name}", 1)
+    )
     told = rlsp("plan", "tiny.yaml", "sft.max_steps=null", cwd=tmp_path).stdout
     assert "sft: data.traces is on the hub, which a plan does not ask" in told
 
@@ -151,7 +177,9 @@ def test_data_that_is_missing_is_exit_code_3_after_what_is_known(tmp_path: Path)
     assert done.stdout.splitlines()[1].split()[:3] == ["sft", "local", "64"]
 
 
-def test_memory_of_the_embedded_engine_is_what_a_run_of_smollm2_was_seen_to_take(tmp_path: Path) -> None:
+def test_memory_of_the_embedded_engine_is_what_a_run_of_smollm2_was_seen_to_take(
+    tmp_path: Path,
+) -> None:
     """On a CPU 3.8 GiB in SFT of 121 tokens an example, and 8.3, at the most 10.6, in PPO with prompts of some 60."""
     shape = ModelShape(576, 30, 9, 3, 64, 1536, 49152, tied=True)
     source = {"source": "x.jsonl"}
@@ -163,7 +191,9 @@ def test_memory_of_the_embedded_engine_is_what_a_run_of_smollm2_was_seen_to_take
     assert sft is not None and sft.total / GIB == pytest.approx(3.8, rel=0.1)
     assert ppo is not None and 8.0 < ppo.total / GIB < 10.6
 
-    head = Recipe.model_validate({"name": "a", **data, "ppo": {"max_new_tokens": 96, "critic": "value_head"}})
+    head = Recipe.model_validate(
+        {"name": "a", **data, "ppo": {"max_new_tokens": 96, "critic": "value_head"}}
+    )
     smaller = embedded_memory(head, "ppo", shape, Texts(400, 60))
     assert smaller is not None and smaller.total < 0.7 * ppo.total
 
@@ -198,7 +228,9 @@ def test_memory_on_a_gpu_is_what_an_h200_was_seen_to_allocate(
 
 def test_a_wrong_recipe_gives_every_problem_and_exit_code_3(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
-    done = rlsp("plan", "tiny.yaml", "ppo.train_batch=7", "cluster.nodes=2", cwd=tmp_path, check=False)
+    done = rlsp(
+        "plan", "tiny.yaml", "ppo.train_batch=7", "cluster.nodes=2", cwd=tmp_path, check=False
+    )
     assert done.returncode == 3 and len(done.stderr.splitlines()) >= 2
     assert "train_batch 7 does not divide the 16 responses" in done.stderr
     done = rlsp("plan", "tiny.yaml", "ppo.train_batch=7", "--json", cwd=tmp_path, check=False)
@@ -211,16 +243,24 @@ def test_estimates_are_called_estimates(capsys: pytest.CaptureFixture[str]) -> N
     plan = make_plan(recipe(steps=10, placement={"share": "none"}, gpus=4, sharding="zero3"))
     print_plan(plan)
     told = capsys.readouterr().out
-    assert "estimate of GiB on each GPU" in told and "estimate of GPU-hours" in told and "assumes: " in told
+    assert (
+        "estimate of GiB on each GPU" in told
+        and "estimate of GPU-hours" in told
+        and "assumes: " in told
+    )
     assert "estimate of GiB in the CPU's memory of the machine that holds most" in told
-    assert re.search(r"on disk at the end: [\d.]+ GiB: 2 checkpoints of [\d.]+, and the model, twice", told)
+    assert re.search(
+        r"on disk at the end: [\d.]+ GiB: 2 checkpoints of [\d.]+, and the model, twice", told
+    )
     assert plan.to_json()["estimates"][0]["estimate"] is True
     assert plan.bundles.wanted == (("actor", 1), ("reference", 1), ("critic", 1), ("engines", 1))
 
 
 def test_an_unknown_model_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     plan = make_plan(recipe(model="nobody/knows-this-model"))
-    assert plan.estimates == () and "the size of nobody/knows-this-model is unknown" in plan.notes[-1]
+    assert (
+        plan.estimates == () and "the size of nobody/knows-this-model is unknown" in plan.notes[-1]
+    )
 
 
 def test_without_gpus_there_is_nothing_to_estimate() -> None:
@@ -231,7 +271,10 @@ def test_without_gpus_there_is_nothing_to_estimate() -> None:
 
 def test_too_much_memory_warns_and_does_not_refuse() -> None:
     estimate = make_plan(recipe(model="Qwen/Qwen2.5-32B-Instruct", gpus=1), "l4").estimates[0]
-    assert "one GPU would hold" in estimate.warnings[0] and "no room for one response" in estimate.warnings[1]
+    assert (
+        "one GPU would hold" in estimate.warnings[0]
+        and "no room for one response" in estimate.warnings[1]
+    )
 
 
 def test_every_gpu_that_can_be_named_is_known() -> None:
@@ -251,23 +294,42 @@ def dealt(responses: int, micro: int, ranks: int) -> list[int]:
 
 
 SETTINGS = [
-    {"rollout_batch": rollout, "samples_per_prompt": n, "train_batch": train, "micro_batch": micro, **more}
+    {
+        "rollout_batch": rollout,
+        "samples_per_prompt": n,
+        "train_batch": train,
+        "micro_batch": micro,
+        **more,
+    }
     for rollout in (10, 96, 500, 512)
     for n in (1, 3)
     for train in (4, 100, 128, 192)
     for micro in (2, 8)
-    for more in ({}, {"micro_rollout_batch": 12}, {"placement": {"share": "none", "actor": 2, "reference": 1}})
+    for more in (
+        {},
+        {"micro_rollout_batch": 12},
+        {"placement": {"share": "none", "actor": 2, "reference": 1}},
+    )
 ]
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_what_is_let_through_comes_out_even_on_every_rank(settings: dict[str, Any]) -> None:
     found = recipe(**settings)
-    ppo, gpus, size = found.ppo, roles(found.ppo, found.cluster), found.ppo.rollout_batch * found.ppo.samples_per_prompt
+    ppo, gpus, size = (
+        found.ppo,
+        roles(found.ppo, found.cluster),
+        found.ppo.rollout_batch * found.ppo.samples_per_prompt,
+    )
     everyone, trained = {gpus.actor, gpus.critic, gpus.reference}, {gpus.actor, gpus.critic}
-    hands = [dealt(size, ppo.openrlhf.micro_rollout_batch or ppo.micro_batch, ranks) for ranks in everyone]
+    hands = [
+        dealt(size, ppo.openrlhf.micro_rollout_batch or ppo.micro_batch, ranks)
+        for ranks in everyone
+    ]
     even = all(len(set(hand)) == 1 and hand[0] for hand in hands)
-    whole = all(sum(hand) * (ppo.openrlhf.micro_rollout_batch or ppo.micro_batch) == size for hand in hands)
+    whole = all(
+        sum(hand) * (ppo.openrlhf.micro_rollout_batch or ppo.micro_batch) == size for hand in hands
+    )
     steps = all(ppo.train_batch % (ppo.micro_batch * ranks) == 0 for ranks in trained)
     fits = even and whole and steps and size % ppo.train_batch == 0
     assert fits == (uneven(found) == [])
@@ -279,8 +341,13 @@ def offers(problem: Issue) -> list[dict[str, int]]:
     for way in problem.hint.split("; or "):
         *fixed, choice = way.split(", and ")
         words = {"micro_rollout_batch": "micro_rollout", "rollout_batch": "rollout_batch"}
-        key = next((key for key, word in words.items() if word in choice), problem.path.removeprefix("ppo."))
-        kept = {problem.path.removeprefix("ppo."): int(re.findall(r"\d+", text)[0]) for text in fixed}
+        key = next(
+            (key for key, word in words.items() if word in choice),
+            problem.path.removeprefix("ppo."),
+        )
+        kept = {
+            problem.path.removeprefix("ppo."): int(re.findall(r"\d+", text)[0]) for text in fixed
+        }
         found += [{**kept, key: int(number)} for number in re.findall(r"\d+", choice)]
     return found
 
@@ -306,7 +373,9 @@ def test_rings_and_heads_are_whole() -> None:
 # Memory
 
 
-@pytest.mark.parametrize(("sharding", "gb"), [("none", 120), ("zero1", 31.4), ("zero2", 16.6), ("zero3", 1.9)])
+@pytest.mark.parametrize(
+    ("sharding", "gb"), [("none", 120), ("zero1", 31.4), ("zero2", 16.6), ("zero3", 1.9)]
+)
 def test_zero_shares_what_its_paper_says(sharding: str, gb: float) -> None:
     """Figure 1 of arXiv 1910.02054: 7.5 billion parameters on 64 GPUs."""
     assert sum(zero_states(7.5e9, sharding, 64)) / 1e9 == pytest.approx(gb, rel=0.02)
@@ -314,7 +383,9 @@ def test_zero_shares_what_its_paper_says(sharding: str, gb: float) -> None:
 
 def saved_bytes(config: dict[str, Any], tokens: torch.Tensor) -> int:
     """Bytes that a forward pass really keeps for the backward pass, without the weights."""
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).to(torch.bfloat16).train()
+    model = (
+        AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).to(torch.bfloat16).train()
+    )
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -334,8 +405,17 @@ def saved_bytes(config: dict[str, Any], tokens: torch.Tensor) -> int:
 def test_activations_are_what_torch_keeps(sizes: tuple[int, int, int, int]) -> None:
     hidden, heads, kv_heads, intermediate = sizes
     config = {
-        **{"model_type": "llama", "vocab_size": 64, "hidden_size": hidden, "intermediate_size": intermediate},
-        **{"num_attention_heads": heads, "num_key_value_heads": kv_heads, "attn_implementation": "sdpa"},
+        **{
+            "model_type": "llama",
+            "vocab_size": 64,
+            "hidden_size": hidden,
+            "intermediate_size": intermediate,
+        },
+        **{
+            "num_attention_heads": heads,
+            "num_key_value_heads": kv_heads,
+            "attn_implementation": "sdpa",
+        },
     }
     tokens = torch.zeros(2, 128, dtype=torch.long)
     two, three = (saved_bytes({**config, "num_hidden_layers": layers}, tokens) for layers in (2, 3))
@@ -346,19 +426,33 @@ def test_activations_are_what_torch_keeps(sizes: tuple[int, int, int, int]) -> N
 def test_less_is_kept_with_checkpointing_sharding_and_offload() -> None:
     shape, gpu, found = shape_of(QWEN_7B), GPUS["h100"], Roles(8, 8, 8, 8, 1, (("actor", 8),))
     plain = Ppo()
-    less: list[dict[str, Any]] = [{"gradient_checkpointing": True}, {"sharding": "zero3"}, {"offload": ["optimizer"]}]
+    less: list[dict[str, Any]] = [
+        {"gradient_checkpointing": True},
+        {"sharding": "zero3"},
+        {"offload": ["optimizer"]},
+    ]
     frugal = [Ppo.model_validate(section(settings)) for settings in less]
     most = busiest_gpu(role_memory(shape, plain, found, gpu, 4096), found, plain)
-    assert all(busiest_gpu(role_memory(shape, ppo, found, gpu, 4096), found, ppo) < most for ppo in frugal)
+    assert all(
+        busiest_gpu(role_memory(shape, ppo, found, gpu, 4096), found, ppo) < most for ppo in frugal
+    )
 
 
 def test_a_model_that_sleeps_beside_others_has_its_states_on_the_gpu_in_its_turn_alone() -> None:
-    shape, gpu, found = shape_of(QWEN_7B), GPUS["h100"], Roles(8, 8, 8, 8, 1, (("actor + critic + engines", 8),))
+    shape, gpu, found = (
+        shape_of(QWEN_7B),
+        GPUS["h100"],
+        Roles(8, 8, 8, 8, 1, (("actor + critic + engines", 8),)),
+    )
     together, apart = Ppo(), Ppo.model_validate(section({"async_rollout": "full"}))
     models = role_memory(shape, together, found, gpu, 4096)
     actor, critic, _, engine = models
     weights = actor.weights + critic.weights
-    turns = (actor.states + actor.passing, critic.states + critic.passing, engine.weights + engine.cache)
+    turns = (
+        actor.states + actor.passing,
+        critic.states + critic.passing,
+        engine.weights + engine.cache,
+    )
     assert busiest_gpu(models, found, together) == weights + max(turns)
     awake = weights + actor.states + critic.states + max(actor.passing, critic.passing, turns[2])
     assert busiest_gpu(models, found, apart) == awake
@@ -382,12 +476,21 @@ def test_offloaded_states_are_what_deepspeeds_estimators_say(
     shape, gpus = shape_of(QWEN_7B), nodes * per_node
     sizes = {"num_gpus_per_node": per_node, "num_nodes": nodes, "additional_buffer_factor": factor}
     largest = max(shape.embedding, shape.hidden * shape.intermediate)
-    for stage, more in ((2, {}), (3, {"largest_layer_params": largest, "cpu_offload_params": False})):
-        cpu, gpu, *_ = deepspeed_estimator(openrlhf_source.parent, stage)(shape.parameters, **sizes, **more)
+    for stage, more in (
+        (2, {}),
+        (3, {"largest_layer_params": largest, "cpu_offload_params": False}),
+    ):
+        cpu, gpu, *_ = deepspeed_estimator(openrlhf_source.parent, stage)(
+            shape.parameters, **sizes, **more
+        )
         ppo = Ppo.model_validate(section({"sharding": f"zero{stage}", "offload": ["optimizer"]}))
-        assert zero_host(shape.parameters, ppo.openrlhf.sharding, gpus, nodes, factor) == pytest.approx(cpu)
+        assert zero_host(
+            shape.parameters, ppo.openrlhf.sharding, gpus, nodes, factor
+        ) == pytest.approx(cpu)
         weights, gradients, optimizer = states("actor", shape, ppo, gpus)
-        assert weights + gathered(shape, ppo, 4) == pytest.approx(gpu) and gradients == optimizer == 0
+        assert (
+            weights + gathered(shape, ppo, 4) == pytest.approx(gpu) and gradients == optimizer == 0
+        )
 
 
 def host(**ppo: Any) -> dict[str, float]:
@@ -401,19 +504,36 @@ def test_what_waits_in_the_cpus_memory_is_counted_by_part() -> None:
     billions = shape_of(QWEN_7B).parameters / 2**30
     asleep = host()
     assert asleep["engines: weights while they sleep"] == pytest.approx(8 * 2 * billions)
-    assert asleep["actor: gradients and Adam's states while it sleeps"] == pytest.approx(14 * billions)
-    offloaded = host(offload=["optimizer", "reference"], sharding="zero3", placement={"share": "actor_reference"})
+    assert asleep["actor: gradients and Adam's states while it sleeps"] == pytest.approx(
+        14 * billions
+    )
+    offloaded = host(
+        offload=["optimizer", "reference"], sharding="zero3", placement={"share": "actor_reference"}
+    )
     assert offloaded["actor: gradients and Adam's states"] == pytest.approx(16 * billions)
     assert offloaded["reference: weights"] == pytest.approx(2 * billions)
     assert not any("sleep" in part for part in offloaded)
-    assert list(host(async_rollout="full", placement={"actor": 4})) == ["rollout in Ray's object store"]
+    assert list(host(async_rollout="full", placement={"actor": 4})) == [
+        "rollout in Ray's object store"
+    ]
 
 
 def test_of_several_machines_the_one_that_holds_most_is_shown() -> None:
-    apart = {"offload": ["optimizer"], "sharding": "zero3", "placement": {"share": "none"}, "estimator": "gae"}
+    apart = {
+        "offload": ["optimizer"],
+        "sharding": "zero3",
+        "placement": {"share": "none"},
+        "estimator": "gae",
+    }
     one, four = (host(nodes=nodes, gpus=gpus, **apart) for nodes, gpus in ((1, 8), (4, 2)))
-    assert {"actor: gradients and Adam's states", "critic: gradients and Adam's states"} <= one.keys()
-    assert "critic: gradients and Adam's states" not in four and "actor: gradients and Adam's states" in four
+    assert {
+        "actor: gradients and Adam's states",
+        "critic: gradients and Adam's states",
+    } <= one.keys()
+    assert (
+        "critic: gradients and Adam's states" not in four
+        and "actor: gradients and Adam's states" in four
+    )
 
 
 @pytest.mark.parametrize(
@@ -428,11 +548,16 @@ def test_disk_holds_the_checkpoints_that_are_kept_and_the_model_twice(
     ppo: dict[str, Any], bytes_each: int, kept: int
 ) -> None:
     shape, disk = shape_of(QWEN_7B), make_plan(recipe(**ppo)).estimates[0].disk
-    assert disk.total == kept * bytes_each * (shape.parameters + shape.trunk) + 2 * 2 * shape.parameters
+    assert (
+        disk.total
+        == kept * bytes_each * (shape.parameters + shape.trunk) + 2 * 2 * shape.parameters
+    )
 
 
 def test_disk_holds_every_model_that_is_exported() -> None:
-    without, found = (make_plan(recipe(steps=10, **more)).estimates[0].disk for more in ({}, {"export_every": 3}))
+    without, found = (
+        make_plan(recipe(steps=10, **more)).estimates[0].disk for more in ({}, {"export_every": 3})
+    )
     assert found.total - without.total == found.exports == 3 * 2 * shape_of(QWEN_7B).parameters
 
 
@@ -453,11 +578,15 @@ QWEN_7B = json.loads((ROOT / "rlsp_cli/backends/models.json").read_text())["mode
     ],
 )
 def test_known_models_have_their_published_size(name: str, parameters: int) -> None:
-    assert model_shape(Model(path=name)).parameters == pytest.approx(parameters, rel=1e-3)  # biases are not counted
+    assert model_shape(Model(path=name)).parameters == pytest.approx(
+        parameters, rel=1e-3
+    )  # biases are not counted
 
 
 def test_a_folder_says_its_size(tmp_path: Path) -> None:
-    model, _ = new_model(Model.model_validate({"from_scratch": {}}).from_scratch, ["one two three"], 0)
+    model, _ = new_model(
+        Model.model_validate({"from_scratch": {}}).from_scratch, ["one two three"], 0
+    )
     model.config.save_pretrained(tmp_path)
     assert model_shape(Model(path=str(tmp_path))).parameters == model.num_parameters()
     (tmp_path / "config.json").write_text('{"model_type": "mixtral"}')
@@ -467,18 +596,30 @@ def test_a_folder_says_its_size(tmp_path: Path) -> None:
 # Published runs
 
 
-def dense(hidden: int, layers: int, heads: int, kv: int, inner: int, vocabulary: int, head: int = 128) -> ModelShape:
+def dense(
+    hidden: int, layers: int, heads: int, kv: int, inner: int, vocabulary: int, head: int = 128
+) -> ModelShape:
     return ModelShape(hidden, layers, heads, kv, head, inner, vocabulary, tied=False)
 
 
-def apart(reference: int, actor: int, critic: int, engines: int, tensor_parallel: int, reward: int) -> Roles:
-    asked = (("actor", actor), ("reference", reference), ("critic", critic), ("engines", engines), ("reward", reward))
+def apart(
+    reference: int, actor: int, critic: int, engines: int, tensor_parallel: int, reward: int
+) -> Roles:
+    asked = (
+        ("actor", actor),
+        ("reference", reference),
+        ("critic", critic),
+        ("engines", engines),
+        ("reward", reward),
+    )
     return Roles(actor, reference, critic, engines // tensor_parallel, tensor_parallel, asked)
 
 
 def together(gpus: int, tensor_parallel: int = 1, critic: bool = False) -> Roles:
     names = f"actor + reference{' + critic' * critic} + engines"
-    return Roles(gpus, gpus, gpus * critic, gpus // tensor_parallel, tensor_parallel, ((names, gpus),))
+    return Roles(
+        gpus, gpus, gpus * critic, gpus // tensor_parallel, tensor_parallel, ((names, gpus),)
+    )
 
 
 @dataclass(frozen=True)
@@ -502,26 +643,51 @@ GRPO = Ppo.model_validate(
 RUNS = [
     Published(
         "PPO, Llama-2-7B, 8 A800",
-        Workload(dense(4096, 32, 32, 32, 11008, 32000), BENCH, apart(1, 2, 2, 2, 1, 1), GPUS["a100-80"], 1024, 1024),
+        Workload(
+            dense(4096, 32, 32, 32, 11008, 32000),
+            BENCH,
+            apart(1, 2, 2, 2, 1, 1),
+            GPUS["a100-80"],
+            1024,
+            1024,
+        ),
         885.16,
     ),
     Published(
         "PPO, Llama-2-13B, 8 A800",
-        Workload(dense(5120, 40, 40, 40, 13824, 32000), BENCH, apart(1, 2, 2, 2, 1, 1), GPUS["a100-80"], 1024, 1024),
+        Workload(
+            dense(5120, 40, 40, 40, 13824, 32000),
+            BENCH,
+            apart(1, 2, 2, 2, 1, 1),
+            GPUS["a100-80"],
+            1024,
+            1024,
+        ),
         2392.91,
     ),
     Published(
         "PPO, Llama-2-70B, 16 A800",
-        Workload(dense(8192, 80, 64, 8, 28672, 32000), BENCH, apart(2, 4, 4, 4, 4, 2), GPUS["a100-80"], 1024, 1024),
+        Workload(
+            dense(8192, 80, 64, 8, 28672, 32000),
+            BENCH,
+            apart(2, 4, 4, 4, 4, 2),
+            GPUS["a100-80"],
+            1024,
+            1024,
+        ),
         9822.62,
         inside=False,
     ),
     Published(
-        "GRPO, Llama-3.1-8B, 16 H100", Workload(shape_of(LLAMA_8B), GRPO, together(16), GPUS["h100"], 127, 1019), 92.8
+        "GRPO, Llama-3.1-8B, 16 H100",
+        Workload(shape_of(LLAMA_8B), GRPO, together(16), GPUS["h100"], 127, 1019),
+        92.8,
     ),
     Published(
         "GRPO, Qwen3-32B, 32 H100",
-        Workload(dense(5120, 64, 64, 8, 25600, 151936), GRPO, together(32, 4), GPUS["h100"], 127, 3251),
+        Workload(
+            dense(5120, 64, 64, 8, 25600, 151936), GRPO, together(32, 4), GPUS["h100"], 127, 3251
+        ),
         376,
     ),
 ]
@@ -531,18 +697,31 @@ RUNS = [
 def test_the_calibration_table_of_the_docs_is_what_the_model_says(known: Published) -> None:
     good, poor = (known.job.step(use).seconds / known.seconds for use in (GOOD, POOR))
     assert (good <= 1 <= poor) == known.inside
-    (row,) = (line for line in (ROOT / "docs/plan.md").read_text().splitlines() if line.startswith(f"| {known.name} |"))
+    (row,) = (
+        line
+        for line in (ROOT / "docs/plan.md").read_text().splitlines()
+        if line.startswith(f"| {known.name} |")
+    )
     assert row.endswith(f"| {good:.2f} to {poor:.2f} |")
 
 
 def test_the_whole_range_holds_a_run_whose_lengths_nobody_told() -> None:
     """SimpleRL-Zoo's README: Qwen2.5-7B, 100 steps of 1024 x 8 responses of at most 8192 tokens, 16 H100, 15 hours."""
-    settings = {"rollout_batch": 1024, "samples_per_prompt": 8, "estimator": "group_norm", "max_new_tokens": 8192}
+    settings = {
+        "rollout_batch": 1024,
+        "samples_per_prompt": 8,
+        "estimator": "group_norm",
+        "max_new_tokens": 8192,
+    }
     more = {"gradient_checkpointing": True, "engines": {"tensor_parallel": 2, "gpu_memory": 0.75}}
     estimate = make_plan(recipe(gpus=8, nodes=2, steps=100, **settings, **more)).estimates[0]
     low, high = estimate.gpu_hours
     assert low < 16 * 15 < high
-    row = next(line for line in (ROOT / "docs/plan.md").read_text().splitlines() if line.startswith("| SimpleRL-Zoo"))
+    row = next(
+        line
+        for line in (ROOT / "docs/plan.md").read_text().splitlines()
+        if line.startswith("| SimpleRL-Zoo")
+    )
     assert f"{low:.0f} to {high:.0f}" in row
 
 
@@ -550,7 +729,10 @@ def test_time_follows_the_work() -> None:
     known = RUNS[0].job
     step = known.step(GOOD)
     assert replace(known, response_tokens=2048).step(GOOD).seconds > 1.4 * step.seconds
-    assert replace(known, ppo=known.ppo.model_copy(update={"epochs": 2})).step(GOOD).train == 2 * step.train
+    assert (
+        replace(known, ppo=known.ppo.model_copy(update={"epochs": 2})).step(GOOD).train
+        == 2 * step.train
+    )
     waiting = known.ppo.openrlhf.model_copy(update={"async_rollout": "full"})
     overlapping = replace(known, ppo=known.ppo.model_copy(update={"openrlhf": waiting})).step(GOOD)
     assert overlapping.seconds == max(step.generate, step.forward + step.train)
@@ -558,7 +740,12 @@ def test_time_follows_the_work() -> None:
 
 def test_sft_costs_six_operations_for_each_parameter_and_token() -> None:
     sft = Recipe.model_validate(
-        {"name": "a", "model": {"path": "x/y"}, "data": {"traces": {"source": "task:pair_sum"}}, "sft": {}}
+        {
+            "name": "a",
+            "model": {"path": "x/y"},
+            "data": {"traces": {"source": "task:pair_sum"}},
+            "sft": {},
+        }
     ).sft
     shape, gpu = shape_of(QWEN_7B), GPUS["h100"]
     hours = sft_gpu_hours(shape, sft, 1e9, gpu, GOOD)
@@ -569,4 +756,7 @@ def test_a_stage_at_scale_says_its_counts_when_it_starts_and_a_local_one_does_no
     recipe = load_recipe(find_recipe("openrlhf_cpu"), plugins=resolve_options)
     assert headline(recipe, "sft") is None
     said = headline(recipe, "ppo")
-    assert said is not None and "16 rollouts, 2,048 responses, 56 optimiser steps, 393,216 tokens at most" in said
+    assert (
+        said is not None
+        and "16 rollouts, 2,048 responses, 56 optimiser steps, 393,216 tokens at most" in said
+    )

@@ -72,7 +72,9 @@ def call(use: Use, *responses: str) -> list[Call]:
     return [Call(use, (Sample(prompt="", response=response),)) for response in responses]
 
 
-def test_every_hostile_sample_has_its_own_outcome_and_the_others_are_scored(pool: Pool, use: Use) -> None:
+def test_every_hostile_sample_has_its_own_outcome_and_the_others_are_scored(
+    pool: Pool, use: Use
+) -> None:
     words = [word for hostile in EXPECTED for word in (hostile, "fine")]
     for word, (score,) in zip(words, pool.map(call(use, *words)), strict=True):
         outcome, reason = EXPECTED[word]
@@ -84,7 +86,10 @@ def test_every_hostile_sample_has_its_own_outcome_and_the_others_are_scored(pool
 
 def test_the_pool_works_from_many_threads_and_from_an_event_loop(pool: Pool, use: Use) -> None:
     results: list[list[list[Score]]] = []
-    threads = [threading.Thread(target=lambda: results.append(pool.map(call(use, "fine") * 5))) for _ in range(6)]
+    threads = [
+        threading.Thread(target=lambda: results.append(pool.map(call(use, "fine") * 5)))
+        for _ in range(6)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -109,7 +114,10 @@ def test_closing_leaves_no_process_behind(use: Use) -> None:
 
 def test_a_plugin_that_does_not_exist_is_told_when_scoring_starts() -> None:
     missing = Use("verifier", "no_such_verifier", {})
-    with Pool([missing], 1, 1.0, 1.0) as pool, pytest.raises(PluginError, match="unknown verifier 'no_such_verifier'"):
+    with (
+        Pool([missing], 1, 1.0, 1.0) as pool,
+        pytest.raises(PluginError, match="unknown verifier 'no_such_verifier'"),
+    ):
         pool.map(call(missing, "x"))
 
 
@@ -140,7 +148,11 @@ def test_a_worker_in_an_endless_loop_dies_with_its_parent(use: Use, tmp_path: Pa
     pids = done.stdout.split()
     assert pids, done.stderr
     for _ in range(100):
-        alive = [p for p in pids if Path(f"/proc/{p}").exists() and "\tZ" not in Path(f"/proc/{p}/status").read_text()]
+        alive = [
+            p
+            for p in pids
+            if Path(f"/proc/{p}").exists() and "\tZ" not in Path(f"/proc/{p}/status").read_text()
+        ]
         if not alive:
             return
         time.sleep(0.1)
@@ -154,16 +166,25 @@ def test_a_file_of_the_user_does_not_shadow_the_library_of_its_name(
     monkeypatch.chdir(tmp_path)
     verifier = Use("verifier", "math_verify", {})
     with Pool([verifier], 1, 20.0, 2.0) as pool:
-        ((score,),) = pool.map([Call(verifier, (Sample(prompt="", response="\\boxed{0.5}", reference="1/2"),))])
+        ((score,),) = pool.map(
+            [Call(verifier, (Sample(prompt="", response="\\boxed{0.5}", reference="1/2"),))]
+        )
     assert score.value == 1.0, score
 
 
 def children(parent: int) -> list[int]:
     """Scoring processes of this process, also those that are still starting."""
     listing = subprocess.run(
-        ["ps", "--ppid", str(parent), "-o", "pid=,args="], capture_output=True, text=True, check=True
+        ["ps", "--ppid", str(parent), "-o", "pid=,args="],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    return [int(line.split()[0]) for line in listing.stdout.splitlines() if "rlsp_cli.rewards.worker" in line]
+    return [
+        int(line.split()[0])
+        for line in listing.stdout.splitlines()
+        if "rlsp_cli.rewards.worker" in line
+    ]
 
 
 def test_a_process_that_somebody_kills_costs_no_sample(tmp_path: Path) -> None:
@@ -184,9 +205,14 @@ def test_a_process_that_somebody_kills_costs_no_sample(tmp_path: Path) -> None:
         assert [future.result()[0].value for future in futures] == [float(n) for n in range(60)]
 
 
-def test_a_machine_that_can_start_no_process_is_told(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_can_start_no_process_is_told(
+    use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    with Pool([use], 1, 5.0, 1.0) as pool, pytest.raises(PluginError, match=r"could not start \(FileNotFoundError"):
+    with (
+        Pool([use], 1, 5.0, 1.0) as pool,
+        pytest.raises(PluginError, match=r"could not start \(FileNotFoundError"),
+    ):
         pool.map(call(use, "fine"))
 
 
@@ -238,15 +264,21 @@ def test_a_reward_of_a_group_sees_all_samples_of_a_prompt_at_once(tmp_path: Path
     use = Use("exploration_reward", f"{tmp_path}/rank.py:rank", {}, takes_group=True)
     samples = tuple(Sample(prompt="", response=text) for text in ("ccc", "", "a", "bb"))
     with Pool([use], 1, 5.0, 1.0) as pool:
-        scores, wrong = pool.map([Call(use, samples), Call(use, (Sample("", "short"), Sample("", "b")))])
+        scores, wrong = pool.map(
+            [Call(use, samples), Call(use, (Sample("", "short"), Sample("", "b")))]
+        )
     assert [score.value for score in scores] == [3.0, None, 1.0, 2.0]
     assert [score.outcome for score in scores] == ["value", "abstain", "value", "value"]
-    assert ["returned 1 items, expected a list of 2" in (score.reason or "") for score in wrong] == [True, True]
+    assert [
+        "returned 1 items, expected a list of 2" in (score.reason or "") for score in wrong
+    ] == [True, True]
 
 
 def test_a_threaded_ray_actor_scores_as_everybody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else Ray wants a token from every later cluster of this process
+    monkeypatch.setenv(
+        "RAY_AUTH_MODE", "disabled"
+    )  # else Ray wants a token from every later cluster of this process
 
     @ray.remote(max_concurrency=4)
     class Grader:
@@ -266,7 +298,9 @@ def test_a_threaded_ray_actor_scores_as_everybody_else(monkeypatch: pytest.Monke
     finally:
         ray.shutdown()
     assert {found[n][1] for n in (2, 6, 10)} <= {None, 0.0}
-    assert {found[n] for n in (0, 4, 8)} == {("value", 1.0)} and {found[n] for n in (1, 5, 9)} == {("value", 0.0)}
+    assert {found[n] for n in (0, 4, 8)} == {("value", 1.0)} and {found[n] for n in (1, 5, 9)} == {
+        ("value", 0.0)
+    }
 
 
 def test_whoever_submits_too_much_waits(tmp_path: Path) -> None:

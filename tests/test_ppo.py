@@ -1,6 +1,7 @@
 """The PPO trainer in this process, on a model of two layers: gradients, targets and schedules against numbers by hand.
 
-A rollout is written down, not sampled, wherever its numbers matter: two prompts of two responses each, of 2, 4, 2 and 4
+A rollout is written down, not sampled, wherever its numbers matter: two prompts of two responses
+    each, of 2, 4, 2 and 4
 tokens.
 """
 
@@ -33,7 +34,9 @@ from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import read_rows
 
-SPEC = FromScratch(hidden_size=16, intermediate_size=32, num_layers=2, num_heads=2, max_length=32, init_std=0.3)
+SPEC = FromScratch(
+    hidden_size=16, intermediate_size=32, num_layers=2, num_heads=2, max_length=32, init_std=0.3
+)
 pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = "a b c d e f g h i j k l"
 EOS = 1
@@ -72,7 +75,9 @@ class Recorder:
 
 def vector(parameters: Sequence[torch.nn.Parameter]) -> torch.Tensor:
     """All gradients one after another; a parameter that has none counts as zeros."""
-    return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+    return torch.cat(
+        [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
+    )
 
 
 def scored(reward: float | None, streams: tuple[float, float] | None = None) -> SampleScore:
@@ -89,17 +94,29 @@ def make_trainer(
     **changes: Any,
 ) -> PpoTrainer:
     """A trainer whose rollouts are one minibatch of four responses, with a critic that predicts more than zeros."""
-    settings = {"rollout_batch": 4, "train_batch": 4, "micro_batch": 2, "max_new_tokens": 6, "steps": 2}
-    ppo = Ppo(**{**settings, "critic_warmup_steps": 0, "temperature": 1.0, "warmup_ratio": 0.0, **changes})
+    settings = {
+        "rollout_batch": 4,
+        "train_batch": 4,
+        "micro_batch": 2,
+        "max_new_tokens": 6,
+        "steps": 2,
+    }
+    ppo = Ppo(
+        **{**settings, "critic_warmup_steps": 0, "temperature": 1.0, "warmup_ratio": 0.0, **changes}
+    )
     data = {"template": "{problem}", "prompts": {"source": "task:pair_sum"}}
     start = {"from_scratch": SPEC, "precision": precision}
-    recipe = Recipe(name="x", seed=seed, model=start, data=data, reward=Reward(alpha=alpha), ppo=ppo)
+    recipe = Recipe(
+        name="x", seed=seed, model=start, data=data, reward=Reward(alpha=alpha), ppo=ppo
+    )
     model, tokenizer = new_model(SPEC, [WORDS], seed=1)
     context = Context(recipe, StagePaths(folder), model, tokenizer, torch.device("cpu"), StopFlag())
     problems = [Problem(str(n), WORDS[: 2 * n + 5], "a") for n in range(4)]
     trainer = PpoTrainer(context, ppo, problems, Fixed(rewards))  # type: ignore[arg-type]
     if trainer.critic is not None:
-        torch.nn.init.normal_(trainer.critic.head.weight, generator=torch.Generator().manual_seed(2))
+        torch.nn.init.normal_(
+            trainer.critic.head.weight, generator=torch.Generator().manual_seed(2)
+        )
     return trainer
 
 
@@ -114,7 +131,9 @@ def written_rollout(
     return Rollout(samples, whole, *as_tensors(prompts, generated, 0, torch.device("cpu")))
 
 
-def gradients(trainer: PpoTrainer, rollout: Rollout, critic_only: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+def gradients(
+    trainer: PpoTrainer, rollout: Rollout, critic_only: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(policy, critic) of one update on the whole rollout."""
     policy = trainer.optimiser = Recorder(trainer.optimiser)  # type: ignore[assignment]
     targets, _ = trainer.targets(rollout)
@@ -139,7 +158,10 @@ def of_responses(rows: torch.Tensor, rollout: Rollout) -> list[list[float]]:
 
 def repeated(values: Sequence[float]) -> list[Any]:
     """One number for all tokens of each response."""
-    return [pytest.approx([value] * len(response)) for value, response in zip(values, RESPONSES, strict=True)]
+    return [
+        pytest.approx([value] * len(response))
+        for value, response in zip(values, RESPONSES, strict=True)
+    ]
 
 
 GROUPED = {"samples_per_prompt": 2, "rollout_batch": 2}
@@ -158,7 +180,9 @@ GROUPED = {"samples_per_prompt": 2, "rollout_batch": 2}
 def test_advantages_and_loss_of_four_responses_by_hand(
     estimator: str, expected: list[float], loss: float, tmp_path: Path
 ) -> None:
-    trainer = make_trainer(tmp_path, estimator=estimator, kl_coef=0, whiten_advantages=False, **GROUPED)
+    trainer = make_trainer(
+        tmp_path, estimator=estimator, kl_coef=0, whiten_advantages=False, **GROUPED
+    )
     rollout = written_rollout()
     targets, _ = trainer.targets(rollout)
     assert of_responses(targets.advantages, rollout) == repeated(expected)
@@ -167,21 +191,31 @@ def test_advantages_and_loss_of_four_responses_by_hand(
 
 
 def test_advantages_returns_and_losses_of_gae_by_hand(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, kl_coef=0, whiten_advantages=False, gae_lambda=0.5, value_clip=9.0)
+    trainer = make_trainer(
+        tmp_path, kl_coef=0, whiten_advantages=False, gae_lambda=0.5, value_clip=9.0
+    )
     assert trainer.critic is not None
     torch.nn.init.zeros_(trainer.critic.head.weight)
     torch.nn.init.constant_(trainer.critic.head.bias, 0.25)
     rollout = written_rollout()
     targets, metrics = trainer.targets(rollout)
-    # All values are 1/4, so each difference is 0 but the last, which is score - 1/4; lambda halves it per token.
-    advantages = [[0.375, 0.75], [-0.03125, -0.0625, -0.125, -0.25], [0.125, 0.25], [0.09375, 0.1875, 0.375, 0.75]]
+    # All values are 1/4, so each difference is 0 but the last, which is score - 1/4; lambda halves
+    # it per token.
+    advantages = [
+        [0.375, 0.75],
+        [-0.03125, -0.0625, -0.125, -0.25],
+        [0.125, 0.25],
+        [0.09375, 0.1875, 0.375, 0.75],
+    ]
     assert of_responses(targets.advantages, rollout) == [pytest.approx(row) for row in advantages]
     returns = [[value + 0.25 for value in row] for row in advantages]
     assert of_responses(targets.returns, rollout) == [pytest.approx(row) for row in returns]
     flat = [value for row in advantages for value in row]
     mean = sum(flat) / TOKENS
     spread = sum((value - mean) ** 2 for value in flat)
-    assert metrics["explained_variance"] == pytest.approx(1 - sum(value**2 for value in flat) / spread, rel=1e-4)
+    assert metrics["explained_variance"] == pytest.approx(
+        1 - sum(value**2 for value in flat) / spread, rel=1e-4
+    )
     losses = trainer.update(0, rollout, targets, critic_only=False)
     assert losses["loss/policy"] == pytest.approx(-sum(flat) / TOKENS)
     assert losses["loss/value"] == pytest.approx(sum(value**2 for value in flat) / 2 / TOKENS)
@@ -194,7 +228,8 @@ def test_separate_streams_are_mixed_by_alpha_after_their_baselines(tmp_path: Pat
     options = {"estimator": "rloo", "advantages": "separate", "kl_coef": 0, **GROUPED}
     rollout = written_rollout(scores)
     advantages = make_trainer(tmp_path, alpha=0.75, **options).targets(rollout)[0].advantages
-    # rloo of two is the difference to the other: correctness 1, -1, 0, 0 and exploration -0.4, 0.4, -1, 1.
+    # rloo of two is the difference to the other: correctness 1, -1, 0, 0 and exploration -0.4, 0.4,
+    # -1, 1.
     by_hand = [0.75 - 0.25 * 0.4, -0.75 + 0.25 * 0.4, -0.25, 0.25]
     assert of_responses(advantages, rollout) == repeated(by_hand)
 
@@ -204,14 +239,17 @@ def test_separate_streams_follow_the_schedule_of_alpha(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, alpha={"start": 0.0, "end": 1.0}, **options)
     rollout = written_rollout([scored(0.0, (1.0, 0.0)), scored(0.0, (0.0, 0.5))] * 2)
     first = [
-        trainer.targets(replace(rollout, samples=[replace(s, step=step) for s in rollout.samples])) for step in (0, 1)
+        trainer.targets(replace(rollout, samples=[replace(s, step=step) for s in rollout.samples]))
+        for step in (0, 1)
     ]
     assert of_responses(first[0][0].advantages, rollout) == repeated([-0.5, 0.5, -0.5, 0.5])
     assert of_responses(first[1][0].advantages, rollout) == repeated([0.25, -0.25, 0.25, -0.25])
 
 
 def test_each_token_pays_for_its_distance_to_the_reference(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, estimator="reinforce", kl_coef=0.5, whiten_advantages=False, gamma=1.0)
+    trainer = make_trainer(
+        tmp_path, estimator="reinforce", kl_coef=0.5, whiten_advantages=False, gamma=1.0
+    )
     move(trainer)
     rollout = written_rollout()
     targets, metrics = trainer.targets(rollout)
@@ -219,16 +257,22 @@ def test_each_token_pays_for_its_distance_to_the_reference(tmp_path: Path) -> No
     for prompt, response, reward, found in zip(
         PROMPTS, RESPONSES, REWARDS, of_responses(targets.advantages, rollout), strict=True
     ):
-        logp, reference = (by_hand(model, prompt, response) for model in (trainer.policy, trainer.reference))
+        logp, reference = (
+            by_hand(model, prompt, response) for model in (trainer.policy, trainer.reference)
+        )
         kl = [a - b for a, b in zip(logp, reference, strict=True)]
-        assert found == pytest.approx([reward - 0.5 * sum(kl[t:]) for t in range(len(kl))], abs=1e-4)
+        assert found == pytest.approx(
+            [reward - 0.5 * sum(kl[t:]) for t in range(len(kl))], abs=1e-4
+        )
         kls.append(kl)
     assert metrics["kl/response"] == pytest.approx(sum(map(sum, kls)) / 4, abs=1e-4)
     assert metrics["kl/token"] == pytest.approx(sum(map(sum, kls)) / TOKENS, abs=1e-4)
 
 
 @torch.no_grad()
-def by_hand(model: Any, prompt: list[int], response: list[int], temperature: float = 1.0) -> list[float]:
+def by_hand(
+    model: Any, prompt: list[int], response: list[int], temperature: float = 1.0
+) -> list[float]:
     """Log-probability of each token of a response, from one forward pass for each, without any padding."""
     found = []
     for t, token in enumerate(response):
@@ -242,7 +286,9 @@ def test_old_log_probabilities_are_those_that_the_tokens_were_sampled_with(tmp_p
     rollout = written_rollout()
     targets, _ = trainer.targets(rollout)
     expected = [by_hand(trainer.policy, p, r, 0.5) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
-    assert of_responses(targets.old_logp, rollout) == [pytest.approx(row, abs=1e-5) for row in expected]
+    assert of_responses(targets.old_logp, rollout) == [
+        pytest.approx(row, abs=1e-5) for row in expected
+    ]
     assert trainer.update(0, rollout, targets, critic_only=False)["clip_fraction"] == 0
 
 
@@ -252,7 +298,9 @@ def test_the_entropy_is_that_of_the_sampling_temperature(tmp_path: Path) -> None
     found = []
     for prompt, response in zip(PROMPTS, RESPONSES, strict=True):
         with torch.no_grad():
-            logits = trainer.policy(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
+            logits = trainer.policy(torch.tensor([prompt + response])).logits[
+                0, len(prompt) - 1 : -1
+            ]
         found += torch.distributions.Categorical(logits=logits / 0.5).entropy().tolist()
     assert metrics["entropy"] == pytest.approx(sum(found) / TOKENS, abs=1e-5)
 
@@ -269,7 +317,9 @@ ESTIMATORS = [
 
 
 @pytest.mark.parametrize("options", ESTIMATORS)
-def test_what_an_unscored_response_says_changes_no_gradient(options: dict[str, Any], tmp_path: Path) -> None:
+def test_what_an_unscored_response_says_changes_no_gradient(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
     scores = [scored(0.0), scored(None), scored(0.5, (1.0, 0.2)), scored(1.0, (0.0, 0.4))]
     other = [RESPONSES[0], [11, 12], *RESPONSES[2:]]
     found = [
@@ -285,16 +335,23 @@ def test_an_unscored_response_has_no_gradient(options: dict[str, Any], tmp_path:
     rewards = [1.0, None, 0.5, 0.0]
     with_it = gradients(make_trainer(tmp_path, **options), written_rollout(rewards))
     kept = [0, 2, 3]
-    without = written_rollout([rewards[i] for i in kept], [RESPONSES[i] for i in kept], [PROMPTS[i] for i in kept])
-    for left, right in zip(with_it, gradients(make_trainer(tmp_path, **options), without), strict=True):
+    without = written_rollout(
+        [rewards[i] for i in kept], [RESPONSES[i] for i in kept], [PROMPTS[i] for i in kept]
+    )
+    for left, right in zip(
+        with_it, gradients(make_trainer(tmp_path, **options), without), strict=True
+    ):
         torch.testing.assert_close(left, right)
 
 
 @pytest.mark.parametrize("options", ESTIMATORS)
-def test_gradients_do_not_depend_on_the_micro_batch(options: dict[str, Any], tmp_path: Path) -> None:
+def test_gradients_do_not_depend_on_the_micro_batch(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
     scores = [scored(r, (r, 1 - r * r)) for r in (0.0, 0.7, 0.5, 1.0)]
     whole, *parts = (
-        gradients(make_trainer(tmp_path, micro_batch=size, **options), written_rollout(scores)) for size in (4, 3, 1)
+        gradients(make_trainer(tmp_path, micro_batch=size, **options), written_rollout(scores))
+        for size in (4, 3, 1)
     )
     for part in parts:
         for left, right in zip(part, whole, strict=True):
@@ -302,17 +359,23 @@ def test_gradients_do_not_depend_on_the_micro_batch(options: dict[str, Any], tmp
 
 
 @pytest.mark.parametrize("options", ESTIMATORS)
-def test_a_batch_of_copies_has_the_gradient_of_the_batch(options: dict[str, Any], tmp_path: Path) -> None:
+def test_a_batch_of_copies_has_the_gradient_of_the_batch(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
     scores = [scored(r, (r, 1 - r * r)) for r in (0.0, 0.7, 0.5, 1.0)]
     twice = {**options, "rollout_batch": 2 * options.get("rollout_batch", 4), "train_batch": 8}
     once = gradients(make_trainer(tmp_path, **options), written_rollout(scores))
-    doubled = gradients(make_trainer(tmp_path, **twice), written_rollout(scores * 2, RESPONSES * 2, PROMPTS * 2))
+    doubled = gradients(
+        make_trainer(tmp_path, **twice), written_rollout(scores * 2, RESPONSES * 2, PROMPTS * 2)
+    )
     for left, right in zip(once, doubled, strict=True):
         torch.testing.assert_close(left, right)
 
 
 def test_a_value_head_that_warms_up_does_not_touch_the_policy(tmp_path: Path) -> None:
-    policy, critic = gradients(make_trainer(tmp_path, critic="value_head"), written_rollout(), critic_only=True)
+    policy, critic = gradients(
+        make_trainer(tmp_path, critic="value_head"), written_rollout(), critic_only=True
+    )
     assert policy.norm() == 0 and critic.norm() > 0
 
 
@@ -324,24 +387,38 @@ def test_a_critic_of_its_own_never_moves_the_policy(critic_only: bool, tmp_path:
     nothing_to_gain = replace(targets, advantages=torch.zeros_like(targets.advantages))
     metrics = flat.update(0, written_rollout(), nothing_to_gain, critic_only)
     assert metrics["grad_norm/critic"] > 0
-    assert vector(flat.optimiser.parameters).norm() == 0 == sum(g.norm() for g in flat.optimiser.gradients)  # type: ignore[attr-defined]
+    assert (
+        vector(flat.optimiser.parameters).norm()
+        == 0
+        == sum(g.norm() for g in flat.optimiser.gradients)
+    )  # type: ignore[attr-defined]
 
 
 def test_the_value_loss_weighs_value_coef_beside_the_policy_loss(tmp_path: Path) -> None:
-    trainers = [make_trainer(tmp_path, critic="value_head", value_coef=coef) for coef in (0.1, 0.3, 0.5)]
-    (policy_1, head_1), (policy_3, head_3), (policy_5, _) = (gradients(t, written_rollout()) for t in trainers)
+    trainers = [
+        make_trainer(tmp_path, critic="value_head", value_coef=coef) for coef in (0.1, 0.3, 0.5)
+    ]
+    (policy_1, head_1), (policy_3, head_3), (policy_5, _) = (
+        gradients(t, written_rollout()) for t in trainers
+    )
     torch.testing.assert_close(head_3, 3 * head_1)
     assert (policy_3 - policy_1).norm() > 0  # the trunk learns from the value loss
     torch.testing.assert_close(policy_5 - policy_3, policy_3 - policy_1, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("critic", "critic_only"), [("value_head", True), ("own", True), ("own", False)])
-def test_a_value_loss_that_stands_alone_has_weight_one(critic: str, critic_only: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("critic", "critic_only"), [("value_head", True), ("own", True), ("own", False)]
+)
+def test_a_value_loss_that_stands_alone_has_weight_one(
+    critic: str, critic_only: bool, tmp_path: Path
+) -> None:
     trainers = [make_trainer(tmp_path, critic=critic, value_coef=coef) for coef in (0.1, 0.5)]
     little, much = (gradients(trainer, written_rollout(), critic_only)[1] for trainer in trainers)
     torch.testing.assert_close(little, much)
     if critic_only:
-        (_, head) = gradients(make_trainer(tmp_path, critic="value_head", value_coef=0.25), written_rollout())
+        (_, head) = gradients(
+            make_trainer(tmp_path, critic="value_head", value_coef=0.25), written_rollout()
+        )
         torch.testing.assert_close(much[-len(head) :], 4 * head)
 
 
@@ -359,31 +436,43 @@ def test_a_value_beyond_its_clip_is_pushed_no_further(tmp_path: Path) -> None:
         assert bool(critic.gradients[0].norm()) == (fraction == 0)
 
 
-def test_the_ratio_is_clipped_where_the_policy_has_left_the_one_that_sampled(tmp_path: Path) -> None:
+def test_the_ratio_is_clipped_where_the_policy_has_left_the_one_that_sampled(
+    tmp_path: Path,
+) -> None:
     trainer = make_trainer(tmp_path, estimator="reinforce", clip=0.2)
     rollout = written_rollout()
     targets, _ = trainer.targets(rollout)
-    left = replace(targets, old_logp=targets.old_logp - math.log(1.5), advantages=torch.ones_like(targets.mask))
+    left = replace(
+        targets, old_logp=targets.old_logp - math.log(1.5), advantages=torch.ones_like(targets.mask)
+    )
     metrics = trainer.update(0, rollout, left, critic_only=False)
     assert metrics["clip_fraction"] == 1 and metrics["loss/policy"] == pytest.approx(-1.2)
     assert metrics["grad_norm/policy"] == 0
 
 
-def test_a_policy_that_trains_drops_nothing_out_and_its_reference_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_policy_that_trains_drops_nothing_out_and_its_reference_stays_as_it_is(
+    tmp_path: Path,
+) -> None:
     trainer = make_trainer(tmp_path, learning_rate=1e-2)
     assert not trainer.policy.training and not trainer.reference.training
     assert not any(p.requires_grad for p in trainer.reference.parameters())
     before = [p.clone() for p in trainer.reference.parameters()]
     trainer.run()
-    assert all(torch.equal(p, was) for p, was in zip(trainer.reference.parameters(), before, strict=True))
+    assert all(
+        torch.equal(p, was) for p, was in zip(trainer.reference.parameters(), before, strict=True)
+    )
 
 
-def test_a_step_takes_the_next_problems_of_a_shuffled_pass_each_as_often_as_asked(tmp_path: Path) -> None:
+def test_a_step_takes_the_next_problems_of_a_shuffled_pass_each_as_often_as_asked(
+    tmp_path: Path,
+) -> None:
     trainer = make_trainer(tmp_path, seed=5, estimator="rloo", **GROUPED)
     for step in (0, 1, 2):
         rollout, _ = trainer.step(step)
         rows = batch_rows(4, 2, step, 5)
-        assert [sample.id for sample in rollout.samples] == [str(row) for row in rows for _ in range(2)]
+        assert [sample.id for sample in rollout.samples] == [
+            str(row) for row in rows for _ in range(2)
+        ]
 
 
 def test_a_response_is_scored_as_the_text_it_is_beside_what_is_known_of_it(tmp_path: Path) -> None:
@@ -396,16 +485,23 @@ def test_a_response_is_scored_as_the_text_it_is_beside_what_is_known_of_it(tmp_p
         truncated = response[-1] != EOS
         text = tokenizer.decode(response, skip_special_tokens=True)
         known = {"num_tokens": len(response), "max_tokens": 24, "truncated": truncated, "step": 1}
-        assert sample == Sample(problem.problem, text, problem.answer, problem.id, problem.metadata, **known)
+        assert sample == Sample(
+            problem.problem, text, problem.answer, problem.id, problem.metadata, **known
+        )
     assert {sample.truncated for sample in rollout.samples} == {True, False}
 
 
 def test_responses_are_drawn_anew_by_each_step_and_seed_and_by_nothing_else(tmp_path: Path) -> None:
     def drawn(step: int, **options: Any) -> dict[str, str]:
-        return {sample.id: sample.response for sample in make_trainer(tmp_path, **options).step(step)[0].samples}
+        return {
+            sample.id: sample.response
+            for sample in make_trainer(tmp_path, **options).step(step)[0].samples
+        }
 
     assert drawn(0) == drawn(0)
-    assert len({str(sorted(found.items())) for found in (drawn(0), drawn(1), drawn(0, seed=1))}) == 3
+    assert (
+        len({str(sorted(found.items())) for found in (drawn(0), drawn(1), drawn(0, seed=1))}) == 3
+    )
 
 
 def test_rollouts_are_drawn_at_the_recipes_temperature(tmp_path: Path) -> None:
@@ -420,7 +516,9 @@ def test_rollouts_are_drawn_at_the_recipes_temperature(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("critic", ["own", "value_head"])
-def test_every_matrix_product_is_in_bfloat16_where_the_recipe_says_so(critic: str, tmp_path: Path) -> None:
+def test_every_matrix_product_is_in_bfloat16_where_the_recipe_says_so(
+    critic: str, tmp_path: Path
+) -> None:
     trainer = make_trainer(tmp_path, precision="bfloat16", critic=critic)
     assert trainer.critic is not None
     handling_of(trainer.policy)  # it is tried in float32 before it decodes
@@ -431,7 +529,9 @@ def test_every_matrix_product_is_in_bfloat16_where_the_recipe_says_so(critic: st
                 layer.register_forward_hook(lambda _layer, _inputs, output: found.add(output.dtype))
     trainer.step(0)
     assert found == {torch.bfloat16}
-    assert {p.dtype for p in (*trainer.policy.parameters(), *trainer.critic.parameters())} == {torch.float32}
+    assert {p.dtype for p in (*trainer.policy.parameters(), *trainer.critic.parameters())} == {
+        torch.float32
+    }
 
 
 def test_the_scorer_mixes_by_the_alpha_of_its_step(tmp_path: Path) -> None:
@@ -440,33 +540,57 @@ def test_the_scorer_mixes_by_the_alpha_of_its_step(tmp_path: Path) -> None:
     assert trainer.scorer.alphas == [row["alpha"] for row in rows_of(trainer)] == [0, 0.5, 1]  # type: ignore
 
 
-def test_the_time_of_a_step_is_that_of_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_a_step_is_that_of_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = make_trainer(tmp_path)
     clock = SimpleNamespace(perf_counter=iter([100.0, 101.0, 103.0, 108.0]).__next__)
     monkeypatch.setattr("rlsp_cli.engine.ppo.time", clock)
     rollout, metrics = trainer.step(0)
     times = {key: value for key, value in metrics.items() if key.startswith("time/")}
     speed = pytest.approx(float(rollout.mask.sum()) / 8, abs=0.05)
-    assert times == {"time/rollout_s": 1, "time/score_s": 2, "time/train_s": 5, "time/tokens_per_s": speed}
+    assert times == {
+        "time/rollout_s": 1,
+        "time/score_s": 2,
+        "time/train_s": 5,
+        "time/tokens_per_s": speed,
+    }
 
 
 def rows_of(trainer: PpoTrainer) -> list[dict[str, Any]]:
     """The metrics of a run, without the clock."""
     rows = read_rows(trainer.context.paths.metrics)
-    return [{key: value for key, value in row.items() if not key.startswith("time/")} for row in rows]
+    return [
+        {key: value for key, value in row.items() if not key.startswith("time/")} for row in rows
+    ]
 
 
 @pytest.mark.parametrize(("warm_up", "critic"), [(0, "own"), (2, "own"), (2, "value_head")])
 def test_both_schedules_end_with_the_last_update(warm_up: int, critic: str, tmp_path: Path) -> None:
-    options = {"steps": 5, "critic_warmup_steps": warm_up, "epochs": 2, "train_batch": 2, "critic": critic}
-    rates = {"learning_rate": 1e-3, "critic_learning_rate": 2e-3, "schedule": "linear", "min_lr_ratio": 0.1}
+    options = {
+        "steps": 5,
+        "critic_warmup_steps": warm_up,
+        "epochs": 2,
+        "train_batch": 2,
+        "critic": critic,
+    }
+    rates = {
+        "learning_rate": 1e-3,
+        "critic_learning_rate": 2e-3,
+        "schedule": "linear",
+        "min_lr_ratio": 0.1,
+    }
     trainer = make_trainer(tmp_path, **options, **rates)
     trainer.run()
     policy_updates, critic_updates = (5 - warm_up) * 4, 5 * 4
-    for optimiser, updates in ((trainer.optimiser, policy_updates), (trainer.critic_optimiser, critic_updates)):
+    for optimiser, updates in (
+        (trainer.optimiser, policy_updates),
+        (trainer.critic_optimiser, critic_updates),
+    ):
         assert optimiser.steps == optimiser.total == updates
     last = rows_of(trainer)[-1]
-    # A step logs the mean over its four updates; a straight line falls from the peak to a tenth of it.
+    # A step logs the mean over its four updates; a straight line falls from the peak to a tenth of
+    # it.
     for name, peak, updates in (("policy", 1e-3, policy_updates), ("critic", 2e-3, critic_updates)):
         assert last[f"lr/{name}"] == pytest.approx(peak * (1 - 0.9 * (updates - 2.5) / updates))
 
@@ -479,28 +603,39 @@ def test_without_a_critic_there_is_no_warm_up(tmp_path: Path) -> None:
 
 
 def test_the_warm_up_trains_the_critic_and_leaves_the_policy_as_it_is(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, critic_warmup_steps=1, learning_rate=1e-2, critic_learning_rate=1e-2)
+    trainer = make_trainer(
+        tmp_path, critic_warmup_steps=1, learning_rate=1e-2, critic_learning_rate=1e-2
+    )
     assert trainer.critic is not None
     critic = [p.clone() for p in trainer.critic.parameters()]
     for step, same in ((0, True), (1, False)):
         trainer.step(step)
         pairs = zip(trainer.policy.parameters(), trainer.reference.parameters(), strict=True)
         assert all(torch.equal(p, r) for p, r in pairs) == same
-    assert all(not torch.equal(p, before) for p, before in zip(trainer.critic.parameters(), critic, strict=True))
+    assert all(
+        not torch.equal(p, before)
+        for p, before in zip(trainer.critic.parameters(), critic, strict=True)
+    )
 
 
 def orders(folder: Path, steps: Sequence[int], seed: int = 0) -> list[list[int]]:
     """In which order each step and epoch takes 32 responses, of which a minibatch has eight."""
-    trainer = make_trainer(folder, rollout_batch=32, train_batch=8, epochs=2, seed=seed, estimator="reinforce")
+    trainer = make_trainer(
+        folder, rollout_batch=32, train_batch=8, epochs=2, seed=seed, estimator="reinforce"
+    )
     seen: list[list[int]] = []
-    trainer._minibatch = lambda rollout, targets, rows, critic_only: seen.append(rows.tolist()) or {}  # type: ignore
+    trainer._minibatch = lambda rollout, targets, rows, critic_only: (
+        seen.append(rows.tolist()) or {}
+    )  # type: ignore
     for step in steps:
         trainer.step(step)
     assert [len(rows) for rows in seen] == [8] * 8 * len(steps)
     return [[row for rows in seen[k : k + 4] for row in rows] for k in range(0, len(seen), 4)]
 
 
-def test_minibatches_hold_every_response_once_an_epoch_in_an_order_of_its_own(tmp_path: Path) -> None:
+def test_minibatches_hold_every_response_once_an_epoch_in_an_order_of_its_own(
+    tmp_path: Path,
+) -> None:
     found = [*orders(tmp_path, (0, 1)), *orders(tmp_path, (0,), seed=1)]
     assert all(sorted(order) == list(range(32)) for order in found)
     assert len({tuple(order) for order in [*found, list(range(32))]}) == 7
@@ -540,7 +675,10 @@ def test_a_run_writes_each_step_and_response_and_the_trained_model(tmp_path: Pat
     assert [row["reward"] for row in written] == REWARDS * 2
     assert sorted(row["id"] for row in written[:4]) == ["0", "1", "2", "3"]
     saved = type(trainer.policy).from_pretrained(trainer.context.paths.final)
-    assert all(torch.equal(p, q) for p, q in zip(trainer.policy.parameters(), saved.parameters(), strict=True))
+    assert all(
+        torch.equal(p, q)
+        for p, q in zip(trainer.policy.parameters(), saved.parameters(), strict=True)
+    )
     assert load_tokenizer(str(trainer.context.paths.final))("a b")["input_ids"] == [3, 4]
 
 
@@ -565,7 +703,13 @@ def test_a_rollout_that_is_refused_loses_nothing_learnt_before(tmp_path: Path) -
 
 @pytest.mark.parametrize("options", ESTIMATORS[:3])
 def test_a_resumed_run_is_the_uninterrupted_one(options: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**options, "steps": 4, "critic_warmup_steps": 1, "learning_rate": 1e-3, "critic_learning_rate": 1e-3}
+    settings = {
+        **options,
+        "steps": 4,
+        "critic_warmup_steps": 1,
+        "learning_rate": 1e-3,
+        "critic_learning_rate": 1e-3,
+    }
     settings |= {"kl_estimator": "k2", "kl_target": 0.01, "kl_horizon": 10, "train_batch": 2}
     whole = make_trainer(tmp_path / "whole", **settings)
     whole.run()

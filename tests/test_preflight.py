@@ -33,7 +33,11 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "r.yaml").write_text(FILES)
     for number, name in enumerate(("traces", "prompts", "heldout")):
         rows = [
-            {"problem": f"What is {number}{n} + {n}, in {name}?", "solution": "So \\boxed{1}.", "answer": str(n)}
+            {
+                "problem": f"What is {number}{n} + {n}, in {name}?",
+                "solution": "So \\boxed{1}.",
+                "answer": str(n),
+            }
             for n in range(1, 5)
         ]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -82,7 +86,9 @@ def test_every_source_that_is_missing_is_named_at_once_with_its_place(folder: Pa
         ("", "no rows in this data set"),
     ],
 )
-def test_rows_that_ppo_could_not_use_are_found_before_sft(folder: Path, text: str, words: str) -> None:
+def test_rows_that_ppo_could_not_use_are_found_before_sft(
+    folder: Path, text: str, words: str
+) -> None:
     (folder / "prompts.jsonl").write_text(text)
     (found,) = problems(folder)
     assert found.startswith("r.yaml:7:13: data.prompts: ") and words in found
@@ -100,7 +106,12 @@ def test_a_data_set_of_the_hub_without_its_prefix_is_told_how_to_write_it(folder
 
 
 def test_what_is_on_the_hub_is_noted_and_not_asked_for(folder: Path) -> None:
-    found = notes(folder, "data.prompts.source=hf:none/such", "model.from_scratch=null", "model.path=none/such")
+    found = notes(
+        folder,
+        "data.prompts.source=hf:none/such",
+        "model.from_scratch=null",
+        "model.path=none/such",
+    )
     assert len(found) == 2 and all("was not looked at" in line for line in found)
 
 
@@ -133,13 +144,21 @@ def test_responses_that_are_not_there_are_found(folder: Path) -> None:
     ("files", "words"),
     [
         ({}, "no config.json"),
-        ({"config__json": "{", "model__safetensors": "", "tokenizer__json": ""}, "config.json cannot be read"),
-        ({"config__json": "{}", "model__safetensors": "", "tokenizer__json": ""}, "names no model_type"),
+        (
+            {"config__json": "{", "model__safetensors": "", "tokenizer__json": ""},
+            "config.json cannot be read",
+        ),
+        (
+            {"config__json": "{}", "model__safetensors": "", "tokenizer__json": ""},
+            "names no model_type",
+        ),
         ({"config__json": '{"model_type": "x"}', "tokenizer__json": ""}, "no weights"),
         ({"config__json": '{"model_type": "x"}', "model__safetensors": ""}, "no tokenizer"),
     ],
 )
-def test_a_model_folder_that_lacks_something_is_named(folder: Path, files: dict[str, str], words: str) -> None:
+def test_a_model_folder_that_lacks_something_is_named(
+    folder: Path, files: dict[str, str], words: str
+) -> None:
     path = folder / "model"
     path.mkdir()
     for name, text in files.items():
@@ -149,7 +168,10 @@ def test_a_model_folder_that_lacks_something_is_named(folder: Path, files: dict[
 
 
 def test_a_model_that_is_a_file_or_nowhere_is_told(folder: Path) -> None:
-    for path, words in (("./prompts.jsonl", "is a file, expected a folder"), ("./none", "no such folder")):
+    for path, words in (
+        ("./prompts.jsonl", "is a file, expected a folder"),
+        ("./none", "no such folder"),
+    ):
         (found,) = problems(folder, "model.from_scratch=null", f"model.path={folder / path}")
         assert words in found
 
@@ -166,7 +188,9 @@ def test_a_model_that_is_a_file_or_nowhere_is_told(folder: Path) -> None:
         ("sft.val_rows=4", "there are 4 traces"),
     ],
 )
-def test_sizes_that_no_stage_could_work_with_are_told(folder: Path, change: str, words: str) -> None:
+def test_sizes_that_no_stage_could_work_with_are_told(
+    folder: Path, change: str, words: str
+) -> None:
     assert words in "\n".join(problems(folder, change))
 
 
@@ -218,7 +242,9 @@ def test_ppo_that_trains_its_critic_alone_is_noted(folder: Path) -> None:
 
 def test_steps_of_sft_that_the_epochs_do_not_hold_are_noted(folder: Path) -> None:
     (found,) = notes(folder, "sft.max_steps=9", "sft.epochs=2")
-    assert "sft takes 4 steps, not 9: epochs is 2, and there are 4 traces - raise sft.epochs" in found
+    assert (
+        "sft takes 4 steps, not 9: epochs is 2, and there are 4 traces - raise sft.epochs" in found
+    )
     assert notes(folder, "sft.max_steps=4", "sft.epochs=2") == []
 
 
@@ -231,7 +257,9 @@ def test_ppo_without_a_reward_of_its_own_is_noted(folder: Path) -> None:
 
 def test_a_run_is_refused_before_its_folder_is_made(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(TINY)
-    done = rlsp("run", "r.yaml", "data.prompts.problem=question", "--out", "out", cwd=tmp_path, check=False)
+    done = rlsp(
+        "run", "r.yaml", "data.prompts.problem=question", "--out", "out", cwd=tmp_path, check=False
+    )
     assert done.returncode == 3 and "no column 'question'" in done.stderr
     assert not (tmp_path / "out").exists()
 
@@ -250,5 +278,8 @@ def test_a_hub_that_cannot_be_reached_is_told_at_once_and_what_to_do(tmp_path: P
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         done = rlsp("eval", "none/such", "--bench", "aime24", cwd=tmp_path, check=False)
     assert done.returncode == 4 and len(done.stderr.splitlines()) == 1
-    assert "none/such is neither a folder here nor in the hub's cache, and the hub (127.0.0.1) cannot" in done.stderr
+    assert (
+        "none/such is neither a folder here nor in the hub's cache, and the hub (127.0.0.1) cannot"
+        in done.stderr
+    )
     assert "--data FILE" in done.stderr and not (tmp_path / "runs").exists()

@@ -41,7 +41,10 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "sums.jsonl").write_text(SUMS)
     (tmp_path / "mine.yaml").write_text(MINE)
     (tmp_path / "theirs.yaml").write_text(THEIRS)
-    lines(tmp_path / "r.jsonl", [{"id": "a", "response": "\\boxed{2}"}, {"id": "b", "response": "\\boxed{4.0}"}])
+    lines(
+        tmp_path / "r.jsonl",
+        [{"id": "a", "response": "\\boxed{2}"}, {"id": "b", "response": "\\boxed{4.0}"}],
+    )
     return tmp_path
 
 
@@ -55,25 +58,41 @@ def cards(run: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", shipped_protocols())
-def test_every_shipped_protocol_says_where_it_is_from_and_can_be_run_on_its_benches(name: str) -> None:
+def test_every_shipped_protocol_says_where_it_is_from_and_can_be_run_on_its_benches(
+    name: str,
+) -> None:
     file = find_protocol(name)
     assert file.name == name and file.source and set(file.benches) <= set(shipped_benches())
     benches = list(shipped_benches()) if file.every_bench else list(file.benches)
     settings = {"benches": benches, "protocol": name}
-    recipe = resolve_recipe({"name": "r", "model": {"path": "m"}, "eval": settings}, plugins=resolve_options)
+    recipe = resolve_recipe(
+        {"name": "r", "model": {"path": "m"}, "eval": settings}, plugins=resolve_options
+    )
     assert [*check_benches(recipe)] == []
     assert file.differs or name == "rlsp", "nobody's numbers can be reproduced in all"
 
 
 def test_a_protocol_comes_before_the_bench_and_after_recipe_and_command_line(folder: Path) -> None:
     bench = load(folder)
-    assert (bench.ask("1+1"), bench.system, bench.prompt_from) == ("Sum: 1+1", "Be brief.", "protocol")
+    assert (bench.ask("1+1"), bench.system, bench.prompt_from) == (
+        "Sum: 1+1",
+        "Be brief.",
+        "protocol",
+    )
     assert bench.verifier is not None and bench.verifier.use == "math_verify"
     drawn = bench.sampling
-    assert (drawn.samples, drawn.greedy, drawn.temperature, drawn.top_p) == (1, False, 0.3, 0.9), "top_p is the bench's"
+    assert (drawn.samples, drawn.greedy, drawn.temperature, drawn.top_p) == (1, False, 0.3, 0.9), (
+        "top_p is the bench's"
+    )
     assert bench.like == "theirs"
     assert bench.differs == ("their seed is not published", "they show an example first")
-    said = load(folder, Data(template="Q: {problem}", system="Think."), samples=3, greedy=True, temperature=0.3)
+    said = load(
+        folder,
+        Data(template="Q: {problem}", system="Think."),
+        samples=3,
+        greedy=True,
+        temperature=0.3,
+    )
     assert (said.ask("1+1"), said.system, said.prompt_from) == ("Q: 1+1", "Think.", "recipe")
     assert said.differs[2:] == (
         "the prompt is the recipe's",
@@ -84,11 +103,15 @@ def test_a_protocol_comes_before_the_bench_and_after_recipe_and_command_line(fol
 
 
 def test_rlsps_own_protocol_is_what_is_run_without_one(shared_data: Path) -> None:
-    plain, named = (Benches(Eval(data=str(shared_data), protocol=p)).load("aime24") for p in (None, "rlsp"))
+    plain, named = (
+        Benches(Eval(data=str(shared_data), protocol=p)).load("aime24") for p in (None, "rlsp")
+    )
     assert (named.like, plain.like, named.differs) == ("rlsp", None, ())
     same = ("template", "system", "verifier", "prompt_from")
     assert all(getattr(plain, key) == getattr(named, key) for key in same)
-    assert plain.sampling.model_dump(exclude={"origin"}) == named.sampling.model_dump(exclude={"origin"})
+    assert plain.sampling.model_dump(exclude={"origin"}) == named.sampling.model_dump(
+        exclude={"origin"}
+    )
 
 
 def test_what_lm_eval_and_qwen_do_with_aime(shared_data: Path) -> None:
@@ -96,14 +119,30 @@ def test_what_lm_eval_and_qwen_do_with_aime(shared_data: Path) -> None:
         name: Benches(Eval(data=str(shared_data), protocol=name)).load("aime24")
         for name in ("lm_eval", "qwen25_math", "deepseek_r1", "rlsp_paper")
     }
-    assert asked["lm_eval"].ask("P") == "Question: P\nAnswer:" and asked["rlsp_paper"].ask("P") == "Problem: P"
-    assert asked["qwen25_math"].system == "Please reason step by step, and put your final answer within \\boxed{}."
+    assert (
+        asked["lm_eval"].ask("P") == "Question: P\nAnswer:"
+        and asked["rlsp_paper"].ask("P") == "Problem: P"
+    )
+    assert (
+        asked["qwen25_math"].system
+        == "Please reason step by step, and put your final answer within \\boxed{}."
+    )
     drawn = {
-        name: (b.sampling.samples, b.sampling.greedy, b.sampling.temperature, b.sampling.max_new_tokens)
+        name: (
+            b.sampling.samples,
+            b.sampling.greedy,
+            b.sampling.temperature,
+            b.sampling.max_new_tokens,
+        )
         for name, b in asked.items()
     }
     assert drawn["lm_eval"][:2] == drawn["qwen25_math"][:2] == (0, True)
-    assert drawn["deepseek_r1"] == (64, False, 0.6, 32768) and drawn["rlsp_paper"] == (1, False, 0.7, 8192)
+    assert drawn["deepseek_r1"] == (64, False, 0.6, 32768) and drawn["rlsp_paper"] == (
+        1,
+        False,
+        0.7,
+        8192,
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,7 +162,9 @@ def test_what_lm_eval_and_qwen_do_with_aime(shared_data: Path) -> None:
         ("", "033", False),
     ],
 )
-def test_lm_evals_rule_for_aime_is_about_text(response: str, reference: str, is_right: bool) -> None:
+def test_lm_evals_rule_for_aime_is_about_text(
+    response: str, reference: str, is_right: bool
+) -> None:
     rule = get_plugin("verifier", "lm_eval_aime").function
     assert rule(Sample(prompt="", response=response, reference=reference)).correct == is_right
 
@@ -131,13 +172,19 @@ def test_lm_evals_rule_for_aime_is_about_text(response: str, reference: str, is_
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("template:", "templte:", r'theirs.yaml:7:5: unknown key "templte" in benches.sums - did you mean "template"?'),
+        (
+            "template:",
+            "templte:",
+            r'theirs.yaml:7:5: unknown key "templte" in benches.sums - did you mean "template"?',
+        ),
         ("Sum: {problem}", "Sum", "the template must hold {problem}"),
         ("temperature: 0.3", "temperature: 0", "greater than 0"),
         ("source: [a paper]\n", "", '"source" is missing in the protocol file'),
     ],
 )
-def test_a_wrong_protocol_is_told_with_its_place(folder: Path, old: str, new: str, words: str) -> None:
+def test_a_wrong_protocol_is_told_with_its_place(
+    folder: Path, old: str, new: str, words: str
+) -> None:
     (folder / "theirs.yaml").write_text(THEIRS.replace(old, new))
     with pytest.raises(RecipeError) as caught:
         find_protocol(str(folder / "theirs.yaml"))
@@ -148,7 +195,10 @@ def test_check_tells_unknown_protocols_and_benches_that_one_says_nothing_of(fold
     recipe = "name: r\nmodel: {path: m}\neval:\n  benches: [./mine.yaml]\n  protocol: %s\n"
     for protocol, words in (
         ("lm_evl", "r.yaml:5:3: unknown protocol 'lm_evl' - did you mean \"lm_eval\"?"),
-        ("lm_eval", "r.yaml:4:13: protocol lm_eval says nothing of sums; it knows aime24, aime25, math500, ifeval"),
+        (
+            "lm_eval",
+            "r.yaml:4:13: protocol lm_eval says nothing of sums; it knows aime24, aime25, math500, ifeval",
+        ),
     ):
         (folder / "r.yaml").write_text(recipe % protocol)
         done = rlsp("check", "r.yaml", cwd=folder, check=False)
@@ -166,15 +216,26 @@ def test_the_command_line_runs_like_somebody_else_and_says_what_differs(folder: 
     assert note in done.stderr and note in done.stdout
     card = cards(folder / "run")["sums"]["protocol"]
     assert (
-        card["like"] == "theirs" and card["verifier"]["use"] == "math_verify" and card["verifier"]["extract"] == "boxed"
+        card["like"] == "theirs"
+        and card["verifier"]["use"] == "math_verify"
+        and card["verifier"]["extract"] == "boxed"
     )
-    assert card["differs"][-1] == "the responses were given: how they were asked for and drawn is not known"
+    assert (
+        card["differs"][-1]
+        == "the responses were given: how they were asked for and drawn is not known"
+    )
 
 
 def test_a_floor_is_for_the_name_of_a_users_bench(folder: Path) -> None:
     arguments = ("eval", "--bench", "./mine.yaml", "--responses", "r.jsonl", "--out", "run")
-    done = rlsp(*arguments, "--fail-below", "0.9", "--fail-below", "sums=0.95", cwd=folder, check=False)
-    assert done.returncode == 6 and "sums: accuracy 0.5000" in done.stderr and "below 0.95" in done.stderr
+    done = rlsp(
+        *arguments, "--fail-below", "0.9", "--fail-below", "sums=0.95", cwd=folder, check=False
+    )
+    assert (
+        done.returncode == 6
+        and "sums: accuracy 0.5000" in done.stderr
+        and "below 0.95" in done.stderr
+    )
 
 
 def test_protocols_are_listed_and_shown(folder: Path) -> None:
@@ -203,7 +264,9 @@ def test_the_page_tells_what_each_rule_makes_of_a_response() -> None:
             rule = get_plugin("verifier", name).function
             for reference in ("204", "025", "080"):
                 response = re.sub("(?<![A-Z])N(?![A-Z])", str(int(reference)), form.strip("`"))
-                given = rule(Sample(prompt="", response=response, reference=reference), **options).correct
+                given = rule(
+                    Sample(prompt="", response=response, reference=reference), **options
+                ).correct
                 assert given == (verdict == "right"), (form, name, reference)
 
 
@@ -219,7 +282,9 @@ def test_the_page_has_every_protocol_with_its_numbers(shared_data: Path) -> None
                 "greedy" in row[2]
             ) == drawn.greedy
             if drawn.samples:
-                assert row[3] == f"{drawn.temperature:g}, {drawn.top_p:g}" and row[4] == str(drawn.max_new_tokens)
+                assert row[3] == f"{drawn.temperature:g}, {drawn.top_p:g}" and row[4] == str(
+                    drawn.max_new_tokens
+                )
 
 
 def test_the_protocol_of_the_page_works(tmp_path: Path) -> None:
@@ -227,7 +292,10 @@ def test_the_protocol_of_the_page_works(tmp_path: Path) -> None:
     (tmp_path / "ours.yaml").write_text(text)
     file = find_protocol(str(tmp_path / "ours.yaml"))
     assert file.rules("aime24").samples == file.rules("math500").samples == 32
-    assert file.rules("aime24").max_new_tokens == 16384 and file.rules("math500").max_new_tokens is None
+    assert (
+        file.rules("aime24").max_new_tokens == 16384
+        and file.rules("math500").max_new_tokens is None
+    )
 
 
 def test_a_protocol_that_is_asked_for_beats_what_the_runs_recipe_said_before(
@@ -238,11 +306,17 @@ def test_a_protocol_that_is_asked_for_beats_what_the_runs_recipe_said_before(
     rlsp("run", "tiny.yaml", "--dry-run", "--out", "run", cwd=folder)
     (folder / "run" / "sft" / "checkpoints" / "final").mkdir(parents=True)
     warmer = "eval.temperature=0.9"
-    recipe = evaluation_recipe("run", {"benches": ["mine.yaml"]}, ["eval.protocol=./theirs.yaml", warmer])
+    recipe = evaluation_recipe(
+        "run", {"benches": ["mine.yaml"]}, ["eval.protocol=./theirs.yaml", warmer]
+    )
     assert recipe.eval and recipe.eval.protocol == str(folder / "theirs.yaml")
     assert recipe.data.traces and not recipe.data.prompts, "PPO has not trained this model"
     bench = Benches.of(recipe).load(recipe.eval.benches[0])
-    assert (bench.sampling.samples, bench.sampling.max_new_tokens, bench.sampling.temperature) == (1, 16, 0.9)
+    assert (bench.sampling.samples, bench.sampling.max_new_tokens, bench.sampling.temperature) == (
+        1,
+        16,
+        0.9,
+    )
     assert bench.differs[-1] == "temperature is 0.9, theirs 0.3"
     before = evaluation_recipe("run", {"benches": ["mine.yaml"]}, [warmer]).eval
     assert before and before.samples == 2

@@ -33,7 +33,13 @@ from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.attempt import Attempt
 from rlsp_cli.launch.ray.address import free_ports as ports_from
 from rlsp_cli.launch.ray.capacity import free_room
-from rlsp_cli.launch.ray.cluster import await_nodes, claimed, head_options, node_environment, start_words
+from rlsp_cli.launch.ray.cluster import (
+    await_nodes,
+    claimed,
+    head_options,
+    node_environment,
+    start_words,
+)
 from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.launch.ray.head_token import with_token
 from rlsp_cli.launch.slurm import run_batch
@@ -44,7 +50,12 @@ from tests.observer import Recorder
 SECRET, TOKEN = "wandb-7f3a9c", "the-clusters-token"
 PASSWORD = "p@ss/word"
 PASSWORDS = [
-    form.encode() for form in (PASSWORD, quote(PASSWORD, safe=""), base64.b64encode(f"me:{PASSWORD}".encode()).decode())
+    form.encode()
+    for form in (
+        PASSWORD,
+        quote(PASSWORD, safe=""),
+        base64.b64encode(f"me:{PASSWORD}".encode()).decode(),
+    )
 ]
 PLACED = """
 import os, ray, hook
@@ -145,7 +156,9 @@ def python() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def cluster(python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
+def cluster(
+    python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TwoNodes]:
     logs = tmp_path_factory.mktemp("cluster")
     port, ui = free_ports(2)
     folder = Path(f"/tmp/rt{port}")
@@ -225,12 +238,18 @@ def start(prepare: Any) -> Iterator[Callable[..., Started]]:
     """Starts the driver of a job that runs a script, on the head that it is told or starts."""
     started = []
 
-    def begin(script: str, environment: dict[str, str | None] | None = None, **changes: Any) -> Started:
+    def begin(
+        script: str, environment: dict[str, str | None] | None = None, **changes: Any
+    ) -> Started:
         stage, known = prepare(script, **changes)
         attempt = stage / "attempts" / "1"
         with (attempt / "stdout.log").open("w") as out, (attempt / "stderr.log").open("w") as err:
             command = [sys.executable, "-P", "-m", "rlsp_cli.launch.ray", str(stage / "job.json")]
-            variables = {name: value for name, value in {**known, **(environment or {})}.items() if value is not None}
+            variables = {
+                name: value
+                for name, value in {**known, **(environment or {})}.items()
+                if value is not None
+            }
             process = subprocess.Popen(command, stdout=out, stderr=err, text=True, env=variables)
         started.append(Started(process, stage))
         return started[-1]
@@ -242,8 +261,15 @@ def start(prepare: Any) -> Iterator[Callable[..., Started]]:
             one.process.wait(60)
 
 
-def test_a_job_finds_its_files_its_hook_and_its_room_on_two_nodes(start: Any, cluster: TwoNodes) -> None:
-    job = start(PLACED, address=cluster.dashboard.url, asked=[["actor", 2], ["critic", 2]], setup_hook="hook.install")
+def test_a_job_finds_its_files_its_hook_and_its_room_on_two_nodes(
+    start: Any, cluster: TwoNodes
+) -> None:
+    job = start(
+        PLACED,
+        address=cluster.dashboard.url,
+        asked=[["actor", 2], ["critic", 2]],
+        setup_hook="hook.install",
+    )
     assert job.wait() == 0, job.err
     assert "2 nodes {('yes', 'a b')}" in job.out
     assert "secret is ***" in job.out
@@ -261,11 +287,18 @@ def test_a_cluster_with_a_token_says_what_to_set(
     url = cluster.dashboard.url
     job = start("", {"RAY_AUTH_TOKEN": token, "HOME": str(tmp_path)}, address=url)
     assert job.wait() == 4
-    assert f"{url}/api/version: {code}: " in job.error and hint in job.error and len(job.error.splitlines()) == 1
+    assert (
+        f"{url}/api/version: {code}: " in job.error
+        and hint in job.error
+        and len(job.error.splitlines()) == 1
+    )
 
 
 def test_a_token_is_found_where_ray_keeps_it(start: Any, cluster: TwoNodes, tmp_path: Path) -> None:
-    for path, named in ((tmp_path / ".ray" / "auth_token", {}), (tmp_path / "t", {"RAY_AUTH_TOKEN_PATH": "~/t"})):
+    for path, named in (
+        (tmp_path / ".ray" / "auth_token", {}),
+        (tmp_path / "t", {"RAY_AUTH_TOKEN_PATH": "~/t"}),
+    ):
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"{TOKEN}\n")
         environment = {"RAY_AUTH_TOKEN": None, "HOME": str(tmp_path), **named}
@@ -286,7 +319,9 @@ def test_the_doctor_opens_a_cluster_with_its_token(
     assert "a-password" not in repr(found)
     monkeypatch.setenv("RAY_ADDRESS", cluster.dashboard.url)
     shut = run_probe(environment).ray
-    assert shut and shut.problem and shut.problem.endswith("set RAY_AUTH_TOKEN to the cluster's token")
+    assert (
+        shut and shut.problem and shut.problem.endswith("set RAY_AUTH_TOKEN to the cluster's token")
+    )
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     opened = run_probe(environment).ray
     assert opened and opened.nodes == 2
@@ -338,7 +373,12 @@ def test_a_cluster_behind_a_path_and_a_password_is_used_and_the_password_shown_n
                 {"RAY_ADDRESS": f"http://me:{quote(PASSWORD, safe='')}@{gateway}/"})  # fmt: skip
     job.wait_for(lambda: "up" in job.out.split("\n"))
     assert not any(word in _command_line(pid) for pid in _all_processes() for word in PASSWORDS)
-    assert not any(word in path.read_bytes() for path in job.stage.rglob("*") if path.is_file() for word in PASSWORDS)
+    assert not any(
+        word in path.read_bytes()
+        for path in job.stage.rglob("*")
+        if path.is_file()
+        for word in PASSWORDS
+    )
     job.process.kill()
     _await_stop(cluster, job)
     for password in ("wrong:one", ""):
@@ -355,8 +395,14 @@ def test_headers_of_the_user_open_a_cluster(start: Any, gateway: str) -> None:
     headers = json.dumps({"authorization": f"Basic {basic}"})
     job = start("print('in')", {"RAY_ADDRESS": f"http://{gateway}", "RAY_JOB_HEADERS": headers})
     assert job.wait() == 0 and "in" in job.out.split("\n"), job.err
-    job = start("", {"RAY_ADDRESS": f"http://{gateway}", "RAY_JOB_HEADERS": "Authorization: Basic c2VjcmV0"})
-    assert job.wait() == 4 and job.error.startswith("RAY_JOB_HEADERS: expected a JSON object") and "c2Vj" not in job.err
+    job = start(
+        "", {"RAY_ADDRESS": f"http://{gateway}", "RAY_JOB_HEADERS": "Authorization: Basic c2VjcmV0"}
+    )
+    assert (
+        job.wait() == 4
+        and job.error.startswith("RAY_JOB_HEADERS: expected a JSON object")
+        and "c2Vj" not in job.err
+    )
 
 
 NEEDS = {"packages": ["ray", "openrlhf", "transformers"], "versions": {}}
@@ -378,16 +424,27 @@ def test_every_node_is_asked_before_the_job_whether_it_can_do_its_part(
     here = [node.ip for node in cluster.dashboard.nodes() if node.alive]
     assert [node.split(": ")[0].strip() for node in nodes] == here
     for node in nodes:
-        assert "openrlhf is 0.11.2 instead of 9.9; the model /nowhere cannot be read (No such file" in node
+        assert (
+            "openrlhf is 0.11.2 instead of 9.9; the model /nowhere cannot be read (No such file"
+            in node
+        )
 
 
 def test_an_interpreter_that_the_cluster_lacks_is_named(start: Any, cluster: TwoNodes) -> None:
-    job = start("", address=cluster.dashboard.url, needs={**NEEDS, "model": "m"}, python=["/nowhere/python"])
-    assert job.wait() == 4 and "there is no /nowhere/python where Ray runs a job's driver" in job.error
+    job = start(
+        "", address=cluster.dashboard.url, needs={**NEEDS, "model": "m"}, python=["/nowhere/python"]
+    )
+    assert (
+        job.wait() == 4 and "there is no /nowhere/python where Ray runs a job's driver" in job.error
+    )
 
 
 def test_a_node_with_other_packages_that_does_not_see_the_run_is_named(
-    prepare: Any, cluster: TwoNodes, python: tuple[str, ...], tmp_path: Path, request: pytest.FixtureRequest
+    prepare: Any,
+    cluster: TwoNodes,
+    python: tuple[str, ...],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs the right to have mounts of its own")
@@ -395,9 +452,15 @@ def test_a_node_with_other_packages_that_does_not_see_the_run_is_named(
     needs = {**NEEDS, "model": str(tmp_path)}
     stage, environment = prepare("print('started')", address=cluster.dashboard.url, needs=needs)
     hide = f'mount -t tmpfs none {stage.parent}; exec "$@"'
-    words = start_words((_with_older_transformers(python, tmp_path),), f"--address=127.0.0.1:{cluster.port}")
+    words = start_words(
+        (_with_older_transformers(python, tmp_path),), f"--address=127.0.0.1:{cluster.port}"
+    )
     variables = {**node_environment(python), **with_token(TOKEN)}
-    third = spawn(["unshare", "-m", "sh", "-c", hide, "-", *words, *claimed(0)], variables, tmp_path / "third.log")
+    third = spawn(
+        ["unshare", "-m", "sh", "-c", hide, "-", *words, *claimed(0)],
+        variables,
+        tmp_path / "third.log",
+    )
     request.addfinalizer(lambda: end(third))
     await_nodes(cluster.dashboard, 3, 120)
     command = [sys.executable, "-P", "-m", "rlsp_cli.launch.ray", str(stage / "job.json")]
@@ -405,7 +468,9 @@ def test_a_node_with_other_packages_that_does_not_see_the_run_is_named(
     end(third)
     _await_nothing(lambda: [node for node in cluster.dashboard.nodes() if node.alive][2:])
     assert done.returncode == 4, done.stderr
-    message, node = json.loads((stage / "attempts" / "1" / "error.json").read_text())["message"].splitlines()
+    message, node = json.loads((stage / "attempts" / "1" / "error.json").read_text())[
+        "message"
+    ].splitlines()
     assert message.startswith("1 of 3 nodes") and "transformers is 0.1 instead of " in node
     assert f"the run folder {stage} is not there" in node and "model" not in node
 
@@ -418,14 +483,19 @@ def _with_older_transformers(python: tuple[str, ...], folder: Path) -> str:
     (packages,) = (folder / "other").glob("lib/python3*/site-packages")
     (packages / "theirs.pth").write_text(theirs)
     (packages / "transformers-0.1.dist-info").mkdir()
-    (packages / "transformers-0.1.dist-info" / "METADATA").write_text("Name: transformers\nVersion: 0.1\n")
+    (packages / "transformers-0.1.dist-info" / "METADATA").write_text(
+        "Name: transformers\nVersion: 0.1\n"
+    )
     return str(folder / "other" / "bin" / "python")
 
 
 def test_a_missing_login_is_told_before_anything_starts(start: Any, tmp_path: Path) -> None:
     nobody = {"WANDB_API_KEY": None, "HOME": str(tmp_path), "RAY_ADDRESS": "http://127.0.0.1:9"}
     job = start("", nobody, wandb=True)
-    assert job.wait() == 4 and "wandb has no login for api.wandb.ai here; set WANDB_API_KEY" in job.error
+    assert (
+        job.wait() == 4
+        and "wandb has no login for api.wandb.ai here; set WANDB_API_KEY" in job.error
+    )
     job = start("", {**nobody, "WANDB_MODE": "offline"}, wandb=True)
     assert job.wait() == 4 and "no Ray cluster there" in job.error
 
@@ -433,11 +503,20 @@ def test_a_missing_login_is_told_before_anything_starts(start: Any, tmp_path: Pa
 def test_what_wandb_login_has_left_is_handed_to_the_job_and_not_shown(
     start: Any, cluster: TwoNodes, tmp_path: Path
 ) -> None:
-    (tmp_path / ".netrc").write_text("machine api.wandb.ai\n  login user\n  password key-of-netrc\n")
+    (tmp_path / ".netrc").write_text(
+        "machine api.wandb.ai\n  login user\n  password key-of-netrc\n"
+    )
     (tmp_path / ".netrc").chmod(0o600)
     script = "import os; print(os.environ['WANDB_API_KEY'], os.environ['WANDB_ENTITY'], os.environ.get('NCCL_X'))"
-    environment = {"WANDB_API_KEY": None, "HOME": str(tmp_path), "WANDB_ENTITY": "team", "NCCL_X": "1"}
-    job = start(script, environment, address=cluster.dashboard.url, wandb=True, passed=["WANDB_ENTITY"])
+    environment = {
+        "WANDB_API_KEY": None,
+        "HOME": str(tmp_path),
+        "WANDB_ENTITY": "team",
+        "NCCL_X": "1",
+    }
+    job = start(
+        script, environment, address=cluster.dashboard.url, wandb=True, passed=["WANDB_ENTITY"]
+    )
     assert job.wait() == 0 and "*** team None" in job.out, job.err
 
 
@@ -446,14 +525,24 @@ def test_a_job_that_cannot_be_placed_is_refused_with_a_table(start: Any, cluster
     assert job.wait() == 4
     first, *table = job.error.splitlines()
     assert "5 GPUs with a CPU each, and the cluster can place 4 at most" in first
-    assert [line.split()[:2] for line in table[1:4]] == [["actor", "3"], ["vllm", "2"], ["together", "5"]]
-    assert len(table[5:]) == 2 and all(re.search(r" (\S+ of )?2 +(\S+ of )?4$", line) for line in table[5:])
+    assert [line.split()[:2] for line in table[1:4]] == [
+        ["actor", "3"],
+        ["vllm", "2"],
+        ["together", "5"],
+    ]
+    assert len(table[5:]) == 2 and all(
+        re.search(r" (\S+ of )?2 +(\S+ of )?4$", line) for line in table[5:]
+    )
 
 
-def test_a_job_waits_for_a_busy_cluster_and_sigterm_stops_it_there(start: Any, cluster: TwoNodes) -> None:
+def test_a_job_waits_for_a_busy_cluster_and_sigterm_stops_it_there(
+    start: Any, cluster: TwoNodes
+) -> None:
     first = start(HELD, {"RAY_ADDRESS": cluster.dashboard.url})
     first.wait_for(lambda: "all are there" in first.out)
-    first.wait_for(lambda: not sum(map(free_room, cluster.dashboard.nodes())))  # Ray tells it some seconds later
+    first.wait_for(
+        lambda: not sum(map(free_room, cluster.dashboard.nodes()))
+    )  # Ray tells it some seconds later
     second = start("", address=cluster.dashboard.url, asked=[["actor", 1]], join_timeout_s=8)
     assert second.wait() == 4 and "0 of 4 GPUs with a CPU each are free" in second.error
     assert "note: the cluster is busy" in second.err
@@ -466,8 +555,12 @@ def test_a_job_waits_for_a_busy_cluster_and_sigterm_stops_it_there(start: Any, c
     assert third.wait() == 0 and "my turn" in third.out
 
 
-def test_a_job_ends_on_a_cluster_of_others_when_its_driver_is_killed(start: Any, cluster: TwoNodes) -> None:
-    job = start("import time; print('up', flush=True); time.sleep(600)", address=cluster.dashboard.url)
+def test_a_job_ends_on_a_cluster_of_others_when_its_driver_is_killed(
+    start: Any, cluster: TwoNodes
+) -> None:
+    job = start(
+        "import time; print('up', flush=True); time.sleep(600)", address=cluster.dashboard.url
+    )
     job.wait_for(lambda: "up" in job.out.split("\n"))
     job.process.kill()
     _await_stop(cluster, job)
@@ -492,7 +585,8 @@ def test_a_failed_job_tells_its_last_error_and_likely_cause(start: Any, cluster:
 
 def test_what_the_job_reports_itself_stands(start: Any, cluster: TwoNodes) -> None:
     report = (
-        "import json, os; json.dump({'exit_code': 130, 'message': 'saved'}, open(os.environ['RLSP_ERROR_FILE'], 'w'))"
+        "import json, os;"
+        "json.dump({'exit_code': 130, 'message': 'saved'}, open(os.environ['RLSP_ERROR_FILE'], 'w'))"
     )
     job = start(report, address=cluster.dashboard.url)
     assert job.wait() == 130 and job.error == "saved"
@@ -506,24 +600,41 @@ def test_a_reward_service_that_dies_is_started_again_where_it_was(
         "first = ask('/')\nos.kill(int(first), 9)\nprint('killed', flush=True)\n"
         "second = ask_until('/')\nassert first != second\nprint('here again')"
     )
-    job = start(script, address=cluster.dashboard.url, service=[sys.executable, str(tmp_path / "service.py")])
+    job = start(
+        script,
+        address=cluster.dashboard.url,
+        service=[sys.executable, str(tmp_path / "service.py")],
+    )
     assert job.wait() == 0, job.err
-    assert "here again" in job.out and "note: the reward service ended with code -9; starting it again" in job.err
+    assert (
+        "here again" in job.out
+        and "note: the reward service ended with code -9; starting it again" in job.err
+    )
     first, again = re.findall("listening on .*", (job.attempt / "service.log").read_text())
     assert first == again
 
 
-def test_a_tripped_breaker_ends_the_job_with_its_words(start: Any, cluster: TwoNodes, tmp_path: Path) -> None:
+def test_a_tripped_breaker_ends_the_job_with_its_words(
+    start: Any, cluster: TwoNodes, tmp_path: Path
+) -> None:
     (tmp_path / "service.py").write_text(SERVICE)
     script = ASKING + "try:\n    ask('/trip')\nexcept OSError:\n    time.sleep(600)"
-    job = start(script, address=cluster.dashboard.url, service=[sys.executable, str(tmp_path / "service.py")])
+    job = start(
+        script,
+        address=cluster.dashboard.url,
+        service=[sys.executable, str(tmp_path / "service.py")],
+    )
     assert job.wait() == 7 and job.error == "too many rewards fail"
     submission = job.err.partition("submitted to Ray as ")[2].split()[0]
     assert cluster.dashboard.job(submission).status == "STOPPED"
 
 
 def test_a_reward_service_that_never_starts_is_told(start: Any, cluster: TwoNodes) -> None:
-    job = start("", address=cluster.dashboard.url, service=[sys.executable, "-c", "raise ValueError('no such plugin')"])
+    job = start(
+        "",
+        address=cluster.dashboard.url,
+        service=[sys.executable, "-c", "raise ValueError('no such plugin')"],
+    )
     assert job.wait() == 4
     assert "the reward service ended with code 1: ValueError: no such plugin" in job.error
 
@@ -532,11 +643,16 @@ def test_a_job_that_hangs_is_stopped_with_diagnostics(start: Any, cluster: TwoNo
     job = start(HELD, address=cluster.dashboard.url, quiet_limit_s=30)
     assert job.wait() == 5
     folder = job.attempt / "diagnostics"
-    assert f"no progress for 30 s, so the job was stopped; stacks and Ray's state are in {folder}" in job.error
+    assert (
+        f"no progress for 30 s, so the job was stopped; stacks and Ray's state are in {folder}"
+        in job.error
+    )
     assert "nap_of_an_actor" in (folder / "stacks.txt").read_text()
     actors = json.loads((folder / "actors.json").read_text())
     assert sum(actor["class_name"] == "Held" and actor["state"] == "ALIVE" for actor in actors) == 4
-    assert {"nodes.json", "tasks.json", "placement_groups.json"} <= {path.name for path in folder.iterdir()}
+    assert {"nodes.json", "tasks.json", "placement_groups.json"} <= {
+        path.name for path in folder.iterdir()
+    }
     assert "all are there" in (folder / "last_lines.txt").read_text()
 
 
@@ -550,7 +666,9 @@ def test_a_lost_node_is_named(start: Any, cluster: TwoNodes) -> None:
 
 
 def test_a_lost_head_ends_the_driver(start: Any, cluster: TwoNodes) -> None:
-    job = start("import time; print('up', flush=True); time.sleep(600)", address=cluster.dashboard.url)
+    job = start(
+        "import time; print('up', flush=True); time.sleep(600)", address=cluster.dashboard.url
+    )
     job.wait_for(lambda: "up" in job.out.split("\n"))
     cluster.head.kill()
     assert job.wait() == 5
@@ -563,7 +681,11 @@ def test_a_head_of_our_own_meets_a_worker_and_dies_with_its_driver(
     (port,) = free_ports(1)
     job = start(HELD, nodes=2, fake_gpus=2, asked=[["actor", 4]], port=port)
     job.wait_for(lambda: "rlsp launch worker --join " in job.err)
-    command = [sys.executable, "-m", *shlex.split(job.err.rpartition("there: ")[2].replace("rlsp", "rlsp_cli", 1))]
+    command = [
+        sys.executable,
+        "-m",
+        *shlex.split(job.err.rpartition("there: ")[2].replace("rlsp", "rlsp_cli", 1)),
+    ]
     (shared,) = (path for path in job.stage.rglob("*token*"))
     token = shared.read_text()
     assert len(token) > 40 and shared.stat().st_mode & 0o777 == 0o600
@@ -572,8 +694,14 @@ def test_a_head_of_our_own_meets_a_worker_and_dies_with_its_driver(
     request.addfinalizer(worker.kill)
     job.wait_for(lambda: "all are there" in job.out)
     assert not any(token.encode() in _command_line(pid) for pid in _all_processes())
-    assert not any(token in path.read_text() for path in job.stage.rglob("*") if path.is_file() and path != shared)
-    (head,) = [pid for pid in _processes(port) if os.getsid(pid) == pid and _is_child(pid, job.process.pid)]
+    assert not any(
+        token in path.read_text()
+        for path in job.stage.rglob("*")
+        if path.is_file() and path != shared
+    )
+    (head,) = [
+        pid for pid in _processes(port) if os.getsid(pid) == pid and _is_child(pid, job.process.pid)
+    ]
     assert len([pid for pid in _processes(port) if os.getsid(pid) == head]) > 3
     job.process.kill()
     job.process.wait()
@@ -604,7 +732,9 @@ def _all_processes() -> list[int]:
 def _session(pid: int) -> int | None:
     """The session of a live process; None for one that has ended."""
     try:
-        state, _, _, session = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[:4]
+        state, _, _, session = (
+            (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[:4]
+        )
     except OSError:
         return None
     return None if state == "Z" else int(session)
@@ -614,7 +744,10 @@ def _runs_the_job(pid: int, attempt: Path) -> bool:
     """Whether a live process is the entrypoint of the job with this attempt."""
     process = Path("/proc") / str(pid)
     try:
-        return b"job.py" in (process / "cmdline").read_bytes() and bytes(attempt) in (process / "environ").read_bytes()
+        return (
+            b"job.py" in (process / "cmdline").read_bytes()
+            and bytes(attempt) in (process / "environ").read_bytes()
+        )
     except OSError:
         return False
 
@@ -627,7 +760,9 @@ def _command_line(pid: int) -> bytes:
 
 
 def _is_child(pid: int, parent: int) -> bool:
-    return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1]) == parent
+    return (
+        int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1]) == parent
+    )
 
 
 def _processes(port: int) -> list[int]:
@@ -666,20 +801,28 @@ def test_a_head_of_one_machine_listens_to_this_machine_and_to_its_own_job_alone(
     job = start(LISTENING, {"RAY_AUTH_MODE": "token"}, asked=[["actor", 2]])
     job.wait_for(lambda: "up" in job.out.split("\n"))
     (head,) = [
-        pid for pid in _all_processes() if _is_child_of(pid, job.process.pid) and b"--head" in _command_line(pid)
+        pid
+        for pid in _all_processes()
+        if _is_child_of(pid, job.process.pid) and b"--head" in _command_line(pid)
     ]
-    processes = [pid for pid in _all_processes() if _session(pid) == head or _runs_the_job(pid, job.attempt)]
+    processes = [
+        pid for pid in _all_processes() if _session(pid) == head or _runs_the_job(pid, job.attempt)
+    ]
     heard = [address for pid in processes for address in _listening(pid)]
     assert len(heard) > 8 and all(address.is_loopback for address in heard)
     port = re.search(r"--dashboard-port=(\d+)", _command_line(head).decode())
     assert port is not None
     body = json.dumps({"entrypoint": "touch /tmp/taken"}).encode()
     for headers in ({}, {"Authorization": f"Bearer {TOKEN}"}):
-        request = urllib.request.Request(f"http://127.0.0.1:{port[1]}/api/jobs/", body, headers, method="POST")
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port[1]}/api/jobs/", body, headers, method="POST"
+        )
         with pytest.raises(urllib.error.HTTPError, match=r"401|403"):
             urllib.request.urlopen(request)
     environment = (Path("/proc") / str(head) / "environ").read_bytes().decode().split("\0")
-    token = next(word for word in environment if word.startswith("RAY_AUTH_TOKEN=")).partition("=")[2]
+    token = next(word for word in environment if word.startswith("RAY_AUTH_TOKEN=")).partition("=")[
+        2
+    ]
     assert token != TOKEN and "token ***" in job.out
     assert not any(token.encode() in _command_line(pid) for pid in _all_processes())
     assert not any(token in path.read_text() for path in job.stage.rglob("*") if path.is_file())
@@ -720,10 +863,14 @@ def _listening(pid: int) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Addre
         ("http://head:none", "http://head:none", "http://HOST:8265"),
     ],
 )
-def test_an_address_that_is_no_dashboard_is_refused(start: Any, address: str, shown: str, instead: str) -> None:
+def test_an_address_that_is_no_dashboard_is_refused(
+    start: Any, address: str, shown: str, instead: str
+) -> None:
     job = start("", {"RAY_ADDRESS": address})
     assert job.wait() == 2
-    assert job.error == (f"RAY_ADDRESS: {shown!r} is no dashboard; expected the address of its jobs API, as {instead}")
+    assert job.error == (
+        f"RAY_ADDRESS: {shown!r} is no dashboard; expected the address of its jobs API, as {instead}"
+    )
     assert "sec" not in job.err
 
 
@@ -736,7 +883,9 @@ def test_an_address_that_is_no_dashboard_is_refused(start: Any, address: str, sh
         ("https://me:p%3Aw@gw/ray", "https://gw/ray"),
     ],
 )
-def test_the_address_that_is_shown_holds_no_password(address: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_that_is_shown_holds_no_password(
+    address: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     found = read_ray_address(address, "RAY_ADDRESS")
     assert found.url == url and "pw" not in repr(found) and TOKEN not in repr(found)
@@ -752,7 +901,11 @@ def test_nobody_at_the_address_and_a_taken_port_are_told(start: Any) -> None:
     assert job.wait() == 4 and "cluster.ray_address: no Ray cluster there: " in job.error
     with socket.create_server(("", port)):
         job = start("", port=port)
-        assert job.wait() == 4 and f"port {port} is taken here" in job.error and "cluster.port" in job.error
+        assert (
+            job.wait() == 4
+            and f"port {port} is taken here" in job.error
+            and "cluster.port" in job.error
+        )
 
 
 def test_the_batch_script_says_what_the_recipe_asks_for() -> None:
@@ -761,13 +914,28 @@ def test_the_batch_script_says_what_the_recipe_asks_for() -> None:
          "slurm": {"partition": "gpu", "time": "10:00:00", "options": ["--mem=0"], "setup": "module load cuda"}}
     )  # fmt: skip
     script = ray_batch_script(
-        cluster, "math-ppo", ["/opt/my py"], "/rlsp/python", Path("/r/job.json"), Path("/r/stop"), {}
+        cluster,
+        "math-ppo",
+        ["/opt/my py"],
+        "/rlsp/python",
+        Path("/r/job.json"),
+        Path("/r/stop"),
+        {},
     )
     lines = script.splitlines()
-    for line in ("--nodes=3", "--gpus-per-node=8", "--partition=gpu", "--mem=0", "--signal=B:TERM@300"):
+    for line in (
+        "--nodes=3",
+        "--gpus-per-node=8",
+        "--partition=gpu",
+        "--mem=0",
+        "--signal=B:TERM@300",
+    ):
         assert f"#SBATCH {line}" in lines
     assert "module load cuda" in lines and "sleep" not in script
-    assert "node '/opt/my py' -m ray.scripts.scripts start --block" in script and "--num-gpus=8" in script
+    assert (
+        "node '/opt/my py' -m ray.scripts.scripts start --block" in script
+        and "--num-gpus=8" in script
+    )
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
 
@@ -776,17 +944,25 @@ def test_the_batch_script_says_what_the_recipe_asks_for() -> None:
 def test_on_slurm_the_head_the_workers_and_the_driver_run_in_one_allocation(
     tmp_path: Path, python: tuple[str, ...], prepare: Any, fails: bool
 ) -> None:
-    script = "raise ValueError('no luck')" if fails else "import ray; ray.init(); print(len(ray.nodes()), 'node')"
+    script = (
+        "raise ValueError('no luck')"
+        if fails
+        else "import ray; ray.init(); print(len(ray.nodes()), 'node')"
+    )
     stage, environment = prepare(script)
     port = free_ports(1)[0]
     cluster = Cluster.model_validate({"gpus_per_node": 0, "port": port, "launcher": "slurm"})
-    script = ray_batch_script(cluster, "ppo", python, sys.executable, stage / "job.json", stage / "stop", {})
+    script = ray_batch_script(
+        cluster, "ppo", python, sys.executable, stage / "job.json", stage / "stop", {}
+    )
     (stage / "job.sbatch").write_text(script)
     attempt = Attempt(stage / "attempts" / "1", environment, Recorder())
     code, _ = run_batch(stage / "job.sbatch", attempt, None)
     err = (stage / "attempts" / "1" / "stderr.log").read_text()
     assert code == (5 if fails else 0), err
     assert (
-        ("ValueError: no luck" in err) if fails else "1 node" in (stage / "attempts" / "1" / "stdout.log").read_text()
+        ("ValueError: no luck" in err)
+        if fails
+        else "1 node" in (stage / "attempts" / "1" / "stdout.log").read_text()
     )
     assert not _processes(port)

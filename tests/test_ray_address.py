@@ -37,17 +37,23 @@ def test_a_password_that_no_address_can_hold_is_refused_and_not_shown(password: 
 @pytest.mark.parametrize("password", ["s@ec", "s%2Fec", "s%3Fec", "ß", "sec:x"])
 def test_any_password_can_be_given_with_percent_signs(password: str) -> None:
     found = read_ray_address(f"https://me:{password}@head:8265/c1", "RAY_ADDRESS")
-    assert found.url == "https://head:8265/c1" and found.headers["Authorization"].startswith("Basic ")
+    assert found.url == "https://head:8265/c1" and found.headers["Authorization"].startswith(
+        "Basic "
+    )
 
 
-@pytest.mark.parametrize("address", ["http://a..b:1", f"http://{'a' * 70}:1", "http://h:1/ü", "http://h:1/a\0b"])
+@pytest.mark.parametrize(
+    "address", ["http://a..b:1", f"http://{'a' * 70}:1", "http://h:1/ü", "http://h:1/a\0b"]
+)
 def test_an_address_that_no_request_can_have_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match="is no dashboard"):
         read_ray_address(address, "RAY_ADDRESS")
 
 
 @pytest.mark.parametrize("name", ["", "a:b", "a b", "ä"])
-def test_a_header_that_http_does_not_know_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_that_http_does_not_know_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAY_JOB_HEADERS", json.dumps({name: "x"}))
     with pytest.raises(NotReadyError, match="RAY_JOB_HEADERS: expected a JSON object"):
         read_ray_address("http://head:8265", "RAY_ADDRESS")
@@ -58,11 +64,20 @@ def test_an_address_of_the_loopback_in_ipv6_is_asked() -> None:
         Dashboard(read_ray_address("http://[::1]:1", "RAY_ADDRESS").url).version()
 
 
-def test_an_address_that_is_no_dashboard_is_refused_before_anything_starts(tiny_recipe: Path) -> None:
+def test_an_address_that_is_no_dashboard_is_refused_before_anything_starts(
+    tiny_recipe: Path,
+) -> None:
     assert is_dashboard("https://gateway/ray/c1")
     for address in ("auto", "ray://head:10001", "head:6379"):
-        changes = ["sft=null", "ppo.backend=openrlhf", "ppo.critic=own", f"cluster.ray_address={address}"]
-        assert address in refusal(tiny_recipe, changes, "is no dashboard - give the address of its jobs API")
+        changes = [
+            "sft=null",
+            "ppo.backend=openrlhf",
+            "ppo.critic=own",
+            f"cluster.ray_address={address}",
+        ]
+        assert address in refusal(
+            tiny_recipe, changes, "is no dashboard - give the address of its jobs API"
+        )
 
 
 def test_a_ray_address_that_leads_nowhere_is_told_before_the_stages_before_ppo(
@@ -71,9 +86,16 @@ def test_a_ray_address_that_leads_nowhere_is_told_before_the_stages_before_ppo(
     fitting = ["ppo.backend=openrlhf", "ppo.critic=own", "ppo.max_prompt_tokens=80"]
     environment = Environment("openrlhf", (sys.executable,), "0.11.2")
     monkeypatch.setenv("RAY_ADDRESS", "ray://me:sec@head:10001")
-    with pytest.raises(UsageError, match=r"^RAY_ADDRESS: 'ray://\*\*\*@head:10001' is no dashboard"):
+    with pytest.raises(
+        UsageError, match=r"^RAY_ADDRESS: 'ray://\*\*\*@head:10001' is no dashboard"
+    ):
         OpenRlhfBackend().missing_packages(load_checked(tiny_recipe, *fitting), "ppo", environment)
-    slurm = load_checked(tiny_recipe, *fitting, "cluster={launcher: slurm, gpus_per_node: 1}", "model.attention=eager")
+    slurm = load_checked(
+        tiny_recipe,
+        *fitting,
+        "cluster={launcher: slurm, gpus_per_node: 1}",
+        "model.attention=eager",
+    )
     assert OpenRlhfBackend().missing_packages(slurm, "ppo", environment) == []
 
 

@@ -28,7 +28,9 @@ def problems(folder: Path, text: str, *overrides: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
-def test_every_shipped_recipe_loads_and_its_resolved_form_is_the_same_recipe(name: str, tmp_path: Path) -> None:
+def test_every_shipped_recipe_loads_and_its_resolved_form_is_the_same_recipe(
+    name: str, tmp_path: Path
+) -> None:
     recipe = load_recipe(shipped_recipes()[name], plugins=resolve_options)
     assert recipe.description
     (tmp_path / "resolved.yaml").write_text(dump_recipe(recipe))
@@ -43,7 +45,23 @@ def test_a_resolved_recipe_reads_the_same_in_pyyaml(name: str) -> None:
 
 
 def test_words_that_some_reader_takes_for_something_else_survive(tmp_path: Path) -> None:
-    odd = ["yes", "on", "1e-5", "0x10", "null", "~", "1:30", "010", "a: b", "# x", " x", "é\n", '"', "- a", "{problem}"]
+    odd = [
+        "yes",
+        "on",
+        "1e-5",
+        "0x10",
+        "null",
+        "~",
+        "1:30",
+        "010",
+        "a: b",
+        "# x",
+        " x",
+        "é\n",
+        '"',
+        "- a",
+        "{problem}",
+    ]
     odd += [
         "y",
         "NO",
@@ -69,12 +87,20 @@ def test_words_that_some_reader_takes_for_something_else_survive(tmp_path: Path)
 
 def test_an_unknown_key_names_its_place_and_the_nearest_one(tmp_path: Path) -> None:
     text = TINY.replace("exploration:", "exploraton:")
-    assert problems(tmp_path, text) == ['r.yaml:12:3: unknown key "exploraton" in reward - did you mean "exploration"?']
+    assert problems(tmp_path, text) == [
+        'r.yaml:12:3: unknown key "exploraton" in reward - did you mean "exploration"?'
+    ]
 
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
-    text = TINY.replace("seed: 3", "sed: 3").replace("exact_match", "exact_mach").replace("scale: 10", "scael: 10")
-    text = text.replace("steps: 4\n", "steps: many\n").replace("task:pair_sum, rows: 64}\n  p", "task:pair_sim}\n  p")
+    text = (
+        TINY.replace("seed: 3", "sed: 3")
+        .replace("exact_match", "exact_mach")
+        .replace("scale: 10", "scael: 10")
+    )
+    text = text.replace("steps: 4\n", "steps: many\n").replace(
+        "task:pair_sum, rows: 64}\n  p", "task:pair_sim}\n  p"
+    )
     found = problems(tmp_path, text)
     assert [line.split(" ")[0] for line in found] == [
         "r.yaml:3:1:",
@@ -131,7 +157,11 @@ _BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
         ("name: x\na: " + "[" * 50, "2:42", "nested deeper than 40"),
         ("".join("  " * depth + "a:\n" for depth in range(60)), "40:79", "nested deeper than 40"),
         ("a: &a\n  b: [*a]\n", "2:7", "*a stands for something that it is part of"),
-        ("name: x\na: !!python/object/apply:os.system [ls]\n", "2:4", "no tags, found !!python/object"),
+        (
+            "name: x\na: !!python/object/apply:os.system [ls]\n",
+            "2:4",
+            "no tags, found !!python/object",
+        ),
         ("name: x\na: !mine 3\n", "2:4", "no tags, found !mine"),
         ("name: x\nextends: 5\n", "2:1", "extends: expected the name"),
         ("name: x\nextends: {a: 1}\n", "2:1", "extends: expected the name"),
@@ -143,19 +173,30 @@ _BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
         ("a:\n  <<: 5\n", "2:7", "for merging"),
     ],
 )
-def test_yaml_that_no_recipe_needs_is_refused_at_its_place(tmp_path: Path, text: str, place: str, words: str) -> None:
+def test_yaml_that_no_recipe_needs_is_refused_at_its_place(
+    tmp_path: Path, text: str, place: str, words: str
+) -> None:
     (line,) = problems(tmp_path, text)
     assert line.startswith(f"r.yaml:{place}: ") and words in line
 
 
-def test_merged_mappings_are_read_and_their_problems_have_the_place_where_they_were_written(tmp_path: Path) -> None:
+def test_merged_mappings_are_read_and_their_problems_have_the_place_where_they_were_written(
+    tmp_path: Path,
+) -> None:
     text = TINY.replace("prompts: {", "prompts: &p {")
     merged = text.replace("heldout: {source: task:pair_sum,", "heldout: {<<: *p,")
     heldout = load(tmp_path, merged).data.heldout
-    assert heldout is not None and (heldout.source, heldout.split, heldout.rows) == ("task:pair_sum", "test", 6)
+    assert heldout is not None and (heldout.source, heldout.split, heldout.rows) == (
+        "task:pair_sum",
+        "test",
+        6,
+    )
     line = 1 + merged.splitlines().index("  prompts: &p {source: task:pair_sum, rows: 64}")
     found = problems(
-        tmp_path, merged.replace("&p {source: task:pair_sum, rows: 64}", "&p {source: task:pair_sum, row: 64}")
+        tmp_path,
+        merged.replace(
+            "&p {source: task:pair_sum, rows: 64}", "&p {source: task:pair_sum, row: 64}"
+        ),
     )
     assert [problem.split(" ")[0] for problem in found] == [f"r.yaml:{line}:39:"] * 2
 
@@ -174,7 +215,12 @@ def test_extends_merges_a_chain_and_later_values_win(tmp_path: Path) -> None:
     (tmp_path / "mid.yaml").write_text("extends: base.yaml\nppo: {steps: 7, rollout_batch: 32}\n")
     recipe = load(tmp_path, "extends: mid.yaml\nname: top\nppo: {steps: 9}\n", "ppo.train_batch=4")
     assert recipe.ppo is not None
-    assert (recipe.name, recipe.ppo.steps, recipe.ppo.rollout_batch, recipe.ppo.train_batch) == ("top", 9, 32, 4)
+    assert (recipe.name, recipe.ppo.steps, recipe.ppo.rollout_batch, recipe.ppo.train_batch) == (
+        "top",
+        9,
+        32,
+        4,
+    )
     assert "r.yaml:3:7" in str(recipe.origin("ppo.steps"))
     assert "mid.yaml:2:17" in str(recipe.origin("ppo.rollout_batch"))
     assert "base.yaml" in str(recipe.origin("seed"))
@@ -203,11 +249,18 @@ def test_another_plugin_does_not_inherit_the_options_of_the_first(tmp_path: Path
 
 
 def test_an_override_can_reach_into_a_list_and_a_bad_one_is_named(tmp_path: Path) -> None:
-    text = TINY.replace("{use: length, scale: 10}", "[{use: length, scale: 10}, {use: distinct_steps, weight: 2}]")
+    text = TINY.replace(
+        "{use: length, scale: 10}", "[{use: length, scale: 10}, {use: distinct_steps, weight: 2}]"
+    )
     recipe = load(tmp_path, text, "reward.exploration.1.target=4")
     assert recipe.reward.exploration[1].options == {"target": 4}
-    assert load(tmp_path, TINY, "reward.exploration.0.scale=7").reward.exploration[0].options["scale"] == 7
-    assert problems(tmp_path, TINY, "ppo=3") == ["override #1 (ppo): ppo: expected a mapping, found 3"]
+    assert (
+        load(tmp_path, TINY, "reward.exploration.0.scale=7").reward.exploration[0].options["scale"]
+        == 7
+    )
+    assert problems(tmp_path, TINY, "ppo=3") == [
+        "override #1 (ppo): ppo: expected a mapping, found 3"
+    ]
     assert problems(tmp_path, TINY, "ppo.packing=true") == [
         'override #1 (ppo.packing): unknown key "packing" in ppo - it belongs in ppo.openrlhf'
     ]
@@ -219,7 +272,10 @@ def test_an_override_can_reach_into_a_list_and_a_bad_one_is_named(tmp_path: Path
 
 def test_interpolation_copies_a_value_and_an_unknown_key_is_a_problem(tmp_path: Path) -> None:
     recipe = load(
-        tmp_path, TINY.replace("name: tiny", "name: tiny-${seed}").replace("batch: 16,", 'batch: "${ppo.steps}",')
+        tmp_path,
+        TINY.replace("name: tiny", "name: tiny-${seed}").replace(
+            "batch: 16,", 'batch: "${ppo.steps}",'
+        ),
     )
     assert recipe.name == "tiny-3" and recipe.sft is not None and recipe.sft.batch == 4
     (line,) = problems(tmp_path, TINY.replace("exact_match", "'${sed}'"))
@@ -227,9 +283,13 @@ def test_interpolation_copies_a_value_and_an_unknown_key_is_a_problem(tmp_path: 
 
 
 def test_a_whole_section_can_be_copied_and_keeps_no_tie_to_the_first(tmp_path: Path) -> None:
-    text = TINY.replace("heldout: {source: task:pair_sum, split: test, rows: 6}", "heldout: '${data.prompts}'")
+    text = TINY.replace(
+        "heldout: {source: task:pair_sum, split: test, rows: 6}", "heldout: '${data.prompts}'"
+    )
     data = load(tmp_path, text, "data.prompts.rows=5", "data.prompts.split='${name}'").data
-    assert data.heldout == data.prompts and data.heldout is not None and data.heldout.split == "tiny"
+    assert (
+        data.heldout == data.prompts and data.heldout is not None and data.heldout.split == "tiny"
+    )
 
 
 def test_values_stand_inside_a_text(tmp_path: Path) -> None:
@@ -250,7 +310,10 @@ def test_values_stand_inside_a_text(tmp_path: Path) -> None:
 def test_a_reference_that_stands_for_nothing_is_refused_with_its_reason(
     tmp_path: Path, overrides: list[str], reason: str
 ) -> None:
-    assert all("cannot resolve '" in line and reason in line for line in problems(tmp_path, TINY, *overrides))
+    assert all(
+        "cannot resolve '" in line and reason in line
+        for line in problems(tmp_path, TINY, *overrides)
+    )
 
 
 def test_environment_variables_do_not_get_into_a_recipe(tmp_path: Path) -> None:
@@ -263,7 +326,11 @@ def test_a_broken_interpolation_in_a_prompt_is_text_beside_one_that_works(tmp_pa
         "batch: 16,", 'batch: "${ppo.steps}",'
     )
     recipe = load(tmp_path, text)
-    assert recipe.data.template == "Set ${ {x}: {problem}" and recipe.sft is not None and recipe.sft.batch == 4
+    assert (
+        recipe.data.template == "Set ${ {x}: {problem}"
+        and recipe.sft is not None
+        and recipe.sft.batch == 4
+    )
 
 
 def test_braces_in_a_prompt_template_are_text(tmp_path: Path) -> None:
@@ -273,12 +340,16 @@ def test_braces_in_a_prompt_template_are_text(tmp_path: Path) -> None:
 
 def test_relative_paths_belong_to_the_file_that_wrote_them(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "base.yaml").write_text(TINY.replace("task:pair_sum, rows: 64}\nre", "./p.jsonl}\nre"))
+    (tmp_path / "sub" / "base.yaml").write_text(
+        TINY.replace("task:pair_sum, rows: 64}\nre", "./p.jsonl}\nre")
+    )
     (tmp_path / "sub" / "base.yaml").write_text(
         TINY.replace("prompts: {source: task:pair_sum", "prompts: {source: p.jsonl")
     )
     recipe = load(tmp_path, "extends: sub/base.yaml\n")
-    assert recipe.data.prompts is not None and recipe.data.prompts.source == str(tmp_path / "sub" / "p.jsonl")
+    assert recipe.data.prompts is not None and recipe.data.prompts.source == str(
+        tmp_path / "sub" / "p.jsonl"
+    )
 
 
 def test_relative_paths_of_an_override_belong_to_where_rlsp_was_started(
@@ -286,15 +357,19 @@ def test_relative_paths_of_an_override_belong_to_where_rlsp_was_started(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    recipe = load(tmp_path, TINY, "data.prompts={source: ./p.jsonl}", "reward.cache=verdicts.sqlite")
-    assert recipe.data.prompts is not None and recipe.data.prompts.source == str(tmp_path / "here" / "p.jsonl")
+    recipe = load(
+        tmp_path, TINY, "data.prompts={source: ./p.jsonl}", "reward.cache=verdicts.sqlite"
+    )
+    assert recipe.data.prompts is not None and recipe.data.prompts.source == str(
+        tmp_path / "here" / "p.jsonl"
+    )
     assert recipe.reward.cache == str(tmp_path / "here" / "verdicts.sqlite")
 
 
 def test_keys_that_name_files_yet_to_be_written_hold_paths_too(tmp_path: Path) -> None:
-    text = TINY.replace("  workers: 1", "  workers: 1\n  cache: c.sqlite\n  lexicon: words").replace(
-        "eval: {", "eval: {against: runs/a, strategies: [self_consistency], "
-    )
+    text = TINY.replace(
+        "  workers: 1", "  workers: 1\n  cache: c.sqlite\n  lexicon: words"
+    ).replace("eval: {", "eval: {against: runs/a, strategies: [self_consistency], ")
     recipe = load(tmp_path, text)
     assert recipe.eval is not None
     found = (recipe.reward.cache, recipe.reward.lexicon, recipe.eval.against)
@@ -338,7 +413,9 @@ def test_what_cannot_run_is_refused_in_words(tmp_path: Path, change: str, words:
         "sft.betas=[0.9,1.0]",
     ],
 )
-def test_what_is_no_number_or_too_large_is_refused_with_its_key(tmp_path: Path, change: str) -> None:
+def test_what_is_no_number_or_too_large_is_refused_with_its_key(
+    tmp_path: Path, change: str
+) -> None:
     (found,) = problems(tmp_path, TINY, change)
     assert any(word in found for word in ("a number, not true", "finite number", "less than 1"))
     assert change.partition("=")[0].rpartition(".")[2] in found
@@ -352,7 +429,9 @@ def test_ppo_samples_from_no_nucleus(tmp_path: Path, backend: str) -> None:
     assert load(tmp_path, TINY, "ppo.top_p=1", "eval.top_p=0.9").ppo
 
 
-def test_the_digest_changes_with_what_decides_the_numbers_and_only_with_that(tmp_path: Path) -> None:
+def test_the_digest_changes_with_what_decides_the_numbers_and_only_with_that(
+    tmp_path: Path,
+) -> None:
     recipe = load(tmp_path, TINY)
     assert load(tmp_path, TINY, "name=other").digest == recipe.digest
     assert load(tmp_path, TINY, "seed=4").digest != recipe.digest
@@ -361,14 +440,21 @@ def test_the_digest_changes_with_what_decides_the_numbers_and_only_with_that(tmp
 def _sections(model: type[Section]) -> list[type[Section]]:
     from rlsp_cli.recipe.invalid import models_in
 
-    inner = [m for field in model.model_fields.values() for m in models_in(field.annotation) if issubclass(m, Section)]
+    inner = [
+        m
+        for field in model.model_fields.values()
+        for m in models_in(field.annotation)
+        if issubclass(m, Section)
+    ]
     return [model, *(section for m in inner for section in _sections(m))]
 
 
 def test_every_field_has_a_sentence_and_the_schema_shows_it() -> None:
     for section in _sections(Recipe):
         for name, field in section.model_fields.items():
-            assert field.description and field.description.endswith("."), f"{section.__name__}.{name}"
+            assert field.description and field.description.endswith("."), (
+                f"{section.__name__}.{name}"
+            )
     assert "exploration" in json.dumps(Recipe.model_json_schema())
 
 
@@ -393,7 +479,9 @@ def test_policies_and_lists_survive_the_resolved_form(tmp_path: Path) -> None:
 
 
 def test_a_wrong_policy_is_told_in_the_words_of_the_recipe(tmp_path: Path) -> None:
-    text = POLICIES.replace("on_error: stop", "on_error: ignore").replace("{penalise: 0}", "{penalize: 0}")
+    text = POLICIES.replace("on_error: stop", "on_error: ignore").replace(
+        "{penalise: 0}", "{penalize: 0}"
+    )
     found = "\n".join(problems(tmp_path, text))
     assert "reward.exploration.0.on_error" in found and "'ignore'" in found
     assert 'unknown key "penalize"' in found and 'did you mean "penalise"?' in found
@@ -412,14 +500,26 @@ def test_two_components_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "'length' is there twice" in problems(tmp_path, text)[0]
 
 
-@pytest.mark.parametrize("text", ["ppo:\n", "ppo:  # the defaults\n", "eval: {limit: , samples: 1}\n"])
-def test_a_key_with_nothing_behind_it_is_refused_with_what_to_write(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["ppo:\n", "ppo:  # the defaults\n", "eval: {limit: , samples: 1}\n"]
+)
+def test_a_key_with_nothing_behind_it_is_refused_with_what_to_write(
+    tmp_path: Path, text: str
+) -> None:
     (found,) = problems(tmp_path, "name: x\n" + text)
-    assert found.startswith("r.yaml:2:") and "write {} for a section with its defaults, null for none" in found
+    assert (
+        found.startswith("r.yaml:2:")
+        and "write {} for a section with its defaults, null for none" in found
+    )
 
 
-def test_an_override_with_nothing_behind_it_is_refused_and_null_takes_a_value_back(tmp_path: Path) -> None:
-    assert "override #1 (ppo.steps): nothing behind 'ppo.steps='" in problems(tmp_path, TINY, "ppo.steps=")[0]
+def test_an_override_with_nothing_behind_it_is_refused_and_null_takes_a_value_back(
+    tmp_path: Path,
+) -> None:
+    assert (
+        "override #1 (ppo.steps): nothing behind 'ppo.steps='"
+        in problems(tmp_path, TINY, "ppo.steps=")[0]
+    )
     recipe = load(tmp_path, TINY + "description: ''\n", "ppo.steps=null", "eval=null")
     assert recipe.ppo is not None and recipe.ppo.steps is None and recipe.eval is None
 
@@ -450,7 +550,9 @@ def test_a_plugin_file_that_cannot_be_imported_is_told_once(tmp_path: Path) -> N
     (found,) = problems(tmp_path, TINY, uses)
     assert "mine.py:1: this plugin cannot be loaded: ModuleNotFoundError" in found
     file.write_text("")
-    assert len(problems(tmp_path, TINY, uses)) == 2, "what is said of one function is not said of the other"
+    assert len(problems(tmp_path, TINY, uses)) == 2, (
+        "what is said of one function is not said of the other"
+    )
 
 
 def test_one_word_where_a_list_belongs_is_told_in_the_words_of_yaml(tmp_path: Path) -> None:

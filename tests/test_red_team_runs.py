@@ -85,17 +85,28 @@ def test_a_folder_that_nothing_was_written_into_is_not_left_behind(tmp_path: Pat
     assert not (tmp_path / "new").exists()
 
 
-def test_a_new_run_in_a_folder_that_is_being_written_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_a_new_run_in_a_folder_that_is_being_written_is_refused(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
     recipe = load_checked(tiny_recipe)
     new = partial(starting_run, recipe, Start(tmp_path / "run"))
-    with held_elsewhere(tmp_path / "run") as pid, pytest.raises(UsageError, match=f"process {pid} "), new():
+    with (
+        held_elsewhere(tmp_path / "run") as pid,
+        pytest.raises(UsageError, match=f"process {pid} "),
+        new(),
+    ):
         pass
     with new() as run:
         assert run.paths.manifest.exists()
 
 
 def test_a_job_typed_by_hand_does_not_write_beside_the_one_that_runs(evaluated: Path) -> None:
-    command = [sys.executable, "-m", "rlsp_cli.backends.local", str(evaluated / "eval" / "job.json")]
+    command = [
+        sys.executable,
+        "-m",
+        "rlsp_cli.backends.local",
+        str(evaluated / "eval" / "job.json"),
+    ]
     with held_elsewhere(evaluated / "eval"):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "is writing here" in done.stderr
@@ -106,7 +117,9 @@ def test_a_signal_that_comes_when_a_stage_is_done_leaves_it_done_and_the_next_on
 ) -> None:
     monkeypatch.setattr(workflow, "launch", lambda job, run, screen: [signal.SIGINT])
     recipe, start = load_checked(tiny_recipe), Start(tmp_path / "run")
-    with pytest.raises(StageError, match="ppo: stopped before it began; go on with: again") as error:
+    with pytest.raises(
+        StageError, match="ppo: stopped before it began; go on with: again"
+    ) as error:
         run_recipe(recipe, ["sft", "ppo"], start, Console(stderr=True), lambda _: "again")
     assert error.value.exit_code == 130
     assert open_run(tmp_path / "run").status()["stages"] == {"sft": "done", "ppo": "stopped"}
@@ -161,7 +174,11 @@ def test_a_damaged_document_is_named_with_the_next_move(
     with pytest.raises(DataError) as error:
         summarise_run(run)
     words = str(error.value)
-    assert words.startswith(f"{run / name}: damaged: ") and "--resume writes it anew" in words and "\n" not in words
+    assert (
+        words.startswith(f"{run / name}: damaged: ")
+        and "--resume writes it anew" in words
+        and "\n" not in words
+    )
 
 
 @pytest.mark.parametrize("text", [text for text in DAMAGE if text])
@@ -170,10 +187,16 @@ def test_a_damaged_row_is_named_with_its_line(text: bytes, evaluated: Path, tmp_
     (samples,) = run.glob("eval/*/*/samples.jsonl")
     first, *rest = samples.read_bytes().splitlines(keepends=True)
     samples.write_bytes(b"".join([first, text + b"\n", *rest]))
-    for read in (lambda: list(read_responses(run)), lambda: read_answers(run), lambda: write_report(run)):
+    for read in (
+        lambda: list(read_responses(run)),
+        lambda: read_answers(run),
+        lambda: write_report(run),
+    ):
         with pytest.raises(DataError) as error:
             read()
-        assert str(error.value).startswith(f"{samples}:2: damaged: ") and "\n" not in str(error.value)
+        assert str(error.value).startswith(f"{samples}:2: damaged: ") and "\n" not in str(
+            error.value
+        )
 
 
 @pytest.mark.parametrize(
@@ -188,7 +211,9 @@ def test_a_damaged_row_is_named_with_its_line(text: bytes, evaluated: Path, tmp_
     ],
 )
 @pytest.mark.parametrize("stage", ["sft", "ppo"])
-def test_metrics_that_are_no_numbers_are_named(stage: str, row: object, evaluated: Path, tmp_path: Path) -> None:
+def test_metrics_that_are_no_numbers_are_named(
+    stage: str, row: object, evaluated: Path, tmp_path: Path
+) -> None:
     run = shutil.copytree(evaluated, tmp_path / "run")
     (run / stage).mkdir()
     (run / stage / "metrics.jsonl").write_text('{"step": 0}\n' + json.dumps(row) + "\n")
@@ -197,14 +222,19 @@ def test_metrics_that_are_no_numbers_are_named(stage: str, row: object, evaluate
 
 
 @pytest.mark.parametrize(
-    "change", [{"models": {"x": {"path": "p", "benches": {"sums": {"greedy": {}}}}}}, {"comparisons": [{}]}]
+    "change",
+    [{"models": {"x": {"path": "p", "benches": {"sums": {"greedy": {}}}}}}, {"comparisons": [{}]}],
 )
-def test_results_of_another_version_are_named(change: dict[str, object], evaluated: Path, tmp_path: Path) -> None:
+def test_results_of_another_version_are_named(
+    change: dict[str, object], evaluated: Path, tmp_path: Path
+) -> None:
     run = shutil.copytree(evaluated, tmp_path / "run")
     results = run / "eval" / "results.json"
     document = json.loads(results.read_bytes())
     results.write_text(json.dumps(document | {"data": document["data"] | change}))
-    with pytest.raises(DataError, match=r"eval/results.json: holds other results than this version writes \("):
+    with pytest.raises(
+        DataError, match=r"eval/results.json: holds other results than this version writes \("
+    ):
         summarise_run(run)
 
 
@@ -214,7 +244,16 @@ def test_what_was_moved_away_is_written_anew_by_a_resume(evaluated: Path, tmp_pa
     before = {name: json.loads((run / name).read_bytes()).keys() for name in names}
     for name in names:
         (run / name).unlink()
-    rlsp("eval", "--bench", evaluated.parent / "sums.yaml", "--gold", "--out", run, "--resume", cwd=evaluated.parent)
+    rlsp(
+        "eval",
+        "--bench",
+        evaluated.parent / "sums.yaml",
+        "--gold",
+        "--out",
+        run,
+        "--resume",
+        cwd=evaluated.parent,
+    )
     assert {name: json.loads((run / name).read_bytes()).keys() for name in names} == before
     assert summarise_run(run).status["state"] == "done"
 

@@ -25,13 +25,17 @@ from tests.red_team.forgeries import FORGERIES
 ATTACKS = Path(__file__).parent / "red_team" / "attacks.py"
 HELPERS = {"checked", "call", "capabilities"}
 NAMES = [
-    n.name for n in ast.parse(ATTACKS.read_text()).body if isinstance(n, ast.FunctionDef) and n.name not in HELPERS
+    n.name
+    for n in ast.parse(ATTACKS.read_text()).body
+    if isinstance(n, ast.FunctionDef) and n.name not in HELPERS
 ]
 LEVELS = {level.name: level for level in levels()}
 KNOWN = {("landlock", "stat_outside")}
 """What Landlock does not stop, and docs/rewards.md says so."""
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the attacks have x86-64's system calls")
+pytestmark = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="the attacks have x86-64's system calls"
+)
 
 
 @pytest.fixture(scope="module", params=LEVELS)
@@ -56,7 +60,13 @@ class Outside:
             os.getpriority(os.PRIO_PROCESS, pid),
             os.sched_getaffinity(pid),
             os.sched_getscheduler(pid),
-            (stat.st_mode, stat.st_uid, stat.st_mtime, self.file.read_text(), os.listxattr(self.file)),
+            (
+                stat.st_mode,
+                stat.st_uid,
+                stat.st_mtime,
+                self.file.read_text(),
+                os.listxattr(self.file),
+            ),
             sorted(os.listdir(self.file.parent)),
             sorted(name for name in os.listdir("/dev/shm") if name.startswith("many")),
             [ctypes.CDLL(None).shmget(0x52540001, 0, 0), ctypes.CDLL(None).msgget(0x52540002, 0)],
@@ -80,7 +90,10 @@ def results(level: Level, outside: Outside) -> dict[str, bool]:
     given = f"OUTSIDE, FOLDER, VICTIM = {str(outside.file)!r}, {str(outside.file.parent)!r}, {outside.victim.pid}"
     stopped = "(OSError, MemoryError, RecursionError, ValueError, EOFError)"
     tries = f"try: found = {{0}}()\nexcept {stopped}: found = False\n"
-    tests = [Assertion(tries.format(name) + f"assert found is False, '{name}'", (name,)) for name in NAMES]
+    tests = [
+        Assertion(tries.format(name) + f"assert found is False, '{name}'", (name,))
+        for name in NAMES
+    ]
     before = outside.state()
     passed = run_tests(ATTACKS.read_text(), tests, Limits(30.0), prelude=given, level=level)
     assert outside.state() == before
@@ -100,13 +113,17 @@ def verdicts(level: Level) -> dict[str, list[bool]]:
     def verdict(program: str) -> list[bool]:
         return run_tests(program, tests, Limits(1.0, 256), level=level)
 
-    assert run_tests("def add(a, b): return 271828182", tests, Limits(30.0, 256), level=level) == [True]
+    assert run_tests("def add(a, b): return 271828182", tests, Limits(30.0, 256), level=level) == [
+        True
+    ]
     with ThreadPoolExecutor(4) as threads:
         return dict(zip(FORGERIES, threads.map(verdict, FORGERIES.values()), strict=True))
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_wrong_program_is_wrong_whatever_it_does(name: str, verdicts: dict[str, list[bool]]) -> None:
+def test_a_wrong_program_is_wrong_whatever_it_does(
+    name: str, verdicts: dict[str, list[bool]]
+) -> None:
     """Neither right nor an error: it reads nothing of the test, and has no say in the verdict."""
     assert verdicts[name] == [False]
 
@@ -126,7 +143,9 @@ def test_a_program_offers_nothing_but_what_a_test_takes(level: Level) -> None:
     """It speaks for the process that it runs in, and names functions that the test does not take from it."""
     close = [Assertion("assert abs(add(1, 2) - 271828182) < 1e-6", ("add",))]
     assert run_tests(OFFERS_MORE, close, Limits(5.0), level=level) == [False]
-    assert run_tests(OFFERS_MORE, [Assertion("assert add(1, 2) == 7", ("add",))], Limits(5.0), level=level) == [True]
+    assert run_tests(
+        OFFERS_MORE, [Assertion("assert add(1, 2) == 7", ("add",))], Limits(5.0), level=level
+    ) == [True]
 
 
 def test_a_program_inherits_no_file_however_many_are_open(level: Level) -> None:
@@ -147,7 +166,9 @@ def add(a, b):
             os.close(file)
 
 
-@pytest.mark.parametrize("program", ["print(input())", "print('1 2')", "print(3); raise SystemExit(1)", "print(4)"])
+@pytest.mark.parametrize(
+    "program", ["print(input())", "print('1 2')", "print(3); raise SystemExit(1)", "print(4)"]
+)
 def test_a_program_that_does_not_compute_its_output_is_wrong(program: str, level: Level) -> None:
     assert run_tests(program, [Exchange("1 2", "3")], Limits(1.0), level=level) == [False]
     honest = "print(sum(map(int, input().split())))"
@@ -197,22 +218,52 @@ def wait_until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen")
 
 
-def test_a_machine_without_user_namespaces_falls_back_and_strict_isolation_refuses_it(tmp_path: Path) -> None:
+def test_a_machine_without_user_namespaces_falls_back_and_strict_isolation_refuses_it(
+    tmp_path: Path,
+) -> None:
     """As in a container without privileges: there are no more user namespaces to be had, and no capabilities."""
     if "namespaces" not in LEVELS:
         pytest.skip("no bubblewrap on this machine")
     here = ["--dev-bind", "/", "/", "--proc", "/proc"]
-    container = [LEVELS["namespaces"].bwrap, "--unshare-user", "--disable-userns", "--cap-drop", "ALL", *here]
+    container = [
+        LEVELS["namespaces"].bwrap,
+        "--unshare-user",
+        "--disable-userns",
+        "--cap-drop",
+        "ALL",
+        *here,
+    ]
     samples, recipe = tmp_path / "samples.jsonl", tmp_path / "strict.yaml"
-    tested = {"prompt": "", "response": "```python\ndef one(): return 1\n```", "reference": "assert one() == 1"}
+    tested = {
+        "prompt": "",
+        "response": "```python\ndef one(): return 1\n```",
+        "reference": "assert one() == 1",
+    }
     samples.write_text(json.dumps(tested))
-    recipe.write_text("extends: quickstart\nreward: {correctness: {use: code_exec, isolation: strict}}\n")
+    recipe.write_text(
+        "extends: quickstart\nreward: {correctness: {use: code_exec, isolation: strict}}\n"
+    )
 
     code = "from rlsp_cli.rewards.sandbox import strongest_level; print(strongest_level().name)"
-    level = subprocess.run([*container, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    level = subprocess.run(
+        [*container, sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert level.stdout == "landlock\n", level.stderr
-    tries = [*container, sys.executable, "-m", "rlsp_cli", "reward", "try", "--samples", str(samples)]
-    any_level = subprocess.run([*tries, "--verifier", "code_exec"], capture_output=True, text=True, check=False)
+    tries = [
+        *container,
+        sys.executable,
+        "-m",
+        "rlsp_cli",
+        "reward",
+        "try",
+        "--samples",
+        str(samples),
+    ]
+    any_level = subprocess.run(
+        [*tries, "--verifier", "code_exec"], capture_output=True, text=True, check=False
+    )
     assert any_level.returncode == 0 and "1.0" in any_level.stdout, any_level.stderr
     strict = subprocess.run([*tries, str(recipe)], capture_output=True, text=True, check=False)
-    assert strict.returncode == 3 and "isolation: strict needs namespaces" in strict.stderr, strict.stderr
+    assert strict.returncode == 3 and "isolation: strict needs namespaces" in strict.stderr, (
+        strict.stderr
+    )

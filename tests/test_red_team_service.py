@@ -78,17 +78,24 @@ def pool(use: Use) -> Iterator[Pool]:
 
 
 def scored(pool: Pool, use: Use, responses: Sequence[str]) -> list[Score]:
-    return [score for (score,) in pool.map([Call(use, (Sample("", response),)) for response in responses])]
+    return [
+        score
+        for (score,) in pool.map([Call(use, (Sample("", response),)) for response in responses])
+    ]
 
 
 def values(pool: Pool, use: Use, *responses: str) -> list[float | None]:
     return [score.value for score in scored(pool, use, responses)]
 
 
-@pytest.mark.parametrize("act", ["fork", "forge", "chatter", "later", "limit", "leak", "wander", "kill"])
+@pytest.mark.parametrize(
+    "act", ["fork", "forge", "chatter", "later", "limit", "leak", "wander", "kill"]
+)
 def test_an_odd_sample_shifts_and_spoils_no_other_verdict(pool: Pool, use: Use, act: str) -> None:
     after = ["good", "bad", "sleep good", "good", "bad", "good"]
-    assert values(pool, use, "good", act, *after)[2:] == [float(word.endswith("good")) for word in after]
+    assert values(pool, use, "good", act, *after)[2:] == [
+        float(word.endswith("good")) for word in after
+    ]
 
 
 def test_an_answer_that_names_no_request_is_nobodys(pool: Pool, use: Use) -> None:
@@ -105,7 +112,10 @@ def test_a_sample_whose_processes_are_killed_ends_after_a_few(pool: Pool, use: U
 
 def test_a_process_that_closes_its_pipes_and_lives_on_ends_at_the_deadline(use: Use) -> None:
     with Pool([use], count=1, timeout_s=1.0, memory_gb=1.0) as pool:
-        assert [score.outcome for score in scored(pool, use, ["close", "good"])] == ["timeout", "value"]
+        assert [score.outcome for score in scored(pool, use, ["close", "good"])] == [
+            "timeout",
+            "value",
+        ]
 
 
 def test_errors_of_the_system_in_a_row_replace_the_process(pool: Pool, use: Use) -> None:
@@ -137,8 +147,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service with a token, and a reward of pairs of samples, which fails for one alone."""
     folder = tmp_path_factory.mktemp("service")
     (folder / "pairs.py").write_text(GROUP)
-    changes = [f"reward.exploration={{use: {folder}/pairs.py:pairs}}", "ppo={samples_per_prompt: 2, steps: 1}"]
-    with serving(folder, *changes, "--group-wait", "0.1", env={TOKEN_VARIABLE: "s3cret"}) as (url, _):
+    changes = [
+        f"reward.exploration={{use: {folder}/pairs.py:pairs}}",
+        "ppo={samples_per_prompt: 2, steps: 1}",
+    ]
+    with serving(folder, *changes, "--group-wait", "0.1", env={TOKEN_VARIABLE: "s3cret"}) as (
+        url,
+        _,
+    ):
         yield url
 
 
@@ -169,11 +185,14 @@ def test_groups_that_never_become_complete_do_not_end_the_service(service: str) 
 
 
 @pytest.mark.parametrize(
-    "begun", [b"", b"POST /score HTTP/1.1\r\nContent-", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET"]
+    "begun",
+    [b"", b"POST /score HTTP/1.1\r\nContent-", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET"],
 )
 def test_a_connection_that_does_not_say_what_it_wants_is_closed(service: str, begun: bytes) -> None:
     place = urlsplit(service)
-    with socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=120) as stranger:
+    with socket.create_connection(
+        (str(place.hostname), int(place.port or 0)), timeout=120
+    ) as stranger:
         stranger.sendall(begun)
         while stranger.recv(1 << 16):
             pass
@@ -199,11 +218,19 @@ def test_the_breaker_remembers_no_text(tmp_path: Path) -> None:
     scored = Score("exact_match", "value", 1.0, answer="y" * 1000)
 
     async def asked() -> Service:
-        gatherer = Gatherer(lambda samples: [done(SampleScore(scored, (), 1.0)) for _ in samples], 1, 1.0, 8)
+        gatherer = Gatherer(
+            lambda samples: [done(SampleScore(scored, (), 1.0)) for _ in samples], 1, 1.0, 8
+        )
         service = Service(reward, gatherer, lambda _: [], lambda _: 0, lambda _: 1.0)
         body = json.dumps({"samples": [{"prompt": "x" * 1000, "response": "x" * 1000}]}).encode()
         messages = iter([{"type": "http.request", "body": body}])
-        scope = {"type": "http", "method": "POST", "path": "/score", "headers": [], "query_string": b""}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/score",
+            "headers": [],
+            "query_string": b"",
+        }
 
         async def receive() -> Any:
             return next(messages)

@@ -6,7 +6,14 @@ import pytest
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.issue import OptionsError
-from rlsp_cli.rewards.registry import BrokenPlugin, built_in, get_plugin, list_plugins, load_file, resolve_options
+from rlsp_cli.rewards.registry import (
+    BrokenPlugin,
+    built_in,
+    get_plugin,
+    list_plugins,
+    load_file,
+    resolve_options,
+)
 from rlsp_cli.rewards.sample import Sample
 
 HEAD = "from rlsp_cli.rewards import Sample, Verdict, exploration_reward, task, verifier\n\n"
@@ -19,7 +26,8 @@ def write(folder: Path, body: str, name: str = "mine.py") -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(k, n) for k in ("verifier", "exploration_reward", "task") for n in built_in(k)]
+    ("kind", "name"),
+    [(k, n) for k in ("verifier", "exploration_reward", "task") for n in built_in(k)],
 )
 def test_built_in_plugins_load_and_say_what_they_do(kind: str, name: str) -> None:
     plugin = get_plugin(kind, name)
@@ -28,7 +36,10 @@ def test_built_in_plugins_load_and_say_what_they_do(kind: str, name: str) -> Non
 
 
 def test_a_plugin_in_a_file_is_named_by_path_and_by_name(tmp_path: Path) -> None:
-    path = write(tmp_path, "@exploration_reward\ndef mine(sample: Sample, *, k: int = 2) -> float:\n    return 1 / k\n")
+    path = write(
+        tmp_path,
+        "@exploration_reward\ndef mine(sample: Sample, *, k: int = 2) -> float:\n    return 1 / k\n",
+    )
     assert get_plugin("exploration_reward", f"{path}:mine").origin == str(path)
     assert get_plugin("exploration_reward", "mine", [str(path)]).name == "mine"
 
@@ -57,21 +68,33 @@ def test_options_are_completed_and_wrong_ones_are_named(tmp_path: Path) -> None:
             "@verifier\ndef f(sample: Sample) -> str: ...",
             "must be annotated to return CheckedVerdict | Verdict | bool | float",
         ),
-        ("@exploration_reward\ndef f(sample: Sample) -> bool: ...", "must be annotated to return float"),
-        ("@exploration_reward\ndef f(sample: Sample, k: int = 1) -> float: ...", "takes (Sample, int)"),
+        (
+            "@exploration_reward\ndef f(sample: Sample) -> bool: ...",
+            "must be annotated to return float",
+        ),
+        (
+            "@exploration_reward\ndef f(sample: Sample, k: int = 1) -> float: ...",
+            "takes (Sample, int)",
+        ),
         (
             "@exploration_reward\ndef f(sample: Sample, *, k: int) -> float: ...",
             "option 'k' needs a type and a default",
         ),
         ("@exploration_reward\ndef f(sample: Sample, **k: int) -> float: ...", "takes (Sample"),
-        ("@exploration_reward\ndef f(sample: Sample, *, weight: float = 1.0) -> float: ...", "recipes use this key"),
+        (
+            "@exploration_reward\ndef f(sample: Sample, *, weight: float = 1.0) -> float: ...",
+            "recipes use this key",
+        ),
         ("@task\ndef f(index: int) -> dict: ...", "takes (int), expected (int, str, *, options)"),
         ("@verifier\ndef f(sample: Nothing) -> bool: ...", "annotations cannot be read"),
     ],
 )
 def test_a_wrong_signature_is_refused_with_its_place(tmp_path: Path, body: str, words: str) -> None:
     path = write(
-        tmp_path, f"from __future__ import annotations\n{body}\n".replace("from __future__ import annotations\n", "")
+        tmp_path,
+        f"from __future__ import annotations\n{body}\n".replace(
+            "from __future__ import annotations\n", ""
+        ),
     )
     if "Nothing" in body:
         path.write_text("from __future__ import annotations\n" + path.read_text())
@@ -81,12 +104,16 @@ def test_a_wrong_signature_is_refused_with_its_place(tmp_path: Path, body: str, 
 
 
 def test_abstaining_may_be_announced(tmp_path: Path) -> None:
-    path = write(tmp_path, "@verifier\ndef f(sample: Sample) -> bool | Verdict | None:\n    return None\n")
+    path = write(
+        tmp_path, "@verifier\ndef f(sample: Sample) -> bool | Verdict | None:\n    return None\n"
+    )
     assert get_plugin("verifier", f"{path}:f").function(Sample("", "", "")) is None
 
 
 def test_a_name_that_is_there_twice_names_both_sources(tmp_path: Path) -> None:
-    path = write(tmp_path, "@exploration_reward\ndef length(sample: Sample) -> float:\n    return 0.0\n")
+    path = write(
+        tmp_path, "@exploration_reward\ndef length(sample: Sample) -> float:\n    return 0.0\n"
+    )
     with pytest.raises(PluginError) as caught:
         get_plugin("exploration_reward", "length", [str(path)])
     assert "built in" in str(caught.value) and str(path) in str(caught.value)
@@ -94,7 +121,9 @@ def test_a_name_that_is_there_twice_names_both_sources(tmp_path: Path) -> None:
 
 def test_an_unknown_name_a_wrong_kind_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
     path = write(tmp_path, "@verifier\ndef mine(sample: Sample) -> bool:\n    return True\n")
-    with pytest.raises(PluginError, match="unknown verifier 'math_verfy' - did you mean \"math_verify\""):
+    with pytest.raises(
+        PluginError, match="unknown verifier 'math_verfy' - did you mean \"math_verify\""
+    ):
         get_plugin("verifier", "math_verfy")
     with pytest.raises(PluginError, match="'mine' is a verifier, expected an exploration reward"):
         get_plugin("exploration_reward", f"{path}:mine")
@@ -105,7 +134,8 @@ def test_an_unknown_name_a_wrong_kind_and_a_missing_file_are_told_apart(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("body", "words"), [("1 / 0\n", ":3: this plugin cannot be loaded: ZeroDivisionError"), ("def (", "SyntaxError")]
+    ("body", "words"),
+    [("1 / 0\n", ":3: this plugin cannot be loaded: ZeroDivisionError"), ("def (", "SyntaxError")],
 )
 def test_a_file_that_fails_names_its_own_line(tmp_path: Path, body: str, words: str) -> None:
     with pytest.raises(PluginError, match=words):
@@ -115,7 +145,11 @@ def test_a_file_that_fails_names_its_own_line(tmp_path: Path, body: str, words: 
 def test_installed_plugins_are_found_and_a_broken_one_is_listed_not_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path, "@exploration_reward\ndef novel(sample: Sample) -> float:\n    return 0.5\n", "rlsp_test_plugin.py")
+    write(
+        tmp_path,
+        "@exploration_reward\ndef novel(sample: Sample) -> float:\n    return 0.5\n",
+        "rlsp_test_plugin.py",
+    )
     info = tmp_path / "rlsp_test_plugin-1.2.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rlsp-test-plugin\nVersion: 1.2\n")

@@ -33,7 +33,12 @@ def run(tiny_recipe: Path, tmp_path: Path) -> Path:
 
 
 def ppo_row(step: int, **changes: float) -> dict[str, Any]:
-    row = {"correctness/mean": 0.5, "exploration/length/mean": -0.3, "response/tokens": 20.0, "response/truncated": 0.0}
+    row = {
+        "correctness/mean": 0.5,
+        "exploration/length/mean": -0.3,
+        "response/tokens": 20.0,
+        "response/truncated": 0.0,
+    }
     row |= {
         "response/answered": 1.0,
         "response/repetition": 0.0,
@@ -58,13 +63,17 @@ def test_half_a_run_shows_what_is_there_with_rewards_apart(run: Path) -> None:
     assert table.rows[0][:3] == ["1-3", "0.500", "-0.300"] and table.rows[-1][0] == "19-20"
     page = (run / "report.html").read_text()
     assert page.count("<svg") == 6
-    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
-        "http://creativecommons.org", ""
-    )
+    assert "http://" not in page.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "")
 
 
 def test_the_ledger_has_plots_of_its_own_and_the_table_one_column_a_reward(run: Path) -> None:
-    more = {"exploration/length/share": 0.2, "exploration/length/corr_tokens": 0.9, "reward/wrong_over_right": 0.0}
+    more = {
+        "exploration/length/share": 0.2,
+        "exploration/length/corr_tokens": 0.9,
+        "reward/wrong_over_right": 0.0,
+    }
     append_rows(run / "ppo" / "metrics.jsonl", [ppo_row(step, **more) for step in range(12)])
     (table,) = write_report(run).tables
     assert table.columns.count("length") == 1
@@ -80,7 +89,10 @@ def test_what_a_model_wrote_is_escaped(run: Path) -> None:
         "reference": "<b>",
         "num_tokens": 3,
     }
-    row |= {"truncated": False, "correctness": {"outcome": "value", "value": 0.0, "answer": None, "reason": None}}
+    row |= {
+        "truncated": False,
+        "correctness": {"outcome": "value", "value": 0.0, "answer": None, "reason": None},
+    }
     append_rows(run / "eval" / "base" / "heldout" / "samples.jsonl", [row])
     write_report(run)
     page = (run / "report.html").read_text()
@@ -89,12 +101,24 @@ def test_what_a_model_wrote_is_escaped(run: Path) -> None:
 
 def test_the_collapse_behind_growing_length_is_pointed_at_and_a_healthy_run_is_not() -> None:
     collapse = [
-        ppo_row(step, **{"response/tokens": 20 + 5 * step, "response/answered": 1 - step / 25, "correctness/mean": 0.5})
+        ppo_row(
+            step,
+            **{
+                "response/tokens": 20 + 5 * step,
+                "response/answered": 1 - step / 25,
+                "correctness/mean": 0.5,
+            },
+        )
         for step in range(20)
     ]
-    healthy = [ppo_row(step, **{"response/tokens": 20 + 5 * step, "correctness/mean": step / 25}) for step in range(20)]
+    healthy = [
+        ppo_row(step, **{"response/tokens": 20 + 5 * step, "correctness/mean": step / 25})
+        for step in range(20)
+    ]
     looping = [ppo_row(step, **{"response/repetition": step / 25}) for step in range(20)]
-    assert any("responses grew longer" in note and "answer rate fell" in note for note in notes(collapse))
+    assert any(
+        "responses grew longer" in note and "answer rate fell" in note for note in notes(collapse)
+    )
     assert notes(healthy) == []
     assert any("repetition rose" in note for note in notes(looping))
 
@@ -105,7 +129,9 @@ def test_unscored_components_are_named_with_their_count() -> None:
 
 
 def moved(value: float, low: float, high: float) -> Difference:
-    return Difference(value, low, high, 30, differ=20, p_value=0.5, detectable=None, verdict=verdict(low, high))
+    return Difference(
+        value, low, high, 30, differ=20, p_value=0.5, detectable=None, verdict=verdict(low, high)
+    )
 
 
 def test_differences_that_hold_zero_cannot_be_told_apart() -> None:
@@ -135,14 +161,25 @@ def test_the_page_shows_its_curves_in_a_browser(run: Path, tmp_path: Path) -> No
     probe = f"<script>document.title = {wide}</script>"
     page = tmp_path / "probe.html"
     page.write_text((run / "report.html").read_text().replace("</body>", f"{probe}</body>"))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-sync",
+    ]
     flags += [
         "--disable-background-networking",
         "--disable-component-update",
         f"--user-data-dir={tmp_path / 'profile'}",
     ]
     done = subprocess.run(
-        [browser, *flags, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [browser, *flags, "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     assert "<title>6</title>" in done.stdout
 
@@ -151,11 +188,15 @@ def test_results_with_and_without_samples_make_a_table(run: Path) -> None:
     greedy = metrics(Estimate(0.5, 0.4, 0.6), k=1, unscored={"timeout": 2})
     sample = metrics(None, k=0, unscored={"error": 8})
     results = Results(
-        {"base": ModelResult("x", {"aime24": BenchResult(made(), greedy, sample)})}, verifier={"use": "x"}
+        {"base": ModelResult("x", {"aime24": BenchResult(made(), greedy, sample)})},
+        verifier={"use": "x"},
     )
     write_json(run / "eval" / "results.json", {"schema": "rlsp.eval/1", "data": results.to_json()})
     (table,) = write_report(run).tables
-    assert table.columns[:4] == ["bench", "decoding", "model", "accuracy % (95%)"] and "pass@k %" not in table.columns
+    assert (
+        table.columns[:4] == ["bench", "decoding", "model", "accuracy % (95%)"]
+        and "pass@k %" not in table.columns
+    )
     assert [row[3] for row in table.rows] == ["50.0 (40.0 to 60.0)", "-"]
     assert [row[-1] for row in table.rows] == ["2 timeout", "8 error"]
     assert json.loads((run / "report.json").read_text())["schema"] == "rlsp.report/1"
@@ -163,8 +204,12 @@ def test_results_with_and_without_samples_make_a_table(run: Path) -> None:
 
 def test_a_number_that_leaves_problems_out_says_on_how_many_it_is() -> None:
     def cell(scored: str, unscored: str = "") -> str:
-        rows = [row(id, "greedy", 0, 1.0) for id in scored] + [row(id, "greedy", 0, None) for id in unscored]
-        results = Results({"m": ModelResult("x", {"b": replace(result(rows), protocol=made(problems=3))})})
+        rows = [row(id, "greedy", 0, 1.0) for id in scored] + [
+            row(id, "greedy", 0, None) for id in unscored
+        ]
+        results = Results(
+            {"m": ModelResult("x", {"b": replace(result(rows), protocol=made(problems=3))})}
+        )
         assert ("b on 2 of 3 problems, greedy" in outcome(results)[0]) == bool(unscored)
         return str(eval_table(results).rows[0][3])
 
@@ -174,8 +219,20 @@ def test_a_number_that_leaves_problems_out_says_on_how_many_it_is() -> None:
 def metrics(accuracy: Estimate | None, **known: Any) -> Metrics:
     """Metrics of responses about which not much is known."""
     values: dict[str, Any] = dict.fromkeys(Metrics.__dataclass_fields__)
-    values |= {"responses": 1, "problems": 1, "k": 1, "k_least": 1, "unscored": {}, "rates": Rates(0, 0, 0, 0, 0)}
-    values |= {"truncated": 0.0, "answered": 1.0, "repetition": 0.0, "behaviour": {"backtrack": 0, "verify": 0}}
+    values |= {
+        "responses": 1,
+        "problems": 1,
+        "k": 1,
+        "k_least": 1,
+        "unscored": {},
+        "rates": Rates(0, 0, 0, 0, 0),
+    }
+    values |= {
+        "truncated": 0.0,
+        "answered": 1.0,
+        "repetition": 0.0,
+        "behaviour": {"backtrack": 0, "verify": 0},
+    }
     values |= {"checks": {}, "pass_at": {}, "maj_at": {}, "best_of": {}}
     return Metrics(**values | {"accuracy": accuracy} | known)
 
@@ -199,5 +256,7 @@ def test_what_came_out_is_one_sentence() -> None:
     ]
     (sentence,) = outcome(compared(moved(0.01, -0.1, 0.1)))
     assert sentence.startswith("ppo and sft cannot be told apart on heldout, greedy")
-    assert outcome(evaluated(base=0.125)) == ["base answers 12.5 % of heldout, greedy (95% interval 10.0 to 20.0)"]
+    assert outcome(evaluated(base=0.125)) == [
+        "base answers 12.5 % of heldout, greedy (95% interval 10.0 to 20.0)"
+    ]
     assert outcome(Results()) == [] and outcome(evaluated()) == []

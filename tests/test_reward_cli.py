@@ -10,7 +10,15 @@ from tests.conftest import rlsp
 
 
 def test_try_scores_one_response_with_every_component() -> None:
-    response = ("reward", "try", "quickstart", "--response", "3 + 7 = 10. \\boxed{3 + 7}", "--reference", "3 + 7")
+    response = (
+        "reward",
+        "try",
+        "quickstart",
+        "--response",
+        "3 + 7 = 10. \\boxed{3 + 7}",
+        "--reference",
+        "3 + 7",
+    )
     (row,) = json.loads(rlsp(*response, "--json").stdout)["data"]
     assert [part["component"] for part in row["components"]] == ["exact_match", "length"]
     assert row["reward"] == pytest.approx(0.8 - 0.2 * 10 / 12)
@@ -21,12 +29,18 @@ def test_try_scores_a_file_in_its_order_with_the_documented_keys(tmp_path: Path)
     answers = ["\\boxed{1/2}", "\\boxed{3}", "\\boxed{9^{9^{9^{9}}}}", "none"]
     rows = [{"id": str(n), "reference": "0.5", "response": text} for n, text in enumerate(answers)]
     append_rows(tmp_path / "s.jsonl", rows)
-    done = rlsp("reward", "try", "--verifier", "math_verify", "--samples", tmp_path / "s.jsonl", "--json")
+    done = rlsp(
+        "reward", "try", "--verifier", "math_verify", "--samples", tmp_path / "s.jsonl", "--json"
+    )
     found = json.loads(done.stdout)
     assert found["schema"] == "rlsp.reward-try/1"
-    assert [set(row) for row in found["data"]] == [{"id", "outcome", "value", "seconds", "reason"}] * 4
+    assert [set(row) for row in found["data"]] == [
+        {"id", "outcome", "value", "seconds", "reason"}
+    ] * 4
     assert [row["id"] for row in found["data"]] == ["0", "1", "2", "3"]
-    assert [row["value"] for row in found["data"]][:2] == [1.0, 0.0] and found["data"][3]["value"] == 0.0
+    assert [row["value"] for row in found["data"]][:2] == [1.0, 0.0] and found["data"][3][
+        "value"
+    ] == 0.0
     assert found["data"][2]["value"] != 1.0 and found["data"][2]["seconds"] < 10
 
 
@@ -55,7 +69,9 @@ def test_try_says_what_is_missing(arguments: list[str], code: int, words: str) -
 )
 def test_a_malformed_sample_is_told_with_its_line(tmp_path: Path, line: str, words: str) -> None:
     (tmp_path / "s.jsonl").write_text(line)
-    done = rlsp("reward", "try", "--verifier", "math_verify", "--samples", tmp_path / "s.jsonl", check=False)
+    done = rlsp(
+        "reward", "try", "--verifier", "math_verify", "--samples", tmp_path / "s.jsonl", check=False
+    )
     assert done.returncode == 3 and words in done.stderr
 
 
@@ -65,7 +81,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("diff")
     (folder / "tiny.yaml").write_text(TINY)
-    rlsp("run", folder / "tiny.yaml", "--stage", "sft", "--stage", "ppo", "--out", folder / "run", cwd=folder)
+    rlsp(
+        "run",
+        folder / "tiny.yaml",
+        "--stage",
+        "sft",
+        "--stage",
+        "ppo",
+        "--out",
+        folder / "run",
+        cwd=folder,
+    )
     return folder / "run"
 
 
@@ -99,7 +125,14 @@ def test_audit_of_the_papers_length_reward_names_the_tricks_that_pay() -> None:
     assert done.returncode == 6 and "attacks pay" in done.stderr
     found = {row["attack"]: row for row in json.loads(done.stdout)["data"]}
     assert found["padding"]["is_hole"] and found["filler wait"]["is_hole"]
-    for attack in ("empty", "only the box", "many boxes", "all candidates", "right in the thinking only", "unicode"):
+    for attack in (
+        "empty",
+        "only the box",
+        "many boxes",
+        "all candidates",
+        "right in the thinking only",
+        "unicode",
+    ):
         assert not found[attack]["is_hole"], attack
     assert all(row["beats_right"] == 0 for row in found.values())
 
@@ -110,14 +143,21 @@ def test_audit_of_an_outcome_reward_finds_no_hole() -> None:
 
 
 def test_audit_with_math_verify_stays_within_the_deadline(tmp_path: Path) -> None:
-    rows = [{"id": str(n), "problem": f"What is {n}/7?", "answer": f"\\frac{{{n}}}{{7}}"} for n in (3, 4)]
+    rows = [
+        {"id": str(n), "problem": f"What is {n}/7?", "answer": f"\\frac{{{n}}}{{7}}"}
+        for n in (3, 4)
+    ]
     append_rows(tmp_path / "p.jsonl", rows)
     (tmp_path / "r.yaml").write_text(
         "schema_version: 1\nname: a\nmodel: {from_scratch: {}}\ndata: {prompts: {source: ./p.jsonl}}\n"
         "reward: {correctness: {use: math_verify}, timeout_s: 2}\n"
     )
-    found = json.loads(rlsp("reward", "audit", tmp_path / "r.yaml", "--problems", 2, "--json").stdout)["data"]
-    assert {row["attack"]: row["is_hole"] for row in found} == {row["attack"]: False for row in found}
+    found = json.loads(
+        rlsp("reward", "audit", tmp_path / "r.yaml", "--problems", 2, "--json").stdout
+    )["data"]
+    assert {row["attack"]: row["is_hole"] for row in found} == {
+        row["attack"]: False for row in found
+    }
 
 
 BROKEN = """
@@ -150,13 +190,25 @@ def test_plugins_check_names_what_is_wrong_with_each(tmp_path: Path) -> None:
     (tmp_path / "b.py").write_text(BROKEN)
     done = rlsp("plugins", "check", tmp_path / "b.py", "--json", check=False)
     assert done.returncode == 6
-    failed = {(row["plugin"], row["check"]) for row in json.loads(done.stdout)["data"] if row["result"] == "FAILED"}
-    assert ("dice", "the same from thread") in failed and ("hashed", "the same from another process") in failed
-    assert ("fragile", "finite, and no exception") in failed and ("generous", "gives a value") in failed
+    failed = {
+        (row["plugin"], row["check"])
+        for row in json.loads(done.stdout)["data"]
+        if row["result"] == "FAILED"
+    }
+    assert ("dice", "the same from thread") in failed and (
+        "hashed",
+        "the same from another process",
+    ) in failed
+    assert ("fragile", "finite, and no exception") in failed and (
+        "generous",
+        "gives a value",
+    ) in failed
     assert "good" not in {name for name, _ in failed}
 
 
-def test_plugins_check_passes_what_rlsp_ships_and_refuses_a_file_without_rewards(tmp_path: Path) -> None:
+def test_plugins_check_passes_what_rlsp_ships_and_refuses_a_file_without_rewards(
+    tmp_path: Path,
+) -> None:
     assert "FAILED" not in rlsp("plugins", "check", "math_verify").stdout
     (tmp_path / "none.py").write_text("x = 1\n")
     done = rlsp("plugins", "check", tmp_path / "none.py", check=False)

@@ -39,21 +39,34 @@ from rlsp_cli.runs.stream import read_rows
         ("", None),
     ],
 )
-def test_the_last_complete_box_after_the_thinking_is_the_answer(text: str, answer: str | None) -> None:
+def test_the_last_complete_box_after_the_thinking_is_the_answer(
+    text: str, answer: str | None
+) -> None:
     assert last_boxed(text) == answer
 
 
 def test_finding_a_box_takes_time_in_proportion_to_the_text(tmp_path: Path) -> None:
     # Each takes a second or two; in proportion to the square, hours.
-    hostile = [r"\boxed{" * 200_000, "\\" * 1_000_001, (r"\boxed" + " " * 50) * 20_000, "{" * 1_000_000]
-    with Scorer(Reward.model_validate({"correctness": {"use": "exact_match"}, "timeout_s": 60})) as scorer:
-        scores = scorer.verify([Sample(prompt="", response=text, reference="1") for text in hostile])
+    hostile = [
+        r"\boxed{" * 200_000,
+        "\\" * 1_000_001,
+        (r"\boxed" + " " * 50) * 20_000,
+        "{" * 1_000_000,
+    ]
+    with Scorer(
+        Reward.model_validate({"correctness": {"use": "exact_match"}, "timeout_s": 60})
+    ) as scorer:
+        scores = scorer.verify(
+            [Sample(prompt="", response=text, reference="1") for text in hostile]
+        )
     assert [s.outcome for s in scores] == ["value"] * 4, scores
 
 
 def score(reward: Reward, *pairs: tuple[str, str]) -> list[Score]:
     with Scorer(reward) as scorer:
-        return scorer.verify([Sample(prompt="", response=response, reference=gold) for response, gold in pairs])
+        return scorer.verify(
+            [Sample(prompt="", response=response, reference=gold) for response, gold in pairs]
+        )
 
 
 def test_math_verify_knows_equal_from_unequal() -> None:
@@ -70,7 +83,14 @@ def test_math_verify_knows_equal_from_unequal() -> None:
         ("x=5", "5"),
         (r"\frac{\sqrt{3}}{2}", r"\frac{\sqrt3}{2}"),
     ]
-    unequal = [("500", "5"), ("0.05", "5"), ("10001", "10000"), ("a+b", "c+b"), ("3", "5"), ("", "5")]
+    unequal = [
+        ("500", "5"),
+        ("0.05", "5"),
+        ("10001", "10000"),
+        ("a+b", "c+b"),
+        ("3", "5"),
+        ("", "5"),
+    ]
     boxed = [(rf"\boxed{{{answer}}}", gold) for answer, gold in [*equal, *unequal]]
     scores = score(Reward(workers=2), *boxed)
     assert [s.value for s in scores] == [1.0] * len(equal) + [0.0] * len(unequal)
@@ -81,8 +101,14 @@ def test_without_a_box_math_verify_looks_where_the_recipe_says() -> None:
     found = {}
     for extract in ("boxed", "stated", "anywhere"):
         use = {"use": "math_verify", "extract": extract}
-        found[extract] = [s.value for s in score(Reward.model_validate({"correctness": use}), *pairs)]
-    assert found == {"boxed": [0.0, 0.0, 0.0], "stated": [1.0, 0.0, 0.0], "anywhere": [1.0, 1.0, 0.0]}
+        found[extract] = [
+            s.value for s in score(Reward.model_validate({"correctness": use}), *pairs)
+        ]
+    assert found == {
+        "boxed": [0.0, 0.0, 0.0],
+        "stated": [1.0, 0.0, 0.0],
+        "anywhere": [1.0, 1.0, 0.0],
+    }
 
 
 def test_math_verify_reads_signs_lists_of_boxes_and_bases() -> None:
@@ -114,11 +140,17 @@ def test_adversarial_answers_neither_hang_nor_run_nor_count(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = read_rows(shared_data / "grader_cases.jsonl")
-    hostile = [row for row in rows if row["kind"] == "adversarial" and not row["expected"] and not row["policy"]]
+    hostile = [
+        row
+        for row in rows
+        if row["kind"] == "adversarial" and not row["expected"] and not row["policy"]
+    ]
     chosen = random.Random(0).sample(hostile, min(60, len(hostile)))
     assert chosen
     monkeypatch.chdir(tmp_path)
-    scores = score(Reward(workers=2, timeout_s=2), *((row["response"], row["reference"]) for row in chosen))
+    scores = score(
+        Reward(workers=2, timeout_s=2), *((row["response"], row["reference"]) for row in chosen)
+    )
     right = [row["id"] for row, s in zip(chosen, scores, strict=True) if s.value == 1.0]
     assert len(right) <= len(chosen) // 20, right
     assert not list(tmp_path.iterdir())
@@ -156,18 +188,28 @@ def counting(sample: Sample, *, log: str = "", sign: int = 1) -> bool:
 """
 
 
-def test_a_verdict_is_kept_until_source_options_reference_or_response_change(tmp_path: Path) -> None:
+def test_a_verdict_is_kept_until_source_options_reference_or_response_change(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "mine.py").write_text(COUNTING)
 
-    def calls(responses: list[str], reference: str = "r", **options: int) -> tuple[int, list[float | None]]:
+    def calls(
+        responses: list[str], reference: str = "r", **options: int
+    ) -> tuple[int, list[float | None]]:
         log = tmp_path / "log"
         use = {"use": f"{tmp_path}/mine.py:counting", "log": str(log), **options}
-        reward = Reward.model_validate({"correctness": use, "workers": 1, "cache": str(tmp_path / "v.sqlite")})
+        reward = Reward.model_validate(
+            {"correctness": use, "workers": 1, "cache": str(tmp_path / "v.sqlite")}
+        )
         log.unlink(missing_ok=True)
         with Scorer(reward) as scorer:
-            samples = [Sample("", text, reference, id=str(i), step=i) for i, text in enumerate(responses)]
+            samples = [
+                Sample("", text, reference, id=str(i), step=i) for i, text in enumerate(responses)
+            ]
             values = [score.value for score in scorer.verify(samples)]
-            return len([line for line in log.read_text().splitlines() if "boxed" not in line]), values
+            return len(
+                [line for line in log.read_text().splitlines() if "boxed" not in line]
+            ), values
 
     assert calls(["a", "abc"]) == (2, [0.0, 1.0])
     assert calls(["abc", "a", "abcd"]) == (1, [1.0, 0.0, 1.0])
@@ -176,7 +218,9 @@ def test_a_verdict_is_kept_until_source_options_reference_or_response_change(tmp
     assert calls(["break", "break"]) == (2, [None, None])
     assert calls(["break"]) == (1, [None])  # a failure is tried again
     (tmp_path / "mine.py").write_text(COUNTING.replace("> 2", "> 3"))
-    for name in [name for name in sys.modules if name.startswith("rlsp_plugin_") and name.endswith("_mine")]:
+    for name in [
+        name for name in sys.modules if name.startswith("rlsp_plugin_") and name.endswith("_mine")
+    ]:
         del sys.modules[name]  # a new process would not have it
     assert calls(["abc"]) == (1, [0.0])
 
@@ -184,13 +228,23 @@ def test_a_verdict_is_kept_until_source_options_reference_or_response_change(tmp
 SAMPLE = Sample("", "abc", "r")
 
 
-def test_a_cache_takes_no_verdict_for_that_of_another_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_takes_no_verdict_for_that_of_another_helper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    text = COUNTING.replace("from pathlib", "import odd_helper, json\nfrom odd_package.inner import x\nfrom pathlib")
+    text = COUNTING.replace(
+        "from pathlib", "import odd_helper, json\nfrom odd_package.inner import x\nfrom pathlib"
+    )
     (tmp_path / "mine.py").write_text(text)
     (tmp_path / "odd_package").mkdir()
     files = [
-        tmp_path / name for name in ("odd_helper.py", "odd_deeper.py", "odd_package/inner.py", "odd_package/more.py")
+        tmp_path / name
+        for name in (
+            "odd_helper.py",
+            "odd_deeper.py",
+            "odd_package/inner.py",
+            "odd_package/more.py",
+        )
     ]
     for file in files:
         file.write_text("import odd_deeper\nx = 1\n" if file.name == "odd_helper.py" else "x = 1\n")
@@ -203,7 +257,10 @@ def test_a_cache_takes_no_verdict_for_that_of_another_helper(tmp_path: Path, mon
 
 def test_a_plugin_without_modules_of_its_own_has_the_digest_of_its_file(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(COUNTING + "import torch.nn\nimport no_such_module\n")
-    assert source_digest(tmp_path / "mine.py") == hashlib.sha256((tmp_path / "mine.py").read_bytes()).hexdigest()
+    assert (
+        source_digest(tmp_path / "mine.py")
+        == hashlib.sha256((tmp_path / "mine.py").read_bytes()).hexdigest()
+    )
 
 
 @pytest.mark.parametrize(
@@ -236,7 +293,10 @@ def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     cache = VerdictCache(tmp_path / "v.sqlite", patience_s=0.1)
     with sqlite3.connect(tmp_path / "v.sqlite", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(NotReadyError, match=r"v.sqlite: reward.cache cannot be used \(database is locked\); name"):
+        with pytest.raises(
+            NotReadyError,
+            match=r"v.sqlite: reward.cache cannot be used \(database is locked\); name",
+        ):
             cache.put({b"k": Score("x", "value", 1.0)})
     other.close()
     cache.close()

@@ -29,7 +29,10 @@ def prompts(folder: Path, name: str, text: str, **keys: str) -> list[tuple[str, 
             "p.jsonl",
             '\ufeff{"id": "a", "problem": "1+1", "answer": 2}\n\n{"id": "b", "problem": "2+2", "answer": "4"}\n',
         ),
-        ("p.json", '[{"id": "a", "problem": "1+1", "answer": 2}, {"id": "b", "problem": "2+2", "answer": "4"}]'),
+        (
+            "p.json",
+            '[{"id": "a", "problem": "1+1", "answer": 2}, {"id": "b", "problem": "2+2", "answer": "4"}]',
+        ),
         ("p.csv", "id,problem,answer\na,1+1,2\nb,2+2,4\n"),
     ],
 )
@@ -60,7 +63,9 @@ def test_columns_are_named_by_the_recipe_and_ids_default_to_the_row_number(tmp_p
         ("p.txt", "x", "cannot read .txt; known: .jsonl"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_row(tmp_path: Path, name: str, text: str, words: str) -> None:
+def test_what_is_wrong_with_a_file_is_said_with_its_row(
+    tmp_path: Path, name: str, text: str, words: str
+) -> None:
     with pytest.raises(DataError) as caught:
         prompts(tmp_path, name, text)
     assert words in str(caught.value)
@@ -73,7 +78,8 @@ def test_a_missing_file_is_told() -> None:
 
 def test_an_id_of_the_hub_without_its_prefix_is_told_how_to_write_it() -> None:
     with pytest.raises(
-        DataError, match=r"openai/gsm8k: no such file; a data set on the hub is written hf:openai/gsm8k"
+        DataError,
+        match=r"openai/gsm8k: no such file; a data set on the hub is written hf:openai/gsm8k",
     ):
         prompt_rows(Prompts(source="openai/gsm8k"))
 
@@ -105,9 +111,15 @@ def test_demonstrations_of_the_task_are_right_in_every_step_and_give_up_too_earl
             if "=" in step:
                 left, _, right = step.partition(" = ")
                 a, b = map(int, left.split(" + "))
-                total, wanted, verdict = int(right.split(",")[0]), int(right.split()[1]), step.split(": ")[1]
+                total, wanted, verdict = (
+                    int(right.split(",")[0]),
+                    int(right.split()[1]),
+                    step.split(": ")[1],
+                )
                 assert total == a + b and wanted == target
-                assert verdict.startswith("too low" if total < target else "too high" if total > target else "correct")
+                assert verdict.startswith(
+                    "too low" if total < target else "too high" if total > target else "correct"
+                )
         gave_up += row.response.endswith("\\boxed{none}")
     assert 0.5 < gave_up / len(rows) < 0.85
     assert any("go back" in row.response for row in rows)
@@ -123,7 +135,12 @@ def test_columns_that_json_does_not_have_become_lists_and_text(tmp_path: Path) -
 
     import numpy
 
-    row = {"problem": "1+1", "answer": "2", "levels": numpy.array([1, 2]), "on": datetime.date(2024, 1, 2)}
+    row = {
+        "problem": "1+1",
+        "answer": "2",
+        "levels": numpy.array([1, 2]),
+        "on": datetime.date(2024, 1, 2),
+    }
     plugin = tmp_path / "rows.py"
     plugin.write_text(
         "import datetime\nimport numpy\nfrom typing import Any\nfrom rlsp_cli.rewards import task\n\n@task\n"
@@ -135,7 +152,9 @@ def test_columns_that_json_does_not_have_become_lists_and_text(tmp_path: Path) -
 
 def rows_file(path: Path, problems: int, **columns: str) -> Path:
     problem = f"What does the file {path.stem} say of {{}}?"
-    append_rows(path, [{"problem": problem.format(n), "answer": str(n), **columns} for n in range(problems)])
+    append_rows(
+        path, [{"problem": problem.format(n), "answer": str(n), **columns} for n in range(problems)]
+    )
     return path
 
 
@@ -169,5 +188,8 @@ def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
     source = rows_file(tmp_path / "p.jsonl", 2)
     read = [len(prompt_rows(Prompts(source=str(source))))]
     append_rows(source, [{"problem": "What is it?", "answer": "x"}])
-    read += [len(prompt_rows(Prompts(source=str(source)))), len(prompt_rows(Prompts(source=str(source), rows=1)))]
+    read += [
+        len(prompt_rows(Prompts(source=str(source)))),
+        len(prompt_rows(Prompts(source=str(source), rows=1))),
+    ]
     assert read == [2, 3, 1]

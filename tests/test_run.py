@@ -20,7 +20,9 @@ from tests.conftest import rlsp
 def metrics(run: Path, stage: str) -> list[dict[str, Any]]:
     """A stage's metrics without the clock."""
     rows = read_rows(run / stage / "metrics.jsonl")
-    return [{key: value for key, value in row.items() if not key.startswith("time/")} for row in rows]
+    return [
+        {key: value for key, value in row.items() if not key.startswith("time/")} for row in rows
+    ]
 
 
 def outcome(run: Path) -> dict[str, Any]:
@@ -30,7 +32,12 @@ def outcome(run: Path) -> dict[str, Any]:
     rollouts = list(read_rows(run / "ppo" / "rollouts.jsonl"))
     for part in (part for row in rollouts for part in (row["correctness"], *row["exploration"])):
         del part["ms"]  # the clock again
-    return {"sft": metrics(run, "sft"), "ppo": metrics(run, "ppo"), "rollouts": rollouts, "eval": numbers}
+    return {
+        "sft": metrics(run, "sft"),
+        "ppo": metrics(run, "ppo"),
+        "rollouts": rollouts,
+        "eval": numbers,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +53,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_everything_that_is_needed_to_redo_it(whole: Path) -> None:
-    for name in ("recipe.yaml", "resolved.yaml", "manifest.json", "report.html", "report.json", "ppo/job.json"):
+    for name in (
+        "recipe.yaml",
+        "resolved.yaml",
+        "manifest.json",
+        "report.html",
+        "report.json",
+        "ppo/job.json",
+    ):
         assert (whole / name).stat().st_size > 0
     manifest = json.loads((whole / "manifest.json").read_text())
     assert manifest["seed"] == 3 and manifest["versions"]["torch"] == torch.__version__
-    assert {plugin["name"] for plugin in manifest["plugins"]} == {"exact_match", "length", "pair_sum"}
+    assert {plugin["name"] for plugin in manifest["plugins"]} == {
+        "exact_match",
+        "length",
+        "pair_sum",
+    }
     assert json.loads((whole / "status.json").read_text())["state"] == "done"
     assert len(metrics(whole, "sft")) == 4 and len(metrics(whole, "ppo")) == 4
     assert len(list(read_rows(whole / "ppo" / "rollouts.jsonl"))) == 64
@@ -58,9 +76,15 @@ def test_a_run_leaves_everything_that_is_needed_to_redo_it(whole: Path) -> None:
 
 def test_the_trained_model_loads_with_transformers_and_decodes(whole: Path) -> None:
     folder = whole / "ppo" / "checkpoints" / "final"
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(folder),
+        AutoTokenizer.from_pretrained(folder),
+    )
     ids = tokenizer("Which two of 3, 7, 5, 8 add up to 10?", return_tensors="pt")["input_ids"]
-    assert model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4).shape[1] > ids.shape[1]
+    assert (
+        model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4).shape[1]
+        > ids.shape[1]
+    )
 
 
 def test_correctness_and_exploration_are_logged_apart_and_mixed_by_alpha(whole: Path) -> None:
@@ -68,7 +92,9 @@ def test_correctness_and_exploration_are_logged_apart_and_mixed_by_alpha(whole: 
         c, (e,) = row["correctness"]["value"], [part["value"] for part in row["exploration"]]
         assert row["reward"] == pytest.approx(0.8 * c + 0.2 * e)
     for row in metrics(whole, "ppo"):
-        assert row["reward/mean"] == pytest.approx(0.8 * row["correctness/mean"] + 0.2 * row["exploration/length/mean"])
+        assert row["reward/mean"] == pytest.approx(
+            0.8 * row["correctness/mean"] + 0.2 * row["exploration/length/mean"]
+        )
         assert row["critic_only"] == (row["step"] < 1) == ("loss/policy" not in row)
 
 
@@ -84,7 +110,9 @@ def test_the_resolved_recipe_gives_the_same_numbers_again(whole: Path, tmp_path:
 
 def start(*arguments: object, cwd: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "rlsp_cli", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def wait_for_rows(stream: Path, count: int) -> None:
@@ -115,22 +143,31 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_like_the_whole_one(
 
 def test_a_stage_ends_when_rlsp_is_killed(tiny_recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    process = start("sft", tiny_recipe, "sft.max_steps=10000", "sft.epochs=10000", "--out", run, cwd=tmp_path)
+    process = start(
+        "sft", tiny_recipe, "sft.max_steps=10000", "sft.epochs=10000", "--out", run, cwd=tmp_path
+    )
     wait_for_rows(run / "sft" / "metrics.jsonl", 1)
     (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.kill()
     process.communicate(timeout=120)
     deadline = time.monotonic() + 60
-    while Path(f"/proc/{child}/cwd").exists():  # not that of a process which has ended and waits for its parent
+    while Path(
+        f"/proc/{child}/cwd"
+    ).exists():  # not that of a process which has ended and waits for its parent
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(whole: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_from_its_last_checkpoint(
+    whole: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     process = start("run", tiny_recipe, "--out", run, cwd=tmp_path)
     wait_for_rows(run / "ppo" / "metrics.jsonl", 3)
-    (child,) = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    (child,) = [
+        int(pid)
+        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ]
     os.kill(child, signal.SIGKILL)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 5 and "the process ended with code -9" in said
@@ -138,7 +175,9 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(whole: Path, tiny_recipe:
     assert outcome(run) == outcome(whole)
 
 
-def test_stages_one_at_a_time_are_the_same_run(whole: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+def test_stages_one_at_a_time_are_the_same_run(
+    whole: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
     out = ("--out", tmp_path / "run")
     rlsp("sft", tiny_recipe, *out, cwd=tmp_path)
     rlsp("ppo", tiny_recipe, *out, "--resume", cwd=tmp_path)
@@ -151,7 +190,9 @@ def test_ppo_without_its_sft_checkpoint_says_what_to_do(tiny_recipe: Path, tmp_p
     assert done.returncode == 2 and "first `rlsp sft RECIPE --out" in done.stderr
 
 
-def test_a_dry_run_writes_the_jobs_prints_the_commands_and_starts_nothing(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_a_dry_run_writes_the_jobs_prints_the_commands_and_starts_nothing(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
     done = rlsp("run", tiny_recipe, "--dry-run", "--out", tmp_path / "run", cwd=tmp_path)
     commands = done.stdout.splitlines()
     assert len(commands) == 3 and all("rlsp_cli.backends.local" in command for command in commands)
@@ -161,22 +202,33 @@ def test_a_dry_run_writes_the_jobs_prints_the_commands_and_starts_nothing(tiny_r
     assert len(metrics(tmp_path / "run", "sft")) == 4
 
 
-def test_a_used_folder_is_refused_and_nothing_in_it_changes(whole: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+def test_a_used_folder_is_refused_and_nothing_in_it_changes(
+    whole: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
     done = rlsp("run", tiny_recipe, "--out", whole, cwd=tmp_path, check=False)
     assert done.returncode == 2 and "this folder is used" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
 
 
-def test_resuming_with_another_recipe_is_refused_key_by_key(whole: Path, tiny_recipe: Path, tmp_path: Path) -> None:
-    done = rlsp("run", tiny_recipe, "ppo.steps=9", "--out", whole, "--resume", cwd=tmp_path, check=False)
+def test_resuming_with_another_recipe_is_refused_key_by_key(
+    whole: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    done = rlsp(
+        "run", tiny_recipe, "ppo.steps=9", "--out", whole, "--resume", cwd=tmp_path, check=False
+    )
     assert done.returncode == 2 and "ppo.steps: 4 -> 9" in done.stderr
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        ["ppo.estimator=rloo", "ppo.samples_per_prompt=4", "ppo.rollout_batch=4", "ppo.advantages=separate"],
+        [
+            "ppo.estimator=rloo",
+            "ppo.samples_per_prompt=4",
+            "ppo.rollout_batch=4",
+            "ppo.advantages=separate",
+        ],
         [
             "ppo.critic=value_head",
             "model.from_scratch.model_type=gpt2",
@@ -195,7 +247,16 @@ def test_resuming_with_another_recipe_is_refused_key_by_key(whole: Path, tiny_re
 def test_groups_a_value_head_and_schedules_train_through_the_whole_command(
     changes: list[str], tiny_recipe: Path, tmp_path: Path
 ) -> None:
-    rlsp("run", tiny_recipe, *changes, "sft.max_steps=1", "eval.limit=2", "--out", tmp_path / "run", cwd=tmp_path)
+    rlsp(
+        "run",
+        tiny_recipe,
+        *changes,
+        "sft.max_steps=1",
+        "eval.limit=2",
+        "--out",
+        tmp_path / "run",
+        cwd=tmp_path,
+    )
     rows = metrics(tmp_path / "run", "ppo")
     last = rows[-1]
     assert last["grad_norm/policy"] > 0 and abs(last["kl/response"]) > 1e-5
@@ -206,9 +267,13 @@ def test_groups_a_value_head_and_schedules_train_through_the_whole_command(
         assert [row["alpha"] for row in rows] == pytest.approx([0.5, 2 / 3, 5 / 6, 1.0])
 
 
-def test_problems_with_long_prompts_are_left_out_and_counted(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_problems_with_long_prompts_are_left_out_and_counted(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
     problems = ["Which two of 3, 7 add up to 10?", "Which two of 3, 7, 5, 8, 1, 2, 4 add up to 10?"]
-    rows = [{"id": str(n), "problem": problem, "answer": "3 + 7"} for n, problem in enumerate(problems)]
+    rows = [
+        {"id": str(n), "problem": problem, "answer": "3 + 7"} for n, problem in enumerate(problems)
+    ]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     changes = ["sft=null", "eval=null", "ppo.steps=1", "ppo.max_prompt_tokens=20"]
     changes += ["data.prompts=null", f"data.prompts={{source: {tmp_path}/prompts.jsonl}}"]
@@ -232,11 +297,15 @@ def sometimes(sample: Sample, *, share: float = 0.3) -> float:
 def test_a_reward_that_fails_now_and_then_is_counted_and_shown_and_never_zero(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "mine.py").write_text(FAILING.replace("hash(sample.id)", "sum(sample.id.encode()) * 37"))
+    (tmp_path / "mine.py").write_text(
+        FAILING.replace("hash(sample.id)", "sum(sample.id.encode()) * 37")
+    )
     change = f"reward.exploration={{use: {tmp_path}/mine.py:sometimes}}"
     done = rlsp("run", tiny_recipe, change, "--out", tmp_path / "run", cwd=tmp_path)
     failed = [
-        r for r in read_rows(tmp_path / "run" / "ppo" / "rollouts.jsonl") if r["exploration"][0]["outcome"] == "error"
+        r
+        for r in read_rows(tmp_path / "run" / "ppo" / "rollouts.jsonl")
+        if r["exploration"][0]["outcome"] == "error"
     ]
     assert failed and all(row["reward"] is None for row in failed)
     assert "ValueError: cannot read this (mine.py:7)" in failed[0]["exploration"][0]["reason"]
@@ -245,12 +314,19 @@ def test_a_reward_that_fails_now_and_then_is_counted_and_shown_and_never_zero(
     assert f"{len(failed)} error" in done.stdout
 
 
-def test_a_reward_that_fails_too_often_stops_the_run_with_its_reason(tiny_recipe: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(FAILING.replace("hash(sample.id) % 100 < 100 * share", "sample.step is not None"))
+def test_a_reward_that_fails_too_often_stops_the_run_with_its_reason(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        FAILING.replace("hash(sample.id) % 100 < 100 * share", "sample.step is not None")
+    )
     change = f"reward.exploration={{use: {tmp_path}/mine.py:sometimes}}"
     done = rlsp("run", tiny_recipe, change, "--out", tmp_path / "run", cwd=tmp_path, check=False)
     assert done.returncode == 7
-    assert "16 of 16 responses failed to be scored" in done.stderr and "ValueError: cannot read this" in done.stderr
+    assert (
+        "16 of 16 responses failed to be scored" in done.stderr
+        and "ValueError: cannot read this" in done.stderr
+    )
     assert json.loads((tmp_path / "run" / "status.json").read_text())["exit_code"] == 7
     assert (tmp_path / "run" / "ppo" / "checkpoints" / "step-000000" / "trainer.pt").exists()
 
@@ -258,7 +334,11 @@ def test_a_reward_that_fails_too_often_stops_the_run_with_its_reason(tiny_recipe
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        ("data.traces.response=solutoin", 3, "no column 'solutoin'; its columns: id, problem, answer, solution"),
+        (
+            "data.traces.response=solutoin",
+            3,
+            "no column 'solutoin'; its columns: id, problem, answer, solution",
+        ),
         ("data.prompts.source=/none/p.jsonl", 3, "/none/p.jsonl: no such file"),
         ("reward.correctness.use=exact_mach", 3, 'did you mean "exact_match"?'),
         ("sft.max_length=8", 3, "every example is longer than sft.max_length"),
@@ -277,7 +357,9 @@ def test_bad_input_is_one_line_and_the_documented_exit_code(
     assert len(lines) == 1 and "Traceback" not in done.stderr
 
 
-def test_a_model_folder_without_tokenizer_or_without_model_is_told(whole: Path, tmp_path: Path) -> None:
+def test_a_model_folder_without_tokenizer_or_without_model_is_told(
+    whole: Path, tmp_path: Path
+) -> None:
     import shutil
 
     broken = tmp_path / "broken"
@@ -286,10 +368,14 @@ def test_a_model_folder_without_tokenizer_or_without_model_is_told(whole: Path, 
         (broken / name).unlink()
     arguments = ("eval", broken, "--bench", "aime24", "--data", whole)
     (whole / "aime24.jsonl").write_text('{"problem": "1+1", "answer": "2"}\n')
-    done = rlsp(*arguments, "eval.max_new_tokens=8", "--out", tmp_path / "a", cwd=tmp_path, check=False)
+    done = rlsp(
+        *arguments, "eval.max_new_tokens=8", "--out", tmp_path / "a", cwd=tmp_path, check=False
+    )
     assert done.returncode == 4 and "no tokenizer" in done.stderr
     (broken / "model.safetensors").unlink()
-    done = rlsp(*arguments, "eval.max_new_tokens=8", "--out", tmp_path / "b", cwd=tmp_path, check=False)
+    done = rlsp(
+        *arguments, "eval.max_new_tokens=8", "--out", tmp_path / "b", cwd=tmp_path, check=False
+    )
     assert done.returncode == 4 and "no weights" in done.stderr and "no tokenizer" in done.stderr
 
 

@@ -66,7 +66,9 @@ reward:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> Iterator[tuple[str, Any]]:
+def serving(
+    folder: Path, *arguments: str, env: dict[str, str] | None = None
+) -> Iterator[tuple[str, Any]]:
     """The service's address, and its process."""
     (folder / "mine.py").write_text(PLUGINS)
     (folder / "served.yaml").write_text(RECIPE)
@@ -81,7 +83,9 @@ def serving(folder: Path, *arguments: str, env: dict[str, str] | None = None) ->
         "--port",
         "0",
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
+    )
     assert process.stderr is not None
     try:
         first = process.stderr.readline()
@@ -124,27 +128,41 @@ def test_openrlhf_is_answered_in_the_shape_that_it_asks_in(service: str) -> None
     response = RIGHT.removeprefix("Which?")
     reward = 0.8 + 0.2 * len(response) / 100
     for path in ("/", "/get_reward"):
-        status, scalar, _ = ask(service + path, {"query": RIGHT, "prompts": "Which?", "labels": "3 + 7"})
-        assert status == 200 and scalar["rewards"] == pytest.approx(reward) and scalar["scores"] == 1.0
+        status, scalar, _ = ask(
+            service + path, {"query": RIGHT, "prompts": "Which?", "labels": "3 + 7"}
+        )
+        assert (
+            status == 200 and scalar["rewards"] == pytest.approx(reward) and scalar["scores"] == 1.0
+        )
         body = {"query": [RIGHT, "Which?no"], "prompts": ["Which?"] * 2, "labels": ["3 + 7"] * 2}
         status, batch, _ = ask(service + path, body)
         assert status == 200 and batch["rewards"] == pytest.approx([reward, 0.2 * 2 / 100])
-        assert batch["scores"] == [1.0, 0.0] and batch["extra_logs"]["rlsp_size"] == [len(response) / 100, 0.02]
+        assert batch["scores"] == [1.0, 0.0] and batch["extra_logs"]["rlsp_size"] == [
+            len(response) / 100,
+            0.02,
+        ]
         assert set(scalar["extra_logs"]) == set(batch["extra_logs"])
-        _, one, _ = ask(service + path, {"query": [RIGHT], "prompts": ["Which?"], "labels": ["3 + 7"]})
+        _, one, _ = ask(
+            service + path, {"query": [RIGHT], "prompts": ["Which?"], "labels": ["3 + 7"]}
+        )
         assert one["rewards"] == [scalar["rewards"]] and one["extra_logs"] == scalar["extra_logs"]
 
 
 def test_the_prompt_is_what_the_client_says_whatever_is_in_it(service: str) -> None:
     prompt = "user: say \\boxed{1} assistant: user:"
-    status, reply, _ = ask(service, {"query": f"<bos>{prompt}\\boxed{{2}}", "prompts": prompt, "labels": "2"})
+    status, reply, _ = ask(
+        service, {"query": f"<bos>{prompt}\\boxed{{2}}", "prompts": prompt, "labels": "2"}
+    )
     assert status == 200 and reply["scores"] == 1.0
     status, reply, _ = ask(service, {"query": "another text", "prompts": prompt, "labels": "2"})
     assert status == 422 and "does not contain its prompt" in reply["error"]
 
 
 def test_the_native_endpoint_gives_every_component_with_its_reason(service: str) -> None:
-    rows = [{"id": "a", "response": "\\boxed{4}", "reference": "4"}, {"id": "b", "response": "fail", "reference": "4"}]
+    rows = [
+        {"id": "a", "response": "\\boxed{4}", "reference": "4"},
+        {"id": "b", "response": "fail", "reference": "4"},
+    ]
     status, reply, _ = ask(f"{service}/score", {"samples": rows})
     assert status == 200 and reply["schema"] == "rlsp.scores/1"
     first, second = reply["data"]
@@ -153,11 +171,15 @@ def test_the_native_endpoint_gives_every_component_with_its_reason(service: str)
     assert "told to fail" in second["components"][1]["reason"]
 
 
-def test_an_unscored_sample_is_flagged_and_counts_as_the_mean_because_the_protocol_has_no_none(service: str) -> None:
+def test_an_unscored_sample_is_flagged_and_counts_as_the_mean_because_the_protocol_has_no_none(
+    service: str,
+) -> None:
     ask(service, {"query": RIGHT, "prompts": "Which?", "labels": "3 + 7"})
     _, reply, _ = ask(service, {"query": "p fail", "prompts": "p", "labels": "4"})
     assert reply["extra_logs"]["rlsp_unscored"] == 1.0 and reply["rewards"] != 0.0
-    assert all(isinstance(value, float) for value in [reply["rewards"], *reply["extra_logs"].values()])
+    assert all(
+        isinstance(value, float) for value in [reply["rewards"], *reply["extra_logs"].values()]
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,11 +207,17 @@ def test_health_and_metrics(service: str) -> None:
     assert "rlsp_request_seconds_count" in text
 
 
-def test_what_comes_together_goes_on_in_one_batch_and_nobody_in_it_waits_for_the_slowest(tmp_path: Path) -> None:
+def test_what_comes_together_goes_on_in_one_batch_and_nobody_in_it_waits_for_the_slowest(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "gate.py").write_text(GATE)
     gate = tmp_path / "open"
     reward = Reward.model_validate(
-        {"correctness": {"use": "exact_match"}, "exploration": {"use": f"{tmp_path}/gate.py:gate"}, "timeout_s": 60}
+        {
+            "correctness": {"use": "exact_match"},
+            "exploration": {"use": f"{tmp_path}/gate.py:gate"},
+            "timeout_s": 60,
+        }
     )
 
     async def ask_all(gatherer: Gatherer) -> None:
@@ -203,7 +231,9 @@ def test_what_comes_together_goes_on_in_one_batch_and_nobody_in_it_waits_for_the
         assert (await slow)[0].score.reward == pytest.approx(0.2)
 
     with Scorer(reward) as scorer:
-        gatherer = Gatherer(lambda samples: scorer.submit(samples, [0.8] * len(samples)), 1, 60.0, 100)
+        gatherer = Gatherer(
+            lambda samples: scorer.submit(samples, [0.8] * len(samples)), 1, 60.0, 100
+        )
         asyncio.run(ask_all(gatherer))
         gatherer.close()
 
@@ -246,12 +276,32 @@ def test_sigterm_answers_what_was_taken_in(tmp_path: Path) -> None:
 
 def test_strangers_need_a_token(tmp_path: Path) -> None:
     body = {"query": "p", "prompts": "p", "labels": "4"}
-    with serving(tmp_path, "--host", "0.0.0.0", env={"RLSP_REWARD_TOKEN": "s3cret"}) as (anywhere, _):
+    with serving(tmp_path, "--host", "0.0.0.0", env={"RLSP_REWARD_TOKEN": "s3cret"}) as (
+        anywhere,
+        _,
+    ):
         url = anywhere.replace("0.0.0.0", "127.0.0.1")
-        assert ask(url, body)[0] == ask(url, body, Authorization="Bearer wrong")[0] == get(f"{url}/metrics")[0] == 401
-        assert ask(url, body, Authorization="Bearer s3cret")[0] == 200 and ask(f"{url}/?token=s3cret", body)[0] == 200
+        assert (
+            ask(url, body)[0]
+            == ask(url, body, Authorization="Bearer wrong")[0]
+            == get(f"{url}/metrics")[0]
+            == 401
+        )
+        assert (
+            ask(url, body, Authorization="Bearer s3cret")[0] == 200
+            and ask(f"{url}/?token=s3cret", body)[0] == 200
+        )
         assert get(f"{url}/health")[0] == 200
-    command = [sys.executable, "-m", "rlsp_cli", "reward", "serve", str(tmp_path / "served.yaml"), "--host", "0.0.0.0"]
+    command = [
+        sys.executable,
+        "-m",
+        "rlsp_cli",
+        "reward",
+        "serve",
+        str(tmp_path / "served.yaml"),
+        "--host",
+        "0.0.0.0",
+    ]
     environment = {key: value for key, value in os.environ.items() if key != "RLSP_REWARD_TOKEN"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2 and "set RLSP_REWARD_TOKEN" in done.stderr
@@ -263,7 +313,11 @@ def test_failing_rewards_end_the_service_with_exit_code_7(tmp_path: Path) -> Non
         ask(f"{url}/score", {"samples": rows})
         assert process.wait(30) == 7
         text = process.stderr.read()
-        assert "80 of 80 responses failed" in text and "size error" in text and text.count("\n  ") == 10
+        assert (
+            "80 of 80 responses failed" in text
+            and "size error" in text
+            and text.count("\n  ") == 10
+        )
 
 
 def test_a_component_that_shall_stop_the_run_stops_the_service_at_once(tmp_path: Path) -> None:
@@ -275,13 +329,21 @@ def test_a_component_that_shall_stop_the_run_stops_the_service_at_once(tmp_path:
         assert "as the recipe says `stop`" in process.stderr.read()
 
 
-def test_a_group_reward_waits_for_the_samples_of_its_prompt_but_not_for_ever(tmp_path: Path) -> None:
+def test_a_group_reward_waits_for_the_samples_of_its_prompt_but_not_for_ever(
+    tmp_path: Path,
+) -> None:
     changes = ["reward.exploration={use: ./mine.py:rank}", "ppo={samples_per_prompt: 4, steps: 1}"]
     changes[0] = changes[0].replace("./mine.py", str(tmp_path / "mine.py"))
-    with serving(tmp_path, *changes, "--group-wait", "2") as (url, _), ThreadPoolExecutor(9) as threads:
+    with (
+        serving(tmp_path, *changes, "--group-wait", "2") as (url, _),
+        ThreadPoolExecutor(9) as threads,
+    ):
         bodies = [
-            {"query": f"{p} r", "prompts": p, "labels": "4"} for p in ("a", "a", "b", "a", "b", "b", "a", "b", "c")
+            {"query": f"{p} r", "prompts": p, "labels": "4"}
+            for p in ("a", "a", "b", "a", "b", "b", "a", "b", "c")
         ]
-        replies = list(threads.map(lambda body: ask(url, body)[1]["extra_logs"]["rlsp_rank"], bodies))
+        replies = list(
+            threads.map(lambda body: ask(url, body)[1]["extra_logs"]["rlsp_rank"], bodies)
+        )
         assert replies == [4.0] * 8 + [1.0]
         assert "rlsp_groups_incomplete 1.0" in get(f"{url}/metrics")[1]

@@ -34,9 +34,14 @@ echo 'COMPLETED|None'
 """
 
 
-def follow(failures: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[tuple[int, list[int]], int]:
+def follow(
+    failures: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[tuple[int, list[int]], int]:
     """What run_batch returns when squeue fails so many times in a row, and how often progress was looked at."""
-    commands = {"sbatch": SBATCH, "squeue": SQUEUE.format(asked=folder / "asked", failures=failures)}
+    commands = {
+        "sbatch": SBATCH,
+        "squeue": SQUEUE.format(asked=folder / "asked", failures=failures),
+    }
     for name, text in commands.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
@@ -56,7 +61,9 @@ def test_a_busy_controller_is_asked_again_while_the_job_is_watched(
 def test_a_controller_that_stays_away_is_told_with_the_job_that_may_run_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(NotReadyError, match=r"Socket timed out .*; Slurm job 7 may still run: `scancel 7`"):
+    with pytest.raises(
+        NotReadyError, match=r"Socket timed out .*; Slurm job 7 may still run: `scancel 7`"
+    ):
         follow(10_000, tmp_path, monkeypatch)
 
 
@@ -79,20 +86,39 @@ echo "${{NODE:-first}} ${{MARK:-none}} $RAY_AUTH_MODE $RAY_AUTH_TOKEN $who $*" >
 def on_machines(nodes: int, folder: Path, setup: str) -> tuple[int, list[list[str]], str]:
     """Run Ray's batch script where commands named like Slurm's stand for machines n1, n2, ...
 
-    (exit code, words of each call of rlsp: machine, $MARK, authentication, token, who can connect, arguments; output)
+    (exit code, words of each call of rlsp: machine, $MARK, authentication, token, who can connect,
+    arguments; output)
     """
     names, log = " ".join(f"n{number + 1}" for number in range(nodes)), folder / "log"
-    commands = {"scontrol": f"#!/bin/bash\nprintf '%s\\n' {names}\n", "scancel": "#!/bin/bash\n", "srun": SRUN}
+    commands = {
+        "scontrol": f"#!/bin/bash\nprintf '%s\\n' {names}\n",
+        "scancel": "#!/bin/bash\n",
+        "srun": SRUN,
+    }
     commands["python"] = PYTHON.format(python=sys.executable, log=log)
     for name, text in commands.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
-    cluster = Cluster.model_validate({"nodes": nodes, "gpus_per_node": 2, "slurm": {"setup": setup}})
+    cluster = Cluster.model_validate(
+        {"nodes": nodes, "gpus_per_node": 2, "slurm": {"setup": setup}}
+    )
     ours = str(folder / "python")
-    script = ray_batch_script(cluster, "x", ["/opt/python"], ours, Path("/r/job.json"), Path("/r/stop"), {})
-    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "RAY_AUTH_TOKEN": "of-the-site"}
-    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
-    return done.returncode, [line.split() for line in log.read_text().splitlines()], done.stdout + done.stderr
+    script = ray_batch_script(
+        cluster, "x", ["/opt/python"], ours, Path("/r/job.json"), Path("/r/stop"), {}
+    )
+    environment = {
+        **os.environ,
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "RAY_AUTH_TOKEN": "of-the-site",
+    }
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    return (
+        done.returncode,
+        [line.split() for line in log.read_text().splitlines()],
+        done.stdout + done.stderr,
+    )
 
 
 def test_rays_nodes_have_one_token_and_each_machine_is_set_up_once(tmp_path: Path) -> None:
@@ -101,12 +127,18 @@ def test_rays_nodes_have_one_token_and_each_machine_is_set_up_once(tmp_path: Pat
     assert code == 0, said
     tokens = {call[3] for call in calls}
     (token,) = tokens
-    assert len(token) == 64 and token not in said and not any(token in word for call in calls for word in call[4:])
+    assert (
+        len(token) == 64
+        and token not in said
+        and not any(token in word for call in calls for word in call[4:])
+    )
     assert {call[2] for call in calls} == {"token"} and {call[4] for call in calls} == {"all"}
     assert sorted((tmp_path / "setups").read_text().split()) == ["first", "n2", "n3"]
     nodes = [call for call in calls if "node" in call]
     assert sorted(call[0] for call in nodes) == ["n1", "n2", "n3"]
-    assert {call[1] for call in calls if call[0] in ("first", "n1")} == {"-set-up"}, "what the first has exported"
+    assert {call[1] for call in calls if call[0] in ("first", "n1")} == {"-set-up"}, (
+        "what the first has exported"
+    )
     assert all("--num-gpus=2" in call and "--num-cpus=8" in call for call in nodes)
 
 
@@ -123,7 +155,9 @@ def on_slurm(folder: Path, script: str) -> tuple[int, str]:
 
 
 @pytest.mark.usefixtures("slurm")
-def test_a_step_asks_for_the_cpus_of_its_job_and_has_what_the_setup_has_set_there(tmp_path: Path) -> None:
+def test_a_step_asks_for_the_cpus_of_its_job_and_has_what_the_setup_has_set_there(
+    tmp_path: Path,
+) -> None:
     setup = 'export MARK="it\'s set in step $SLURM_STEP_ID"\n[ "$SLURM_STEP_ID" ] && echo once >> $RLSP_EXIT_FILE.setup'
     cluster = Cluster.model_validate({"launcher": "slurm", "slurm": {"cpus": 2, "setup": setup}})
     show = ["bash", "-c", 'echo "$SRUN_CPUS_PER_TASK CPUs, $MARK, $1"', "-", "a 'word'"]
@@ -134,7 +168,9 @@ def test_a_step_asks_for_the_cpus_of_its_job_and_has_what_the_setup_has_set_ther
 
 @pytest.mark.usefixtures("slurm")
 def test_a_setup_that_leaves_ends_the_job_with_its_code(tmp_path: Path) -> None:
-    cluster = Cluster.model_validate({"launcher": "slurm", "slurm": {"setup": "echo no such module >&2\nexit 3"}})
+    cluster = Cluster.model_validate(
+        {"launcher": "slurm", "slurm": {"setup": "echo no such module >&2\nexit 3"}}
+    )
     code, said = on_slurm(tmp_path, batch_script(cluster, "show", ["echo", "trained"], {}))
     assert code == 3 and "no such module" in said and "trained" not in said
 
@@ -150,7 +186,9 @@ def test_a_setup_that_leaves_ends_the_job_with_its_code(tmp_path: Path) -> None:
         ({}, None),
     ],
 )
-def test_cpus_follow_the_gpus_unless_the_recipe_says_otherwise(asked: dict[str, Any], cpus: int | None) -> None:
+def test_cpus_follow_the_gpus_unless_the_recipe_says_otherwise(
+    asked: dict[str, Any], cpus: int | None
+) -> None:
     cluster = Cluster.model_validate({"launcher": "slurm", **asked})
     assert cpus_of(cluster) == cpus
     lines = batch_script(cluster, "x", ["true"], {}).splitlines()

@@ -18,9 +18,20 @@ from scipy.stats import weibull_min
 from rlsp_cli.evals.answer import Scored
 from rlsp_cli.evals.metrics import SameAnswer
 from rlsp_cli.evals.metrics.vote import RIGHT, ballots, maj_at_k, remembering
-from rlsp_cli.evals.strategies import STRATEGIES, Candidate, Responses, StrategyTable, strategy_table
+from rlsp_cli.evals.strategies import (
+    STRATEGIES,
+    Candidate,
+    Responses,
+    StrategyTable,
+    strategy_table,
+)
 from rlsp_cli.evals.strategies.rpc import rpc_weights
-from rlsp_cli.evals.strategies.token_budget import Outcome, SingleAnswers, choose_within, single_answers
+from rlsp_cli.evals.strategies.token_budget import (
+    Outcome,
+    SingleAnswers,
+    choose_within,
+    single_answers,
+)
 from rlsp_cli.evals.strategies.weibull import fit_mixture
 
 VOTE = STRATEGIES["self_consistency"]
@@ -50,19 +61,36 @@ def one_answer(label: str, rows: list[dict], kinds: list[str]) -> SingleAnswers 
 def candidates(*given: tuple[str | None, float | None]) -> list[Candidate]:
     """From (answer, score); `3` is right, and the score is the likelihood too."""
     return [
-        Candidate(f"{n}: {answer}", RIGHT if answer == "3" else answer, answer == "3", 10, score, score)
+        Candidate(
+            f"{n}: {answer}", RIGHT if answer == "3" else answer, answer == "3", 10, score, score
+        )
         for n, (answer, score) in enumerate(given)
     ]
 
 
-def row(id: str, index: int, answer: str | None, tokens: int | None = 10, kind: str = "sample", **more: object) -> dict:
+def row(
+    id: str,
+    index: int,
+    answer: str | None,
+    tokens: int | None = 10,
+    kind: str = "sample",
+    **more: object,
+) -> dict:
     correctness = {"outcome": "value", "value": float(answer == "3"), "answer": answer}
-    made = {"id": id, "kind": kind, "index": index, "response": f"{index}: {answer}", "num_tokens": tokens}
+    made = {
+        "id": id,
+        "kind": kind,
+        "index": index,
+        "response": f"{index}: {answer}",
+        "num_tokens": tokens,
+    }
     return {**made, "truncated": False, "correctness": correctness, **more}
 
 
 def only(found: dict, strategy: str, selection: str) -> dict:
-    (match,) = [one for one in found["rows"] if (one["strategy"], one["selection"]) == (strategy, selection)]
+    (match,) = [
+        one for one in found["rows"] if (one["strategy"], one["selection"]) == (strategy, selection)
+    ]
     return match
 
 
@@ -77,7 +105,10 @@ def test_a_weighted_vote_is_of_scores_and_one_without_a_score_has_no_weight() ->
     assert weighted_vote(candidates(("3", 0.6), ("4", 0.3), ("4", 0.2))) == 1.0
     assert weighted_vote(candidates(("3", 0.5), ("4", 0.3), ("4", 0.2))) == 0.5
     assert weighted_vote(candidates(("3", None), ("4", 0.1))) == 0.0
-    assert weighted_vote(candidates(("3", 0.1), ("4", 0.1), ("4", 0.1), ("3", 0.1), ("3", None))) == 0.5
+    assert (
+        weighted_vote(candidates(("3", 0.1), ("4", 0.1), ("4", 0.1), ("3", 0.1), ("3", None)))
+        == 0.5
+    )
 
 
 def test_the_best_of_n_has_the_highest_score_though_it_has_no_answer() -> None:
@@ -94,7 +125,8 @@ def test_the_fit_of_two_weibulls_is_scipys(seed: int) -> None:
     high, low = ((12.0, 0.85), (5.0, 0.4)) if seed % 2 else ((6.0, 0.9), (3.0, 0.3))
     sizes = [n * 5 // 8, n - n * 5 // 8]
     parts = [
-        weibull_min.rvs(k, scale=s, size=m, random_state=rng) for (k, s), m in zip((high, low), sizes, strict=True)
+        weibull_min.rvs(k, scale=s, size=m, random_state=rng)
+        for (k, s), m in zip((high, low), sizes, strict=True)
     ]
     x = np.concatenate(parts)
 
@@ -106,7 +138,9 @@ def test_the_fit_of_two_weibulls_is_scipys(seed: int) -> None:
         return float(-logsumexp(parts_of(p), axis=0).sum())
 
     bounds = [(0.2, 0.8), *[(0.05, 500)] * 4]
-    theirs = minimize(loss, [0.6, *high, *low], bounds=bounds, method="Nelder-Mead", options={"maxiter": 2000})
+    theirs = minimize(
+        loss, [0.6, *high, *low], bounds=bounds, method="Nelder-Mead", options={"maxiter": 2000}
+    )
     ours = fit_mixture(x.tolist())
     flat = np.array([ours.weight, *ours.high, *ours.low])
     assert sum(map(ours.log_likelihood, x.tolist())) == pytest.approx(-loss(flat), abs=1e-9)
@@ -115,28 +149,40 @@ def test_the_fit_of_two_weibulls_is_scipys(seed: int) -> None:
     share = softmax(parts_of(flat), axis=0)[0]
     assert [ours.high_share(value) for value in x.tolist()] == pytest.approx(share)
     if n >= 64:  # the truth is known
-        assert ours.weight == pytest.approx(5 / 8, abs=0.1) and ours.high.scale == pytest.approx(high[1], abs=0.05)
+        assert ours.weight == pytest.approx(5 / 8, abs=0.1) and ours.high.scale == pytest.approx(
+            high[1], abs=0.05
+        )
         told = [ours.high_share(value) > 0.5 for value in x.tolist()]
         assert np.mean(told == np.repeat([True, False], sizes)) > 0.93
 
 
 @pytest.mark.parametrize(
-    "values", [[1e-9, 1e-8, 0.5, 1.0], [0.5] * 3 + [0.6], [0.3, 0.31], [1e-300, 1.0], [0.99, 1.0] * 40]
+    "values",
+    [[1e-9, 1e-8, 0.5, 1.0], [0.5] * 3 + [0.6], [0.3, 0.31], [1e-300, 1.0], [0.99, 1.0] * 40],
 )
 def test_a_fit_of_odd_values_is_finite(values: list[float]) -> None:
     fit = fit_mixture(values)
-    assert all(math.isfinite(number) for number in (*fit.high, *fit.low)) and 0.2 <= fit.weight <= 0.8
-    assert fit.high.mean() >= fit.low.mean() and all(0 <= fit.high_share(value) <= 1 for value in values)
+    assert (
+        all(math.isfinite(number) for number in (*fit.high, *fit.low)) and 0.2 <= fit.weight <= 0.8
+    )
+    assert fit.high.mean() >= fit.low.mean() and all(
+        0 <= fit.high_share(value) <= 1 for value in values
+    )
 
 
 def test_rpc_sums_likelihoods_of_different_responses_and_prunes_the_unlikely() -> None:
     likely = [("3", p) for p in (0.88, 0.9, 0.91)]
     unlikely = [("4", p) for p in (0.29, 0.3, 0.31, 0.32, 0.33, 0.34, 0.35, 0.36, 0.37)]
     several = candidates(*likely, *unlikely)
-    assert self_consistency(several) == 0.0 and sum(p for _, p in unlikely) > sum(p for _, p in likely)
+    assert self_consistency(several) == 0.0 and sum(p for _, p in unlikely) > sum(
+        p for _, p in likely
+    )
     assert rpc_weights(several) == [0.88, 0.9, 0.91, *[0.0] * 9] and rpc(several) == 1.0
     again = [*several[:3], *[several[3]._replace(likelihood=0.9, text="the same")] * 4]
-    assert rpc_weights(again) == [0.88, 0.9, 0.91, 0.9, 0.0, 0.0, 0.0] and self_consistency(again) == 0.0
+    assert (
+        rpc_weights(again) == [0.88, 0.9, 0.91, 0.9, 0.0, 0.0, 0.0]
+        and self_consistency(again) == 0.0
+    )
     assert rpc(again) == 1.0
 
 
@@ -152,12 +198,16 @@ def test_rpc_keeps_what_is_above_the_mean_whatever_the_fit() -> None:
     values = np.random.default_rng(0).uniform(0.2, 0.9, 40)
     weights = rpc_weights(candidates(*(("3", float(v)) for v in values)))
     kept = [weight > 0 for weight in weights]
-    assert all(keep for keep, value in zip(kept, values, strict=True) if value >= values.mean()) and not all(kept)
+    assert all(
+        keep for keep, value in zip(kept, values, strict=True) if value >= values.mean()
+    ) and not all(kept)
 
 
 def test_a_budget_is_spent_to_the_token_in_expectation() -> None:
     answers = candidates(("4", 0), ("3", 0), ("3", 0))
-    several = [one._replace(tokens=tokens) for one, tokens in zip(answers, (10, 20, 40), strict=True)]
+    several = [
+        one._replace(tokens=tokens) for one, tokens in zip(answers, (10, 20, 40), strict=True)
+    ]
     assert choose_within(several, 30, VOTE) == Outcome(0.5, 2, 30)
     assert choose_within(several, 40, VOTE) == Outcome(0.5 + 0.25 * 0.5, 2.25, 40)
     assert choose_within(several, 70, VOTE) == Outcome(1.0, 3, 70)
@@ -170,7 +220,8 @@ def test_equal_tokens_are_those_of_the_mean_over_lots(seed: int) -> None:
     rng = np.random.default_rng(seed)
     answers = candidates(*((answer, 0.0) for answer in rng.choice(["3", "4", "5"], 8)))
     several = [
-        one._replace(tokens=tokens) for one, tokens in zip(answers, rng.integers(5, 50, 8).tolist(), strict=True)
+        one._replace(tokens=tokens)
+        for one, tokens in zip(answers, rng.integers(5, 50, 8).tolist(), strict=True)
     ]
     budget = 90.0
     paid = list(itertools.accumulate(one.tokens for one in several))
@@ -178,7 +229,9 @@ def test_equal_tokens_are_those_of_the_mean_over_lots(seed: int) -> None:
     takes = rng.random(20_000) < (budget - paid[count - 1]) / several[count].tokens
     by_lot = [choose_within(several[: count + int(take)], math.inf, VOTE) for take in (False, True)]
     found = choose_within(several, budget, VOTE)
-    assert found.accuracy == pytest.approx(np.mean([by_lot[int(take)].accuracy for take in takes]), abs=0.02)
+    assert found.accuracy == pytest.approx(
+        np.mean([by_lot[int(take)].accuracy for take in takes]), abs=0.02
+    )
     assert np.mean([by_lot[int(take)].tokens for take in takes]) == pytest.approx(budget, abs=1)
 
 
@@ -196,20 +249,45 @@ def test_without_a_long_answer_there_is_the_curve_in_the_order_of_the_responses(
         row("b", j, "3") for j in range(6)
     ]
     found = strategy_metrics(rows, ["self_consistency", "best_of_n"])
-    curve = [(one["selection"], one["accuracy"]["value"], one["responses"], one["tokens"]) for one in found["rows"]]
-    assert curve == [("first 1", 1, 1, 5), ("first 2", 1, 2, 10.5), ("first 4", 0.75, 4, 23), ("all", 0.5, 5.5, 35)]
+    curve = [
+        (one["selection"], one["accuracy"]["value"], one["responses"], one["tokens"])
+        for one in found["rows"]
+    ]
+    assert curve == [
+        ("first 1", 1, 1, 5),
+        ("first 2", 1, 2, 10.5),
+        ("first 4", 0.75, 4, 23),
+        ("all", 0.5, 5.5, 35),
+    ]
     assert found["one_answer"] is None
-    assert found["missing"] == ["best_of_n: no log-probabilities and no stated confidence to choose by; name a scorer"]
+    assert found["missing"] == [
+        "best_of_n: no log-probabilities and no stated confidence to choose by; name a scorer"
+    ]
 
 
 def test_both_sides_cost_the_same_and_their_difference_is_paired() -> None:
     rng = np.random.default_rng(2)
-    rows = [row(str(i), j, str(rng.integers(3, 5)), int(rng.integers(10, 30))) for i in range(30) for j in range(12)]
-    long = [row(str(i), j, "3" if i % 3 else "4", 100, "greedy") for i in range(2, 32) for j in range(1)]
-    found = strategy_metrics(rows, ["self_consistency"], against=one_answer("long", long, ["sample", "greedy"]))
+    rows = [
+        row(str(i), j, str(rng.integers(3, 5)), int(rng.integers(10, 30)))
+        for i in range(30)
+        for j in range(12)
+    ]
+    long = [
+        row(str(i), j, "3" if i % 3 else "4", 100, "greedy") for i in range(2, 32) for j in range(1)
+    ]
+    found = strategy_metrics(
+        rows, ["self_consistency"], against=one_answer("long", long, ["sample", "greedy"])
+    )
     equal, all_of_them = (only(found, "self_consistency", name) for name in ("equal tokens", "all"))
-    assert found["one_answer"]["tokens"] == 100 and found["one_answer"]["accuracy"]["value"] == pytest.approx(19 / 28)
-    assert equal["tokens"] == 100 and equal["ran_out"] == 0 and 3 < equal["responses"] < 10 and equal["problems"] == 28
+    assert found["one_answer"]["tokens"] == 100 and found["one_answer"]["accuracy"][
+        "value"
+    ] == pytest.approx(19 / 28)
+    assert (
+        equal["tokens"] == 100
+        and equal["ran_out"] == 0
+        and 3 < equal["responses"] < 10
+        and equal["problems"] == 28
+    )
     assert all_of_them["responses"] == 12 and all_of_them["tokens"] > 200
     moved = equal["difference"]
     assert moved["difference"] == pytest.approx(equal["accuracy"]["value"] - 19 / 28)
@@ -220,7 +298,11 @@ def test_both_sides_cost_the_same_and_their_difference_is_paired() -> None:
 def test_a_problem_whose_first_response_is_too_long_is_told_by_its_tokens() -> None:
     rows = [row("a", 0, "3", 500), row("a", 1, "4", 10), row("b", 0, "3", 40), row("b", 1, "3", 40)]
     long = one_answer("long", [row("a", 0, "3", 100), row("b", 0, "4", 100)], ["sample"])
-    equal = only(strategy_metrics(rows, ["self_consistency"], against=long), "self_consistency", "equal tokens")
+    equal = only(
+        strategy_metrics(rows, ["self_consistency"], against=long),
+        "self_consistency",
+        "equal tokens",
+    )
     assert equal["tokens"] == (500 + 80) / 2 and equal["responses"] == 1.5 and equal["ran_out"] == 1
 
 
@@ -233,25 +315,46 @@ def test_what_is_missing_is_said_in_a_line() -> None:
         "rpc: not every response has a log-probability and a number of tokens (scores.logprob, num_tokens)",
         "no comparison at equal tokens: num_tokens of the sampled responses is missing",
     ]
-    unanswered = [row("a", 0, None) | {"correctness": {"outcome": "value", "value": 1.0, "answer": None}}]
+    unanswered = [
+        row("a", 0, None) | {"correctness": {"outcome": "value", "value": 1.0, "answer": None}}
+    ]
     (line,) = strategy_metrics(unanswered, ["self_consistency"])["missing"]
-    assert line == "self_consistency: the verifier extracts no answers, so there is nothing to vote on"
+    assert (
+        line == "self_consistency: the verifier extracts no answers, so there is nothing to vote on"
+    )
     negative = [row("a", 0, "3", scores={"rm": -1.0})]
     found = strategy_metrics(negative, ["weighted_vote", "best_of_n"], scorer="rm")
-    assert found["missing"] == ["weighted_vote: rm gives scores below 0, and votes need weights of at least 0"]
+    assert found["missing"] == [
+        "weighted_vote: rm gives scores below 0, and votes need weights of at least 0"
+    ]
     assert only(found, "best_of_n", "all")["accuracy"]["value"] == 1.0
-    unscored = [row("a", 0, "3") | {"correctness": {"outcome": "timeout", "value": None, "answer": None}}]
+    unscored = [
+        row("a", 0, "3") | {"correctness": {"outcome": "timeout", "value": None, "answer": None}}
+    ]
     (line,) = strategy_metrics(unscored, ["self_consistency"])["missing"]
     assert line == "self_consistency: no problem has scored samples to choose from"
 
 
-def test_log_probabilities_are_the_usual_score_per_token_and_a_stated_confidence_is_the_next() -> None:
-    rows = [row("a", 0, "3", 2, scores={"logprob": -1.0}), row("a", 1, "4", 20, scores={"logprob": -4.0})]
+def test_log_probabilities_are_the_usual_score_per_token_and_a_stated_confidence_is_the_next() -> (
+    None
+):
+    rows = [
+        row("a", 0, "3", 2, scores={"logprob": -1.0}),
+        row("a", 1, "4", 20, scores={"logprob": -4.0}),
+    ]
     found = strategy_metrics(rows, ["best_of_n", "weighted_vote"])
-    assert found["scorer"] == "logprob" and only(found, "best_of_n", "all")["accuracy"]["value"] == 0.0
-    sure = [row("a", 0, "3") | {"response": "3, confidence: 90%"}, row("a", 1, "4") | {"response": "confidence: 2"}]
+    assert (
+        found["scorer"] == "logprob" and only(found, "best_of_n", "all")["accuracy"]["value"] == 0.0
+    )
+    sure = [
+        row("a", 0, "3") | {"response": "3, confidence: 90%"},
+        row("a", 1, "4") | {"response": "confidence: 2"},
+    ]
     found = strategy_metrics(sure, ["best_of_n"])
-    assert found["scorer"] == "confidence" and only(found, "best_of_n", "all")["accuracy"]["value"] == 1.0
+    assert (
+        found["scorer"] == "confidence"
+        and only(found, "best_of_n", "all")["accuracy"]["value"] == 1.0
+    )
 
 
 def test_budget_forcing_is_the_long_answer_where_no_other_is_given() -> None:
@@ -263,7 +366,10 @@ def test_budget_forcing_is_the_long_answer_where_no_other_is_given() -> None:
     assert only(found, "greedy", "all")["tokens"] == 9
     long = one_answer("other", [row("a", 0, "3", 30)], ["sample"])
     found = strategy_metrics(rows, ["budget_forcing"], against=long)
-    assert only(found, "budget_forcing", "all")["tokens"] == 60 and found["one_answer"]["label"] == "other"
+    assert (
+        only(found, "budget_forcing", "all")["tokens"] == 60
+        and found["one_answer"]["label"] == "other"
+    )
 
 
 @pytest.mark.parametrize(
@@ -272,16 +378,25 @@ def test_budget_forcing_is_the_long_answer_where_no_other_is_given() -> None:
         (lambda one, text: one.extracted == text, True),  # a number
         (lambda one, text: one.value == 1.0, False),  # a puzzle: the reference is not looked at
         (lambda one, text: True, False),  # unit tests: any program passes another one
-        (lambda one, text: False, False),  # a target that the answer must reach: an expression is none
+        (
+            lambda one, text: False,
+            False,
+        ),  # a target that the answer must reach: an expression is none
     ],
 )
-def test_there_is_no_vote_where_only_the_reference_would_tell_which_answers_are_one(same: Any, votes: bool) -> None:
-    rows = [row(str(i), j, answer) for i in range(4) for j, answer in enumerate(["3", "4", "5", "3"])]
-    found = strategy_metrics(rows, ["self_consistency"], lambda pairs: [same(*pair) for pair in pairs])
-    assert bool(found["rows"]) is votes
-    assert [line.partition(":")[2][:35] for line in found["missing"]] == [" the bench's references are no answ"] * (
-        not votes
+def test_there_is_no_vote_where_only_the_reference_would_tell_which_answers_are_one(
+    same: Any, votes: bool
+) -> None:
+    rows = [
+        row(str(i), j, answer) for i in range(4) for j, answer in enumerate(["3", "4", "5", "3"])
+    ]
+    found = strategy_metrics(
+        rows, ["self_consistency"], lambda pairs: [same(*pair) for pair in pairs]
     )
+    assert bool(found["rows"]) is votes
+    assert [line.partition(":")[2][:35] for line in found["missing"]] == [
+        " the bench's references are no answ"
+    ] * (not votes)
 
 
 def test_a_remembering_ask_asks_once() -> None:
@@ -291,7 +406,9 @@ def test_a_remembering_ask_asks_once() -> None:
         asked.update((one.index, text) for one, text in pairs)
         return [one.extracted == text for one, text in pairs]
 
-    rows = [Scored.from_json(row("a", j, answer)) for j, answer in enumerate(["3", "0.5", "1/2", ".50"])]
+    rows = [
+        Scored.from_json(row("a", j, answer)) for j, answer in enumerate(["3", "0.5", "1/2", ".50"])
+    ]
     again = remembering(ask)
     assert ballots(rows, again) == ballots(rows, again) and max(asked.values()) == 1
 
@@ -310,11 +427,21 @@ class Shortest:
         return float(min(candidates, key=lambda candidate: candidate.tokens or 0).right)
 
 
-def test_a_strategy_of_ones_own_has_the_same_rows_and_says_itself_what_it_lacks(monkeypatch: Any) -> None:
+def test_a_strategy_of_ones_own_has_the_same_rows_and_says_itself_what_it_lacks(
+    monkeypatch: Any,
+) -> None:
     monkeypatch.setitem(STRATEGIES, "shortest", Shortest())
     rows = [row("a", 0, "4", 30), row("a", 1, "3", 10), row("a", 2, "4", 20)]
-    table = strategy_metrics(rows, ["shortest"], against=one_answer("long", [row("a", 0, "3", 35)], ["sample"]))
+    table = strategy_metrics(
+        rows, ["shortest"], against=one_answer("long", [row("a", 0, "3", 35)], ["sample"])
+    )
     accuracies = {one["selection"]: one["accuracy"]["value"] for one in table["rows"]}
-    assert accuracies == {"equal tokens": 0.5, "all": 1.0}  # half of the second response is paid for
+    assert accuracies == {
+        "equal tokens": 0.5,
+        "all": 1.0,
+    }  # half of the second response is paid for
     uncounted = strategy_metrics([row("a", 0, "3", None)], ["shortest"])
-    assert uncounted["missing"] == ["shortest: not every response has a number of tokens"] and not uncounted["rows"]
+    assert (
+        uncounted["missing"] == ["shortest: not every response has a number of tokens"]
+        and not uncounted["rows"]
+    )

@@ -38,17 +38,26 @@ def sure(sample: Sample) -> float | None:
 '''
 
 
-def responses(file: Path, problems: list[dict], count: int, tokens: int, right: float, seed: int) -> Path:
+def responses(
+    file: Path, problems: list[dict], count: int, tokens: int, right: float, seed: int
+) -> Path:
     """JSON Lines: right ones are `sure`, every fifth is `unsure`."""
     rng, rows = random.Random(seed), []
     for problem in problems:
         for n in range(count):
             hit = rng.random() < right
-            answer, said = (problem["answer"], "sure") if hit else (str(rng.randint(1000, 1003)), "perhaps")
+            answer, said = (
+                (problem["answer"], "sure") if hit else (str(rng.randint(1000, 1003)), "perhaps")
+            )
             text = f"{'unsure' if n % 5 == 4 else said} \\boxed{{{answer}}}"
             spent = rng.randint(tokens // 2, tokens * 3 // 2)
             rows.append(
-                {"id": problem["id"], "response": text, "num_tokens": spent, "scores": {"logprob": -0.1 * spent}}
+                {
+                    "id": problem["id"],
+                    "response": text,
+                    "num_tokens": spent,
+                    "scores": {"logprob": -0.1 * spent},
+                }
             )
     write_rows(file, rows)
     return file
@@ -59,16 +68,29 @@ def bench_of(data: Path, limit: int | None = None) -> Bench:
 
 
 def judge(samples: Sequence[Sample]) -> list[Score]:
-    return [Score("boxed", "value", float(f"{{{one.reference}}}" in one.response), "?") for one in samples]
+    return [
+        Score("boxed", "value", float(f"{{{one.reference}}}" in one.response), "?")
+        for one in samples
+    ]
 
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     """The folder of an evaluated model with one long answer to each problem of AIME24."""
     folder = tmp_path_factory.mktemp("long") / "model"
-    given = responses(folder / "long.jsonl", list(read_rows(shared_data / "aime24.jsonl")), 1, 2000, 0.4, 0)
+    given = responses(
+        folder / "long.jsonl", list(read_rows(shared_data / "aime24.jsonl")), 1, 2000, 0.4, 0
+    )
     paths = AnswerPaths(folder / "aime24")
-    evaluate(bench_of(shared_data), ReplaySampler.from_file(given), judge, Eval(), seed=0, prompt=str, paths=paths)
+    evaluate(
+        bench_of(shared_data),
+        ReplaySampler.from_file(given),
+        judge,
+        Eval(),
+        seed=0,
+        prompt=str,
+        paths=paths,
+    )
     return folder
 
 
@@ -83,12 +105,17 @@ def test_the_papers_table_3_is_one_command(long: Path, shared_data: Path, tmp_pa
     )  # fmt: skip
     found = json.loads(done.stdout)["data"]["benches"]["aime24"]["strategies"]
     rows = {(row["strategy"], row["selection"]): row for row in found["rows"]}
-    assert set(rows) == {(s, c) for s in ("self_consistency", "best_of_n", "rpc") for c in ("equal tokens", "all")}
+    assert set(rows) == {
+        (s, c) for s in ("self_consistency", "best_of_n", "rpc") for c in ("equal tokens", "all")
+    }
     one = found["one_answer"]
     assert one["problems"] == 30 and 1500 < one["tokens"] < 2500 and one["label"].endswith("/model")
     for strategy in ("self_consistency", "best_of_n", "rpc"):
         equal, everyone = rows[strategy, "equal tokens"], rows[strategy, "all"]
-        assert equal["tokens"] == pytest.approx(one["tokens"], rel=0.05) and everyone["tokens"] > equal["tokens"]
+        assert (
+            equal["tokens"] == pytest.approx(one["tokens"], rel=0.05)
+            and everyone["tokens"] > equal["tokens"]
+        )
         assert equal["difference"]["problems"] == 30
     assert rows["best_of_n", "all"]["accuracy"]["value"] > 0.8  # it is sure only where it is right
     scores = list(read_rows(tmp_path / "run" / "eval" / "responses" / "aime24" / "scores.jsonl"))
@@ -98,10 +125,16 @@ def test_the_papers_table_3_is_one_command(long: Path, shared_data: Path, tmp_pa
     assert "one answer: " in page and "equal tokens" in page and "sure gave 30 of 210" in page
 
 
-def test_what_cannot_be_compared_is_refused_before_anything_is_drawn(long: Path, shared_data: Path) -> None:
-    recipe = evaluation_recipe("model", {"benches": ["aime24"], "strategies": ["rpc"], "against": str(long)})
+def test_what_cannot_be_compared_is_refused_before_anything_is_drawn(
+    long: Path, shared_data: Path
+) -> None:
+    recipe = evaluation_recipe(
+        "model", {"benches": ["aime24"], "strategies": ["rpc"], "against": str(long)}
+    )
     bench = bench_of(shared_data)
-    assert reference_answers(recipe, [bench])["aime24"].problems.keys() == {problem.id for problem in bench.problems}
+    assert reference_answers(recipe, [bench])["aime24"].problems.keys() == {
+        problem.id for problem in bench.problems
+    }
     with pytest.raises(UsageError, match="aime24: bench_digest differs"):
         reference_answers(recipe, [bench_of(shared_data, limit=3)])
     with pytest.raises(UsageError, match="aime24: verifier differs"):
@@ -115,24 +148,39 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_drawn(long: Path,
     [
         ({"strategies": ["majority"]}, "self_consistency"),
         ({"against": "run"}, "against is for strategies"),
-        ({"strategies": ["rpc"], "scorer": "length"}, "scorer is for the strategies best_of_n and weighted_vote"),
-        ({"strategies": ["rpc"], "forcing": {"waits": 3}}, "forcing is for the strategy budget_forcing"),
+        (
+            {"strategies": ["rpc"], "scorer": "length"},
+            "scorer is for the strategies best_of_n and weighted_vote",
+        ),
+        (
+            {"strategies": ["rpc"], "forcing": {"waits": 3}},
+            "forcing is for the strategy budget_forcing",
+        ),
         ({"strategies": ["budget_forcing"], "responses": "r.jsonl"}, "these responses are given"),
         ({"strategies": ["best_of_n"], "scorer": "lenght"}, 'did you mean "length"'),
         ({"strategies": ["best_of_n"], "scorer": "./none.py:sure"}, "none.py"),
     ],
 )
-def test_a_wrong_strategy_is_told_with_the_next_move(tmp_path: Path, settings: dict, words: str) -> None:
+def test_a_wrong_strategy_is_told_with_the_next_move(
+    tmp_path: Path, settings: dict, words: str
+) -> None:
     with pytest.raises(RecipeError, match=words):
         evaluation_recipe(str(tmp_path), {"benches": ["aime24"], **settings})
 
 
 def test_a_real_model_is_forced_and_its_log_probabilities_are_used(tmp_path: Path) -> None:
     heldout = {"source": "task:pair_sum", "split": "test", "rows": 6}
-    data, settings = Data.model_validate({"heldout": heldout}), Eval(samples=4, max_new_tokens=16, strategies=ALL)
+    data, settings = (
+        Data.model_validate({"heldout": heldout}),
+        Eval(samples=4, max_new_tokens=16, strategies=ALL),
+    )
     bench = Benches(settings, data).load("heldout")
-    recipe = Recipe.model_validate({"name": "x", "model": {"path": "x"}, "data": data, "eval": settings})
-    shape = FromScratch(hidden_size=32, num_layers=1, num_heads=2, intermediate_size=64, max_length=96)
+    recipe = Recipe.model_validate(
+        {"name": "x", "model": {"path": "x"}, "data": data, "eval": settings}
+    )
+    shape = FromScratch(
+        hidden_size=32, num_layers=1, num_heads=2, intermediate_size=64, max_length=96
+    )
     model, tokenizer = new_model(shape, [problem.problem for problem in bench.problems], 0)
     paths = AnswerPaths(tmp_path / "answers")
     found = evaluate(
@@ -148,7 +196,9 @@ def test_a_real_model_is_forced_and_its_log_probabilities_are_used(tmp_path: Pat
     rows = list(read_rows(paths.samples))
     forced = [row for row in rows if row["kind"] == "forced"]
     assert len(forced) == 6 and all(0 < row["num_tokens"] <= 16 for row in forced)
-    assert all(" Wait" in row["response"] or "\n\nFinal Answer:" in row["response"] for row in forced)
+    assert all(
+        " Wait" in row["response"] or "\n\nFinal Answer:" in row["response"] for row in forced
+    )
     assert all(row["scores"]["logprob"] < 0 for row in rows if row["kind"] == "sample")
     assert found and found.one_answer and found.one_answer.label == "budget_forcing"
     assert found.missing == [] and found.scorer == "logprob"

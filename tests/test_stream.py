@@ -28,7 +28,9 @@ def test_a_stream_cut_off_at_any_byte_is_read_and_written_on(tmp_path: Path) -> 
         assert steps(path) == [*kept, 9]
 
 
-def test_dropping_rows_removes_a_half_written_line_and_leaves_the_rest_as_it_was(tmp_path: Path) -> None:
+def test_dropping_rows_removes_a_half_written_line_and_leaves_the_rest_as_it_was(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "metrics.jsonl"
     append_rows(path, ROWS)
     whole = path.read_bytes()
@@ -45,7 +47,9 @@ def test_rows_that_are_in_no_order_are_dropped_by_their_step(tmp_path: Path) -> 
     assert steps(tmp_path / "drawn.jsonl") == [7, 1, 0]
 
 
-def test_a_kill_while_rows_are_dropped_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_while_rows_are_dropped_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, read = tmp_path / "rollouts.jsonl", json.loads
     append_rows(path, ROWS)
 
@@ -91,14 +95,19 @@ def test_a_tail_finds_its_way_in_a_file_that_was_written_anew_however_long_it_is
         got
         in (
             [*kept, *range(start, start + again)],  # from the beginning
-            [*kept[seen:], *range(start, start + again)],  # what it had read was kept: only what is new
+            [
+                *kept[seen:],
+                *range(start, start + again),
+            ],  # what it had read was kept: only what is new
         )
     )
     append_rows(path, [{"step": 99}])
     assert tail.rows() == [{"step": 99}]
 
 
-def test_a_tail_starts_again_when_the_file_was_removed_and_is_short_of_a_whole_line(tmp_path: Path) -> None:
+def test_a_tail_starts_again_when_the_file_was_removed_and_is_short_of_a_whole_line(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "metrics.jsonl"
     append_rows(path, ROWS)
     tail = Tail(path)

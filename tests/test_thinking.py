@@ -30,7 +30,9 @@ ASKED = "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"
 
 @pytest.mark.parametrize("tags", TAGS, ids=lambda tags: tags.open)
 @pytest.mark.parametrize("blanks", ["", "\n", "\n\n", " \n"])
-def test_a_response_is_seen_whole_and_its_continuation_is_found_again(tags: tuple[str, str], blanks: str) -> None:
+def test_a_response_is_seen_whole_and_its_continuation_is_found_again(
+    tags: tuple[str, str], blanks: str
+) -> None:
     prompt, text = f"{ASKED}{tags[0]}{blanks}", f"2 and 2\n{tags[1]}\n\n\\boxed{{4}}"
     seen = whole(prompt, text)
     assert opened(prompt) == tags[0] + blanks and seen == tags[0] + blanks + text
@@ -39,11 +41,22 @@ def test_a_response_is_seen_whole_and_its_continuation_is_found_again(tags: tupl
 
 
 @pytest.mark.parametrize(
-    "prompt", [ASKED, f"{ASKED}<think>\n\n</think>\n\n", "Put it between <think> and </think>.", "Use <think>.", ""]
+    "prompt",
+    [
+        ASKED,
+        f"{ASKED}<think>\n\n</think>\n\n",
+        "Put it between <think> and </think>.",
+        "Use <think>.",
+        "",
+    ],
 )
 def test_a_prompt_opens_nothing_unless_it_ends_with_the_tag(prompt: str) -> None:
     text = "<think>a</think>4"
-    assert opened(prompt) == "" and whole(prompt, text) == text and rest(prompt, text) == text == learned(prompt, text)
+    assert (
+        opened(prompt) == ""
+        and whole(prompt, text) == text
+        and rest(prompt, text) == text == learned(prompt, text)
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,13 +73,19 @@ def test_a_prompt_opens_nothing_unless_it_ends_with_the_tag(prompt: str) -> None
         ("<think>", "4", "\n\n</think>\n\n4"),
         ("<thought>\n", "<think>\nhm\n</think>\n\n4", "hm\n</thought>\n\n4"),
         ("<think>\n", "hm\n</thinking>\n\n4", "hm\n</think>\n\n4"),
-        ("<think>\n", "<thinking>a</thinking>b<thinking>c</thinking>d", "a</think>b<think>c</think>d"),
+        (
+            "<think>\n",
+            "<thinking>a</thinking>b<thinking>c</thinking>d",
+            "a</think>b<think>c</think>d",
+        ),
         ("[THINK]", "4", "\n\n[/THINK]\n\n4"),
         ("", "hm\n</think>\n\n4", "<think>\nhm\n</think>\n\n4"),
         ("", "4", "4"),
     ],
 )
-def test_a_trace_teaches_what_follows_the_tag_of_its_prompt(end: str, trace: str, taught: str) -> None:
+def test_a_trace_teaches_what_follows_the_tag_of_its_prompt(
+    end: str, trace: str, taught: str
+) -> None:
     assert learned(ASKED + end, trace) == taught
     assert not end or not begins_thinking(taught)
 
@@ -76,7 +95,12 @@ def test_thinking_that_never_closes_has_no_answer(tags: tuple[str, str]) -> None
     cut = f"{tags[0]}\nMaybe \\boxed{{8}}. The answer is 8.\n```python\n8\n```\nbut"
     again = f"{tags[0]}a{tags[1]}4{tags[0]}or \\boxed{{8}}"
     assert is_open(cut) and is_open(again) and closing(cut) == tags[1]
-    assert [last_boxed(cut), stated_answer(cut), last_fenced(cut), without_thinking(cut)] == [None, None, None, ""]
+    assert [last_boxed(cut), stated_answer(cut), last_fenced(cut), without_thinking(cut)] == [
+        None,
+        None,
+        None,
+        "",
+    ]
     assert last_boxed(again) is None
     assert last_boxed(f"{cut}{tags[1]} \\boxed{{4}}") == "4" and closing(f"{cut}{tags[1]}") == ""
 
@@ -85,8 +109,16 @@ UNCLOSED = {
     "code_exec": ("<think>```python\ndef f(): return 1\n```", '["assert f() == 1"]', {}),
     "countdown": ("<think>\\boxed{1+2}", "3", {"numbers": [1, 2]}),
     "exact_match": ("<think>\\boxed{8}", "8", {}),
-    "ifeval": ("<think>the tea is hot today", "", {"instructions": [{"id": "change_case:english_lowercase"}]}),
-    "instruction_constraints": ("<think>tea", "", {"constraints": [{"max_words": 9}, {"include": "tea"}]}),
+    "ifeval": (
+        "<think>the tea is hot today",
+        "",
+        {"instructions": [{"id": "change_case:english_lowercase"}]},
+    ),
+    "instruction_constraints": (
+        "<think>tea",
+        "",
+        {"constraints": [{"max_words": 9}, {"include": "tea"}]},
+    ),
     "json_schema": ("<think>3", "{}", {}),
     "math_verify": ("<think>\nMaybe \\boxed{8}, but the answer is 8, because", "8", {}),
     "multiple_choice": ("<think>\\boxed{B} The answer is B", "B", {}),
@@ -137,7 +169,13 @@ def test_rows_of_files_and_of_openrlhf_hold_what_the_prompt_opened(tmp_path: Pat
 
 
 def test_a_text_that_only_closes_gets_the_tag_that_its_prompt_had() -> None:
-    assert with_opening("2\n</think>\n\n4") == "<think>\n2\n</think>\n\n4" == with_opening("\n2\n</think>\n\n4")
+    assert (
+        with_opening("2\n</think>\n\n4")
+        == "<think>\n2\n</think>\n\n4"
+        == with_opening("\n2\n</think>\n\n4")
+    )
     twice = "2</think>4<think>or 5</think>5"
-    assert with_opening(twice) == f"<think>\n{twice}" and learned(f"{ASKED}<think>\n", twice) == twice
+    assert (
+        with_opening(twice) == f"<think>\n{twice}" and learned(f"{ASKED}<think>\n", twice) == twice
+    )
     assert with_opening("[THINK]2[/THINK]4") == "[THINK]2[/THINK]4" and with_opening("4") == "4"

@@ -40,11 +40,24 @@ def make(folder: Path, rows: list[dict[str, Any]], *arguments: object, check: bo
     """The card and the rows that were written; the finished process when `check` is False."""
     (folder / "in.jsonl").unlink(missing_ok=True)
     append_rows(folder / "in.jsonl", rows)
-    done = rlsp("data", "traces", "in.jsonl", "--out", "out.jsonl", "--json", *arguments, cwd=folder, check=check)
+    done = rlsp(
+        "data",
+        "traces",
+        "in.jsonl",
+        "--out",
+        "out.jsonl",
+        "--json",
+        *arguments,
+        cwd=folder,
+        check=check,
+    )
     if not check:
         return done
     document = json.loads(done.stdout)
-    assert document["schema"] == "rlsp.traces/1" and json.loads((folder / "out.card.json").read_text()) == document
+    assert (
+        document["schema"] == "rlsp.traces/1"
+        and json.loads((folder / "out.card.json").read_text()) == document
+    )
     return document["data"], list(read_rows(folder / "out.jsonl"))
 
 
@@ -59,7 +72,10 @@ def reasons(card: dict[str, Any], name: str) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("row", "wanted"),
     [
-        ({"problem": "2+2", "solution": "\\boxed{4}"}, {"id": "f-0", "problem": "2+2", "solution": "\\boxed{4}"}),
+        (
+            {"problem": "2+2", "solution": "\\boxed{4}"},
+            {"id": "f-0", "problem": "2+2", "solution": "\\boxed{4}"},
+        ),
         (
             {"id": 7, "problem": "2+2", "solution": "four", "answer": 4, "level": 1},
             {"id": "7", "problem": "2+2", "solution": "four", "answer": "4", "level": 1},
@@ -70,14 +86,22 @@ def reasons(card: dict[str, Any], name: str) -> dict[str, int]:
         ),
         (
             {"system": "think", "conversations": talk(("user", "2+2"), ("assistant", MARKED))},
-            {"id": "f-0", "problem": "2+2", "solution": "<think>\nhm, 4?\n</think>\n\nIt is \\boxed{4}."},
+            {
+                "id": "f-0",
+                "problem": "2+2",
+                "solution": "<think>\nhm, 4?\n</think>\n\nIt is \\boxed{4}.",
+            },
         ),
         (
             {"conversations": talk(("human", "2+2"), ("gpt", "<think>hm</think>4")), "answer": "4"},
             {"id": "f-0", "problem": "2+2", "solution": "<think>hm</think>4", "answer": "4"},
         ),
         (
-            {"messages": talk(("system", "s"), ("user", "2+2"), ("assistant", "4"), who="role", what="content")},
+            {
+                "messages": talk(
+                    ("system", "s"), ("user", "2+2"), ("assistant", "4"), who="role", what="content"
+                )
+            },
             {"id": "f-0", "problem": "2+2", "solution": "4"},
         ),
     ],
@@ -101,8 +125,14 @@ def test_columns_of_plain_rows_have_the_names_that_are_given() -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"question": "2+2"}, "only the columns question; known: qwq (problem, qwq); openthoughts (conversations);"),
-        ({"conversations": "2+2"}, "f:1: column 'conversations' must hold a list of {role, content}"),
+        (
+            {"question": "2+2"},
+            "only the columns question; known: qwq (problem, qwq); openthoughts (conversations);",
+        ),
+        (
+            {"conversations": "2+2"},
+            "f:1: column 'conversations' must hold a list of {role, content}",
+        ),
         (
             {"conversations": talk(("user", "a"), ("assistant", "b"), ("user", "c"))},
             "turns are of user, assistant, user",
@@ -122,21 +152,37 @@ def test_what_a_row_lacks_is_said(row: dict[str, Any], words: str) -> None:
 
 
 def test_bad_rows_are_counted_with_the_first_and_the_rest_is_written(tmp_path: Path) -> None:
-    rows = [{"problem": "1+1", "solution": "2"}, {"problem": "x"}, {"problem": "", "solution": "2"}, {"problem": "y"}]
+    rows = [
+        {"problem": "1+1", "solution": "2"},
+        {"problem": "x"},
+        {"problem": "", "solution": "2"},
+        {"problem": "y"},
+    ]
     card, written = make(tmp_path, rows)
     assert [row["id"] for row in written] == ["in-0"] and card["rows"] == 1
-    assert reasons(card, "convert") == {"no column 'solution'; its columns: problem": 2, "column 'problem' is empty": 1}
+    assert reasons(card, "convert") == {
+        "no column 'solution'; its columns: problem": 2,
+        "column 'problem' is empty": 1,
+    }
     assert card["filters"][0]["reasons"]["column 'problem' is empty"]["first"] == "in.jsonl:3"
 
 
 def test_when_all_rows_are_bad_nothing_is_written(tmp_path: Path) -> None:
     done = make(tmp_path, [{"problem": " ", "solution": "2"}], check=False)
     assert done.returncode == 3 and done.stdout == ""
-    assert "convert: none of 1 rows is left; 1 of them: column 'problem' is empty, first at in.jsonl:1" in done.stderr
-    done = make(
-        tmp_path, [{"problem": "1+1", "solution": "\\boxed{3}", "answer": "2"}], "verifier=math_verify", check=False
+    assert (
+        "convert: none of 1 rows is left; 1 of them: column 'problem' is empty, first at in.jsonl:1"
+        in done.stderr
     )
-    assert done.returncode == 3 and "verify: none of 1 rows is left; 1 of them: wrong" in done.stderr
+    done = make(
+        tmp_path,
+        [{"problem": "1+1", "solution": "\\boxed{3}", "answer": "2"}],
+        "verifier=math_verify",
+        check=False,
+    )
+    assert (
+        done.returncode == 3 and "verify: none of 1 rows is left; 1 of them: wrong" in done.stderr
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
@@ -148,7 +194,9 @@ def test_when_all_rows_are_bad_nothing_is_written(tmp_path: Path) -> None:
         (["--out", "o.json"], "name a file that ends in .jsonl"),
     ],
 )
-def test_an_order_that_cannot_be_filled_is_a_usage_error(tmp_path: Path, arguments: list[object], words: str) -> None:
+def test_an_order_that_cannot_be_filled_is_a_usage_error(
+    tmp_path: Path, arguments: list[object], words: str
+) -> None:
     done = make(tmp_path, [{"problem": "1+1", "solution": "2"}], *arguments, check=False)
     assert done.returncode == 2 and words in done.stderr
 
@@ -157,7 +205,11 @@ def test_an_order_that_cannot_be_filled_is_a_usage_error(tmp_path: Path, argumen
     ("arguments", "code", "words"),
     [
         (["sample.url=http://127.0.0.1:9/v1"], 3, 'KEY=VALUE: "model" is missing in sample'),
-        (["one_per_problm=true"], 3, 'unknown key "one_per_problm" in the trace settings - did you mean "one_per_'),
+        (
+            ["one_per_problm=true"],
+            3,
+            'unknown key "one_per_problm" in the trace settings - did you mean "one_per_',
+        ),
         (["--one-per-problem"], 2, "no option --one-per-problem; write one_per_problem=VALUE"),
     ],
 )
@@ -175,15 +227,26 @@ def test_the_help_names_every_key() -> None:
 
 
 def test_rows_without_any_reference_answer_are_not_verified(tmp_path: Path) -> None:
-    done = make(tmp_path, [{"problem": "1+1", "solution": "2"}], "verifier=math_verify", check=False)
+    done = make(
+        tmp_path, [{"problem": "1+1", "solution": "2"}], "verifier=math_verify", check=False
+    )
     assert done.returncode == 3 and "verified" not in done.stderr
-    assert "no row has a reference answer (rows: 1" in done.stderr and "name its column by answer=COLUMN" in done.stderr
+    assert (
+        "no row has a reference answer (rows: 1" in done.stderr
+        and "name its column by answer=COLUMN" in done.stderr
+    )
 
 
-def test_verification_counts_each_outcome_apart_and_a_file_is_never_overwritten(tmp_path: Path) -> None:
+def test_verification_counts_each_outcome_apart_and_a_file_is_never_overwritten(
+    tmp_path: Path,
+) -> None:
     solutions = ["so \\boxed{\\frac12}", "so \\boxed{0.5}", "so \\boxed{3}", "I give up"]
-    rows = [{"problem": f"p{n}", "solution": text, "answer": "1/2"} for n, text in enumerate(solutions)]
-    card, written = make(tmp_path, [*rows, {"problem": "q", "solution": "\\boxed{1}"}], "verifier=math_verify")
+    rows = [
+        {"problem": f"p{n}", "solution": text, "answer": "1/2"} for n, text in enumerate(solutions)
+    ]
+    card, written = make(
+        tmp_path, [*rows, {"problem": "q", "solution": "\\boxed{1}"}], "verifier=math_verify"
+    )
     assert [row["problem"] for row in written] == ["p0", "p1"]
     assert reasons(card, "verify") == {"wrong": 2, "no reference answer": 1}
     assert card["verifier"]["use"] == "math_verify" and card["verifier"]["extract"] == "anywhere"
@@ -198,10 +261,17 @@ def test_a_verifier_that_hangs_or_breaks_drops_its_row_and_says_how(tmp_path: Pa
         "    if sample.response == 'hang':\n        while True:\n            pass\n"
         "    return None if sample.response == 'pass' else {'good': True}[sample.response]\n"
     )
-    rows = [{"problem": text, "solution": text, "answer": "1"} for text in ("good", "hang", "pass", "bad")]
+    rows = [
+        {"problem": text, "solution": text, "answer": "1"}
+        for text in ("good", "hang", "pass", "bad")
+    ]
     card, written = make(tmp_path, rows, "verifier=./v.py:v")
     assert [row["problem"] for row in written] == ["good"]
-    assert reasons(card, "verify") == {"not judged: timeout": 1, "not judged: abstain": 1, "not judged: error": 1}
+    assert reasons(card, "verify") == {
+        "not judged: timeout": 1,
+        "not judged: abstain": 1,
+        "not judged: error": 1,
+    }
 
 
 def test_one_problem_keeps_its_shortest_right_solution(tmp_path: Path) -> None:
@@ -219,7 +289,9 @@ def test_one_problem_keeps_its_shortest_right_solution(tmp_path: Path) -> None:
 def test_the_same_input_gives_the_same_file(tmp_path: Path) -> None:
     digests = []
     for name in ("a", "b"):
-        rlsp("data", "traces", "task:pair_sum", "--out", f"{name}.jsonl", "--limit", 50, cwd=tmp_path)
+        rlsp(
+            "data", "traces", "task:pair_sum", "--out", f"{name}.jsonl", "--limit", 50, cwd=tmp_path
+        )
         digests.append((tmp_path / f"{name}.jsonl").read_bytes())
     assert digests[0] == digests[1] and digests[0].count(b"\n") == 50
 
@@ -227,7 +299,9 @@ def test_the_same_input_gives_the_same_file(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model from scratch that knows the words of the tests."""
-    spec = FromScratch(hidden_size=32, num_layers=1, num_heads=2, intermediate_size=32, max_length=64)
+    spec = FromScratch(
+        hidden_size=32, num_layers=1, num_heads=2, intermediate_size=32, max_length=64
+    )
     folder = tmp_path_factory.mktemp("model") / "tiny"
     save_model(folder, *new_model(spec, ["what is 1 + 1 ? so it 2 3 \\boxed{2}"], 0))
     return folder
@@ -306,14 +380,24 @@ def test_an_endpoint_is_asked_and_its_right_solutions_are_kept(
     arguments = (*asking(endpoint), "sample.samples=6", "sample.max_new_tokens=50")
     card, written = make(tmp_path, [{"id": "p", "problem": "1+1", "answer": "2"}], *arguments)
     assert written == [
-        {"id": f"p-{n}", "problem": "1+1", "solution": "<think>\nhm\n</think>\n\n\\boxed{2}", "answer": "2"}
+        {
+            "id": f"p-{n}",
+            "problem": "1+1",
+            "solution": "<think>\nhm\n</think>\n\n\\boxed{2}",
+            "answer": "2",
+        }
         for n in (0, 2)
     ]
-    assert reasons(card, "sample") == {"response cut off at 50 tokens": 1} and reasons(card, "verify") == {"wrong": 3}
+    assert reasons(card, "sample") == {"response cut off at 50 tokens": 1} and reasons(
+        card, "verify"
+    ) == {"wrong": 3}
     assert len(Endpoint.seen) == 8 and {(ask["path"], ask["key"]) for ask in Endpoint.seen} == {
         ("/v1/chat/completions", "Bearer secret")
     }
-    assert Endpoint.seen[0]["messages"] == [{"role": "user", "content": "1+1"}] and Endpoint.seen[0]["model"] == "qwen"
+    assert (
+        Endpoint.seen[0]["messages"] == [{"role": "user", "content": "1+1"}]
+        and Endpoint.seen[0]["model"] == "qwen"
+    )
     assert not [path for path in tmp_path.iterdir() if b"secret" in path.read_bytes()]
 
 
@@ -322,7 +406,9 @@ def test_drawing_goes_on_where_it_was_stopped(endpoint: str, tmp_path: Path) -> 
     arguments = (*asking(endpoint), "sample.samples=4")
     Endpoint.failures = [400] + [200] * 130  # taken from the end
     done = make(tmp_path, rows, *arguments, check=False)
-    assert done.returncode == 4 and "HTTP 400" in done.stderr and not (tmp_path / "out.jsonl").exists()
+    assert (
+        done.returncode == 4 and "HTTP 400" in done.stderr and not (tmp_path / "out.jsonl").exists()
+    )
     (draft,) = (tmp_path / "out.drafts").iterdir()
     kept = len(draft.read_text().splitlines())
     Endpoint.seen = []
@@ -330,14 +416,22 @@ def test_drawing_goes_on_where_it_was_stopped(endpoint: str, tmp_path: Path) -> 
     assert kept > 100 and len(Endpoint.seen) == 160 - kept and len(written) == 79
 
 
-def test_an_endpoint_that_is_not_there_or_speaks_otherwise_is_one_line(endpoint: str, tmp_path: Path) -> None:
+def test_an_endpoint_that_is_not_there_or_speaks_otherwise_is_one_line(
+    endpoint: str, tmp_path: Path
+) -> None:
     Endpoint.failures = [404]
     row = [{"problem": "1+1", "answer": "2"}]
     done = make(tmp_path, row, *asking(endpoint), "sample.samples=1", check=False)
-    assert done.returncode == 4 and "problem 'in-0': HTTP 404" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 4
+        and "problem 'in-0': HTTP 404" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
-def test_a_set_with_copies_of_a_bench_is_cleaned_of_exactly_these(shared_data: Path, tmp_path: Path) -> None:
+def test_a_set_with_copies_of_a_bench_is_cleaned_of_exactly_these(
+    shared_data: Path, tmp_path: Path
+) -> None:
     clean = [{**row, "solution": "s"} for row in read_rows(shared_data / "aime_1983_2023.jsonl")]
     copies = [
         {"problem": row["problem"].replace("$", " $ ").replace(" ", "  "), "solution": "s"}

@@ -46,7 +46,9 @@ with serving(model, environment, 0, "auto", Path(folder), Path(folder) / "vllm.l
 
 def save_new_model(folder: Path, hidden: int) -> Path:
     """A model of four heads; vLLM's attention for CPUs takes heads of 32."""
-    spec = FromScratch(hidden_size=hidden, num_layers=1, num_heads=4, intermediate_size=64, max_length=64)
+    spec = FromScratch(
+        hidden_size=hidden, num_layers=1, num_heads=4, intermediate_size=64, max_length=64
+    )
     save_model(folder, *new_model(spec, ["1 + 2 = 3"], 0))
     return folder
 
@@ -73,7 +75,9 @@ def gone(log: Path) -> bool:
 
 def ask(server: Server, path: str, body: dict[str, Any]) -> Any:
     headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(server.url + path, json.dumps(body).encode(), headers)) as reply:
+    with urllib.request.urlopen(
+        urllib.request.Request(server.url + path, json.dumps(body).encode(), headers)
+    ) as reply:
         return json.load(reply)
 
 
@@ -88,28 +92,47 @@ def served(
 ) -> Iterator[tuple[Server, Path]]:
     """A server and its log; nothing of it is left afterwards."""
     log = tmp_path_factory.mktemp("served") / "vllm.log"
-    with serving(str(model), openrlhf_environment, 0, "auto", log.parent, log, lambda: None) as server:
+    with serving(
+        str(model), openrlhf_environment, 0, "auto", log.parent, log, lambda: None
+    ) as server:
         assert len(session_of(log)) > 1, "vLLM has processes of its own"
         yield server, log
     assert gone(log)
 
 
-def test_a_server_answers_token_prompts_for_those_who_have_its_key(served: tuple[Server, Path], model: Path) -> None:
+def test_a_server_answers_token_prompts_for_those_who_have_its_key(
+    served: tuple[Server, Path], model: Path
+) -> None:
     server, log = served
     server.refuse_dead()
-    assert (server.model, server.length) == (str(model), 64) and server.url.startswith("http://127.0.0.1:")
-    body = {"model": server.model, "prompt": [3, 4], "temperature": 0, "max_tokens": 4, "return_token_ids": True}
+    assert (server.model, server.length) == (str(model), 64) and server.url.startswith(
+        "http://127.0.0.1:"
+    )
+    body = {
+        "model": server.model,
+        "prompt": [3, 4],
+        "temperature": 0,
+        "max_tokens": 4,
+        "return_token_ids": True,
+    }
     first, again = (ask(server, "/completions", body)["choices"][0] for _ in range(2))
     assert first["prompt_token_ids"] == [3, 4] and 1 <= len(first["token_ids"]) <= 4
     assert first["token_ids"] == again["token_ids"]
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"{server.url}/models")
     assert server.key not in repr(server) and server.key not in log.read_text()
-    assert not any(server.key in Path(f"/proc/{pid}/cmdline").read_text() for pid in session_of(log))
+    assert not any(
+        server.key in Path(f"/proc/{pid}/cmdline").read_text() for pid in session_of(log)
+    )
 
 
-def test_greedy_responses_are_those_of_the_embedded_engine(served: tuple[Server, Path], model: Path) -> None:
-    requests = [Request(str(n), text) for n, text in enumerate(["1", "2 + 1", "= 3", "1 + 2 = 3 +", "3 3 3 3"])]
+def test_greedy_responses_are_those_of_the_embedded_engine(
+    served: tuple[Server, Path], model: Path
+) -> None:
+    requests = [
+        Request(str(n), text)
+        for n, text in enumerate(["1", "2 + 1", "= 3", "1 + 2 = 3 +", "3 3 3 3"])
+    ]
     requests.append(replace(requests[0], prefix="+ 2"))
     decoding = Decoding(temperature=0, top_p=1, max_new_tokens=40, seed=0, logprobs=True)
     theirs, _ = served_sampler(served[0], "auto", 4, lambda: None)
@@ -117,8 +140,13 @@ def test_greedy_responses_are_those_of_the_embedded_engine(served: tuple[Server,
     for served_one, local_one in zip(
         answers(theirs, requests, decoding), answers(ours, requests, decoding), strict=True
     ):
-        assert served_one.text.split() == local_one.text.split()  # vLLM writes each word after a blank
-        assert (served_one.num_tokens, served_one.truncated) == (local_one.num_tokens, local_one.truncated)
+        assert (
+            served_one.text.split() == local_one.text.split()
+        )  # vLLM writes each word after a blank
+        assert (served_one.num_tokens, served_one.truncated) == (
+            local_one.num_tokens,
+            local_one.truncated,
+        )
         assert served_one.scores["logprob"] == pytest.approx(local_one.scores["logprob"], rel=1e-3)
 
 
@@ -135,22 +163,31 @@ def test_nothing_is_left_of_a_server_whose_owner_is_killed(
     assert gone(log)
 
 
-def test_a_stop_while_it_loads_leaves_nothing(model: Path, openrlhf_environment: Environment, tmp_path: Path) -> None:
+def test_a_stop_while_it_loads_leaves_nothing(
+    model: Path, openrlhf_environment: Environment, tmp_path: Path
+) -> None:
     log = tmp_path / "vllm.log"
 
     def stop() -> None:
         if session_of(log):
             raise StoppedError("stopped")
 
-    with pytest.raises(StoppedError), serving(str(model), openrlhf_environment, 0, "auto", tmp_path, log, stop):
+    with (
+        pytest.raises(StoppedError),
+        serving(str(model), openrlhf_environment, 0, "auto", tmp_path, log, stop),
+    ):
         pass
     assert gone(log)
 
 
-def test_a_model_that_it_cannot_serve_is_named_at_once(openrlhf_environment: Environment, tmp_path: Path) -> None:
+def test_a_model_that_it_cannot_serve_is_named_at_once(
+    openrlhf_environment: Environment, tmp_path: Path
+) -> None:
     model, log = tmp_path / "model", tmp_path / "vllm.log"
     model.mkdir()
-    (model / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["OtherForCausalLM"]}))
+    (model / "config.json").write_text(
+        json.dumps({"model_type": "llama", "architectures": ["OtherForCausalLM"]})
+    )
     with (
         pytest.raises(JobError, match=r"vLLM ended with code 1: .*OtherForCausalLM"),
         serving(str(model), openrlhf_environment, 0, "auto", tmp_path, log, lambda: None),
@@ -169,25 +206,43 @@ def test_serving_without_the_environment_says_what_to_type(
     assert done.returncode == 4 and "eval.serve needs vLLM" in done.stderr, done.stderr
     assert "`rlsp backends install openrlhf`" in done.stderr
     done = rlsp(
-        "eval", "--bench", "aime24", "--data", "r.jsonl", "--gold", "eval.serve=true", cwd=tmp_path, check=False
+        "eval",
+        "--bench",
+        "aime24",
+        "--data",
+        "r.jsonl",
+        "--gold",
+        "eval.serve=true",
+        cwd=tmp_path,
+        check=False,
     )
     assert done.returncode == 3 and "nothing to serve: responses given" in done.stderr
 
 
 def test_an_evaluation_that_serves_takes_all_gpus_of_a_machine(tmp_path: Path) -> None:
-    changes = ["eval={serve: true, samples: 1}", "cluster={nodes: 2, gpus_per_node: 8, launcher: slurm}"]
+    changes = [
+        "eval={serve: true, samples: 1}",
+        "cluster={nodes: 2, gpus_per_node: 8, launcher: slurm}",
+    ]
     recipe = load_recipe(ROOT / "recipes" / "quickstart.yaml", changes, plugins=resolve_options)
     job = compile_stage(recipe, "eval", RunPaths(tmp_path), LOCAL)
     assert (job.resources.nodes, job.resources.gpus_per_node) == (1, 8)
 
 
 def test_the_command_is_for_this_machine_alone_and_holds_no_key() -> None:
-    words = serve_command(("/env/python",), "org/name@abc", 8123, "bfloat16", Parallelism(2, 4), on_cpu=False)
+    words = serve_command(
+        ("/env/python",), "org/name@abc", 8123, "bfloat16", Parallelism(2, 4), on_cpu=False
+    )
     assert words[:5] == ["/env/python", "-m", "vllm.entrypoints.cli.main", "serve", "org/name"]
-    assert {"--host=127.0.0.1", "--revision=abc", "--served-model-name=org/name@abc", "--generation-config=vllm"} <= {
+    assert {
+        "--host=127.0.0.1",
+        "--revision=abc",
+        "--served-model-name=org/name@abc",
+        "--generation-config=vllm",
+    } <= {*words}
+    assert {"--tensor-parallel-size=2", "--data-parallel-size=4"} <= {
         *words
-    }
-    assert {"--tensor-parallel-size=2", "--data-parallel-size=4"} <= {*words} and "--enforce-eager" not in words
+    } and "--enforce-eager" not in words
     assert not any("key" in word for word in words)
 
 
@@ -215,4 +270,7 @@ def test_a_copy_spans_the_fewest_gpus_that_hold_it(
 
 def test_weights_are_counted_as_they_are_served(model: Path) -> None:
     file = (model / "model.safetensors").stat().st_size  # float32
-    assert weights_of(str(model), 4) == pytest.approx(file, rel=0.02) and weights_of("nobody/nothing", 2) == 0
+    assert (
+        weights_of(str(model), 4) == pytest.approx(file, rel=0.02)
+        and weights_of("nobody/nothing", 2) == 0
+    )

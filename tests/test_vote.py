@@ -29,7 +29,11 @@ def rows(*answers: tuple[str | None, bool | None], id: str = "a") -> list[Scored
 
 
 def score(answer: str | None, right: bool | None) -> Score:
-    return Score("v", "timeout", answer=answer) if right is None else Score("v", "value", float(right), answer)
+    return (
+        Score("v", "timeout", answer=answer)
+        if right is None
+        else Score("v", "value", float(right), answer)
+    )
 
 
 class Same:
@@ -63,7 +67,11 @@ def won(votes: Sequence[str]) -> float:
 @pytest.mark.parametrize("seed", range(12))
 def test_maj_at_k_is_the_mean_over_all_draws(seed: int) -> None:
     rng = random.Random(seed)
-    ballot = Ballot(rng.randint(0, 4), tuple(rng.randint(1, 3) for _ in range(rng.randint(0, 3))), rng.randint(0, 2))
+    ballot = Ballot(
+        rng.randint(0, 4),
+        tuple(rng.randint(1, 3) for _ in range(rng.randint(0, 3))),
+        rng.randint(0, 2),
+    )
     votes = draws(ballot)
     for k in range(1, len(votes) + 1):
         expected = statistics.fmean(map(won, itertools.combinations(votes, k)))
@@ -77,13 +85,17 @@ def test_maj_at_k_of_many_responses_is_quick_and_between_known_ends() -> None:
 
 
 def test_answers_are_told_apart_by_text_without_a_verifier_and_no_answer_is_no_vote() -> None:
-    found = ballots(rows(("4", True), (" 4", True), ("5", False), ("5 ", False), (None, False), ("6", None)))
+    found = ballots(
+        rows(("4", True), (" 4", True), ("5", False), ("5 ", False), (None, False), ("6", None))
+    )
     assert found == {"a": Ballot(2, (2,), 1)}
 
 
 def test_wrong_answers_that_the_verifier_holds_for_one_vote_together() -> None:
     same = Same()
-    several = rows(("3", True), ("3", True), ("1/2", False), ("0.5", False), (".5", False), ("0.25", False))
+    several = rows(
+        ("3", True), ("3", True), ("1/2", False), ("0.5", False), (".5", False), ("0.25", False)
+    )
     assert ballots(several, same) == {"a": Ballot(2, (3, 1), 0)}
     assert ballots(several) == {"a": Ballot(2, (1, 1, 1, 1), 0)}
     assert max(Counter(frozenset(pair) for pair in same.asked).values()) == 1
@@ -93,7 +105,10 @@ def test_nobody_is_asked_where_it_cannot_matter() -> None:
     same = Same()
     all_wrong = rows(("1/2", False), ("0.5", False))
     one_wrong = rows(("3", True), ("1/2", False), ("1/2", False), id="b")
-    assert ballots([*all_wrong, *one_wrong], same) == {"a": Ballot(0, (1, 1), 0), "b": Ballot(1, (2,), 0)}
+    assert ballots([*all_wrong, *one_wrong], same) == {
+        "a": Ballot(0, (1, 1), 0),
+        "b": Ballot(1, (2,), 0),
+    }
     assert same.asked == []
     integers = rows(("3", True), *((str(n), False) for n in range(4, 40)))
     assert ballots(integers, same)["a"].wrong == (1,) * 36
@@ -118,15 +133,27 @@ def scorer() -> Iterator[Scorer]:
         yield running
 
 
-def test_spellings_of_one_number_outvote_the_right_answer_by_math_verify(scorer: Scorer, tmp_path: Path) -> None:
+def test_spellings_of_one_number_outvote_the_right_answer_by_math_verify(
+    scorer: Scorer, tmp_path: Path
+) -> None:
     answers = ["3", "3", "\\frac12", "0.5", "1/2", "3.0", "7"]
     responses = [Response(f"\\boxed{{{answer}}}", 10 * n) for n, answer in enumerate(answers, 1)]
-    bench = Bench("one", [Problem("a", "?", "3")], "by hand", sampling=Sampling(samples=len(answers)))
+    bench = Bench(
+        "one", [Problem("a", "?", "3")], "by hand", sampling=Sampling(samples=len(answers))
+    )
     settings = Eval(greedy=False)
     found = evaluate(
-        bench, ReplaySampler({"a": responses}), scorer.verify, settings, seed=0, prompt=str, paths=AnswerPaths(tmp_path)
+        bench,
+        ReplaySampler({"a": responses}),
+        scorer.verify,
+        settings,
+        seed=0,
+        prompt=str,
+        paths=AnswerPaths(tmp_path),
     ).sample
     assert found and found.accuracy and found.accuracy.value == pytest.approx(3 / 7)
-    assert found.maj_at[7].value == pytest.approx(1 / 2)  # 3, 3, 3.0 against 1/2 three times; chance decides
+    assert found.maj_at[7].value == pytest.approx(
+        1 / 2
+    )  # 3, 3, 3.0 against 1/2 three times; chance decides
     assert found.maj_at[1].value == pytest.approx(3 / 7)
     assert found.accuracy_under == pytest.approx({16: 1 / 7, 32: 2 / 7, 64: 3 / 7, 128: 3 / 7})

@@ -13,7 +13,13 @@ import pytest
 from tests.conftest import ROOT
 
 ONE_STEP = [
-    *("data.traces.rows=64", "data.prompts.rows=64", "data.heldout.rows=4", "reward.workers=1", "sft.max_steps=1"),
+    *(
+        "data.traces.rows=64",
+        "data.prompts.rows=64",
+        "data.heldout.rows=4",
+        "reward.workers=1",
+        "sft.max_steps=1",
+    ),
     *("ppo.steps=1", "ppo.rollout_batch=8", "ppo.train_batch=8", "ppo.max_new_tokens=16"),
     *("eval.limit=4", "eval.samples=1", "eval.max_new_tokens=16"),
 ]
@@ -22,7 +28,9 @@ ONE_STEP = [
 def run(*command: object, cwd: Path) -> str:
     """Run a command outside the checkout; returns what it printed on stdout."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -43,24 +51,44 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("venv")
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps", wheel, cwd=folder)
-    # A path file is read in the environment's own folder only: the checkout's editable install is not followed.
-    own = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--no-index",
+        "--no-deps",
+        wheel,
+        cwd=folder,
+    )
+    # A path file is read in the environment's own folder only: the checkout's editable install is
+    # not followed.
+    own = run(
+        python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder
+    ).strip()
     (Path(own) / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
     return folder / "bin"
 
 
 def test_the_wheel_holds_every_recipe_plugin_and_template(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     tracked = listed.stdout.splitlines()
     shared = [name for name in tracked if name.startswith(("recipes/", "plugins/", "templates/"))]
     assert shared and {f"rlsp_cli/_share/{name}" for name in shared} <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
 
 
-def test_the_installed_package_is_the_wheel_and_knows_its_recipes(installed: Path, tmp_path: Path) -> None:
-    where = run(installed / "python", "-c", "import rlsp_cli; print(rlsp_cli.__file__)", cwd=tmp_path).strip()
+def test_the_installed_package_is_the_wheel_and_knows_its_recipes(
+    installed: Path, tmp_path: Path
+) -> None:
+    where = run(
+        installed / "python", "-c", "import rlsp_cli; print(rlsp_cli.__file__)", cwd=tmp_path
+    ).strip()
     assert Path(where).is_relative_to(installed.parent)
     assert "quickstart" in run(installed / "rlsp", "recipes", "list", cwd=tmp_path)
 

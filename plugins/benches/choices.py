@@ -21,8 +21,9 @@ def choices(
 ) -> dict[str, Any]:
     """`options` names the column of a list, or a column for each choice; `answer` the right one's.
 
-    With a `seed` the choices are shuffled, in an order that follows from seed and question alone; of choices with the
-    same text each is then right. Without one the data's own letter is the reference.
+    With a `seed` the choices are shuffled, in an order that follows from seed and question alone;
+    of choices with the same text each is then right. Without one the data's own letter is the
+    reference.
     """
     columns = [row[column] for column in options]
     listed = list(columns[0]) if len(columns) == 1 else [str(text).strip() for text in columns]

@@ -6,9 +6,15 @@ from rlsp_cli.rewards import row_shape
 
 
 @row_shape
-def final_number(row: dict[str, Any], *, problem: str = "question", solution: str = "answer") -> dict[str, Any]:
+def final_number(
+    row: dict[str, Any], *, problem: str = "question", solution: str = "answer"
+) -> dict[str, Any]:
     """The reference is what follows the last `####` of the column `solution`, without commas between digits."""
     steps, mark, number = str(row[solution]).rpartition("####")
     if not mark:
         raise ValueError(f"no #### in {solution}")
-    return {"problem": row[problem], "answer": number.replace(",", "").strip(), "solution": steps.strip()}
+    return {
+        "problem": row[problem],
+        "answer": number.replace(",", "").strip(),
+        "solution": steps.strip(),
+    }

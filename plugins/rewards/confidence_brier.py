@@ -4,10 +4,13 @@ from rlsp_cli.rewards import Sample, exploration_reward, is_right, stated_confid
 
 
 @exploration_reward
-def confidence_brier(sample: Sample, *, out_of: float = 10.0, missing: float = -1.0) -> float | None:
+def confidence_brier(
+    sample: Sample, *, out_of: float = 10.0, missing: float = -1.0
+) -> float | None:
     """1 - (p - correct)^2 with p the last stated confidence; `missing` when there is none (after ReFIne).
 
-    `confidence: 8` means 8 / `out_of`; `80%` and `8/10` mean what they say. Abstains when the verifier gave no value.
+    `confidence: 8` means 8 / `out_of`; `80%` and `8/10` mean what they say. Abstains when the
+    verifier gave no value.
     """
     if sample.correct is None:
         return None

@@ -18,9 +18,9 @@ def cosine_length(
 ) -> float | None:
     """Half a cosine over the length from the `short` to the `long` value, one pair for right and one for wrong.
 
-    long + (short - long) / 2 * (1 + cos(pi * L / L_max)), and `exceeded` at the limit (Demystifying Long CoT,
-    2502.03373; the default values are ours). L_max is `max_tokens`, else the limit of the rollout. Abstains when
-    the verifier gave no value.
+    long + (short - long) / 2 * (1 + cos(pi * L / L_max)), and `exceeded` at the limit (Demystifying
+    Long CoT, 2502.03373; the default values are ours). L_max is `max_tokens`, else the limit of the
+    rollout. Abstains when the verifier gave no value.
     """
     limit = max_tokens or sample.max_tokens
     if limit is None:
@@ -29,5 +29,7 @@ def cosine_length(
         return None
     if sample.truncated or sample.length() >= limit:
         return exceeded
-    short, long = (right_short, right_long) if is_right(sample.correct) else (wrong_short, wrong_long)
+    short, long = (
+        (right_short, right_long) if is_right(sample.correct) else (wrong_short, wrong_long)
+    )
     return long + (short - long) / 2 * (1 + math.cos(math.pi * sample.length() / limit))

@@ -9,7 +9,8 @@ from rlsp_cli.rewards import Sample, exploration_reward
 def distinct_steps(sample: Sample, *, target: int = 10) -> float:
     """Share of `target` reached by steps that differ, times the share of steps that are new; 0 to 1.
 
-    A step is a sentence or a line. With s steps, d of them distinct: min(d, target) / target * d / s.
+    A step is a sentence or a line. With s steps, d of them distinct: min(d, target) / target * d /
+    s.
     """
     parts = re.split(r"[\n;]+|(?<=[.!?])\s+", sample.response)
     steps = [" ".join(part.lower().split()) for part in parts if re.search(r"\w", part)]

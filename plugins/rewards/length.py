@@ -16,7 +16,8 @@ def length(
 ) -> float:
     """-scale / L, at least `floor`: rises towards 0 with the L tokens of a response (arXiv 2502.06773, section 2.2).
 
-    `inverse_sqrt`: -scale / sqrt(L), which rises more slowly. `linear`: L / scale, at most 1: a plain cap.
+    `inverse_sqrt`: -scale / sqrt(L), which rises more slowly. `linear`: L / scale, at most 1: a
+    plain cap.
     """
     tokens = sample.length()
     if form == "linear":

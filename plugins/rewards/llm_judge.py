@@ -38,28 +38,36 @@ def llm_judge(
 ) -> float | None:
     """Grade of an OpenAI-compatible endpoint, 0 to 1, for the effort of search (the paper's creativity reward).
 
-    The grade is asked for once per response and kept in `cache`, where processes also share the limits
-    `calls_per_minute` and `most_calls` (the spend cap, over the life of the file). An answer that is not exactly
-    {"score": 0..10} is an error, never a middle grade. An empty response abstains. The key is read from the
-    environment variable `key_variable`. Give the component a `timeout_s` that a call fits in.
+    The grade is asked for once per response and kept in `cache`, where processes also share the
+    limits `calls_per_minute` and `most_calls` (the spend cap, over the life of the file). An answer
+    that is not exactly {"score": 0..10} is an error, never a middle grade. An empty response
+    abstains. The key is read from the environment variable `key_variable`. Give the component a
+    `timeout_s` that a call fits in.
     """
     if not sample.response.strip():
         return None
-    messages = [{"role": "system", "content": rubric}, {"role": "user", "content": _delimited(sample)}]
+    messages = [
+        {"role": "system", "content": rubric},
+        {"role": "user", "content": _delimited(sample)},
+    ]
     body = {"model": model, "messages": messages, "temperature": 0, "seed": 0}
     body["response_format"] = {"type": "json_object"}
     book = _Book(Path(cache), calls_per_minute, most_calls)
     key = hashlib.sha256(json.dumps([base_url, body]).encode()).hexdigest()
     grade = book.grade(key)
     if grade is None:
-        grade = _grade(_ask(f"{base_url.rstrip('/')}/chat/completions", body, read_key(key_variable), book))
+        grade = _grade(
+            _ask(f"{base_url.rstrip('/')}/chat/completions", body, read_key(key_variable), book)
+        )
         book.keep(key, grade)
     return grade
 
 
 def _delimited(sample: Sample) -> str:
     """The response between markers that it cannot contain, because they are made from a hash of it."""
-    marker = hashlib.sha256(f"{sample.prompt}\0{sample.response}".encode(errors="replace")).hexdigest()[:24]
+    marker = hashlib.sha256(
+        f"{sample.prompt}\0{sample.response}".encode(errors="replace")
+    ).hexdigest()[:24]
     return f"Problem:\n{sample.prompt}\n\n<<<{marker}\n{sample.response}\n{marker}>>>"
 
 
@@ -78,7 +86,9 @@ def _ask(url: str, body: dict[str, Any], key: str, book: "_Book") -> str:
         raise ValueError(f"base_url {url!r} is no http address")
     import httpx2
 
-    with httpx2.Client(timeout=None, **client_settings(url, key)) as client:  # the deadline is the process's
+    with httpx2.Client(
+        timeout=None, **client_settings(url, key)
+    ) as client:  # the deadline is the process's
         for attempt in range(1, _TRIES + 1):
             book.enter()
             reply = client.post(url, content=json.dumps(body))
@@ -113,7 +123,9 @@ class _Book:
         while True:
             self.file.execute("BEGIN IMMEDIATE")
             (total,) = self.file.execute("SELECT count(*) FROM calls").fetchone()
-            (lately,) = self.file.execute("SELECT count(*) FROM calls WHERE at > ?", (time.time() - 60,)).fetchone()
+            (lately,) = self.file.execute(
+                "SELECT count(*) FROM calls WHERE at > ?", (time.time() - 60,)
+            ).fetchone()
             if total < self.most and lately < self.per_minute:
                 self.file.execute("INSERT INTO calls VALUES (?)", (time.time(),))
             self.file.execute("COMMIT")

@@ -10,7 +10,8 @@ from rlsp_cli.rewards import Sample, exploration_reward
 def majority_agreement(group: Sequence[Sample], *, vote: bool = False) -> list[float]:
     """Share of the group that gave the same answer (EMPO); with `vote` 1 for the largest cluster, else 0.
 
-    Answers are the verifier's, compared as text without white space; a missing one agrees with nobody.
+    Answers are the verifier's, compared as text without white space; a missing one agrees with
+    nobody.
     """
     answers = ["".join(sample.answer.split()) if sample.answer else None for sample in group]
     sizes = Counter(answer for answer in answers if answer is not None)

@@ -11,7 +11,9 @@ def novelty(group: Sequence[Sample], *, n: int = 3) -> list[float | None]:
     """1 - mean Jaccard similarity of the n-grams of words with the others of the group, 0 to 1; alone it abstains."""
     grams = [_grams(sample.response.lower().split(), n) for sample in group]
     return [
-        1 - fmean(_jaccard(own, other) for j, other in enumerate(grams) if j != i) if len(grams) > 1 else None
+        1 - fmean(_jaccard(own, other) for j, other in enumerate(grams) if j != i)
+        if len(grams) > 1
+        else None
         for i, own in enumerate(grams)
     ]
 

@@ -14,6 +14,8 @@ def relative_length(group: Sequence[Sample], *, strength: float = 1.0) -> list[f
     right = [sample.length() for sample in group if is_right(sample.correct)]
     spread = max(right) - min(right) if right else 0
     return [
-        (1 - strength * (sample.length() - min(right)) / spread if spread else 1.0) if is_right(sample.correct) else 0.0
+        (1 - strength * (sample.length() - min(right)) / spread if spread else 1.0)
+        if is_right(sample.correct)
+        else 0.0
         for sample in group
     ]

@@ -4,7 +4,9 @@ from rlsp_cli.rewards import Sample, exploration_reward, is_right, repetition
 
 
 @exploration_reward
-def repetition_penalty(sample: Sample, *, n: int = 4, penalty: float = -1.0, only_wrong: bool = False) -> float:
+def repetition_penalty(
+    sample: Sample, *, n: int = 4, penalty: float = -1.0, only_wrong: bool = False
+) -> float:
     """`penalty` * (1 - distinct / all n-grams of words); 0 for a response of fewer words (after 2502.03373).
 
     `only_wrong` leaves right answers alone, as that paper does.

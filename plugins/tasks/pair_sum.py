@@ -1,8 +1,8 @@
 """A search with checks, small enough for a laptop: which two of these numbers add up to the target?
 
-The demonstrations try pairs in order, check each sum, go back when a number has no partner, and are right in
-every step, but after each failed try they give up with probability `give_up`. What they lack is persistence:
-that is for reinforcement learning to find.
+The demonstrations try pairs in order, check each sum, go back when a number has no partner, and are
+right in every step, but after each failed try they give up with probability `give_up`. What they
+lack is persistence: that is for reinforcement learning to find.
 """
 
 import hashlib
@@ -14,11 +14,13 @@ from rlsp_cli.rewards import task
 
 
 @task
-def pair_sum(index: int, split: str, *, numbers: int = 4, largest: int = 15, give_up: float = 0.5) -> dict[str, Any]:
+def pair_sum(
+    index: int, split: str, *, numbers: int = 4, largest: int = 15, give_up: float = 0.5
+) -> dict[str, Any]:
     """Row `index` of `split`: `problem`, `answer` such as "3 + 7", and `solution`, a demonstration.
 
-    The numbers are distinct, lie in 1..largest, and exactly one pair has the wanted sum. A tenth of all problems,
-    chosen by hash, make up the split `test` and never occur in another split.
+    The numbers are distinct, lie in 1..largest, and exactly one pair has the wanted sum. A tenth of
+    all problems, chosen by hash, make up the split `test` and never occur in another split.
     """
     rng = random.Random(f"{split}:{index}")
     while True:
@@ -26,7 +28,9 @@ def pair_sum(index: int, split: str, *, numbers: int = 4, largest: int = 15, giv
         pairs = list(itertools.combinations(given, 2))
         wanted = rng.choice(pairs)
         target = sum(wanted)
-        if sum(sum(pair) == target for pair in pairs) == 1 and _is_test(given, target) == (split == "test"):
+        if sum(sum(pair) == target for pair in pairs) == 1 and _is_test(given, target) == (
+            split == "test"
+        ):
             break
     return {
         "id": f"{split}-{index}",
@@ -41,7 +45,9 @@ def _is_test(given: list[int], target: int) -> bool:
     return hashlib.sha256(f"{sorted(given)} {target}".encode()).digest()[0] % 10 == 0
 
 
-def _demonstration(pairs: list[tuple[int, int]], target: int, give_up: float, rng: random.Random) -> str:
+def _demonstration(
+    pairs: list[tuple[int, int]], target: int, give_up: float, rng: random.Random
+) -> str:
     text, first = f"Start with {pairs[0][0]}.", pairs[0][0]
     for a, b in pairs:
         if a != first:

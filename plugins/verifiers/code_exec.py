@@ -19,18 +19,23 @@ def code_exec(
 ) -> Verdict | None:
     """The program passes all tests of `reference`; with `partial`, the share of tests that it passes.
 
-    The program is the last fenced Python block that defines what the tests call, after those that it needs. Tests are
-    a JSON list of code that raises when the program is wrong (`"assert add(1, 2) == 3"`) and of {"input": ...,
-    "output": ...} (standard input and output); or plain Python, as one test. Code in `metadata.prelude`, such as
-    imports that the problem gives, is run before the program.
+    The program is the last fenced Python block that defines what the tests call, after those that
+    it needs. Tests are a JSON list of code that raises when the program is wrong (`"assert add(1,
+    2) == 3"`) and of {"input": ..., "output": ...} (standard input and output); or plain Python, as
+    one test. Code in `metadata.prelude`, such as imports that the problem gives, is run before the
+    program.
 
-    Each test starts the program anew: `seconds` of processor time and `memory_mb` are its limits, it has no network,
-    starts no process and changes no file of the machine (docs/rewards.md says what that can't stop). `isolation:
-    strict` refuses to run it without namespaces. Give the component a `timeout_s` that all tests fit in.
+    Each test starts the program anew: `seconds` of processor time and `memory_mb` are its limits,
+        it has no network,
+    starts no process and changes no file of the machine (docs/rewards.md says what that can't
+    stop). `isolation: strict` refuses to run it without namespaces. Give the component a
+    `timeout_s` that all tests fit in.
     """
     level = strongest_level()
     if isolation == "strict" and level.name != "namespaces":
-        raise NotReadyError(f"isolation: strict needs namespaces, this machine grants {level.words}")
+        raise NotReadyError(
+            f"isolation: strict needs namespaces, this machine grants {level.words}"
+        )
 
     tests = read_tests(sample.reference or "")
     if not tests:
@@ -41,5 +46,7 @@ def code_exec(
 
     prelude = str(sample.metadata.get("prelude") or "")
     limits = Limits(seconds, memory_mb)
-    passed = run_tests(program, tests, limits, prelude=prelude, stop_at_failure=not partial, level=level)
+    passed = run_tests(
+        program, tests, limits, prelude=prelude, stop_at_failure=not partial, level=level
+    )
     return Verdict(sum(passed) / len(tests) if partial else sum(passed) == len(tests), program)

@@ -16,7 +16,15 @@ _OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] 
     ast.Div: operator.truediv,
 }
 _FRACTION = re.compile(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-_SIGNS = (("\\times", "*"), ("\\cdot", "*"), ("\\div", "/"), ("[", "("), ("]", ")"), ("{", "("), ("}", ")"))
+_SIGNS = (
+    ("\\times", "*"),
+    ("\\cdot", "*"),
+    ("\\div", "/"),
+    ("[", "("),
+    ("]", ")"),
+    ("{", "("),
+    ("}", ")"),
+)
 _ARITHMETIC = re.compile(r"[\d+*/() -]+")
 _LONGEST = 500
 """Characters; nobody needs more for a game of some numbers."""
@@ -26,12 +34,15 @@ _LONGEST = 500
 def countdown(sample: Sample, *, use_all: bool = False) -> Verdict:
     r"""The answer's expression equals the reference exactly and uses each of `metadata["numbers"]` at most once.
 
-    Allowed are + - * / (also `\times`, `\div`, `\cdot`, `\frac`, `3(6 - 2)`) and parentheses. Of `12 = (6 - 2) * 3`
-    the first side counts that is more than a number. The text is parsed, never evaluated. `use_all` wants every number
-    used.
+    Allowed are + - * / (also `\times`, `\div`, `\cdot`, `\frac`, `3(6 - 2)`) and parentheses. Of
+    `12 = (6 - 2) * 3` the first side counts that is more than a number. The text is parsed, never
+    evaluated. `use_all` wants every number used.
     """
     answer = stated_answer(sample.response)
-    target, numbers = Fraction(sample.reference or "0"), Counter(map(int, sample.metadata["numbers"]))
+    target, numbers = (
+        Fraction(sample.reference or "0"),
+        Counter(map(int, sample.metadata["numbers"])),
+    )
     try:
         value, used = _evaluate(ast.parse(_expression(answer or ""), mode="eval").body)
     except (SyntaxError, ValueError, ZeroDivisionError, RecursionError):

@@ -20,10 +20,14 @@ _MODEL = ("abbrev_types", "collocations", "sent_starters")
 def ifeval(sample: Sample, *, partial: bool = False) -> CheckedVerdict:
     """All instructions of `metadata["instructions"]` are kept; with `partial`, the share that is.
 
-    That is IFEval's strict rule. `checks` also has its loose one, which forgives emphasis and a first or last line that
-    is not the answer. Sentences, words and languages are told by the libraries that IFEval uses: nltk and langdetect.
+    That is IFEval's strict rule. `checks` also has its loose one, which forgives emphasis and a
+    first or last line that is not the answer. Sentences, words and languages are told by the
+    libraries that IFEval uses: nltk and langdetect.
     """
-    _sentence_tokenizer(), _detector()  # read while the process warms up, so that no sample pays for it
+    (
+        _sentence_tokenizer(),
+        _detector(),
+    )  # read while the process warms up, so that no sample pays for it
     instructions: list[Instruction] = sample.metadata["instructions"]
     text = _answer(sample.response)
     strict = [_is_kept(instruction, [text]) for instruction in instructions]
@@ -79,7 +83,11 @@ def _sentence_tokenizer() -> Any:
 
 
 def _sentences(text: str, given: Instruction) -> bool:
-    return _reaches(_sentence_tokenizer().span_tokenize(text), given["relation"], _number(given, "num_sentences"))
+    return _reaches(
+        _sentence_tokenizer().span_tokenize(text),
+        given["relation"],
+        _number(given, "num_sentences"),
+    )
 
 
 def _capital_words(text: str, given: Instruction) -> bool:
@@ -172,7 +180,9 @@ def _titled(line: str) -> str:
 
 def _bullets(text: str, given: Instruction) -> bool:
     starts = (r"^[^\S\n]*\*[^*].*$", r"^[^\S\n]*-.*$")
-    return sum(_count(start, text, re.MULTILINE) for start in starts) == _number(given, "num_bullets")
+    return sum(_count(start, text, re.MULTILINE) for start in starts) == _number(
+        given, "num_bullets"
+    )
 
 
 def _highlights(text: str, given: Instruction) -> bool:
@@ -196,13 +206,20 @@ CHECKS: dict[str, Callable[[str, Instruction], bool]] = {
         re.search(re.escape(word), text, re.IGNORECASE) for word in given["keywords"]
     ),
     "keywords:frequency": lambda text, given: _related(
-        _count(re.escape(given["keyword"].strip()), text, re.IGNORECASE), given["relation"], _number(given, "frequency")
+        _count(re.escape(given["keyword"].strip()), text, re.IGNORECASE),
+        given["relation"],
+        _number(given, "frequency"),
     ),
     "keywords:forbidden_words": lambda text, given: (
-        not any(re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) for word in given["forbidden_words"])
+        not any(
+            re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)
+            for word in given["forbidden_words"]
+        )
     ),
     "keywords:letter_frequency": lambda text, given: _related(
-        text.lower().count(given["letter"].lower()), given["let_relation"], _number(given, "let_frequency")
+        text.lower().count(given["letter"].lower()),
+        given["let_relation"],
+        _number(given, "let_frequency"),
     ),
     "language:response_language": lambda text, given: _is_in(given["language"], text),
     "length_constraints:number_sentences": _sentences,
@@ -214,7 +231,9 @@ CHECKS: dict[str, Callable[[str, Instruction], bool]] = {
     "detectable_content:number_placeholders": _placeholders,
     "detectable_content:postscript": _postscript,
     "detectable_format:number_bullet_lists": _bullets,
-    "detectable_format:constrained_response": lambda text, _: any(answer in text for answer in _YES_NO),
+    "detectable_format:constrained_response": lambda text, _: any(
+        answer in text for answer in _YES_NO
+    ),
     "detectable_format:number_highlighted_sections": _highlights,
     "detectable_format:multiple_sections": _sections,
     "detectable_format:json_format": _is_json,
@@ -226,7 +245,9 @@ CHECKS: dict[str, Callable[[str, Instruction], bool]] = {
     "startend:end_checker": lambda text, given: (
         text.strip().strip('"').lower().endswith(given["end_phrase"].strip().lower())
     ),
-    "startend:quotation": lambda text, _: len(text.strip()) > 1 and text.strip()[0] == text.strip()[-1] == '"',
+    "startend:quotation": lambda text, _: (
+        len(text.strip()) > 1 and text.strip()[0] == text.strip()[-1] == '"'
+    ),
     "change_case:capital_word_frequency": _capital_words,
     "change_case:english_capital": lambda text, _: text.isupper() and _is_in("en", text),
     "change_case:english_lowercase": lambda text, _: text.islower() and _is_in("en", text),

@@ -12,10 +12,10 @@ from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
 def instruction_constraints(sample: Sample, *, all_of_them: bool = False) -> Verdict | None:
     """Share of `metadata["constraints"]` that the text after the thinking satisfies; or 1 if all, else 0.
 
-    Each is an object such as {"max_words": 50}, {"min_words": 10}, {"include": "tea"}, {"exclude": "coffee"},
-    {"starts_with": "Dear"}, {"ends_with": "Yours."}, {"lines": 3}, {"bullets": 4}, {"lowercase": true},
-    {"uppercase": true}, {"json": true}, {"matches": "^[a-z ]+$"}. Abstains when there are none.
-    The share as a dense reward is Light-IF's idea.
+    Each is an object such as {"max_words": 50}, {"min_words": 10}, {"include": "tea"}, {"exclude":
+    "coffee"}, {"starts_with": "Dear"}, {"ends_with": "Yours."}, {"lines": 3}, {"bullets": 4},
+    {"lowercase": true}, {"uppercase": true}, {"json": true}, {"matches": "^[a-z ]+$"}. Abstains
+    when there are none. The share as a dense reward is Light-IF's idea.
     """
     constraints = [pair for item in sample.metadata.get("constraints", []) for pair in item.items()]
     if not constraints:

@@ -10,8 +10,9 @@ from rlsp_cli.rewards import Sample, Verdict, last_fenced, verifier, without_thi
 def json_schema(sample: Sample) -> Verdict:
     """What follows the thinking, or its last fenced block, is JSON that the schema in `reference` accepts.
 
-    The schema is JSON Schema (the jsonschema library); references to other documents are not followed. NaN, numbers
-    beyond a double, a key given twice and nesting deeper than 100 levels are no JSON here.
+    The schema is JSON Schema (the jsonschema library); references to other documents are not
+    followed. NaN, numbers beyond a double, a key given twice and nesting deeper than 100 levels are
+    no JSON here.
     """
     from jsonschema.validators import validator_for
     from referencing import Registry

@@ -11,9 +11,10 @@ _NOT_COMPARED = re.compile(r"\n|\\!|\\left|\\right|\^\{\\circ\}|\^\\circ|\\[$%]"
 def lm_eval_aime(sample: Sample) -> Verdict:
     r"""The answer is the reference's digits, as text (lm-eval 0.4.13, tasks/aime/utils.py).
 
-    The answer is the last box, in the thinking too; where there is none, what stands between the first and the last
-    dollar sign; else the whole response. Degrees, units in `\text{ }`, `n =` and blanks are not compared. A leading
-    zero of the reference does not count, as in their data set; one of the answer does.
+    The answer is the last box, in the thinking too; where there is none, what stands between the
+    first and the last dollar sign; else the whole response. Degrees, units in `\text{ }`, `n =` and
+    blanks are not compared. A leading zero of the reference does not count, as in their data set;
+    one of the answer does.
     """
     answer = last_boxed(without_tags(sample.response))
     if answer is None:

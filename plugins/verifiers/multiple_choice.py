@@ -22,13 +22,15 @@ _SENTENCE = re.compile(
 def multiple_choice(sample: Sample, *, letters: str = "ABCDEFGHIJ") -> Verdict:
     r"""The letter of the answer is the reference's: `B`, `(B)`, `\textbf{B}`, `Option B`, `B. 4`, `B, since ...`.
 
-    The letter stands in the last box, or where that has none in the last `<answer>` tags, or after the last "answer
-    is", or it is all of the response, with or without its choice (`B) 4`). A letter elsewhere in the text is no answer.
-    A reference may allow several,
-    `B or D`; an answer that names others beside a right one is wrong.
+    The letter stands in the last box, or where that has none in the last `<answer>` tags, or after
+    the last "answer is", or it is all of the response, with or without its choice (`B) 4`). A
+    letter elsewhere in the text is no answer. A reference may allow several, `B or D`; an answer
+    that names others beside a right one is wrong.
     """
     texts = [*stated_answers(sample.response), without_thinking(sample.response)]
-    named = [_letters(text, letters) for text in texts[:-1]] + [_letters(texts[-1], letters, alone=True)]
+    named = [_letters(text, letters) for text in texts[:-1]] + [
+        _letters(texts[-1], letters, alone=True)
+    ]
     chosen = next(filter(None, named), set())
     allowed = _letters(sample.reference or "", letters)
     return Verdict(bool(chosen) and chosen <= allowed, " or ".join(sorted(chosen)) or None)
@@ -67,4 +69,6 @@ def _ends(first: str, rest: str, alone: bool) -> bool:
     closed = first.rstrip().endswith((")", "]")) or re.match(r"[.:](?:\s|$)", rest)
     if alone:
         return bool(closed and not _SENTENCE.search(rest.strip()))
-    return bool(closed or (first.strip("([ ").isupper() and re.match(r"\s*(?:[,;(\[]|-+\s)|\s+\d", rest)))
+    return bool(
+        closed or (first.strip("([ ").isupper() and re.match(r"\s*(?:[,;(\[]|-+\s)|\s+\d", rest))
+    )

@@ -9,8 +9,10 @@ from rlsp_cli.rewards import Sample, Verdict, number, stated_answer, verifier
 def numeric(sample: Sample, *, relative: float = 1e-6, absolute: float = 0.0) -> Verdict | None:
     r"""The answer is within max(relative * |reference|, absolute) of the reference.
 
-    All of the answer has to be a number, with at most a unit, which is not compared: `1,000`, `1e3`, `2\frac{1}{2}`,
-    `2.5 \times 10^3`, `5\pi` and `x = 5` are. A percent sign divides by 100. Abstains when the reference is no number.
+    All of the answer has to be a number, with at most a unit, which is not compared: `1,000`,
+        `1e3`, `2\frac{1}{2}`,
+    `2.5 \times 10^3`, `5\pi` and `x = 5` are. A percent sign divides by 100. Abstains when the
+    reference is no number.
     """
     wanted = number(sample.reference or "")
     if wanted is None:

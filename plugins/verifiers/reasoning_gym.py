@@ -9,8 +9,8 @@ from rlsp_cli.rewards import Sample, Verdict, stated_answer, verifier, without_t
 def reasoning_gym(sample: Sample, *, partial: bool = True) -> Verdict:
     r"""What reasoning-gym's task gives the answer, 0 to 1; rows come from `task:reasoning_gym`, or have its `entry`.
 
-    Some tasks give wrong answers a little; without `partial` only 1 counts. The answer is the last box, what follows
-    "answer is", or else all that follows the thinking.
+    Some tasks give wrong answers a little; without `partial` only 1 counts. The answer is the last
+    box, what follows "answer is", or else all that follows the thinking.
     """
     import reasoning_gym as library
 

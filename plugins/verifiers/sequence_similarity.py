@@ -12,5 +12,7 @@ def sequence_similarity(sample: Sample) -> Verdict:
     The time grows with the product of both lengths: give long texts a longer `timeout_s`.
     """
     answer = without_thinking(sample.response).strip()
-    matcher = difflib.SequenceMatcher(None, answer, (sample.reference or "").strip(), autojunk=False)
+    matcher = difflib.SequenceMatcher(
+        None, answer, (sample.reference or "").strip(), autojunk=False
+    )
     return Verdict(matcher.ratio() if answer else 0.0, answer or None)

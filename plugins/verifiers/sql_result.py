@@ -6,7 +6,12 @@ from collections import Counter
 
 from rlsp_cli.rewards import Sample, Verdict, last_fenced, verifier
 
-_ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+_ALLOWED = {
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_FUNCTION,
+    sqlite3.SQLITE_RECURSIVE,
+}
 _MOST_ROWS = 100_000
 
 
@@ -14,8 +19,9 @@ _MOST_ROWS = 100_000
 def sql_result(sample: Sample) -> Verdict:
     """The last fenced SQL block gives the same rows as the query in `reference`, in SQLite.
 
-    Both run on a fresh database in memory made by the script `metadata["setup"]`, and may only read. The order of rows
-    counts when the reference says ORDER BY. A reference that gives more than 100,000 rows is an error.
+    Both run on a fresh database in memory made by the script `metadata["setup"]`, and may only
+    read. The order of rows counts when the reference says ORDER BY. A reference that gives more
+    than 100,000 rows is an error.
     """
     query = last_fenced(sample.response, "sql", "sqlite")
     if query is None:
@@ -25,7 +31,9 @@ def sql_result(sample: Sample) -> Verdict:
     if len(wanted) > _MOST_ROWS:
         raise ValueError(f"the reference gives more than {_MOST_ROWS:,} rows")
     try:
-        found = _rows(sample.metadata["setup"], query, len(wanted) + 1)  # one more is wrong, however many follow
+        found = _rows(
+            sample.metadata["setup"], query, len(wanted) + 1
+        )  # one more is wrong, however many follow
     except (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError):
         return Verdict(False, query)
     ordered = re.search(r"\border\s+by\b", gold, re.IGNORECASE)
@@ -36,7 +44,9 @@ def _rows(setup: str, query: str, most: int) -> list[tuple[object, ...]]:
     database = sqlite3.connect(":memory:")
     try:
         database.executescript(setup)
-        database.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY)
+        database.set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
+        )
         return database.execute(query).fetchmany(most)
     finally:
         database.close()

@@ -41,8 +41,8 @@ def check(recipe: Recipe) -> list[Issue]:
 def ready_environment(recipe: Recipe, stage: str) -> Environment:
     """The environment of a stage's backend, which can run it.
 
-    RecipeError for what this version of the backend cannot do; NotReadyError when it is missing or untested, or lacks
-    a package that the recipe needs.
+    RecipeError for what this version of the backend cannot do; NotReadyError when it is missing or
+    untested, or lacks a package that the recipe needs.
     """
     backend = backend_of(recipe, stage)
     environment = usable_environment(backend.name, recipe, backend.tested)
@@ -56,11 +56,16 @@ def ready_environment(recipe: Recipe, stage: str) -> Environment:
 
 
 def compile_stage(
-    recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None
+    recipe: Recipe,
+    stage: str,
+    paths: RunPaths,
+    environment: Environment,
+    resume: Path | None = None,
 ) -> Job:
     """The job of one stage, for a run that will lie in `paths`; `resume` is the checkpoint to go on from.
 
-    A function of its arguments and of the texts that come with rlsp: nothing is written, and no backend is asked.
+    A function of its arguments and of the texts that come with rlsp: nothing is written, and no
+        backend is asked.
     """
     return backend_of(recipe, stage).compile_job(recipe, stage, paths, environment, resume)
 

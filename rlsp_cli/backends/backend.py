@@ -17,8 +17,8 @@ from rlsp_cli.runs.paths import RunPaths, StagePaths
 class Backend(Protocol):
     """Runs stages of a recipe, in an environment that need not be rlsp's own.
 
-    All but `probe`, and `check` and `missing_packages` with an environment, are functions of their arguments: they
-    write nothing and start nothing.
+    All but `probe`, and `check` and `missing_packages` with an environment, are functions of their
+    arguments: they write nothing and start nothing.
     """
 
     name: ClassVar[str]
@@ -29,16 +29,25 @@ class Backend(Protocol):
     """Versions that rlsp supports, the newest last; others are refused unless `allow_untested` is set."""
 
     @abstractmethod
-    def check(self, recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterable[Issue]:
+    def check(
+        self, recipe: Recipe, stage: str, environment: Environment | None = None
+    ) -> Iterable[Issue]:
         """What it cannot do of a valid recipe; what the installed version cannot, where its environment is given."""
 
     @abstractmethod
-    def missing_packages(self, recipe: Recipe, stage: str, environment: Environment) -> Sequence[Issue]:
+    def missing_packages(
+        self, recipe: Recipe, stage: str, environment: Environment
+    ) -> Sequence[Issue]:
         """Packages that the stage's options need and the environment does not have."""
 
     @abstractmethod
     def compile_job(
-        self, recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None
+        self,
+        recipe: Recipe,
+        stage: str,
+        paths: RunPaths,
+        environment: Environment,
+        resume: Path | None = None,
     ) -> Job:
         """The job of a stage, for a run that will lie in `paths`; `resume` is the checkpoint to go on from."""
 

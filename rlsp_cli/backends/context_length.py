@@ -14,7 +14,8 @@ _BY_THEMSELVES = ("default", "llama3", "longrope", "su")
 def context_length(model: Model) -> int | None:
     """Positions of a model with its RoPE scaling, as vLLM counts them; None where its configuration is not here.
 
-    A folder is read, the hub is not asked: only its cache and the table `models.json` are looked at.
+    A folder is read, the hub is not asked: only its cache and the table `models.json` are looked
+        at.
     """
     if model.from_scratch is not None:
         return model.from_scratch.max_length
@@ -31,7 +32,11 @@ def overflow(model: Model, tokens: int, path: str, what: str, hint: str) -> Iter
     """A problem at `path` where `what` may have more tokens than the model has positions."""
     limit = context_length(model)
     if limit is not None and tokens > limit:
-        whose = "model.from_scratch.max_length is" if model.from_scratch else f"{model.path} has positions for"
+        whose = (
+            "model.from_scratch.max_length is"
+            if model.from_scratch
+            else f"{model.path} has positions for"
+        )
         yield Issue(path, f"{what} may have {tokens} tokens, and {whose} {limit}", hint)
 
 

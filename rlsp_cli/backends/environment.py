@@ -58,9 +58,13 @@ def find_environment(backend: str, recipe: Recipe | None = None) -> Environment:
     hint = f"`rlsp backends install {backend}` makes one; or name yours in {SETTINGS}: [backends.{backend}] python"
     try:
         words = [word.replace("{run}", str(Path.cwd())) for word in command]
-        done = subprocess.run([*words, "-c", _ASK_VERSION, backend], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*words, "-c", _ASK_VERSION, backend], capture_output=True, text=True, check=False
+        )
     except OSError as error:
-        raise NotReadyError(f"no environment for {backend}: {command[0]}: {error.strerror}; {hint}") from error
+        raise NotReadyError(
+            f"no environment for {backend}: {command[0]}: {error.strerror}; {hint}"
+        ) from error
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise NotReadyError(f"{shlex.join(command)} has no {backend} ({reason}); {hint}")
@@ -82,7 +86,10 @@ def _command(backend: str, named: BackendEnvironment) -> tuple[str, ...]:
     if named.container is None:
         return (named.python or str(default_folder(backend) / "bin" / "python"),)
     words = shlex.split(named.container.command)
-    return (*(word.replace("{image}", named.container.image) for word in words), named.python or "python")
+    return (
+        *(word.replace("{image}", named.container.image) for word in words),
+        named.python or "python",
+    )
 
 
 def _from_settings(backend: str) -> BackendEnvironment | None:
@@ -101,4 +108,6 @@ def _read_settings(path: Path) -> dict[str, BackendEnvironment]:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"{path}: backends.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise UsageError(
+            f"{path}: backends.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from error

@@ -61,8 +61,10 @@ def installed_state(folder: Path) -> dict[str, Any] | None:
 def install(backend: str, profile: str, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Make the environment, unless the same lock was installed there before; returns what is there.
 
-    torch comes with its own dependencies, from wherever pip is set up to find it; the rest is as the lock says, and
-    nothing else: resolving would pull packages that training never imports. NotReadyError when pip fails.
+    torch comes with its own dependencies, from wherever pip is set up to find it; the rest is as
+    the lock says, and
+    nothing else: resolving would pull packages that training never imports. NotReadyError when pip
+        fails.
     """
     lock = lock_file(backend, profile)
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
@@ -72,7 +74,9 @@ def install(backend: str, profile: str, folder: Path, say: Callable[[str], None]
         BACKENDS[backend].finish_install(profile, site_packages(folder))
         return before
     if before is None and folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: this folder is used, and not by rlsp; name another with --path")
+        raise UsageError(
+            f"{folder}: this folder is used, and not by rlsp; name another with --path"
+        )
     began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     _fill(lock, folder, say)
@@ -84,7 +88,11 @@ def install(backend: str, profile: str, folder: Path, say: Callable[[str], None]
         "lock": digest,
         "installed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began, 1),
-        "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink()),
+        "bytes": sum(
+            file.stat().st_size
+            for file in folder.rglob("*")
+            if file.is_file() and not file.is_symlink()
+        ),
     }
     write_json(folder / _MARK, {"schema": "rlsp.backend/1", "data": state})
     return state
@@ -94,7 +102,11 @@ def _fill(lock: Path, folder: Path, say: Callable[[str], None]) -> None:
     """Uv is faster where it is there; pip is everywhere."""
     uv, python = shutil.which("uv"), str(folder / "bin" / "python")
     say(f"{folder}: a new environment, with {'uv' if uv else 'pip'}")
-    make = [uv, "venv", "--python", sys.executable, str(folder)] if uv else [sys.executable, "-m", "venv", str(folder)]
+    make = (
+        [uv, "venv", "--python", sys.executable, str(folder)]
+        if uv
+        else [sys.executable, "-m", "venv", str(folder)]
+    )
     add = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
     wanted = {name: f"{name}=={version}" for name, version in pins(lock).items()}
     built = [wanted.pop(name) for name in _BUILT_HERE if name in wanted]
@@ -118,7 +130,13 @@ def _build(argv: Sequence[str | None], profile: str) -> None:
 
 def _run(argv: Sequence[str | None], settings: Mapping[str, str] | None = None) -> None:
     env = {**os.environ, **(settings or {})}
-    done = subprocess.run([word for word in argv if word], capture_output=True, text=True, env=env, check=False)
+    done = subprocess.run(
+        [word for word in argv if word], capture_output=True, text=True, env=env, check=False
+    )
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-        raise NotReadyError(f"{' '.join(map(str, argv[:4]))}: {lines[-1] if lines else 'failed without a word'}")
+        lines = [
+            line for line in done.stderr.splitlines() if line.startswith("ERROR")
+        ] or done.stderr.splitlines()
+        raise NotReadyError(
+            f"{' '.join(map(str, argv[:4]))}: {lines[-1] if lines else 'failed without a word'}"
+        )

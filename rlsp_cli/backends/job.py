@@ -22,9 +22,10 @@ class Resources:
 class Job:
     """One stage, compiled. `files` maps names inside the stage's folder to their text.
 
-    `argv` is what the cluster runs; the commands of `setup` before it and of `finish` after it run where rlsp does.
-    `batch` names the one of `files` that is to be submitted to Slurm, and that holds `argv`. A job with a `stop_file`
-    saves and leaves when that file appears; others do so on SIGTERM. `resumes` says what it goes on from.
+    `argv` is what the cluster runs; the commands of `setup` before it and of `finish` after it run
+    where rlsp does. `batch` names the one of `files` that is to be submitted to Slurm, and that
+    holds `argv`. A job with a `stop_file` saves and leaves when that file appears; others do so on
+    SIGTERM. `resumes` says what it goes on from.
     """
 
     stage: str
@@ -42,7 +43,11 @@ class Job:
 
     def by_hand(self, folder: Path) -> list[tuple[str, ...]]:
         """The commands that somebody would type, one after the other, with the files in `folder`."""
-        return [*self.setup, ("sbatch", str(folder / self.batch)) if self.batch else self.argv, *self.finish]
+        return [
+            *self.setup,
+            ("sbatch", str(folder / self.batch)) if self.batch else self.argv,
+            *self.finish,
+        ]
 
     def to_json(self) -> str:
         """The document job.json; the text of `files` lies beside it and is not repeated."""

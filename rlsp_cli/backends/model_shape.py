@@ -49,7 +49,9 @@ class ModelShape:
     @property
     def trunk(self) -> int:
         """Weights without the output layer: what a critic has. Biases, below 0.1%, are not counted."""
-        block = sum(inputs * outputs for inputs, outputs in self.matrices.values()) + 2 * self.hidden
+        block = (
+            sum(inputs * outputs for inputs, outputs in self.matrices.values()) + 2 * self.hidden
+        )
         return self.layers * block + self.hidden + self.embedding
 
     @property
@@ -66,7 +68,8 @@ class ModelShape:
 def model_shape(model: Model) -> ModelShape | None:
     """The shape of a recipe's model; None when its configuration is not here or describes no dense decoder.
 
-    A folder is read, the hub is not asked: only its cache and the table `models.json` are looked at. A model from
+    A folder is read, the hub is not asked: only its cache and the table `models.json` are looked
+        at. A model from
     scratch counts without its vocabulary, which depends on the data.
     """
     if model.from_scratch is not None:
@@ -98,7 +101,11 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape | None:
 
 
 def _of_scratch(spec: FromScratch) -> ModelShape | None:
-    sizes = {"hidden_size": spec.hidden_size, "intermediate_size": spec.intermediate_size, "vocab_size": 0}
+    sizes = {
+        "hidden_size": spec.hidden_size,
+        "intermediate_size": spec.intermediate_size,
+        "vocab_size": 0,
+    }
     counts = {"num_hidden_layers": spec.num_layers, "num_attention_heads": spec.num_heads}
     return shape_of({"model_type": spec.model_type, "tie_word_embeddings": True, **sizes, **counts})
 

@@ -18,7 +18,8 @@ from rlsp_cli.share import share
 class Need:
     """The option `key` needs one of `any_of` where `when` says so of its value; `hint` says how to get it.
 
-    `any_of` holds modules, `package.module:WORD` for a word in a module's file, and kernels of the hub as `org/name`.
+    `any_of` holds modules, `package.module:WORD` for a word in a module's file, and kernels of the
+    hub as `org/name`.
     """
 
     key: str
@@ -27,13 +28,17 @@ class Need:
     hint: str
 
 
-def missing(environment: Environment, settings: Iterable[Setting], needs: Sequence[Need]) -> list[Issue]:
+def missing(
+    environment: Environment, settings: Iterable[Setting], needs: Sequence[Need]
+) -> list[Issue]:
     """A problem for each setting that needs what the environment does not have, at the recipe key it comes from."""
     wanted = list(_wanted(settings, needs))
     if not wanted:
         return []
     here = _here(environment, sorted({name for _, need in wanted for name in need.any_of}))
-    return [_problem(setting, need) for setting, need in wanted if not here.intersection(need.any_of)]
+    return [
+        _problem(setting, need) for setting, need in wanted if not here.intersection(need.any_of)
+    ]
 
 
 def _wanted(settings: Iterable[Setting], needs: Sequence[Need]) -> Iterator[tuple[Setting, Need]]:
@@ -47,7 +52,9 @@ def _problem(setting: Setting, need: Need) -> Issue:
     names = " or ".join(name.partition(":")[0] for name in need.any_of)
     value = "" if isinstance(setting.value, bool | dict | list) else f" {setting.value}"
     path = setting.sources[0] if setting.sources else setting.key
-    return Issue(path, f"{setting.key}{value} needs {names}, which the environment does not have", need.hint)
+    return Issue(
+        path, f"{setting.key}{value} needs {names}, which the environment does not have", need.hint
+    )
 
 
 def _here(environment: Environment, names: Sequence[str]) -> set[str]:

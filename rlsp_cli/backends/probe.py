@@ -77,7 +77,9 @@ def run_probe(environment: Environment) -> Probe:
         done = subprocess.run(argv, input=handed, capture_output=True, text=True, check=False)
         if done.returncode or not answer.exists():
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise NotReadyError(f"{argv[0]}: {environment.backend} does not load here: {reason}; install it anew")
+            raise NotReadyError(
+                f"{argv[0]}: {environment.backend} does not load here: {reason}; install it anew"
+            )
         return Probe.from_json(json.loads(answer.read_text(encoding="utf-8")))
 
 
@@ -89,7 +91,10 @@ def _way_to_ray() -> dict[str, Any] | None:
     try:
         ray = read_ray_address(address, "RAY_ADDRESS")
     except UsageError:
-        return {"address": shown(address), "problem": "not the address of a dashboard, as http://HOST:8265"}
+        return {
+            "address": shown(address),
+            "problem": "not the address of a dashboard, as http://HOST:8265",
+        }
     except NotReadyError as error:
         return {"address": shown(address), "problem": str(error)}
     return {"address": ray.url, "url": ray.url, "headers": dict(ray.headers)}

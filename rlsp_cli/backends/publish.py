@@ -19,7 +19,9 @@ def publish(saved: Path, write_tokenizer: Callable[[Path], Any], final: Path) ->
     write_tokenizer(draft)
     for pattern in _MODEL:
         for file in saved.glob(pattern):
-            shutil.copyfile(file, draft / file.name)  # without its mode: safetensors writes for its owner alone
+            shutil.copyfile(
+                file, draft / file.name
+            )  # without its mode: safetensors writes for its owner alone
     name_end(draft)
     check_model(draft)
     shutil.rmtree(final, ignore_errors=True)
@@ -56,4 +58,6 @@ def check_model(folder: Path) -> None:
         raise JobError(f"{folder}: {len(missing)} tensors are missing, such as {missing[0]}")
     for name in sorted(wanted.keys() & shapes.keys()):
         if wanted[name] != shapes[name]:
-            raise JobError(f"{folder}: tensor {name} has shape {shapes[name]}, its config says {wanted[name]}")
+            raise JobError(
+                f"{folder}: tensor {name} has shape {shapes[name]}, its config says {wanted[name]}"
+            )

@@ -36,8 +36,9 @@ def head_address(url: str, token: str) -> RayAddress:
 def read_ray_address(address: str, origin: str) -> RayAddress:
     """What an address of the user stands for; `origin` says where it was given.
 
-    Headers are those of RAY_JOB_HEADERS, the user and password in the address, and Ray's token, in this order.
-    UsageError for an address that is no dashboard's; NotReadyError for headers or a token that cannot be read.
+    Headers are those of RAY_JOB_HEADERS, the user and password in the address, and Ray's token, in
+    this order. UsageError for an address that is no dashboard's; NotReadyError for headers or a
+    token that cannot be read.
     """
     parts = _parts(address.strip(), origin)
     headers, token = _given_headers(), _token()
@@ -69,7 +70,9 @@ def _parts(address: str, origin: str) -> SplitResult:
     try:
         parts = urlsplit(address)
         known = parts.scheme in ("http", "https") and parts.port != 0 and _is_host(parts.hostname)
-    except ValueError:  # a port that is no number, a bracket that is not closed, a host that DNS cannot have
+    except (
+        ValueError
+    ):  # a port that is no number, a bracket that is not closed, a host that DNS cannot have
         known = False
     if not known or re.search(r"[\s\\?#]", address) or not _is_path(parts.path):
         raise UsageError(
@@ -107,11 +110,17 @@ def _given_headers() -> dict[str, str]:
     text = os.environ.get("RAY_JOB_HEADERS", "").strip()
     try:
         found = json.loads(text) if text else {}
-        if isinstance(found, dict) and all(map(_is_header, found.values())) and all(map(_is_name, found)):
+        if (
+            isinstance(found, dict)
+            and all(map(_is_header, found.values()))
+            and all(map(_is_name, found))
+        ):
             return found
     except ValueError:
         pass
-    raise NotReadyError("""RAY_JOB_HEADERS: expected a JSON object of texts, as {"Authorization": "Bearer TOKEN"}""")
+    raise NotReadyError(
+        """RAY_JOB_HEADERS: expected a JSON object of texts, as {"Authorization": "Bearer TOKEN"}"""
+    )
 
 
 def _token() -> str | None:
@@ -136,7 +145,9 @@ def _token_file() -> tuple[str, str]:
         if named is None and isinstance(error, FileNotFoundError):
             return str(path), ""
         reason = getattr(error, "strerror", None) or "not a text"
-        raise NotReadyError(f"{path}: {reason}; Ray's token should stand there, or in RAY_AUTH_TOKEN") from error
+        raise NotReadyError(
+            f"{path}: {reason}; Ray's token should stand there, or in RAY_AUTH_TOKEN"
+        ) from error
 
 
 def _is_name(text: str) -> bool:

@@ -14,11 +14,18 @@ _LAST_PORT = 65530
 
 
 def ray_batch_script(
-    cluster: Cluster, name: str, python: Sequence[str], ours: str, job: Path, stop_file: Path, env: Mapping[str, str]
+    cluster: Cluster,
+    name: str,
+    python: Sequence[str],
+    ours: str,
+    job: Path,
+    stop_file: Path,
+    env: Mapping[str, str],
 ) -> str:
     """The script's text. `python` starts the interpreter that has Ray, `ours` is the one that has rlsp.
 
-    The driver of `job`, a job.json, finds the cluster by RAY_ADDRESS, and leaves a checkpoint when `stop_file` appears.
+    The driver of `job`, a job.json, finds the cluster by RAY_ADDRESS, and leaves a checkpoint when
+    `stop_file` appears.
     """
     from jinja2 import Environment, StrictUndefined
 

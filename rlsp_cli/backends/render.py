@@ -42,7 +42,9 @@ def render_stage(recipe: Recipe, stage: str | None) -> Page:
     """
     stage = stage or _first_rendered(recipe) or next(iter(stages_of(recipe)), "")
     if stage not in stages_of(recipe):
-        raise UsageError(f"stage {stage!r}: this recipe has {', '.join(stages_of(recipe)) or 'no stage'}")
+        raise UsageError(
+            f"stage {stage!r}: this recipe has {', '.join(stages_of(recipe)) or 'no stage'}"
+        )
 
     backend = backend_of(recipe, stage)
     settings = backend.rendered(recipe, _RUN)

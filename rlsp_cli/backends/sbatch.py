@@ -22,7 +22,9 @@ def batch_script(cluster: Cluster, name: str, argv: Sequence[str], env: Mapping[
     quoted = {key: shlex.quote(value) for key, value in env.items()}
     words = " ".join(f'"{word}"' if "$RLSP_HEAD" in word else shlex.quote(word) for word in argv)
     cpus = cpus_of(cluster)
-    return page.render(cluster=cluster, slurm=cluster.slurm, cpus=cpus, name=name, command=words, env=quoted)
+    return page.render(
+        cluster=cluster, slurm=cluster.slurm, cpus=cpus, name=name, command=words, env=quoted
+    )
 
 
 def cpus_of(cluster: Cluster) -> int | None:

@@ -14,8 +14,9 @@ from rlsp_cli.recipe.schema import Recipe
 class Setting:
     """`key: value` for the backend; `sources` are the dotted recipe keys that decide it, none when rlsp does.
 
-    `open` marks a value that a recipe's `extra` may replace: a default of ours, on which nothing else relies. All
-    others are the job's meaning, or what rlsp counts on when it follows, resumes and finishes the job.
+    `open` marks a value that a recipe's `extra` may replace: a default of ours, on which nothing
+    else relies. All others are the job's meaning, or what rlsp counts on when it follows, resumes
+    and finishes the job.
     """
 
     key: str
@@ -39,8 +40,14 @@ def taken(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> Itera
     for setting in own:
         if setting.key in extra and not setting.open:
             sources = ", ".join(setting.sources)
-            message = f"rlsp sets this key from {sources}" if sources else "rlsp relies on its own value of this key"
-            yield Issue(f"{where}.{setting.key}", message, "set that instead" if sources else "remove it")
+            message = (
+                f"rlsp sets this key from {sources}"
+                if sources
+                else "rlsp relies on its own value of this key"
+            )
+            yield Issue(
+                f"{where}.{setting.key}", message, "set that instead" if sources else "remove it"
+            )
 
 
 def explain(setting: Setting, recipe: Recipe) -> str:
@@ -48,7 +55,9 @@ def explain(setting: Setting, recipe: Recipe) -> str:
     if not setting.sources:
         return "set by rlsp"
     written = [source for source in setting.sources if recipe.origin(source) is not DEFAULT]
-    return ", ".join(f"{source} ({recipe.origin(source)})" for source in written or setting.sources[:1])
+    return ", ".join(
+        f"{source} ({recipe.origin(source)})" for source in written or setting.sources[:1]
+    )
 
 
 def settings_text(settings: Iterable[Setting], origins: Recipe | None = None) -> str:
@@ -72,7 +81,9 @@ def unused(recipe: Recipe, scope: Iterable[str], used: Sequence[str], by: str) -
     """
     for path in flat(recipe.model_dump(mode="json", exclude_defaults=True)):
         if _within(path, scope) and not _within(path, used):
-            yield Issue(path, f"{path} has no effect on {by}", "remove it, or choose another backend")
+            yield Issue(
+                path, f"{path} has no effect on {by}", "remove it, or choose another backend"
+            )
 
 
 def _within(path: str, keys: Iterable[str]) -> bool:

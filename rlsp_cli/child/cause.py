@@ -22,10 +22,14 @@ _CAUSES = (
 )  # fmt: skip
 
 
-_SPEAKER = re.compile(r"^(\[\w+\d+\]: ?|\(\w+ pid=\d+\) ((ERROR|WARNING|INFO) [-\d]+ [:\d]+ \[\S+\] ?)?)")
+_SPEAKER = re.compile(
+    r"^(\[\w+\d+\]: ?|\(\w+ pid=\d+\) ((ERROR|WARNING|INFO) [-\d]+ [:\d]+ \[\S+\] ?)?)"
+)
 """Which process of a job has written a line: torchrun's way of saying it, and vLLM's."""
 _RAISED = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b(: |$)|Value error, ")
-_OF_A_CHILD = re.compile(r"ChildFailedError|Engine core initialization failed|WorkerProc initialization failed")
+_OF_A_CHILD = re.compile(
+    r"ChildFailedError|Engine core initialization failed|WorkerProc initialization failed"
+)
 """What a parent raises when one of its processes has failed, and has said why."""
 
 

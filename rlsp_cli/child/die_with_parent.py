@@ -21,12 +21,19 @@ def dying_with_parent(argv: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", __file__, str(os.getpid()), *argv]
 
 
-def spawn(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+def spawn(
+    argv: Sequence[str], environment: Mapping[str, str], log: Path
+) -> "subprocess.Popen[bytes]":
     """Start a command that ends with this process, in a session of its own; what it prints is appended to `log`."""
     words = dying_with_parent(argv)
     with log.open("ab") as stream:
         return subprocess.Popen(
-            words, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            words,
+            stdout=stream,
+            stderr=stream,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
         )
 
 

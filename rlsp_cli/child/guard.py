@@ -1,8 +1,9 @@
 """Cleaning up after a driver that was killed, by a process that waits for the end of its stdin.
 
-`python guard.py stop URL` stops a job; `... end GROUP FOLDER` kills the processes of a node, and removes
-their folder. The first line of its stdin holds the headers of the request, which no command line may show. A driver
-that leaves in order says `done` before the end; one that is killed says nothing.
+`python guard.py stop URL` stops a job; `... end GROUP FOLDER` kills the processes of a node, and
+removes their folder. The first line of its stdin holds the headers of the request, which no command
+line may show. A driver that leaves in order says `done` before the end; one that is killed says
+nothing.
 """
 
 import json
@@ -24,7 +25,9 @@ _POLL_S = 0.1
 @contextmanager
 def guarded(*words: str, headers: Mapping[str, str] | None = None) -> Iterator[None]:
     """While the block runs, a process in a session of its own waits, to do what `words` say if this process dies."""
-    guard = subprocess.Popen([sys.executable, "-I", __file__, *words], stdin=subprocess.PIPE, start_new_session=True)
+    guard = subprocess.Popen(
+        [sys.executable, "-I", __file__, *words], stdin=subprocess.PIPE, start_new_session=True
+    )
     assert guard.stdin is not None
     guard.stdin.write(json.dumps(dict(headers or {})).encode() + b"\n")
     guard.stdin.flush()

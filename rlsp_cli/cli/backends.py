@@ -12,7 +12,9 @@ from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.terminal import print
 
-app = typer.Typer(help="Axolotl and OpenRLHF: install and examine their environments.", no_args_is_help=True)
+app = typer.Typer(
+    help="Axolotl and OpenRLHF: install and examine their environments.", no_args_is_help=True
+)
 
 
 class Profile(StrEnum):
@@ -48,9 +50,15 @@ def list_(json: Json = False) -> None:
 
 @app.command()
 def install(
-    backend: Annotated[str, typer.Argument(help="A name of `rlsp backends list`, such as openrlhf.")],
-    profile: Annotated[Profile, typer.Option(help="With GPU packages, or for the CPU.")] = Profile.gpu,
-    path: Annotated[Path | None, typer.Option(help="Folder; ~/.local/share/rlsp/backends/NAME if not given.")] = None,
+    backend: Annotated[
+        str, typer.Argument(help="A name of `rlsp backends list`, such as openrlhf.")
+    ],
+    profile: Annotated[
+        Profile, typer.Option(help="With GPU packages, or for the CPU.")
+    ] = Profile.gpu,
+    path: Annotated[
+        Path | None, typer.Option(help="Folder; ~/.local/share/rlsp/backends/NAME if not given.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a backend's environment from a tested lock; takes minutes and gigabytes.
@@ -66,9 +74,14 @@ def install(
         print_json("backend", {**state, "path": str(folder)})
     else:
         gib = state["bytes"] / 2**30
-        print(f"{backend} {state['version']} ({profile}): {folder}, {gib:.1f} GiB, {state['seconds']:.0f} s")
+        print(
+            f"{backend} {state['version']} ({profile}): {folder}, {gib:.1f} GiB, {state['seconds']:.0f} s"
+        )
     if path is not None and not json:
-        print(f'to use it: [backends.{backend}] python = "{folder}/bin/python" in {SETTINGS}', file=sys.stderr)
+        print(
+            f'to use it: [backends.{backend}] python = "{folder}/bin/python" in {SETTINGS}',
+            file=sys.stderr,
+        )
 
 
 @app.command()
@@ -88,7 +101,9 @@ def doctor(
     from rlsp_cli.preflight import load_checked
 
     loaded = load_checked(recipe, overrides or [])[0] if recipe else None
-    wanted = {backend_of(loaded, stage).name for stage in stages_of(loaded)} if loaded else set(BACKENDS)
+    wanted = (
+        {backend_of(loaded, stage).name for stage in stages_of(loaded)} if loaded else set(BACKENDS)
+    )
     found = [examine(name, loaded) for name in BACKENDS if name in wanted]
     if json:
         print_json("doctor", [vars(finding) for finding in found])
@@ -97,7 +112,9 @@ def doctor(
             state = "; ".join(one.problems) or "ready"
             gpus = f"GPUs: {', '.join(one.gpus)}" if one.gpus else "no GPU"
             details = "; ".join([gpus, *one.facts, one.python or ""])
-            print(f"{one.backend} {one.version or ''}: {state} ({details})" if one.python else state)
+            print(
+                f"{one.backend} {one.version or ''}: {state} ({details})" if one.python else state
+            )
     failed = [one.backend for one in found if one.problems]
     if failed:
         raise NotReadyError(f"not ready: {', '.join(failed)}")

@@ -17,14 +17,24 @@ if TYPE_CHECKING:
 
 
 def behaviour(
-    target: Annotated[Path, typer.Argument(help="A run, or a JSON Lines file with `response`, such as samples.jsonl.")],
+    target: Annotated[
+        Path,
+        typer.Argument(help="A run, or a JSON Lines file with `response`, such as samples.jsonl."),
+    ],
     lexicon: Annotated[
-        str | None, typer.Option(help="Folder of YAML files, or one; the run's `reward.lexicon` if not given.")
+        str | None,
+        typer.Option(help="Folder of YAML files, or one; the run's `reward.lexicon` if not given."),
     ] = None,
     excerpts: Annotated[int, typer.Option(help="Excerpts of each group.", min=0)] = 3,
-    judge: Annotated[str | None, typer.Option(help="OpenAI-compatible URL of a model that labels responses.")] = None,
-    judge_model: Annotated[str, typer.Option(help="Its name there; the key is read from OPENAI_API_KEY.")] = "judge",
-    judge_samples: Annotated[int, typer.Option(help="Responses to label, drawn at random.", min=1)] = 100,
+    judge: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible URL of a model that labels responses.")
+    ] = None,
+    judge_model: Annotated[
+        str, typer.Option(help="Its name there; the key is read from OPENAI_API_KEY.")
+    ] = "judge",
+    judge_samples: Annotated[
+        int, typer.Option(help="Responses to label, drawn at random.", min=1)
+    ] = 100,
     json: Json = False,
 ) -> None:
     """Count verification, backtracking and the like in responses.
@@ -35,7 +45,10 @@ def behaviour(
     from rlsp_cli.report.behaviour import CAVEAT, group_table, stretch_table
 
     words = _lexicon(target, lexicon)
-    groups, stretches = behaviour_groups(target, words, excerpts), behaviour_stretches(target, words)
+    groups, stretches = (
+        behaviour_groups(target, words, excerpts),
+        behaviour_stretches(target, words),
+    )
     if not groups and not stretches:
         raise UsageError(f"{target}: no responses in it yet")
     judged = _judge(target, words, judge, judge_model, judge_samples) if judge else None
@@ -57,7 +70,9 @@ def behaviour(
         _print_table(stretch_table(stretches))
     for group in groups:
         for excerpt in group.excerpts:
-            print(f"\n{group.model}, {group.bench}, {group.decoding}, {_verdict(excerpt)}:\n{_marked(excerpt)}")
+            print(
+                f"\n{group.model}, {group.bench}, {group.decoding}, {_verdict(excerpt)}:\n{_marked(excerpt)}"
+            )
     if judged:
         _print_agreement(judged)
     print(f"\n{CAVEAT}")
@@ -67,7 +82,9 @@ def _lexicon(target: Path, given: str | None) -> "Lexicon":
     from rlsp_cli.rewards.lexicon import load_lexicon
     from rlsp_cli.runs.run import open_run
 
-    return load_lexicon(given or (open_run(target).recipe.reward.lexicon if target.is_dir() else None))
+    return load_lexicon(
+        given or (open_run(target).recipe.reward.lexicon if target.is_dir() else None)
+    )
 
 
 def _judge(target: Path, words: "Lexicon", url: str, model: str, number: int) -> "JudgeReport":
@@ -77,7 +94,9 @@ def _judge(target: Path, words: "Lexicon", url: str, model: str, number: int) ->
     from rlsp_cli.evals.behaviour import judge_responses, read_responses
     from rlsp_cli.evals.samplers import EndpointSampler
 
-    texts = [one.text for _, responses in read_responses(target) for one in responses if one.text.strip()]
+    texts = [
+        one.text for _, responses in read_responses(target) for one in responses if one.text.strip()
+    ]
     if not texts:
         raise UsageError(f"{target}: no evaluated responses for the judge; `rlsp eval` makes some")
     drawn = random.Random(0).sample(texts, min(number, len(texts)))
@@ -92,16 +111,28 @@ def _print_agreement(judged: "JudgeReport") -> None:
     cells = []
     for name, found in judged.behaviour.items():
         kappa = "-" if found.kappa is None else f"{found.kappa:.2f}"
-        cells.append([name, kappa, *(f"{100 * share:.0f}" for share in (found.agree, found.judge, found.lexicon))])
+        cells.append(
+            [
+                name,
+                kappa,
+                *(f"{100 * share:.0f}" for share in (found.agree, found.judge, found.lexicon)),
+            ]
+        )
 
     title = f"\nJudge and lexicon on {judged.responses} responses, {judged.unlabelled} not labelled"
-    print_table(["behaviour", "Cohen's kappa", "agree %", "judge sees %", "lexicon sees %"], cells, title=title)
+    print_table(
+        ["behaviour", "Cohen's kappa", "agree %", "judge sees %", "lexicon sees %"],
+        cells,
+        title=title,
+    )
 
 
 def _verdict(excerpt: "Excerpt") -> str:
     from rlsp_cli.rewards.sample import is_right
 
-    judged = "not judged" if excerpt.value is None else "right" if is_right(excerpt.value) else "wrong"
+    judged = (
+        "not judged" if excerpt.value is None else "right" if is_right(excerpt.value) else "wrong"
+    )
     return f"problem {excerpt.id or '?'}, {judged}"
 
 

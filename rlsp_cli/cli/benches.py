@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from rlsp_cli.evals.benches.inspect import Inspection
 
 Folder = Annotated[
-    Path | None, typer.Option("--data", help="Folder with BENCH.jsonl to look for the data in.", file_okay=False)
+    Path | None,
+    typer.Option(
+        "--data", help="Folder with BENCH.jsonl to look for the data in.", file_okay=False
+    ),
 ]
 app = typer.Typer(help="Sets of problems to evaluate on: list and show them.", no_args_is_help=True)
 
@@ -30,7 +33,9 @@ def list_(data: Folder = None, json: Json = False) -> None:
 
     rows = [(find_bench(name), where(name, data)) for name in shipped_benches()]
     if json:
-        print_json("benches", [{**file.model_dump(mode="json"), "where": place} for file, place in rows])
+        print_json(
+            "benches", [{**file.model_dump(mode="json"), "where": place} for file, place in rows]
+        )
         return
 
     cells = []
@@ -38,13 +43,18 @@ def list_(data: Folder = None, json: Json = False) -> None:
         data_is_here = not place.startswith("none")
         source = place.partition("@")[0] if data_is_here else None
         sampling = _sampling(file.sampling)
-        cells.append((file.name, file.problems, file.verifier.use, sampling, source, file.description))
+        cells.append(
+            (file.name, file.problems, file.verifier.use, sampling, source, file.description)
+        )
     print_table(["bench", "problems", "verifier", "drawn", "data", "what it is"], cells)
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A name of `rlsp benches list`, or a file.", autocompletion=benches)],
+    name: Annotated[
+        str,
+        typer.Argument(help="A name of `rlsp benches list`, or a file.", autocompletion=benches),
+    ],
     data: BenchData = None,
     json: Json = False,
 ) -> None:
@@ -66,7 +76,8 @@ def show(
 
 @app.command()
 def protocols(
-    name: Annotated[str | None, typer.Argument(help="Show this one: a name, or a file.")] = None, json: Json = False
+    name: Annotated[str | None, typer.Argument(help="Show this one: a name, or a file.")] = None,
+    json: Json = False,
 ) -> None:
     """List how other harnesses run benches, for `eval.protocol`; or show one.
 
@@ -85,7 +96,9 @@ def protocols(
     if json:
         print_json("protocols", [file.model_dump(mode="json") for file in files])
         return
-    cells = [(f.name, "every" if f.every_bench else ", ".join(f.benches), f.description) for f in files]
+    cells = [
+        (f.name, "every" if f.every_bench else ", ".join(f.benches), f.description) for f in files
+    ]
     print_table(["protocol", "benches", "what it is"], cells)
 
 
@@ -98,5 +111,9 @@ def _sampling(sampling: Any) -> str:
 def _digest(seen: "Inspection") -> str:
     if seen.digest is None:
         return "unknown: the data is not here"
-    state = {True: "not the bench's problems", False: "as the file says", None: "the file knows none to compare with"}
+    state = {
+        True: "not the bench's problems",
+        False: "as the file says",
+        None: "the file knows none to compare with",
+    }
     return f"{seen.digest} ({state[seen.changed]})"

@@ -17,7 +17,10 @@ def compare(
     a: Annotated[Path, typer.Argument(help=_EVALUATED)],
     b: Annotated[Path, typer.Argument(help="The same, of the model to set beside it.")],
     allow_differences: Annotated[
-        bool, typer.Option("--allow-differences", help="Compare though bench, prompts or verifier differ.")
+        bool,
+        typer.Option(
+            "--allow-differences", help="Compare though bench, prompts or verifier differ."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -40,7 +43,9 @@ def compare(
         print(f"{name}: {place}")
 
     short = {place: name for name, place in names.items()}
-    renamed = [replace(one, before=short[one.before], after=short[one.after]) for one in found.comparisons]
+    renamed = [
+        replace(one, before=short[one.before], after=short[one.after]) for one in found.comparisons
+    ]
     table = difference_table(renamed)
     print_table(table.columns, table.rows, table.title, table.keys)
     for line in found.differs:

@@ -15,7 +15,9 @@ def benches(incomplete: str) -> Iterator[str]:
     from rlsp_cli.evals.benches import shipped_benches
 
     done, comma, last = incomplete.rpartition(",")
-    return (f"{done}{comma}{name}" for name in ("heldout", *shipped_benches()) if name.startswith(last))
+    return (
+        f"{done}{comma}{name}" for name in ("heldout", *shipped_benches()) if name.startswith(last)
+    )
 
 
 def plugins(incomplete: str) -> Iterator[str]:

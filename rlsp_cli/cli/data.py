@@ -22,10 +22,15 @@ _MOST = 50
 """Overlaps that are shown as a table."""
 Against = Annotated[
     list[str],
-    typer.Option(help="Names of `rlsp benches list`, bench files, or a recipe for its benches; commas, or repeated."),
+    typer.Option(
+        help="Names of `rlsp benches list`, bench files, or a recipe for its benches; commas, or repeated."
+    ),
 ]
 ColumnKeys = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Columns of plain rows: problem=question answer=gold.")
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE", help="Columns of plain rows: problem=question answer=gold."
+    ),
 ]
 app = typer.Typer(help="Make, check and clean data for training.", no_args_is_help=True)
 
@@ -46,10 +51,17 @@ def _column_keys() -> "type[Section]":
 def traces(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE... [KEY=VALUE]...", help="Files, hf:org/name or task:NAME, and keys."),
+        typer.Argument(
+            metavar="SOURCE... [KEY=VALUE]...", help="Files, hf:org/name or task:NAME, and keys."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="File to write, such as traces.jsonl; the card is written beside it.")],
-    limit: Annotated[int | None, typer.Option(help="Only the first so many rows of each source.", min=1)] = None,
+    out: Annotated[
+        Path,
+        typer.Option(help="File to write, such as traces.jsonl; the card is written beside it."),
+    ],
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first so many rows of each source.", min=1)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make demonstrations for SFT: convert, sample, verify and decontaminate them.
@@ -58,7 +70,8 @@ def traces(
     one_per_problem, tokenizer, min_tokens, max_tokens, sample.model,
     sample.url, sample.samples, sample.temperature, sample.max_new_tokens.
 
-    Example: rlsp data traces qwq.jsonl --out traces.jsonl verifier=math_verify decontaminate=my.yaml
+    Example: rlsp data traces qwq.jsonl --out traces.jsonl verifier=math_verify
+        decontaminate=my.yaml
     """
     from rlsp_cli.recipe.settings import read_settings
     from rlsp_cli.traces import TraceJob, TraceSettings, make_traces
@@ -80,7 +93,9 @@ def traces(
 
 @app.command(cls=command_with_keys(_column_keys))
 def check(
-    train: Annotated[str, typer.Argument(metavar="TRAIN", help="A file of rows, a hub id, or a recipe.")],
+    train: Annotated[
+        str, typer.Argument(metavar="TRAIN", help="A file of rows, a hub id, or a recipe.")
+    ],
     against: Against,
     columns: ColumnKeys = None,
     data: BenchData = None,
@@ -107,7 +122,9 @@ def check(
         many = "1 row repeats" if len(rows) == 1 else f"{len(rows)} rows repeat"
         raise CheckError(f"{train}: {many} problems of {' and '.join(_repeated(found))}")
     if found.unread:
-        raise DataError(f"{train}: rows without a problem to compare: {len(found.unread)}, such as {found.unread[0]}")
+        raise DataError(
+            f"{train}: rows without a problem to compare: {len(found.unread)}, such as {found.unread[0]}"
+        )
 
 
 @app.command(cls=command_with_keys(_column_keys))
@@ -117,7 +134,9 @@ def clean(
     out: Annotated[Path, typer.Option(help="File to write, such as clean.jsonl.")],
     columns: ColumnKeys = None,
     data: BenchData = None,
-    drop_likely: Annotated[bool, typer.Option("--drop-likely", help="Leave out likely copies too.")] = False,
+    drop_likely: Annotated[
+        bool, typer.Option("--drop-likely", help="Leave out likely copies too.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Leave out rows that repeat problems of benches; keep all columns of the others.
@@ -135,14 +154,20 @@ def clean(
     _show([made.tally])
     if made.likely:
         place, why = made.likely[0]
-        print(f"{len(made.likely)} rows stay that are only like a problem ({why}, {place}); rlsp data check lists them")
+        print(
+            f"{len(made.likely)} rows stay that are only like a problem ({why}, {place}); rlsp data check lists them"
+        )
     print(out)
 
 
 def _renamed(columns: dict[str, str]) -> str:
     """What to say of columns that are called otherwise in the source: the output has the names that recipes expect."""
     others = [f"{ours} (was {theirs})" for ours, theirs in columns.items() if ours != theirs]
-    return f"columns are renamed to what a recipe reads by default: {', '.join(others)}\n" if others else ""
+    return (
+        f"columns are renamed to what a recipe reads by default: {', '.join(others)}\n"
+        if others
+        else ""
+    )
 
 
 def _repeated(found: "OverlapReport") -> list[str]:
@@ -151,14 +176,39 @@ def _repeated(found: "OverlapReport") -> list[str]:
 
 def _show_overlaps(found: "OverlapReport") -> None:
     facts = found.to_json()
-    keys = ("name", "problems", "problems_found", "rows_found", "likely_problems", "likely_rows", "rule", "source")
+    keys = (
+        "name",
+        "problems",
+        "problems_found",
+        "rows_found",
+        "likely_problems",
+        "likely_rows",
+        "rule",
+        "source",
+    )
     cells = [[bench[key] for key in keys] for bench in facts["benches"]]
-    columns = ["bench", "problems", "repeated", "by rows", "likely", "by rows", "what counts as repeated", "read from"]
+    columns = [
+        "bench",
+        "problems",
+        "repeated",
+        "by rows",
+        "likely",
+        "by rows",
+        "what counts as repeated",
+        "read from",
+    ]
     print_table(columns, cells)
     for title, overlaps in (("Copies", found.copies), ("Likely copies, to be read", found.likely)):
-        rows = [(o.role, o.place, o.text, o.bench, o.problem, o.problem_text, o.rule) for o in overlaps[:_MOST]]
+        rows = [
+            (o.role, o.place, o.text, o.bench, o.problem, o.problem_text, o.rule)
+            for o in overlaps[:_MOST]
+        ]
         if rows:
-            print_table(["set", "row", "its text", "bench", "problem", "its text", "rule"], rows, title=f"\n{title}")
+            print_table(
+                ["set", "row", "its text", "bench", "problem", "its text", "rule"],
+                rows,
+                title=f"\n{title}",
+            )
         if len(overlaps) > _MOST:
             print(f"and {len(overlaps) - _MOST} more: --json has all")
     print(f"No rule here finds {facts['cannot_find']}.")

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlsp_cli.cli.completion import benches, runs
-from rlsp_cli.cli.options import BenchData, Json, Out, Resume, comma_separated, command_with_keys, is_override
+from rlsp_cli.cli.options import (
+    BenchData,
+    Json,
+    Out,
+    Resume,
+    comma_separated,
+    command_with_keys,
+    is_override,
+)
 from rlsp_cli.cli.output import console
 from rlsp_cli.cli.run import resume_command, show_report
 from rlsp_cli.errors import NotReadyError, UsageError
@@ -21,26 +29,39 @@ if TYPE_CHECKING:
 def evaluate(
     target: Annotated[
         str | None,
-        typer.Argument(help="A run, a model folder or a hub id; the newest run if not given.", autocompletion=runs),
+        typer.Argument(
+            help="A run, a model folder or a hub id; the newest run if not given.",
+            autocompletion=runs,
+        ),
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Recipe keys: eval.samples=16 seed=1 ...")
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Recipe keys: eval.samples=16 seed=1 ..."),
     ] = None,
     bench: Annotated[
         list[str] | None,
         typer.Option(
-            help="Names of `rlsp benches list`, heldout or ./file.yaml; commas, or repeated.", autocompletion=benches
+            help="Names of `rlsp benches list`, heldout or ./file.yaml; commas, or repeated.",
+            autocompletion=benches,
         ),
     ] = None,
     data: BenchData = None,
-    responses: Annotated[Path | None, typer.Option(help="Score this JSON Lines file (id, response) instead.")] = None,
-    gold: Annotated[bool, typer.Option("--gold", help="Score the reference answers: do they verify?")] = False,
-    url: Annotated[
-        str | None, typer.Option(help="Ask TARGET of this OpenAI-compatible server; key in OPENAI_API_KEY.")
+    responses: Annotated[
+        Path | None, typer.Option(help="Score this JSON Lines file (id, response) instead.")
     ] = None,
-    steps: Annotated[bool, typer.Option("--steps", help="Every model that ppo.export_every kept of a run.")] = False,
+    gold: Annotated[
+        bool, typer.Option("--gold", help="Score the reference answers: do they verify?")
+    ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Ask TARGET of this OpenAI-compatible server; key in OPENAI_API_KEY."),
+    ] = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Every model that ppo.export_every kept of a run.")
+    ] = False,
     fail_below: Annotated[
-        list[str] | None, typer.Option(metavar="[BENCH=]SHARE", help="Exit with 6 when the accuracy is below.")
+        list[str] | None,
+        typer.Option(metavar="[BENCH=]SHARE", help="Exit with 6 when the accuracy is below."),
     ] = None,
     out: Out = None,
     resume: Resume = False,
@@ -102,7 +123,9 @@ def _settings(
     if data:
         settings["data"] = str(data.absolute())
     if responses:
-        settings["responses"] = str(responses.absolute()) if isinstance(responses, Path) else responses
+        settings["responses"] = (
+            str(responses.absolute()) if isinstance(responses, Path) else responses
+        )
     if url:
         settings["url"] = url
     return settings
@@ -112,6 +135,9 @@ def _refuse_missing(recipe: "Recipe") -> None:
     """NotReadyError when model or benches cannot be had, before anything is written or waited for."""
     from rlsp_cli.preflight import look_at_benches, look_at_model
 
-    issues = [*look_at_model(recipe, ["eval"], ask_hub=True), *look_at_benches(recipe, ask_hub=True)]
+    issues = [
+        *look_at_model(recipe, ["eval"], ask_hub=True),
+        *look_at_benches(recipe, ask_hub=True),
+    ]
     if issues:
         raise NotReadyError("; ".join(map(str, issues)))

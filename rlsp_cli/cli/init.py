@@ -47,7 +47,9 @@ def init(
             help="A folder with traces, problems or heldout (.jsonl, .json, .csv, .parquet); or a file of problems."
         ),
     ] = None,
-    gpu: Annotated[bool | None, typer.Option("--gpu/--cpu", help="Train on a GPU of this machine.")] = None,
+    gpu: Annotated[
+        bool | None, typer.Option("--gpu/--cpu", help="Train on a GPU of this machine.")
+    ] = None,
 ) -> None:
     """Write a recipe to start from; asks three questions.
 
@@ -65,7 +67,9 @@ def init(
     if model is None:
         model = _asked("Model: a folder, or org/name on the hub", _MODEL, "--model")
     if data is None:
-        data = Path(_asked("Data: a folder with traces, problems and heldout problems", ".", "--data"))
+        data = Path(
+            _asked("Data: a folder with traces, problems and heldout problems", ".", "--data")
+        )
     if gpu is None:
         gpu = _confirmed("Train on a GPU?", count_gpus() > 0, "--gpu or --cpu")
 
@@ -143,11 +147,17 @@ def _described(role: str, path: Path, recipe: Path) -> _Rows:
     row = source_rows(Rows(source=str(path.absolute()), rows=1))[0]
     names = list(map(str, row.columns))
     if role != "traces":
-        columns = {"problem": _column(_PROBLEM, names, path), "answer": _column(_ANSWER, names, path)}
+        columns = {
+            "problem": _column(_PROBLEM, names, path),
+            "answer": _column(_ANSWER, names, path),
+        }
     elif "messages" in names:
         columns = {"messages": "messages"}
     else:
-        columns = {"prompt": _column(_PROBLEM, names, path), "response": _column(_SOLUTION, names, path)}
+        columns = {
+            "prompt": _column(_PROBLEM, names, path),
+            "response": _column(_SOLUTION, names, path),
+        }
     return _Rows(_from(recipe, path), columns)
 
 
@@ -155,7 +165,9 @@ def _column(known: tuple[str, ...], names: list[str], path: Path) -> str:
     for name in known:
         if name in names:
             return name
-    raise DataError(f"{path}: expected a column {', '.join(known[:-1])} or {known[-1]}, found {', '.join(names)}")
+    raise DataError(
+        f"{path}: expected a column {', '.join(known[:-1])} or {known[-1]}, found {', '.join(names)}"
+    )
 
 
 def _from(recipe: Path, path: Path) -> str:

@@ -16,12 +16,16 @@ def _group() -> None:
 @app.command()
 def worker(
     run: Annotated[
-        Path | None, typer.Argument(help="Run folder of the first machine, on storage that both see.")
+        Path | None,
+        typer.Argument(help="Run folder of the first machine, on storage that both see."),
     ] = None,
     stage: Annotated[str, typer.Option(help="The stage that runs there.")] = "sft",
-    head: Annotated[str | None, typer.Option("--join", help="HOST:PORT of the run's Ray head, to join that.")] = None,
+    head: Annotated[
+        str | None, typer.Option("--join", help="HOST:PORT of the run's Ray head, to join that.")
+    ] = None,
     gpus: Annotated[
-        int | None, typer.Option(min=0, help="With --join: GPUs to offer; all that are here when not given.")
+        int | None,
+        typer.Option(min=0, help="With --join: GPUs to offer; all that are here when not given."),
     ] = None,
 ) -> None:
     """Join a training that is spread over machines; run it on each further one.

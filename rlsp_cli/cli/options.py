@@ -17,23 +17,31 @@ if TYPE_CHECKING:
 _NEAR = 0.75
 """How alike an unknown option and a key must be to take one for the other, from 0 to 1."""
 
-_RECIPE = typer.Argument(help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes)
+_RECIPE = typer.Argument(
+    help="A recipe file, or the name of a shipped recipe.", autocompletion=recipes
+)
 
 RecipeArgument = Annotated[str, _RECIPE]
 OptionalRecipe = Annotated[str | None, _RECIPE]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Recipe keys to change: ppo.steps=10 seed=1 ...")
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Recipe keys to change: ppo.steps=10 seed=1 ..."),
 ]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.", autocompletion=runs)]
 
 Out = Annotated[Path | None, typer.Option(help="Run folder; runs/NAME/TIME if not given.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, or with the newest of this name.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with the run in --out, or with the newest of this name."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BenchData = Annotated[
-    Path | None, typer.Option("--data", help="File, or folder with BENCH.jsonl, to read benches from.")
+    Path | None,
+    typer.Option("--data", help="File, or folder with BENCH.jsonl, to read benches from."),
 ]
 Tokenizer = Annotated[
-    str | None, typer.Option(help="Folder or hub id that counts tokens; the recipe's model if not given.")
+    str | None,
+    typer.Option(help="Folder or hub id that counts tokens; the recipe's model if not given."),
 ]
 
 
@@ -47,7 +55,9 @@ def is_override(word: str) -> bool:
     return "=" in word and not Path(word).exists()
 
 
-def command_with_keys(section: "Callable[[], type[Section]]", prefix: str = "") -> type[TyperCommand]:
+def command_with_keys(
+    section: "Callable[[], type[Section]]", prefix: str = ""
+) -> type[TyperCommand]:
     """A command that takes the keys of a section as KEY=VALUE, and says so if one is given as an option.
 
     `section` is called only then: printing help should not load the schema.
@@ -60,7 +70,11 @@ def command_with_keys(section: "Callable[[], type[Section]]", prefix: str = "") 
             for word in args:
                 option = word.partition("=")[0]  # --samples=16 is refused like --samples 16
                 if option.startswith("--") and option not in {"--", "--help", *known}:
-                    _refuse_key(option, [key for key in section().model_fields if f"--{key}" not in known], prefix)
+                    _refuse_key(
+                        option,
+                        [key for key in section().model_fields if f"--{key}" not in known],
+                        prefix,
+                    )
             return super().parse_args(ctx, args)
 
     return Command

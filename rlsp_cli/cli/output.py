@@ -24,15 +24,21 @@ _FOLDED = 32
 def print_json(what: str, data: Any) -> None:
     """Print `{"schema": "rlsp.<what>/1", "data": ...}`."""
     has_all = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-    print(json.dumps({"schema": f"rlsp.{what}/1", "data": data}, indent=2, ensure_ascii=not has_all))
+    print(
+        json.dumps({"schema": f"rlsp.{what}/1", "data": data}, indent=2, ensure_ascii=not has_all)
+    )
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None, keys: int = 1
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    title: str | None = None,
+    keys: int = 1,
 ) -> None:
     """Print a table, numbers on the right.
 
-    What is wider than the terminal goes on below, with the first `keys` columns again; a pipe gets every row whole.
+    What is wider than the terminal goes on below, with the first `keys` columns again; a pipe gets
+    every row whole.
     """
     from rich.table import Table
 
@@ -41,7 +47,10 @@ def print_table(
     screen = console()
     if not screen.is_terminal:
         screen = console(width=_NO_TERMINAL)
-    cells = [["-" if cell is None else printable(str(cell), _LONGEST_CELL) for cell in row] for row in rows]
+    cells = [
+        ["-" if cell is None else printable(str(cell), _LONGEST_CELL) for cell in row]
+        for row in rows
+    ]
     if title:
         screen.print(title, style="italic", soft_wrap=True)
 
@@ -61,7 +70,14 @@ def print_table(
 def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
     """The least that each column needs: that of its longest line, where it is no long text that can be folded."""
     return [
-        min(max(len(line) for cell in (name, *(row[i] for row in cells)) for line in cell.split("\n")), _FOLDED)
+        min(
+            max(
+                len(line)
+                for cell in (name, *(row[i] for row in cells))
+                for line in cell.split("\n")
+            ),
+            _FOLDED,
+        )
         for i, name in enumerate(columns)
     ]
 

@@ -81,8 +81,21 @@ def _print_counts(counts: "tuple[Counts, ...]") -> None:
     )
     rows = []
     for one in counts:
-        numbers = (one.rows, one.rollouts, one.responses, one.optimizer_steps, one.critic_steps, one.tokens)
-        rows.append((one.stage, one.backend, *(None if number is None else f"{number:,}" for number in numbers)))
+        numbers = (
+            one.rows,
+            one.rollouts,
+            one.responses,
+            one.optimizer_steps,
+            one.critic_steps,
+            one.tokens,
+        )
+        rows.append(
+            (
+                one.stage,
+                one.backend,
+                *(None if number is None else f"{number:,}" for number in numbers),
+            )
+        )
     print_table(columns, rows)
     print("-: none of this, or unknown")
 
@@ -91,7 +104,10 @@ def _print_embedded(stages: "tuple[Embedded, ...]") -> None:
     from rlsp_cli.plan import GIB
 
     columns = ("stage", "weights, gradients, Adam", "activations, logits", "together")
-    rows = [(one.stage, *(f"{size / GIB:.2g}" for size in (one.states, one.passing, one.total))) for one in stages]
+    rows = [
+        (one.stage, *(f"{size / GIB:.2g}" for size in (one.states, one.passing, one.total)))
+        for one in stages
+    ]
     title = f"estimate of GiB in the embedded engine; {stages[0].parameters / 1e6:,.3g} million parameters, in float32"
     print()
     print_table(columns, rows, title=title)
@@ -102,7 +118,9 @@ def _print_bundles(bundles: "Bundles") -> None:
     total = sum(gpus for _, gpus in bundles.wanted)
     wanted = [(who, gpus, gpus) for who, gpus in (*bundles.wanted, ("together", total))]
     print()
-    print_table(("processes", "GPUs", "CPUs"), [*wanted, ("the recipe's cluster", bundles.available, None)])
+    print_table(
+        ("processes", "GPUs", "CPUs"), [*wanted, ("the recipe's cluster", bundles.available, None)]
+    )
 
 
 def _print_memory(estimate: "Estimate") -> None:
@@ -110,12 +128,22 @@ def _print_memory(estimate: "Estimate") -> None:
 
     if estimate.memory is None or estimate.busiest is None:
         return
-    columns = ("model", "GPUs", "weights", "gradients", "Adam", "activations, logits", "KV cache", "together")
+    columns = (
+        "model",
+        "GPUs",
+        "weights",
+        "gradients",
+        "Adam",
+        "activations, logits",
+        "KV cache",
+        "together",
+    )
     rows = []
     for short, long in zip(*estimate.memory, strict=True):
         same = (f"{size / GIB:.1f}" for size in (short.weights, short.gradients, short.optimizer))
         passing, cache, total = (
-            _range(getattr(short, part) / GIB, getattr(long, part) / GIB) for part in ("passing", "cache", "total")
+            _range(getattr(short, part) / GIB, getattr(long, part) / GIB)
+            for part in ("passing", "cache", "total")
         )
         rows.append((short.role, short.gpus, *same, passing, cache, total))
     print()
@@ -130,10 +158,17 @@ def _print_machines(estimate: "Estimate") -> None:
     from rlsp_cli.plan import GIB
 
     if estimate.host:
-        together = (sum(part.low for part in estimate.host), sum(part.high for part in estimate.host))
+        together = (
+            sum(part.low for part in estimate.host),
+            sum(part.high for part in estimate.host),
+        )
         rows = [(part.what, _range(part.low / GIB, part.high / GIB)) for part in estimate.host]
-        print(f"\n{estimate.stage}: estimate of GiB in the CPU's memory of the machine that holds most")
-        print_table(("part", "GiB"), [*rows, ("together", _range(*(size / GIB for size in together)))])
+        print(
+            f"\n{estimate.stage}: estimate of GiB in the CPU's memory of the machine that holds most"
+        )
+        print_table(
+            ("part", "GiB"), [*rows, ("together", _range(*(size / GIB for size in together)))]
+        )
     if estimate.disk:
         disk = estimate.disk
         parts = f"{disk.kept} checkpoints of {disk.checkpoint / GIB:.3g}, and the model, twice"
@@ -146,10 +181,15 @@ def _print_time(estimate: "Estimate") -> None:
     if estimate.step:
         good, poor = estimate.step
         parts = [
-            f"{part} {_range(getattr(good, part), getattr(poor, part))}" for part in ("generate", "forward", "train")
+            f"{part} {_range(getattr(good, part), getattr(poor, part))}"
+            for part in ("generate", "forward", "train")
         ]
         print(f"{estimate.stage}: estimate of seconds for each rollout: {', '.join(parts)}")
-    hours = "unknown, as the rollouts are" if estimate.gpu_hours is None else _range(*estimate.gpu_hours)
+    hours = (
+        "unknown, as the rollouts are"
+        if estimate.gpu_hours is None
+        else _range(*estimate.gpu_hours)
+    )
     print(f"{estimate.stage}: estimate of GPU-hours: {hours}")
     for warning in estimate.warnings:
         print(f"  warning: {warning}")

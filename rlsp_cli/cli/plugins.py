@@ -16,7 +16,9 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rlsp_cli.rewards.plugin import Plugin
 
-app = typer.Typer(help="Rewards, verifiers and tasks: list, check and write them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Rewards, verifiers and tasks: list, check and write them.", no_args_is_help=True
+)
 
 
 class Kind(StrEnum):
@@ -35,18 +37,27 @@ def list_(json: Json = False) -> None:
     from rlsp_cli.rewards.registry import BrokenPlugin, list_plugins
 
     rows = [
-        (p.kind, p.name, p.origin, p.reason) if isinstance(p, BrokenPlugin) else (p.kind, p.name, p.origin, p.doc)
+        (p.kind, p.name, p.origin, p.reason)
+        if isinstance(p, BrokenPlugin)
+        else (p.kind, p.name, p.origin, p.doc)
         for p in list_plugins()
     ]
     if json:
-        print_json("plugins", [dict(zip(("kind", "name", "origin", "doc"), row, strict=True)) for row in rows])
+        print_json(
+            "plugins",
+            [dict(zip(("kind", "name", "origin", "doc"), row, strict=True)) for row in rows],
+        )
     else:
-        print_table(["kind", "name", "what it does"], [(kind, name, doc) for kind, name, _, doc in rows])
+        print_table(
+            ["kind", "name", "what it does"], [(kind, name, doc) for kind, name, _, doc in rows]
+        )
 
 
 @app.command()
 def show(
-    reference: Annotated[str, typer.Argument(help="A name, or file.py:function.", autocompletion=plugins)],
+    reference: Annotated[
+        str, typer.Argument(help="A name, or file.py:function.", autocompletion=plugins)
+    ],
     json: Json = False,
 ) -> None:
     """Show a plugin's origin, text and options.
@@ -58,26 +69,38 @@ def show(
     plugin = find_plugin(reference)
     schema = plugin.options.model_json_schema().get("properties", {})
     if json:
-        facts = {"kind": plugin.kind, "name": plugin.name, "origin": plugin.origin, "doc": plugin.function.__doc__}
+        facts = {
+            "kind": plugin.kind,
+            "name": plugin.name,
+            "origin": plugin.origin,
+            "doc": plugin.function.__doc__,
+        }
         print_json("plugin", {**facts, "options": schema, "digest": plugin.digest})
         return
     text = inspect.getdoc(plugin.function) or "(no docstring)"
     print(f"{plugin.name}: {plugin.kind.replace('_', ' ')} from {plugin.origin}\n\n{text}\n")
-    print_table(["option", "type", "default"], [(k, _type(v), v.get("default")) for k, v in schema.items()])
+    print_table(
+        ["option", "type", "default"], [(k, _type(v), v.get("default")) for k, v in schema.items()]
+    )
 
 
 def _type(schema: dict[str, Any]) -> str:
     """A JSON Schema's type in words."""
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
-    return " | ".join(_type(part) for part in schema["anyOf"]) if "anyOf" in schema else str(schema.get("type", "any"))
+    return (
+        " | ".join(_type(part) for part in schema["anyOf"])
+        if "anyOf" in schema
+        else str(schema.get("type", "any"))
+    )
 
 
 @app.command()
 def check(
     reference: Annotated[str, typer.Argument(help="A plugin file, file.py:function, or a name.")],
     samples: Annotated[
-        Path | None, typer.Option(help="JSON Lines of responses with the reference and metadata that it needs.")
+        Path | None,
+        typer.Option(help="JSON Lines of responses with the reference and metadata that it needs."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -93,7 +116,11 @@ def check(
 
     given = read_samples(samples) if samples else []
     found = {plugin.name: check_plugin(plugin, given) for plugin in _plugins(reference)}
-    rows = [(name, one.name, "ok" if one.passed else "FAILED", one.detail) for name, c in found.items() for one in c]
+    rows = [
+        (name, one.name, "ok" if one.passed else "FAILED", one.detail)
+        for name, c in found.items()
+        for one in c
+    ]
     if json:
         keys = ("plugin", "check", "result", "detail")
         print_json("plugins-check", [dict(zip(keys, row, strict=True)) for row in rows])
@@ -139,12 +166,17 @@ def new(
 
     if not name.isidentifier():
         raise UsageError(f"{name!r} cannot name a Python function; use letters, digits and _")
-    targets = {out / f"{name}.py": f"{kind.value}.py.j2", out / f"test_{name}.py": f"test_{kind.value}.py.j2"}
+    targets = {
+        out / f"{name}.py": f"{kind.value}.py.j2",
+        out / f"test_{name}.py": f"test_{kind.value}.py.j2",
+    }
     for target in targets:
         if target.exists():
             raise UsageError(f"{target}: exists already; choose another name or --out")
     loader = FileSystemLoader(share("templates") / "plugin")
-    environment = Environment(loader=loader, autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True)
+    environment = Environment(
+        loader=loader, autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True
+    )
     for target, template in targets.items():
         write_text(target, environment.get_template(template).render(name=name))
         print(target)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _SCHEMA_LINE = "# yaml-language-server: $schema=rlsp.schema.json\n"
 
-ShippedName = Annotated[str, typer.Argument(help="A name of `rlsp recipes list`.", autocompletion=recipes)]
+ShippedName = Annotated[
+    str, typer.Argument(help="A name of `rlsp recipes list`.", autocompletion=recipes)
+]
 
 recipes_app = typer.Typer(help="The recipes that come with rlsp.", no_args_is_help=True)
 
@@ -28,11 +30,17 @@ def check(
     recipe: RecipeArgument,
     overrides: Overrides = None,
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="Print the complete recipe, with the origin of each value.")
+        bool,
+        typer.Option(
+            "--resolved", help="Print the complete recipe, with the origin of each value."
+        ),
     ] = False,
     show_example: Annotated[
         bool,
-        typer.Option("--show-example", help="Print the first example of SFT and prompt of PPO; loads the tokenizer."),
+        typer.Option(
+            "--show-example",
+            help="Print the first example of SFT and prompt of PPO; loads the tokenizer.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -82,9 +90,12 @@ def render(
     recipe: RecipeArgument,
     overrides: Overrides = None,
     stage: Annotated[
-        str | None, typer.Option(help="The stage to compile; the first that a backend runs if not given.")
+        str | None,
+        typer.Option(help="The stage to compile; the first that a backend runs if not given."),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Say where each of the backend's keys is from.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say where each of the backend's keys is from.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show what a backend is given for a stage; needs no backend.
@@ -113,8 +124,15 @@ def schema() -> None:
 
     document = Recipe.model_json_schema()
     text = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-    document["properties"]["extends"] = {**text, "description": "Recipes to build on; later ones win."}
-    print(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **document}, indent=2))
+    document["properties"]["extends"] = {
+        **text,
+        "description": "Recipes to build on; later ones win.",
+    }
+    print(
+        json.dumps(
+            {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}, indent=2
+        )
+    )
 
 
 @recipes_app.command("list")
@@ -126,11 +144,17 @@ def list_(json: Json = False) -> None:
     from rlsp_cli.recipe.load import load_recipe
     from rlsp_cli.recipe.shipped import shipped_recipes
 
-    loaded = {name: load_recipe(path, plugins=resolve_options) for name, path in shipped_recipes().items()}
+    loaded = {
+        name: load_recipe(path, plugins=resolve_options) for name, path in shipped_recipes().items()
+    }
     if json:
-        print_json("recipes", [{"name": name, "description": r.description} for name, r in loaded.items()])
+        print_json(
+            "recipes", [{"name": name, "description": r.description} for name, r in loaded.items()]
+        )
     else:
-        print_table(["recipe", "what it does"], [(name, r.description) for name, r in loaded.items()])
+        print_table(
+            ["recipe", "what it does"], [(name, r.description) for name, r in loaded.items()]
+        )
 
 
 @recipes_app.command()
@@ -144,7 +168,8 @@ def show(name: ShippedName) -> None:
 
 @recipes_app.command()
 def copy(
-    name: ShippedName, to: Annotated[Path | None, typer.Argument(help="New file; NAME.yaml when not given.")] = None
+    name: ShippedName,
+    to: Annotated[Path | None, typer.Argument(help="New file; NAME.yaml when not given.")] = None,
 ) -> None:
     """Copy a shipped recipe to change it; never overwrites.
 
@@ -155,7 +180,9 @@ def copy(
     target = to or Path(f"{Path(name).name}.yaml")
     if target.exists():
         raise UsageError(f"{target}: exists already; name another file")
-    write_text(target, _SCHEMA_LINE + _with_named_parents(_shipped(name).read_text(encoding="utf-8")))
+    write_text(
+        target, _SCHEMA_LINE + _with_named_parents(_shipped(name).read_text(encoding="utf-8"))
+    )
     print(target)
 
 

@@ -33,7 +33,9 @@ def report(run: RunFolder, json: Json = False) -> None:
 
 @runs_app.command("list")
 def list_(
-    folder: Annotated[Path, typer.Argument(help="Folder to look in; ./runs when not given.")] = Path("runs"),
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to look in; ./runs when not given.")
+    ] = Path("runs"),
     json: Json = False,
 ) -> None:
     """List the runs of a folder, three levels deep, the newest last.
@@ -42,13 +44,21 @@ def list_(
     """
     if not folder.is_dir() and folder != Path("runs"):
         raise UsageError(f"{folder}: no such folder")
-    found = {path.parent for depth in range(4) for path in folder.glob("*/" * depth + "manifest.json")}
+    found = {
+        path.parent for depth in range(4) for path in folder.glob("*/" * depth + "manifest.json")
+    }
     rows = sorted(map(_row, found), key=lambda row: (str(row["created"]), row["run"]))
     if json:
         print_json("runs", rows)
     else:
         columns = ["run", "state", "stages", "accuracy %", "created"]
-        print_table(columns, [(r["run"], r["state"], " ".join(r["stages"]), r["accuracy"], r["created"]) for r in rows])
+        print_table(
+            columns,
+            [
+                (r["run"], r["state"], " ".join(r["stages"]), r["accuracy"], r["created"])
+                for r in rows
+            ],
+        )
 
 
 @runs_app.command()
@@ -69,7 +79,9 @@ def show(run: RunFolder, json: Json = False) -> None:
         "created": found.manifest["created"],
         "checkpoints": [str(path) for path in sorted(run.glob("*/checkpoints/*")) if path.is_dir()],
         "again": f"rlsp run {run / 'resolved.yaml'}",
-        "go on": f"rlsp run {run / 'resolved.yaml'} --out {run} --resume" if found.status["state"] != "done" else None,
+        "go on": f"rlsp run {run / 'resolved.yaml'} --out {run} --resume"
+        if found.status["state"] != "done"
+        else None,
     }
     if json:
         print_json("run", facts)
@@ -94,7 +106,13 @@ def _row(root: Path) -> dict[str, Any]:
     try:
         found = summarise_run(root)
     except RlspError as error:  # one folder that this version cannot read must not hide the others
-        return {"run": str(root), "state": f"unreadable: {error}", "stages": [], "accuracy": None, "created": None}
+        return {
+            "run": str(root),
+            "state": f"unreadable: {error}",
+            "stages": [],
+            "accuracy": None,
+            "created": None,
+        }
     accuracies = []
     for model in found.evaluation.models.values():
         for bench in list(model.benches.values())[:1]:

@@ -28,13 +28,15 @@ def try_(
     recipe: OptionalRecipe = None,
     overrides: Overrides = None,
     verifier: Annotated[
-        str | None, typer.Option(help="Only this verifier, without a recipe.", autocompletion=verifiers)
+        str | None,
+        typer.Option(help="Only this verifier, without a recipe.", autocompletion=verifiers),
     ] = None,
     response: Annotated[str | None, typer.Option(help="A response to score.")] = None,
     reference: Annotated[str | None, typer.Option(help="Its reference answer.")] = None,
     prompt: Annotated[str, typer.Option(help="Its prompt.")] = "",
     samples: Annotated[
-        Path | None, typer.Option(help="JSON Lines with response, reference, and any other field of a sample.")
+        Path | None,
+        typer.Option(help="JSON Lines with response, reference, and any other field of a sample."),
     ] = None,
     tokenizer: Tokenizer = None,
     json: Json = False,
@@ -62,7 +64,8 @@ def diff(
     run: Annotated[Path, typer.Argument(help="A run with rollouts.")],
     overrides: Overrides = None,
     recipe: Annotated[
-        str | None, typer.Option(help="The recipe whose reward is tried; the run's own if not given.")
+        str | None,
+        typer.Option(help="The recipe whose reward is tried; the run's own if not given."),
     ] = None,
     tokenizer: Tokenizer = None,
     json: Json = False,
@@ -83,9 +86,14 @@ def diff(
     paths = open_run(run).paths
     loaded = _load(recipe or str(paths.resolved), overrides or [])
     file = paths.stage("ppo").rollouts
-    rows, samples = list(read_rows(file, Rollout)), read_samples(file, token_counter(loaded.model, tokenizer))
+    rows, samples = (
+        list(read_rows(file, Rollout)),
+        read_samples(file, token_counter(loaded.model, tokenizer)),
+    )
     with Scorer(loaded.reward, loaded.plugins) as scorer:
-        found = rescore(rows, samples, lambda part, step: scorer.score(part, alpha_of(loaded, step)))
+        found = rescore(
+            rows, samples, lambda part, step: scorer.score(part, alpha_of(loaded, step))
+        )
     if json:
         print_json("reward-diff", found.to_json())
         return
@@ -99,7 +107,9 @@ def diff(
 def audit(
     recipe: RecipeArgument,
     overrides: Overrides = None,
-    problems: Annotated[int, typer.Option(help="Problems of the recipe's data to attack with.", min=2)] = 4,
+    problems: Annotated[
+        int, typer.Option(help="Problems of the recipe's data to attack with.", min=2)
+    ] = 4,
     tokenizer: Tokenizer = None,
     json: Json = False,
 ) -> None:
@@ -125,7 +135,11 @@ def audit(
     if holes:
         grave = [finding.attack for finding in holes if finding.beats_right or finding.overdue]
         slight = [finding.attack for finding in holes if finding.attack not in grave]
-        parts = [f"more than a right answer, or outlive the deadline: {', '.join(grave)}"] if grave else []
+        parts = (
+            [f"more than a right answer, or outlive the deadline: {', '.join(grave)}"]
+            if grave
+            else []
+        )
         parts += [f"more than an honest wrong answer alone: {', '.join(slight)}"] if slight else []
         raise CheckError(
             f"{len(holes)} of {len(found)} attacks pay; {'; '.join(parts)}; docs/rewards.md says what helps"
@@ -140,9 +154,14 @@ def serve(
         str, typer.Option(help="Address; others than loopback need a token in RLSP_REWARD_TOKEN.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one and says which.")] = 8000,
-    backlog: Annotated[int, typer.Option(help="Samples in work before requests are refused with 503.", min=1)] = 1024,
+    backlog: Annotated[
+        int, typer.Option(help="Samples in work before requests are refused with 503.", min=1)
+    ] = 1024,
     group_wait: Annotated[
-        float, typer.Option(help="Seconds to wait for the other samples of a prompt, for rewards that take a group.")
+        float,
+        typer.Option(
+            help="Seconds to wait for the other samples of a prompt, for rewards that take a group."
+        ),
     ] = 60.0,
     tokenizer: Tokenizer = None,
 ) -> None:
@@ -158,14 +177,18 @@ def serve(
     try:
         from rlsp_cli.rewards.service.serve import serve as run_service
     except ImportError as error:
-        raise NotReadyError(f"serving needs `pip install 'rlsp[serve]'` ({error.name} is missing)") from error
+        raise NotReadyError(
+            f"serving needs `pip install 'rlsp[serve]'` ({error.name} is missing)"
+        ) from error
 
     loaded = _load(recipe, overrides or [])
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    run_service(loaded, host, port, say, tokenizer=tokenizer, backlog=backlog, group_wait_s=group_wait)
+    run_service(
+        loaded, host, port, say, tokenizer=tokenizer, backlog=backlog, group_wait_s=group_wait
+    )
 
 
 def _counter(recipe: "Recipe", tokenizer: str | None) -> Callable[[str], int] | None:
@@ -199,7 +222,11 @@ def _only(verifier: str) -> "Recipe":
 
 
 def _samples(
-    response: str | None, reference: str | None, prompt: str, file: Path | None, count: Callable[[str], int] | None
+    response: str | None,
+    reference: str | None,
+    prompt: str,
+    file: Path | None,
+    count: Callable[[str], int] | None,
 ) -> list["Sample"]:
     from rlsp_cli.data import read_samples
     from rlsp_cli.rewards.plain import as_sample
@@ -208,7 +235,11 @@ def _samples(
         raise UsageError("what shall be scored? give either --response TEXT or --samples FILE")
     if file is not None:
         return read_samples(file, count)
-    return [as_sample({"prompt": prompt, "response": response, "reference": reference}, "--response", count)]
+    return [
+        as_sample(
+            {"prompt": prompt, "response": response, "reference": reference}, "--response", count
+        )
+    ]
 
 
 def _show_verdicts(samples: Sequence["Sample"], scores: Sequence[Any], json: bool) -> None:
@@ -217,11 +248,15 @@ def _show_verdicts(samples: Sequence["Sample"], scores: Sequence[Any], json: boo
     keys = ("outcome", "value", "seconds", "reason")
     parts = [plain_part(score) for score in scores]
     if json:
-        data = [{"id": s.id, **{key: part[key] for key in keys}} for s, part in zip(samples, parts, strict=True)]
+        data = [
+            {"id": s.id, **{key: part[key] for key in keys}}
+            for s, part in zip(samples, parts, strict=True)
+        ]
         print_json("reward-try", data)
     else:
         cells = [
-            (s.id, p["outcome"], p["value"], p["answer"], p["reason"]) for s, p in zip(samples, parts, strict=True)
+            (s.id, p["outcome"], p["value"], p["answer"], p["reason"])
+            for s, p in zip(samples, parts, strict=True)
         ]
         print_table(["id", "outcome", "value", "answer", "reason"], cells)
 
@@ -249,7 +284,9 @@ def _show_flips(flips: Sequence[dict[str, Any]]) -> None:
     for flip in flips:
         step = None if flip["step"] is None else flip["step"] + 1
         answers = (flip["answer_before"], flip["answer_now"])
-        cells.append((flip["id"], step, flip["reference"], *answers, "right" if flip["now"] else "wrong"))
+        cells.append(
+            (flip["id"], step, flip["reference"], *answers, "right" if flip["now"] else "wrong")
+        )
     print_table(columns, cells, title="Flipped verdicts, the first of them")
 
 
@@ -257,7 +294,9 @@ def _show_findings(found: Sequence["Finding"], json: bool) -> None:
     from dataclasses import asdict
 
     if json:
-        print_json("reward-audit", [{**asdict(finding), "is_hole": finding.is_hole} for finding in found])
+        print_json(
+            "reward-audit", [{**asdict(finding), "is_hole": finding.is_hole} for finding in found]
+        )
         return
     columns = [
         "attack",

@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 def run(
     recipe: RecipeArgument,
     overrides: Overrides = None,
-    stage: Annotated[list[str] | None, typer.Option(help="Only this stage (sft, ppo, eval); may be repeated.")] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option(help="Only this stage (sft, ppo, eval); may be repeated.")
+    ] = None,
     out: Out = None,
     resume: Resume = False,
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Resume though the recipe has changed since.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write the job files, print the commands, start nothing.")
+        bool,
+        typer.Option("--dry-run", help="Write the job files, print the commands, start nothing."),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -76,7 +79,10 @@ def one_stage(stage: str, help: str) -> Callable[..., None]:
 
 
 sft = one_stage("sft", "Run the SFT stage of a recipe.\n\nExample: rlsp sft my.yaml --out runs/try")
-ppo = one_stage("ppo", "Run the PPO stage; after `rlsp sft`, in its folder.\n\nExample: rlsp ppo my.yaml --resume")
+ppo = one_stage(
+    "ppo",
+    "Run the PPO stage; after `rlsp sft`, in its folder.\n\nExample: rlsp ppo my.yaml --resume",
+)
 
 
 def show_report(report: "Report", screen: "Console", json: bool) -> None:

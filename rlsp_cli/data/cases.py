@@ -14,14 +14,18 @@ def audit_cases(recipe: Recipe, problems: int) -> list[Case]:
     """The first problems of `data.prompts` (or `heldout`); a wrong answer is another problem's reference."""
     source = recipe.data.prompts or recipe.data.heldout
     if source is None:
-        raise DataError("the recipe has no problems to attack with; give data.prompts or data.heldout")
+        raise DataError(
+            "the recipe has no problems to attack with; give data.prompts or data.heldout"
+        )
     rows = prompt_rows(source.model_copy(update={"rows": _POOL * problems}), recipe.plugins)
     limit = recipe.ppo.max_new_tokens if recipe.ppo else None
     found = []
     for row in rows[:problems]:
         wrong = next((other.answer for other in rows if other.answer != row.answer), None)
         if wrong is None:
-            raise DataError(f"{source.source}: all references are {row.answer!r}; there is no wrong answer to take")
+            raise DataError(
+                f"{source.source}: all references are {row.answer!r}; there is no wrong answer to take"
+            )
         sample = Sample(row.problem, "", row.answer, row.id, row.metadata, max_tokens=limit)
         found.append(Case(row.problem, row.answer, wrong, sample))
     return found

@@ -7,7 +7,13 @@ from rlsp_cli.data.message import content_text, message_text, refuse_unread
 from rlsp_cli.data.row import Row
 from rlsp_cli.errors import DataError
 
-_ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
+_ROLES = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+}
 
 
 class Turn(NamedTuple):
@@ -20,11 +26,16 @@ class Turn(NamedTuple):
 def turns_of(row: Row, column: str) -> tuple[Turn, ...]:
     """The conversation in a column of {role, content} or {from, value}; DataError when there is none.
 
-    Thinking that stands apart from the content goes before it, between tags; text in an unknown field is an error.
+    Thinking that stands apart from the content goes before it, between tags; text in an unknown
+    field is an error.
     """
     value = row.columns.get(column)
-    if not isinstance(value, Sequence) or not all(isinstance(message, Mapping) for message in value):
-        raise DataError(f"{row.place}: column {column!r} must hold a list of {{role, content}}; columns: {row.names}")
+    if not isinstance(value, Sequence) or not all(
+        isinstance(message, Mapping) for message in value
+    ):
+        raise DataError(
+            f"{row.place}: column {column!r} must hold a list of {{role, content}}; columns: {row.names}"
+        )
     return tuple(_turn(message, row.place) for message in value)
 
 
@@ -39,5 +50,7 @@ def _turn(message: Mapping[str, Any], place: str) -> Turn:
         raise DataError(f"{place}: a turn of role {name!r}: {error}") from error
 
     if role is None or not text.strip():
-        raise DataError(f"{place}: a turn of role {name!r} without text, or a role other than {', '.join(_ROLES)}")
+        raise DataError(
+            f"{place}: a turn of role {name!r} without text, or a role other than {', '.join(_ROLES)}"
+        )
     return Turn(role, text)

@@ -9,7 +9,8 @@ from typing import Any
 class Demonstration:
     """A problem, a solution to imitate, and the reference answer where the source has one.
 
-    `place` says where it was read; `length` counts the solution's tokens or words, 0 while nobody has counted.
+    `place` says where it was read; `length` counts the solution's tokens or words, 0 while nobody
+    has counted.
     """
 
     place: str
@@ -23,4 +24,10 @@ class Demonstration:
     def to_row(self) -> dict[str, Any]:
         """A row of traces.jsonl: the source's other columns, then ours."""
         answer = {} if self.answer is None else {"answer": self.answer}
-        return {**self.metadata, "id": self.id, "problem": self.problem, "solution": self.solution, **answer}
+        return {
+            **self.metadata,
+            "id": self.id,
+            "problem": self.problem,
+            "solution": self.solution,
+            **answer,
+        }

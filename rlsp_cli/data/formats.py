@@ -66,9 +66,13 @@ def pick_format(row: Row, columns: Columns) -> str:
         if format.needs(columns) <= row.columns.keys():
             return name
 
-    known = "; ".join(f"{name} ({', '.join(sorted(format.needs(columns)))})" for name, format in FORMATS.items())
+    known = "; ".join(
+        f"{name} ({', '.join(sorted(format.needs(columns)))})" for name, format in FORMATS.items()
+    )
     hint = _HINT if columns.solution else "name yours by problem=COLUMN"
-    raise DataError(f"{row.place}: no known format has only the columns {row.names}; known: {known}; {hint}")
+    raise DataError(
+        f"{row.place}: no known format has only the columns {row.names}; known: {known}; {hint}"
+    )
 
 
 def _read_plain(row: Row, columns: Columns) -> Content:
@@ -82,10 +86,12 @@ def _read_plain(row: Row, columns: Columns) -> Content:
 
 
 def _read_qwq(row: Row, columns: Columns) -> Content:
-    # The reference comes from the source's own solution. The last box of the model's response would verify whatever
-    # the model said.
+    # The reference comes from the source's own solution. The last box of the model's response would
+    # verify whatever the model said.
     reference = last_boxed(str(row.columns.get("solution") or ""))
-    return Content(row.text(columns.problem), row.text("qwq"), reference, (columns.problem, "qwq", "solution"))
+    return Content(
+        row.text(columns.problem), row.text("qwq"), reference, (columns.problem, "qwq", "solution")
+    )
 
 
 def _read_openthoughts(row: Row, columns: Columns) -> Content:
@@ -101,9 +107,13 @@ def _conversation(row: Row, column: str) -> Content:
     turns = [turn for turn in turns_of(row, column) if turn.role != "system"]
     roles = [turn.role for turn in turns]
     if roles != ["user", "assistant"]:
-        raise DataError(f"{row.place}: the turns are of {', '.join(roles) or 'nobody'}, expected user, assistant")
+        raise DataError(
+            f"{row.place}: the turns are of {', '.join(roles) or 'nobody'}, expected user, assistant"
+        )
     question, answer = turns
-    return Content(question.content, _with_think(answer.content, row.place), None, (column, "system"))
+    return Content(
+        question.content, _with_think(answer.content, row.place), None, (column, "system")
+    )
 
 
 def _with_think(text: str, place: str) -> str:
@@ -120,6 +130,9 @@ FORMATS = {
     "qwq": Format(lambda columns: {columns.problem, "qwq"}, _read_qwq),
     "openthoughts": Format(lambda columns: {"conversations"}, _read_openthoughts),
     "messages": Format(lambda columns: {"messages"}, _read_messages),
-    "plain": Format(lambda columns: {columns.problem, *([columns.solution] if columns.solution else [])}, _read_plain),
+    "plain": Format(
+        lambda columns: {columns.problem, *([columns.solution] if columns.solution else [])},
+        _read_plain,
+    ),
 }
 """By name, in the order in which they are tried."""

@@ -1,7 +1,7 @@
 """A message of a conversation as one text: servers and data sets separate thinking from the answer in many ways.
 
-Known are DeepSeek's and vLLM's `reasoning_content`, vLLM's and OpenRouter's `reasoning`, Ollama's and gpt-oss'
-`thinking`, and content as a list of parts, as Anthropic, Mistral and OpenAI have it.
+Known are DeepSeek's and vLLM's `reasoning_content`, vLLM's and OpenRouter's `reasoning`, Ollama's
+and gpt-oss' `thinking`, and content as a list of parts, as Anthropic, Mistral and OpenAI have it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,14 @@ _ABOUT = ("id", "name", "model", "language", "timestamp", "source")
 _ABOUT_PARTS = ("type", "id", "format", "signature")
 """The same, of a part of a message."""
 _ANSWERS = ("text", "output_text", "input_text")
-_THINKS = ("thinking", "reasoning", "reasoning_text", "summary_text", "reasoning.text", "reasoning.summary")
+_THINKS = (
+    "thinking",
+    "reasoning",
+    "reasoning_text",
+    "summary_text",
+    "reasoning.text",
+    "reasoning.summary",
+)
 _UNREADABLE = ("reasoning.encrypted",)
 """Thinking that a provider keeps to itself: a server's answer is read without it, and data with it is refused."""
 _PART_TEXTS = ("thinking", "reasoning", "text", "summary")
@@ -39,7 +46,8 @@ def content_text(message: Mapping[str, Any]) -> str:
 def message_text(message: Mapping[str, Any]) -> str:
     """Thinking between `<think>` tags, then the content; ValueError names a part whose kind is not known.
 
-    Content that begins with thinking of its own is taken as it is. Thinking without any content has not ended.
+    Content that begins with thinking of its own is taken as it is. Thinking without any content has
+    not ended.
     """
     content = [*_parts(_content(message))]
     text = _joined(content)
@@ -67,7 +75,9 @@ def refuse_unread(message: Mapping[str, Any], text: str) -> None:
         for part in _texts(value):
             if without_tags(part).strip() not in text:
                 shown = part[:_SHOWN]
-                raise ValueError(f"field {name!r} holds text that nothing reads, {shown!r}; move it or remove it")
+                raise ValueError(
+                    f"field {name!r} holds text that nothing reads, {shown!r}; move it or remove it"
+                )
 
 
 def _content(message: Mapping[str, Any]) -> Any:
@@ -86,7 +96,9 @@ def _parts(value: Any, is_thought: bool = False) -> Iterator[_Part]:
         for part in value:
             yield from _parts(part, is_thought)
     elif value is not None:
-        raise ValueError(f"the content holds {type(value).__name__}, expected text or a list of parts")
+        raise ValueError(
+            f"the content holds {type(value).__name__}, expected text or a list of parts"
+        )
 
 
 def _parts_of_object(value: Mapping[str, Any], is_thought: bool) -> Iterator[_Part]:
@@ -109,7 +121,8 @@ def _joined(parts: Sequence[_Part]) -> str:
         else:
             runs.append(part)
 
-    # `in_tags` takes an answer along with its thinking, so only an answer at the beginning stands alone.
+    # `in_tags` takes an answer along with its thinking, so only an answer at the beginning stands
+    # alone.
     blocks = [] if not runs or runs[0].is_thought else [runs[0].text]
     for run, following in pairwise([*runs, _Part(False, "")]):
         if run.is_thought:

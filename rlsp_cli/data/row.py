@@ -36,9 +36,13 @@ class Row:
             raise DataError(f"{self.place}: column {column!r} is empty")
         if not isinstance(value, str | int | float):
             kind = type(value).__name__
-            raise DataError(f"{self.place}: column {column!r} holds {kind}, expected text or a number")
+            raise DataError(
+                f"{self.place}: column {column!r} holds {kind}, expected text or a number"
+            )
         if isinstance(value, float) and not math.isfinite(value):
-            raise DataError(f"{self.place}: column {column!r} holds {value}, which is no number; expected one, or text")
+            raise DataError(
+                f"{self.place}: column {column!r} holds {value}, which is no number; expected one, or text"
+            )
         return valid_text(str(value))
 
     def response(self, column: str) -> str:
@@ -52,7 +56,9 @@ class Row:
         try:
             text = message_text({"content": content, _THOUGHT: thought})
         except ValueError as error:
-            raise DataError(f"{self.place}: columns {column!r} and {_THOUGHT!r}: {error}") from error
+            raise DataError(
+                f"{self.place}: columns {column!r} and {_THOUGHT!r}: {error}"
+            ) from error
         return text or self.text(column)
 
     def plain(self, without: Collection[str] = ()) -> dict[str, Any]:

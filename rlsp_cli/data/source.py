@@ -61,7 +61,9 @@ def _task_rows(rows: Rows, files: Sequence[str]) -> Iterator[Row]:
         try:
             yield Row(place, plugin.function(index, rows.split, **options))
         except Exception as error:
-            raise DataError(f"{place}: the task makes no row: {type(error).__name__}: {error}") from error
+            raise DataError(
+                f"{place}: the task makes no row: {type(error).__name__}: {error}"
+            ) from error
 
 
 def _hub_rows(rows: Rows) -> Iterator[Row]:
@@ -74,7 +76,9 @@ def _hub_rows(rows: Rows) -> Iterator[Row]:
         ) from error
 
     try:
-        loaded = datasets.load_dataset(name, rows.config, split=rows.split, revision=revision or None)
+        loaded = datasets.load_dataset(
+            name, rows.config, split=rows.split, revision=revision or None
+        )
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise NotReadyError(
@@ -85,13 +89,22 @@ def _hub_rows(rows: Rows) -> Iterator[Row]:
 
 
 def _file_rows(path: Path) -> Iterator[Row]:
-    readers = {".jsonl": jsonl_rows, ".json": _json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
+    readers = {
+        ".jsonl": jsonl_rows,
+        ".json": _json_rows,
+        ".csv": _csv_rows,
+        ".parquet": _parquet_rows,
+    }
     if not path.exists() and HUB_ID.fullmatch(str(path)) and path.suffix not in readers:
         raise DataError(f"{path}: no such file; a data set on the hub is written hf:{path}")
     if not path.is_file():
-        raise DataError(f"{path}: {'is a folder, expected a file' if path.is_dir() else 'no such file'}")
+        raise DataError(
+            f"{path}: {'is a folder, expected a file' if path.is_dir() else 'no such file'}"
+        )
     if path.suffix not in readers:
-        raise DataError(f"{path}: cannot read {path.suffix or 'a file without an ending'}; known: {', '.join(readers)}")
+        raise DataError(
+            f"{path}: cannot read {path.suffix or 'a file without an ending'}; known: {', '.join(readers)}"
+        )
     return readers[path.suffix](path)
 
 
@@ -99,7 +112,9 @@ def _json_rows(path: Path) -> Iterator[Row]:
     try:
         rows = read_json(path.read_bytes())
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from error
+        raise DataError(
+            f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}"
+        ) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path}: expected a list of objects")
 

@@ -35,16 +35,22 @@ def trace_rows(traces: Traces, files: Sequence[str] = ()) -> Sequence[Trace]:
     found: list[Trace] = []
     for row in source_rows(traces, files):
         if traces.messages is None:
-            found.append(Trace(row.text(traces.prompt), row.response(traces.response), answer=_answer(row)))
+            found.append(
+                Trace(row.text(traces.prompt), row.response(traces.response), answer=_answer(row))
+            )
         else:
             found += _of_conversation(row, traces.messages)
     return found
 
 
-def training_rows(traces: Sequence[Trace], val_rows: int) -> tuple[Sequence[Trace], Sequence[Trace]]:
+def training_rows(
+    traces: Sequence[Trace], val_rows: int
+) -> tuple[Sequence[Trace], Sequence[Trace]]:
     """(training, validation): the last `val_rows` are kept out of training; DataError when nothing is left."""
     if val_rows >= len(traces):
-        raise DataError(f"sft.val_rows is {val_rows}, and there are {len(traces)} traces; keep fewer out")
+        raise DataError(
+            f"sft.val_rows is {val_rows}, and there are {len(traces)} traces; keep fewer out"
+        )
     split = len(traces) - val_rows
     return traces[:split], traces[split:]
 
@@ -54,11 +60,15 @@ def _of_conversation(row: Row, column: str) -> Iterator[Trace]:
     turns = turns_of(row, column)
     answers = [number for number, turn in enumerate(turns) if turn.role == "assistant"]
     if not answers or answers[0] == 0:
-        raise DataError(f"{row.place}: column {column!r} needs a user's turn and an assistant's after it")
+        raise DataError(
+            f"{row.place}: column {column!r} needs a user's turn and an assistant's after it"
+        )
 
     answer = _answer(row) if len(answers) == 1 else None
     for n in answers:
-        yield Trace(prompt=turns[n - 1].content, response=turns[n].content, turns=turns[:n], answer=answer)
+        yield Trace(
+            prompt=turns[n - 1].content, response=turns[n].content, turns=turns[:n], answer=answer
+        )
 
 
 def _answer(row: Row) -> str | None:

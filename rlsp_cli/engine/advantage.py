@@ -1,9 +1,9 @@
 """Per-token rewards and advantages.
 
-N responses, T positions; position t holds what concerns the token chosen after t. `mask` (N, T) is 1 on response
-tokens, which are contiguous. Formulas: RLSP (arXiv 2502.06773, section 2.3); GAE (1506.02438); RLOO (2402.14740);
-GRPO (2402.03300); REINFORCE++ and its baseline (2501.03262); Dr. GRPO (2503.20783). tests/test_openrlhf_maths.py holds
-them against OpenRLHF's.
+N responses, T positions; position t holds what concerns the token chosen after t. `mask` (N, T) is
+1 on response tokens, which are contiguous. Formulas: RLSP (arXiv 2502.06773, section 2.3); GAE
+(1506.02438); RLOO (2402.14740); GRPO (2402.03300); REINFORCE++ and its baseline (2501.03262); Dr.
+GRPO (2503.20783). tests/test_openrlhf_maths.py holds them against OpenRLHF's.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,9 @@ def kl_estimate(logp: torch.Tensor, reference: torch.Tensor, estimator: str) -> 
     return kl.clamp(-_MAX_KL, _MAX_KL)
 
 
-def token_rewards(scores: torch.Tensor, kl: torch.Tensor, kl_coef: float, mask: torch.Tensor) -> torch.Tensor:
+def token_rewards(
+    scores: torch.Tensor, kl: torch.Tensor, kl_coef: float, mask: torch.Tensor
+) -> torch.Tensor:
     """r_t = -beta * KL_t, plus the response's score (N,) at its last token: they sum to score - beta * sum KL."""
     rewards = -kl_coef * kl * mask
     last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(dim=1)  # (N,)
@@ -78,10 +80,13 @@ def minus_mean(scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
 def group_norm(scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
     """GRPO's score: minus the group's mean, divided by its (sample) standard deviation. Shapes as `leave_one_out`.
 
-    In float64: in float32 the mean of eight times 0.9 is not 0.9, and the division would make an advantage of that.
+    In float64: in float32 the mean of eight times 0.9 is not 0.9, and the division would make an
+        advantage of that.
     """
     centred = minus_mean(scores.double(), scored.double())
-    std = (centred.square().sum(1, keepdim=True) / (scored.sum(1, keepdim=True) - 1).clamp(min=1)).sqrt()
+    std = (
+        centred.square().sum(1, keepdim=True) / (scored.sum(1, keepdim=True) - 1).clamp(min=1)
+    ).sqrt()
     return (centred / (std + 1e-9)).to(scores.dtype)
 
 
@@ -94,18 +99,27 @@ _BASELINES = {
 
 
 def mixed(
-    streams: torch.Tensor, weights: Sequence[float], scored: torch.Tensor, group: int, estimator: str
+    streams: torch.Tensor,
+    weights: Sequence[float],
+    scored: torch.Tensor,
+    group: int,
+    estimator: str,
 ) -> torch.Tensor:
     """(N, k) streams of scores -> (N,): each stream minus the baseline of its groups of `group`, then weighted.
 
-    An estimator without a baseline leaves the streams as they are. `scored` (N,) is 1 for responses with scores.
+    An estimator without a baseline leaves the streams as they are. `scored` (N,) is 1 for responses
+    with scores.
     """
     baseline = _BASELINES.get(estimator)
     columns = [
-        baseline(column.reshape(-1, group), scored.view(-1, group)).flatten() if baseline else column
+        baseline(column.reshape(-1, group), scored.view(-1, group)).flatten()
+        if baseline
+        else column
         for column in streams.unbind(1)
     ]
-    return torch.stack([weight * column for weight, column in zip(weights, columns, strict=True)]).sum(0)
+    return torch.stack(
+        [weight * column for weight, column in zip(weights, columns, strict=True)]
+    ).sum(0)
 
 
 def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -116,7 +130,12 @@ def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def advantages_and_returns(
-    scores: torch.Tensor, kl: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, kl_coef: float, settings: Ppo
+    scores: torch.Tensor,
+    kl: torch.Tensor,
+    values: torch.Tensor,
+    mask: torch.Tensor,
+    kl_coef: float,
+    settings: Ppo,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Of a rollout, both (N, T): `scores` (N,) have their baseline off, `values` are those of gae's critic.
 

@@ -1,6 +1,7 @@
 """Which rows make up a step, and how sequences become tensors.
 
-Sequences are padded on the right: under causal attention no real token can see the padding, so no mask is needed.
+Sequences are padded on the right: under causal attention no real token can see the padding, so no
+    mask is needed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,8 @@ import torch
 def batch_rows(rows: int, batch: int, step: int, seed: int) -> list[int]:
     """Rows of the batch or rollout number `step`: pieces of one endless sequence of shuffled passes over all rows."""
     return [
-        _shuffled(rows, position // rows, seed)[position % rows] for position in range(step * batch, (step + 1) * batch)
+        _shuffled(rows, position // rows, seed)[position % rows]
+        for position in range(step * batch, (step + 1) * batch)
     ]
 
 

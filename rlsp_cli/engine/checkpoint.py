@@ -1,7 +1,8 @@
 """Checkpoints: a model folder in the Hugging Face layout, and beside it what a stage needs to go on.
 
-A checkpoint is written under another name and renamed when it is whole. The random numbers need no saving: they
-are a function of the recipe's seed and the step (see `seed.py`), and so is the position in the data.
+A checkpoint is written under another name and renamed when it is whole. The random numbers need no
+saving: they are a function of the recipe's seed and the step (see `seed.py`), and so is the
+position in the data.
 """
 
 import json
@@ -42,7 +43,11 @@ def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokeni
 
 
 def save_checkpoint(
-    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, step: int, trainer: dict[str, Any]
+    folder: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    step: int,
+    trainer: dict[str, Any],
 ) -> None:
     """Write a model and `trainer` (tensors and plain values); then remove what else lies beside it."""
     draft = _draft(folder)
@@ -62,7 +67,10 @@ def newest_checkpoint(checkpoints: Path) -> Checkpoint | None:
             return _read(folder)
         except _BROKEN as error:
             reason = str(error).partition("\n")[0]
-            print(f"note: {folder} is not whole, and passed over ({type(error).__name__}: {reason})", file=sys.stderr)
+            print(
+                f"note: {folder} is not whole, and passed over ({type(error).__name__}: {reason})",
+                file=sys.stderr,
+            )
     return None
 
 
@@ -73,7 +81,11 @@ _BROKEN = (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingErro
 def _read(folder: Path) -> Checkpoint:
     trainer = torch.load(folder / _TRAINER, map_location="cpu", weights_only=True)
     index = folder / SAFE_WEIGHTS_INDEX_NAME
-    names = set(json.loads(index.read_bytes())["weight_map"].values()) if index.exists() else {SAFE_WEIGHTS_NAME}
+    names = (
+        set(json.loads(index.read_bytes())["weight_map"].values())
+        if index.exists()
+        else {SAFE_WEIGHTS_NAME}
+    )
     for name in names:
         with safe_open(folder / name, "pt"):  # its header says how long it must be
             pass

@@ -21,7 +21,8 @@ _COMPACT_BELOW = 0.8
 class Generated:
     """Tokens of one response, its end token included; `truncated` when the length limit ended it.
 
-    `logprob` is the sum of their log-probabilities (nats, at temperature 1), where it was asked for.
+    `logprob` is the sum of their log-probabilities (nats, at temperature 1), where it was asked
+    for.
     """
 
     tokens: list[int]
@@ -106,17 +107,24 @@ def _decode(
             running.keep(going.nonzero()[:, 0])
             rows, done = rows[going.cpu()], done[going]
     sums = logprob.tolist() if logprobs else [None] * count
-    return [Generated(r, not over, total) for r, over, total in zip(responses, finished, sums, strict=True)]
+    return [
+        Generated(r, not over, total)
+        for r, over, total in zip(responses, finished, sums, strict=True)
+    ]
 
 
-def choose(logits: torch.Tensor, temperature: float, top_p: float, random: torch.Generator | None) -> torch.Tensor:
+def choose(
+    logits: torch.Tensor, temperature: float, top_p: float, random: torch.Generator | None
+) -> torch.Tensor:
     """(B, V) logits -> (B,) tokens. Sampling takes the winner of an exponential race, which needs no cumulative sum."""
     if temperature == 0:
         return logits.argmax(-1)
     probabilities = torch.softmax(logits.float() / temperature, -1)
     if top_p < 1:
         probabilities = _nucleus(probabilities, top_p)
-    return (probabilities / torch.empty_like(probabilities).exponential_(generator=random)).argmax(-1)
+    return (probabilities / torch.empty_like(probabilities).exponential_(generator=random)).argmax(
+        -1
+    )
 
 
 def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:

@@ -5,7 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import jinja2
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from rlsp_cli.errors import DataError
 from rlsp_cli.terminal import print
@@ -16,8 +22,8 @@ _SAID = "what the assistant said"
 def turn_end(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """The tokens with which the chat template ends an assistant's turn; else the tokenizer's end token alone.
 
-    They are those that follow the content at once, not beyond the tokenizer's end token: white space and what the
-    template writes before the next turn are not the model's to say.
+    They are those that follow the content at once, not beyond the tokenizer's end token: white
+    space and what the template writes before the next turn are not the model's to say.
     """
     text, known, found = _after_a_turn(tokenizer), _whole_tokens(tokenizer), []
     while (token := next(filter(text.startswith, known), None)) is not None:
@@ -62,7 +68,9 @@ def stated_ends(path: str) -> set[int]:
     try:
         return _listed(GenerationConfig.from_pretrained(name, revision=revision))
     except OSError:
-        return _listed(GenerationConfig.from_model_config(AutoConfig.from_pretrained(name, revision=revision)))
+        return _listed(
+            GenerationConfig.from_model_config(AutoConfig.from_pretrained(name, revision=revision))
+        )
 
 
 def refuse_other_end(path: str, tokenizer: PreTrainedTokenizerBase) -> None:

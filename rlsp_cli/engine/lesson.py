@@ -10,7 +10,15 @@ from rlsp_cli.engine.ending import turn_end
 from rlsp_cli.engine.prompt import encode_prompt, trace_prompt
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Data
-from rlsp_cli.rewards.thinking import has_closed, is_open, learned, opened, thinks, without_tags, without_thinking
+from rlsp_cli.rewards.thinking import (
+    has_closed,
+    is_open,
+    learned,
+    opened,
+    thinks,
+    without_tags,
+    without_thinking,
+)
 from rlsp_cli.terminal import print
 
 
@@ -24,7 +32,10 @@ class Lesson(NamedTuple):
     def tokens(self, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
         """Token ids of what is not learned and of what is."""
         said = tokenizer(self.response, add_special_tokens=False)["input_ids"]
-        return encode_prompt(self.prompt, tokenizer), [*said, *tokenizer.convert_tokens_to_ids(self.end)]
+        return encode_prompt(self.prompt, tokenizer), [
+            *said,
+            *tokenizer.convert_tokens_to_ids(self.end),
+        ]
 
 
 def closed_traces(traces: Sequence[Trace]) -> list[Trace]:
@@ -34,13 +45,19 @@ def closed_traces(traces: Sequence[Trace]) -> list[Trace]:
     """
     kept = [trace for trace in traces if not any(map(is_open, _said(trace)))]
     if not kept:
-        raise DataError(f"data.traces: none of {len(traces)} traces closes its thinking; name traces that were not cut")
+        raise DataError(
+            f"data.traces: none of {len(traces)} traces closes its thinking; name traces that were not cut"
+        )
     if len(kept) < len(traces):
-        print(f"sft: {len(traces) - len(kept)} of {len(traces)} traces left out: thinking not closed")
+        print(
+            f"sft: {len(traces) - len(kept)} of {len(traces)} traces left out: thinking not closed"
+        )
     return kept
 
 
-def lessons(traces: Sequence[Trace], data: Data, tokenizer: PreTrainedTokenizerBase) -> list[Lesson]:
+def lessons(
+    traces: Sequence[Trace], data: Data, tokenizer: PreTrainedTokenizerBase
+) -> list[Lesson]:
     """What each trace teaches, after the tag that its prompt may have opened; see `rlsp_cli.rewards.thinking`.
 
     DataError where the chat template closes the thinking before a response that thinks.
@@ -49,7 +66,9 @@ def lessons(traces: Sequence[Trace], data: Data, tokenizer: PreTrainedTokenizerB
     pairs = list(zip(prompts, traces, strict=True))
     silent = sum(bool(opened(prompt)) and not thinks(trace.response) for prompt, trace in pairs)
     if silent:
-        print(f"sft: {silent} of {len(traces)} traces do not think: they close the thinking that the prompt opens")
+        print(
+            f"sft: {silent} of {len(traces)} traces do not think: they close the thinking that the prompt opens"
+        )
     return [Lesson(prompt, _response(prompt, trace.response), end) for prompt, trace in pairs]
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from rlsp_cli.engine.ending import adopt_turn_end, name_and_revision
 from rlsp_cli.engine.tokenizer import word_tokenizer
@@ -18,7 +24,9 @@ from rlsp_cli.recipe.schema import FromScratch
 def pick_device(gpus: int) -> torch.device:
     """The GPU when the recipe asks for one, else the CPU."""
     if gpus and not torch.cuda.is_available():
-        raise NotReadyError(f"cluster.gpus_per_node is {gpus}, but torch sees no GPU; set it to 0 to run on the CPU")
+        raise NotReadyError(
+            f"cluster.gpus_per_node is {gpus}, but torch sees no GPU; set it to 0 to run on the CPU"
+        )
     return torch.device("cuda" if gpus else "cpu")
 
 
@@ -47,21 +55,31 @@ def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenize
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
     except Exception as error:
-        raise NotReadyError(f"model {path!r} has no usable tokenizer: {_first_line(error)}") from error
+        raise NotReadyError(
+            f"model {path!r} has no usable tokenizer: {_first_line(error)}"
+        ) from error
     if tokenizer.eos_token_id is None:
-        raise NotReadyError(f"the tokenizer of model {path!r} has no end token; responses could never end")
+        raise NotReadyError(
+            f"the tokenizer of model {path!r} has no end token; responses could never end"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template != "auto":
-        tokenizer.chat_template = None if chat_template == "none" else _read_template(Path(chat_template))
+        tokenizer.chat_template = (
+            None if chat_template == "none" else _read_template(Path(chat_template))
+        )
     adopt_turn_end(tokenizer)
     return tokenizer
 
 
-def add_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> None:
+def add_special_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]
+) -> None:
     """Make tokens known as one piece each; new ones get new rows of the embedding."""
     if tokenizer.add_tokens(list(tokens), special_tokens=False):
-        model.resize_token_embeddings(max(len(tokenizer), model.get_input_embeddings().num_embeddings))
+        model.resize_token_embeddings(
+            max(len(tokenizer), model.get_input_embeddings().num_embeddings)
+        )
         adopt_turn_end(tokenizer)
 
 
@@ -74,7 +92,9 @@ def _read_template(path: Path) -> str:
         ) from error
 
 
-def new_model(spec: FromScratch, texts: Iterable[str], seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def new_model(
+    spec: FromScratch, texts: Iterable[str], seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model with random weights on the CPU, and a word-level tokenizer that knows every word of `texts`."""
     tokenizer = word_tokenizer(texts, spec.max_length)
     config = AutoConfig.for_model(
@@ -97,7 +117,9 @@ def new_model(spec: FromScratch, texts: Iterable[str], seed: int) -> tuple[PreTr
         return AutoModelForCausalLM.from_config(config), tokenizer
 
 
-def refuse_overflow(model: PreTrainedModel, prompts: Iterable[Sequence[int]], max_new_tokens: int) -> None:
+def refuse_overflow(
+    model: PreTrainedModel, prompts: Iterable[Sequence[int]], max_new_tokens: int
+) -> None:
     """DataError when a prompt and its response could outgrow the model's positions: garbage or a crash would follow."""
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     longest = max(map(len, prompts))
@@ -111,7 +133,8 @@ def refuse_overflow(model: PreTrainedModel, prompts: Iterable[Sequence[int]], ma
 class Critic(nn.Module):
     """V(s) for every position: a scalar head on hidden states, which starts at 0.
 
-    With a trunk of its own it runs a copy of the policy's layers; without, it is given the policy's states.
+    With a trunk of its own it runs a copy of the policy's layers; without, it is given the policy's
+    states.
     """
 
     def __init__(self, policy: PreTrainedModel, own_trunk: bool) -> None:
@@ -133,4 +156,8 @@ class Critic(nn.Module):
 
 def _first_line(error: Exception) -> str:
     words = str(error).strip().partition("\n")[0]
-    return words if isinstance(error, OSError | ValueError) and words else f"{type(error).__name__}: {words}"
+    return (
+        words
+        if isinstance(error, OSError | ValueError) and words
+        else f"{type(error).__name__}: {words}"
+    )

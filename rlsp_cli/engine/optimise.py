@@ -12,10 +12,13 @@ from rlsp_cli.recipe.schema import Optimisation
 class Optimiser:
     """AdamW over `parameters`; `step()` clips the gradient, sets the learning rate, and returns both.
 
-    `total` is the number of steps of the whole stage. A resumed stage goes on through `load_state_dict`.
+    `total` is the number of steps of the whole stage. A resumed stage goes on through
+    `load_state_dict`.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], settings: Optimisation, peak: float, total: int) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], settings: Optimisation, peak: float, total: int
+    ) -> None:
         self.parameters = list(parameters)
         self.settings, self.peak, self.total, self.steps = settings, peak, total, 0
         self.adamw = torch.optim.AdamW(
@@ -49,5 +52,7 @@ def rate_factor(step: int, total: int, settings: Optimisation) -> float:
     if step < warmup:
         return (step + 1) / warmup
     progress = min((step - warmup) / max(total - warmup, 1), 1.0)
-    fall = {"constant": 0.0, "linear": progress, "cosine": (1 - math.cos(math.pi * progress)) / 2}[settings.schedule]
+    fall = {"constant": 0.0, "linear": progress, "cosine": (1 - math.cos(math.pi * progress)) / 2}[
+        settings.schedule
+    ]
     return 1 - (1 - settings.min_lr_ratio) * fall

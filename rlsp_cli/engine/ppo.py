@@ -1,7 +1,9 @@
 """PPO with an outcome verifier and exploration rewards (RLSP, arXiv 2502.06773, section 2.3).
 
-One step: sample a rollout, score it, penalise the KL to the frozen reference in the per-token reward, estimate
-advantages, then update critic and policy on minibatches. The first `critic_warmup_steps` steps train the critic alone.
+One step: sample a rollout, score it, penalise the KL to the frozen reference in the per-token
+    reward, estimate
+advantages, then update critic and policy on minibatches. The first `critic_warmup_steps` steps
+train the critic alone.
 """
 
 import copy
@@ -22,7 +24,14 @@ from rlsp_cli.engine.loss import policy_loss, value_loss
 from rlsp_cli.engine.model import Critic, autocast, refuse_overflow
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.prompt import decode_responses, encode_prompt, prompt_text
-from rlsp_cli.engine.rollout import Rollout, as_tensors, entropy, in_micro_batches, last_states, log_probabilities
+from rlsp_cli.engine.rollout import (
+    Rollout,
+    as_tensors,
+    entropy,
+    in_micro_batches,
+    last_states,
+    log_probabilities,
+)
 from rlsp_cli.engine.seed import generator
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import SafetyError
@@ -51,8 +60,15 @@ class Targets:
 class PpoTrainer:
     """Trains the context's model in place; `run` writes metrics, rollouts, checkpoints and `final`."""
 
-    def __init__(self, context: Context, settings: Ppo, problems: Sequence[Problem], scorer: Scorer) -> None:
-        self.context, self.settings, self.problems, self.scorer = context, settings, problems, scorer
+    def __init__(
+        self, context: Context, settings: Ppo, problems: Sequence[Problem], scorer: Scorer
+    ) -> None:
+        self.context, self.settings, self.problems, self.scorer = (
+            context,
+            settings,
+            problems,
+            scorer,
+        )
         self.recipe, self.device = context.recipe, context.device
         self.policy = context.model.eval()  # no dropout: it would make the probability ratios noisy
         self.reference = copy.deepcopy(self.policy).requires_grad_(False).eval()
@@ -61,12 +77,17 @@ class PpoTrainer:
         self.kl_coef = settings.kl_coef
         updates = settings.epochs * max(1, settings.responses // settings.train_batch)
         policy_updates = updates * (self.total - self.warmup_steps)
-        self.optimiser = Optimiser(self.policy.parameters(), settings, settings.learning_rate, policy_updates)
+        self.optimiser = Optimiser(
+            self.policy.parameters(), settings, settings.learning_rate, policy_updates
+        )
         self.critic: Critic | None = None
         if settings.estimator == "gae":
             self.critic = Critic(self.policy, own_trunk=settings.critic == "own")
             self.critic_optimiser = Optimiser(
-                self.critic.parameters(), settings, settings.critic_learning_rate, updates * self.total
+                self.critic.parameters(),
+                settings,
+                settings.critic_learning_rate,
+                updates * self.total,
             )
 
     @property
@@ -87,7 +108,9 @@ class PpoTrainer:
                 raise
             append_rows(paths.metrics, [{"step": step, "total_steps": self.total, **metrics}])
             pairs = zip(rollout.samples, rollout.scores, strict=True)
-            append_rows(paths.rollouts, [rollout_row(step, sample, score) for sample, score in pairs])
+            append_rows(
+                paths.rollouts, [rollout_row(step, sample, score) for sample, score in pairs]
+            )
             if self.settings.export_every and (step + 1) % self.settings.export_every == 0:
                 save_model(paths.exported(step + 1), self.policy, self.context.tokenizer)
             due = (step + 1) % self.settings.save_every == 0 and step + 1 < self.total
@@ -113,7 +136,11 @@ class PpoTrainer:
         losses = self.update(step, rollout, targets, critic_only)
         if self.settings.kl_target is not None:
             self.kl_coef = advantage.adapted_kl_coef(
-                self.kl_coef, kl_metrics["kl/token"], self.settings.kl_target, len(samples), self.settings.kl_horizon
+                self.kl_coef,
+                kl_metrics["kl/token"],
+                self.settings.kl_target,
+                len(samples),
+                self.settings.kl_horizon,
             )
         ended = time.perf_counter()
         tokens = sum(len(response.tokens) for response in generated)
@@ -137,7 +164,9 @@ class PpoTrainer:
         text = prompt_text(problem.problem, self.recipe.data, self.context.tokenizer)
         return encode_prompt(text, self.context.tokenizer)
 
-    def _sample(self, step: int, problems: Sequence[Problem]) -> tuple[list[list[int]], list[Sample], list[Any]]:
+    def _sample(
+        self, step: int, problems: Sequence[Problem]
+    ) -> tuple[list[list[int]], list[Sample], list[Any]]:
         settings, tokenizer = self.settings, self.context.tokenizer
         texts = [prompt_text(problem.problem, self.recipe.data, tokenizer) for problem in problems]
         prompts = [encode_prompt(text, tokenizer) for text in texts]
@@ -164,7 +193,9 @@ class PpoTrainer:
                 truncated=response.truncated,
                 step=step,
             )
-            for text, reply, problem, response in zip(texts, replies, problems, generated, strict=True)
+            for text, reply, problem, response in zip(
+                texts, replies, problems, generated, strict=True
+            )
         ]
         return prompts, samples, generated
 
@@ -173,9 +204,13 @@ class PpoTrainer:
         """Log-probabilities, values, advantages and returns of a rollout, and the metrics known from them."""
         settings, mask = self.settings, rollout.mask
         old = self._in_micro_batches(self._old_logp_and_entropy, rollout)  # (N, T, 2)
-        reference = self._in_micro_batches(lambda tokens: self._logp(self.reference, tokens), rollout)
+        reference = self._in_micro_batches(
+            lambda tokens: self._logp(self.reference, tokens), rollout
+        )
         kl = advantage.kl_estimate(old[..., 0], reference, settings.kl_estimator)
-        scored = torch.tensor([float(s.reward is not None) for s in rollout.scores], device=self.device)
+        scored = torch.tensor(
+            [float(s.reward is not None) for s in rollout.scores], device=self.device
+        )
         values = torch.zeros_like(mask)
         if self.critic is not None:
             values = self._in_micro_batches(self._values, rollout)
@@ -187,10 +222,14 @@ class PpoTrainer:
         }
         mask = mask * scored[:, None]
         scores = self._mixed_scores(rollout, scored)
-        advantages, returns = advantage.advantages_and_returns(scores, kl, values, mask, self.kl_coef, settings)
+        advantages, returns = advantage.advantages_and_returns(
+            scores, kl, values, mask, self.kl_coef, settings
+        )
         if self.critic is not None:
             unexplained = advantage.masked_mean((returns - values).square(), mask)
-            spread = advantage.masked_mean((returns - advantage.masked_mean(returns, mask)).square(), mask)
+            spread = advantage.masked_mean(
+                (returns - advantage.masked_mean(returns, mask)).square(), mask
+            )
             metrics["explained_variance"] = float(1 - unexplained / (spread + 1e-8))
         return Targets(mask, old[..., 0], values, advantages, returns), metrics
 
@@ -200,15 +239,24 @@ class PpoTrainer:
         weights = [1.0]
         if self.settings.advantages == "separate":
             alpha = alpha_at(self.recipe.reward.alpha, rollout.samples[0].step or 0, self.total)
-            columns, weights = [score.streams or (0.0, 0.0) for score in rollout.scores], [alpha, 1 - alpha]
+            columns, weights = (
+                [score.streams or (0.0, 0.0) for score in rollout.scores],
+                [alpha, 1 - alpha],
+            )
         streams = torch.tensor(columns, device=self.device)
-        return advantage.mixed(streams, weights, scored, self.settings.samples_per_prompt, self.settings.estimator)
+        return advantage.mixed(
+            streams, weights, scored, self.settings.samples_per_prompt, self.settings.estimator
+        )
 
-    def update(self, step: int, rollout: Rollout, targets: Targets, critic_only: bool) -> dict[str, float]:
+    def update(
+        self, step: int, rollout: Rollout, targets: Targets, critic_only: bool
+    ) -> dict[str, float]:
         """All minibatches of a rollout; returns the means of their losses."""
         scored = targets.mask.any(1).nonzero()[:, 0].cpu()  # unscored responses teach nothing
         records = [
-            self._minibatch(rollout, targets, rows, critic_only) for rows in self.minibatches(step, scored) if len(rows)
+            self._minibatch(rollout, targets, rows, critic_only)
+            for rows in self.minibatches(step, scored)
+            if len(rows)
         ]
         return {key: sum(record[key] for record in records) / len(records) for key in records[0]}
 
@@ -219,7 +267,9 @@ class PpoTrainer:
             random = generator(torch.device("cpu"), self.recipe.seed, "minibatches", step, epoch)
             yield from rows[torch.randperm(len(rows), generator=random)].tensor_split(parts)
 
-    def _minibatch(self, rollout: Rollout, targets: Targets, rows: torch.Tensor, critic_only: bool) -> dict[str, float]:
+    def _minibatch(
+        self, rollout: Rollout, targets: Targets, rows: torch.Tensor, critic_only: bool
+    ) -> dict[str, float]:
         """One optimiser step of the critic and, after the warm-up, of the policy."""
         count = targets.mask[rows].sum()
         sums: dict[str, float] = {}
@@ -233,14 +283,25 @@ class PpoTrainer:
         return sums
 
     def _backward(
-        self, rollout: Rollout, targets: Targets, rows: torch.Tensor, count: torch.Tensor, critic_only: bool
+        self,
+        rollout: Rollout,
+        targets: Targets,
+        rows: torch.Tensor,
+        count: torch.Tensor,
+        critic_only: bool,
     ) -> dict[str, torch.Tensor]:
         """Accumulate the gradients of a few rows; returns sums over their tokens."""
         width = int(rollout.lengths[rows].max())
         tokens = rollout.tokens[rows, :width]
         old_logp, old_values, advantages, returns, mask = (
             tensor[rows, : width - 1]
-            for tensor in (targets.old_logp, targets.old_values, targets.advantages, targets.returns, targets.mask)
+            for tensor in (
+                targets.old_logp,
+                targets.old_values,
+                targets.advantages,
+                targets.returns,
+                targets.mask,
+            )
         )
         sums: dict[str, torch.Tensor] = {}
         loss = torch.zeros((), device=self.device)
@@ -255,7 +316,11 @@ class PpoTrainer:
             sums["loss/value"], sums["value_clip_fraction"] = value_loss(
                 values, old_values, returns, mask, self.settings.value_clip
             )
-            weight = self.settings.value_coef if self.settings.critic == "value_head" and not critic_only else 1.0
+            weight = (
+                self.settings.value_coef
+                if self.settings.critic == "value_head" and not critic_only
+                else 1.0
+            )
             loss = loss + weight * sums["loss/value"]
         (loss / count).backward()  # type: ignore[no-untyped-call]
         return {key: value.detach() for key, value in sums.items()}
@@ -283,14 +348,21 @@ class PpoTrainer:
         return values
 
     def _in_micro_batches(self, function: Any, rollout: Rollout) -> torch.Tensor:
-        return in_micro_batches(function, rollout.tokens, rollout.lengths, self.settings.micro_batch)
+        return in_micro_batches(
+            function, rollout.tokens, rollout.lengths, self.settings.micro_batch
+        )
 
     def _save(self, step: int) -> None:
-        trainer: dict[str, Any] = {"kl_coef": self.kl_coef, "policy_optimiser": self.optimiser.state_dict()}
+        trainer: dict[str, Any] = {
+            "kl_coef": self.kl_coef,
+            "policy_optimiser": self.optimiser.state_dict(),
+        }
         if self.critic is not None:
             trainer["critic"] = self.critic.state_dict()
             trainer["critic_optimiser"] = self.critic_optimiser.state_dict()
-        save_checkpoint(self.context.paths.checkpoint(step), self.policy, self.context.tokenizer, step, trainer)
+        save_checkpoint(
+            self.context.paths.checkpoint(step), self.policy, self.context.tokenizer, step, trainer
+        )
 
     def _restore(self) -> int:
         """Load the newest checkpoint; returns the steps done. The reference stays the policy that PPO started from."""

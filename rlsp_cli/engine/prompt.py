@@ -18,7 +18,11 @@ def prompt_text(problem: str, data: Data, tokenizer: PreTrainedTokenizerBase) ->
 
 def trace_prompt(trace: Trace, data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
     """What comes before a demonstration's response; a conversation says itself how it asks, without `data.template`."""
-    return _render(trace.turns, data, tokenizer) if trace.turns else prompt_text(trace.prompt, data, tokenizer)
+    return (
+        _render(trace.turns, data, tokenizer)
+        if trace.turns
+        else prompt_text(trace.prompt, data, tokenizer)
+    )
 
 
 def _render(turns: Sequence[Turn], data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -59,7 +63,10 @@ def fitting(
     """
     assert recipe.ppo, "checked by the recipe"
     limit = recipe.ppo.max_prompt_tokens
-    lengths = [len(encode_prompt(prompt_text(p.problem, recipe.data, tokenizer), tokenizer)) for p in problems]
+    lengths = [
+        len(encode_prompt(prompt_text(p.problem, recipe.data, tokenizer), tokenizer))
+        for p in problems
+    ]
     kept = [problem for problem, length in zip(problems, lengths, strict=True) if length <= limit]
     if not kept:
         raise DataError(

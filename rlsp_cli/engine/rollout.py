@@ -29,7 +29,9 @@ def as_tensors(
     prompts: Sequence[list[int]], generated: Sequence[Generated], pad_id: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Tokens (N, T+1), response mask (N, T) and lengths (N,)."""
-    sequences = [prompt + response.tokens for prompt, response in zip(prompts, generated, strict=True)]
+    sequences = [
+        prompt + response.tokens for prompt, response in zip(prompts, generated, strict=True)
+    ]
     tokens = pad(sequences, pad_id, device)
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     first = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
@@ -38,7 +40,9 @@ def as_tensors(
     return tokens, mask.float(), lengths
 
 
-def log_probabilities(logits: torch.Tensor, tokens: torch.Tensor, temperature: float) -> torch.Tensor:
+def log_probabilities(
+    logits: torch.Tensor, tokens: torch.Tensor, temperature: float
+) -> torch.Tensor:
     """(N, T+1, V) logits -> (N, T) log-probability of each next token under the sampling temperature."""
     scaled = logits[:, :-1].float() / temperature
     return scaled.gather(-1, tokens[:, 1:, None]).squeeze(-1) - scaled.logsumexp(-1)
@@ -52,7 +56,10 @@ def entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
 
 @torch.no_grad()
 def in_micro_batches(
-    function: Callable[[torch.Tensor], torch.Tensor], tokens: torch.Tensor, lengths: torch.Tensor, size: int
+    function: Callable[[torch.Tensor], torch.Tensor],
+    tokens: torch.Tensor,
+    lengths: torch.Tensor,
+    size: int,
 ) -> torch.Tensor:
     """Apply `function` ((n, t+1) tokens -> (n, t, ...)) to all rows, a few of similar length at a time; (N, T, ...)."""
     result: torch.Tensor | None = None

@@ -14,19 +14,27 @@ _CACHE_NAMES = ("past_key_values", "cache_params")
 class Running:
     """B sequences, all of them with the same number of tokens after their prompts."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int
+    ) -> None:
         self.count = len(prompts)
         self._model, self._cache = model, DynamicCache(config=model.config)
         self._takes = inspect.signature(model.forward).parameters.keys()
         self._tokens, self._mask = _left_pad(prompts, pad_id, model.device)
         if self._mask is None:
-            self._positions = torch.arange(self._tokens.shape[1], device=model.device).expand_as(self._tokens)
+            self._positions = torch.arange(self._tokens.shape[1], device=model.device).expand_as(
+                self._tokens
+            )
         else:
             self._positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
 
     def logits(self) -> torch.Tensor:
         """(B, V) logits of each sequence's next token."""
-        options: dict[str, Any] = {"use_cache": True, "logits_to_keep": 1, "position_ids": self._positions}
+        options: dict[str, Any] = {
+            "use_cache": True,
+            "logits_to_keep": 1,
+            "position_ids": self._positions,
+        }
         options |= dict.fromkeys(_CACHE_NAMES, self._cache)
         options["attention_mask"] = self._mask
         known = {name: value for name, value in options.items() if name in self._takes}
@@ -42,7 +50,11 @@ class Running:
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with (b,) of the sequences."""
         self._cache.reorder_cache(rows)  # the one selection that layers of every kind have  # type: ignore[arg-type]
-        self.count, self._tokens, self._positions = len(rows), self._tokens[rows], self._positions[rows]
+        self.count, self._tokens, self._positions = (
+            len(rows),
+            self._tokens[rows],
+            self._positions[rows],
+        )
         self._mask = self._mask[rows] if self._mask is not None else None
 
 

@@ -18,9 +18,18 @@ class LocalSampler:
     """A `rlsp_cli.evals.samplers.sampler.Sampler` that runs a model in this process, `batch` responses at once."""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, precision: str, batch: int = 64
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        precision: str,
+        batch: int = 64,
     ) -> None:
-        self.model, self.tokenizer, self.precision, self.batch = model.eval(), tokenizer, precision, batch
+        self.model, self.tokenizer, self.precision, self.batch = (
+            model.eval(),
+            tokenizer,
+            precision,
+            batch,
+        )
         handling_of(self.model)  # refuses, before anything is asked, a model that cannot be decoded
 
     def answer(
@@ -38,10 +47,16 @@ class LocalSampler:
                 responses = self._decode(
                     [requests[row] for row in rows], [prompts[row] for row in rows], decoding, start
                 )
-                yield from (pair for pair in zip(rows, responses, strict=True) if pair[0] not in done)
+                yield from (
+                    pair for pair in zip(rows, responses, strict=True) if pair[0] not in done
+                )
 
     def _decode(
-        self, requests: Sequence[Request], prompts: Sequence[Sequence[int]], decoding: Decoding, start: int
+        self,
+        requests: Sequence[Request],
+        prompts: Sequence[Sequence[int]],
+        decoding: Decoding,
+        start: int,
     ) -> list[Response]:
         refuse_overflow(self.model, prompts, decoding.max_new_tokens)
         with autocast(self.model.device, self.precision):
@@ -58,7 +73,12 @@ class LocalSampler:
             )
         texts = self._texts(requests, [g.tokens for g in generated])
         return [
-            Response(text, len(g.tokens), g.truncated, {} if g.logprob is None else {"logprob": g.logprob})
+            Response(
+                text,
+                len(g.tokens),
+                g.truncated,
+                {} if g.logprob is None else {"logprob": g.logprob},
+            )
             for text, g in zip(texts, generated, strict=True)
         ]
 
@@ -69,7 +89,10 @@ class LocalSampler:
         """
         prefixes = [encode_prefix(request, self.tokenizer) for request in requests]
         before = decode(prefixes, self.tokenizer)
-        both = decode([[*prefix, *tokens] for prefix, tokens in zip(prefixes, responses, strict=True)], self.tokenizer)
+        both = decode(
+            [[*prefix, *tokens] for prefix, tokens in zip(prefixes, responses, strict=True)],
+            self.tokenizer,
+        )
         texts = [text[len(start) :] for start, text in zip(before, both, strict=True)]
         return [
             text if request.prefix else whole(request.prompt, text)

@@ -47,11 +47,19 @@ def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
         if kept_out and ((step + 1) % settings.val_every == 0 or step + 1 == total):
             metrics["eval_loss"] = validation_loss(context, settings, kept_out)
         epoch = round((step + 1) * settings.batch / len(examples), 4)
-        append_rows(context.paths.metrics, [{"step": step, "total_steps": total, "epoch": epoch, **metrics}])
+        append_rows(
+            context.paths.metrics, [{"step": step, "total_steps": total, "epoch": epoch, **metrics}]
+        )
         due = (step + 1) % settings.save_every == 0 and step + 1 < total
         if due or context.stop.is_set:
             state = {"optimiser": optimiser.state_dict()}
-            save_checkpoint(context.paths.checkpoint(step + 1), context.model, context.tokenizer, step + 1, state)
+            save_checkpoint(
+                context.paths.checkpoint(step + 1),
+                context.model,
+                context.tokenizer,
+                step + 1,
+                state,
+            )
         context.stop.leave_if_set()
     save_model(context.paths.final, context.model, context.tokenizer)
 
@@ -86,14 +94,19 @@ def validation_loss(context: Context, settings: Sft, examples: Sequence[Example]
     lengths = torch.tensor([len(example.tokens) for example in examples])
     targets = sum(len(example.tokens) - example.start for example in examples)
     parts = micro_batches(lengths, torch.arange(len(examples)), settings.micro_batch)
-    loss = sum(_loss_sum(context, [examples[row] for row in rows.tolist()]).item() for rows in parts) / targets
+    loss = (
+        sum(_loss_sum(context, [examples[row] for row in rows.tolist()]).item() for rows in parts)
+        / targets
+    )
     context.model.train()
     return loss
 
 
 def _loss_sum(context: Context, examples: Sequence[Example]) -> torch.Tensor:
     """Summed cross-entropy of the response tokens."""
-    tokens = pad([example.tokens for example in examples], context.tokenizer.pad_token_id, context.device)
+    tokens = pad(
+        [example.tokens for example in examples], context.tokenizer.pad_token_id, context.device
+    )
     labels = tokens.clone()
     for row, example in enumerate(examples):
         labels[row, : example.start] = -100
@@ -101,7 +114,10 @@ def _loss_sum(context: Context, examples: Sequence[Example]) -> torch.Tensor:
     with autocast(context.device, context.recipe.model.precision):
         logits = context.model(tokens, use_cache=False).logits
     return functional.cross_entropy(
-        logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum"
+        logits[:, :-1].float().flatten(0, 1),
+        labels[:, 1:].flatten(),
+        ignore_index=-100,
+        reduction="sum",
     )
 
 
@@ -112,9 +128,13 @@ def encode_examples(traces: Sequence[Trace], context: Context, max_length: int) 
         prompt, response = lesson.tokens(context.tokenizer)
         examples.append(Example(prompt + response, len(prompt)))
     kept = [example for example in examples if len(example.tokens) <= max_length]
-    print(f"sft: {len(kept)} examples; {len(examples) - len(kept)} longer than max_length {max_length} left out")
+    print(
+        f"sft: {len(kept)} examples; {len(examples) - len(kept)} longer than max_length {max_length} left out"
+    )
     if not kept:
-        raise DataError(f"data.traces: every example is longer than sft.max_length ({max_length} tokens); raise it")
+        raise DataError(
+            f"data.traces: every example is longer than sft.max_length ({max_length} tokens); raise it"
+        )
     return kept
 
 
@@ -132,5 +152,7 @@ def _restore(context: Context, optimiser: Optimiser) -> int:
     restored = type(context.model).from_pretrained(checkpoint.folder, dtype=torch.float32)
     context.model.load_state_dict(restored.state_dict())
     optimiser.load_state_dict(checkpoint.trainer["optimiser"])
-    print(f"sft: resumed after step {checkpoint.step}: weights, optimiser, schedule, data position, random numbers")
+    print(
+        f"sft: resumed after step {checkpoint.step}: weights, optimiser, schedule, data position, random numbers"
+    )
     return checkpoint.step

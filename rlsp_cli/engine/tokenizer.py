@@ -20,7 +20,12 @@ def word_tokenizer(texts: Iterable[str], max_length: int) -> PreTrainedTokenizer
     tokenizer.pre_tokenizer = split
     closing = [decoders.Replace(f" {sign}", sign) for sign in ",.?:}"]
     tokenizer.decoder = decoders.Sequence(
-        [decoders.WordPiece(prefix="##", cleanup=False), decoders.Fuse(), *closing, decoders.Replace("{ ", "{")]
+        [
+            decoders.WordPiece(prefix="##", cleanup=False),
+            decoders.Fuse(),
+            *closing,
+            decoders.Replace("{ ", "{"),
+        ]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

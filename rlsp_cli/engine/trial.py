@@ -1,7 +1,8 @@
 """How a model is decoded, found by trying: a few tokens with its cache, beside a pass over the same without one.
 
-Models differ in what they remember, in whether padding leaks into it, and in whether ended sequences can be taken out
-of it. A list of names would be out of date with the next release of transformers.
+Models differ in what they remember, in whether padding leaks into it, and in whether ended
+sequences can be taken out of it. A list of names would be out of date with the next release of
+transformers.
 """
 
 import math
@@ -104,7 +105,11 @@ def _padding_gap(model: PreTrainedModel, tokens: torch.Tensor, expected: torch.T
 
 
 def _decoding_gap(
-    model: PreTrainedModel, tokens: torch.Tensor, expected: torch.Tensor, lengths: Sequence[int], drops: bool
+    model: PreTrainedModel,
+    tokens: torch.Tensor,
+    expected: torch.Tensor,
+    lengths: Sequence[int],
+    drops: bool,
 ) -> float:
     """Decode the sequences as if the model had chosen them; with `drops` the first one ends early."""
     running = Running(model, [row[:n].tolist() for row, n in zip(tokens, lengths, strict=True)], 0)
@@ -124,7 +129,9 @@ def _gap(logits: torch.Tensor, expected: torch.Tensor) -> float:
     logp, wanted = logits.float().log_softmax(-1), expected.float().log_softmax(-1)
     possible = wanted > -50
     gap = float((logp - wanted)[possible].abs().max() / wanted[possible].std())
-    return gap if math.isfinite(gap) else math.inf  # nan is larger than nothing, and would be lost in a max()
+    return (
+        gap if math.isfinite(gap) else math.inf
+    )  # nan is larger than nothing, and would be lost in a max()
 
 
 def _fault(gap: Callable[[], float]) -> str | None:
@@ -137,4 +144,8 @@ def _fault(gap: Callable[[], float]) -> str | None:
         return f"it raises {type(error).__name__} ({str(error).strip().partition(chr(10))[0]})"
     if math.isinf(found):
         return "its log-probabilities are not numbers"
-    return None if found <= _TOLERANCE else f"its log-probabilities are off by {found:.0%} of their spread"
+    return (
+        None
+        if found <= _TOLERANCE
+        else f"its log-probabilities are off by {found:.0%} of their spread"
+    )

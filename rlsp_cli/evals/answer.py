@@ -27,7 +27,8 @@ Key = tuple[str, str, int]
 class Answer:
     """A row of waiting.jsonl: a response that is still to be scored.
 
-    `num_tokens` is None if it is not known. `scores` are what the sampler knows of the response, by name.
+    `num_tokens` is None if it is not known. `scores` are what the sampler knows of the response, by
+    name.
     """
 
     id: str
@@ -60,7 +61,9 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """The row; without `scores` if there are none."""
         row = {name: getattr(self, name) for name in _FIELDS}
-        return row if self.scores else {name: value for name, value in row.items() if name != "scores"}
+        return (
+            row if self.scores else {name: value for name, value in row.items() if name != "scores"}
+        )
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Answer":
@@ -135,4 +138,7 @@ def _known(row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of an `Answer` that a row has."""
     known = {name: row[name] for name in _FIELDS if row.get(name) is not None}
     scores = known.get("scores", {})
-    return {**known, "scores": {scorer: score for scorer, score in scores.items() if score is not None}}
+    return {
+        **known,
+        "scores": {scorer: score for scorer, score in scores.items() if score is not None},
+    }

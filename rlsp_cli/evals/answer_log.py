@@ -20,12 +20,16 @@ _THREADS = 64
 class AnswerLog:
     """samples.jsonl of one model on one bench; a context manager.
 
-    An answer goes into `waiting.jsonl` before it is scored, and into samples.jsonl with its score: a process that is
-    killed loses neither. Leaving without an error waits for the last scores.
+    An answer goes into `waiting.jsonl` before it is scored, and into samples.jsonl with its score:
+    a process that is killed loses neither. Leaving without an error waits for the last scores.
     """
 
     def __init__(
-        self, paths: AnswerPaths, problems: Mapping[str, Problem], verify: Verify, prompt: Callable[[str], str]
+        self,
+        paths: AnswerPaths,
+        problems: Mapping[str, Problem],
+        verify: Verify,
+        prompt: Callable[[str], str],
     ) -> None:
         self.paths, self.problems, self.verify, self.prompt = paths, problems, verify, prompt
         self.done = {row.key for row in read_scored(paths.samples)}
@@ -39,7 +43,10 @@ class AnswerLog:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if kind is None:
             self._write(len(self._waiting))
@@ -59,7 +66,8 @@ class AnswerLog:
             truncated=response.truncated,
             scores=dict(response.scores),
         )
-        # Written before it is scored: a response may have cost minutes, and a verifier can take the process down.
+        # Written before it is scored: a response may have cost minutes, and a verifier can take the
+        # process down.
         append_rows(self.paths.waiting, [answer.to_json()])
         self._score(answer)
         while self._waiting and self._waiting[0][1].done():

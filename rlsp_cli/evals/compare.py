@@ -63,10 +63,13 @@ def compare_in_order(rows: Mapping[str, Mapping[str, Sequence[Scored]]]) -> list
     return comparisons
 
 
-def compare(before: Sequence[SavedAnswers], after: Sequence[SavedAnswers], allow: bool = False) -> ComparedAnswers:
+def compare(
+    before: Sequence[SavedAnswers], after: Sequence[SavedAnswers], allow: bool = False
+) -> ComparedAnswers:
     """Two models on every bench that both answered.
 
-    UsageError when bench, prompts or verifier differ or are not known, unless `allow`; and when no problem is shared.
+    UsageError when bench, prompts or verifier differ or are not known, unless `allow`; and when no
+    problem is shared.
     """
     comparisons: list[Comparison] = []
     refused: list[str] = []
@@ -77,9 +80,13 @@ def compare(before: Sequence[SavedAnswers], after: Sequence[SavedAnswers], allow
         other += _other(a, b)
 
     if refused and not allow:
-        raise UsageError("; ".join(refused) + "; add --allow-differences to compare them all the same")
+        raise UsageError(
+            "; ".join(refused) + "; add --allow-differences to compare them all the same"
+        )
     if not comparisons:
-        raise UsageError(f"{before[0].label} and {after[0].label}: no problem that both answered in the same decoding")
+        raise UsageError(
+            f"{before[0].label} and {after[0].label}: no problem that both answered in the same decoding"
+        )
     return ComparedAnswers(comparisons, [*refused, *other])
 
 
@@ -112,7 +119,9 @@ def _difference(before: Sequence[Scored], after: Sequence[Scored]) -> Difference
     return replace(moved, detectable=max(filter(None, [moved.detectable, between]), default=None))
 
 
-def _pairs(before: Sequence[SavedAnswers], after: Sequence[SavedAnswers]) -> list[tuple[SavedAnswers, SavedAnswers]]:
+def _pairs(
+    before: Sequence[SavedAnswers], after: Sequence[SavedAnswers]
+) -> list[tuple[SavedAnswers, SavedAnswers]]:
     """The same bench of both; one bench each is a pair whatever the folders are called."""
     if len(before) == len(after) == 1:
         return [(before[0], after[0])]
@@ -122,7 +131,9 @@ def _pairs(before: Sequence[SavedAnswers], after: Sequence[SavedAnswers]) -> lis
     if not pairs:
         ours = ", ".join(saved.bench for saved in before)
         theirs = ", ".join(saved.bench for saved in after)
-        raise UsageError(f"no bench that both answered: {before[0].label} has {ours}, the other {theirs}")
+        raise UsageError(
+            f"no bench that both answered: {before[0].label} has {ours}, the other {theirs}"
+        )
     return pairs
 
 
@@ -142,7 +153,10 @@ def _other(a: SavedAnswers, b: SavedAnswers) -> list[str]:
     """What differs beside the keys that must not."""
     shared = [key for key in a.made if key in b.made and key not in _SAME]
     different = [key for key in shared if a.made[key] != b.made[key]]
-    return [f"{a.bench}: {key} differs: {_short(a.made[key])} and {_short(b.made[key])}" for key in different]
+    return [
+        f"{a.bench}: {key} differs: {_short(a.made[key])} and {_short(b.made[key])}"
+        for key in different
+    ]
 
 
 def _short(value: Any) -> str:

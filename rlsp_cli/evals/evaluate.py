@@ -37,8 +37,8 @@ def evaluate(
 ) -> BenchResult:
     """Draw and score what `paths.samples` lacks, then summarise it all; DataError if it was made in another way.
 
-    `prompt` turns the user's turn into the text that a model reads. `tick(done, total)` is called after each answer and
-    may raise to stop.
+    `prompt` turns the user's turn into the text that a model reads. `tick(done, total)` is called
+    after each answer and may raise to stop.
     """
     prompts = {problem.id: prompt(bench.ask(problem.problem)) for problem in bench.problems}
     problems = {problem.id: problem for problem in bench.problems}
@@ -50,11 +50,18 @@ def evaluate(
         total = len(problems) * sum(counts.values())
         for kind, count in counts.items():
             requests = list(_requests(prompts, count, bench.system))
-            # The seed of a response depends on its place among all requests, so those that are done stay in the list.
-            done = {row for row, request in enumerate(requests) if (request.id, kind, request.index) in log.done}
+            # The seed of a response depends on its place among all requests, so those that are done
+            # stay in the list.
+            done = {
+                row
+                for row, request in enumerate(requests)
+                if (request.id, kind, request.index) in log.done
+            }
             answering = ForcedSampler(sampler, settings.forcing) if kind == FORCED else sampler
 
-            for row, response in answering.answer(requests, _decoding(bench, kind, seed, settings), done):
+            for row, response in answering.answer(
+                requests, _decoding(bench, kind, seed, settings), done
+            ):
                 log.add(problems[requests[row].id], kind, requests[row].index, response)
                 tick(len(log.done), total)
 
@@ -85,7 +92,9 @@ def _requests(prompts: Mapping[str, str], count: int, system: str | None) -> Ite
 
 def _decoding(bench: Bench, kind: str, seed: int, settings: Eval) -> Decoding:
     place = hashlib.sha256(f"{seed}:{bench.name}:{kind}".encode()).digest()
-    reads_logprobs = any(STRATEGIES[name].reads_logprobs for name in settings.strategies if name in STRATEGIES)
+    reads_logprobs = any(
+        STRATEGIES[name].reads_logprobs for name in settings.strategies if name in STRATEGIES
+    )
     return Decoding(
         temperature=bench.sampling.temperature if kind == SAMPLE else 0.0,
         top_p=bench.sampling.top_p,
@@ -95,7 +104,9 @@ def _decoding(bench: Bench, kind: str, seed: int, settings: Eval) -> Decoding:
     )
 
 
-def _same_answers(problems: Mapping[str, Problem], verify: Verify, pairs: Sequence[tuple[Scored, str]]) -> list[bool]:
+def _same_answers(
+    problems: Mapping[str, Problem], verify: Verify, pairs: Sequence[tuple[Scored, str]]
+) -> list[bool]:
     """Whether each response is right when the text is the reference; two answers if the verifier cannot tell."""
     samples = [row.sample(problems[row.id], prompt="", reference=text) for row, text in pairs]
     return [score.value == 1.0 for score in verify(samples)]

@@ -12,10 +12,14 @@ def read_limits(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float
     for text in texts:
         bench, _, number = text.rpartition("=")
         if not bench and len(benches) > 1:
-            raise UsageError(f"--fail-below {text}: which of {', '.join(benches)}? write {benches[0]}={text}")
+            raise UsageError(
+                f"--fail-below {text}: which of {', '.join(benches)}? write {benches[0]}={text}"
+            )
         bench = bench or benches[0]
         if bench not in benches:
-            raise UsageError(f"--fail-below {text}: {bench} is not evaluated; expected one of {', '.join(benches)}")
+            raise UsageError(
+                f"--fail-below {text}: {bench} is not evaluated; expected one of {', '.join(benches)}"
+            )
         limits[bench] = _share(text, number)
     return limits
 
@@ -26,7 +30,9 @@ def refuse_below(accuracies: Mapping[str, Estimate | None], limits: Mapping[str,
     for bench, limit in limits.items():
         accuracy = accuracies[bench]
         if accuracy is None and limit > 0:
-            low.append(f"{bench}: no response could be scored, and accuracy must be at least {limit:g}")
+            low.append(
+                f"{bench}: no response could be scored, and accuracy must be at least {limit:g}"
+            )
         elif accuracy and accuracy.value < limit:
             interval = f"95%: {accuracy.low:.4f} to {accuracy.high:.4f}"
             low.append(f"{bench}: accuracy {accuracy.value:.4f} ({interval}) is below {limit:g}")
@@ -40,5 +46,7 @@ def _share(text: str, number: str) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise UsageError(f"--fail-below {text}: {number!r} is no accuracy; expected a number from 0 to 1, such as 0.7")
+        raise UsageError(
+            f"--fail-below {text}: {number!r} is no accuracy; expected a number from 0 to 1, such as 0.7"
+        )
     return share

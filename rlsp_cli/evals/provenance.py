@@ -21,8 +21,9 @@ _UNKNOWN = ("temperature", "top_p", "max_new_tokens", "seed", "first_prompt")
 class Provenance:
     """What a reader needs to compare a number with another; None where it is not known.
 
-    `like` is the protocol that was asked for, `differs` what is not as in it. `bench_changed` says whether the problems
-    are others than the bench's file says. `forcing` has the settings of budget forcing, if there was some.
+    `like` is the protocol that was asked for, `differs` what is not as in it. `bench_changed` says
+    whether the problems are others than the bench's file says. `forcing` has the settings of budget
+    forcing, if there was some.
     """
 
     problems: int
@@ -48,7 +49,11 @@ class Provenance:
     def to_json(self) -> dict[str, Any]:
         """Plain data; without `forcing` if there was none."""
         data = {**asdict(self), "differs": list(self.differs)}
-        return data if self.forcing else {key: value for key, value in data.items() if key != "forcing"}
+        return (
+            data
+            if self.forcing
+            else {key: value for key, value in data.items() if key != "forcing"}
+        )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Provenance":
@@ -90,7 +95,8 @@ def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) 
 def keep(path: Path, made: Provenance) -> None:
     """Write protocol.json, or make sure that it says the same.
 
-    DataError if the responses beside it were made in another way: they must not be mixed with new ones.
+    DataError if the responses beside it were made in another way: they must not be mixed with new
+        ones.
     """
     if not path.exists():
         write_json(path, made.to_json())

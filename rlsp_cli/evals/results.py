@@ -62,20 +62,26 @@ class ModelResult:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {"path": self.path, "benches": {name: result.to_json() for name, result in self.benches.items()}}
+        return {
+            "path": self.path,
+            "benches": {name: result.to_json() for name, result in self.benches.items()},
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ModelResult":
         """The reverse."""
-        return cls(data["path"], {name: BenchResult.from_json(result) for name, result in data["benches"].items()})
+        return cls(
+            data["path"],
+            {name: BenchResult.from_json(result) for name, result in data["benches"].items()},
+        )
 
 
 @dataclass(frozen=True)
 class Results:
     """All models on all benches, by label and in the order of training; `comparisons` has each beside the one before.
 
-    `verifier` is the recipe's, which judges benches without one of their own. `contaminated` is, by bench and
-    training set, how much of the bench the set holds.
+    `verifier` is the recipe's, which judges benches without one of their own. `contaminated` is, by
+    bench and training set, how much of the bench the set holds.
     """
 
     models: Mapping[str, ModelResult] = field(default_factory=dict)
@@ -89,7 +95,9 @@ class Results:
             "models": {label: model.to_json() for label, model in self.models.items()},
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "verifier": dict(self.verifier),
-            "contaminated": {bench: contamination_json(sets) for bench, sets in self.contaminated.items()},
+            "contaminated": {
+                bench: contamination_json(sets) for bench, sets in self.contaminated.items()
+            },
         }
 
     @classmethod
@@ -97,10 +105,16 @@ class Results:
         """The reverse; ValueError says what is missing or of another type."""
         try:
             return cls(
-                models={label: ModelResult.from_json(model) for label, model in data["models"].items()},
-                comparisons=[Comparison.from_json(comparison) for comparison in data["comparisons"]],
+                models={
+                    label: ModelResult.from_json(model) for label, model in data["models"].items()
+                },
+                comparisons=[
+                    Comparison.from_json(comparison) for comparison in data["comparisons"]
+                ],
                 verifier=data["verifier"],
-                contaminated={bench: _contamination(sets) for bench, sets in data["contaminated"].items()},
+                contaminated={
+                    bench: _contamination(sets) for bench, sets in data["contaminated"].items()
+                },
             )
         except KeyError as error:
             raise ValueError(f"{error.args[0]} is missing") from error

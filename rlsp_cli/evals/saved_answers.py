@@ -28,15 +28,17 @@ class SavedAnswers:
 def read_answers(place: Path) -> list[SavedAnswers]:
     """One model's benches: from a run, `eval/<model>` in it, `eval/<model>/<bench>`, or a samples.jsonl file.
 
-    Of a run with several models it is the last that training made. UsageError when there is none, or when it is
-    not known which is the last.
+    Of a run with several models it is the last that training made. UsageError when there is none,
+    or when it is not known which is the last.
     """
     if place.is_file():
         return [_read(place, place)]
 
     files = _samples(place)
     if not files:
-        raise UsageError(f"{place}: no evaluation here; expected a run that has been evaluated, or a samples.jsonl")
+        raise UsageError(
+            f"{place}: no evaluation here; expected a run that has been evaluated, or a samples.jsonl"
+        )
 
     models = sorted({file.parent.parent for file in files})
     if len(models) == 1:

@@ -15,7 +15,8 @@ from rlsp_cli.rewards.answers import answer_rule
 class ScoreCard:
     """The sampled responses to a bench if there are some, else the greedy ones.
 
-    `verifier` judged benches without one of their own. `contaminated` says how much of the bench was in training data.
+    `verifier` judged benches without one of their own. `contaminated` says how much of the bench
+    was in training data.
     """
 
     decoding: str
@@ -74,7 +75,9 @@ def score_cards(results: Results) -> dict[str, ScoreCard]:
 
 def _card(result: BenchResult, results: Results, bench: str) -> ScoreCard:
     decoding, metrics = list(result.decodings.items())[-1]
-    return ScoreCard(decoding, metrics, result, results.verifier, results.contaminated.get(bench, {}))
+    return ScoreCard(
+        decoding, metrics, result, results.verifier, results.contaminated.get(bench, {})
+    )
 
 
 def _single(name: str, curve: Curve, only: Estimate | None) -> dict[str, Any]:

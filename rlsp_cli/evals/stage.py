@@ -34,12 +34,17 @@ _TICK_S = 1.0
 
 
 def evaluate_models(
-    recipe: Recipe, paths: StagePaths, models: dict[str, str], open_model: OpenModel, check_stop: Callable[[], None]
+    recipe: Recipe,
+    paths: StagePaths,
+    models: dict[str, str],
+    open_model: OpenModel,
+    check_stop: Callable[[], None],
 ) -> None:
     """Write samples.jsonl of each model and bench, and results.json.
 
-    `models` is label -> folder or id; empty for responses that are given. `open_model` is asked where no server and no
-    file answers. `check_stop` is called after each answer and raises when the stage is to stop.
+    `models` is label -> folder or id; empty for responses that are given. `open_model` is asked
+    where no server and no file answers. `check_stop` is called after each answer and raises when
+    the stage is to stop.
     """
     assert recipe.eval, "checked by the recipe"
     benches = [_load(name, recipe) for name in recipe.eval.benches]
@@ -51,7 +56,9 @@ def evaluate_models(
         stage = _Stage(recipe, paths, references, _scorers(recipe, benches, running), check_stop)
         for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
             with _answering(recipe, path, open_model, check_stop) as (sampler, render):
-                found = {bench.name: stage.evaluate(label, bench, sampler, render) for bench in benches}
+                found = {
+                    bench.name: stage.evaluate(label, bench, sampler, render) for bench in benches
+                }
             results[label] = ModelResult(path, found)
     _write_results(recipe, paths, benches, results)
 
@@ -66,7 +73,9 @@ class _Stage:
     scorers: Mapping[str, Scorer]
     check_stop: Callable[[], None]
 
-    def evaluate(self, label: str, bench: Bench, sampler: Sampler, render: RenderPrompt) -> BenchResult:
+    def evaluate(
+        self, label: str, bench: Bench, sampler: Sampler, render: RenderPrompt
+    ) -> BenchResult:
         """One model on one bench."""
         settings, paths = self.recipe.eval, self.paths.answers(label, bench.name)
         assert settings, "checked by the recipe"
@@ -87,7 +96,9 @@ class _Stage:
         """What the recipe asks for, if anything."""
         if not (self.recipe.eval and self.recipe.eval.strategies):
             return None
-        return partial(run_strategies, self.recipe, bench, self.references.get(bench.name), paths.scores)
+        return partial(
+            run_strategies, self.recipe, bench, self.references.get(bench.name), paths.scores
+        )
 
 
 @contextmanager
@@ -133,7 +144,14 @@ def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> di
     # A scorer has worker processes of its own, which many benches would multiply.
     scorers: dict[str, Scorer] = {}
     for bench in benches:
-        twin = next((other for other in benches if other.name in scorers and other.verifier == bench.verifier), None)
+        twin = next(
+            (
+                other
+                for other in benches
+                if other.name in scorers and other.verifier == bench.verifier
+            ),
+            None,
+        )
         if twin:
             scorers[bench.name] = scorers[twin.name]
             continue
@@ -163,14 +181,22 @@ def _gold(bench: Bench) -> ReplaySampler:
 
     A row that has a solution to its tests has it as `gold`.
     """
-    golds = {problem.id: problem.metadata.get("gold", f"\\boxed{{{problem.answer}}}") for problem in bench.problems}
+    golds = {
+        problem.id: problem.metadata.get("gold", f"\\boxed{{{problem.answer}}}")
+        for problem in bench.problems
+    }
     return ReplaySampler({id: [Response(gold)] for id, gold in golds.items()})
 
 
-def _write_results(recipe: Recipe, paths: StagePaths, benches: Sequence[Bench], models: dict[str, ModelResult]) -> None:
+def _write_results(
+    recipe: Recipe, paths: StagePaths, benches: Sequence[Bench], models: dict[str, ModelResult]
+) -> None:
     rows = {}
     for label in models:
-        rows[label] = {bench.name: list(read_scored(paths.answers(label, bench.name).samples)) for bench in benches}
+        rows[label] = {
+            bench.name: list(read_scored(paths.answers(label, bench.name).samples))
+            for bench in benches
+        }
     results = Results(
         models=models,
         comparisons=compare_in_order(rows),
@@ -178,7 +204,9 @@ def _write_results(recipe: Recipe, paths: StagePaths, benches: Sequence[Bench], 
         contaminated=_contamination(recipe, benches),
     )
     cards = {bench: card.to_json() for bench, card in score_cards(results).items()}
-    write_json(paths.results, {"schema": "rlsp.eval/1", "data": {**results.to_json(), "benches": cards}})
+    write_json(
+        paths.results, {"schema": "rlsp.eval/1", "data": {**results.to_json(), "benches": cards}}
+    )
 
 
 def _contamination(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, Contamination]]:
@@ -202,5 +230,7 @@ class _Progress:
     def __call__(self, done: int, total: int) -> None:
         if done == total or time.monotonic() - self.written_at > _TICK_S:
             self.written_at = time.monotonic()
-            append_rows(self.paths.metrics, [{"step": done - 1, "total_steps": total, "text": self.text}])
+            append_rows(
+                self.paths.metrics, [{"step": done - 1, "total_steps": total, "text": self.text}]
+            )
         self.check_stop()

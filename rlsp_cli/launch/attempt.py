@@ -47,8 +47,8 @@ class Attempt:
     def failure(self, code: int, signals: Sequence[int]) -> RlspError:
         """The error of a command that ended with `code`, after `signals` had come.
 
-        That is the signal, else what the command has reported, else its last line with a likely cause. In the last case
-        the observer is shown the end of the log.
+        That is the signal, else what the command has reported, else its last line with a likely
+        cause. In the last case the observer is shown the end of the log.
         """
         if signals:
             was_killed = len(signals) > 1 and not self.error.exists()
@@ -68,7 +68,9 @@ class Attempt:
 
 def new_attempt(paths: StagePaths, variables: Mapping[str, str], observer: Observer) -> Attempt:
     """The next attempt of a stage, in a new folder; the observer is shown the notes of its commands."""
-    numbers = [int(folder.name) for folder in (paths.root / "attempts").glob("*") if folder.name.isdigit()]
+    numbers = [
+        int(folder.name) for folder in (paths.root / "attempts").glob("*") if folder.name.isdigit()
+    ]
     folder = paths.attempt(max(numbers, default=0) + 1)
     folder.mkdir(parents=True)
 

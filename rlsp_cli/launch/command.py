@@ -18,9 +18,10 @@ _POLL_S = 0.2
 def run_command(argv: Sequence[str], attempt: Attempt, stop_file: Path | None = None) -> list[int]:
     """Run a command in a session of its own; its output is appended to the attempt's logs.
 
-    It ends with this process, also by SIGKILL: what went on alone would write beside a resumed run. A first signal asks
-    it to save and leave, by `stop_file` where it has one, a second one kills it. Returns the signals that came when it
-    ended well anyway; else raises the attempt's failure.
+    It ends with this process, also by SIGKILL: what went on alone would write beside a resumed run.
+        A first signal asks
+    it to save and leave, by `stop_file` where it has one, a second one kills it. Returns the
+    signals that came when it ended well anyway; else raises the attempt's failure.
     """
     with attempt.stdout.open("ab") as out, attempt.stderr.open("ab") as err:
         child = subprocess.Popen(
@@ -38,7 +39,9 @@ def run_command(argv: Sequence[str], attempt: Attempt, stop_file: Path | None = 
     return signals
 
 
-def _supervise(child: "subprocess.Popen[bytes]", observer: Observer, stop_file: Path | None) -> list[int]:
+def _supervise(
+    child: "subprocess.Popen[bytes]", observer: Observer, stop_file: Path | None
+) -> list[int]:
     """Wait for the child and pass signals on; returns the signals that came."""
 
     def pass_on(_: int) -> None:

@@ -20,13 +20,18 @@ from rlsp_cli.runs.stream import read_rows
 
 
 def evaluation_recipe(
-    target: str | None, settings: Mapping[str, Any], overrides: Sequence[str] = (), *, steps: bool = False
+    target: str | None,
+    settings: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    steps: bool = False,
 ) -> Recipe:
     """A recipe with only an eval stage, for a run's last checkpoint, a model folder or a hub id.
 
-    `settings` are keys of `eval`; `overrides` (`seed=1`, `eval.top_p=0.9`) change any key of what comes out. A run's
-    data, verifier, cluster and eval settings are kept; with `steps`, the models of its steps are evaluated. Responses
-    that are given need no target. UsageError where the target is none, or lacks what is asked for.
+    `settings` are keys of `eval`; `overrides` (`seed=1`, `eval.top_p=0.9`) change any key of what
+    comes out. A run's data, verifier, cluster and eval settings are kept; with `steps`, the models
+    of its steps are evaluated. Responses that are given need no target. UsageError where the target
+    is none, or lacks what is asked for.
     """
     changes = plain_settings(overrides)
     asked = {**settings, **_mapping(changes.get("eval"))}
@@ -73,7 +78,9 @@ def _of_model(target: str, asked: Mapping[str, Any], holds_data: bool) -> dict[s
             f"{target}: a recipe has no trained model; run it first, or use `rlsp run {target} --stage eval`"
         )
     if "heldout" in asked["benches"] and not holds_data:
-        raise UsageError(f"{target}: not a run folder, and heldout is a run's own data; name a run, or another bench")
+        raise UsageError(
+            f"{target}: not a run folder, and heldout is a run's own data; name a run, or another bench"
+        )
 
     path = str(root.absolute()) if root.is_dir() else target
     data: dict[str, Any] = {"name": _name(path), "model": {"path": path}}
@@ -84,12 +91,20 @@ def _of_model(target: str, asked: Mapping[str, Any], holds_data: bool) -> dict[s
 
 def _of_run(run: Run, asked: Mapping[str, Any], steps: bool) -> dict[str, Any]:
     """The last model of a run with its recipe, without what is only for training."""
-    trained = [run.paths.stage(stage).final for stage in ("ppo", "sft") if run.paths.stage(stage).final.exists()]
+    trained = [
+        run.paths.stage(stage).final
+        for stage in ("ppo", "sft")
+        if run.paths.stage(stage).final.exists()
+    ]
     path = str(trained[0]) if trained else run.recipe.model.path
     if path is None:
-        raise UsageError(f"{run.paths.root}: this run has no trained model yet; go on with it by --resume")
+        raise UsageError(
+            f"{run.paths.root}: this run has no trained model yet; go on with it by --resume"
+        )
 
-    kept = run.recipe.model_dump(mode="json", exclude={"sft", "ppo", "eval", "name", "model", "description"})
+    kept = run.recipe.model_dump(
+        mode="json", exclude={"sft", "ppo", "eval", "name", "model", "description"}
+    )
     # The overlap of a bench with data that this model was not trained on says nothing.
     for role, stage in ROLES.items():
         if not run.paths.stage(stage).final.exists():
@@ -111,7 +126,9 @@ def _of_steps(run: Run) -> dict[int, str]:
     paths = run.paths.stage("ppo")
     exported = paths.all_exported()
     if not exported:
-        raise UsageError(f"{run.paths.root}: no models of steps are here; ppo.export_every keeps some")
+        raise UsageError(
+            f"{run.paths.root}: no models of steps are here; ppo.export_every keeps some"
+        )
 
     found: dict[int, Any] = {}
     first = run.paths.stage("sft").final if run.recipe.sft else run.recipe.model.path

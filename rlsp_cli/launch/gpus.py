@@ -11,11 +11,17 @@ _DEVICES = Path("/dev")
 
 def count_gpus(devices: Path = _DEVICES) -> int:
     """Device nodes of NVIDIA's driver, or of AMD's; no more than CUDA_VISIBLE_DEVICES names."""
-    found = len([node for node in devices.glob("nvidia*") if node.name.removeprefix("nvidia").isdigit()])
+    found = len(
+        [node for node in devices.glob("nvidia*") if node.name.removeprefix("nvidia").isdigit()]
+    )
     if not found and (devices / "kfd").exists():
         found = len(list(devices.glob("dri/renderD*")))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return found if visible is None else min(found, len([name for name in visible.split(",") if name.strip()]))
+    return (
+        found
+        if visible is None
+        else min(found, len([name for name in visible.split(",") if name.strip()]))
+    )
 
 
 def refuse_missing_gpus(job: Job, launcher: str) -> None:

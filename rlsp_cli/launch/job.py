@@ -22,8 +22,9 @@ from rlsp_cli.runs.stream import write_text
 def launch(job: Job, run: Run, screen: Console) -> list[int]:
     """Run a job to its end, in its stage's folder; returns the signals that came when it was done anyway.
 
-    A first Ctrl-C, SIGTERM or SIGHUP asks the job to save and leave (StoppedError), a second one kills it. Raises the
-    error that a command reported, or JobError with its last line and likely cause.
+    A first Ctrl-C, SIGTERM or SIGHUP asks the job to save and leave (StoppedError), a second one
+    kills it. Raises the error that a command reported, or JobError with its last line and likely
+    cause.
     """
     paths = run.paths.stage(job.stage)
     _refuse_ppo_without_sft(job, run)

@@ -25,8 +25,8 @@ from rlsp_cli.runs.run import (
 class Start:
     """What the command line says of a run's folder.
 
-    `out` is the folder; when it is not given, runs/NAME/TIME, or with `resume` the newest run of the recipe's name.
-    `source` is the recipe file, of which the run keeps a copy.
+    `out` is the folder; when it is not given, runs/NAME/TIME, or with `resume` the newest run of
+    the recipe's name. `source` is the recipe file, of which the run keeps a copy.
     """
 
     out: Path | None = None
@@ -39,8 +39,9 @@ class Start:
 def starting_run(recipe: Recipe, start: Start) -> Iterator[Run]:
     """The run of a recipe, which no other process writes into meanwhile.
 
-    The recipe of a run that goes on must be the same. With `allow_changes` it goes on with another one, and its
-    manifest keeps what changed, and when. The sections of stages that have not begun may change without it.
+    The recipe of a run that goes on must be the same. With `allow_changes` it goes on with another
+    one, and its manifest keeps what changed, and when. The sections of stages that have not begun
+    may change without it.
     """
     if start.resume:
         root = run_to_resume(recipe, start.out).paths.root

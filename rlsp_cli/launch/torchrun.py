@@ -19,13 +19,19 @@ def join(root: Path, stage: str, observer: Observer) -> None:
     run = open_run(root)
     paths = run.paths.stage(stage)
     if run.recipe.cluster.launcher != "torchrun" or run.recipe.cluster.nodes == 1:
-        raise UsageError(f"{root}: this run is not spread over machines by torchrun; nothing to join")
+        raise UsageError(
+            f"{root}: this run is not spread over machines by torchrun; nothing to join"
+        )
     if not paths.job.exists():
-        raise UsageError(f"{paths.job}: not there yet; start the run on {run.recipe.cluster.host} first")
+        raise UsageError(
+            f"{paths.job}: not there yet; start the run on {run.recipe.cluster.host} first"
+        )
     data = read_json(paths.job)["data"]
 
     attempt = new_attempt(paths, data["env"], observer)
-    observer.say(f"joining {run.recipe.cluster.host}:{run.recipe.cluster.port}; logs in {attempt.folder}")
+    observer.say(
+        f"joining {run.recipe.cluster.host}:{run.recipe.cluster.port}; logs in {attempt.folder}"
+    )
     run_command(data["argv"], attempt, paths.root / data["stop_file"])
 
 
@@ -38,7 +44,9 @@ def call_for_workers(job: Job, cluster: Cluster, paths: StagePaths, observer: Ob
         try:
             probe.bind(("", cluster.port))
         except OSError as error:
-            raise NotReadyError(f"port {cluster.port} is taken here; set cluster.port to another") from error
+            raise NotReadyError(
+                f"port {cluster.port} is taken here; set cluster.port to another"
+            ) from error
 
     others = f"{cluster.nodes - 1} more of {cluster.nodes} machines"
     command = f"rlsp launch worker {paths.root.parent} --stage {job.stage}"

@@ -22,11 +22,16 @@ ResumeCommand = Callable[[Path], str]
 
 
 def run_recipe(
-    recipe: Recipe, stages: Sequence[str], start: Start, screen: Console, resume_command: ResumeCommand
+    recipe: Recipe,
+    stages: Sequence[str],
+    start: Start,
+    screen: Console,
+    resume_command: ResumeCommand,
 ) -> Report:
     """The way of a recipe; `preflight.read_recipe` takes its first step, `recipe.yaml -> Recipe`.
 
-    Runs the `stages` that are not done yet, one after the other. StageError when one fails or is stopped.
+    Runs the `stages` that are not done yet, one after the other. StageError when one fails or is
+    stopped.
     """
     with starting_run(recipe, start) as run, stopping_on_signals("stopped"):
         screen.print(f"run folder: {run.paths.root}", soft_wrap=True)
@@ -70,10 +75,13 @@ def unfinished(recipe: Recipe, stages: Sequence[str], out: Path | None) -> tuple
     return tuple(stage for stage in stages if done.get(stage) != "done")
 
 
-def _ready_stages(run: Run, stages: Sequence[str], screen: Console, resume_command: ResumeCommand) -> list[str]:
+def _ready_stages(
+    run: Run, stages: Sequence[str], screen: Console, resume_command: ResumeCommand
+) -> list[str]:
     """Those of `stages` that are not done, and whose environments can run them.
 
-    All are looked at before the first one starts: a later stage should not fail for a missing package after an earlier
+    All are looked at before the first one starts: a later stage should not fail for a missing
+        package after an earlier
     one has trained for hours.
     """
     waiting = []
@@ -106,12 +114,16 @@ def _is_done(run: Run, stage: str) -> bool:
 
 
 @contextmanager
-def _recorded(run: Run, stage: str, resume_command: ResumeCommand, signals: Sequence[int]) -> Iterator[None]:
+def _recorded(
+    run: Run, stage: str, resume_command: ResumeCommand, signals: Sequence[int]
+) -> Iterator[None]:
     """Keep the state of a stage in status.json; StoppedError when `signals` came while the stage before it ended."""
     with _recorded_failure(run, stage, resume_command):
         if signals:
             raise StoppedError("stopped before it began", signals[0])
-        run.update(state="running", stage=stage, exit_code=None, message=None, stages={stage: "running"})
+        run.update(
+            state="running", stage=stage, exit_code=None, message=None, stages={stage: "running"}
+        )
         yield
     run.update(stages={stage: "done"})
 
@@ -123,7 +135,13 @@ def _recorded_failure(run: Run, stage: str, resume_command: ResumeCommand) -> It
         yield
     except RlspError as error:
         state = "stopped" if isinstance(error, StoppedError) else "failed"
-        run.update(state=state, stage=stage, exit_code=error.exit_code, message=str(error), stages={stage: state})
+        run.update(
+            state=state,
+            stage=stage,
+            exit_code=error.exit_code,
+            message=str(error),
+            stages={stage: state},
+        )
 
         can_go_on = isinstance(error, StoppedError | NotReadyError)
         next_move = f"go on with: {resume_command(run.paths.root)}" if can_go_on else None

@@ -12,7 +12,17 @@ from rlsp_cli.plan.estimate import GIB, Estimate, estimate_ppo, estimate_sft
 from rlsp_cli.plan.gpu import GPUS
 from rlsp_cli.recipe.schema import Recipe
 
-__all__ = ["GIB", "GPUS", "Bundles", "Counts", "Embedded", "Estimate", "Plan", "headline", "make_plan"]
+__all__ = [
+    "GIB",
+    "GPUS",
+    "Bundles",
+    "Counts",
+    "Embedded",
+    "Estimate",
+    "Plan",
+    "headline",
+    "make_plan",
+]
 
 
 _ESTIMATED = ("axolotl", "openrlhf")
@@ -49,7 +59,9 @@ class Plan:
     @property
     def unreadable(self) -> list[str]:
         """Why data on this machine cannot be read."""
-        return [f"{counts.stage}: {counts.unreadable}" for counts in self.counts if counts.unreadable]
+        return [
+            f"{counts.stage}: {counts.unreadable}" for counts in self.counts if counts.unreadable
+        ]
 
 
 def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
@@ -61,7 +73,11 @@ def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
         counts=tuple(counts for counts, _ in counted),
         bundles=_bundles(recipe),
         estimates=tuple(estimates),
-        notes=(*(f"{counts.stage}: {note}" for counts, _ in counted for note in counts.notes), *notes, *unknown),
+        notes=(
+            *(f"{counts.stage}: {note}" for counts, _ in counted for note in counts.notes),
+            *notes,
+            *unknown,
+        ),
         embedded=tuple(embedded),
     )
 
@@ -89,15 +105,22 @@ def _bundles(recipe: Recipe) -> Bundles | None:
     return Bundles(roles(ppo, cluster).asked, total_gpus(ppo, cluster))
 
 
-def _embedded(recipe: Recipe, counted: list[tuple[Counts, Texts | None]]) -> tuple[list[Embedded], list[str]]:
+def _embedded(
+    recipe: Recipe, counted: list[tuple[Counts, Texts | None]]
+) -> tuple[list[Embedded], list[str]]:
     """Of the stages that train in the embedded engine, and what is not estimated."""
     stages = [(counts.stage, texts) for counts, texts in counted if _trains_here(counts)]
     if not stages:
         return [], []
-    notes = ["time is not estimated for the embedded engine: a run says what is left, after its first steps"]
+    notes = [
+        "time is not estimated for the embedded engine: a run says what is left, after its first steps"
+    ]
     shape = model_shape(recipe.model)
     if shape is None:
-        return [], [f"the size of {recipe.model.path} is unknown: no estimate of memory (docs/plan.md)", *notes]
+        return [], [
+            f"the size of {recipe.model.path} is unknown: no estimate of memory (docs/plan.md)",
+            *notes,
+        ]
     found = [embedded_memory(recipe, stage, shape, texts) for stage, texts in stages]
     return [one for one in found if one], notes
 
@@ -115,7 +138,9 @@ def _estimates(
         return [], ["memory and time are estimated on GPUs only"] if at_scale else []
     shape = model_shape(recipe.model)
     if shape is None:
-        return [], [f"the size of {recipe.model.path} is unknown: no estimate of memory and time (docs/plan.md)"]
+        return [], [
+            f"the size of {recipe.model.path} is unknown: no estimate of memory and time (docs/plan.md)"
+        ]
     found = [
         estimate_ppo(recipe, recipe.ppo, shape, GPUS[gpu], counts, texts)
         if recipe.ppo and counts.stage == "ppo"

@@ -71,13 +71,19 @@ def _sft(recipe: Recipe, sft: Sft) -> tuple[Counts, Texts | None]:
 
 def _sft_steps(rows: int, sft: Sft, backend: str) -> int:
     """Our engine goes through the data without a seam; Axolotl ends each epoch with a step on what is left."""
-    whole = int(sft.epochs * rows / sft.batch) if backend == "local" else ceil(sft.epochs * ceil(rows / sft.batch))
+    whole = (
+        int(sft.epochs * rows / sft.batch)
+        if backend == "local"
+        else ceil(sft.epochs * ceil(rows / sft.batch))
+    )
     return min(max(1, whole), sft.max_steps or max(1, whole))
 
 
 def _within_model(recipe: Recipe, length: int) -> int:
     """Tokens of a sequence, and no more than a model from scratch can read."""
-    return min(length, recipe.model.from_scratch.max_length) if recipe.model.from_scratch else length
+    return (
+        min(length, recipe.model.from_scratch.max_length) if recipe.model.from_scratch else length
+    )
 
 
 def _ppo(recipe: Recipe, ppo: Ppo) -> tuple[Counts, Texts | None]:
@@ -93,7 +99,9 @@ def _ppo(recipe: Recipe, ppo: Ppo) -> tuple[Counts, Texts | None]:
         "tokens": steps * size * longest,
     }  # fmt: skip
     rows, notes = texts.rows if texts else None, (note,) if note else ()
-    return Counts("ppo", ppo.backend, rows, rollouts=steps, notes=notes, unreadable=wrong, **known), texts
+    return Counts(
+        "ppo", ppo.backend, rows, rollouts=steps, notes=notes, unreadable=wrong, **known
+    ), texts
 
 
 def _eval(recipe: Recipe, settings: Eval) -> Counts:
@@ -107,14 +115,22 @@ def _eval(recipe: Recipe, settings: Eval) -> Counts:
     for name, size in zip(settings.benches, sizes, strict=True):
         drawn = Benches.of(recipe).sampling(name)
         many = (size or 0) * models * (drawn.samples + drawn.greedy)
-        rows, responses, tokens = rows + (size or 0), responses + many, tokens + many * drawn.max_new_tokens
+        rows, responses, tokens = (
+            rows + (size or 0),
+            responses + many,
+            tokens + many * drawn.max_new_tokens,
+        )
     return Counts("eval", "local", rows, responses=responses, tokens=tokens)
 
 
 def _bench_size(name: str, recipe: Recipe, settings: Eval) -> int | None:
     try:
         prompts = Benches.of(recipe).prompts(name)
-        size = find_bench(name).problems if prompts.on_hub else len(source_rows(prompts, recipe.plugins))
+        size = (
+            find_bench(name).problems
+            if prompts.on_hub
+            else len(source_rows(prompts, recipe.plugins))
+        )
     except (DataError, NotReadyError):
         return None
     return min(size, settings.limit or size)
@@ -125,7 +141,11 @@ def _read(recipe: Recipe, role: str) -> tuple[Texts | None, str | None, str | No
     rows: Rows | None = getattr(recipe.data, role)
     assert rows, "checked by the recipe"
     if rows.on_hub:
-        return None, f"data.{role} is on the hub, which a plan does not ask: its rows are unknown", None
+        return (
+            None,
+            f"data.{role} is on the hub, which a plan does not ask: its rows are unknown",
+            None,
+        )
     try:
         return (_of_prompts if isinstance(rows, Prompts) else _of_traces)(recipe), None, None
     except (DataError, NotReadyError) as error:
@@ -142,7 +162,9 @@ def _of_prompts(recipe: Recipe) -> Texts:
 def _of_traces(recipe: Recipe) -> Texts:
     assert recipe.data.traces
     found = trace_rows(recipe.data.traces, recipe.plugins)
-    prompts = _mean_tokens(found, lambda row: sum(len(turn.content) for turn in row.turns) or len(row.prompt))
+    prompts = _mean_tokens(
+        found, lambda row: sum(len(turn.content) for turn in row.turns) or len(row.prompt)
+    )
     return Texts(len(found), prompts, _mean_tokens(found, lambda row: len(row.response)))
 
 

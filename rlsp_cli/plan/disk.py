@@ -36,4 +36,9 @@ def disk_space(shape: ModelShape, ppo: Ppo, steps: int | None) -> Disk:
     each = _STATES + (0 if ppo.openrlhf.sharding == "zero3" else _WEIGHTS)
     one = _WEIGHTS * shape.parameters
     exported = (steps or 0) // ppo.export_every if ppo.export_every else 0
-    return Disk(each * trained, int(ppo.openrlhf.extra.get("ckpt.max_num", KEPT)), _COPIES * one, exported * one)
+    return Disk(
+        each * trained,
+        int(ppo.openrlhf.extra.get("ckpt.max_num", KEPT)),
+        _COPIES * one,
+        exported * one,
+    )

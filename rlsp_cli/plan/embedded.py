@@ -34,7 +34,9 @@ class Embedded:
         return self.states + self.passing
 
 
-def embedded_memory(recipe: Recipe, stage: str, shape: ModelShape, texts: Texts | None) -> Embedded | None:
+def embedded_memory(
+    recipe: Recipe, stage: str, shape: ModelShape, texts: Texts | None
+) -> Embedded | None:
     """The estimate of a training stage; None for evaluation, and where the length of examples is not known."""
     if texts is None:
         return None
@@ -51,10 +53,14 @@ def _sft(recipe: Recipe, sft: Sft, shape: ModelShape, texts: Texts) -> Embedded:
 
 def _ppo(recipe: Recipe, ppo: Ppo, shape: ModelShape, texts: Texts) -> Embedded:
     """Policy, frozen reference and, with one of its own, the critic, whose activations are kept beside the policy's."""
-    tokens = ppo.micro_batch * (min(texts.prompt_tokens, ppo.max_prompt_tokens) + ppo.max_new_tokens)
+    tokens = ppo.micro_batch * (
+        min(texts.prompt_tokens, ppo.max_prompt_tokens) + ppo.max_new_tokens
+    )
     has_critic = ppo.estimator == "gae" and ppo.critic == "own"
     states = (_TRAINED + _FROZEN) * shape.parameters + (_TRAINED * shape.trunk if has_critic else 0)
-    passing = tokens * shape.vocabulary * _LOGIT_BYTES + (1 + has_critic) * _kept(recipe, shape, tokens)
+    passing = tokens * shape.vocabulary * _LOGIT_BYTES + (1 + has_critic) * _kept(
+        recipe, shape, tokens
+    )
     return Embedded("ppo", shape.parameters, states, passing)
 
 

@@ -21,8 +21,8 @@ GIB = 2**30
 class Estimate:
     """A stage on GPUs. Pairs are (short responses and a good use of the GPUs, the longest and a poor one).
 
-    `busiest` is what the GPU that holds most holds, in bytes, and `host` what the machine that holds most has in the
-    CPU's memory; the hours are None where the number of steps is unknown.
+    `busiest` is what the GPU that holds most holds, in bytes, and `host` what the machine that
+    holds most has in the CPU's memory; the hours are None where the number of steps is unknown.
     """
 
     stage: str
@@ -39,10 +39,19 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """Bytes, seconds and hours; says that it is an estimate."""
-        memory = [[{**asdict(model), "total": model.total} for model in models] for models in self.memory or ()]
+        memory = [
+            [{**asdict(model), "total": model.total} for model in models]
+            for models in self.memory or ()
+        ]
         steps = [{**asdict(step), "seconds": step.seconds} for step in self.step or ()]
         disk = {**asdict(self.disk), "total": self.disk.total} if self.disk else None
-        return {"estimate": True, **asdict(self), "memory": memory or None, "step": steps or None, "disk": disk}
+        return {
+            "estimate": True,
+            **asdict(self),
+            "memory": memory or None,
+            "step": steps or None,
+            "disk": disk,
+        }
 
 
 def estimate_ppo(
@@ -52,9 +61,13 @@ def estimate_ppo(
     found, steps = roles(ppo, recipe.cluster), counts.rollouts
     prompt = min(texts.prompt_tokens, ppo.max_prompt_tokens) if texts else ppo.max_prompt_tokens
     longest = ppo.max_prompt_tokens + ppo.max_new_tokens
-    good, poor = (Workload(shape, ppo, found, gpu, prompt, share * ppo.max_new_tokens) for share in (SHORT, LONG))
+    good, poor = (
+        Workload(shape, ppo, found, gpu, prompt, share * ppo.max_new_tokens)
+        for share in (SHORT, LONG)
+    )
     short, long = (
-        role_memory(shape, ppo, found, gpu, length) for length in (prompt + SHORT * ppo.max_new_tokens, longest)
+        role_memory(shape, ppo, found, gpu, length)
+        for length in (prompt + SHORT * ppo.max_new_tokens, longest)
     )
     busiest = busiest_gpu(short, found, ppo), busiest_gpu(long, found, ppo)
     return Estimate(
@@ -81,12 +94,18 @@ def estimate_ppo(
     )
 
 
-def estimate_sft(recipe: Recipe, shape: ModelShape, gpu: Gpu, counts: Counts, texts: Texts | None) -> Estimate | None:
+def estimate_sft(
+    recipe: Recipe, shape: ModelShape, gpu: Gpu, counts: Counts, texts: Texts | None
+) -> Estimate | None:
     """SFT on GPUs; None where the data cannot be read."""
     sft = recipe.sft
     if sft is None or texts is None or counts.optimizer_steps is None:
         return None
-    tokens = counts.optimizer_steps * sft.batch * min(texts.prompt_tokens + texts.response_tokens, sft.max_length)
+    tokens = (
+        counts.optimizer_steps
+        * sft.batch
+        * min(texts.prompt_tokens + texts.response_tokens, sft.max_length)
+    )
     good, poor = (sft_gpu_hours(shape, sft, tokens, gpu, use) for use in (GOOD, POOR))
     assumed = _sheet(gpu), f"{tokens / 1e6:.3g} million tokens (letters / 4)", _compute(GOOD, POOR)
     return Estimate("sft", gpu.name, shape.parameters, (good, poor), assumptions=assumed)
@@ -102,7 +121,9 @@ def _compute(good: Efficiency, poor: Efficiency) -> str:
 
 
 def _bandwidth(good: Efficiency, poor: Efficiency) -> str:
-    return f"{good.bandwidth:.0%} to {poor.bandwidth:.0%} of its bandwidth are put to use in sampling"
+    return (
+        f"{good.bandwidth:.0%} to {poor.bandwidth:.0%} of its bandwidth are put to use in sampling"
+    )
 
 
 def _memory_warnings(
@@ -111,7 +132,11 @@ def _memory_warnings(
     """What may not fit. Estimates warn and never refuse."""
     if busiest[1] > gpu.memory:
         always = busiest[0] > gpu.memory
-        size, when = (busiest[0], "even with short responses") if always else (busiest[1], "with the longest sequences")
+        size, when = (
+            (busiest[0], "even with short responses")
+            if always
+            else (busiest[1], "with the longest sequences")
+        )
         yield f"one GPU would hold {size / GIB:.0f} of {gpu.memory / GIB:.0f} GiB {when}; {_relief(ppo, found)}"
     longest = shape.kv_bytes * (ppo.max_prompt_tokens + ppo.max_new_tokens)
     if cache * found.tensor_parallel < longest:

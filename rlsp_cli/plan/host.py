@@ -1,8 +1,9 @@
 """An estimate of what a PPO job holds in the CPU's memory of the machine that holds most.
 
-What DeepSpeed needs there to step on the CPU is what its own estimators say, without and with the buffers that they add
-(`estimate_zero2_model_states_mem_needs` and its sibling for stage 3, version 0.19.6); a test compares. An engine
-that sleeps keeps its weights there, and models that sleep beside it their gradients and Adam's states.
+What DeepSpeed needs there to step on the CPU is what its own estimators say, without and with the
+buffers that they add (`estimate_zero2_model_states_mem_needs` and its sibling for stage 3, version
+0.19.6); a test compares. An engine that sleeps keeps its weights there, and models that sleep
+beside it their gradients and Adam's states.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,23 +38,34 @@ def zero_host(parameters: float, sharding: str, gpus: int, nodes: int, factor: f
     return max(4 * gpus, 16) * parameters * factor
 
 
-def host_memory(shape: ModelShape, ppo: Ppo, found: Roles, gpus_per_node: int, length: float) -> tuple[HostPart, ...]:
+def host_memory(
+    shape: ModelShape, ppo: Ppo, found: Roles, gpus_per_node: int, length: float
+) -> tuple[HostPart, ...]:
     """What lies on the machine that holds most; `length` is the longest sequence in tokens."""
-    sets = [(list(_parts(names.split(" + "), shape, ppo, found, gpus_per_node)), gpus) for names, gpus in found.asked]
+    sets = [
+        (list(_parts(names.split(" + "), shape, ppo, found, gpus_per_node)), gpus)
+        for names, gpus in found.asked
+    ]
     rollout = ppo.responses * length * _TOKEN_BYTES * _COPIES
-    return *_busiest(sets, gpus_per_node), HostPart("rollout in Ray's object store", rollout / _COPIES, rollout)
+    return *_busiest(sets, gpus_per_node), HostPart(
+        "rollout in Ray's object store", rollout / _COPIES, rollout
+    )
 
 
 def _busiest(sets: Sequence[tuple[list[HostPart], int]], gpus_per_node: int) -> Iterator[HostPart]:
     """Parts of the sets that fill one machine's GPUs, those that need most for each GPU first."""
     free = gpus_per_node
-    for parts, gpus in sorted(sets, key=lambda one: -sum(part.high for part in one[0]) / min(one[1], gpus_per_node)):
+    for parts, gpus in sorted(
+        sets, key=lambda one: -sum(part.high for part in one[0]) / min(one[1], gpus_per_node)
+    ):
         if free >= min(gpus, gpus_per_node):
             free -= min(gpus, gpus_per_node)
             yield from parts
 
 
-def _parts(names: Iterable[str], shape: ModelShape, ppo: Ppo, found: Roles, gpus_per_node: int) -> Iterator[HostPart]:
+def _parts(
+    names: Iterable[str], shape: ModelShape, ppo: Ppo, found: Roles, gpus_per_node: int
+) -> Iterator[HostPart]:
     """What a set of models that share GPUs has on one machine."""
     gpus = {"actor": found.actor, "critic": found.critic, "reference": found.reference}
     weights = 2.0 * shape.parameters
@@ -72,7 +84,10 @@ def _parts(names: Iterable[str], shape: ModelShape, ppo: Ppo, found: Roles, gpus
 def _trained(name: str, shape: ModelShape, ppo: Ppo, gpus: int, nodes: int) -> Iterator[HostPart]:
     parameters = shape.parameters if name == "actor" else shape.trunk
     if "optimizer" in ppo.openrlhf.offload:
-        low, high = (zero_host(parameters, ppo.openrlhf.sharding, gpus, nodes, factor) for factor in (1, BUFFERS))
+        low, high = (
+            zero_host(parameters, ppo.openrlhf.sharding, gpus, nodes, factor)
+            for factor in (1, BUFFERS)
+        )
         yield HostPart(f"{name}: gradients and Adam's states", low, high)
     elif takes_turns(ppo):
         _, gradients, optimizer = states(name, shape, ppo, gpus)

@@ -1,8 +1,8 @@
 """An estimate of how long training takes, as a range between a good and a poor use of the GPUs.
 
-A token costs 2N operations forwards and 4N more backwards (arXiv 2001.08361, section 2.1), and 2N again where the
-forward pass is repeated. Sampling is bound by memory: each token reads its share of the weights, and its own keys and
-values. docs/plan.md sets the result beside published runs.
+A token costs 2N operations forwards and 4N more backwards (arXiv 2001.08361, section 2.1), and 2N
+again where the forward pass is repeated. Sampling is bound by memory: each token reads its share of
+the weights, and its own keys and values. docs/plan.md sets the result beside published runs.
 """
 
 from dataclasses import dataclass
@@ -66,13 +66,19 @@ class Workload:
 
     def step(self, use: Efficiency) -> Step:
         """One rollout step."""
-        gpus = {"actor": self.roles.actor, "reference": self.roles.reference, "critic": self.roles.critic}
+        gpus = {
+            "actor": self.roles.actor,
+            "reference": self.roles.reference,
+            "critic": self.roles.critic,
+        }
         seconds = {role: 2 * self.shape.parameters * self.tokens / (n * self.gpu.flops * use.compute)
                    for role, n in gpus.items() if n}  # fmt: skip
         times = self.ppo.epochs * _train_flops(self.ppo.openrlhf.gradient_checkpointing) / 2
         training = {role: times * time for role, time in seconds.items() if role != "reference"}
         overlap = self.ppo.openrlhf.async_rollout != "none"
-        return Step(_generate(self, use), self._slowest_set(seconds), self._slowest_set(training), overlap)
+        return Step(
+            _generate(self, use), self._slowest_set(seconds), self._slowest_set(training), overlap
+        )
 
     def gpu_hours(self, steps: int, use: Efficiency) -> float:
         """Hours of all GPUs, those that wait included."""
@@ -80,7 +86,10 @@ class Workload:
 
     def _slowest_set(self, seconds: dict[str, float]) -> float:
         """Models on the same GPUs take turns, others work at the same time."""
-        return max(sum(seconds.get(role, 0) for role in names.split(" + ")) for names, _ in self.roles.asked)
+        return max(
+            sum(seconds.get(role, 0) for role in names.split(" + "))
+            for names, _ in self.roles.asked
+        )
 
 
 def sft_gpu_hours(shape: ModelShape, sft: Sft, tokens: float, gpu: Gpu, use: Efficiency) -> float:

@@ -1,10 +1,12 @@
 """An estimate of what each model of a PPO job holds on one GPU.
 
-Weights, gradients and Adam's states are those of ZeRO (arXiv 1910.02054, sections 3.1 and 5): 2 + 2 + 12 bytes for a
-parameter in mixed precision. Stage 1 shares out Adam's part, stage 2 the gradients too, stage 3 the weights too.
+Weights, gradients and Adam's states are those of ZeRO (arXiv 1910.02054, sections 3.1 and 5): 2 + 2
++ 12 bytes for a parameter in mixed precision. Stage 1 shares out Adam's part, stage 2 the gradients
+too, stage 3 the weights too.
 
-Activations are the tensors that transformers' Llama saves for the backward pass in bfloat16, counted with hooks; a test
-counts them again. The method is that of arXiv 2205.05198, without attention scores, which today's kernels do not keep.
+Activations are the tensors that transformers' Llama saves for the backward pass in bfloat16,
+counted with hooks; a test counts them again. The method is that of arXiv 2205.05198, without
+attention scores, which today's kernels do not keep.
 """
 
 from collections.abc import Iterable
@@ -47,14 +49,19 @@ def zero_states(parameters: float, sharding: str, ranks: int) -> list[float]:
     """[weights, gradients, Adam's states] in bytes on each of `ranks` GPUs."""
     stage = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}[sharding]
     whole = (2 * parameters, 2 * parameters, 12 * parameters)
-    return [size / (ranks if stage >= first else 1) for size, first in zip(whole, (3, 2, 1), strict=True)]
+    return [
+        size / (ranks if stage >= first else 1)
+        for size, first in zip(whole, (3, 2, 1), strict=True)
+    ]
 
 
 def activations(shape: ModelShape, tokens: float, checkpointing: bool) -> float:
     """Bytes that the blocks keep for the backward pass; with checkpointing their inputs, and one block in full."""
     keys = shape.kv_heads * shape.head_size
     block = 20 * shape.hidden + 4 * keys + 8 * shape.intermediate + 4 * shape.heads + 8
-    return tokens * (shape.layers * 2 * shape.hidden + block if checkpointing else shape.layers * block)
+    return tokens * (
+        shape.layers * 2 * shape.hidden + block if checkpointing else shape.layers * block
+    )
 
 
 def engine_share(ppo: Ppo) -> float:
@@ -65,7 +72,8 @@ def engine_share(ppo: Ppo) -> float:
 def states(role: str, shape: ModelShape, ppo: Ppo, gpus: int) -> list[float]:
     """[weights, gradients, Adam's states] of a trained model on each GPU.
 
-    With Adam on the CPU the gradients go there as they come, from stage 2 on, as DeepSpeed's own estimators say.
+    With Adam on the CPU the gradients go there as they come, from stage 2 on, as DeepSpeed's own
+    estimators say.
     """
     parameters = shape.parameters if role == "actor" else shape.trunk
     weights, gradients, optimizer = zero_states(parameters, ppo.openrlhf.sharding, gpus)
@@ -74,7 +82,9 @@ def states(role: str, shape: ModelShape, ppo: Ppo, gpus: int) -> list[float]:
     return [weights, gradients if ppo.openrlhf.sharding == "zero1" else 0, 0]
 
 
-def role_memory(shape: ModelShape, ppo: Ppo, found: Roles, gpu: Gpu, length: float) -> tuple[RoleMemory, ...]:
+def role_memory(
+    shape: ModelShape, ppo: Ppo, found: Roles, gpu: Gpu, length: float
+) -> tuple[RoleMemory, ...]:
     """One entry for each model of the job, the engines last; micro-batches hold sequences of `length` tokens."""
     tokens = length / ppo.openrlhf.ring_attention
     models = [_trained("actor", found.actor, shape, ppo, tokens)]
@@ -84,7 +94,9 @@ def role_memory(shape: ModelShape, ppo: Ppo, found: Roles, gpu: Gpu, length: flo
         models.append(_reference(found.reference, shape, ppo, tokens))
     weights = 2 * shape.parameters / found.tensor_parallel
     cache = max(engine_share(ppo) * gpu.memory - weights, 0)
-    return *models, RoleMemory("engines", found.engines * found.tensor_parallel, weights=weights, cache=cache)
+    return *models, RoleMemory(
+        "engines", found.engines * found.tensor_parallel, weights=weights, cache=cache
+    )
 
 
 def busiest_gpu(models: Iterable[RoleMemory], found: Roles, ppo: Ppo) -> float:
@@ -99,13 +111,19 @@ def _together(models: list[RoleMemory], sleeping: bool) -> float:
     trained = [model for model in models if model.role != "engines"]
     engine = sum(model.weights + model.cache for model in models if model.role == "engines")
     turns = [model.passing + (model.states if sleeping else 0) for model in trained]
-    return sum(model.weights + (0 if sleeping else model.states) for model in trained) + max([engine, *turns])
+    return sum(model.weights + (0 if sleeping else model.states) for model in trained) + max(
+        [engine, *turns]
+    )
 
 
 def _trained(role: str, gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMemory:
     tokens = ppo.micro_batch * length
     logits = _LOGIT_BYTES * tokens * shape.vocabulary if role == "actor" else 0
-    passing = activations(shape, tokens, ppo.openrlhf.gradient_checkpointing) + logits + gathered(shape, ppo, _GATHERED)
+    passing = (
+        activations(shape, tokens, ppo.openrlhf.gradient_checkpointing)
+        + logits
+        + gathered(shape, ppo, _GATHERED)
+    )
     weights, gradients, optimizer = states(role, shape, ppo, gpus)
     return RoleMemory(role, gpus, weights, gradients, optimizer, passing)
 
@@ -123,5 +141,7 @@ def _reference(gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMem
 def gathered(shape: ModelShape, ppo: Ppo, bytes_each: int) -> float:
     """Bytes of the largest layer, which stage 3 brings together on every GPU; with its gradient four for a weight."""
     return (
-        bytes_each * max(shape.embedding, shape.hidden * shape.intermediate) if ppo.openrlhf.sharding == "zero3" else 0
+        bytes_each * max(shape.embedding, shape.hidden * shape.intermediate)
+        if ppo.openrlhf.sharding == "zero3"
+        else 0
     )

@@ -25,7 +25,11 @@ def look_at_data(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterat
         yield from _look_at_rows(recipe, role, ask_hub)
     if "eval" in stages and recipe.eval:
         if not recipe.eval.benches:
-            yield Issue("eval.benches", "eval.benches: nothing to evaluate on", "name a bench, or remove `eval`")
+            yield Issue(
+                "eval.benches",
+                "eval.benches: nothing to evaluate on",
+                "name a bench, or remove `eval`",
+            )
         yield from look_at_benches(recipe, ask_hub)
         yield from _load_benches(recipe)
         yield from _look_at_responses(recipe.eval.responses)
@@ -51,7 +55,9 @@ def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
 def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
     rows: Traces | Prompts = getattr(recipe.data, role)
 
-    if rows.on_hub and (found := _look_at_hub(f"data.{role}", rows.source, f"data.{role}.source", ask_hub)):
+    if rows.on_hub and (
+        found := _look_at_hub(f"data.{role}", rows.source, f"data.{role}.source", ask_hub)
+    ):
         yield found
         return
 
@@ -96,7 +102,11 @@ def _look_at_hub(what: str, source: str, place: str, ask_hub: bool) -> Issue | N
     if not ask_hub:
         return Note(place, f"{what}: {source} is on the hub and was not looked at")
     reason = data_on_hub(source)
-    return Issue(place, f"{what}: {source} is not in the cache, and {reason}", "name a file") if reason else None
+    return (
+        Issue(place, f"{what}: {source} is not in the cache, and {reason}", "name a file")
+        if reason
+        else None
+    )
 
 
 def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Issue]:
@@ -105,7 +115,9 @@ def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Issue]:
     for name in (name for name in recipe.eval.benches if name != "heldout"):
         with suppress(RlspError):  # reported where it is loaded
             rows = Benches.of(recipe).prompts(name)
-            if rows.on_hub and (found := _look_at_hub(f"bench {name}", rows.source, "eval.benches", ask_hub)):
+            if rows.on_hub and (
+                found := _look_at_hub(f"bench {name}", rows.source, "eval.benches", ask_hub)
+            ):
                 hint = f"--data FILE, or a folder with {name}.jsonl in eval.data or RLSP_DATA_DIR"
                 yield found if isinstance(found, Note) else Issue(found.path, found.message, hint)
 
@@ -120,7 +132,9 @@ def _load_benches(recipe: Recipe) -> Iterator[Issue]:
         except RecipeError:  # reported by the check of benches, with the place in the list
             continue
         except RlspError as error:
-            yield Issue("eval.benches", f"bench {name}: {str(error).removeprefix(f'bench {name}: ')}")
+            yield Issue(
+                "eval.benches", f"bench {name}: {str(error).removeprefix(f'bench {name}: ')}"
+            )
 
 
 def _look_at_responses(responses: str | None) -> Iterator[Issue]:

@@ -22,7 +22,8 @@ class Findings:
 def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> Findings:
     """Look at the data, the model and the rewards of `stages`: files, columns, and one scored row.
 
-    No library of the engine is loaded. What lies on the hub is looked at only with `ask_hub`, else it is noted.
+    No library of the engine is loaded. What lies on the hub is looked at only with `ask_hub`, else
+    it is noted.
     """
     found = [
         *look_at_model(recipe, stages, ask_hub),

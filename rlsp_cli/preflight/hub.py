@@ -14,7 +14,9 @@ def model_on_hub(path: str) -> str | None:
     from huggingface_hub import try_to_load_from_cache
 
     name, _, revision = path.partition("@")
-    is_cached = isinstance(try_to_load_from_cache(name, "config.json", revision=revision or "main"), str)
+    is_cached = isinstance(
+        try_to_load_from_cache(name, "config.json", revision=revision or "main"), str
+    )
     return None if is_cached else _unreachable()
 
 

@@ -24,7 +24,9 @@ def load_checked(name: str, overrides: Sequence[str]) -> tuple[Recipe, Path]:
     return recipe, path
 
 
-def inspect_recipe(recipe: Recipe, path: Path, stages: Sequence[str], ask_hub: bool = False) -> list[str]:
+def inspect_recipe(
+    recipe: Recipe, path: Path, stages: Sequence[str], ask_hub: bool = False
+) -> list[str]:
     """Check a recipe against its backends, and look at all that its `stages` will use.
 
     RecipeError for what would stop them; the lines are worth knowing all the same.

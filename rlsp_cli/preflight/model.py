@@ -16,7 +16,14 @@ from rlsp_cli.recipe.schema import FromScratch, Recipe
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
 _WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken")
+_TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "*.tiktoken",
+)
 _LONGEST = 255
 """Bytes that a name in a path may have."""
 _MOST_HEADS = 1024
@@ -41,13 +48,22 @@ def _look_at_new(spec: FromScratch) -> Iterator[Issue]:
         most = min(spec.hidden_size, 2 * spec.num_heads, _MOST_HEADS)
         divisors = [n for n in range(1, most + 1) if spec.hidden_size % n == 0]
         near = min(divisors, key=lambda n: abs(n - spec.num_heads))
-        yield Issue(place, f"num_heads {spec.num_heads} does not divide hidden_size {spec.hidden_size}", f"try {near}")
+        yield Issue(
+            place,
+            f"num_heads {spec.num_heads} does not divide hidden_size {spec.hidden_size}",
+            f"try {near}",
+        )
     elif head % 2 and spec.model_type in _ROTARY:
-        yield Issue(place, f"a head would have {head} numbers, and {spec.model_type} needs an even size of heads")
+        yield Issue(
+            place,
+            f"a head would have {head} numbers, and {spec.model_type} needs an even size of heads",
+        )
     if (known := _model_types()) and spec.model_type not in known:
         like = get_close_matches(spec.model_type, known, n=1)
         message = f"transformers has no model type {spec.model_type!r}"
-        yield Issue("model.from_scratch.model_type", message, f'did you mean "{like[0]}"?' if like else None)
+        yield Issue(
+            "model.from_scratch.model_type", message, f'did you mean "{like[0]}"?' if like else None
+        )
 
 
 def _model_types() -> set[str]:
@@ -92,15 +108,21 @@ def _lacks(folder: Path) -> Iterator[str]:
 
 def _look_at_hub(path: str, ask_hub: bool) -> Iterator[Issue]:
     if not ask_hub:
-        yield Note("model.path", f"model.path: {path} is on the hub, if anywhere, and was not looked at")
+        yield Note(
+            "model.path", f"model.path: {path} is on the hub, if anywhere, and was not looked at"
+        )
     elif reason := model_on_hub(path):
-        message = f"model.path: {path} is neither a folder here nor in the hub's cache, and {reason}"
+        message = (
+            f"model.path: {path} is neither a folder here nor in the hub's cache, and {reason}"
+        )
         yield Issue("model.path", message, "name a folder, or connect")
 
 
 def _look_at_template(template: str) -> Iterator[Issue]:
     if template not in ("auto", "none") and not Path(template).is_file():
-        message = f"model.chat_template: {template}: no such file; expected auto, none or a Jinja file"
+        message = (
+            f"model.chat_template: {template}: no such file; expected auto, none or a Jinja file"
+        )
         yield Issue("model.chat_template", message)
 
 
@@ -109,7 +131,9 @@ def _look_at_positions(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]
     positions = _positions(recipe)
     for key, tokens in _longest(recipe, stages):
         if positions is not None and tokens >= positions:
-            message = f"a prompt and max_new_tokens {tokens} do not fit the model's {positions} positions"
+            message = (
+                f"a prompt and max_new_tokens {tokens} do not fit the model's {positions} positions"
+            )
             yield Issue(key, f"{key}: {message}", f"lower {key}")
 
 
@@ -117,7 +141,13 @@ def _longest(recipe: Recipe, stages: Sequence[str]) -> Iterator[tuple[str, int]]
     if recipe.ppo and "ppo" in stages:
         yield "ppo.max_new_tokens", recipe.ppo.max_new_tokens
     settings = recipe.eval
-    if settings is None or "eval" not in stages or settings.url or settings.responses or settings.serve:
+    if (
+        settings is None
+        or "eval" not in stages
+        or settings.url
+        or settings.responses
+        or settings.serve
+    ):
         return
     if settings.benches:
         try:

@@ -24,14 +24,18 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
     if row is None:
         return
     trains = recipe.ppo is not None and "ppo" in stages
-    reward = _without_servers(recipe.reward if trains else recipe.reward.model_copy(update={"exploration": ()}))
+    reward = _without_servers(
+        recipe.reward if trains else recipe.reward.model_copy(update={"exploration": ()})
+    )
     yield from (
         Note(f"reward.exploration.{number}", f"{use.use} asks a server and was not tried")
         for number, use in enumerate(recipe.reward.exploration)
         if trains and _asks_a_server(use)
     )
     if _asks_a_server(reward.correctness):
-        yield Note("reward.correctness", f"{reward.correctness.use} asks a server and was not tried")
+        yield Note(
+            "reward.correctness", f"{reward.correctness.use} asks a server and was not tried"
+        )
         return
     try:
         yield from _broken(recipe, row, _score(recipe, reward, row))
@@ -82,9 +86,15 @@ def _broken(recipe: Recipe, row: Problem, scores: list[SampleScore]) -> Iterator
     first = scores[0]
     for part in first.components:
         if part.outcome == "error":
-            yield Issue(_place(recipe, part), f"{part.component} breaks on the first row (id {row.id}): {part.reason}")
+            yield Issue(
+                _place(recipe, part),
+                f"{part.component} breaks on the first row (id {row.id}): {part.reason}",
+            )
         elif part.outcome == "timeout":
-            yield Note(_place(recipe, part), f"{part.component} on the first row (id {row.id}): {part.reason}")
+            yield Note(
+                _place(recipe, part),
+                f"{part.component} on the first row (id {row.id}): {part.reason}",
+            )
 
     if first.correctness.outcome in ("value", "abstain") and not is_right(first.correctness.value):
         shown = "gives no value to" if first.correctness.value is None else "calls wrong"
@@ -97,7 +107,9 @@ def _broken(recipe: Recipe, row: Problem, scores: list[SampleScore]) -> Iterator
 
 def _constant(recipe: Recipe, scores: list[SampleScore]) -> Iterator[Issue]:
     """A length reward that is the same for the shortest and the longest response."""
-    values = {part.value for score in scores for part in score.exploration if part.component == _OF_LENGTH}
+    values = {
+        part.value for score in scores for part in score.exploration if part.component == _OF_LENGTH
+    }
     use = next((use for use in recipe.reward.exploration if use.use == _OF_LENGTH), None)
     if use is not None and recipe.ppo and len(scores) == 2 and len(values) == 1:
         message = f"length is {values.pop()} for every response of at most {recipe.ppo.max_new_tokens} tokens"
@@ -107,4 +119,8 @@ def _constant(recipe: Recipe, scores: list[SampleScore]) -> Iterator[Issue]:
 
 def _place(recipe: Recipe, part: Score) -> str:
     names = [use.use.rpartition(":")[2] for use in recipe.reward.exploration]
-    return f"reward.exploration.{names.index(part.component)}" if part.component in names else "reward.correctness"
+    return (
+        f"reward.exploration.{names.index(part.component)}"
+        if part.component in names
+        else "reward.correctness"
+    )

@@ -35,8 +35,14 @@ def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
 def _look_at_ppo(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     steps, warmup = _steps(recipe, ppo), ppo.critic_warmup_steps
     if ppo.estimator == "gae" and steps is not None and steps <= warmup:
-        message = f"the policy is not trained: each of the {steps} PPO steps trains the critic alone"
-        yield Note("ppo.critic_warmup_steps", message, f"critic_warmup_steps is {warmup}; lower it, or raise ppo.steps")
+        message = (
+            f"the policy is not trained: each of the {steps} PPO steps trains the critic alone"
+        )
+        yield Note(
+            "ppo.critic_warmup_steps",
+            message,
+            f"critic_warmup_steps is {warmup}; lower it, or raise ppo.steps",
+        )
     if not recipe.is_given("reward"):
         message = f"no reward is given: {recipe.reward.correctness.use} judges, and nothing rewards exploration"
         yield Note("ppo", message, "write a section `reward`")

@@ -71,4 +71,6 @@ def _text(value: str) -> str:
     """Plain where no reader takes it for something else; else in double quotes, which YAML reads as JSON does."""
     if _PLAIN.fullmatch(value) and not _RESERVED.fullmatch(value):
         return value
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+    return _UNPRINTABLE.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)
+    )

@@ -45,7 +45,9 @@ def _replaced(node: Any, recipe: dict[str, Any], prefix: str) -> Iterator[Issue]
         try:
             node[key] = _resolved(value, recipe)
         except _UnresolvedError as error:
-            yield Issue(path, f"cannot resolve {value!r}: {error}", "${...} names a key of this recipe")
+            yield Issue(
+                path, f"cannot resolve {value!r}: {error}", "${...} names a key of this recipe"
+            )
 
 
 def _resolved(text: str, recipe: dict[str, Any]) -> Any:
@@ -77,7 +79,10 @@ def _refuse_section_in_text(text: str, config: "DictConfig") -> None:
 def _readable(node: Any, path: str = "") -> Any:
     """A copy without what OmegaConf cannot hold: prompts, in which `${` is text, malformed references, dates."""
     if isinstance(node, dict):
-        return {key: _readable(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()}
+        return {
+            key: _readable(value, f"{path}.{key}" if path else str(key))
+            for key, value in node.items()
+        }
     if isinstance(node, list):
         return [_readable(item) for item in node]
     return node if _is_readable(node, path) else None

@@ -37,7 +37,13 @@ class _Error:
 
     def issue(self, message: str, hint: str | None = None) -> Issue:
         """The path, what was expected, and what was found there."""
-        shown = "a mapping" if isinstance(self.found, dict) else "a list" if isinstance(self.found, list) else None
+        shown = (
+            "a mapping"
+            if isinstance(self.found, dict)
+            else "a list"
+            if isinstance(self.found, list)
+            else None
+        )
         text = f"{message[0].lower()}{message[1:]}, found {shown or repr(self.found)}"
         return Issue(self.path, f"{self.path}: {text}", hint)
 
@@ -81,12 +87,18 @@ def _no_list(error: _Error) -> Issue:
 def _no_text(error: _Error) -> Issue:
     """YAML reads an unquoted prompt with a colon or braces as a mapping."""
     is_nested = isinstance(error.found, dict | list)
-    return error.issue(error.message, "a text with a colon or braces stands in quotes" if is_nested else None)
+    return error.issue(
+        error.message, "a text with a colon or braces stands in quotes" if is_nested else None
+    )
 
 
 def _no_choice(error: _Error) -> Issue:
-    choices = [word.strip("' ") for word in error.context["expected"].replace(" or ", ",").split(",")]
-    return error.issue(error.message, did_you_mean(error.found, choices) if isinstance(error.found, str) else None)
+    choices = [
+        word.strip("' ") for word in error.context["expected"].replace(" or ", ",").split(",")
+    ]
+    return error.issue(
+        error.message, did_you_mean(error.found, choices) if isinstance(error.found, str) else None
+    )
 
 
 def _refused(error: _Error) -> Issue:

@@ -42,7 +42,9 @@ class _Sizes:
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
-        self._open: list[tuple[str | None, int]] = [(None, 0)]  # the collections around: anchor, values so far
+        self._open: list[tuple[str | None, int]] = [
+            (None, 0)
+        ]  # the collections around: anchor, values so far
 
     def grown_by(self, event: Any) -> Iterator[str]:
         """Count an event; what is too much after it."""
@@ -83,4 +85,8 @@ def _brackets(text: str) -> Iterator[Finding]:
         depth = depth + 1 if found[0] in "[{" else max(depth - 1, 0)
         if depth > _BRACKETS:
             line = text.count("\n", 0, found.start())
-            yield line, found.start() - text.rfind("\n", 0, found.start()) - 1, f"more than {_BRACKETS} open brackets"
+            yield (
+                line,
+                found.start() - text.rfind("\n", 0, found.start()) - 1,
+                f"more than {_BRACKETS} open brackets",
+            )

@@ -22,7 +22,9 @@ from rlsp_cli.recipe.source import Source, read_source
 SectionModel = TypeVar("SectionModel", bound=Section)
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = (), *, plugins: ResolveOptions | None = None) -> Recipe:
+def load_recipe(
+    path: Path, overrides: Sequence[str] = (), *, plugins: ResolveOptions | None = None
+) -> Recipe:
     """Load a recipe file with `key.path=value` overrides; RecipeError lists every issue, one a line."""
     return _resolved(read_with_parents(path.absolute()), overrides, str(path), plugins)
 
@@ -50,7 +52,9 @@ def refuse(recipe: Recipe, issues: Sequence[Issue], path: Path) -> None:
         raise refusal(issues, recipe.origins, str(path))
 
 
-def _resolved(source: Source, overrides: Sequence[str], name: str, plugins: ResolveOptions | None) -> Recipe:
+def _resolved(
+    source: Source, overrides: Sequence[str], name: str, plugins: ResolveOptions | None
+) -> Recipe:
     """The steps from raw data to a Recipe; `name` stands for the place of what has none."""
     for number, text in enumerate(overrides, 1):
         override(source, text, number)

@@ -59,7 +59,9 @@ def _extended(own: Source) -> list[str]:
     names = value if isinstance(value, list) else [value]
     if not all(isinstance(name, str) for name in names):
         place = own.origins["extends"]
-        raise RecipeError(f"{place}: extends: expected the name of a recipe or a list of names, found {value!r:.60}")
+        raise RecipeError(
+            f"{place}: extends: expected the name of a recipe or a list of names, found {value!r:.60}"
+        )
     return names
 
 

@@ -24,7 +24,9 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         return {prefix: value}
     return {
-        key: leaf for name, part in value.items() for key, leaf in flat(part, f"{prefix}.{name}".lstrip(".")).items()
+        key: leaf
+        for name, part in value.items()
+        for key, leaf in flat(part, f"{prefix}.{name}".lstrip(".")).items()
     }
 
 

@@ -49,7 +49,8 @@ def complete_plugins(data: dict[str, Any], resolve: ResolveOptions) -> list[Issu
     files = data.get("plugins")
     files = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
 
-    # A missing file is reported once, where it is named, and not for each plugin that is looked for in it.
+    # A missing file is reported once, where it is named, and not for each plugin that is looked for
+    # in it.
     if missing := _missing_files(files):
         return missing
 
@@ -74,7 +75,10 @@ def _complete(ref: PluginRef, resolve: ResolveOptions, files: Sequence[str]) -> 
     try:
         options = resolve(ref.kind, ref.name, ref.options, files)
     except OptionsError as error:
-        return [Issue(f"{ref.options_path}.{key}" if key else ref.path, text) for key, text in error.problems]
+        return [
+            Issue(f"{ref.options_path}.{key}" if key else ref.path, text)
+            for key, text in error.problems
+        ]
 
     # A file that a plugin names itself is looked for where rlsp was started, also on resume.
     make_absolute(options, Path.cwd())

@@ -67,7 +67,13 @@ class Model(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of the computation, `auto`: bfloat16 on a GPU, float32 on a CPU; trained weights stay float32."""
     attention: Literal[
-        "auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flash_attention_4", "flex_attention"
+        "auto",
+        "eager",
+        "sdpa",
+        "flash_attention_2",
+        "flash_attention_3",
+        "flash_attention_4",
+        "flex_attention",
     ] = "auto"
     """Attention implementation; `auto` is flash_attention_2 where `openrlhf` packs responses, else sdpa."""
     chat_template: str = "auto"
@@ -159,8 +165,11 @@ class Penalise(Section):
 
 
 OnFailure = Annotated[
-    Annotated[Literal["skip", "stop"], Tag("policy_word")] | Annotated[Penalise, Tag("policy_penalty")],
-    Discriminator(lambda value: "policy_penalty" if isinstance(value, dict | Penalise) else "policy_word"),
+    Annotated[Literal["skip", "stop"], Tag("policy_word")]
+    | Annotated[Penalise, Tag("policy_penalty")],
+    Discriminator(
+        lambda value: "policy_penalty" if isinstance(value, dict | Penalise) else "policy_word"
+    ),
 ]
 
 
@@ -223,7 +232,9 @@ class Reward(Section):
         Discriminator(lambda value: "schedule" if isinstance(value, dict | Schedule) else "number"),
     ] = 0.8
     """Weight of correctness; the rest is exploration. A number or a schedule over the rollout steps."""
-    combine: Literal["rlsp", "released_code", "gated_correct", "gated_wrong", "rm_shaping", "ensemble"] = "rlsp"
+    combine: Literal[
+        "rlsp", "released_code", "gated_correct", "gated_wrong", "rm_shaping", "ensemble"
+    ] = "rlsp"
     """`rlsp`: alpha*c + (1-alpha)*e (the paper's Eq. 1); the other modes are in docs/rewards.md."""
     correctness: PluginUse = PluginUse(use="math_verify")
     """The outcome verifier, in training and on `heldout`; other benches bring their own."""
@@ -346,7 +357,9 @@ class Ppo(Optimisation):
     """Weight of the value loss beside the policy loss, for `value_head`."""
     critic_warmup_steps: NonNegativeInt = 4
     """First rollout steps that train only the critic."""
-    estimator: Literal["gae", "reinforce", "reinforce_baseline", "rloo", "group_norm", "dr_grpo"] = "gae"
+    estimator: Literal[
+        "gae", "reinforce", "reinforce_baseline", "rloo", "group_norm", "dr_grpo"
+    ] = "gae"
     """Advantage estimator; only `gae` has a critic, only `gae` and `reinforce` do with one sample per prompt."""
     advantages: Literal["mixed", "separate"] = "mixed"
     """`separate`: correctness and exploration each get their group's baseline before alpha mixes them."""
@@ -392,7 +405,9 @@ class Ppo(Optimisation):
         if self.needs_groups and self.samples_per_prompt < 2:
             raise ValueError(f"estimator {self.estimator!r} needs samples_per_prompt >= 2")
         if not self.needs_groups and self.advantages == "separate":
-            raise ValueError("advantages: separate needs an estimator with groups, such as rloo or group_norm")
+            raise ValueError(
+                "advantages: separate needs an estimator with groups, such as rloo or group_norm"
+            )
         return self
 
 
@@ -461,9 +476,13 @@ class Eval(Section):
     @model_validator(mode="after")
     def _every_key_reaches_a_strategy(self) -> "Eval":
         if self.against and not self.strategies:
-            raise ValueError("against is for strategies; add strategies: [self_consistency] or others")
+            raise ValueError(
+                "against is for strategies; add strategies: [self_consistency] or others"
+            )
         if self.scorer and not {"best_of_n", "weighted_vote"} & set(self.strategies):
-            raise ValueError("scorer is for the strategies best_of_n and weighted_vote; name one of them")
+            raise ValueError(
+                "scorer is for the strategies best_of_n and weighted_vote; name one of them"
+            )
         if self.forcing != Forcing() and "budget_forcing" not in self.strategies:
             raise ValueError("forcing is for the strategy budget_forcing; name it in strategies")
         if self.responses is not None and "budget_forcing" in self.strategies:
@@ -536,7 +555,9 @@ class Cluster(Section):
 
     @model_validator(mode="after")
     def _no_password(self) -> "Cluster":
-        if set("@?#") & set(self.ray_address or ""):  # not the field's own check, whose error shows the value
+        if set("@?#") & set(
+            self.ray_address or ""
+        ):  # not the field's own check, whose error shows the value
             raise ValueError(
                 "cluster.ray_address may hold a secret, and recipes are kept in run folders; set RAY_ADDRESS"
             )
@@ -610,7 +631,9 @@ class Recipe(Section):
         if (self.sft or self.ppo or decodes) and not (self.model.path or self.model.from_scratch):
             raise ValueError("no model: give model.path or model.from_scratch")
         if self.ppo and self.ppo.advantages == "separate" and self.reward.combine != "rlsp":
-            raise ValueError("ppo.advantages: separate mixes by alpha; it needs reward.combine: rlsp")
+            raise ValueError(
+                "ppo.advantages: separate mixes by alpha; it needs reward.combine: rlsp"
+            )
         if self.sft and not self.data.traces:
             raise ValueError("sft needs data.traces")
         if self.ppo and not self.data.prompts:

@@ -16,11 +16,15 @@ def find_recipe(name: str) -> Path:
         return shipped
 
     if not path.exists() and path.suffix not in (".yaml", ".yml"):
-        raise RecipeError(f"{name}: no such file or shipped recipe - {did_you_mean(name, shipped_recipes())}")
+        raise RecipeError(
+            f"{name}: no such file or shipped recipe - {did_you_mean(name, shipped_recipes())}"
+        )
     return path
 
 
 def shipped_recipes() -> dict[str, Path]:
     """The ready recipes by name."""
     root = share("recipes")
-    return {str(path.relative_to(root).with_suffix("")): path for path in sorted(root.rglob("*.yaml"))}
+    return {
+        str(path.relative_to(root).with_suffix("")): path for path in sorted(root.rglob("*.yaml"))
+    }

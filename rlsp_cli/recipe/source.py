@@ -37,7 +37,13 @@ def read_source(path: Path) -> Source:
         raise RecipeError(f"{shown}: cannot read this file: {reason}") from error
     tree = _tree(text, shown)
     if not isinstance(tree, dict):
-        found = "nothing" if tree is None else "a list" if isinstance(tree, list) else repr(plain(tree))[:60]
+        found = (
+            "nothing"
+            if tree is None
+            else "a list"
+            if isinstance(tree, list)
+            else repr(plain(tree))[:60]
+        )
         raise RecipeError(f"{shown}:1:1: expected a mapping of keys to values, found {found}")
     _refuse_empty(tree, text.splitlines(), shown)
     return Source(plain(tree), dict(_origins(tree, shown, "")))
@@ -62,7 +68,9 @@ def _tree(text: str, shown: str) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
-        raise RecipeError(f"{place}: not valid YAML: {str(error.problem or error).splitlines()[0]}") from error
+        raise RecipeError(
+            f"{place}: not valid YAML: {str(error.problem or error).splitlines()[0]}"
+        ) from error
     except YAMLError as error:
         raise RecipeError(f"{shown}: not valid YAML: {str(error).splitlines()[0]}") from error
     except UNREADABLE:
@@ -110,7 +118,11 @@ def _without_value(tree: Any) -> Iterator[tuple[Any, Any]]:
         seen.add(id(node))
         waiting += [*(node.values() if isinstance(node, dict) else node)][::-1]
         if isinstance(node, CommentedMap):
-            yield from ((node, key) for key, value in node.items() if value is None and key in (node.lc.data or ()))
+            yield from (
+                (node, key)
+                for key, value in node.items()
+                if value is None and key in (node.lc.data or ())
+            )
 
 
 def _origins(node: Any, file: str, prefix: str) -> Iterator[tuple[str, Origin]]:

@@ -33,7 +33,16 @@ def stretch_table(stretches: Sequence[Stretch]) -> Table:
 
 def _columns(means: Means) -> list[str]:
     names = [name.replace("_", " ") for name in means.behaviour]
-    return ["responses", "accuracy %", "tokens", "repetition", "compression", "answers", "any", *names]
+    return [
+        "responses",
+        "accuracy %",
+        "tokens",
+        "repetition",
+        "compression",
+        "answers",
+        "any",
+        *names,
+    ]
 
 
 def _cells(means: Means) -> list[str]:

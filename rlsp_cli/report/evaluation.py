@@ -61,10 +61,21 @@ def eval_table(results: Results) -> Table:
     """One row per bench, kind of decoding and model; shares in percent with 95% intervals."""
     parts = list(parts_of(results))
     benches = list(dict.fromkeys(part.bench for part in parts))
-    by_bench = sorted(parts, key=lambda part: (benches.index(part.bench), list(KINDS).index(part.kind)))
+    by_bench = sorted(
+        parts, key=lambda part: (benches.index(part.bench), list(KINDS).index(part.kind))
+    )
 
     rows = [[part.bench, _decoding(part), part.model, *_numbers(part)] for part in by_bench]
-    columns = ["bench", "decoding", "model", "accuracy % (95%)", "pass@k %", "maj@k %", "tokens", "truncated %"]
+    columns = [
+        "bench",
+        "decoding",
+        "model",
+        "accuracy % (95%)",
+        "pass@k %",
+        "maj@k %",
+        "tokens",
+        "truncated %",
+    ]
     columns += ["answered %", "repetition", "backtrack", "verify", "unscored"]
     return Table("Evaluation, per response", columns, rows, keys=3)
 
@@ -75,7 +86,12 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
     for comparison in comparisons:
         moved = comparison.moved
         models = f"{comparison.before} -> {comparison.after}"
-        tested = [difference_cell(moved), verdict_cell(moved), p_cell(moved.p_value), str(moved.problems)]
+        tested = [
+            difference_cell(moved),
+            verdict_cell(moved),
+            p_cell(moved.p_value),
+            str(moved.problems),
+        ]
         rows.append([comparison.bench, KINDS[comparison.kind], models, *tested])
     columns = ["bench", "decoding", "models", "points (95%)", "verdict", "p", "problems"]
     return Table("Difference on the same problems", columns, rows, keys=3)
@@ -164,9 +180,16 @@ def _checks(parts: Sequence[Part]) -> Table:
     rows = []
     for part in parts:
         for rule, levels in part.metrics.checks.items():
-            rows.append([*part.keys, rule, share_cell(levels.prompt), share_cell(levels.instruction)])
+            rows.append(
+                [*part.keys, rule, share_cell(levels.prompt), share_cell(levels.instruction)]
+            )
     columns = [*_KEYS, "rule", "prompts with all kept % (95%)", "instructions kept % (95%)"]
-    return Table("Instructions kept, at the levels of the prompt and of the instruction", columns, rows, keys=3)
+    return Table(
+        "Instructions kept, at the levels of the prompt and of the instruction",
+        columns,
+        rows,
+        keys=3,
+    )
 
 
 def _certainty(parts: Sequence[Part]) -> Table:
@@ -226,7 +249,9 @@ def _budgets(parts: Sequence[Part]) -> Table:
         accuracies = [percent_cell(under.get(budget)) for budget in budgets]
         rows.append([*part.keys, number_cell(part.metrics.tokens_per_correct), *accuracies])
     columns = [*_KEYS, "tokens per correct", *(f"<= {budget}" for budget in budgets)]
-    return Table("Accuracy % where longer responses count as wrong, by tokens", columns, rows, keys=3)
+    return Table(
+        "Accuracy % where longer responses count as wrong, by tokens", columns, rows, keys=3
+    )
 
 
 def _strategies(results: Results) -> Table:
@@ -238,9 +263,19 @@ def _strategies(results: Results) -> Table:
             rows.append([bench, model, name, selection, *_cost(single), *[NOTHING] * 3])
         for row in table.rows:
             rows.append([bench, model, row.strategy, _selection(row), *_cost(row), *_moved(row)])
-    columns = ["bench", "model", "strategy", "chosen from", "responses", "tokens", "accuracy % (95%)"]
+    columns = [
+        "bench",
+        "model",
+        "strategy",
+        "chosen from",
+        "responses",
+        "tokens",
+        "accuracy % (95%)",
+    ]
     columns += ["minus one answer (95%)", "p", "verdict"]
-    title = "Strategies: one answer out of several responses, and the tokens of both sides, per problem"
+    title = (
+        "Strategies: one answer out of several responses, and the tokens of both sides, per problem"
+    )
     return Table(title, columns, rows, keys=3)
 
 
@@ -255,12 +290,28 @@ def _cost(means: Means) -> list[str]:
 def _moved(row: StrategyRow) -> list[str]:
     if row.difference is None:
         return [NOTHING] * 3
-    return [difference_cell(row.difference), p_cell(row.difference.p_value), verdict_cell(row.difference)]
+    return [
+        difference_cell(row.difference),
+        p_cell(row.difference.p_value),
+        verdict_cell(row.difference),
+    ]
 
 
 def _calibration(parts: Sequence[Part]) -> Table:
-    rows = [[*part.keys, *_errors(part.metrics.calibration)] for part in parts if part.metrics.calibration]
-    columns = [*_KEYS, "responses that state it %", "confidence %", "accuracy %", "Brier", "ECE (95%)", "ECE by chance"]
+    rows = [
+        [*part.keys, *_errors(part.metrics.calibration)]
+        for part in parts
+        if part.metrics.calibration
+    ]
+    columns = [
+        *_KEYS,
+        "responses that state it %",
+        "confidence %",
+        "accuracy %",
+        "Brier",
+        "ECE (95%)",
+        "ECE by chance",
+    ]
     return Table("Calibration of stated confidence", columns, rows, keys=3)
 
 

@@ -33,7 +33,9 @@ def _sentence(results: Results, model: str, bench: str) -> str | None:
 
 def _difference(results: Results, comparison: Comparison) -> str:
     before, after, moved = comparison.before, comparison.after, comparison.moved
-    percents = f"{_accuracy(results, comparison, after)} against {_accuracy(results, comparison, before)}"
+    percents = (
+        f"{_accuracy(results, comparison, after)} against {_accuracy(results, comparison, before)}"
+    )
     how = f"on {comparison.bench}, {KINDS[comparison.kind]} ({percents})"
     if moved.verdict == "cannot be told apart":
         return f"{after} and {before} cannot be told apart {how}"

@@ -22,11 +22,20 @@ def page(report: Report, examples: list[dict[str, Any]]) -> str:
     )
     steps = accuracy_over_steps(report.evaluation)
     benches = {f"Accuracy on {bench} over steps": [f"{bench}/*"] for bench in _benches(steps)}
-    figures = [*plots(steps, benches), *plots(_counted(report.ppo), PPO_PLOTS), *plots(_counted(report.sft), SFT_PLOTS)]
+    figures = [
+        *plots(steps, benches),
+        *plots(_counted(report.ppo), PPO_PLOTS),
+        *plots(_counted(report.sft), SFT_PLOTS),
+    ]
     template = environment.get_template("report.html.j2")
     words = group_table(report.behaviour) if report.behaviour else None
     return template.render(
-        report=report, tables=report.tables, figures=figures, examples=examples, behaviour=words, caveat=CAVEAT
+        report=report,
+        tables=report.tables,
+        figures=figures,
+        examples=examples,
+        behaviour=words,
+        caveat=CAVEAT,
     )
 
 

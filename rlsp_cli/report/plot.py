@@ -12,14 +12,24 @@ PPO_PLOTS = {
     "Correlation of exploration with length and correctness": ["exploration/*/corr_*"],
     "Response length in tokens": ["response/tokens"],
     "Search behaviours per response": ["behaviour/*"],
-    "Truncation, repetition, answer rate": ["response/truncated", "response/repetition", "response/answered"],
+    "Truncation, repetition, answer rate": [
+        "response/truncated",
+        "response/repetition",
+        "response/answered",
+    ],
     "Wrong over right, groups of equal rewards": [
         "reward/wrong_over_right",
         "reward/flat_groups",
     ],
     "KL to the reference per response, in nats": ["kl/response"],
 }
-SHARES = ("correctness/mean", "response/truncated", "response/repetition", "response/answered", "reward/*")
+SHARES = (
+    "correctness/mean",
+    "response/truncated",
+    "response/repetition",
+    "response/answered",
+    "reward/*",
+)
 """Keys of the plots above that lie between 0 and 1."""
 SFT_PLOTS = {"SFT loss per response token": ["loss"]}
 

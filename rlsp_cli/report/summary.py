@@ -11,7 +11,13 @@ from rlsp_cli.evals.overlap import contamination_notes
 from rlsp_cli.evals.provenance import Provenance
 from rlsp_cli.evals.results import Results
 from rlsp_cli.evals.score_card import ScoreCard, score_cards
-from rlsp_cli.report.evaluation import difference_table, eval_table, evaluation_tables, parts_of, strategies
+from rlsp_cli.report.evaluation import (
+    difference_table,
+    eval_table,
+    evaluation_tables,
+    parts_of,
+    strategies,
+)
 from rlsp_cli.report.outcome import outcome
 from rlsp_cli.report.table import Table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
@@ -65,7 +71,9 @@ class Report:
             "behaviour": [group.to_json() for group in self.behaviour],
         }
         cards = {bench: card.to_json() for bench, card in self.score_cards.items()}
-        evaluation = {**self.evaluation.to_json(), "benches": cards} if self.evaluation.models else {}
+        evaluation = (
+            {**self.evaluation.to_json(), "benches": cards} if self.evaluation.models else {}
+        )
         return {**plain, "evaluation": evaluation, "outcome": self.outcome, "benches": cards}
 
 
@@ -120,8 +128,12 @@ def bench_notes(evaluation: Results) -> list[str]:
     changed, differs = [], []
     for bench, protocol in made.items():
         if protocol.bench_changed:
-            changed.append(f"{bench}: {protocol.source} holds other problems than the bench; do not compare")
-        differs += [f"{bench} is not quite as {protocol.like} has it: {line}" for line in protocol.differs]
+            changed.append(
+                f"{bench}: {protocol.source} holds other problems than the bench; do not compare"
+            )
+        differs += [
+            f"{bench} is not quite as {protocol.like} has it: {line}" for line in protocol.differs
+        ]
     return changed + contamination_notes(evaluation.contaminated) + differs
 
 

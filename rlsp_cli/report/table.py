@@ -38,7 +38,11 @@ class Table:
     @property
     def numbers(self) -> list[int]:
         """The columns of numbers, which stand on the right."""
-        return [i for i in range(self.keys, len(self.columns)) if are_numbers([row[i] for row in self.rows])]
+        return [
+            i
+            for i in range(self.keys, len(self.columns))
+            if are_numbers([row[i] for row in self.rows])
+        ]
 
     def without_blanks(self) -> "Table":
         """The same without columns that hold nothing in any row."""

@@ -34,13 +34,18 @@ def write_report(root: Path) -> Report:
 
 def _examples(run: Run) -> list[dict[str, Any]]:
     """The first problems of each bench, each with what every model answered greedily."""
-    files = sorted(run.paths.stage("eval").root.glob("*/*/samples.jsonl"), key=lambda path: path.stat().st_mtime)
+    files = sorted(
+        run.paths.stage("eval").root.glob("*/*/samples.jsonl"),
+        key=lambda path: path.stat().st_mtime,
+    )
     problems: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for samples in files:
         model, bench = samples.parent.parent.name, samples.parent.name
         greedy = sorted(of_kind(read_scored(samples), GREEDY), key=_place)[:_SHOWN]
         for row in greedy:
-            problems.setdefault((bench, row.id), []).append({"model": model, "bench": bench, **row.to_json()})
+            problems.setdefault((bench, row.id), []).append(
+                {"model": model, "bench": bench, **row.to_json()}
+            )
     return [{**answers[0], "answers": answers} for answers in problems.values()]
 
 

@@ -31,7 +31,11 @@ def alarms(rows: Sequence[Row]) -> list[Alarm]:
             for kind, look in _SHAPES.items():
                 text = look(rows[start : start + _WINDOW], recent)
                 if text and kind not in found:
-                    found[kind] = Alarm(kind, recent[-1]["step"], f"look here, step {recent[-1]['step'] + 1}: {text}")
+                    found[kind] = Alarm(
+                        kind,
+                        recent[-1]["step"],
+                        f"look here, step {recent[-1]['step'] + 1}: {text}",
+                    )
     return list(found.values())
 
 
@@ -75,7 +79,8 @@ def _wrong_over_right(_before: Sequence[Row], now: Sequence[Row]) -> str | None:
     if not rates or statistics.fmean(rates) < 0.05:
         return None
     return (
-        f"wrong answers outrank right ones in {statistics.fmean(rates):.0%} of pairs: exploration outweighs correctness"
+        f"wrong answers outrank right ones in {statistics.fmean(rates):.0%} of pairs:"
+        " exploration outweighs correctness"
     )
 
 

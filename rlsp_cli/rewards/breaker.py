@@ -10,14 +10,19 @@ _NAMED = 10
 """Samples that the message names."""
 
 
-def refuse_failing(samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward) -> None:
+def refuse_failing(
+    samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward
+) -> None:
     """SafetyError when a component ended as its recipe says `stop`, or too many responses failed.
 
-    A response failed when a component broke (error, timeout), penalised or not, or when it has no reward.
+    A response failed when a component broke (error, timeout), penalised or not, or when it has no
+    reward.
     """
     refuse_stopped(samples, scores, reward)
     failed = [score.reward is None or _broke(score) for score in scores]
-    if sum(failed) > reward.failure_limit * len(scores) or all(score.reward is None for score in scores):
+    if sum(failed) > reward.failure_limit * len(scores) or all(
+        score.reward is None for score in scores
+    ):
         raise _failing(samples, scores, failed, reward)
 
 
@@ -28,11 +33,19 @@ def refuse_broken(samples: Sequence[Sample], scores: Sequence[SampleScore], rewa
         raise _failing(samples, scores, failed, reward)
 
 
-def refuse_stopped(samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward) -> None:
+def refuse_stopped(
+    samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward
+) -> None:
     """SafetyError when a component ended as its recipe says `stop`."""
-    told = [(sample, part) for sample, part, policy in _ended(samples, scores, reward) if policy == "stop"]
+    told = [
+        (sample, part)
+        for sample, part, policy in _ended(samples, scores, reward)
+        if policy == "stop"
+    ]
     if told:
-        raise SafetyError(f"{_where(samples)}a reward ended as the recipe says `stop`:{_named(told)}")
+        raise SafetyError(
+            f"{_where(samples)}a reward ended as the recipe says `stop`:{_named(told)}"
+        )
 
 
 def _ended(

@@ -30,10 +30,16 @@ class VerdictCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, timeout=patience_s, check_same_thread=False)
             self._file.execute("PRAGMA journal_mode=WAL")
-            self._file.execute("PRAGMA synchronous=NORMAL")  # a power cut may cost verdicts, never the file
-            self._file.execute("CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, score TEXT) WITHOUT ROWID")
+            self._file.execute(
+                "PRAGMA synchronous=NORMAL"
+            )  # a power cut may cost verdicts, never the file
+            self._file.execute(
+                "CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, score TEXT) WITHOUT ROWID"
+            )
         except (OSError, sqlite3.Error) as error:
-            raise NotReadyError(f"{path}: not usable as reward.cache ({error}); name another file") from error
+            raise NotReadyError(
+                f"{path}: not usable as reward.cache ({error}); name another file"
+            ) from error
 
     def key(self, use: Use, sample: Sample) -> bytes:
         """Of the plugin's source, its options, all installed packages, and all that the plugin sees."""
@@ -45,13 +51,18 @@ class VerdictCache:
         """The scores that are there; a damaged one is not."""
         with self._usable() as file:
             found = file.execute
-            rows = [found("SELECT key, score FROM verdicts WHERE key = ?", (key,)).fetchone() for key in keys]
+            rows = [
+                found("SELECT key, score FROM verdicts WHERE key = ?", (key,)).fetchone()
+                for key in keys
+            ]
         scores = {key: _score(text) for key, text in filter(None, rows)}
         return {key: score for key, score in scores.items() if score is not None}
 
     def put(self, scores: Mapping[bytes, Score]) -> None:
         """Keep the scores that did not fail."""
-        rows = [(key, json.dumps(score.to_row())) for key, score in scores.items() if not score.failed]
+        rows = [
+            (key, json.dumps(score.to_row())) for key, score in scores.items() if not score.failed
+        ]
         with self._usable() as file, file:
             file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
 
@@ -67,7 +78,9 @@ class VerdictCache:
             try:
                 yield self._file
             except sqlite3.Error as error:
-                raise NotReadyError(f"{self.path}: reward.cache cannot be used ({error}); name another file") from error
+                raise NotReadyError(
+                    f"{self.path}: reward.cache cannot be used ({error}); name another file"
+                ) from error
 
 
 def _score(text: str) -> Score | None:

@@ -25,23 +25,33 @@ def alpha_of(recipe: Recipe, step: int) -> float:
     """Alpha at a rollout step where no trainer knows their total; UsageError when the recipe does not tell the end."""
     alpha, total = recipe.reward.alpha, recipe.ppo.steps if recipe.ppo else None
     if step > 0 and isinstance(alpha, Schedule) and not (alpha.steps or total):
-        raise UsageError("reward.alpha is a schedule without an end here; give reward.alpha.steps or ppo.steps")
+        raise UsageError(
+            "reward.alpha is a schedule without an end here; give reward.alpha.steps or ppo.steps"
+        )
     return alpha_at(alpha, step, total or 1)
 
 
-def combine(correctness: Score, exploration: Sequence[Score], reward: Reward, alpha: float) -> SampleScore:
+def combine(
+    correctness: Score, exploration: Sequence[Score], reward: Reward, alpha: float
+) -> SampleScore:
     """A sample's components with their mixture, which is None when a component has no value and no penalty.
 
     With c correctness, e_i the exploration rewards and E their weighted sum:
 
     - `rlsp`: alpha * c + (1 - alpha) * E (arXiv 2502.06773, Eq. 1).
-    - `released_code`: c + E, c = -0.5 without an answer, as the paper's released code with its length penalty.
-    - `gated_correct`, `gated_wrong`: as `rlsp`, with E only for a correct, or only for a wrong response.
-    - `rm_shaping`: sigmoid(alpha * E) + c - 1: any right answer outranks any wrong one (Qwen2.5-Math, 2409.12122).
-    - `ensemble`: alpha * c + (1 - alpha) * min(c, e_1, ...): nominal and worst case (after 2409.15360).
+    - `released_code`: c + E, c = -0.5 without an answer, as the paper's released code with its
+      length penalty.
+    - `gated_correct`, `gated_wrong`: as `rlsp`, with E only for a correct, or only for a wrong
+      response.
+    - `rm_shaping`: sigmoid(alpha * E) + c - 1: any right answer outranks any wrong one
+      (Qwen2.5-Math, 2409.12122).
+    - `ensemble`: alpha * c + (1 - alpha) * min(c, e_1, ...): nominal and worst case (after
+      2409.15360).
     """
     c = _value(correctness, reward.correctness)
-    values = [_value(score, use) for score, use in zip(exploration, reward.exploration, strict=True)]
+    values = [
+        _value(score, use) for score, use in zip(exploration, reward.exploration, strict=True)
+    ]
     known = [value for value in values if value is not None]
     if c is None or len(known) < len(values):
         return SampleScore(correctness, tuple(exploration), None)
@@ -50,7 +60,9 @@ def combine(correctness: Score, exploration: Sequence[Score], reward: Reward, al
     explored = sum(use.weight * value for use, value in zip(reward.exploration, known, strict=True))
     worst = min([c, *known])
     mixed = _MODES[reward.combine](c, explored, worst, alpha)
-    return SampleScore(correctness, tuple(exploration), max(-reward.clip, min(reward.clip, mixed)), (c, explored))
+    return SampleScore(
+        correctness, tuple(exploration), max(-reward.clip, min(reward.clip, mixed)), (c, explored)
+    )
 
 
 def _value(score: Score, use: PluginUse) -> float | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -37,14 +37,21 @@ class Check:
 def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
     """What holds for a verifier or an exploration reward; its signature was checked when it was loaded.
 
-    It is run on awkward responses, with the prompt, reference and metadata of the first `given` sample, and on those.
+    It is run on awkward responses, with the prompt, reference and metadata of the first `given`
+    sample, and on those.
     """
     options = complete_options(plugin.options, {}, plugin.name)
     use = Use(plugin.kind, plugin.reference, options, takes_group=plugin.takes_group)
     base = given[0] if given else Sample("What is 2 + 2?", "", "4")
-    samples = [replace(base, response=text, id=str(i), **_known(i, text)) for i, text in enumerate(_TEXTS)]
+    samples = [
+        replace(base, response=text, id=str(i), **_known(i, text)) for i, text in enumerate(_TEXTS)
+    ]
     samples += [replace(sample, **_known(i, sample.response)) for i, sample in enumerate(given)]
-    calls = [Call(use, tuple(samples))] if plugin.takes_group else [Call(use, (sample,)) for sample in samples]
+    calls = (
+        [Call(use, tuple(samples))]
+        if plugin.takes_group
+        else [Call(use, (sample,)) for sample in samples]
+    )
     with Pool([use], 2, _TIMEOUT_S, _MEMORY_GB) as pool:
         first = pool.map(calls)
         others = {"thread": _in_thread(pool, calls), "event loop": _in_event_loop(pool, calls)}
@@ -56,13 +63,22 @@ def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
         _no_failure(scores, samples),
         *(_same(where, first, result) for where, result in others.items()),
         _in_range(plugin, scores),
-        Check("time", True, f"{max(score.ms for score in scores):.0f} ms for the slowest of {len(scores)} samples"),
+        Check(
+            "time",
+            True,
+            f"{max(score.ms for score in scores):.0f} ms for the slowest of {len(scores)} samples",
+        ),
     ]
 
 
 def _known(number: int, text: str) -> dict[str, Any]:
     """What a run would know of a response."""
-    return {"num_tokens": len(text.split()) + 1, "max_tokens": 10**6, "correct": float(number % 2), "answer": "4"}
+    return {
+        "num_tokens": len(text.split()) + 1,
+        "max_tokens": 10**6,
+        "correct": float(number % 2),
+        "answer": "4",
+    }
 
 
 def _in_thread(pool: Pool, calls: Sequence[Call]) -> list[list[Score]]:
@@ -75,7 +91,9 @@ def _in_thread(pool: Pool, calls: Sequence[Call]) -> list[list[Score]]:
 
 def _in_event_loop(pool: Pool, calls: Sequence[Call]) -> list[list[Score]]:
     async def gathered() -> list[list[Score]]:
-        return await asyncio.gather(*(asyncio.wrap_future(pool.submit(partial(pool.run, call))) for call in calls))
+        return await asyncio.gather(
+            *(asyncio.wrap_future(pool.submit(partial(pool.run, call))) for call in calls)
+        )
 
     return asyncio.run(gathered())
 
@@ -85,7 +103,9 @@ def _no_failure(scores: Sequence[Score], samples: Sequence[Sample]) -> Check:
     for score, sample in zip(scores, samples, strict=True):
         if score.failed:
             return Check(
-                "finite, and no exception", False, f"{sample.response[:40]!r}: {score.outcome}: {score.reason}"
+                "finite, and no exception",
+                False,
+                f"{sample.response[:40]!r}: {score.outcome}: {score.reason}",
             )
     return Check("finite, and no exception", True, "values or abstentions only")
 
@@ -95,10 +115,13 @@ def _same(where: str, first: Sequence[Sequence[Score]], again: Sequence[Sequence
     different = next((pair for pair in pairs if _key(pair[0]) != _key(pair[1])), None)
     if different is None:
         return Check(f"the same from {where}", True, "equal values")
-    return Check(f"the same from {where}", False, f"{_key(different[0])} and then {_key(different[1])}")
+    return Check(
+        f"the same from {where}", False, f"{_key(different[0])} and then {_key(different[1])}"
+    )
 
 
-_key: Callable[[Score], tuple[object, ...]] = lambda score: (score.outcome, score.value, score.answer)  # noqa: E731
+def _key(score: Score) -> tuple[object, ...]:
+    return score.outcome, score.value, score.answer
 
 
 def _in_range(plugin: Plugin, scores: Sequence[Score]) -> Check:

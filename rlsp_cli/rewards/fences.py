@@ -48,7 +48,11 @@ def last_fenced(text: str, *languages: str) -> str | None:
 
 def _closes(fence: re.Match[str], opening: re.Match[str]) -> bool:
     indented = len(fence["indent"]) - len(opening["indent"])
-    return not fence["info"].strip() and fence["fence"].startswith(opening["fence"]) and indented <= _MOST_INDENT
+    return (
+        not fence["info"].strip()
+        and fence["fence"].startswith(opening["fence"])
+        and indented <= _MOST_INDENT
+    )
 
 
 def _without_indent(line: str, width: int) -> str:

@@ -24,7 +24,9 @@ class _Judged(NamedTuple):
 class Group:
     """Judges each sample by itself, in the pool's threads; the last one asks the rewards that compare them."""
 
-    def __init__(self, pool: Pool, exploration: Sequence[Use], reward: Reward, samples: Sequence[Sample]) -> None:
+    def __init__(
+        self, pool: Pool, exploration: Sequence[Use], reward: Reward, samples: Sequence[Sample]
+    ) -> None:
         self._pool, self._reward, self._samples = pool, reward, samples
         self._alone = {n: use for n, use in enumerate(exploration) if not use.takes_group}
         self._comparing = {n: use for n, use in enumerate(exploration) if use.takes_group}

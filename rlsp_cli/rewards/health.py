@@ -7,7 +7,9 @@ import signal
 from collections.abc import Iterator
 
 _LIMITS = [value for name, value in vars(resource).items() if name.startswith("RLIMIT_")]
-_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EBADF, errno.EFBIG))
+_EXHAUSTED = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EBADF, errno.EFBIG)
+)
 """Errors that tell of the process in which they are raised, and not of a sample."""
 _STRIKES = 3
 """Calls in a row that end in an error of the system, whichever it is, after which the process is in doubt."""

@@ -54,7 +54,8 @@ class Words(BaseModel):
 class Lexicon:
     """Behaviours by name. A text is read in lower case, and words match as a whole.
 
-    Where words of two behaviours start at the same character, they are those of the behaviour that comes first.
+    Where words of two behaviours start at the same character, they are those of the behaviour that
+    comes first.
     """
 
     def __init__(self, behaviours: dict[str, Words]) -> None:
@@ -100,7 +101,9 @@ def load_lexicon(path: str | None = None) -> Lexicon:
     root = Path(path) if path else share("plugins") / "behaviour"
     files = [root] if root.is_file() else sorted(root.glob("*.yaml"))
     if not files:
-        raise PluginError(f"{root}: no lexicon; expected a YAML file of a behaviour, or a folder with such files")
+        raise PluginError(
+            f"{root}: no lexicon; expected a YAML file of a behaviour, or a folder with such files"
+        )
     return Lexicon({file.stem: _read(file) for file in files})
 
 
@@ -111,7 +114,9 @@ def behaviour_counts(text: str, lexicon: str | None = None) -> dict[str, int]:
 
 def _read(file: Path) -> Words:
     try:
-        words = Words.model_validate(YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8")))
+        words = Words.model_validate(
+            YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        )
     except YAMLError as error:
         raise PluginError(f"{file}: no YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
@@ -140,7 +145,9 @@ def _check(file: Path, pattern: Pattern) -> None:
     missed = [text for text in pattern.match if not finder.search(_plain(text))]
     caught = [text for text in pattern.not_ if finder.search(_plain(text))]
     for text, what in [(t, "match") for t in missed] + [(t, "not match") for t in caught]:
-        raise PluginError(f"{place}: its example {text!r} should {what}; change the words or the example")
+        raise PluginError(
+            f"{place}: its example {text!r} should {what}; change the words or the example"
+        )
 
 
 def _finder(words: Sequence[str]) -> re.Pattern[str]:
@@ -156,7 +163,9 @@ def _translated(word: str) -> str:
 
 def _meaning(special: re.Match[str]) -> str:
     text, letter = special[0], special[1]
-    if letter is not None:  # the letter comes first, because a search that knows it passes over other places fast
+    if (
+        letter is not None
+    ):  # the letter comes first, because a search that knows it passes over other places fast
         return rf"{letter}(?<![^.,;:!?\n][ \t]{letter})"
     return "(?:" if text == "(" else text.replace(" ", r"\s")
 

@@ -21,7 +21,9 @@ def options_model(function: Callable[..., Any]) -> type[BaseModel]:
     return create_model(f"{function.__name__}_options", __config__=config, **fields)
 
 
-def complete_options(model: type[BaseModel], options: dict[str, Any], plugin: str) -> dict[str, Any]:
+def complete_options(
+    model: type[BaseModel], options: dict[str, Any], plugin: str
+) -> dict[str, Any]:
     """All options with their defaults; OptionsError names each that is wrong."""
     try:
         return model.model_validate(options).model_dump(mode="json")
@@ -33,4 +35,7 @@ def _problem(detail: dict[str, Any], model: type[BaseModel], plugin: str) -> tup
     key = str(detail["loc"][0])
     if detail["type"] == "extra_forbidden":
         return key, f'unknown option "{key}" of {plugin} - {did_you_mean(key, model.model_fields)}'
-    return key, f"option {key} of {plugin}: {detail['msg'][0].lower()}{detail['msg'][1:]}, found {detail['input']!r}"
+    return (
+        key,
+        f"option {key} of {plugin}: {detail['msg'][0].lower()}{detail['msg'][1:]}, found {detail['input']!r}",
+    )

@@ -22,20 +22,28 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def as_sample(row: Mapping[str, Any], place: str, count: Callable[[str], int] | None = None) -> Sample:
+def as_sample(
+    row: Mapping[str, Any], place: str, count: Callable[[str], int] | None = None
+) -> Sample:
     """One sample from plain data; DataError says what is wrong with it."""
     if "response" not in row:
         raise DataError(f"{place}: no key 'response'; its keys: {', '.join(row)}")
     given = {key: row[key] for key in _TYPES if key in row}
     for key, value in given.items():
         if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and key != "truncated"):
-            raise DataError(f"{place}: {key} holds {type(value).__name__}, expected {_words(_TYPES[key])}")
+            raise DataError(
+                f"{place}: {key} holds {type(value).__name__}, expected {_words(_TYPES[key])}"
+            )
     for key in ("num_tokens", "max_tokens"):
         if given.get(key) is not None and count_of(given[key]) is None:
-            raise DataError(f"{place}: {key} is {str(given[key])[:20]}, expected a number of tokens")
+            raise DataError(
+                f"{place}: {key} is {str(given[key])[:20]}, expected a number of tokens"
+            )
     reference = given.get("reference")
     if isinstance(reference, float) and not math.isfinite(reference):
-        raise DataError(f"{place}: reference is {reference}, which is no number; expected one, or text")
+        raise DataError(
+            f"{place}: reference is {reference}, which is no number; expected one, or text"
+        )
     num_tokens = given.get("num_tokens")
     if num_tokens is None and count is not None:
         num_tokens = count(valid_text(given["response"]))
@@ -54,7 +62,11 @@ def as_sample(row: Mapping[str, Any], place: str, count: Callable[[str], int] | 
 
 
 def _words(kind: Any) -> str:
-    return " or ".join(part.strip() for part in str(getattr(kind, "__name__", kind)).split("|") if "None" not in part)
+    return " or ".join(
+        part.strip()
+        for part in str(getattr(kind, "__name__", kind)).split("|")
+        if "None" not in part
+    )
 
 
 def plain_score(sample: Sample, score: SampleScore) -> dict[str, Any]:

@@ -32,7 +32,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def exploration_reward(function: Function) -> Function:
     """Register `f(sample: Sample, *, options) -> float`; None abstains.
 
-    A function of `Sequence[Sample]` is given all samples of one prompt at once and returns a list, one item each.
+    A function of `Sequence[Sample]` is given all samples of one prompt at once and returns a list,
+    one item each.
     """
     return _register("exploration_reward", function)
 
@@ -98,12 +99,16 @@ def _register(kind: str, function: Function) -> Function:
         raise PluginError(f"{where}: its annotations cannot be read: {error}") from error
 
     parameters = list(inspect.signature(function).parameters.values())
-    positional = [parameter for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+    positional = [
+        parameter for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY
+    ]
     given = tuple(hints.get(parameter.name) for parameter in positional)
     may_return = _SIGNATURES[kind].get(given)
     if may_return is None or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         expected = " or ".join(f"({_type_names(types)}, *, options)" for types in _SIGNATURES[kind])
-        raise PluginError(f"{where}: takes ({_type_names(given) or 'nothing'}), expected {expected}")
+        raise PluginError(
+            f"{where}: takes ({_type_names(given) or 'nothing'}), expected {expected}"
+        )
 
     for option in parameters[len(positional) :]:
         _check_option(option, hints, where)
@@ -120,7 +125,9 @@ def _check_option(option: inspect.Parameter, hints: dict[str, Any], where: str) 
     if option.name not in hints or option.default is option.empty:
         raise PluginError(f"{where}: option {option.name!r} needs a type and a default")
     if option.name in _TAKEN:
-        raise PluginError(f"{where}: option {option.name!r}: recipes use this key themselves; rename it")
+        raise PluginError(
+            f"{where}: option {option.name!r}: recipes use this key themselves; rename it"
+        )
 
 
 def _type_names(annotations: Sequence[Any]) -> str:

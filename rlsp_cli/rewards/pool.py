@@ -1,8 +1,8 @@
 """Plugins in processes that can be killed: only a kill stops an endless loop that holds the interpreter's lock.
 
-Each process serves one call at a time. A call that outlives its deadline, or that ends its process, costs itself and
-a spare process that is ready; every other call is scored as usual. Threads wait on pipes, so the pool works from any
-thread; a forked child gets processes of its own.
+Each process serves one call at a time. A call that outlives its deadline, or that ends its process,
+costs itself and a spare process that is ready; every other call is scored as usual. Threads wait on
+pipes, so the pool works from any thread; a forked child gets processes of its own.
 """
 
 import os
@@ -46,7 +46,12 @@ class Pool:
         recycle_after: int = _RECYCLE_AFTER,
         backlog: int = _BACKLOG,
     ) -> None:
-        self.uses, self.count, self.timeout_s, self.memory_gb = tuple(uses), count, timeout_s, memory_gb
+        self.uses, self.count, self.timeout_s, self.memory_gb = (
+            tuple(uses),
+            count,
+            timeout_s,
+            memory_gb,
+        )
         self.recycle_after, self.backlog = recycle_after, backlog
         self._reset()
         self._start()
@@ -91,7 +96,9 @@ class Pool:
 
     def map(self, calls: Sequence[Call]) -> list[list[Score]]:
         """Score every call, in order: a list for each, with one score for each of its samples."""
-        return [future.result() for future in [self.submit(partial(self.run, call)) for call in calls]]
+        return [
+            future.result() for future in [self.submit(partial(self.run, call)) for call in calls]
+        ]
 
     def pids(self) -> list[int]:
         """The processes that are alive."""
@@ -126,8 +133,11 @@ class Pool:
         self._places = threading.Semaphore(self.backlog)
         self._scoring = ThreadPoolExecutor(self.count, thread_name_prefix="rlsp-scoring")
 
-        # These threads last as long as the pool: Linux kills a process when the thread that started it ends.
-        self._starting = ThreadPoolExecutor(self.count + _SPARES, thread_name_prefix="rlsp-starting")
+        # These threads last as long as the pool: Linux kills a process when the thread that started
+        # it ends.
+        self._starting = ThreadPoolExecutor(
+            self.count + _SPARES, thread_name_prefix="rlsp-starting"
+        )
 
     def _start(self) -> None:
         """Start the processes, once."""
@@ -145,8 +155,12 @@ class Pool:
             self._ready.put(self._new())
         except PluginError as error:
             self._ready.put(error)
-        except Exception as error:  # the call that waits for a process must hear of it, whatever it was
-            self._ready.put(PluginError(f"a scoring process could not start ({type(error).__name__}: {error})"))
+        except (
+            Exception
+        ) as error:  # the call that waits for a process must hear of it, whatever it was
+            self._ready.put(
+                PluginError(f"a scoring process could not start ({type(error).__name__}: {error})")
+            )
 
     def _new(self) -> Worker:
         """A process that is ready. One that is killed while it starts is started again, unless none comes up."""
@@ -162,7 +176,9 @@ class Pool:
             except (ProcessDiedError, TimeoutError) as error:
                 self._end(worker)
                 if not self._may_try_again(error):
-                    reason = f"a scoring process could not start ({error}); is reward.memory_gb too low?"
+                    reason = (
+                        f"a scoring process could not start ({error}); is reward.memory_gb too low?"
+                    )
                     raise PluginError(reason) from error
             else:
                 self._came_up = time.monotonic()

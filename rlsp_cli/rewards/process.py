@@ -19,7 +19,11 @@ from rlsp_cli.rewards.sample import Sample, Score
 
 _START_S = 120.0
 """Time a process may take to start and import: long, because a busy machine is not the plugin's fault."""
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "DO_NOT_TRACK": "1",
+    "PYTHONIOENCODING": "utf-8:backslashreplace",
+}
 """A plugin may print whatever text it is given."""
 _LONGEST_REPLY = 256 << 20
 """Bytes of a reply."""
@@ -75,7 +79,12 @@ class Worker:
     def __init__(self) -> None:
         self.served, self.is_fit, self._unread = 0, True, b""
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "rlsp_cli.rewards.worker"],  # -P: a file here must not shadow a library
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "rlsp_cli.rewards.worker",
+            ],  # -P: a file here must not shadow a library
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **_ENVIRONMENT},
@@ -86,8 +95,8 @@ class Worker:
     def prepare(self, uses: Sequence[Use], memory_gb: float) -> None:
         """Load the plugins: it is ready to score when this returns.
 
-        PluginError when a plugin cannot be loaded or cannot work here, ProcessDiedError or TimeoutError when the
-        process did not come up.
+        PluginError when a plugin cannot be loaded or cannot work here, ProcessDiedError or
+        TimeoutError when the process did not come up.
         """
         setup = {"memory_bytes": int(memory_gb * 2**30), "uses": [asdict(use) for use in uses]}
         ready = self._ask(setup, _START_S)
@@ -97,9 +106,14 @@ class Worker:
     def score(self, call: Call, timeout_s: float) -> list[Score]:
         """One score for each sample. TimeoutError and ProcessDiedError leave a process that is of no more use."""
         self.served += 1
-        reply = self._ask({"use": asdict(call.use), "samples": [asdict(s) for s in call.samples]}, timeout_s)
+        reply = self._ask(
+            {"use": asdict(call.use), "samples": [asdict(s) for s in call.samples]}, timeout_s
+        )
         self.is_fit = reply["fit"]
-        return [Score(component=call.use.name, ms=reply["ms"], **outcome) for outcome in reply["outcomes"]]
+        return [
+            Score(component=call.use.name, ms=reply["ms"], **outcome)
+            for outcome in reply["outcomes"]
+        ]
 
     @property
     def is_alive(self) -> bool:
@@ -173,7 +187,9 @@ class Worker:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)  # what it forked is of no use without it
         return (
-            ProcessDiedError(signal.Signals(-code).name, -code) if code < 0 else ProcessDiedError(f"exit code {code}")
+            ProcessDiedError(signal.Signals(-code).name, -code)
+            if code < 0
+            else ProcessDiedError(f"exit code {code}")
         )
 
     def _write(self, data: bytes, deadline: float) -> None:

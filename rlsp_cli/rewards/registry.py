@@ -14,7 +14,12 @@ from rlsp_cli.rewards.plugin import Plugin
 from rlsp_cli.rewards.plugin_file import load_file, plugins_of
 from rlsp_cli.share import share
 
-_FOLDERS = {"verifier": "verifiers", "exploration_reward": "rewards", "task": "tasks", "row_shape": "benches"}
+_FOLDERS = {
+    "verifier": "verifiers",
+    "exploration_reward": "rewards",
+    "task": "tasks",
+    "row_shape": "benches",
+}
 ENTRY_POINTS = {
     "verifier": "rlsp.verifiers",
     "exploration_reward": "rlsp.rewards",
@@ -49,7 +54,9 @@ def get_plugin(kind: str, reference: str, files: Sequence[str] = ()) -> Plugin:
     return found[0][1]()
 
 
-def resolve_options(kind: str, reference: str, options: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
+def resolve_options(
+    kind: str, reference: str, options: dict[str, Any], files: Sequence[str]
+) -> dict[str, Any]:
     """The complete options of a plugin; OptionsError when it or one of them is wrong."""
     try:
         plugin = get_plugin(kind, reference, files)
@@ -70,7 +77,9 @@ def list_plugins() -> list[Plugin | BrokenPlugin]:
     return found
 
 
-def _named(kind: str, name: str, files: Sequence[str]) -> Iterator[tuple[str, Callable[[], Plugin]]]:
+def _named(
+    kind: str, name: str, files: Sequence[str]
+) -> Iterator[tuple[str, Callable[[], Plugin]]]:
     """Every source that has this name, as (its description, how to load it)."""
     path = built_in(kind).get(name)
     if path is not None:
@@ -92,7 +101,9 @@ def _from_file(kind: str, path: Path, name: str) -> Plugin:
         raise PluginError(f"{path}: {name!r} is {_a(others[0])}, expected {_a(kind)}")
 
     known = [n for k, n in found if k == kind]
-    raise PluginError(f"{path}: no {_words(kind)} {name!r} - {did_you_mean(name, known)}; decorate it with @{kind}")
+    raise PluginError(
+        f"{path}: no {_words(kind)} {name!r} - {did_you_mean(name, known)}; decorate it with @{kind}"
+    )
 
 
 def _from_entry_point(kind: str, point: importlib.metadata.EntryPoint) -> Plugin:

@@ -41,8 +41,9 @@ def rescore(
 ) -> Difference:
     """Compare the rewards in `rows` of rollouts.jsonl with `score(samples, step)`, step by step.
 
-    Ranks and advantages (reward minus the group's mean) are taken within the samples of one prompt of a step, or
-    within the step where every prompt has one sample. Rank correlation is Spearman's, averaged over groups.
+    Ranks and advantages (reward minus the group's mean) are taken within the samples of one prompt
+    of a step, or within the step where every prompt has one sample. Rank correlation is Spearman's,
+    averaged over groups.
     """
     steps: dict[int, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
@@ -51,7 +52,9 @@ def rescore(
     for step, members in steps.items():
         new.update(zip(members, score([samples[i] for i in members], step), strict=True))
     pairs = {i: (row["reward"], new[i].reward) for i, row in enumerate(rows)}
-    known = {i: (old, now) for i, (old, now) in pairs.items() if old is not None and now is not None}
+    known = {
+        i: (old, now) for i, (old, now) in pairs.items() if old is not None and now is not None
+    }
     groups = _groups(rows, list(known))
     flips = [_flip(row, samples[i], new[i]) for i, row in enumerate(rows) if _flipped(row, new[i])]
     return Difference(
@@ -106,7 +109,9 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
 def _ranks(values: Sequence[float]) -> list[float]:
     """Ranks from 0; equal values share their mean rank."""
     ordered = sorted(values)
-    return [(bisect.bisect_left(ordered, v) + bisect.bisect_right(ordered, v) - 1) / 2 for v in values]
+    return [
+        (bisect.bisect_left(ordered, v) + bisect.bisect_right(ordered, v) - 1) / 2 for v in values
+    ]
 
 
 def _sign_changes(groups: Sequence[Sequence[tuple[float, float]]]) -> float | None:

@@ -11,9 +11,10 @@ Outcome = Literal["value", "abstain", "error", "timeout"]
 class Sample:
     """One response to one prompt.
 
-    `num_tokens` counts response tokens, `max_tokens` is their limit, None when nobody knows; `truncated` says that the
-    limit ended the response; `step` is the rollout step in training, None elsewhere. `correct` and `answer` are the
-    verifier's, for exploration rewards, which are scored after it; `correct` is None when it gave no value.
+    `num_tokens` counts response tokens, `max_tokens` is their limit, None when nobody knows;
+    `truncated` says that the limit ended the response; `step` is the rollout step in training, None
+    elsewhere. `correct` and `answer` are the verifier's, for exploration rewards, which are scored
+    after it; `correct` is None when it gave no value.
     """
 
     prompt: str
@@ -36,7 +37,9 @@ class Sample:
     def length(self) -> int:
         """`num_tokens`; ValueError when nobody counted, because a guess would be a wrong reward."""
         if self.num_tokens is None:
-            raise ValueError("nobody counted this response's tokens; name a tokenizer, or give num_tokens")
+            raise ValueError(
+                "nobody counted this response's tokens; name a tokenizer, or give num_tokens"
+            )
         return self.num_tokens
 
 
@@ -93,7 +96,8 @@ class Score:
 class SampleScore:
     """All components of one sample, and their mixture.
 
-    `streams` is what is mixed: correctness and weighted exploration. It and `reward` are None when one is unscored.
+    `streams` is what is mixed: correctness and weighted exploration. It and `reward` are None when
+    one is unscored.
     """
 
     correctness: Score

@@ -20,32 +20,46 @@ class Scorer:
     def __init__(self, reward: Reward, plugin_files: Sequence[str] = ()) -> None:
         self.reward = reward
         self.verifier = _use("verifier", reward.correctness, plugin_files)
-        self.exploration = [_use("exploration_reward", use, plugin_files) for use in reward.exploration]
+        self.exploration = [
+            _use("exploration_reward", use, plugin_files) for use in reward.exploration
+        ]
         self.cache = VerdictCache(Path(reward.cache)) if reward.cache else None
-        self.pool = Pool([self.verifier, *self.exploration], reward.workers, reward.timeout_s, reward.memory_gb)
+        self.pool = Pool(
+            [self.verifier, *self.exploration], reward.workers, reward.timeout_s, reward.memory_gb
+        )
 
     @property
     def deadline_s(self) -> float:
         """The longest that one component may take for one sample."""
-        return max(use.timeout_s or self.reward.timeout_s for use in (self.verifier, *self.exploration))
+        return max(
+            use.timeout_s or self.reward.timeout_s for use in (self.verifier, *self.exploration)
+        )
 
     def score(self, samples: Sequence[Sample], alpha: float) -> list[SampleScore]:
         """All components of every sample, and their mixture with this alpha; samples of one prompt are a group."""
         return [future.result() for future in self.submit(samples, [alpha] * len(samples))]
 
-    def submit(self, samples: Sequence[Sample], alphas: Sequence[float]) -> list["Future[SampleScore]"]:
+    def submit(
+        self, samples: Sequence[Sample], alphas: Sequence[float]
+    ) -> list["Future[SampleScore]"]:
         """As `score`, with an alpha for each sample; each is done when it is, or when its group is."""
         asked = self._ask(samples)
         futures: list[Future[SampleScore]] = [Future() for _ in samples]
 
         for rows in self._together(samples):
             group = Group(self.pool, self.exploration, self.reward, [samples[row] for row in rows])
-            group.start([asked[row] for row in rows], [alphas[row] for row in rows], [futures[row] for row in rows])
+            group.start(
+                [asked[row] for row in rows],
+                [alphas[row] for row in rows],
+                [futures[row] for row in rows],
+            )
         return futures
 
     def verify(self, samples: Sequence[Sample]) -> list[Score]:
         """Correctness alone; verdicts that the cache has are not asked for again."""
-        return [future.result() for future in [self.pool.submit(asked) for asked in self._ask(samples)]]
+        return [
+            future.result() for future in [self.pool.submit(asked) for asked in self._ask(samples)]
+        ]
 
     def _ask(self, samples: Sequence[Sample]) -> list[Callable[[], Score]]:
         """A function for each sample that gives its verdict, from the cache, which is read once, or by the verifier."""
@@ -93,4 +107,6 @@ class Scorer:
 
 def _use(kind: str, use: PluginUse, files: Sequence[str]) -> Use:
     plugin = get_plugin(kind, use.use, files)
-    return Use(kind, use.use, use.options, tuple(files), plugin.takes_group, plugin.digest, use.timeout_s)
+    return Use(
+        kind, use.use, use.options, tuple(files), plugin.takes_group, plugin.digest, use.timeout_s
+    )

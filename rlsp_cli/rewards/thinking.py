@@ -1,6 +1,7 @@
 """Thinking between tags: what a prompt has opened, what a response says after it, and what never closed.
 
-One rule for training, rewards and evaluation: a response is always seen whole, as if the prompt had opened nothing.
+One rule for training, rewards and evaluation: a response is always seen whole, as if the prompt had
+    opened nothing.
 """
 
 import re
@@ -66,7 +67,8 @@ def whole(prompt: str, text: str) -> str:
 def rest(prompt: str, response: str) -> str:
     """What follows the prompt in a response that is written down whole: `rest(prompt, whole(prompt, text)) == text`.
 
-    Another model's tags become those of the prompt; white space that the prompt has already is not said twice.
+    Another model's tags become those of the prompt; white space that the prompt has already is not
+    said twice.
     """
     begun = opened(prompt)
     if not begun:
@@ -77,7 +79,9 @@ def rest(prompt: str, response: str) -> str:
     if own is None:
         return response
     text = response[: own.start()].lstrip() + response[own.end() :]
-    said = takewhile(lambda pair: pair[0] == pair[1], zip(begun.removeprefix(tag), text, strict=False))
+    said = takewhile(
+        lambda pair: pair[0] == pair[1], zip(begun.removeprefix(tag), text, strict=False)
+    )
     return text[len(list(said)) :]
 
 
@@ -150,7 +154,11 @@ def learned(prompt: str, response: str) -> str:
 
 def _with_tags(text: str, tags: Tags) -> str:
     """A text with these tags in the place of those that it thinks between, which are those of its first one."""
-    first = min(filter(None, (_OPEN.search(text), _CLOSE.search(text))), key=lambda found: found.start(), default=None)
+    first = min(
+        filter(None, (_OPEN.search(text), _CLOSE.search(text))),
+        key=lambda found: found.start(),
+        default=None,
+    )
     if first is None:
         return text
     own = next(pair for pair in TAGS if first[0] in pair)

@@ -42,7 +42,9 @@ def special_tokens(model: Model, tokenizer: str | None = None) -> list[str]:
         return []
     added = _load(tokenizer or str(model.path)).get_added_tokens_decoder().values()
     return sorted(
-        (token.content for token in added if token.special and not is_tag(token.content)), key=len, reverse=True
+        (token.content for token in added if token.special and not is_tag(token.content)),
+        key=len,
+        reverse=True,
     )
 
 

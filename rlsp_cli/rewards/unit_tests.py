@@ -19,7 +19,8 @@ _PYTHON = re.compile(r"i?py(?:thon)?[\d_-]*(?:code)?|")
 _ALIASES = {"np": "numpy"}
 """Names under which tests use a module without importing it."""
 _DEFINITION = re.compile(
-    r"^(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|^(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+([^#\n]+)", re.MULTILINE
+    r"^(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|^(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+([^#\n]+)",
+    re.MULTILINE,
 )
 _RUNNER = re.compile(r"\b(?:unittest|pytest)\.main\(")
 
@@ -33,9 +34,10 @@ def read_tests(reference: str) -> list[Test]:
 def find_program(response: str, tests: Sequence[Test]) -> str | None:
     """The last Python block that defines what the tests call; None without any block of Python or without a label.
 
-    Where tests give input and output, or no block defines what they call, it is the last block that is labelled as
-    Python, or the last one without a label. Other blocks that define functions, classes or imports which it uses and
-    does not define stand before it. A response without any fence is a program when it defines what the tests call.
+    Where tests give input and output, or no block defines what they call, it is the last block that
+    is labelled as Python, or the last one without a label. Other blocks that define functions,
+    classes or imports which it uses and does not define stand before it. A response without any
+    fence is a program when it defines what the tests call.
     """
     names = {name for test in tests if isinstance(test, Assertion) for name in test.names}
     fenced = fenced_blocks(response)
@@ -95,7 +97,9 @@ def _test(found: Any, where: str) -> Test:
         return _assertion(found, where)
     if isinstance(found, dict) and "output" in found:
         return Exchange(_text(found.get("input", ""), where), _text(found["output"], where))
-    raise ValueError(f'{where} is {str(found)[:80]!r}, expected code or {{"input": ..., "output": ...}}')
+    raise ValueError(
+        f'{where} is {str(found)[:80]!r}, expected code or {{"input": ..., "output": ...}}'
+    )
 
 
 def _text(value: Any, where: str) -> str:
@@ -137,7 +141,12 @@ def _with_calls(code: str) -> tuple[str, set[str]]:
         code = ast.unparse(module)
 
     used = _names_used(module)
-    calls = [call for node in module.body if getattr(node, "name", None) not in used for call in _calls(node)]
+    calls = [
+        call
+        for node in module.body
+        if getattr(node, "name", None) not in used
+        for call in _calls(node)
+    ]
     code = "\n".join([code, *calls])
     return code, _names_used(ast.parse(code))
 
@@ -156,8 +165,14 @@ def _calls(node: ast.stmt) -> list[str]:
     if not isinstance(node, ast.ClassDef):
         return []
     if any(ast.unparse(base).endswith("TestCase") for base in node.bases):
-        return [f"__import__('unittest').defaultTestLoader.loadTestsFromTestCase({node.name}).debug()"]
-    methods = [part.name for part in node.body if isinstance(part, ast.FunctionDef) and part.name.startswith("test")]
+        return [
+            f"__import__('unittest').defaultTestLoader.loadTestsFromTestCase({node.name}).debug()"
+        ]
+    methods = [
+        part.name
+        for part in node.body
+        if isinstance(part, ast.FunctionDef) and part.name.startswith("test")
+    ]
     return [f"{node.name}().{name}()" for name in methods] if node.name.startswith("Test") else []
 
 
@@ -187,10 +202,18 @@ def _used_alone(tree: ast.AST) -> set[str]:
 
 def _free_names(module: symtable.SymbolTable) -> Iterator[str]:
     """Names that code uses and does not define."""
-    bound = {s.get_name() for s in module.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    bound = {
+        s.get_name()
+        for s in module.get_symbols()
+        if s.is_assigned() or s.is_imported() or s.is_namespace()
+    }
     for table in _tables(module):
         for symbol in table.get_symbols():
-            if symbol.is_referenced() and (symbol.is_global() or table is module) and symbol.get_name() not in bound:
+            if (
+                symbol.is_referenced()
+                and (symbol.is_global() or table is module)
+                and symbol.get_name() not in bound
+            ):
                 yield symbol.get_name()
 
 
@@ -203,7 +226,11 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 def _defined(code: str, names: set[str]) -> int:
     """How many of the names a program defines at its top, by its text: a parser would trust it with our stack."""
     return sum(
-        re.search(rf"^(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^{name}[ \t]*(?::[^=\n]*)?=(?!=)", code, re.M)
+        re.search(
+            rf"^(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^{name}[ \t]*(?::[^=\n]*)?=(?!=)",
+            code,
+            re.M,
+        )
         is not None
         for name in names
     )

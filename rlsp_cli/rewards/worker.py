@@ -1,7 +1,8 @@
 """The process that runs plugins: `python -P -m rlsp_cli.rewards.worker`.
 
-It reads JSON lines {id, use, samples} and answers each with one JSON line of the same id, so that the parent never
-loads objects from here, and never takes an answer for another's. What a plugin prints goes to stderr.
+It reads JSON lines {id, use, samples} and answers each with one JSON line of the same id, so that
+the parent never loads objects from here, and never takes an answer for another's. What a plugin
+prints goes to stderr.
 """
 
 import ctypes
@@ -33,7 +34,9 @@ def main() -> None:
     """Answer requests until the parent closes the pipe."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers itself
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is for the parent, which ends its workers itself
     _die_with_parent()
 
     own = os.getpid()
@@ -48,7 +51,9 @@ def main() -> None:
         _say(replies, own, {"id": request["id"], **reply, "fit": health.is_fit_after(error)})
 
 
-def score(use: dict[str, Any], samples: Sequence[Sample]) -> tuple[dict[str, Any], Exception | None]:
+def score(
+    use: dict[str, Any], samples: Sequence[Sample]
+) -> tuple[dict[str, Any], Exception | None]:
     """Run one plugin on one sample, or on the group; what it raises is an outcome, not a crash, and returned too."""
     began, raised = time.perf_counter(), None
     try:
@@ -89,7 +94,10 @@ def _outcome(result: Any) -> dict[str, Any]:
     elif isinstance(result, Verdict):
         result, answer = result
     if not isinstance(result, bool | int | float) or not math.isfinite(result):
-        return {"outcome": "error", "reason": f"returned {repr(result)[:_LONGEST_REASON]}, expected a finite number"}
+        return {
+            "outcome": "error",
+            "reason": f"returned {repr(result)[:_LONGEST_REASON]}, expected a finite number",
+        }
     return {
         "outcome": "value",
         "value": float(result),
@@ -99,7 +107,11 @@ def _outcome(result: Any) -> dict[str, Any]:
 
 
 def _plain(checks: Any) -> dict[str, Any]:
-    return {"checks": {str(rule): [bool(one) for one in each] for rule, each in checks.items()}} if checks else {}
+    return (
+        {"checks": {str(rule): [bool(one) for one in each] for rule, each in checks.items()}}
+        if checks
+        else {}
+    )
 
 
 @cache
@@ -110,8 +122,8 @@ def _plugin(kind: str, reference: str, files: tuple[str, ...]) -> Plugin:
 def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:
     """Import the plugins and run each once, so that no sample pays for slow imports.
 
-    One that is missing, or that cannot work on this machine, is reported. Exploration rewards get an empty response,
-    for which none needs to ask a server.
+    One that is missing, or that cannot work on this machine, is reported. Exploration rewards get
+    an empty response, for which none needs to ask a server.
     """
     for use in uses:
         response = "\\boxed{1}" if use["kind"] == "verifier" else ""

@@ -1,7 +1,7 @@
 """One writer at a time: a lock on a folder that goes with the process which holds it, however that ends.
 
-It is the system's own (`flock`), which a shared file system carries to other machines. The file tells people who holds
-it; a file without a lock means nothing.
+It is the system's own (`flock`), which a shared file system carries to other machines. The file
+tells people who holds it; a file without a lock means nothing.
 """
 
 import errno
@@ -32,7 +32,9 @@ def locked(folder: Path) -> Iterator[None]:
     file = _taken(path)
     try:
         os.ftruncate(file, 0)
-        os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}, since {now()}\n".encode(), 0)
+        os.pwrite(
+            file, f"process {os.getpid()} on {socket.gethostname()}, since {now()}\n".encode(), 0
+        )
         yield
     finally:
         with suppress(FileNotFoundError):  # the whole folder may be gone
@@ -53,7 +55,10 @@ def _taken(path: Path) -> int:
                 holder = os.pread(file, 200, 0).decode(errors="replace").strip()
                 os.close(file)
                 raise _refusal(path, holder, error) from error
-            print(f"note: {path.parent}: no locks on this file system; let only one rlsp write here", file=sys.stderr)
+            print(
+                f"note: {path.parent}: no locks on this file system; let only one rlsp write here",
+                file=sys.stderr,
+            )
         if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
             return file
         os.close(file)

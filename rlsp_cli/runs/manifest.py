@@ -53,8 +53,12 @@ def _versions() -> dict[str, str]:
 def _git() -> dict[str, Any] | None:
     """Commit and whether files differ from it, of the working directory's repository; None outside of one."""
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "status", "--porcelain"], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": commit, "changed_files": len(changes.splitlines())}
@@ -63,21 +67,37 @@ def _git() -> dict[str, Any] | None:
 def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses = [("verifier", recipe.reward.correctness.use)]
     uses += [("exploration_reward", use.use) for use in recipe.reward.exploration]
-    uses += [("task", rows.source.removeprefix("task:")) for _, rows in _rows(recipe) if rows.is_task]
+    uses += [
+        ("task", rows.source.removeprefix("task:")) for _, rows in _rows(recipe) if rows.is_task
+    ]
     found = {}
     for kind, name in uses:
         plugin = get_plugin(kind, name, recipe.plugins)
-        found[kind, name] = {"kind": kind, "name": name, "origin": plugin.origin, "digest": plugin.digest}
+        found[kind, name] = {
+            "kind": kind,
+            "name": name,
+            "origin": plugin.origin,
+            "digest": plugin.digest,
+        }
     return list(found.values())
 
 
 def _data(recipe: Recipe) -> list[dict[str, Any]]:
     return [
-        {"role": role, "source": rows.source, "rows": rows.rows, "digest": source_digest(rows.source)}
+        {
+            "role": role,
+            "source": rows.source,
+            "rows": rows.rows,
+            "digest": source_digest(rows.source),
+        }
         for role, rows in _rows(recipe)
     ]
 
 
 def _rows(recipe: Recipe) -> list[tuple[str, Any]]:
-    roles = {"traces": recipe.data.traces, "prompts": recipe.data.prompts, "heldout": recipe.data.heldout}
+    roles = {
+        "traces": recipe.data.traces,
+        "prompts": recipe.data.prompts,
+        "heldout": recipe.data.heldout,
+    }
     return [(role, rows) for role, rows in roles.items() if rows is not None]

@@ -68,7 +68,10 @@ class StagePaths:
 
     def all_exported(self) -> dict[int, Path]:
         """Those that are there, by their step."""
-        found = {int(folder.name.removeprefix("model-")): folder for folder in self.checkpoints.glob("model-*")}
+        found = {
+            int(folder.name.removeprefix("model-")): folder
+            for folder in self.checkpoints.glob("model-*")
+        }
         return dict(sorted(found.items()))
 
     @property

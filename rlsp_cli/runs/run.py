@@ -20,7 +20,13 @@ from rlsp_cli.runs.shapes import Manifest, Status
 from rlsp_cli.runs.stream import read_json, write_json, write_text
 
 RUNS = Path("runs")
-_UNKNOWN: dict[str, Any] = {"state": "unknown", "stage": None, "stages": {}, "exit_code": None, "message": None}
+_UNKNOWN: dict[str, Any] = {
+    "state": "unknown",
+    "stage": None,
+    "stages": {},
+    "exit_code": None,
+    "message": None,
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,9 @@ class Run:
 
     def status(self) -> dict[str, Any]:
         """The document status.json; without it nothing is known to be done."""
-        return read_json(self.paths.status, Status) if self.paths.status.exists() else dict(_UNKNOWN)
+        return (
+            read_json(self.paths.status, Status) if self.paths.status.exists() else dict(_UNKNOWN)
+        )
 
     def update(self, **changes: Any) -> None:
         """Change fields of status.json; `stages` is merged."""
@@ -70,7 +78,9 @@ def open_run(root: Path) -> Run:
     """An existing run, with the recipe that it was started with."""
     paths = RunPaths(root.absolute())
     if not paths.resolved.exists():
-        raise UsageError(f"{root}: not a run folder (no resolved.yaml); `rlsp runs list` shows the runs")
+        raise UsageError(
+            f"{root}: not a run folder (no resolved.yaml); `rlsp runs list` shows the runs"
+        )
     return Run(paths, load_recipe(paths.resolved, plugins=resolve_options))
 
 
@@ -85,7 +95,11 @@ def newest_run(name: str | None = None) -> Path:
 def changed_keys(run: Run, recipe: Recipe) -> list[str]:
     """Lines `key: was -> is` for everything in which `recipe` differs from the run's own."""
     before, after = flat(run.recipe.model_dump(mode="json")), flat(recipe.model_dump(mode="json"))
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key) and key != "description"]
+    keys = [
+        key
+        for key in {**before, **after}
+        if before.get(key) != after.get(key) and key != "description"
+    ]
     return [f"{key}: {before.get(key)!r} -> {after.get(key)!r}" for key in keys]
 
 
@@ -109,7 +123,9 @@ def _created(root: Path) -> str:
 
 def _refuse_used(root: Path) -> None:
     if root.exists() and (not root.is_dir() or any(file.name != LOCK for file in root.iterdir())):
-        raise UsageError(f"{root}: this folder is used; choose another --out, or add --resume to go on with its run")
+        raise UsageError(
+            f"{root}: this folder is used; choose another --out, or add --resume to go on with its run"
+        )
 
 
 def _new_folder(root: Path) -> Path:

@@ -1,6 +1,7 @@
 """Files that a crash cannot half-write: append-only JSON Lines streams, and documents renamed into place.
 
-What is damaged all the same is a DataError with its place: a disk may lose what was written before a power cut.
+What is damaged all the same is a DataError with its place: a disk may lose what was written before
+    a power cut.
 """
 
 import json
@@ -21,7 +22,8 @@ _HALVES = "backslashreplace"
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Append one JSON object per line; non-finite numbers are refused, because JSON has none.
 
-    A half-written last line, of a process that was killed, is cut off first: else both would be one broken line.
+    A half-written last line, of a process that was killed, is cut off first: else both would be one
+    broken line.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
@@ -46,13 +48,16 @@ def read_json(path: Path, shape: type[BaseModel] | None = None) -> Row:
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing; --resume writes it anew") from error
     except ValueError as error:
-        raise DataError(f"{path}: damaged: {error}; move it away, and --resume writes it anew") from error
+        raise DataError(
+            f"{path}: damaged: {error}; move it away, and --resume writes it anew"
+        ) from error
 
 
 class Tail:
     """Reads what is appended to a stream; starts again when the file was written anew.
 
-    It knows so by the last line that it read: a new file may already be longer than the old one was.
+    It knows so by the last line that it read: a new file may already be longer than the old one
+        was.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,7 +78,10 @@ class Tail:
             whole, newline, _ = stream.read().rpartition(b"\n")
         lines = whole.splitlines(keepends=True)
         if lines:
-            self.position, self.last = self.position + len(whole) + len(newline), lines[-1] + newline
+            self.position, self.last = (
+                self.position + len(whole) + len(newline),
+                lines[-1] + newline,
+            )
         return lines
 
 
@@ -84,7 +92,9 @@ def drop_rows_from(path: Path, step: int) -> None:
     """
     if path.exists():
         lines = enumerate(_whole_lines(path), 1)
-        _write_bytes(path, (line for number, line in lines if _row(line, path, number, _Step)["step"] < step))
+        _write_bytes(
+            path, (line for number, line in lines if _row(line, path, number, _Step)["step"] < step)
+        )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -143,7 +153,9 @@ def _object(text: bytes, shape: type[BaseModel] | None) -> Row:
     except ValidationError as error:
         first = error.errors()[0]
         where, what = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{where}: {what[0].lower()}{what[1:]}, found {first['input']!r:.40}") from error
+        raise ValueError(
+            f"{where}: {what[0].lower()}{what[1:]}, found {first['input']!r:.40}"
+        ) from error
     return value
 
 

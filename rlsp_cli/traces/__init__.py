@@ -1,6 +1,7 @@
 """Traces for SFT: converted, sampled, filtered, and written with a data card; rows cleaned of benches.
 
-`make.py` holds the order of the steps. To add a filter, write a function in `filters.py` and name it there.
+`make.py` holds the order of the steps. To add a filter, write a function in `filters.py` and name
+it there.
 """
 
 from rlsp_cli.traces.card import DataCard

@@ -30,8 +30,8 @@ class Source:
 class DataCard:
     """How a file of traces was made.
 
-    `sampling` and `verifier` are None where nothing was sampled or verified, `benches` is empty where nothing was
-    compared. `verifier` is the recipe's setting, with all its options.
+    `sampling` and `verifier` are None where nothing was sampled or verified, `benches` is empty
+    where nothing was compared. `verifier` is the recipe's setting, with all its options.
     """
 
     file: str
@@ -78,7 +78,12 @@ class DataCard:
             "rows": len(self.rows),
             "problems": self.problems,
             "lengths": self.lengths,
-            "overlap": {"ngram": NGRAM, "share": SHARE, "benches": benches, "cannot_find": CANNOT_FIND},
+            "overlap": {
+                "ngram": NGRAM,
+                "share": SHARE,
+                "benches": benches,
+                "cannot_find": CANNOT_FIND,
+            },
             "filters": [tally.to_json() for tally in self.filters],
         }
 
@@ -112,7 +117,8 @@ def _benches_text(benches: Sequence[ComparedBench]) -> str:
     if not benches:
         return "none"
     named = [
-        f"{one.name} ({one.problems} of {one.source}, {one.digest[:_DIGEST_SHOWN]}) by {one.rule}" for one in benches
+        f"{one.name} ({one.problems} of {one.source}, {one.digest[:_DIGEST_SHOWN]}) by {one.rule}"
+        for one in benches
     ]
     return f"{'; '.join(named)}; which finds no {CANNOT_FIND.replace(' or ', ' and ')}"
 

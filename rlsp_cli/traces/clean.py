@@ -31,7 +31,9 @@ class Cleaned:
     @property
     def tally(self) -> Tally:
         """The rows that went, by reason."""
-        return tally("clean", self.before, self.after, [(why, place) for place, why in self.left_out])
+        return tally(
+            "clean", self.before, self.after, [(why, place) for place, why in self.left_out]
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -47,7 +49,13 @@ class Cleaned:
 
 
 def clean_rows(
-    source: str, against: Sequence[str], data: Path | None, columns: Columns, out: Path, *, drop_likely: bool = False
+    source: str,
+    against: Sequence[str],
+    data: Path | None,
+    columns: Columns,
+    out: Path,
+    *,
+    drop_likely: bool = False,
 ) -> Cleaned:
     """Write the rows that are no copies of the benches' problems; a row without a problem is left out too.
 
@@ -78,7 +86,9 @@ def clean_rows(
             kept.append(row)
             likely.append((row.place, f"like {match.bench} ({match.rule})"))
 
-    made = Cleaned(out, [compared_bench(bench) for bench in benches], len(rows), len(kept), left_out, likely)
+    made = Cleaned(
+        out, [compared_bench(bench) for bench in benches], len(rows), len(kept), left_out, likely
+    )
     made.tally.refuse_nothing()
     write_text(out, "".join(json.dumps(row.plain(), ensure_ascii=False) + "\n" for row in kept))
     return made

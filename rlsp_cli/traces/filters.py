@@ -20,7 +20,9 @@ _CHUNK = 256
 """Demonstrations verified between two calls of a tick."""
 
 
-def run_filters(rows: Sequence[Demonstration], filters: Iterable[Filter]) -> tuple[list[Demonstration], list[Tally]]:
+def run_filters(
+    rows: Sequence[Demonstration], filters: Iterable[Filter]
+) -> tuple[list[Demonstration], list[Tally]]:
     """All filters in order; DataError when one leaves nothing."""
     kept, tallies = list(rows), []
     for filter in filters:
@@ -107,10 +109,14 @@ def one_per_problem(rows: Sequence[Demonstration]) -> Filtered:
 
     chosen = {id(row) for row in best.values()}
     fault = "another solution of the problem is not longer"
-    return _without_faults("one per problem", rows, [None if id(row) in chosen else fault for row in rows])
+    return _without_faults(
+        "one per problem", rows, [None if id(row) in chosen else fault for row in rows]
+    )
 
 
-def _without_faults(name: str, rows: Sequence[Demonstration], faults: Sequence[str | None]) -> Filtered:
+def _without_faults(
+    name: str, rows: Sequence[Demonstration], faults: Sequence[str | None]
+) -> Filtered:
     """The rows whose fault is None."""
     kept, dropped = [], []
     for row, fault in zip(rows, faults, strict=True):

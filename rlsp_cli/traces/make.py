@@ -104,14 +104,20 @@ def _make(job: TraceJob) -> DataCard:
 def _refuse(job: TraceJob) -> None:
     settings, out = job.settings, job.out
     if out.suffix != ".jsonl":
-        raise UsageError(f"{out}: traces are written as JSON Lines; name a file that ends in .jsonl")
+        raise UsageError(
+            f"{out}: traces are written as JSON Lines; name a file that ends in .jsonl"
+        )
     for path in (out, job.card_to_read, job.card_json):
         if path.exists():
             raise UsageError(f"{path}: exists already; name another file by --out")
     if settings.limits_length and settings.tokenizer is None:
-        raise UsageError("min_tokens and max_tokens: tokens of which model? name its folder, tokenizer=FOLDER")
+        raise UsageError(
+            "min_tokens and max_tokens: tokens of which model? name its folder, tokenizer=FOLDER"
+        )
     if settings.format is not None and settings.format not in FORMATS:
-        raise UsageError(f"unknown format {settings.format!r} - {did_you_mean(settings.format, FORMATS)}")
+        raise UsageError(
+            f"unknown format {settings.format!r} - {did_you_mean(settings.format, FORMATS)}"
+        )
 
 
 def _silent(settings: TraceSettings) -> set[str]:
@@ -164,7 +170,11 @@ def _filters(
 
         filters.append(closed)
         count = token_counter(Model(), settings.tokenizer) or _count_words
-        filters.append(partial(by_length, count=count, shortest=settings.min_tokens, longest=settings.max_tokens))
+        filters.append(
+            partial(
+                by_length, count=count, shortest=settings.min_tokens, longest=settings.max_tokens
+            )
+        )
 
         if reward:
             verify = running.enter_context(Scorer(reward)).verify
@@ -178,7 +188,9 @@ def _filters(
 
 def _rejection_sampler(sampling: RejectionSampling, data: Data, drafts: Path) -> RejectionSampler:
     sampler, prompt = _sampler(sampling, data)
-    return RejectionSampler(sampler, sampling, prompt, drafts, data.system, tick=partial(_print_tick, "sampled"))
+    return RejectionSampler(
+        sampler, sampling, prompt, drafts, data.system, tick=partial(_print_tick, "sampled")
+    )
 
 
 def _sampler(sampling: RejectionSampling, data: Data) -> tuple[Sampler, Callable[[str], str]]:
@@ -212,7 +224,11 @@ def _card(
     filters: Sequence[Tally],
     rows: Sequence[Demonstration],
 ) -> DataCard:
-    verifier = {**reward.correctness.model_dump(mode="json"), "timeout_s": reward.timeout_s} if reward else None
+    verifier = (
+        {**reward.correctness.model_dump(mode="json"), "timeout_s": reward.timeout_s}
+        if reward
+        else None
+    )
     return DataCard(
         file=job.out.name,
         sha256=hashlib.sha256(text.encode()).hexdigest(),

@@ -33,7 +33,8 @@ class RejectionSampler:
     def sample(self, rows: Sequence[Demonstration]) -> Filtered:
         """The rows with sampled solutions, still to be verified; those that the length limit cut off are left out.
 
-        Responses are kept in the folder `drafts`, in a file for these rows and settings: an interrupted call goes on.
+        Responses are kept in the folder `drafts`, in a file for these rows and settings: an
+        interrupted call goes on.
         """
         asked = [row for row in rows if row.answer is not None]
         faults = [("no reference answer", row.place) for row in rows if row.answer is None]
@@ -44,7 +45,9 @@ class RejectionSampler:
                 if fault := self._fault(response):
                     faults.append((fault, row.place))
                 else:
-                    sampled.append(replace(row, id=f"{row.id}-{number}", solution=response.text.strip()))
+                    sampled.append(
+                        replace(row, id=f"{row.id}-{number}", solution=response.text.strip())
+                    )
 
         name = f"sample {self.sampling.samples} for each"
         return Filtered(sampled, tally(name, len(rows), len(sampled), faults))
@@ -66,7 +69,9 @@ class RejectionSampler:
             prompt = self.prompt(row.problem)
             requests += [Request(row.id, prompt, index, system=self.system) for index in range(n)]
 
-        decoding = Decoding(self.sampling.temperature, _TOP_P, self.sampling.max_new_tokens, seed=_SEED)
+        decoding = Decoding(
+            self.sampling.temperature, _TOP_P, self.sampling.max_new_tokens, seed=_SEED
+        )
         for number, response in self.sampler.answer(requests, decoding, set(found)):
             append_rows(file, [{"step": number, "response": asdict(response)}])
             found[number] = response
@@ -78,5 +83,7 @@ class RejectionSampler:
 
     def _draft_file(self, rows: Sequence[Demonstration]) -> Path:
         prompts = [[row.id, self.prompt(row.problem)] for row in rows]
-        digest = hashlib.sha256(json.dumps([self.sampling.model_dump(), prompts]).encode()).hexdigest()
+        digest = hashlib.sha256(
+            json.dumps([self.sampling.model_dump(), prompts]).encode()
+        ).hexdigest()
         return self.drafts / f"drawn-{digest[:16]}.jsonl"

@@ -32,7 +32,9 @@ class Tally:
     @property
     def reasons_text(self) -> str:
         """The reasons on one line."""
-        return "; ".join(f"{reason.rows} {why} ({reason.first})" for why, reason in self.reasons.items())
+        return "; ".join(
+            f"{reason.rows} {why} ({reason.first})" for why, reason in self.reasons.items()
+        )
 
     def refuse_nothing(self) -> None:
         """DataError when no row is left, with the commonest reason."""

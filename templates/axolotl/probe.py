@@ -1,7 +1,7 @@
 """Print what an Axolotl environment is and which configuration keys it knows, as one JSON object.
 
-Runs in Axolotl's own interpreter; needs nothing but that. A key is told with its inner keys (`keys`), and with whether
-it takes any mapping (`open`).
+Runs in Axolotl's own interpreter; needs nothing but that. A key is told with its inner keys
+(`keys`), and with whether it takes any mapping (`open`).
 """
 
 import importlib.metadata
@@ -38,7 +38,11 @@ def is_open(annotation):
 def names(name, field):
     """The spellings of a field."""
     choices = getattr(field.validation_alias, "choices", None)
-    return [*[choice for choice in choices or () if isinstance(choice, str)], field.alias or name, name]
+    return [
+        *[choice for choice in choices or () if isinstance(choice, str)],
+        field.alias or name,
+        name,
+    ]
 
 
 def keys(model, seen=()):
@@ -78,5 +82,10 @@ def gpus():
 
 
 if __name__ == "__main__":
-    answer = {"python": sys.version.split()[0], "packages": packages(), "gpus": gpus(), "keys": all_keys()}
+    answer = {
+        "python": sys.version.split()[0],
+        "packages": packages(),
+        "gpus": gpus(),
+        "keys": all_keys(),
+    }
     Path(sys.argv[1]).write_text(json.dumps(answer, sort_keys=True), encoding="utf-8")

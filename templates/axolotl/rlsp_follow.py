@@ -13,7 +13,13 @@ from pathlib import Path
 from axolotl.integrations.base import BasePlugin
 from transformers import TrainerCallback
 
-NAMES = {"loss": "loss", "learning_rate": "lr", "grad_norm": "grad_norm", "eval_loss": "eval_loss", "epoch": "epoch"}
+NAMES = {
+    "loss": "loss",
+    "learning_rate": "lr",
+    "grad_norm": "grad_norm",
+    "eval_loss": "eval_loss",
+    "epoch": "epoch",
+}
 """Numbers that are kept, and what rlsp calls them."""
 STOPPED = 143
 
@@ -24,8 +30,8 @@ class Follow(BasePlugin):
     def load_datasets(self, cfg, preprocess=False):
         """Load trained weights in float32: with `bf16`, which asks for the computation, Axolotl loads bfloat16 ones.
 
-        This is the last hook before the model is loaded; the data is left to Axolotl. DeepSpeed keeps float32 copies
-        of its own, and a model beside adapters is frozen.
+        This is the last hook before the model is loaded; the data is left to Axolotl. DeepSpeed
+        keeps float32 copies of its own, and a model beside adapters is frozen.
         """
         import torch
 
@@ -48,7 +54,9 @@ class Follower(TrainerCallback):
         """Listen; and refuse to train when the processes of the job do not train together."""
         wanted = int(os.environ.get("WORLD_SIZE", "1"))
         if args.world_size != wanted:
-            raise RuntimeError(f"{wanted} processes were started, and each trains as one of {args.world_size}")
+            raise RuntimeError(
+                f"{wanted} processes were started, and each trains as one of {args.world_size}"
+            )
         signal.signal(signal.SIGTERM, self._stop)
         self.began = state.global_step
 
@@ -76,7 +84,9 @@ class Follower(TrainerCallback):
         if state.global_step < state.max_steps and self._anybody_told(args):
             if state.is_world_process_zero and (report := os.environ.get("RLSP_ERROR_FILE")):
                 message = f"stopped after step {state.global_step}, with a checkpoint"
-                Path(report).write_text(json.dumps({"exit_code": STOPPED, "message": message}), encoding="utf-8")
+                Path(report).write_text(
+                    json.dumps({"exit_code": STOPPED, "message": message}), encoding="utf-8"
+                )
             sys.exit(STOPPED)
 
     def _stop(self, *_):

@@ -1,10 +1,12 @@
 """Ask OpenRLHF's own PPO parser: which options it has, or what it makes of a command. Imports neither torch nor Ray.
 
     python parser.py PACKAGE ANSWER.json              the options
-    python parser.py PACKAGE ANSWER.json COMMAND.json what a list of words is read as, or what is wrong with it
+    python parser.py PACKAGE ANSWER.json COMMAND.json what a list of words is read as, or what is
+    wrong with it
 
-PACKAGE is OpenRLHF's folder, or `-` for the one of this interpreter. Its command keeps parser and checks under
-`if __name__ == "__main__"`; that block is read and run here, with the training taken out.
+PACKAGE is OpenRLHF's folder, or `-` for the one of this interpreter. Its command keeps parser and
+checks under `if __name__ == "__main__"`; that block is read and run here, with the training taken
+out.
 """
 
 import argparse
@@ -39,8 +41,15 @@ def run_block(package, train):
     """Run the command's main block with `train` in place of the training."""
     _stand_in(package)
     body = ast.parse((package / COMMAND).read_text(encoding="utf-8")).body
-    block = next(node for node in body if isinstance(node, ast.If) and "__main__" in ast.dump(node.test)).body
-    names = {"__name__": "openrlhf_command", "argparse": argparse, "datetime": datetime, "train": train}
+    block = next(
+        node for node in body if isinstance(node, ast.If) and "__main__" in ast.dump(node.test)
+    ).body
+    names = {
+        "__name__": "openrlhf_command",
+        "argparse": argparse,
+        "datetime": datetime,
+        "train": train,
+    }
     exec(compile(ast.Module(block, []), str(package / COMMAND), "exec"), names)  # noqa: S102 (OpenRLHF's own code)
 
 
@@ -72,7 +81,9 @@ def options(package):
 
 
 def _describe(action):
-    entry = {"switch": True} if action.nargs == 0 else {"type": getattr(action.type, "__name__", "str")}
+    entry = (
+        {"switch": True} if action.nargs == 0 else {"type": getattr(action.type, "__name__", "str")}
+    )
     if action.nargs:
         entry["words"] = action.nargs
     return {**entry, "choices": list(action.choices)} if action.choices else entry
@@ -82,7 +93,9 @@ def read(package, words):
     """What OpenRLHF reads the words as: {"values": ...}, or {"error": one line}."""
     sys.argv = ["train_ppo_ray", *words]
     before = argparse.ArgumentParser.__init__
-    argparse.ArgumentParser.__init__ = lambda self, *a, **k: before(self, *a, **{**k, "allow_abbrev": False})
+    argparse.ArgumentParser.__init__ = lambda self, *a, **k: before(
+        self, *a, **{**k, "allow_abbrev": False}
+    )
     said, found = io.StringIO(), []
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
@@ -99,7 +112,9 @@ def _plain(args):
     found = {}
     for key, value in vars(args).items():
         inner = _plain(value) if hasattr(value, "__dict__") else None
-        found.update({f"{key}.{k}": v for k, v in inner.items()} if inner is not None else {key: value})
+        found.update(
+            {f"{key}.{k}": v for k, v in inner.items()} if inner is not None else {key: value}
+        )
     return found
 
 

@@ -1,7 +1,7 @@
 """Print what an OpenRLHF environment is, and the Ray cluster that it would join, as one JSON object.
 
-Runs in OpenRLHF's own interpreter; needs nothing but that. Its stdin holds `ray`, the way to the dashboard: address,
-url and headers, or a problem; null for no cluster.
+Runs in OpenRLHF's own interpreter; needs nothing but that. Its stdin holds `ray`, the way to the
+dashboard: address, url and headers, or a problem; null for no cluster.
 """
 
 import importlib.metadata
@@ -40,7 +40,9 @@ def gpu_memory():
     """Bytes of each of these GPUs."""
     import torch
 
-    return [torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count())]
+    return [
+        torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count())
+    ]
 
 
 def driver():
@@ -103,7 +105,11 @@ def hint(error, headers):
     if error.headers.get("WWW-Authenticate", "").lower().startswith("basic"):
         return "; it wants a user and a password: RAY_ADDRESS=http://USER:PASSWORD@HOST:PORT"
     sent = any(value.startswith("Bearer ") for value in headers.values())
-    return "; RAY_AUTH_TOKEN is not this cluster's token" if sent else "; set RAY_AUTH_TOKEN to the cluster's token"
+    return (
+        "; RAY_AUTH_TOKEN is not this cluster's token"
+        if sent
+        else "; set RAY_AUTH_TOKEN to the cluster's token"
+    )
 
 
 def free(name, nodes, used):

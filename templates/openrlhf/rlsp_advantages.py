@@ -1,6 +1,7 @@
 """Advantages in OpenRLHF: what whole responses tell is noted, and the two streams of rewards are mixed here.
 
-With RLSP_ADVANTAGES=separate, correctness and exploration each get their group's baseline before they are mixed.
+With RLSP_ADVANTAGES=separate, correctness and exploration each get their group's baseline before
+they are mixed.
 """
 
 import os
@@ -24,13 +25,17 @@ def follow_experience(module):
 def measured(experience):
     """Of each response: its KL to the reference, and minus the mean log-probability of its tokens.
 
-    The second estimates the entropy without keeping a distribution for each token, as OpenRLHF's own number does. Where
-    the KL is a loss, OpenRLHF keeps the reference's log-probabilities instead of it.
+    The second estimates the entropy without keeping a distribution for each token, as OpenRLHF's
+    own number does. Where the KL is a loss, OpenRLHF keeps the reference's log-probabilities
+    instead of it.
     """
     mask, logp = experience.action_mask.float(), experience.action_log_probs.float()
     reference = experience.base_action_log_probs
     kl = experience.kl if reference is None else logp - reference.float()
-    return {"kl_response": (kl * mask).sum(-1), "sampled_entropy": -(logp * mask).sum(-1) / mask.sum(-1)}
+    return {
+        "kl_response": (kl * mask).sum(-1),
+        "sampled_entropy": -(logp * mask).sum(-1) / mask.sum(-1),
+    }
 
 
 def with_separate_streams(compute):
@@ -40,7 +45,8 @@ def with_separate_streams(compute):
         advantage = self.strategy.args.algo.advantage
         estimator, size = advantage.estimator, self.strategy.args.rollout.n_samples_per_prompt
         mix_streams(experiences, estimator, size)
-        # What is left to do is what an estimator without groups does; whitening only where this one has it.
+        # What is left to do is what an estimator without groups does; whitening only where this one
+        # has it.
         advantage.estimator = "reinforce" if estimator == "reinforce_baseline" else "mixed by rlsp"
         try:
             return compute(self, experiences)
@@ -63,9 +69,14 @@ def mix_streams(experiences, estimator, size):
         return ordered
 
     alpha = column("rlsp_alpha")
-    streams = [centred(column(f"rlsp_{name}").view(-1, size), estimator) for name in ("correctness", "exploration")]
+    streams = [
+        centred(column(f"rlsp_{name}").view(-1, size), estimator)
+        for name in ("correctness", "exploration")
+    ]
     mixed = (alpha * streams[0] + (1 - alpha) * streams[1])[order].float()
-    for experience, rewards in zip(experiences, mixed.split([len(e.index) for e in experiences]), strict=True):
+    for experience, rewards in zip(
+        experiences, mixed.split([len(e.index) for e in experiences]), strict=True
+    ):
         experience.rewards = rewards
         experience.info["separate_advantage"] = rewards.abs()
 

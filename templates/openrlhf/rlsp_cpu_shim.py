@@ -1,8 +1,10 @@
 """OpenRLHF on a machine without GPUs: devices and transports of the CPU where its code names those of a GPU.
 
-`rlsp backends install openrlhf --profile cpu` places this file in that environment, as `rlsp_cpu_shim`, and every
-interpreter there imports it, Ray's workers too. It does nothing unless RLSP_OPENRLHF_CPU=1 is set. It changes no
-algorithm: the same tensors are made, sent and trained, on another device and over another wire. It uses the standard
+`rlsp backends install openrlhf --profile cpu` places this file in that environment, as
+`rlsp_cpu_shim`, and every interpreter there imports it, Ray's workers too. It does nothing unless
+RLSP_OPENRLHF_CPU=1 is set. It changes no
+algorithm: the same tensors are made, sent and trained, on another device and over another wire. It
+    uses the standard
 library, and torch and vLLM once these are imported by OpenRLHF itself.
 """
 
@@ -50,7 +52,8 @@ def on_cpu(device):
 def ignored():
     """A call that has no meaning without a GPU, such as waiting for one; a new one each time.
 
-    torch's compiler keeps a table of these functions and refuses to find one of them under two names.
+    torch's compiler keeps a table of these functions and refuses to find one of them under two
+    names.
     """
     return lambda *_args, **_kwargs: None
 
@@ -73,7 +76,9 @@ def adapt_torch(torch):
 def adapt_device_mesh(module):
     """The mesh of processes that DeepSpeed trains on."""
     init_device_mesh = module.init_device_mesh
-    module.init_device_mesh = lambda device, *args, **kwargs: init_device_mesh(on_cpu(device), *args, **kwargs)
+    module.init_device_mesh = lambda device, *args, **kwargs: init_device_mesh(
+        on_cpu(device), *args, **kwargs
+    )
 
 
 def adapt_weight_sync(module):
@@ -83,7 +88,9 @@ def adapt_weight_sync(module):
         from vllm.distributed.utils import stateless_init_torch_distributed_process_group
 
         return GlooBroadcast(
-            stateless_init_torch_distributed_process_group(master_address, master_port, rank, world_size, "gloo")
+            stateless_init_torch_distributed_process_group(
+                master_address, master_port, rank, world_size, "gloo"
+            )
         )
 
     module.stateless_init_process_group = stateless_init_process_group
@@ -92,8 +99,8 @@ def adapt_weight_sync(module):
 def adapt_strategy(module):
     """The moving average of the actor's weights, which is asked for on a GPU."""
     moving_average = module.DeepspeedStrategy.moving_average
-    module.DeepspeedStrategy.moving_average = lambda self, model, average, beta, device: moving_average(
-        self, model, average, beta, on_cpu(device)
+    module.DeepspeedStrategy.moving_average = lambda self, model, average, beta, device: (
+        moving_average(self, model, average, beta, on_cpu(device))
     )
 
 
@@ -133,7 +140,11 @@ class Finder:
     @staticmethod
     def find_spec(fullname, path=None, target=None):
         """None for every other module: Python goes on looking."""
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path) if fullname in ADAPTED else None
+        spec = (
+            importlib.machinery.PathFinder.find_spec(fullname, path)
+            if fullname in ADAPTED
+            else None
+        )
         if spec is not None:
             spec.loader = Loader(fullname, spec.origin)
         return spec

@@ -1,8 +1,9 @@
 """What rlsp adds to OpenRLHF's workers; Ray calls `install` in each of them before it does anything else.
 
-OpenRLHF's own files stay as they are: its functions are changed when it is loaded, and only after everything that the
-changes rely on was found as they know it. `rlsp_trainer.py` has what concerns training, `rlsp_advantages.py` the two
-streams of rewards. `python rlsp_hook.py` tells whether the installed version fits.
+OpenRLHF's own files stay as they are: its functions are changed when it is loaded, and only after
+everything that the changes rely on was found as they know it. `rlsp_trainer.py` has what concerns
+training, `rlsp_advantages.py` the two streams of rewards. `python rlsp_hook.py` tells whether the
+installed version fits.
 """
 
 import asyncio
@@ -76,7 +77,9 @@ def refuse_other(module):
         if found is None:
             raise misfit(f"{module.__name__} has no {name}")
         names = inspect.signature(found).parameters
-        parameters = " ".join(name for name in names if not name.startswith("_ray_"))  # Ray adds some of its own
+        parameters = " ".join(
+            name for name in names if not name.startswith("_ray_")
+        )  # Ray adds some of its own
         if known is not None and parameters != known:
             raise misfit(f"{module.__name__}.{name} takes ({parameters}) instead of ({known})")
 
@@ -84,20 +87,26 @@ def refuse_other(module):
 def misfit(found):
     """The error of a version that is another one."""
     version = importlib.metadata.version("openrlhf")
-    return SeamError(f"OpenRLHF {version} is not as rlsp knows it: {found}; install a tested version")
+    return SeamError(
+        f"OpenRLHF {version} is not as rlsp knows it: {found}; install a tested version"
+    )
 
 
 def widen(module):
     """Ask for rewards in threads of our own, one for each sample that waits.
 
-    asyncio has at most 32 by itself. They could all hold samples of different prompts, and wait for a reward that
-    compares samples of the same one.
+    asyncio has at most 32 by itself. They could all hold samples of different prompts, and wait for
+    a reward that compares samples of the same one.
     """
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="rlsp-reward")
 
     async def fetch(self, queries_list, prompts_list, labels_list):
         loop = asyncio.get_running_loop()
-        return [await loop.run_in_executor(threads, self.reward_func, queries_list, prompts_list, labels_list)]
+        return [
+            await loop.run_in_executor(
+                threads, self.reward_func, queries_list, prompts_list, labels_list
+            )
+        ]
 
     module.SingleTurnAgentExecutor._fetch_rewards_via_func = fetch
 

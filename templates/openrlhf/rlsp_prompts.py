@@ -13,8 +13,8 @@ class FilteredError(Exception):
 class Prompts:
     """An endless loader of single prompts: shuffled passes over all rows, which run into each other.
 
-    Rollouts are whole however many prompts are filtered out of them. `rows` has `__getitem__`, `__len__` and
-    `collate_fn`; `steps` rollouts of `size` prompts are wanted.
+    Rollouts are whole however many prompts are filtered out of them. `rows` has `__getitem__`,
+    `__len__` and `collate_fn`; `steps` rollouts of `size` prompts are wanted.
     """
 
     def __init__(self, rows, seed, steps, size):

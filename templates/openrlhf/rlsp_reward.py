@@ -1,7 +1,9 @@
 """Reward function for OpenRLHF: asks rlsp's reward service, and waits until there is a true answer.
 
-OpenRLHF goes on without a reward when this function fails, so it never does: while the service is away it asks again,
-and when that has lasted too long it ends the process, and the job with it. Needs nothing but the standard library.
+OpenRLHF goes on without a reward when this function fails, so it never does: while the service is
+    away it asks again,
+and when that has lasted too long it ends the process, and the job with it. Needs nothing but the
+standard library.
 """
 
 import http.client
@@ -34,7 +36,12 @@ def reward_func(queries, prompts, labels):
     """One reward with its components; OpenRLHF hands over one sample at a time, in lists."""
     try:
         request = DRAWN.getrandbits(52)  # exact as a float, too
-        body = {"query": queries[0], "prompts": prompts[0], "labels": json.loads(labels[0]), "request": request}
+        body = {
+            "query": queries[0],
+            "prompts": prompts[0],
+            "labels": json.loads(labels[0]),
+            "request": request,
+        }
         reply = finite(ask("/", body))
         reply["extra_logs"]["rlsp_request"] = request
         return reply
@@ -52,7 +59,11 @@ def ask(path, body):
                 return json.loads(said)
             if status not in (500, 503):
                 raise RefusedError(f"HTTP {status}: {said}")
-        except (OSError, ValueError, http.client.HTTPException) as error:  # the last: it died while it answered
+        except (
+            OSError,
+            ValueError,
+            http.client.HTTPException,
+        ) as error:  # the last: it died while it answered
             said = f"{type(error).__name__}: {error}"
         if time.monotonic() - began > PATIENCE_S:
             give_up(f"no answer from the reward service for {PATIENCE_S:.0f} s: {said}")
@@ -62,7 +73,10 @@ def ask(path, body):
 
 def post(path, body):
     """The status and the text of one answer."""
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ.get('RLSP_REWARD_TOKEN', '')}"}
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {os.environ.get('RLSP_REWARD_TOKEN', '')}",
+    }
     url = os.environ["RLSP_REWARD_URL"].rstrip("/") + path
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     try:

@@ -1,7 +1,8 @@
 """Training in OpenRLHF as the recipe says: how many rollouts, what the policy learns from, what is measured when.
 
-The reward service knows the plan and keeps the journal. It is told when training begins, what makes up a rollout, and
-what a step measured, with the evaluation that belongs to it; it answers whether to save and end.
+The reward service knows the plan and keeps the journal. It is told when training begins, what makes
+up a rollout, and what a step measured, with the evaluation that belongs to it; it answers whether
+to save and end.
 """
 
 import functools
@@ -53,7 +54,9 @@ def read_prompts(module, path, strategy, tokenizer):
     """The rows of a file as OpenRLHF's own data set, which needs them in memory anyway."""
     with Path(path).open(encoding="utf-8") as stream:
         rows = [json.loads(line) for line in stream]
-    return module.PromptDataset(rows, tokenizer, strategy, input_template=strategy.args.data.input_template)
+    return module.PromptDataset(
+        rows, tokenizer, strategy, input_template=strategy.args.data.input_template
+    )
 
 
 def updates(args):
@@ -76,7 +79,11 @@ def follow_rollouts(module):
             tell("failed", message=str(error))
             raise
         step, last = self.prompts_dataloader.end()
-        tell("rollout", step=step, requests=[int(sample.info.pop("rlsp_request")) for sample in samples])
+        tell(
+            "rollout",
+            step=step,
+            requests=[int(sample.info.pop("rlsp_request")) for sample in samples],
+        )
         return samples, pass_rate, consumed, last
 
     generator.generate_samples = generate_samples
@@ -96,7 +103,9 @@ def follow_steps(module):
         found = evaluate(module, self, global_step) if due(global_step, "eval_every") else {}
         if due(global_step, "export_every"):
             export_policy(module, self, global_step)
-        stop = tell("step", step=global_step - 1, numbers=numbers({**(logs_dict or {}), **found}))["stop"]
+        stop = tell("step", step=global_step - 1, numbers=numbers({**(logs_dict or {}), **found}))[
+            "stop"
+        ]
         if stop:
             self.args.ckpt.save_steps = 1
         save(self, global_step, logs_dict, client_states)
@@ -116,8 +125,12 @@ def due(step, what):
 
 def numbers(logs):
     """What is a finite number among logs."""
-    single = {name: value for name, value in logs.items() if getattr(value, "numel", lambda: 1)() == 1}
-    plain = {name: value.item() if hasattr(value, "item") else value for name, value in single.items()}
+    single = {
+        name: value for name, value in logs.items() if getattr(value, "numel", lambda: 1)() == 1
+    }
+    plain = {
+        name: value.item() if hasattr(value, "item") else value for name, value in single.items()
+    }
     return {name: v for name, v in plain.items() if isinstance(v, int | float) and math.isfinite(v)}
 
 
@@ -126,7 +139,9 @@ def evaluate(module, trainer, step):
     args = trainer.args
     rows = read_prompts(module, args.eval.dataset, trainer.strategy, trainer.tokenizer)
     heldout = [rows.collate_fn([rows[row]]) for row in range(len(rows))]
-    generator = module.SamplesGenerator(trainer.strategy, None, heldout, trainer.tokenizer, trainer.vllm_engines)
+    generator = module.SamplesGenerator(
+        trainer.strategy, None, heldout, trainer.tokenizer, trainer.vllm_engines
+    )
     samples = generator.generate_eval_samples(
         max_len=args.data.max_len,
         max_new_tokens=args.rollout.max_new_tokens,
@@ -144,7 +159,11 @@ def evaluate(module, trainer, step):
 def export_policy(module, trainer, step):
     """Let all processes of the policy save it together, as shards of one model must be."""
     folder = f"{plan()['exports']}/step-{step:06d}"
-    module.ray.get(trainer.actor_model_group.async_run_method("execute_batch", "export", {"folder": [folder]}, 0, 1))
+    module.ray.get(
+        trainer.actor_model_group.async_run_method(
+            "execute_batch", "export", {"folder": [folder]}, 0, 1
+        )
+    )
 
 
 def export(self, folder):
@@ -159,7 +178,8 @@ def export(self, folder):
 def warm_up_apart(module):
     """Rollouts of the critic's warm-up do not wait for the policy.
 
-    OpenRLHF hands every rollout to both models, lets the policy train after the warm-up, and forgets only what it has
+    OpenRLHF hands every rollout to both models, lets the policy train after the warm-up, and
+    forgets only what it has
     trained on: its first update would learn from all rollouts of the warm-up at once.
     """
     trainer = module.BasePPOTrainer
@@ -185,7 +205,11 @@ class Unfed:
 
     def async_run_method_batch(self, method_name, **columns):
         """As the group, but for `append`."""
-        return [] if method_name == "append" else self.group.async_run_method_batch(method_name, **columns)
+        return (
+            []
+            if method_name == "append"
+            else self.group.async_run_method_batch(method_name, **columns)
+        )
 
     def __getattr__(self, name):
         return getattr(self.group, name)

@@ -1,7 +1,8 @@
 """Ask every node of the cluster whether it can do its part of the job; the last line printed is the answer, in JSON.
 
-Runs as a Ray job of its own before the other, in the same interpreter. Its argument is what that job needs:
-`packages`, `versions` of some of them, `folder` and the `nonce` that was written there, `model`, `model_is_folder`.
+Runs as a Ray job of its own before the other, in the same interpreter. Its argument is what that
+job needs: `packages`, `versions` of some of them, `folder` and the `nonce` that was written there,
+`model`, `model_is_folder`.
 """
 
 import importlib.metadata
@@ -38,7 +39,11 @@ def differences(found, wanted):
     """A word for each package that is not what the job has elsewhere."""
     for name, there in wanted.items():
         if there is not None and found[name] != there:
-            yield f"no {name}" if found[name] is None else f"{name} is {found[name]} instead of {there}"
+            yield (
+                f"no {name}"
+                if found[name] is None
+                else f"{name} is {found[name]} instead of {there}"
+            )
 
 
 def folder_problem(folder, nonce):
@@ -56,7 +61,9 @@ def reading_problem(folder, name, text):
     try:
         return None if (folder / name).read_text() == text else f"{folder} is another folder here"
     except FileNotFoundError:
-        where = "is another folder here, without the run's files" if folder.is_dir() else "is not there"
+        where = (
+            "is another folder here, without the run's files" if folder.is_dir() else "is not there"
+        )
         return f"the run folder {folder} {where}"
     except OSError as error:
         return f"the run folder {folder} cannot be read ({error.strerror})"
@@ -128,8 +135,15 @@ def main(needs):
     for node in nodes:
         strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         works = any(node["Resources"].get(name) for name in ("CPU", "GPU"))
-        tasks.append(look.options(scheduling_strategy=strategy).remote(needs, {**here, **needs["versions"]}, works))
-    answers = [[node["NodeManagerAddress"], answer_of(task, deadline)] for node, task in zip(nodes, tasks, strict=True)]
+        tasks.append(
+            look.options(scheduling_strategy=strategy).remote(
+                needs, {**here, **needs["versions"]}, works
+            )
+        )
+    answers = [
+        [node["NodeManagerAddress"], answer_of(task, deadline)]
+        for node, task in zip(nodes, tasks, strict=True)
+    ]
     print(json.dumps(answers), flush=True)
 
 

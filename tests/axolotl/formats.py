@@ -1,7 +1,8 @@
 """Run in Axolotl's interpreter: train a stage with `bf16` on a CPU, and tell the formats of its tensors.
 
-Transformers allows bfloat16 on GPUs alone; that check is the only thing that is answered for here. Writes the formats
-of weights, of those that are trained, of the optimiser's states and of linear layers' results to the file named last.
+Transformers allows bfloat16 on GPUs alone; that check is the only thing that is answered for here.
+Writes the formats of weights, of those that are trained, of the optimiser's states and of linear
+layers' results to the file named last.
 """
 
 import json
@@ -16,7 +17,9 @@ def main(config, answer):
     from transformers import training_args
     from transformers.utils import import_utils
 
-    training_args.is_torch_bf16_gpu_available = import_utils.is_torch_bf16_gpu_available = lambda: True
+    training_args.is_torch_bf16_gpu_available = import_utils.is_torch_bf16_gpu_available = lambda: (
+        True
+    )
     sys.path.insert(0, str(Path(config).parent))
     import rlsp_follow
     import start
@@ -30,8 +33,17 @@ def main(config, answer):
     def on_step_end(self, args, state, control, model=None, optimizer=None, **_):
         weights = list(model.parameters())
         trained = [weight for weight in weights if weight.requires_grad]
-        states = [value for one in optimizer.state.values() for value in one.values() if torch.is_tensor(value)]
-        found = {"weights": formats(weights), "trained": formats(trained), "results": sorted(results)}
+        states = [
+            value
+            for one in optimizer.state.values()
+            for value in one.values()
+            if torch.is_tensor(value)
+        ]
+        found = {
+            "weights": formats(weights),
+            "trained": formats(trained),
+            "results": sorted(results),
+        }
         found["states"] = formats(value for value in states if value.dim())
         Path(answer).write_text(json.dumps(found))
 

@@ -1,7 +1,7 @@
 """Run in Axolotl's interpreter: its own validation of configurations, and which of their keys it kept.
 
-Reads {name: configuration} from the file named first, writes {name: {"dropped": [...], "error": text or null}} to the
-file named second.
+Reads {name: configuration} from the file named first, writes {name: {"dropped": [...], "error":
+text or null}} to the file named second.
 """
 
 import json
@@ -23,11 +23,15 @@ def judge(config):
     machine = HOPPERS if config["optimizer"] != "adamw_torch" else CPU
     try:
         prepare_plugins(DictDefault(config))
-        kept = validate_config(DictDefault(config), capabilities=machine, env_capabilities=TORCH).to_dict()
+        kept = validate_config(
+            DictDefault(config), capabilities=machine, env_capabilities=TORCH
+        ).to_dict()
     except Exception as error:
         return {"dropped": [], "error": f"{type(error).__name__}: {error}"}
     return {
-        "dropped": sorted(key for key, value in config.items() if value is not None and key not in kept),
+        "dropped": sorted(
+            key for key, value in config.items() if value is not None and key not in kept
+        ),
         "error": None,
     }
 

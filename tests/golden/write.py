@@ -27,11 +27,16 @@ def job_text(name: str) -> str:
     for stage in stages_of(recipe):
         backend = backend_of(recipe, stage)
         name, version = backend.name, backend.tested[-1]
-        job = compile_stage(recipe, stage, RunPaths(Path("RUN")), Environment(name, ("PYTHON",), version))
+        job = compile_stage(
+            recipe, stage, RunPaths(Path("RUN")), Environment(name, ("PYTHON",), version)
+        )
         lines.append(f"== {stage} on {name}{f' {version}' if name != 'local' else ''}")
         lines += [command_line(job, argv) for argv in job.by_hand(Path("RUN") / stage)]
         if "ray" in job.inputs:
-            lines += ["-- on Ray", *(f"{key}: {_words(value)}" for key, value in job.inputs["ray"].items())]
+            lines += [
+                "-- on Ray",
+                *(f"{key}: {_words(value)}" for key, value in job.inputs["ray"].items()),
+            ]
         for file, text in job.files.items():
             lines += [] if file in COPIED else [f"-- {file}", text.rstrip("\n")]
     return "\n".join(lines).replace(sys.executable, "RLSP_PYTHON") + "\n"
@@ -39,7 +44,11 @@ def job_text(name: str) -> str:
 
 def _words(value: Any) -> str:
     """A value on one line; a command with each option on a line of its own."""
-    words = " ".join(map(str, value)) if isinstance(value, list) and all(isinstance(v, str) for v in value) else value
+    words = (
+        " ".join(map(str, value))
+        if isinstance(value, list) and all(isinstance(v, str) for v in value)
+        else value
+    )
     return str(words).replace(" --", "\n    --")
 
 

@@ -1,8 +1,8 @@
 """Run in OpenRLHF's interpreter: its own executor, data sets, trainer and advantages, as a test asks for them.
 
-Each line of stdin is a request {"do", "with", "folder", "env", "hook", "answer", "log"}. It is done in a fork, because
-a reward may end its process, and because OpenRLHF's modules must be imported behind the hook. Its exit code is a line
-of stdout.
+Each line of stdin is a request {"do", "with", "folder", "env", "hook", "answer", "log"}. It is done
+in a fork, because a reward may end its process, and because OpenRLHF's modules must be imported
+behind the hook. Its exit code is a line of stdout.
 """
 
 import asyncio
@@ -14,7 +14,14 @@ import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
-HEAVY = ("torch.utils.data", "transformers.models.auto", "datasets", "ray", "deepspeed", "vllm.sampling_params")
+HEAVY = (
+    "torch.utils.data",
+    "transformers.models.auto",
+    "datasets",
+    "ray",
+    "deepspeed",
+    "vllm.sampling_params",
+)
 """What takes most of the time to import, and so is there before a fork."""
 ROOM = 10**7
 """Tokens that fit into any context here."""
@@ -33,7 +40,8 @@ class Engine:
 def execute(model, samples, reward="rlsp_reward.py", max_tokens=10**6):
     """Responses through the real executor, all at once, and through the real making of experiences.
 
-    `samples` are [prompt, label, text]. The columns that training gets, or the error of putting them together.
+    `samples` are [prompt, label, text]. The columns that training gets, or the error of putting
+    them together.
     """
     import torch
     from openrlhf.trainer.ppo_utils.experience import Experience
@@ -55,15 +63,26 @@ def execute(model, samples, reward="rlsp_reward.py", max_tokens=10**6):
         return await asyncio.gather(*(one(*sample) for sample in samples))
 
     outputs = asyncio.run(everyone())
-    experiences = [generator._process_response_into_experience(output, max_len=ROOM) for output in outputs]
+    experiences = [
+        generator._process_response_into_experience(output, max_len=ROOM) for output in outputs
+    ]
     found = {"none": sum(output["reward"] is None for output in outputs)}
     try:
         whole = Experience.concat_experiences(experiences, tokenizer.pad_token_id)
     except Exception as error:
         return {**found, "error": f"{type(error).__name__}: {error}"}
-    column = {name: values.tolist() for name, values in whole.info.items() if isinstance(values, torch.Tensor)}
+    column = {
+        name: values.tolist()
+        for name, values in whole.info.items()
+        if isinstance(values, torch.Tensor)
+    }
     rewards = whole.rewards.tolist() if isinstance(whole.rewards, torch.Tensor) else None
-    return {**found, "rewards": rewards, "info": column, "keys": [sorted(one["extra_logs"]) for one in outputs]}
+    return {
+        **found,
+        "rewards": rewards,
+        "info": column,
+        "keys": [sorted(one["extra_logs"]) for one in outputs],
+    }
 
 
 def settings(model, prompts, heldout, steps=1, size=4, samples=1, between=None):
@@ -72,11 +91,17 @@ def settings(model, prompts, heldout, steps=1, size=4, samples=1, between=None):
 
     args = SimpleNamespace(
         data=SimpleNamespace(
-            prompt_dataset=prompts, input_key="prompt", label_key="label", input_template=None, max_len=ROOM
+            prompt_dataset=prompts,
+            input_key="prompt",
+            label_key="label",
+            input_template=None,
+            max_len=ROOM,
         ),
         eval=SimpleNamespace(dataset=heldout, temperature=1.0, n_samples_per_prompt=1),
         train=SimpleNamespace(seed=3, batch_size=size * samples, max_epochs=1),
-        rollout=SimpleNamespace(batch_size=size, n_samples_per_prompt=samples, max_new_tokens=ROOM, top_p=1.0),
+        rollout=SimpleNamespace(
+            batch_size=size, n_samples_per_prompt=samples, max_new_tokens=ROOM, top_p=1.0
+        ),
         vllm=SimpleNamespace(enable_sleep=False),
         algo=SimpleNamespace(
             dynamic_filtering_enable=between is not None,
@@ -92,7 +117,8 @@ def settings(model, prompts, heldout, steps=1, size=4, samples=1, between=None):
 def read_data(model, prompts, heldout, take, again):
     """Both files as the trainer reads them: lists of [datasource, prompt, label, image].
 
-    `take` prompts are drawn; `again` is what follows after the first `again` of them went into a checkpoint.
+    `take` prompts are drawn; `again` is what follows after the first `again` of them went into a
+    checkpoint.
     """
     import rlsp_trainer
     from openrlhf.trainer import ppo_trainer
@@ -122,19 +148,30 @@ class Talkers:
     def __init__(self, tokenizer, texts):
         from openrlhf.utils.agent import SingleTurnAgentExecutor
 
-        self.executor, self.tokenizer, self.texts = SingleTurnAgentExecutor("rlsp_reward.py"), tokenizer, texts
+        self.executor, self.tokenizer, self.texts = (
+            SingleTurnAgentExecutor("rlsp_reward.py"),
+            tokenizer,
+            texts,
+        )
         self.get_num_unfinished_requests = SimpleNamespace(remote=lambda: 0)
         self.generate_responses = SimpleNamespace(remote=self.respond)
         self.asked = []
 
-    def respond(self, prompt, label, sampling_params, max_length, hf_tokenizer, num_samples, images):
+    def respond(
+        self, prompt, label, sampling_params, max_length, hf_tokenizer, num_samples, images
+    ):
         name = json.loads(label)["id"]
         self.asked.append(name)
 
         async def one(text):
-            tokens = [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+            tokens = [
+                *self.tokenizer(text, add_special_tokens=False)["input_ids"],
+                self.tokenizer.eos_token_id,
+            ]
             engine = Engine(tokens, "stop")
-            return await self.executor.execute(prompt, label, sampling_params, max_length, hf_tokenizer, engine)
+            return await self.executor.execute(
+                prompt, label, sampling_params, max_length, hf_tokenizer, engine
+            )
 
         async def everyone():
             return await asyncio.gather(*(one(text) for text in self.texts[name][:num_samples]))
@@ -144,7 +181,9 @@ class Talkers:
 
 def ray_at_once():
     """Stands for Ray, when what is remote has happened already."""
-    return SimpleNamespace(get=lambda refs: refs, wait=lambda refs, num_returns, timeout: (refs[:1], refs[1:]))
+    return SimpleNamespace(
+        get=lambda refs: refs, wait=lambda refs, num_returns, timeout: (refs[:1], refs[1:])
+    )
 
 
 def rollouts(model, prompts, texts, steps, size, samples, between, made=0):
@@ -190,7 +229,11 @@ def train(model, steps, texts=None, begin=0):
             self.args.ckpt.load_enable = bool(begin)
             self.vllm_engines = [Talkers(self.tokenizer, texts)] if texts else []
             self.wandb_logger = self.tensorboard_logger = self.critic_model_group = None
-            self.best_eval_metric_key, self.best_eval_metric_value, self._latest_eval_metric_value = "none", 0.0, None
+            (
+                self.best_eval_metric_key,
+                self.best_eval_metric_value,
+                self._latest_eval_metric_value,
+            ) = "none", 0.0, None
             self.actor_model_group = SimpleNamespace(async_run_method=self.note)
 
         def note(self, method_name, *_, **what):
@@ -203,7 +246,11 @@ def train(model, steps, texts=None, begin=0):
     ended = None
     try:
         for numbers in steps:
-            numbers |= {"kl": torch.tensor(0.5), "odd": float("nan"), "generated_samples": ["text", 1.0]}
+            numbers |= {
+                "kl": torch.tensor(0.5),
+                "odd": float("nan"),
+                "generated_samples": ["text", 1.0],
+            }
             reached += 1
             trainer.save_logs_and_checkpoints(reached, numbers, {})
     except Exception as error:
@@ -239,11 +286,17 @@ def warm_up(steps, frozen):
         ds=SimpleNamespace(enable_sleep=False),
         rollout=SimpleNamespace(batch_size=4, n_samples_per_prompt=1),
     )
-    trainer.actor_model_group, trainer.critic_model_group, trainer.vllm_engines = Group(), Group(), None
+    trainer.actor_model_group, trainer.critic_model_group, trainer.vllm_engines = (
+        Group(),
+        Group(),
+        None,
+    )
     trainer.kl_ctl = SimpleNamespace(value=0.1, update=lambda *_: None)
     trainer.tokenizer = SimpleNamespace(decode=lambda *_, **__: [""])
     one = torch.tensor([1.0])
-    piece = SimpleNamespace(sequences=one[None], info={"reward": one}, response_length=one, truncated=one)
+    piece = SimpleNamespace(
+        sequences=one[None], info={"reward": one}, response_length=one, truncated=one
+    )
     trainer.experience_maker = SimpleNamespace(make_experience_batch=lambda samples: samples)
     for step in range(steps):
         trainer.train_step([piece] * 4, step)
@@ -258,7 +311,9 @@ def advantages(cases, size):
 
     found = []
     for case in cases:
-        settings = SimpleNamespace(estimator=case["estimator"], gamma=1.0, lambd=1.0, no_std_norm=False)
+        settings = SimpleNamespace(
+            estimator=case["estimator"], gamma=1.0, lambd=1.0, no_std_norm=False
+        )
         args = SimpleNamespace(
             algo=SimpleNamespace(advantage=settings),
             rollout=SimpleNamespace(n_samples_per_prompt=size),
@@ -267,7 +322,10 @@ def advantages(cases, size):
         maker = object.__new__(RemoteExperienceMaker)
         maker.strategy, maker.advantage_estimator = SimpleNamespace(args=args), case["estimator"]
         maker.kl_ctl = SimpleNamespace(value=case["kl_coef"])
-        column = {name: torch.tensor(case[name]) for name in ("rewards", "correctness", "exploration", "kl", "mask")}
+        column = {
+            name: torch.tensor(case[name])
+            for name in ("rewards", "correctness", "exploration", "kl", "mask")
+        }
         order = torch.randperm(len(column["rewards"]), generator=torch.Generator().manual_seed(1))
         pieces = [
             Experience(
@@ -325,7 +383,10 @@ def measured(responses):
         for number, one in enumerate(responses)
     ]
     done = maker.compute_advantages_and_returns(pieces)
-    return [{name: piece.info[name].item() for name in ("kl_response", "sampled_entropy")} for piece in done]
+    return [
+        {name: piece.info[name].item() for name in ("kl_response", "sampled_entropy")}
+        for piece in done
+    ]
 
 
 def misfits():
@@ -363,7 +424,17 @@ def ports(count):
 
 ACTIONS = {
     action.__name__: action
-    for action in (execute, read_data, rollouts, train, warm_up, advantages, measured, misfits, ports)
+    for action in (
+        execute,
+        read_data,
+        rollouts,
+        train,
+        warm_up,
+        advantages,
+        measured,
+        misfits,
+        ports,
+    )
 }
 
 

@@ -50,7 +50,9 @@ class AxolotlBackend(Backend):
     stages = ("sft",)
     tested = TESTED
 
-    def check(self, recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Issue]:
+    def check(
+        self, recipe: Recipe, stage: str, environment: Environment | None = None
+    ) -> Iterator[Issue]:
         """What Axolotl cannot do; what an installed version that is not the tested one cannot, it is asked."""
         sft = _section(recipe)
         longest, hint = sft.max_length, "lower it: longer examples are left out"
@@ -62,16 +64,26 @@ class AxolotlBackend(Backend):
         yield from _unknown(recipe, sft, version, keys)
         yield from conflicts(recipe, sft, keys)
 
-    def missing_packages(self, recipe: Recipe, stage: str, environment: Environment) -> Sequence[Issue]:
+    def missing_packages(
+        self, recipe: Recipe, stage: str, environment: Environment
+    ) -> Sequence[Issue]:
         """Packages that the options need and the environment does not have."""
         return missing(environment, self.rendered(recipe, _SOMEWHERE), NEEDS)
 
     def compile_job(
-        self, recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None
+        self,
+        recipe: Recipe,
+        stage: str,
+        paths: RunPaths,
+        environment: Environment,
+        resume: Path | None = None,
     ) -> Job:
         """The job: files that Axolotl reads, its command, and what rlsp does before and after it."""
         files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
-        python, ours = environment.python(paths.root), (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl")
+        python, ours = (
+            environment.python(paths.root),
+            (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl"),
+        )
         job = str(files.stage.job)
 
         program = (str(files.stage.root / "start.py"), str(files.config))
@@ -156,5 +168,10 @@ def _unknown(recipe: Recipe, sft: Sft, version: str, keys: Keys) -> Iterator[Iss
     yield from refused(sft, own, keys)
 
     used = [source for setting in own for source in setting.sources]
-    used += ["sft.axolotl.extra", *_ELSEWHERE, *_COMMAND, *_OF_LAUNCHER.get(recipe.cluster.launcher, ())]
+    used += [
+        "sft.axolotl.extra",
+        *_ELSEWHERE,
+        *_COMMAND,
+        *_OF_LAUNCHER.get(recipe.cluster.launcher, ()),
+    ]
     yield from unused(recipe, SCOPE, used, "Axolotl")

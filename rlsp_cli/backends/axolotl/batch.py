@@ -21,8 +21,12 @@ def batch_problem(recipe: Recipe, sft: Sft) -> Issue | None:
     unit = sft.micro_batch * world
     if sft.batch % unit == 0:
         return None
-    nearest = sorted(range(unit, sft.batch + 3 * unit, unit), key=lambda size: (abs(size - sft.batch), size))[:3]
+    nearest = sorted(
+        range(unit, sft.batch + 3 * unit, unit), key=lambda size: (abs(size - sft.batch), size)
+    )[:3]
     message = f"batch {sft.batch} is no multiple of micro_batch {sft.micro_batch} x {world} process{'es' * (world > 1)}"
     hint = f"the nearest batches are {', '.join(map(str, sorted(nearest)))}"
     micro = [m for m in range(sft.micro_batch, 0, -1) if sft.batch % (m * world) == 0]
-    return Issue("sft.batch", message, f"{hint}; or set sft.micro_batch to {micro[0]}" if micro else hint)
+    return Issue(
+        "sft.batch", message, f"{hint}; or set sft.micro_batch to {micro[0]}" if micro else hint
+    )

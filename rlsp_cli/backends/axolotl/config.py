@@ -9,11 +9,18 @@ from rlsp_cli.backends.axolotl.files import StageFiles
 from rlsp_cli.backends.settings import Setting
 from rlsp_cli.recipe.schema import Recipe, Sft
 
-_LIGER = ("liger_rope", "liger_rms_norm", "liger_glu_activation", "liger_fused_linear_cross_entropy")
+_LIGER = (
+    "liger_rope",
+    "liger_rms_norm",
+    "liger_glu_activation",
+    "liger_fused_linear_cross_entropy",
+)
 _DATA = ("source", "split", "rows", "options", "config", "prompt", "response", "messages")
 
 
-def settings(recipe: Recipe, sft: Sft, files: StageFiles, resume: Path | None = None) -> list[Setting]:
+def settings(
+    recipe: Recipe, sft: Sft, files: StageFiles, resume: Path | None = None
+) -> list[Setting]:
     """Everything that the configuration file holds, in its order, but for `sft.axolotl.extra`."""
     parts = (
         _model(recipe, files),
@@ -44,9 +51,12 @@ def half_precision(recipe: Recipe) -> bool:
 def trained_in_float32(recipe: Recipe, sft: Sft) -> bool:
     """Whether the model is loaded in float32, as `templates/axolotl/rlsp_follow.py` sees to.
 
-    DeepSpeed loads it in bfloat16 and keeps a float32 copy of its own; beside adapters the model is frozen.
+    DeepSpeed loads it in bfloat16 and keeps a float32 copy of its own; beside adapters the model is
+    frozen.
     """
-    return not half_precision(recipe) or (sft.axolotl.lora is None and not sft.axolotl.sharding.startswith("zero"))
+    return not half_precision(recipe) or (
+        sft.axolotl.lora is None and not sft.axolotl.sharding.startswith("zero")
+    )
 
 
 def _model(recipe: Recipe, files: StageFiles) -> Iterator[Setting]:
@@ -57,7 +67,9 @@ def _model(recipe: Recipe, files: StageFiles) -> Iterator[Setting]:
         yield Setting("base_model", name, ("model.path",))
         if revision:
             yield Setting("revision_of_model", revision, ("model.path",))
-    yield Setting("tokenizer_config", str(files.tokenizer), ("model.special_tokens", "model.chat_template"))
+    yield Setting(
+        "tokenizer_config", str(files.tokenizer), ("model.special_tokens", "model.chat_template")
+    )
     yield Setting("attn_implementation", attention(recipe), ("model.attention",))
 
 
@@ -67,7 +79,9 @@ def _data(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
     sources = (*(f"data.traces.{key}" for key in _DATA), "data.system", "data.template")
     yield Setting("datasets", [{"path": str(files.train), **form}], sources)
     if sft.val_rows:
-        yield Setting("test_datasets", [{"path": str(files.val), "split": "train", **form}], ("sft.val_rows",))
+        yield Setting(
+            "test_datasets", [{"path": str(files.val), "split": "train", **form}], ("sft.val_rows",)
+        )
         yield Setting("eval_steps", sft.val_every, ("sft.val_every",))
         yield Setting("eval_batch_size", sft.micro_batch, ("sft.micro_batch",), open=True)
         if sft.axolotl.packing:
@@ -79,7 +93,9 @@ def _data(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
     yield Setting("sample_packing", sft.axolotl.packing, ("sft.axolotl.packing",))
     yield Setting("pad_to_sequence_len", sft.axolotl.packing, ("sft.axolotl.packing",), open=True)
     if sft.axolotl.packing and attention(recipe) == "sdpa" and trained_in_float32(recipe, sft):
-        yield Setting("sdpa_varlen", False, ("sft.axolotl.packing", "model.attention"))  # its kernel takes 16 bits only
+        yield Setting(
+            "sdpa_varlen", False, ("sft.axolotl.packing", "model.attention")
+        )  # its kernel takes 16 bits only
 
 
 def _batch(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
@@ -129,10 +145,17 @@ def _precision(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
     yield Setting("bf16", half_precision(recipe), ("model.precision", "cluster.gpus_per_node"))
     yield Setting("fp16", False)
     yield Setting("tf32", gpu, ("cluster.gpus_per_node",), open=True)
-    yield Setting("gradient_checkpointing", checkpointing, ("sft.axolotl.gradient_checkpointing",), open=True)
+    yield Setting(
+        "gradient_checkpointing", checkpointing, ("sft.axolotl.gradient_checkpointing",), open=True
+    )
     if checkpointing:
         options = {"use_reentrant": False}
-        yield Setting("gradient_checkpointing_kwargs", options, ("sft.axolotl.gradient_checkpointing",), open=True)
+        yield Setting(
+            "gradient_checkpointing_kwargs",
+            options,
+            ("sft.axolotl.gradient_checkpointing",),
+            open=True,
+        )
     if not gpu:
         yield Setting("dataloader_pin_memory", False, ("cluster.gpus_per_node",), open=True)
         yield Setting("dataloader_num_workers", 0, ("cluster.gpus_per_node",), open=True)
@@ -142,7 +165,11 @@ def _adapters(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
     if sft.axolotl.lora is None:
         return
     lora = sft.axolotl.lora
-    yield Setting("adapter", "qlora" if lora.bits == 4 else "lora", ("sft.axolotl.lora", "sft.axolotl.lora.bits"))
+    yield Setting(
+        "adapter",
+        "qlora" if lora.bits == 4 else "lora",
+        ("sft.axolotl.lora", "sft.axolotl.lora.bits"),
+    )
     if lora.bits is not None:
         yield Setting(f"load_in_{lora.bits}bit", True, ("sft.axolotl.lora.bits",))
     yield Setting("lora_r", lora.rank, ("sft.axolotl.lora.rank",))
@@ -153,7 +180,12 @@ def _adapters(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
     else:
         yield Setting("lora_target_linear", True, ("sft.axolotl.lora.targets",))
     if recipe.model.special_tokens:  # the rows of new tokens are random until they are trained
-        yield Setting("lora_modules_to_save", ["embed_tokens", "lm_head"], ("model.special_tokens",), open=True)
+        yield Setting(
+            "lora_modules_to_save",
+            ["embed_tokens", "lm_head"],
+            ("model.special_tokens",),
+            open=True,
+        )
     if not recipe.cluster.gpus_per_node:
         for kernel in ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel"):
             yield Setting(kernel, False, ("cluster.gpus_per_node",), open=True)
@@ -187,7 +219,9 @@ def _plugins(sft: Sft) -> Iterator[Setting]:
 def _saving(sft: Sft, files: StageFiles, resume: Path | None) -> Iterator[Setting]:
     yield Setting("output_dir", str(files.output))
     yield Setting("save_steps", sft.save_every, ("sft.save_every",))
-    yield Setting("save_total_limit", 2, open=True)  # should the newest be half written, the one before is whole
+    yield Setting(
+        "save_total_limit", 2, open=True
+    )  # should the newest be half written, the one before is whole
     yield Setting("logging_steps", 1)
     if resume is not None:
         yield Setting("resume_from_checkpoint", str(resume))

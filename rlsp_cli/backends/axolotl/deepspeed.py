@@ -8,7 +8,9 @@ def deepspeed_config(stage: int, bf16: bool) -> str:
     """The JSON document; `auto` values are filled in by the trainer from its own settings."""
     zero: dict[str, Any] = {"stage": stage, "overlap_comm": True, "contiguous_gradients": True}
     if stage == 3:
-        zero["stage3_gather_16bit_weights_on_model_save"] = True  # or the saved model would be empty
+        zero["stage3_gather_16bit_weights_on_model_save"] = (
+            True  # or the saved model would be empty
+        )
     document = {
         "zero_optimization": zero,
         "bf16": {"enabled": bf16},

@@ -1,8 +1,9 @@
 """Which of Axolotl's keys `sft.axolotl.extra` may set: how examples are learned, never what is learned, or from what.
 
-Axolotl has about 400 keys, and each version adds some. Those that are listed here change how fast, in how much memory
-or by which steps the same examples are learned. All others may decide the task, the data, the tokenizer, the model or
-what is saved, which rlsp takes from the recipe, and are refused unless they are looked at and listed.
+Axolotl has about 400 keys, and each version adds some. Those that are listed here change how fast,
+in how much memory or by which steps the same examples are learned. All others may decide the task,
+the data, the tokenizer, the model or what is saved, which rlsp takes from the recipe, and are
+refused unless they are looked at and listed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -47,7 +48,12 @@ _WATCHING = """
 ALLOWED = frozenset(" ".join((_OPTIMISER, _ADAPTERS, _MEMORY, _SPEED, _WATCHING)).split())
 """Keys that `sft.axolotl.extra` may set, beside the open ones among those that rlsp sets itself."""
 
-_PARALLEL = ("context_parallel_size", "sequence_parallel_degree", "tensor_parallel_size", "expert_parallel_size")
+_PARALLEL = (
+    "context_parallel_size",
+    "sequence_parallel_degree",
+    "tensor_parallel_size",
+    "expert_parallel_size",
+)
 _INSTEAD = {
     "model": "attn_implementation base_model base_model_config cls_model_config model_revision model_type model_config "
     "model_kwargs overrides_of_model_config overrides_of_model_kwargs reinit_weights revision_of_model rope_scaling "
@@ -81,13 +87,25 @@ def refused(sft: Sft, own: Iterable[Setting], known: Iterable[str]) -> Iterator[
             continue
         path = f"sft.axolotl.extra.{key}"
         if key in _PARALLEL:
-            yield Issue(path, "Axolotl divides the batch by it, which sft.batch does not count", "leave it out")
+            yield Issue(
+                path,
+                "Axolotl divides the batch by it, which sft.batch does not count",
+                "leave it out",
+            )
         elif key not in ALLOWED:
-            yield Issue(path, "it may change the task, the data, the model or what is saved", _hint(key))
+            yield Issue(
+                path, "it may change the task, the data, the model or what is saved", _hint(key)
+            )
         elif key in _ADAPTERS.split() and sft.axolotl.lora is None:
             yield Issue(path, "it has no effect without adapters", "give sft.axolotl.lora")
 
 
 def _hint(key: str) -> str:
-    instead = next((recipe_key for recipe_key, keys in _INSTEAD.items() if key in keys.split()), None)
-    return f"set {instead} instead" if instead else "leave it out; docs/backends.md lists the keys that can be set"
+    instead = next(
+        (recipe_key for recipe_key, keys in _INSTEAD.items() if key in keys.split()), None
+    )
+    return (
+        f"set {instead} instead"
+        if instead
+        else "leave it out; docs/backends.md lists the keys that can be set"
+    )

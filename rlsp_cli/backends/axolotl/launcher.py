@@ -14,17 +14,26 @@ def processes_per_node(cluster: Cluster) -> int:
     return max(cluster.gpus_per_node, 1)
 
 
-def launch_command(cluster: Cluster, python: Sequence[str], program: Sequence[str], run_id: str) -> tuple[str, ...]:
+def launch_command(
+    cluster: Cluster, python: Sequence[str], program: Sequence[str], run_id: str
+) -> tuple[str, ...]:
     """`python program` on all processes of the cluster; the same words on every machine.
 
-    Machines meet at `cluster.host`, where the first of them opens a store, and start when all are there (torchrun's
-    c10d rendezvous), so nobody has to wait a fixed time.
+    Machines meet at `cluster.host`, where the first of them opens a store, and start when all are
+    there (torchrun's c10d rendezvous), so nobody has to wait a fixed time.
     """
     several = cluster.nodes * processes_per_node(cluster) > 1
     if cluster.launcher == "ray" or not (several or cluster.launcher in ("torchrun", "accelerate")):
         return (*python, *program)
     if cluster.launcher == "accelerate":
-        options = ["--num_processes", str(processes_per_node(cluster)), "--num_machines", "1", "--dynamo_backend", "no"]
+        options = [
+            "--num_processes",
+            str(processes_per_node(cluster)),
+            "--num_machines",
+            "1",
+            "--dynamo_backend",
+            "no",
+        ]
         device = ["--mixed_precision", "no", *([] if cluster.gpus_per_node else ["--cpu"])]
         port = ["--main_process_port", str(cluster.port)]
         return (*python, "-m", "accelerate.commands.launch", *options, *device, *port, *program)
@@ -32,7 +41,14 @@ def launch_command(cluster: Cluster, python: Sequence[str], program: Sequence[st
     return (
         *(*python, "-m", "torch.distributed.run"),
         *("--nnodes", str(cluster.nodes), "--nproc-per-node", str(processes_per_node(cluster))),
-        *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"{host}:{cluster.port}", "--rdzv-id", run_id),
+        *(
+            "--rdzv-backend",
+            "c10d",
+            "--rdzv-endpoint",
+            f"{host}:{cluster.port}",
+            "--rdzv-id",
+            run_id,
+        ),
         *("--rdzv-conf", f"join_timeout={cluster.join_timeout_s},timeout={cluster.join_timeout_s}"),
         *program,
     )
@@ -42,9 +58,17 @@ def cluster_problem(cluster: Cluster) -> Issue | None:
     """What the launcher cannot do."""
     if cluster.nodes > 1 and cluster.launcher in ("local", "accelerate"):
         hint = "set it to torchrun, slurm or ray"
-        return Issue("cluster.launcher", f"{cluster.launcher} starts processes on one machine only", hint)
+        return Issue(
+            "cluster.launcher", f"{cluster.launcher} starts processes on one machine only", hint
+        )
     if cluster.nodes > 1 and cluster.launcher == "torchrun" and cluster.host is None:
-        return Issue("cluster.nodes", "several machines need a place to meet", "set cluster.host to the first of them")
+        return Issue(
+            "cluster.nodes",
+            "several machines need a place to meet",
+            "set cluster.host to the first of them",
+        )
     if cluster.launcher == "ray" and not cluster.gpus_per_node:
-        return Issue("cluster.launcher", "Axolotl on Ray trains on GPUs only", "set cluster.gpus_per_node")
+        return Issue(
+            "cluster.launcher", "Axolotl on Ray trains on GPUs only", "set cluster.gpus_per_node"
+        )
     return None

@@ -67,7 +67,12 @@ NEEDS = (
     Need("load_in_4bit", bool, ("bitsandbytes",), _INTO),
     Need("load_in_8bit", bool, ("bitsandbytes",), _INTO),
     *(
-        Need("optimizer", _begins(*beginnings), (package,), f"{_INTO}, or set sft.axolotl.optimizer: adamw")
+        Need(
+            "optimizer",
+            _begins(*beginnings),
+            (package,),
+            f"{_INTO}, or set sft.axolotl.optimizer: adamw",
+        )
         for package, beginnings in _OPTIMISERS.items()
     ),
     *(

@@ -30,7 +30,9 @@ def setup(step: JobStep) -> None:
         write_new_model(recipe, files.base)
     tokenizer = starting_tokenizer(recipe, files.base)
     tokenizer.save_pretrained(files.tokenizer)
-    shutil.rmtree(files.prepared, ignore_errors=True)  # Axolotl knows it by the files' names, whatever is in them now
+    shutil.rmtree(
+        files.prepared, ignore_errors=True
+    )  # Axolotl knows it by the files' names, whatever is in them now
     training, validation = training_rows(closed_traces(traces), recipe.sft.val_rows)
     write_lines(files.train, _rows(training, recipe, tokenizer))
     if validation:
@@ -39,9 +41,13 @@ def setup(step: JobStep) -> None:
     print(f"sft: {len(training)} examples for training, {len(validation)} kept out")
 
 
-def _rows(traces: Sequence[Trace], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+def _rows(
+    traces: Sequence[Trace], recipe: Recipe, tokenizer: PreTrainedTokenizerBase
+) -> Iterator[str]:
     """Segments of text, of which Axolotl learns those with a label; tokenised each by itself, as our engine does."""
-    starts = not tokenizer.chat_template and encode_prompt("x", tokenizer)[:1] == [tokenizer.bos_token_id]
+    starts = not tokenizer.chat_template and encode_prompt("x", tokenizer)[:1] == [
+        tokenizer.bos_token_id
+    ]
     start = tokenizer.bos_token if starts else ""  # Axolotl adds no special tokens to segments
     for lesson in lessons(traces, recipe.data, tokenizer):
         segments = [

@@ -24,7 +24,11 @@ def main(argv: list[str]) -> int:
     except Exception as error:
         if not _is_full_disk(error):
             raise
-        return report(NotReadyError(f"no space left on the disk of {inputs['run']}; free some and add --resume"))
+        return report(
+            NotReadyError(
+                f"no space left on the disk of {inputs['run']}; free some and add --resume"
+            )
+        )
     finally:
         ignore_signals()
     return 0
@@ -33,7 +37,9 @@ def main(argv: list[str]) -> int:
 def _is_full_disk(error: Exception) -> bool:
     """Whether a write failed for lack of space; safetensors and torch say so in types of their own."""
     words = ("No space left on device", "PytorchStreamWriter failed writing")
-    return getattr(error, "errno", None) == errno.ENOSPC or any(word in str(error) for word in words)
+    return getattr(error, "errno", None) == errno.ENOSPC or any(
+        word in str(error) for word in words
+    )
 
 
 if __name__ == "__main__":

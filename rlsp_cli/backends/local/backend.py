@@ -29,7 +29,9 @@ class LocalBackend(Backend):
     stages = ("sft", "ppo", "eval")
     tested = (LOCAL.version,)
 
-    def check(self, recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Issue]:
+    def check(
+        self, recipe: Recipe, stage: str, environment: Environment | None = None
+    ) -> Iterator[Issue]:
         """Keys that this backend cannot honour."""
         if stage == "eval":
             yield from _eval_issues(recipe)
@@ -42,22 +44,37 @@ class LocalBackend(Backend):
         if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
             yield from unused(recipe, ("tracking", "model.attention"), [], "the embedded engine")
 
-    def missing_packages(self, recipe: Recipe, stage: str, environment: Environment) -> Sequence[Issue]:
+    def missing_packages(
+        self, recipe: Recipe, stage: str, environment: Environment
+    ) -> Sequence[Issue]:
         """Nothing: this backend needs only what rlsp itself does."""
         return []
 
     def compile_job(
-        self, recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None
+        self,
+        recipe: Recipe,
+        stage: str,
+        paths: RunPaths,
+        environment: Environment,
+        resume: Path | None = None,
     ) -> Job:
         """The child process `python -m rlsp_cli.backends.local <stage>/job.json`; -P: no file here shadows a library.
 
         The engine looks for the newest checkpoint, which is `resume`, by itself.
         """
-        argv = (*environment.command, "-P", "-m", "rlsp_cli.backends.local", str(paths.stage(stage).job))
+        argv = (
+            *environment.command,
+            "-P",
+            "-m",
+            "rlsp_cli.backends.local",
+            str(paths.stage(stage).job),
+        )
         env = {**_QUIET, **recipe.cluster.env}
         gpus = recipe.cluster.gpus_per_node
         served = stage == "eval" and recipe.eval is not None and recipe.eval.serve
-        one = recipe.cluster.model_copy(update={"nodes": 1, "gpus_per_node": gpus if served else min(gpus, 1)})
+        one = recipe.cluster.model_copy(
+            update={"nodes": 1, "gpus_per_node": gpus if served else min(gpus, 1)}
+        )
         on_slurm = one.launcher == "slurm"
         return Job(
             stage=stage,
@@ -65,7 +82,9 @@ class LocalBackend(Backend):
             argv=argv,
             env=env,
             batch=BATCH if on_slurm else None,
-            files={BATCH: batch_script(one, f"{recipe.name}-{stage}", argv, env)} if on_slurm else {},
+            files={BATCH: batch_script(one, f"{recipe.name}-{stage}", argv, env)}
+            if on_slurm
+            else {},
             resources=Resources(gpus_per_node=one.gpus_per_node),
             resumes=f"going on from {resume.name}: {RESTORED}" if resume else None,
             inputs={"run": str(paths.root), **_models(recipe, stage, paths)},
@@ -73,7 +92,9 @@ class LocalBackend(Backend):
 
     def newest_checkpoint(self, paths: StagePaths) -> Path | None:
         """The newest as far as can be told without torch: the engine passes over broken ones."""
-        return newest_whole(paths.checkpoints, "step-", lambda folder: is_zipfile(folder / "trainer.pt"))
+        return newest_whole(
+            paths.checkpoints, "step-", lambda folder: is_zipfile(folder / "trainer.pt")
+        )
 
     def probe(self, environment: Environment) -> Probe:
         """What rlsp's own environment is, and how programs are shut in here."""
@@ -91,7 +112,11 @@ def _cluster_issues(recipe: Recipe) -> Iterator[Issue]:
     """What one process cannot do."""
     cluster = recipe.cluster
     if cluster.nodes > 1 or cluster.gpus_per_node > 1:
-        yield Issue("cluster", "the local backend runs on one CPU or one GPU", "set nodes: 1, gpus_per_node: 0 or 1")
+        yield Issue(
+            "cluster",
+            "the local backend runs on one CPU or one GPU",
+            "set nodes: 1, gpus_per_node: 0 or 1",
+        )
     if cluster.launcher not in ("local", "slurm"):
         message = f"{cluster.launcher} starts several processes, and the local backend is one"
         yield Issue("cluster.launcher", message, "set it to local or slurm")
@@ -108,7 +133,11 @@ def _batch_issues(ppo: Ppo) -> Iterator[Issue]:
     size = ppo.responses
     if size % ppo.train_batch:
         message = f"train_batch {ppo.train_batch} does not divide the {size} responses of a rollout"
-        yield Issue("ppo.train_batch", message, f"the nearest that does is {_divisor(size, ppo.train_batch)}")
+        yield Issue(
+            "ppo.train_batch",
+            message,
+            f"the nearest that does is {_divisor(size, ppo.train_batch)}",
+        )
 
 
 def _models(recipe: Recipe, stage: str, paths: RunPaths) -> dict[str, Any]:
@@ -116,9 +145,15 @@ def _models(recipe: Recipe, stage: str, paths: RunPaths) -> dict[str, Any]:
     is_start = recipe.sft is not None or recipe.ppo is not None
     path = recipe.model.path
     base = {"base" if is_start else _name(path): path} if path else {}
-    trained = {name: str(paths.stage(name).final) for name in ("sft", "ppo") if getattr(recipe, name)}
+    trained = {
+        name: str(paths.stage(name).final) for name in ("sft", "ppo") if getattr(recipe, name)
+    }
     if recipe.eval and recipe.eval.checkpoints and stage == "eval":
-        return {"models": {f"step-{step}": folder for step, folder in sorted(recipe.eval.checkpoints.items())}}
+        return {
+            "models": {
+                f"step-{step}": folder for step, folder in sorted(recipe.eval.checkpoints.items())
+            }
+        }
     if stage == "eval":
         return {"models": {**base, **trained}}
     return {"model": trained["sft"] if stage == "ppo" and recipe.sft else path}

@@ -37,7 +37,10 @@ class Example:
 
     def to_text(self) -> str:
         r"""A line for each line of the example, `+` before what is learned; line breaks are shown as `\n`."""
-        counts = ", ".join(f"{len(part.tokens)} tokens{'' if part.learned else ' not'} learned" for part in self.parts)
+        counts = ", ".join(
+            f"{len(part.tokens)} tokens{'' if part.learned else ' not'} learned"
+            for part in self.parts
+        )
         head = f"{self.stage} on {self.backend}, the first of {self.rows}: {counts}"
         return "\n".join([head, *self._lines(), *(f"  {remark}" for remark in self.remarks)])
 
@@ -70,7 +73,9 @@ def _of_sft(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
         if len(prompt) + len(response) <= recipe.sft.max_length:
             parts = [_part(False, prompt, tokenizer), _part(True, response, tokenizer)]
             return Example("sft", recipe.sft.backend, len(rows), parts, ())
-    raise DataError(f"data.traces: every example is longer than sft.max_length ({recipe.sft.max_length} tokens)")
+    raise DataError(
+        f"data.traces: every example is longer than sft.max_length ({recipe.sft.max_length} tokens)"
+    )
 
 
 def _of_ppo(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
@@ -82,7 +87,9 @@ def _of_ppo(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
     part = _part(False, encode_prompt(prompt, tokenizer), tokenizer)
     remarks = [f"a response ends with {' or '.join(tokenizer.convert_ids_to_tokens(sorted(ends)))}"]
     if begun := opened(prompt):
-        remarks.append(f"the prompt opens the thinking: rewards see {begun!r} and then what the model writes")
+        remarks.append(
+            f"the prompt opens the thinking: rewards see {begun!r} and then what the model writes"
+        )
     return Example("ppo", recipe.ppo.backend, len(problems), [part], remarks)
 
 

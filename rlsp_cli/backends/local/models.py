@@ -19,7 +19,10 @@ def starting_model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model at `path`, or a new one, with the recipe's chat template and special tokens."""
     if path is not None:
-        model, tokenizer = load_model(path, device), load_tokenizer(path, recipe.model.chat_template)
+        model, tokenizer = (
+            load_model(path, device),
+            load_tokenizer(path, recipe.model.chat_template),
+        )
     else:
         assert recipe.model.from_scratch, "checked by the recipe"
         seed = derive_seed(recipe.seed, "init")

@@ -27,7 +27,9 @@ def open_model(
         return
 
     environment, run = serving_environment(recipe), paths.root.parent
-    with serving(path, environment, gpus, model.precision, run, paths.server_log, check_stop) as server:
+    with serving(
+        path, environment, gpus, model.precision, run, paths.server_log, check_stop
+    ) as server:
         yield served_sampler(server, model.chat_template, recipe.eval.batch, check_stop)
 
 
@@ -48,13 +50,23 @@ def served_sampler(
     ends = sorted({tokenizer.eos_token_id, *stated_ends(server.model)})
     options = {"stop_token_ids": ends, "skip_special_tokens": not special_tags(tokenizer)}
     sampler = EndpointSampler(
-        server.url, server.model, encode=encode, options=options, key=server.key, batch=batch, tick=alive
+        server.url,
+        server.model,
+        encode=encode,
+        options=options,
+        key=server.key,
+        batch=batch,
+        tick=alive,
     )
     return sampler, _renderer(tokenizer)
 
 
 def local_sampler(
-    path: str, precision: str = "auto", gpus: int | None = None, chat_template: str = "auto", batch: int = 128
+    path: str,
+    precision: str = "auto",
+    gpus: int | None = None,
+    chat_template: str = "auto",
+    batch: int = 128,
 ) -> tuple[Sampler, RenderPrompt]:
     """The model of a folder or hub id, and how its prompts are made; on a GPU if `gpus` is None and there is one."""
     import torch

@@ -18,7 +18,9 @@ def run_stage(stage: str, inputs: dict[str, Any]) -> None:
     recipe = load_recipe(paths.resolved, plugins=resolve_options)
     if stage == "eval":
         stage_paths = paths.stage("eval")
-        opening = partial(open_model, recipe=recipe, paths=stage_paths, check_stop=stop.leave_if_set)
+        opening = partial(
+            open_model, recipe=recipe, paths=stage_paths, check_stop=stop.leave_if_set
+        )
         evaluate_models(recipe, stage_paths, inputs["models"], opening, stop.leave_if_set)
         return
     from rlsp_cli.backends.local import training  # torch: some evaluations do without

@@ -40,7 +40,9 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
         PpoTrainer(context, recipe.ppo, kept, scorer).run()
 
 
-def _context(recipe: Recipe, paths: RunPaths, stage: str, inputs: dict[str, Any], stop: StopFlag) -> Context:
+def _context(
+    recipe: Recipe, paths: RunPaths, stage: str, inputs: dict[str, Any], stop: StopFlag
+) -> Context:
     device = pick_device(recipe.cluster.gpus_per_node)
     model, tokenizer = starting_model(recipe, inputs["model"], device)
     forget_rows()

@@ -48,7 +48,9 @@ class Answers:
         for row in read_rows(path):
             self._apply(row)
         write_rows(path, self._rows())  # without a last line that was cut off
-        self._stream = path.open("a", encoding="utf-8")  # kept: opening it for each answer is slow on shared disks
+        self._stream = path.open(
+            "a", encoding="utf-8"
+        )  # kept: opening it for each answer is slow on shared disks
 
     def add(self, answers: Sequence[Answer]) -> None:
         """Answers that belong to the open rollout."""
@@ -91,7 +93,9 @@ class Answers:
             self.open.append(Answer.of(row))
         if "rollout" in row:
             named = set(row["requests"])
-            parts = [[a for a in self.open if (a.request in named) is taken] for taken in (True, False)]
+            parts = [
+                [a for a in self.open if (a.request in named) is taken] for taken in (True, False)
+            ]
             self.open, self.made[row["rollout"]] = [], Rollout(*parts)
 
     def _rows(self) -> Iterable[dict[str, Any]]:
@@ -106,4 +110,6 @@ class Answers:
 def _score(row: Mapping[str, Any]) -> SampleScore:
     streams = row["streams"]
     parts = tuple(Score(**part) for part in row["exploration"])
-    return SampleScore(Score(**row["correctness"]), parts, row["reward"], tuple(streams) if streams else None)
+    return SampleScore(
+        Score(**row["correctness"]), parts, row["reward"], tuple(streams) if streams else None
+    )

@@ -45,14 +45,33 @@ _ELSEWHERE = (
         "ppo.max_prompt_tokens",
         "ppo.whiten_advantages",
     ),
-    *("ppo.advantages", "ppo.export_every", "model.chat_template", "tracking.project", "cluster.launcher"),
-    *("cluster.port", "cluster.join_timeout_s", "cluster.ray_address", "cluster.env", "cluster.slurm"),
+    *(
+        "ppo.advantages",
+        "ppo.export_every",
+        "model.chat_template",
+        "tracking.project",
+        "cluster.launcher",
+    ),
+    *(
+        "cluster.port",
+        "cluster.join_timeout_s",
+        "cluster.ray_address",
+        "cluster.env",
+        "cluster.slurm",
+    ),
 )
 """Keys that decide the job around the command, or that have a meaning only beside another key."""
 _SOMEWHERE = RunPaths(Path("run"))
 _SECRETS = ("WANDB_API_KEY", "HF_TOKEN")
 _PASSED = (
-    *("HF_ENDPOINT", "HF_HUB_OFFLINE", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_MODE", "WANDB_NOTES"),
+    *(
+        "HF_ENDPOINT",
+        "HF_HUB_OFFLINE",
+        "WANDB_BASE_URL",
+        "WANDB_ENTITY",
+        "WANDB_MODE",
+        "WANDB_NOTES",
+    ),
     *("WANDB_RUN_GROUP", "WANDB_TAGS"),
 )
 """Variables without a secret that say the same on every machine, and so are passed on like the secrets."""
@@ -81,12 +100,16 @@ class OpenRlhfBackend(Backend):
     stages = ("ppo",)
     tested = TESTED
 
-    def check(self, recipe: Recipe, stage: str, environment: Environment | None = None) -> Iterator[Issue]:
+    def check(
+        self, recipe: Recipe, stage: str, environment: Environment | None = None
+    ) -> Iterator[Issue]:
         """What OpenRLHF cannot do; where its environment is given, in the words of its parser."""
         ppo = _section(recipe)
         if _in_container(recipe, environment):
             message = "OpenRLHF runs in Ray's processes, and rlsp does not start Ray in a container"
-            hint = "start rlsp inside the container, or give python: an interpreter that has openrlhf"
+            hint = (
+                "start rlsp inside the container, or give python: an interpreter that has openrlhf"
+            )
             yield Issue("backends.openrlhf.container", message, hint)
             return
 
@@ -101,25 +124,39 @@ class OpenRlhfBackend(Backend):
         if environment is not None:
             yield from _refused_command(environment, self.rendered(recipe, _SOMEWHERE))
 
-    def missing_packages(self, recipe: Recipe, stage: str, environment: Environment) -> Sequence[Issue]:
+    def missing_packages(
+        self, recipe: Recipe, stage: str, environment: Environment
+    ) -> Sequence[Issue]:
         """Packages that the options need and the environment does not have.
 
-        UsageError or NotReadyError for a RAY_ADDRESS, token or header with which no cluster can be asked: the job
-        itself would find out after the stages before it. Slurm's script starts a cluster of its own.
+        UsageError or NotReadyError for a RAY_ADDRESS, token or header with which no cluster can be
+            asked: the job
+        itself would find out after the stages before it. Slurm's script starts a cluster of its
+        own.
         """
         address = recipe.cluster.ray_address or os.environ.get("RAY_ADDRESS")
         if address and recipe.cluster.launcher != "slurm":
-            read_ray_address(address, "cluster.ray_address" if recipe.cluster.ray_address else "RAY_ADDRESS")
+            read_ray_address(
+                address, "cluster.ray_address" if recipe.cluster.ray_address else "RAY_ADDRESS"
+            )
         return missing(environment, self.rendered(recipe, _SOMEWHERE), NEEDS)
 
     def compile_job(
-        self, recipe: Recipe, stage: str, paths: RunPaths, environment: Environment, resume: Path | None = None
+        self,
+        recipe: Recipe,
+        stage: str,
+        paths: RunPaths,
+        environment: Environment,
+        resume: Path | None = None,
     ) -> Job:
         """The job: our driver's command, what the cluster runs, and the files that it ships to every machine."""
         files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
         ours, job = (sys.executable, "-P", "-m"), str(files.stage.job)
         module = (*ours, "rlsp_cli.backends.openrlhf")
-        texts = {name: (share("templates") / "openrlhf" / name).read_text(encoding="utf-8") for name in SHIPPED}
+        texts = {
+            name: (share("templates") / "openrlhf" / name).read_text(encoding="utf-8")
+            for name in SHIPPED
+        }
         if cluster.launcher == "slurm":
             texts[BATCH] = _batch_script(recipe, stage, files, environment.python(paths.root))
 
@@ -170,7 +207,9 @@ def _section(recipe: Recipe) -> Ppo:
 
 def _rendered(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
     ppo = _section(recipe)
-    return with_extra(settings(recipe, ppo, paths, resume), ppo.openrlhf.extra, "ppo.openrlhf.extra")
+    return with_extra(
+        settings(recipe, ppo, paths, resume), ppo.openrlhf.extra, "ppo.openrlhf.extra"
+    )
 
 
 def _refused_command(environment: Environment, options: Sequence[Setting]) -> Iterator[Issue]:
@@ -178,17 +217,25 @@ def _refused_command(environment: Environment, options: Sequence[Setting]) -> It
     error = parser_error(environment, words(options))
     if error is not None:
         tested = environment.version in TESTED
-        hint = "change the keys that it names" if tested else f"install {TESTED[-1]}, which rlsp is tested with"
+        hint = (
+            "change the keys that it names"
+            if tested
+            else f"install {TESTED[-1]}, which rlsp is tested with"
+        )
         yield Issue("ppo", f"OpenRLHF {environment.version} refuses its command: {error}", hint)
 
 
 def _batch_script(recipe: Recipe, stage: str, files: StageFiles, python: Sequence[str]) -> str:
     title, stop = f"{recipe.name}-{stage}", files.stage.root / STOP_FILE
     cluster = recipe.cluster
-    return ray_batch_script(cluster, title, python, sys.executable, files.stage.job, stop, cluster.env)
+    return ray_batch_script(
+        cluster, title, python, sys.executable, files.stage.job, stop, cluster.env
+    )
 
 
-def _ray_job(recipe: Recipe, ppo: Ppo, paths: RunPaths, environment: Environment, resume: Path | None) -> RayJob:
+def _ray_job(
+    recipe: Recipe, ppo: Ppo, paths: RunPaths, environment: Environment, resume: Path | None
+) -> RayJob:
     """What `launch.ray` submits."""
     job, cluster, found = str(paths.stage("ppo").job), recipe.cluster, roles(ppo, recipe.cluster)
     python = environment.python(paths.root)
@@ -197,7 +244,13 @@ def _ray_job(recipe: Recipe, ppo: Ppo, paths: RunPaths, environment: Environment
     logs_to_wandb = "wandb" in recipe.tracking.to
     return RayJob(
         python=python,
-        entrypoint=(*(["env", *handed] if handed else []), *python, "-m", "openrlhf.cli.train_ppo_ray", *options),
+        entrypoint=(
+            *(["env", *handed] if handed else []),
+            *python,
+            "-m",
+            "openrlhf.cli.train_ppo_ray",
+            *options,
+        ),
         env=_variables(recipe, ppo, paths),
         setup_hook="rlsp_hook.install",
         ship=SHIPPED,

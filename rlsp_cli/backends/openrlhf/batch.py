@@ -1,7 +1,8 @@
 """The arithmetic of a rollout and its optimiser steps: every process must get the same number of whole micro-batches.
 
-OpenRLHF cuts a rollout into micro-batches and deals them out to the data-parallel ranks of each model. Where they do
-not come out even, some rank has less to do than the others, which wait for it for ever.
+OpenRLHF cuts a rollout into micro-batches and deals them out to the data-parallel ranks of each
+model. Where they do not come out even, some rank has less to do than the others, which wait for it
+for ever.
 """
 
 from collections.abc import Iterable, Iterator
@@ -41,7 +42,10 @@ class _Batches:
     @property
     def train_batch(self) -> int:
         """The recipe's train batch, or the nearest that is made of whole micro-batches."""
-        return min(_multiples(self.train_unit, self.ppo.train_batch), key=lambda size: abs(size - self.ppo.train_batch))
+        return min(
+            _multiples(self.train_unit, self.ppo.train_batch),
+            key=lambda size: abs(size - self.ppo.train_batch),
+        )
 
     @property
     def nearest_rollouts(self) -> str:
@@ -59,7 +63,10 @@ class _Batches:
     @property
     def trains_evenly(self) -> bool:
         """Whether the rollout is whole train batches, and these are whole micro-batches."""
-        return self.ppo.train_batch % self.train_unit == 0 and self.responses % self.ppo.train_batch == 0
+        return (
+            self.ppo.train_batch % self.train_unit == 0
+            and self.responses % self.ppo.train_batch == 0
+        )
 
 
 def batch_problems(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
@@ -75,7 +82,13 @@ def batch_problems(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
 
 def _ranks(ppo: Ppo, found: Roles, reference: int = 0) -> int:
     """The least common multiple of the data-parallel processes of actor, critic and, where it counts, reference."""
-    return lcm(*(gpus // ppo.openrlhf.ring_attention for gpus in (found.actor, found.critic, reference) if gpus))
+    return lcm(
+        *(
+            gpus // ppo.openrlhf.ring_attention
+            for gpus in (found.actor, found.critic, reference)
+            if gpus
+        )
+    )
 
 
 def _rollout_problem(batches: _Batches) -> Issue | None:
@@ -87,8 +100,14 @@ def _rollout_problem(batches: _Batches) -> Issue | None:
         f"x {_processes(batches.rollout_ranks)}"
     )
     micro = _smaller(batches.micro_rollout, batches.responses, batches.rollout_ranks)
-    also = f"; or set ppo.openrlhf.micro_rollout_batch to {micro}" if micro and batches.trains_evenly else ""
-    return Issue("ppo.rollout_batch", message, f"the nearest rollout_batch: {batches.nearest_rollouts}{also}")
+    also = (
+        f"; or set ppo.openrlhf.micro_rollout_batch to {micro}"
+        if micro and batches.trains_evenly
+        else ""
+    )
+    return Issue(
+        "ppo.rollout_batch", message, f"the nearest rollout_batch: {batches.nearest_rollouts}{also}"
+    )
 
 
 def _train_problem(batches: _Batches, rollout_changes: bool) -> Issue | None:
@@ -118,11 +137,15 @@ def _train_hint(batches: _Batches, rollout_changes: bool) -> str:
 def _ring_problem(ppo: Ppo, found: Roles) -> Issue | None:
     """Every model's GPUs are whole rings."""
     counts = {"actor": found.actor, "reference": found.reference, "critic": found.critic}
-    who = next((model for model, gpus in counts.items() if gpus % ppo.openrlhf.ring_attention), None)
+    who = next(
+        (model for model, gpus in counts.items() if gpus % ppo.openrlhf.ring_attention), None
+    )
     if who is None:
         return None
     near = _listed(_around(ppo.openrlhf.ring_attention, _divisors(gcd(*counts.values()))))
-    message = f"rings of {ppo.openrlhf.ring_attention} GPUs do not fill the {counts[who]} of the {who}"
+    message = (
+        f"rings of {ppo.openrlhf.ring_attention} GPUs do not fill the {counts[who]} of the {who}"
+    )
     return Issue("ppo.openrlhf.ring_attention", message, f"the nearest: {near}")
 
 
@@ -132,7 +155,12 @@ def _heads_problem(recipe: Recipe, found: Roles) -> Issue | None:
     if shape is None or shape.heads % found.tensor_parallel == 0:
         return None
     message = f"tensor_parallel {found.tensor_parallel} does not divide the model's {shape.heads} attention heads"
-    near = _listed(_around(found.tensor_parallel, _divisors(gcd(shape.heads, found.engines * found.tensor_parallel))))
+    near = _listed(
+        _around(
+            found.tensor_parallel,
+            _divisors(gcd(shape.heads, found.engines * found.tensor_parallel)),
+        )
+    )
     return Issue("ppo.openrlhf.engines.tensor_parallel", message, f"the nearest: {near}")
 
 

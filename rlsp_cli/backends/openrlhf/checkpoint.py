@@ -12,7 +12,11 @@ RESTORED = "weights, optimisers, schedules, step, data position (not: the adapti
 
 def newest_checkpoint(files: StageFiles) -> Path | None:
     """The newest `_actor/global_stepN` that is whole, and whose critic is there too where there is one."""
-    models = [folder for folder in (files.checkpoints / "_actor", files.checkpoints / "_critic") if folder.is_dir()]
+    models = [
+        folder
+        for folder in (files.checkpoints / "_actor", files.checkpoints / "_critic")
+        if folder.is_dir()
+    ]
     steps = [_whole(model) for model in models]
     common = set.intersection(*steps) if steps else set()
     return models[0] / f"global_step{max(common)}" if common else None
@@ -35,8 +39,9 @@ def choose(files: StageFiles, checkpoint: Path) -> None:
 def _whole(model: Path) -> set[int]:
     """Steps of a model's checkpoints that every process has written.
 
-    DeepSpeed names a checkpoint in the file `latest` after all processes have: what is newer than that one was cut off.
-    An older one may be half deleted, so it must have as many files as the others.
+    DeepSpeed names a checkpoint in the file `latest` after all processes have: what is newer than
+    that one was cut off. An older one may be half deleted, so it must have as many files as the
+    others.
     """
     latest = model / "latest"
     if not latest.exists():
@@ -45,7 +50,11 @@ def _whole(model: Path) -> set[int]:
     tags = numbered(model, "global_step")
     found = {step: _states(tag) for step, tag in tags.items() if step <= last}
     most = max(map(len, found.values()), default=0)
-    return {step for step, states in found.items() if states and len(states) == most and all(map(_is_zip, states))}
+    return {
+        step
+        for step, states in found.items()
+        if states and len(states) == most and all(map(_is_zip, states))
+    }
 
 
 def _states(tag: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """A recipe as the options of OpenRLHF's PPO command.
 
-Every value that matters is given, also where it is OpenRLHF's default: defaults have changed between versions.
+Every value that matters is given, also where it is OpenRLHF's default: defaults have changed
+between versions.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,11 @@ SCHEDULES = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "co
 _STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
 _GPUS = "cluster.gpus_per_node"
 _CLUSTER = ("cluster.nodes", _GPUS)
-_CORRECTIONS = {"none": ("clip", [1.0, 1.0]), "tis": ("clip", [0.0, 2.0]), "icepop": ("mask", [0.5, 5.0])}
+_CORRECTIONS = {
+    "none": ("clip", [1.0, 1.0]),
+    "tis": ("clip", [0.0, 2.0]),
+    "icepop": ("mask", [0.5, 5.0]),
+}
 """What happens to a token's importance weight, and its bounds: TIS with the cap of its authors
 (https://fengyao.notion.site/off-policy-rl), IcePop with the band of its own (2510.18855). A weight that is clipped to
 1 changes nothing, and lets OpenRLHF measure how far the engines are from the trainer."""
@@ -34,7 +39,9 @@ _PLACE = _keys("placement.share", "placement.actor", "placement.reference", "pla
 _ROWS = ("source", "split", "rows", "options", "config", "problem", "answer", "id")
 
 
-def settings(recipe: Recipe, ppo: Ppo, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
+def settings(
+    recipe: Recipe, ppo: Ppo, paths: RunPaths, resume: Path | None = None
+) -> list[Setting]:
     """All options, in the order in which they are given, but for `ppo.openrlhf.extra`."""
     files = StageFiles(paths.stage("ppo"))
     parts = (
@@ -88,7 +95,9 @@ def prefix_caching(ppo: Ppo) -> bool:
 
 def _models(recipe: Recipe, ppo: Ppo, paths: RunPaths) -> Iterator[Setting]:
     model = start(recipe, paths)
-    yield Setting("actor.model_name_or_path", model, ("model.path", "model.from_scratch", "data.traces"))
+    yield Setting(
+        "actor.model_name_or_path", model, ("model.path", "model.from_scratch", "data.traces")
+    )
     if ppo.estimator == "gae":
         yield Setting("critic.model_name_or_path", model, ("ppo.critic",))
     yield Setting("reward.remote_url", BRIDGE, ("reward",))
@@ -107,15 +116,27 @@ def _places(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
 
 
 def _engines(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
-    found, gpu, engines = roles(ppo, recipe.cluster), recipe.cluster.gpus_per_node > 0, ppo.openrlhf.engines
+    found, gpu, engines = (
+        roles(ppo, recipe.cluster),
+        recipe.cluster.gpus_per_node > 0,
+        ppo.openrlhf.engines,
+    )
     shared = gpu and takes_turns(ppo)
     memory = engines.gpu_memory or ((0.6 if shared else 0.9) if gpu else 0.05)
     asleep = _keys("placement.share", "async_rollout")
 
     yield Setting("vllm.num_engines", found.engines, (*_keys("engines.count"), *_PLACE, *_CLUSTER))
-    yield Setting("vllm.tensor_parallel_size", found.tensor_parallel, _keys("engines.tensor_parallel"))
-    yield Setting("vllm.gpu_memory_utilization", memory, _keys("engines.gpu_memory", "placement.share"))
-    yield Setting("vllm.enable_prefix_caching", prefix_caching(ppo), (*_keys("engines.prefix_caching"), _SAMPLES))
+    yield Setting(
+        "vllm.tensor_parallel_size", found.tensor_parallel, _keys("engines.tensor_parallel")
+    )
+    yield Setting(
+        "vllm.gpu_memory_utilization", memory, _keys("engines.gpu_memory", "placement.share")
+    )
+    yield Setting(
+        "vllm.enable_prefix_caching",
+        prefix_caching(ppo),
+        (*_keys("engines.prefix_caching"), _SAMPLES),
+    )
     yield Setting("vllm.enforce_eager", engines.eager or not gpu, (*_keys("engines.eager"), _GPUS))
     yield Setting("vllm.sync_backend", "nccl" if gpu else "gloo", (_GPUS,))
     yield Setting("vllm.enable_sleep", shared, asleep)
@@ -124,7 +145,13 @@ def _engines(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
 
 def _data(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting]:
     """Prompts come as text, rendered as in SFT and evaluation; the hook takes as many as `ppo.steps` rollouts need."""
-    sources = (*(f"data.prompts.{key}" for key in _ROWS), "data.system", "data.template", "ppo.steps", "ppo.episodes")
+    sources = (
+        *(f"data.prompts.{key}" for key in _ROWS),
+        "data.system",
+        "data.template",
+        "ppo.steps",
+        "ppo.episodes",
+    )
     yield Setting("data.prompt_dataset", str(files.prompts), sources)
     yield Setting("data.prompt_split", "train")
     yield Setting("data.input_key", "prompt")
@@ -140,14 +167,20 @@ def _rollout(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
     micro = own.micro_rollout_batch or ppo.micro_batch
     yield Setting("rollout.batch_size", ppo.rollout_batch, ("ppo.rollout_batch",))
     yield Setting("rollout.vllm_generate_batch_size", ppo.rollout_batch, ("ppo.rollout_batch",))
-    yield Setting("rollout.micro_batch_size", micro, (*_keys("micro_rollout_batch"), "ppo.micro_batch"))
-    yield Setting("rollout.n_samples_per_prompt", ppo.samples_per_prompt, ("ppo.samples_per_prompt",))
+    yield Setting(
+        "rollout.micro_batch_size", micro, (*_keys("micro_rollout_batch"), "ppo.micro_batch")
+    )
+    yield Setting(
+        "rollout.n_samples_per_prompt", ppo.samples_per_prompt, ("ppo.samples_per_prompt",)
+    )
     yield Setting("rollout.max_new_tokens", ppo.max_new_tokens, ("ppo.max_new_tokens",))
     yield Setting("rollout.temperature", ppo.temperature, ("ppo.temperature",))
     yield Setting("rollout.top_p", ppo.top_p, ("ppo.top_p",))
     if own.dynamic_filtering is not None:
         yield Setting("algo.dynamic_filtering_enable", True, _keys("dynamic_filtering"))
-        yield Setting("algo.dynamic_filtering_range", list(own.dynamic_filtering), _keys("dynamic_filtering"))
+        yield Setting(
+            "algo.dynamic_filtering_range", list(own.dynamic_filtering), _keys("dynamic_filtering")
+        )
 
 
 def _training(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
@@ -206,14 +239,18 @@ def _optimiser(ppo: Ppo) -> Iterator[Setting]:
 def _memory(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
     own = ppo.openrlhf
     yield Setting("ds.param_dtype", "bf16", ("model.precision",))
-    yield Setting("ds.attn_implementation", attention(recipe), ("model.attention", *_keys("packing"), _GPUS))
+    yield Setting(
+        "ds.attn_implementation", attention(recipe), ("model.attention", *_keys("packing"), _GPUS)
+    )
     yield Setting("ds.zero_stage", _STAGES[own.sharding], _keys("sharding"))
     yield Setting("ds.adam_offload", "optimizer" in own.offload, _keys("offload"))
     yield Setting("ref.offload", "reference" in own.offload, _keys("offload"))
     yield Setting("ds.packing_samples", own.packing, _keys("packing"))
     yield Setting("ds.ring_attn_size", own.ring_attention, _keys("ring_attention"))
     checkpointing = own.gradient_checkpointing
-    yield Setting("actor.gradient_checkpointing_enable", checkpointing, _keys("gradient_checkpointing"))
+    yield Setting(
+        "actor.gradient_checkpointing_enable", checkpointing, _keys("gradient_checkpointing")
+    )
 
 
 def _evaluation(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting]:
@@ -226,8 +263,12 @@ def _evaluation(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting
     yield Setting("eval.dataset", str(files.heldout), sources)
     yield Setting("eval.split", "train")
     yield Setting("eval.steps", every, _keys("eval_every"))
-    yield Setting("eval.temperature", shown.temperature if shown else ppo.temperature, ("eval.temperature",))
-    yield Setting("eval.n_samples_per_prompt", max(shown.samples if shown else 1, 1), ("eval.samples",))
+    yield Setting(
+        "eval.temperature", shown.temperature if shown else ppo.temperature, ("eval.temperature",)
+    )
+    yield Setting(
+        "eval.n_samples_per_prompt", max(shown.samples if shown else 1, 1), ("eval.samples",)
+    )
 
 
 def _saving(ppo: Ppo, files: StageFiles, resume: Path | None) -> Iterator[Setting]:

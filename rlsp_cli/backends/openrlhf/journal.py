@@ -46,7 +46,16 @@ _NAMES = {
     "timing/step_total": "time/step_s",
 }
 """OpenRLHF's names, and those of docs/metrics.md; what is not among them is kept as `openrlhf/NAME`."""
-_OURS = ("rlsp_", "eval_", "reward", "score", "response_length", "rollout/reward", "rollout/response", "total_length")
+_OURS = (
+    "rlsp_",
+    "eval_",
+    "reward",
+    "score",
+    "response_length",
+    "rollout/reward",
+    "rollout/response",
+    "total_length",
+)
 """What the ledger tells better, from the samples themselves."""
 _KEPT = 64
 """Responses of a step that rollouts.jsonl keeps."""
@@ -55,17 +64,22 @@ _KEPT = 64
 class Journal:
     """Keeps the samples of steps that are under way, and writes a step down when the trainer says that it is over.
 
-    `total` steps are wanted; training must begin with step `expected`: 0, or that of the checkpoint it goes on from.
+    `total` steps are wanted; training must begin with step `expected`: 0, or that of the checkpoint
+    it goes on from.
     """
 
-    def __init__(self, recipe: Recipe, files: StageFiles, total: int, expected: int, report: Path | None) -> None:
+    def __init__(
+        self, recipe: Recipe, files: StageFiles, total: int, expected: int, report: Path | None
+    ) -> None:
         assert recipe.ppo, "a job of OpenRLHF trains by PPO"
         self.recipe, self.ppo, self.files = recipe, recipe.ppo, files
         self.total, self.expected, self.report = total, expected, report
         self.paths, self._answers = files.stage, Answers(files.answers)
 
         last = max((row["step"] for row in read_rows(self.paths.metrics)), default=-1)
-        self._step = max(last + 1, expected)  # a service that was started again goes on where it was
+        self._step = max(
+            last + 1, expected
+        )  # a service that was started again goes on where it was
         self._rollout = max(self._step, *(step + 1 for step in self._answers.made), 0)
         drop_rows_from(self.paths.rollouts, self._step)
 
@@ -91,9 +105,17 @@ class Journal:
             if answer.request is not None:
                 yield answer.request, answer.said
 
-    def add(self, request: int | None, samples: Sequence[Sample], scores: Sequence[SampleScore], said: Any) -> None:
+    def add(
+        self,
+        request: int | None,
+        samples: Sequence[Sample],
+        scores: Sequence[SampleScore],
+        said: Any,
+    ) -> None:
         """Samples of this step, and what was replied."""
-        self._answers.add([Answer(request, *pair, said) for pair in zip(samples, scores, strict=True)])
+        self._answers.add(
+            [Answer(request, *pair, said) for pair in zip(samples, scores, strict=True)]
+        )
 
     def event(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """What training tells, and `plan`, which it asks; JobError when it does not go on where it should."""
@@ -144,9 +166,15 @@ class Journal:
         told = _renamed(body["numbers"], self._has_weights)
         row = {"step": step, "total_steps": self.total, **self._ledger(samples, step), **told}
 
-        append_rows(self.paths.rollouts, [rollout_row(step, *pair) for pair in _some(samples, step)])
-        append_rows(self.paths.metrics, [{**row, **self._filtered(rollout), **_speed(row, rollout)}])
-        self._step = step + 1  # its row is what tells a service that is started again that it is over
+        append_rows(
+            self.paths.rollouts, [rollout_row(step, *pair) for pair in _some(samples, step)]
+        )
+        append_rows(
+            self.paths.metrics, [{**row, **self._filtered(rollout), **_speed(row, rollout)}]
+        )
+        self._step = (
+            step + 1
+        )  # its row is what tells a service that is started again that it is over
         self._answers.forget(step)
 
     def _filtered(self, rollout: Rollout) -> dict[str, float]:
@@ -154,7 +182,9 @@ class Journal:
         return {"filtered": len(rollout.filtered)} if self.ppo.openrlhf.dynamic_filtering else {}
 
     def _stopped(self, body: Mapping[str, Any]) -> None:
-        self._report(StoppedError(f"stopped after step {body['step']}, with a checkpoint", signal.SIGTERM))
+        self._report(
+            StoppedError(f"stopped after step {body['step']}, with a checkpoint", signal.SIGTERM)
+        )
 
     def _failed(self, body: Mapping[str, Any]) -> None:
         self._report(SafetyError(str(body["message"])))
@@ -168,24 +198,38 @@ class Journal:
         if not any(score.reward is not None for _, score in samples):
             return {}
         scores = [score for _, score in samples]
-        return ledger([sample for sample, _ in samples], scores, self.recipe.reward, alpha_of(self.recipe, step))
+        return ledger(
+            [sample for sample, _ in samples],
+            scores,
+            self.recipe.reward,
+            alpha_of(self.recipe, step),
+        )
 
 
 def _renamed(numbers: Mapping[str, float], has_weights: bool) -> dict[str, float]:
     dropped = () if has_weights else ("is_filter_ratio",)
     known = {name: value for name, value in numbers.items() if name not in dropped}
-    kept = {name: value for name, value in known.items() if name in _NAMES or not name.startswith(_OURS)}
+    kept = {
+        name: value for name, value in known.items() if name in _NAMES or not name.startswith(_OURS)
+    }
     return {_NAMES.get(name, f"openrlhf/{name}"): value for name, value in kept.items()}
 
 
 def _speed(row: Mapping[str, Any], rollout: Rollout) -> dict[str, float]:
     """Response tokens a second, filtered ones too: of the whole step, and of the engines while they sampled."""
     tokens = sum(answer.sample.num_tokens or 0 for answer in (*rollout.taken, *rollout.filtered))
-    times = {"time/tokens_per_s": row.get("time/step_s"), "time/sampled_tokens_per_s": row.get("time/rollout_s")}
-    return {name: round(tokens / seconds, 1) for name, seconds in times.items() if seconds and tokens}
+    times = {
+        "time/tokens_per_s": row.get("time/step_s"),
+        "time/sampled_tokens_per_s": row.get("time/rollout_s"),
+    }
+    return {
+        name: round(tokens / seconds, 1) for name, seconds in times.items() if seconds and tokens
+    }
 
 
-def _some(samples: Sequence[tuple[Sample, SampleScore]], step: int) -> list[tuple[Sample, SampleScore]]:
+def _some(
+    samples: Sequence[tuple[Sample, SampleScore]], step: int
+) -> list[tuple[Sample, SampleScore]]:
     """A random part of a step's samples, whole groups together: the first to come would be the shortest."""
     groups: dict[bytes, list[tuple[Sample, SampleScore]]] = defaultdict(list)
     for pair in sorted(samples, key=lambda pair: pair[0].response):

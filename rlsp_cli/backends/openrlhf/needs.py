@@ -17,7 +17,12 @@ def _many(value: Any) -> bool:
 
 
 NEEDS = (
-    Need("ds.ring_attn_size", _many, ("ring_flash_attn",), f"{_INTO}, or leave ppo.openrlhf.ring_attention out"),
+    Need(
+        "ds.ring_attn_size",
+        _many,
+        ("ring_flash_attn",),
+        f"{_INTO}, or leave ppo.openrlhf.ring_attention out",
+    ),
     Need("ds.use_liger_kernel", bool, ("liger_kernel",), f"{_INTO}, or leave it out"),
     Need(
         "ds.attn_implementation",
@@ -33,6 +38,11 @@ NEEDS = (
     ),
     Need("vllm.sync_with_ray", bool, ("cupy",), f"{_INTO}, or leave it out"),
     Need("logger.wandb.key", bool, ("wandb",), f"{_INTO}, or leave wandb out of tracking.to"),
-    Need("logger.tensorboard_dir", bool, ("tensorboard",), f"{_INTO}, or leave tensorboard out of tracking.to"),
+    Need(
+        "logger.tensorboard_dir",
+        bool,
+        ("tensorboard",),
+        f"{_INTO}, or leave tensorboard out of tracking.to",
+    ),
 )
 """Options whose values need a package or kernel that an environment may lack."""

@@ -1,6 +1,7 @@
 """What `ppo.openrlhf.extra` may say: every option of OpenRLHF's PPO command is of one of three kinds.
 
-An option that a newer version adds is of none, and refused until somebody has looked at what it changes.
+An option that a newer version adds is of none, and refused until somebody has looked at what it
+changes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,12 +17,31 @@ def _both(*names: str) -> tuple[str, ...]:
 
 FREE = frozenset(
     (
-        *("actor.dual_clip", "actor.eps_clip_low_high", "actor.policy_loss_type", "actor.loss_agg_mode"),
+        *(
+            "actor.dual_clip",
+            "actor.eps_clip_low_high",
+            "actor.policy_loss_type",
+            "actor.loss_agg_mode",
+        ),
         *("actor.entropy_coef", "actor.aux_loss_coef", "actor.gradient_checkpointing_reentrant"),
-        *_both("optim", "adam.eps", "muon.lr", "muon.momentum", "muon.nesterov", "muon.no_nesterov", "muon.ns_steps"),
+        *_both(
+            "optim",
+            "adam.eps",
+            "muon.lr",
+            "muon.momentum",
+            "muon.nesterov",
+            "muon.no_nesterov",
+            "muon.ns_steps",
+        ),
         *("algo.advantage.no_std_norm", "algo.kl.use_loss", "algo.kl.unbiased_gradient"),
         *("ckpt.max_num", "critic.save_value_network", "data.dataloader_num_workers"),
-        *("ds.deepcompile", "ds.experts_implementation", "ds.grad_accum_dtype", "ds.overlap_comm", "ds.zpg"),
+        *(
+            "ds.deepcompile",
+            "ds.experts_implementation",
+            "ds.grad_accum_dtype",
+            "ds.overlap_comm",
+            "ds.zpg",
+        ),
         *("ds.ring_attn_head_stride", "ds.use_liger_kernel", "ds.value_head_prefix"),
         *("logger.wandb.group", "logger.wandb.org"),
         *("train.async_queue_size", "train.full_determinism_enable", "vllm.sync_with_ray"),
@@ -189,7 +209,9 @@ def extra_problems(extra: Mapping[str, Any]) -> Iterator[Issue]:
         if key in RECIPE:
             yield Issue(path, f"rlsp sets this option from {RECIPE[key]}", "set that instead")
         elif key in REFUSED:
-            yield Issue(path, f"this option is not for ppo.openrlhf.extra: {REFUSED[key]}", "leave it out")
+            yield Issue(
+                path, f"this option is not for ppo.openrlhf.extra: {REFUSED[key]}", "leave it out"
+            )
         elif key not in FREE:
             message = f"OpenRLHF {TESTED[-1]} has no option --{key}"
             yield Issue(path, message, did_you_mean(key, [*RECIPE, *REFUSED, *FREE]))
@@ -197,11 +219,17 @@ def extra_problems(extra: Mapping[str, Any]) -> Iterator[Issue]:
             yield Issue(path, f"{value!r} would be read as another option", "give the value alone")
         elif not _is_value(value, key in LISTS):
             expected = "a list of numbers" if key in LISTS else "a number, a text, true or false"
-            yield Issue(path, f"{value!r} is no value of this option", f"give {expected}, or leave it out")
+            yield Issue(
+                path, f"{value!r} is no value of this option", f"give {expected}, or leave it out"
+            )
 
 
 def _is_value(value: Any, several: bool) -> bool:
     """Whether it becomes one word of the command, or several words where the option takes them."""
     if several:
-        return isinstance(value, list | tuple) and all(isinstance(one, int | float) for one in value)
-    return isinstance(value, int | float) or (isinstance(value, str) and value.strip() != "" and "\0" not in value)
+        return isinstance(value, list | tuple) and all(
+            isinstance(one, int | float) for one in value
+        )
+    return isinstance(value, int | float) or (
+        isinstance(value, str) and value.strip() != "" and "\0" not in value
+    )

@@ -106,13 +106,17 @@ def placement_problems(ppo: Ppo, cluster: Cluster) -> Iterator[Issue]:
 
     if per_node and found.tensor_parallel > per_node:
         message = f"{found.tensor_parallel} GPUs are more than a node has"
-        yield Issue("ppo.openrlhf.engines.tensor_parallel", message, f"set it to at most {per_node}")
+        yield Issue(
+            "ppo.openrlhf.engines.tensor_parallel", message, f"set it to at most {per_node}"
+        )
 
     for who, count in found.asked:
         if per_node and count > per_node and count % per_node:
             below = count // per_node * per_node
             message = f"{who}: {count} GPUs are not whole nodes of {per_node}"
-            yield Issue("ppo.openrlhf.placement", message, f"the nearest are {below} and {below + per_node}")
+            yield Issue(
+                "ppo.openrlhf.placement", message, f"the nearest are {below} and {below + per_node}"
+            )
 
     yield from _unshared(ppo, found)
 
@@ -125,7 +129,11 @@ def _unshared(ppo: Ppo, found: Roles) -> Iterator[Issue]:
         wanted = getattr(place, model)
         if model in with_actor and wanted not in (None, found.actor):
             message = f"it shares the actor's {found.actor} GPUs, not {wanted}"
-            yield Issue(f"ppo.openrlhf.placement.{model}", message, "leave it out, or set placement.share: none")
+            yield Issue(
+                f"ppo.openrlhf.placement.{model}",
+                message,
+                "leave it out, or set placement.share: none",
+            )
 
     if "engines" in with_actor and engine_gpus != found.actor:
         message = f"{found.engines} engines of {found.tensor_parallel} GPUs are not the actor's {found.actor}"

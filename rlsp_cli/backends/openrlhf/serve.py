@@ -18,7 +18,9 @@ def serve_job(step: JobStep, *options: str) -> None:
     try:
         from rlsp_cli.rewards.service.serve import serve
     except ImportError as error:
-        raise NotReadyError(f"openrlhf needs `pip install 'rlsp[serve]'` ({error.name} is missing)") from error
+        raise NotReadyError(
+            f"openrlhf needs `pip install 'rlsp[serve]'` ({error.name} is missing)"
+        ) from error
 
     given = dict(zip(options[::2], options[1::2], strict=True))
     recipe, files = step.recipe, StageFiles(step.run.stage("ppo"))
@@ -32,7 +34,9 @@ def serve_job(step: JobStep, *options: str) -> None:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    with closing(Journal(recipe, files, total, expected, Path(report) if report else None)) as journal:
+    with closing(
+        Journal(recipe, files, total, expected, Path(report) if report else None)
+    ) as journal:
         serve(
             recipe,
             given.get("--host", "127.0.0.1"),

@@ -37,7 +37,9 @@ def setup(step: JobStep) -> None:
         write_lines(files.heldout, _heldout(heldout, recipe, tokenizer))
 
     _prepare_checkpoints(files, ppo, step.resume)
-    say_note(f"{len(rows)} problems in {ppo.num_steps(len(rows))} rollouts of {ppo.rollout_batch} prompts")
+    say_note(
+        f"{len(rows)} problems in {ppo.num_steps(len(rows))} rollouts of {ppo.rollout_batch} prompts"
+    )
 
 
 def _prepare_checkpoints(files: StageFiles, ppo: Ppo, resume: Path | None) -> None:
@@ -45,7 +47,9 @@ def _prepare_checkpoints(files: StageFiles, ppo: Ppo, resume: Path | None) -> No
     files.answers.unlink(missing_ok=True)  # a rollout that was cut off is made anew
     models = ["_actor", "_critic"] if ppo.estimator == "gae" else ["_actor"]
     for model in models:
-        (files.checkpoints / model).mkdir(parents=True, exist_ok=True)  # so that one without the other does not count
+        (files.checkpoints / model).mkdir(
+            parents=True, exist_ok=True
+        )  # so that one without the other does not count
 
     if resume is None:
         drop_rows_from(files.stage.metrics, 0)
@@ -66,7 +70,9 @@ def _tokenizer(recipe: Recipe, model: str, files: StageFiles) -> PreTrainedToken
     return tokenizer
 
 
-def _rows(problems: Sequence[Problem], ppo: Ppo, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+def _rows(
+    problems: Sequence[Problem], ppo: Ppo, recipe: Recipe, tokenizer: PreTrainedTokenizerBase
+) -> list[str]:
     """A line for each problem whose prompt is short enough."""
     kept, left_out = fitting(problems, recipe, tokenizer)
     if left_out:
@@ -89,8 +95,18 @@ def _prompt(problem: Problem, recipe: Recipe, tokenizer: PreTrainedTokenizerBase
 
 def _line(prompt: str, problem: Problem, **more: Any) -> str:
     """A row of OpenRLHF's data: the label is for our bridge, which hands it to the reward service."""
-    label = {"id": problem.id, "reference": problem.answer, "metadata": dict(problem.metadata), **more}
-    return json.dumps({"prompt": prompt, "label": json.dumps(label, ensure_ascii=False)}, ensure_ascii=False) + "\n"
+    label = {
+        "id": problem.id,
+        "reference": problem.answer,
+        "metadata": dict(problem.metadata),
+        **more,
+    }
+    return (
+        json.dumps(
+            {"prompt": prompt, "label": json.dumps(label, ensure_ascii=False)}, ensure_ascii=False
+        )
+        + "\n"
+    )
 
 
 def _heldout(source: Prompts, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Iterable[str]:

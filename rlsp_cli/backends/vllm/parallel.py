@@ -20,14 +20,19 @@ class Parallelism(NamedTuple):
     data: int = 1
 
 
-def parallel(weights: float, memory: float, gpus: int, heads: tuple[int, int] | None = None) -> Parallelism:
+def parallel(
+    weights: float, memory: float, gpus: int, heads: tuple[int, int] | None = None
+) -> Parallelism:
     """The fewest GPUs for a copy whose memory holds the weights, then as many copies as fit.
 
-    `weights` and `memory` are bytes, of the model and of one GPU. `heads` are those of queries and of keys: vLLM
-    shares them out evenly, so copies span powers of two that divide the first, and divide the second or are multiples
-    of it. Where nothing holds the weights, one copy spans all the GPUs that it can. Without GPUs it is one copy.
+    `weights` and `memory` are bytes, of the model and of one GPU. `heads` are those of queries and
+    of keys: vLLM shares them out evenly, so copies span powers of two that divide the first, and
+    divide the second or are multiples of it. Where nothing holds the weights, one copy spans all
+    the GPUs that it can. Without GPUs it is one copy.
     """
-    spans = [2**n for n in range(gpus.bit_length()) if 2**n <= max(gpus, 1) and _even(2**n, heads)] or [1]
+    spans = [
+        2**n for n in range(gpus.bit_length()) if 2**n <= max(gpus, 1) and _even(2**n, heads)
+    ] or [1]
     span = next((span for span in spans if weights / span <= _WEIGHTS_SHARE * memory), spans[-1])
     return Parallelism(span, max(gpus // span, 1))
 
@@ -47,4 +52,6 @@ def heads_of(model: str) -> tuple[int, int] | None:
 
 
 def _even(span: int, heads: tuple[int, int] | None) -> bool:
-    return heads is None or (heads[0] % span == 0 and (heads[1] % span == 0 or span % heads[1] == 0))
+    return heads is None or (
+        heads[0] % span == 0 and (heads[1] % span == 0 or span % heads[1] == 0)
+    )

@@ -28,7 +28,11 @@ _ANSWER_S = 30.0
 """The longest that a server which is there takes to say so."""
 _QUIET_S = 900.0
 """Seconds without a new word in the log after which a loading server counts as hung; one large file takes long."""
-_ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_WAIT_POLICY": "PASSIVE"}
+_ON_CPU = {
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
 """GiB for keys and values; threads wherever the system puts them, which would starve each other if they waited busily.
 
 Variables that are set already win.
@@ -75,7 +79,9 @@ class _Process:
             cause = "too little memory for this model; use more GPUs, or free them"
 
         why = f"{cause}: " if cause else ""
-        return JobError(f"vLLM ended with code {code}: {why}{last_words(text)} (more in {self.log})")
+        return JobError(
+            f"vLLM ended with code {code}: {why}{last_words(text)} (more in {self.log})"
+        )
 
 
 def serving_environment(recipe: Recipe) -> Environment:
@@ -98,15 +104,18 @@ def serving(
 ) -> Iterator[Server]:
     """A server for a folder or hub id `org/name[@revision]`, that answers on this machine alone while the block runs.
 
-    `gpus` is 0 for the CPU; `precision` the recipe's. What it prints is appended to `log`; `tick` is called a few
-    times a second while it loads, and what it raises ends the server. It ends too when this process is killed.
-    JobError when it ends by itself; NotReadyError when it hangs or there is no GPU.
+    `gpus` is 0 for the CPU; `precision` the recipe's. What it prints is appended to `log`; `tick`
+    is called a few times a second while it loads, and what it raises ends the server. It ends too
+    when this process is killed. JobError when it ends by itself; NotReadyError when it hangs or
+    there is no GPU.
     """
     dtype = _dtype(precision, gpus)
     parallelism = _parallelism(model, environment, gpus, dtype)
     begin, folder, key = _size(log), short_folder(), secrets.token_urlsafe(24)
     with _port() as port:
-        command = serve_command(environment.python(run), model, port, dtype, parallelism, on_cpu=not gpus)
+        command = serve_command(
+            environment.python(run), model, port, dtype, parallelism, on_cpu=not gpus
+        )
         with session(command, _variables(key, folder, gpus), log, folder) as child:
             process = _Process(child, log, begin)
             url = f"http://{_LOOPBACK}:{port}"
@@ -119,8 +128,8 @@ def serve_command(
 ) -> list[str]:
     """`vllm serve` for a model.
 
-    No sampling default of the model's generation_config.json counts. `auto` takes the model's own length, or what
-    fits into memory. On a CPU compiling would double the start.
+    No sampling default of the model's generation_config.json counts. `auto` takes the model's own
+    length, or what fits into memory. On a CPU compiling would double the start.
     """
     name, _, revision = model.partition("@")
     if Path(model).is_dir():
@@ -137,7 +146,11 @@ def serve_command(
         "data-parallel-size": parallelism.data,
         **({"revision": revision, "tokenizer-revision": revision} if revision else {}),
     }
-    flags = ["--enable-prefix-caching", "--disable-uvicorn-access-log", *(["--enforce-eager"] if on_cpu else [])]
+    flags = [
+        "--enable-prefix-caching",
+        "--disable-uvicorn-access-log",
+        *(["--enforce-eager"] if on_cpu else []),
+    ]
     words = [f"--{option}={value}" for option, value in options.items()]
     return [*python, "-m", "vllm.entrypoints.cli.main", "serve", name, *words, *flags]
 
@@ -154,8 +167,12 @@ def _parallelism(model: str, environment: Environment, gpus: int, dtype: str) ->
         return Parallelism()
     memory = run_probe(environment).gpu_memory[:gpus]
     if len(memory) < gpus:
-        raise NotReadyError(f"cluster.gpus_per_node is {gpus}, but vLLM's environment sees {len(memory)} GPUs")
-    return parallel(weights_of(model, 4 if dtype == "float32" else 2), min(memory), gpus, heads_of(model))
+        raise NotReadyError(
+            f"cluster.gpus_per_node is {gpus}, but vLLM's environment sees {len(memory)} GPUs"
+        )
+    return parallel(
+        weights_of(model, 4 if dtype == "float32" else 2), min(memory), gpus, heads_of(model)
+    )
 
 
 def _variables(key: str, folder: str, gpus: int) -> dict[str, str]:
@@ -185,7 +202,9 @@ def _await(url: str, key: str, process: _Process, tick: Callable[[], None]) -> i
         if size != (size := _size(process.log)):
             at = time.monotonic()
         elif time.monotonic() - at > _QUIET_S:
-            raise NotReadyError(f"vLLM has loaded without any output for {_QUIET_S:.0f} s; see {process.log}")
+            raise NotReadyError(
+                f"vLLM has loaded without any output for {_QUIET_S:.0f} s; see {process.log}"
+            )
         time.sleep(_POLL_S)
 
 

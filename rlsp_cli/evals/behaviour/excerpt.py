@@ -22,7 +22,9 @@ class Excerpt:
     segments: Sequence[Segment]
 
 
-def draw_excerpts(responses: Iterable[SavedResponse], lexicon: Lexicon, number: int, seed: int = 0) -> list[Excerpt]:
+def draw_excerpts(
+    responses: Iterable[SavedResponse], lexicon: Lexicon, number: int, seed: int = 0
+) -> list[Excerpt]:
     """Excerpts around a mark drawn at random, of `number` responses drawn among those with marks."""
     rng, seen = random.Random(seed), 0
     drawn: list[Excerpt] = []
@@ -48,7 +50,10 @@ def _excerpt(response: SavedResponse, marks: Sequence[Mark], chosen: Mark) -> Ex
     at = start
     for mark in marks:
         if mark.start >= at and mark.end <= end:
-            segments += [(text[at : mark.start], None), (text[mark.start : mark.end], mark.behaviour)]
+            segments += [
+                (text[at : mark.start], None),
+                (text[mark.start : mark.end], mark.behaviour),
+            ]
             at = mark.end
     segments.append((text[at:end] + (" …" if end < len(text) else ""), None))
 

@@ -44,11 +44,17 @@ class Stretch:
         return asdict(self)
 
 
-def behaviour_groups(target: Path, lexicon: Lexicon, shown: int = 3, most: int | None = None) -> list[Group]:
+def behaviour_groups(
+    target: Path, lexicon: Lexicon, shown: int = 3, most: int | None = None
+) -> list[Group]:
     """The groups of a run or a file, with `shown` excerpts each; of more than `most` responses a random part."""
     groups = []
     for origin, responses in read_responses(target):
-        part = random.Random(0).sample(responses, most) if most and len(responses) > most else responses
+        part = (
+            random.Random(0).sample(responses, most)
+            if most and len(responses) > most
+            else responses
+        )
         means = means_by_verdict([measure(response, lexicon) for response in part])
         groups.append(Group(*origin, means, draw_excerpts(part, lexicon, shown)))
     return groups

@@ -44,7 +44,8 @@ class JudgeReport:
 def judge_responses(responses: Sequence[str], lexicon: Lexicon, judge: Sampler) -> JudgeReport:
     """The agreement of judge and lexicon on responses.
 
-    A reply that is not exactly one truth value per behaviour is counted as `unlabelled`, never guessed at.
+    A reply that is not exactly one truth value per behaviour is counted as `unlabelled`, never
+    guessed at.
     """
     texts = [text[:_MOST_CHARACTERS] for text in responses]
     requests = [Request(str(number), _question(text, lexicon)) for number, text in enumerate(texts)]
@@ -85,7 +86,9 @@ def _agreement(pairs: Sequence[tuple[bool, bool]]) -> Agreement:
 def _question(text: str, lexicon: Lexicon) -> str:
     """The judge's prompt; the response stands between markers that it cannot contain, made from a hash of it."""
     marker = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:24]
-    wanted = "\n".join(f"- {name}: the writer {words.description}" for name, words in lexicon.behaviours.items())
+    wanted = "\n".join(
+        f"- {name}: the writer {words.description}" for name, words in lexicon.behaviours.items()
+    )
     form = json.dumps(dict.fromkeys(lexicon.behaviours, False))
     return (
         "Which of these behaviours does the work between the two markers show? Words that are quoted, or that "
@@ -103,4 +106,6 @@ def _labels(reply: str, names: Sequence[str]) -> dict[str, bool] | None:
     except ValueError:
         return None
     is_whole = isinstance(labels, dict) and set(labels) == set(names)
-    return labels if is_whole and all(isinstance(value, bool) for value in labels.values()) else None
+    return (
+        labels if is_whole and all(isinstance(value, bool) for value in labels.values()) else None
+    )

@@ -27,7 +27,8 @@ class Measured:
 class Means:
     """Means over `responses`; `share` is the share of responses with any words of a behaviour.
 
-    `accuracy` and `tokens` are over the responses where they are known, None where they are for none.
+    `accuracy` and `tokens` are over the responses where they are known, None where they are for
+    none.
     """
 
     responses: int

@@ -5,4 +5,12 @@ from rlsp_cli.evals.benches.bench_file import BenchFile, Sampling, find_bench, s
 from rlsp_cli.evals.benches.benches import Benches
 from rlsp_cli.evals.benches.check import check_benches
 
-__all__ = ["Bench", "BenchFile", "Benches", "Sampling", "check_benches", "find_bench", "shipped_benches"]
+__all__ = [
+    "Bench",
+    "BenchFile",
+    "Benches",
+    "Sampling",
+    "check_benches",
+    "find_bench",
+    "shipped_benches",
+]

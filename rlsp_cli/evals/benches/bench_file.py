@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.evals.benches.shipped import file_path, shipped_files
@@ -81,7 +89,9 @@ class Sampling(Section):
 
     def under(self, settings: Eval) -> "Sampling":
         """The same, with what `settings` say themselves."""
-        return self.model_copy(update=settings.model_dump(include=set(SAMPLING_KEYS), exclude_none=True))
+        return self.model_copy(
+            update=settings.model_dump(include=set(SAMPLING_KEYS), exclude_none=True)
+        )
 
 
 class BenchFile(Section):
@@ -162,7 +172,9 @@ def completed(file: BenchFile) -> BenchFile:
     """The same bench with all options of its plugins; RecipeError for a plugin or an option that does not exist."""
     verifier, row, options = file.verifier, file.row, file.options
     try:
-        verifier = verifier.model_copy(update=resolve_options("verifier", verifier.use, verifier.options, ()))
+        verifier = verifier.model_copy(
+            update=resolve_options("verifier", verifier.use, verifier.options, ())
+        )
         if row is not None:
             row = row.model_copy(update=resolve_options("row_shape", row.use, row.options, ()))
         if file.source.startswith("task:"):

@@ -4,7 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rlsp_cli.evals.benches.bench import Bench
-from rlsp_cli.evals.benches.bench_file import SAMPLING_KEYS, BenchFile, Sampling, completed, find_bench
+from rlsp_cli.evals.benches.bench_file import (
+    SAMPLING_KEYS,
+    BenchFile,
+    Sampling,
+    completed,
+    find_bench,
+)
 from rlsp_cli.evals.benches.protocol_file import Rules, find_protocol, with_rules
 from rlsp_cli.evals.benches.source import given_data, is_changed, read_bench, read_problems
 from rlsp_cli.recipe.schema import Data, Eval, Prompts, Recipe
@@ -70,7 +76,8 @@ class Benches:
     def load(self, name: str) -> Bench:
         """The bench with its problems, the first `eval.limit` of them.
 
-        DataError if the bench's own source holds other problems than its file says; `changed` says so of given data.
+        DataError if the bench's own source holds other problems than its file says; `changed` says
+        so of given data.
         """
         if self.is_heldout(name):
             return self._heldout(name)
@@ -98,7 +105,9 @@ class Benches:
         prompts = self.prompts(name)
         problems = read_problems(name, prompts, self.files)[: self.settings.limit]
         sampling = self.sampling(name)
-        return Bench(name, problems, prompts.source, self.data.template, self.data.system, sampling=sampling)
+        return Bench(
+            name, problems, prompts.source, self.data.template, self.data.system, sampling=sampling
+        )
 
     @property
     def _has_own_prompt(self) -> bool:

@@ -58,7 +58,9 @@ def _undrawable(settings: Eval, bench: str, sampling: Sampling) -> Iterator[Issu
     largest = max(settings.k, default=0)
     if largest > sampling.samples:
         message = f"pass@{largest} needs at least {largest} samples of {bench}; {sampling.samples} are drawn"
-        yield Issue("eval.k", message, f"draw more by eval.samples={largest}, or ask for a smaller k")
+        yield Issue(
+            "eval.k", message, f"draw more by eval.samples={largest}, or ask for a smaller k"
+        )
 
 
 def _one_file_for_several(settings: Eval, known: list[str]) -> Iterator[Issue]:

@@ -69,10 +69,14 @@ class ProtocolFile(Section):
     def rules(self, bench: str) -> Rules:
         """What it says of a bench; RecipeError when that is nothing."""
         if self.every_bench is None and bench not in self.benches:
-            raise RecipeError(f"protocol {self.name} says nothing of {bench}; it knows {', '.join(self.benches)}")
+            raise RecipeError(
+                f"protocol {self.name} says nothing of {bench}; it knows {', '.join(self.benches)}"
+            )
         common, own = self.every_bench or Rules(), self.benches.get(bench, Rules())
         said = {key: getattr(own, key) for key in own.model_fields_set}
-        return common.model_copy(update={**said, "differs": (*self.differs, *common.differs, *own.differs)})
+        return common.model_copy(
+            update={**said, "differs": (*self.differs, *common.differs, *own.differs)}
+        )
 
 
 def shipped_protocols() -> dict[str, Path]:

@@ -20,6 +20,8 @@ def file_path(noun: str, name: str, shipped: Mapping[str, Path], *others: str) -
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         if path.is_file():
-            raise RecipeError(f"{name}: a {noun} is a YAML file, or one of {', '.join([*shipped, *others])}")
+            raise RecipeError(
+                f"{name}: a {noun} is a YAML file, or one of {', '.join([*shipped, *others])}"
+            )
         raise RecipeError(f"unknown {noun} {name!r} - {did_you_mean(name, [*shipped, *others])}")
     return path

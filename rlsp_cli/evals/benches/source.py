@@ -40,7 +40,9 @@ def given_data(file: BenchFile, settings: Eval) -> Prompts | None:
                 return Prompts(source=str(path), **file.columns.model_dump())
         if needed:
             missing = Path(folder) / f"{file.name}.jsonl"
-            raise NotReadyError(f"bench {file.name}: {missing} does not exist; name the file itself by --data FILE")
+            raise NotReadyError(
+                f"bench {file.name}: {missing} does not exist; name the file itself by --data FILE"
+            )
     return None
 
 
@@ -60,10 +62,13 @@ def read_bench(file: BenchFile, given: Prompts | None, files: Sequence[str]) -> 
     return _problems(rows, prompts)
 
 
-def is_changed(file: BenchFile, problems: Sequence[Problem], source: str, *, is_given: bool) -> bool | None:
+def is_changed(
+    file: BenchFile, problems: Sequence[Problem], source: str, *, is_given: bool
+) -> bool | None:
     """Whether these are other problems than the file says, None if it does not say.
 
-    DataError if they are, and come from the bench's own source: numbers would not compare with others'.
+    DataError if they are, and come from the bench's own source: numbers would not compare with
+    others'.
     """
     # A file that is passed around may be another export, with a digest of its own.
     known = {file.sha256, file.file_sha256 if is_given else None} - {None}

@@ -36,8 +36,9 @@ class CalibrationError(NamedTuple):
 class Calibration:
     """Of the scored responses that state a confidence: their share of all, mean confidence, accuracy, Brier score, ECE.
 
-    Brier is the mean of (confidence - correct)^2. All means weigh each problem the same, however many of its responses
-    state a confidence. `ece_ci` is the 95% interval, `ece_by_chance` the ECE of a model without any error.
+    Brier is the mean of (confidence - correct)^2. All means weigh each problem the same, however
+    many of its responses state a confidence. `ece_ci` is the 95% interval, `ece_by_chance` the ECE
+    of a model without any error.
     """
 
     stated: float
@@ -75,9 +76,10 @@ def calibration(rows: Sequence[Scored]) -> Calibration | None:
 def expected_calibration_error(stated: Sequence[Stated], bins: int = _BINS) -> CalibrationError:
     """Mean distance of confidence and accuracy over bins of equal width, closed above, by the weight of what they hold.
 
-    This is ECE with the 15 bins of Guo et al. (1706.04599). It adds up distances, so chance adds to it: at most the sum
-    of the bins' errors as distances, which the lower limit takes off, and at least their sum with the signs of the true
-    gaps, which the upper limit adds, with two more problems that are all wrong.
+    This is ECE with the 15 bins of Guo et al. (1706.04599). It adds up distances, so chance adds to
+    it: at most the sum of the bins' errors as distances, which the lower limit takes off, and at
+    least their sum with the signs of the true gaps, which the upper limit adds, with two more
+    problems that are all wrong.
     """
     gaps, chance = _gaps(stated, bins)
     problems = len({one.problem for one in stated})
@@ -86,13 +88,19 @@ def expected_calibration_error(stated: Sequence[Stated], bins: int = _BINS) -> C
     errors = [max(_variance(of_bin, problems), chance[bin]) for bin, of_bin in gaps.items()]
     by_chance = _FOLDED * math.fsum(map(math.sqrt, errors))
     beyond = _Z * math.sqrt((1 - _FOLDED**2) * sum(errors))
-    above = _Z * math.sqrt(max(_variance(_towards(gaps, totals), problems), sum(chance.values())) + (2 / problems) ** 2)
+    above = _Z * math.sqrt(
+        max(_variance(_towards(gaps, totals), problems), sum(chance.values())) + (2 / problems) ** 2
+    )
 
     value = math.fsum(map(abs, totals.values()))
-    return CalibrationError(value, max(0.0, value - by_chance - beyond), min(1.0, value + above), by_chance)
+    return CalibrationError(
+        value, max(0.0, value - by_chance - beyond), min(1.0, value + above), by_chance
+    )
 
 
-def _gaps(stated: Sequence[Stated], bins: int) -> tuple[dict[int, dict[str, float]], dict[int, float]]:
+def _gaps(
+    stated: Sequence[Stated], bins: int
+) -> tuple[dict[int, dict[str, float]], dict[int, float]]:
     """By bin: each problem's part of confidence - accuracy, and its variance if they are right as often as said."""
     weights = _weights(stated)
     gaps: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -104,7 +112,9 @@ def _gaps(stated: Sequence[Stated], bins: int) -> tuple[dict[int, dict[str, floa
     return gaps, chance
 
 
-def _towards(gaps: Mapping[int, Mapping[str, float]], totals: Mapping[int, float]) -> dict[str, float]:
+def _towards(
+    gaps: Mapping[int, Mapping[str, float]], totals: Mapping[int, float]
+) -> dict[str, float]:
     """Each problem's part of the sum of distances."""
     parts: dict[str, float] = defaultdict(float)
     for bin, of_bin in gaps.items():
@@ -118,7 +128,9 @@ def _variance(parts: Mapping[str, float], problems: int) -> float:
     if problems < 2:
         return 0.0
     mean = math.fsum(parts.values()) / problems
-    squares = math.fsum((part - mean) ** 2 for part in parts.values()) + (problems - len(parts)) * mean**2
+    squares = (
+        math.fsum((part - mean) ** 2 for part in parts.values()) + (problems - len(parts)) * mean**2
+    )
     return squares * problems / (problems - 1)
 
 

@@ -38,7 +38,8 @@ def _all(problems: Sequence[Sequence[Sequence[bool]]]) -> Estimate:
 def _each(problems: Sequence[Sequence[Sequence[bool]]]) -> Estimate:
     """Share of all checks that are passed: a problem with more of them weighs more.
 
-    The interval is that of the ratio of two sums, made linear: each problem's share moves the ratio by its own checks.
+    The interval is that of the ratio of two sums, made linear: each problem's share moves the ratio
+        by its own checks.
     """
     passed = [sum(map(sum, responses)) for responses in problems]
     asked = [sum(map(len, responses)) for responses in problems]

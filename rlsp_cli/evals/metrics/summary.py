@@ -1,8 +1,8 @@
 """Metrics of one bench from its scored responses.
 
-A response that could not be scored (error, timeout, abstention) is neither right nor wrong: it is left out of every
-mean and counted apart. A problem without a scored response is left out too. Every problem weighs the same, however many
-responses it has.
+A response that could not be scored (error, timeout, abstention) is neither right nor wrong: it is
+left out of every mean and counted apart. A problem without a scored response is left out too. Every
+problem weighs the same, however many responses it has.
 """
 
 import statistics
@@ -47,8 +47,9 @@ class Rates:
 class Metrics:
     """What the responses of one decoding, greedy or sampled, come to.
 
-    `problems` counts those with a scored response, `k` and `k_least` the most and the fewest scored responses to one of
-    them. Curves are empty for single responses. Means per response are None if the value is not known.
+    `problems` counts those with a scored response, `k` and `k_least` the most and the fewest scored
+    responses to one of them. Curves are empty for single responses. Means per response are None if
+    the value is not known.
     """
 
     responses: int
@@ -84,18 +85,25 @@ class Metrics:
         under, votes = self.accuracy_under, list(self.maj_at.values())
         return {
             **asdict(self),
-            "accuracy_under": under and {str(budget): accuracy for budget, accuracy in under.items()},
+            "accuracy_under": under
+            and {str(budget): accuracy for budget, accuracy in under.items()},
             **curve_json("pass", self.pass_at),
             **curve_json("maj", self.maj_at),
             "maj_at_k": votes[-1].value if votes else None,
-            "best_of": {scorer: curve_json("best", curve) for scorer, curve in self.best_of.items()},
+            "best_of": {
+                scorer: curve_json("best", curve) for scorer, curve in self.best_of.items()
+            },
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Metrics":
         """The reverse; pydantic's ValidationError or KeyError if these are other data."""
         best_of = {scorer: _curve_parts("best", curve) for scorer, curve in data["best_of"].items()}
-        curves = {"pass_at": _curve_parts("pass", data), "maj_at": _curve_parts("maj", data), "best_of": best_of}
+        curves = {
+            "pass_at": _curve_parts("pass", data),
+            "maj_at": _curve_parts("maj", data),
+            "best_of": best_of,
+        }
         return _METRICS.validate_python({**data, **curves})
 
 
@@ -112,10 +120,13 @@ class GreedyOverSampled:
     problems: int
 
 
-def summarise(rows: Sequence[Scored], same: SameAnswer | None = None, ks: Sequence[int] = ()) -> Metrics:
+def summarise(
+    rows: Sequence[Scored], same: SameAnswer | None = None, ks: Sequence[int] = ()
+) -> Metrics:
     """Metrics of the responses of one decoding, at least one.
 
-    `same` compares wrong answers (as text without it). `ks` are the k of pass@k and maj@k, powers of two if not given.
+    `same` compares wrong answers (as text without it). `ks` are the k of pass@k and maj@k, powers
+    of two if not given.
     """
     values = problem_scores(rows)
     counts = [len(scores) for scores in values.values()] or [0]
@@ -130,7 +141,9 @@ def summarise(rows: Sequence[Scored], same: SameAnswer | None = None, ks: Sequen
         problems=len(values),
         k=max(counts),
         k_least=min(counts),
-        accuracy=mean_share([statistics.fmean(scores) for scores in values.values()]) if values else None,
+        accuracy=mean_share([statistics.fmean(scores) for scores in values.values()])
+        if values
+        else None,
         accuracy_if_unscored_wrong=_if_unscored_wrong(rows) if unscored else None,
         detectable=detectable(values) if values else None,
         unscored=dict(sorted(unscored.items())),
@@ -139,7 +152,9 @@ def summarise(rows: Sequence[Scored], same: SameAnswer | None = None, ks: Sequen
         truncated=statistics.fmean(row.truncated for row in rows),
         answered=statistics.fmean(row.extracted is not None for row in rows),
         repetition=statistics.fmean(repetition(row.response) for row in rows),
-        behaviour={name: statistics.fmean(counts[name] for counts in behaviours) for name in behaviours[0]},
+        behaviour={
+            name: statistics.fmean(counts[name] for counts in behaviours) for name in behaviours[0]
+        },
         tokens_per_correct=tokens_per_correct(rows),
         accuracy_under=accuracy_under(rows),
         calibration=calibration(rows),

@@ -19,8 +19,9 @@ def tokens_per_correct(rows: Sequence[Scored]) -> float | None:
 def accuracy_under(rows: Sequence[Scored]) -> dict[int, float] | None:
     """By budget: mean over problems of the share of responses that are correct within so many tokens.
 
-    Budgets are powers of two. The longest response fits in the last one, whose accuracy is that without a budget, and
-    the shortest in the first, unless that would make too many. None if nothing was scored, or a count is missing.
+    Budgets are powers of two. The longest response fits in the last one, whose accuracy is that
+    without a budget, and the shortest in the first, unless that would make too many. None if
+    nothing was scored, or a count is missing.
     """
     tokens = _counted(rows)
     scored = [row for row in rows if row.value is not None]

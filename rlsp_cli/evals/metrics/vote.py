@@ -42,10 +42,10 @@ class Ballot(NamedTuple):
 def votes(rows: Iterable[Scored], same: SameAnswer | None = None) -> dict[str, list[Vote]]:
     """The votes of each problem's scored responses, in order. Without `same`, wrong answers are compared as text.
 
-    All right answers are one. Wrong ones are compared only if there is a right one that they could outvote: the text
-    with the most votes becomes the reference of the others, then the next text that is left, and so on. No pair is
-    compared twice, and each round compares those of all problems in one call. Two different integers are different
-    answers without a comparison.
+    All right answers are one. Wrong ones are compared only if there is a right one that they could
+    outvote: the text with the most votes becomes the reference of the others, then the next text
+    that is left, and so on. No pair is compared twice, and each round compares those of all
+    problems in one call. Two different integers are different answers without a comparison.
     """
     problems = {id: _AnswerClasses(several) for id, several in _by_problem(rows).items()}
     if same:
@@ -61,16 +61,19 @@ def ballots(rows: Iterable[Scored], same: SameAnswer | None = None) -> dict[str,
 def takes_answers(rows: Iterable[Scored], same: SameAnswer) -> bool:
     """Whether the verifier's references are answers, so that it can compare answers without knowing the right one.
 
-    It is tried on some problems with a right and a wrong answer: most right responses must be accepted with their own
-    answer as the reference, and rejected with the wrong one. Unit tests and the targets of puzzles are not answers.
-    True if there is nothing to try.
+    It is tried on some problems with a right and a wrong answer: most right responses must be
+        accepted with their own
+    answer as the reference, and rejected with the wrong one. Unit tests and the targets of puzzles
+    are not answers. True if there is nothing to try.
     """
     problems = [_AnswerClasses(several) for several in _by_problem(rows).values()]
     tried = [classes for classes in problems if classes.right and classes.pending][:_TRIED]
 
     # Both calls ask about correct responses, whose own answer is right by the bench's reference.
     own = same([(classes.right[0], classes.right[0].extracted or "") for classes in tried])
-    other = same([(classes.right[0], classes.wrong_answer(classes.pending[0])) for classes in tried])
+    other = same(
+        [(classes.right[0], classes.wrong_answer(classes.pending[0])) for classes in tried]
+    )
     return 2 * sum(own) >= len(tried) >= 2 * sum(other)
 
 
@@ -92,7 +95,8 @@ def maj_at_k(ballot: Ballot, k: int) -> float:
 
     Ties are broken uniformly at random.
 
-    Exact: for every number of right votes, the ways in which no wrong answer gets more, by how many get as many.
+    Exact: for every number of right votes, the ways in which no wrong answer gets more, by how many
+        get as many.
     """
     return _chance(Ballot(ballot.right, tuple(sorted(ballot.wrong)), ballot.silent), k)
 
@@ -102,7 +106,9 @@ def _chance(ballot: Ballot, k: int) -> float:
     total = Fraction(0)
     for votes in range(1, min(ballot.right, k) + 1):
         for (others, ties), ways in _ways(ballot, votes, k - votes).items():
-            drawn = math.comb(ballot.right, votes) * ways * math.comb(ballot.silent, k - votes - others)
+            drawn = (
+                math.comb(ballot.right, votes) * ways * math.comb(ballot.silent, k - votes - others)
+            )
             total += Fraction(drawn, 1 + ties)
     return float(total / math.comb(ballot.right + sum(ballot.wrong) + ballot.silent, k))
 
@@ -124,9 +130,10 @@ def _ways(ballot: Ballot, most: int, room: int) -> dict[tuple[int, int], int]:
 class _AnswerClasses:
     """The wrong answers to one problem, in classes of equal ones: a union-find with a budget of comparisons.
 
-    Texts wait in the order of their votes. In each round the first one becomes the representative of a class, and the
-    verifier says which of the others equal it. Of `1/2`, `0.5` and `2`, the first round puts `0.5` and `2` beside `1/2`
-    and joins `0.5` to it; the second finds nothing left to compare `2` with.
+    Texts wait in the order of their votes. In each round the first one becomes the representative
+    of a class, and the verifier says which of the others equal it. Of `1/2`, `0.5` and `2`, the
+    first round puts `0.5` and `2` beside `1/2` and joins `0.5` to it; the second finds nothing left
+    to compare `2` with.
     """
 
     def __init__(self, rows: Sequence[Scored]) -> None:

@@ -1,7 +1,11 @@
 """Training data against benches: exact match, n-gram overlap and near-duplicates (docs/overlap.md has the rules)."""
 
 from rlsp_cli.evals.overlap.check import check_overlap, refuse_overlap
-from rlsp_cli.evals.overlap.contamination import Contamination, contamination_notes, measure_contamination
+from rlsp_cli.evals.overlap.contamination import (
+    Contamination,
+    contamination_notes,
+    measure_contamination,
+)
 from rlsp_cli.evals.overlap.index import OverlapIndex
 from rlsp_cli.evals.overlap.report import OverlapReport, compare_data
 from rlsp_cli.evals.overlap.training_set import TrainingSet

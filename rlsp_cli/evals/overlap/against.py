@@ -60,7 +60,9 @@ def benches_against(names: Sequence[str], recipe: Recipe | None, data: Path | No
     benches: dict[str, Bench] = {}
     missing: list[str] = []
     for name in names:
-        theirs = load_recipe(find_recipe(name), plugins=resolve_options) if _is_recipe(name) else None
+        theirs = (
+            load_recipe(find_recipe(name), plugins=resolve_options) if _is_recipe(name) else None
+        )
         if name == "heldout" and recipe is None:
             raise UsageError("heldout is a recipe's own data.heldout; name that recipe instead")
 
@@ -86,7 +88,8 @@ def benches_of(recipe: Recipe) -> Sequence[str]:
 def whole_bench(name: str, recipe: Recipe) -> Bench:
     """A bench of the recipe's `eval` with all its problems, whatever `eval.limit` says.
 
-    Phrases that several problems share identify none of them, so a part of a bench would give other matches.
+    Phrases that several problems share identify none of them, so a part of a bench would give other
+    matches.
     """
     assert recipe.eval, "a recipe without eval has no benches"
     settings = recipe.eval.model_copy(update={"limit": None})

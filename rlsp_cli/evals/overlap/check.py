@@ -8,7 +8,14 @@ from rlsp_cli.errors import DataError, NotReadyError, RlspError
 from rlsp_cli.evals.benches import Bench, Benches
 from rlsp_cli.evals.overlap.against import whole_bench
 from rlsp_cli.evals.overlap.overlap import find_overlaps
-from rlsp_cli.evals.overlap.training_set import ROLES, HasProblem, TrainingSet, from_recipe, from_rows, roles_of
+from rlsp_cli.evals.overlap.training_set import (
+    ROLES,
+    HasProblem,
+    TrainingSet,
+    from_recipe,
+    from_rows,
+    roles_of,
+)
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.terminal import print
@@ -77,4 +84,6 @@ def _issues(training: TrainingSet, benches: Sequence[Bench]) -> Iterator[Issue]:
         found = [overlap for overlap in overlaps if overlap.bench == bench.name]
         if found:
             many = f"{len(found)} of {len(training.rows)} problems are in the bench {bench.name}"
-            yield Issue(f"data.{training.role}", f"data.{training.role}: {many}, such as {found[0]}", _HINT)
+            yield Issue(
+                f"data.{training.role}", f"data.{training.role}: {many}, such as {found[0]}", _HINT
+            )

@@ -16,8 +16,8 @@ from rlsp_cli.recipe.schema import Recipe
 class Contamination:
     """How much of a bench one training set holds: copies and likely copies, and the first of each.
 
-    `rows` and `problems` are those of the whole set and of the bench. `unknown` says why the set could not be read;
-    the other fields mean nothing then.
+    `rows` and `problems` are those of the whole set and of the bench. `unknown` says why the set
+    could not be read; the other fields mean nothing then.
     """
 
     rows: int = 0
@@ -46,10 +46,13 @@ BenchContamination = Mapping[str, Contamination]
 """Training set, `traces` or `prompts` -> how much of a bench it holds."""
 
 
-def measure_contamination(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, Contamination]]:
+def measure_contamination(
+    recipe: Recipe, benches: Sequence[Bench]
+) -> dict[str, dict[str, Contamination]]:
     """Bench -> training set -> how much of the bench it holds.
 
-    Where `eval.limit` cuts a bench, rows are compared with the whole, and the problems counted that were asked.
+    Where `eval.limit` cuts a bench, rows are compared with the whole, and the problems counted that
+    were asked.
     """
     whole = _whole_benches(recipe, benches)
     found: dict[str, dict[str, Contamination]] = {bench.name: {} for bench in benches}
@@ -102,9 +105,13 @@ def _whole_benches(recipe: Recipe, benches: Sequence[Bench]) -> Sequence[Bench]:
     return [whole_bench(name, recipe) for name in recipe.eval.benches]
 
 
-def _contamination(training: TrainingSet, bench: Bench, overlaps: Sequence[Overlap]) -> Contamination:
+def _contamination(
+    training: TrainingSet, bench: Bench, overlaps: Sequence[Overlap]
+) -> Contamination:
     asked = {problem.id for problem in bench.problems}
-    ours = [overlap for overlap in overlaps if overlap.bench == bench.name and overlap.problem in asked]
+    ours = [
+        overlap for overlap in overlaps if overlap.bench == bench.name and overlap.problem in asked
+    ]
     counts = count_overlaps(ours, bench.name)
     return Contamination(
         rows=len(training.rows),

@@ -1,8 +1,10 @@
 r"""Benches, indexed to find their problems in training data: exact match, n-gram overlap, near-duplicates.
 
-One shared 13-gram, GPT-3's rule (arXiv 2005.14165, Appendix C), finds mostly set phrases in mathematics. So a problem
-counts as copied when a share of its own 8-grams is found, as in PaLM's analysis (2204.02311, Section 8), and all of its
-numbers: with others it is a problem of the same family. A near-duplicate is a likely copy, to be read and not refused.
+One shared 13-gram, GPT-3's rule (arXiv 2005.14165, Appendix C), finds mostly set phrases in
+mathematics. So a problem counts as copied when a share of its own 8-grams is found, as in PaLM's
+analysis (2204.02311, Section 8), and all of its
+numbers: with others it is a problem of the same family. A near-duplicate is a likely copy, to be
+    read and not refused.
 docs/overlap.md has the measurement.
 """
 
@@ -42,8 +44,8 @@ Key = tuple[str, str]
 class Match(NamedTuple):
     """A problem of a bench found in a text, and by which rule.
 
-    `exact` and `8-gram` are copies. Likely copies are `other numbers` and `other answer`, which overlap like an 8-gram
-    copy, and `words`, which shares most of the rarer words.
+    `exact` and `8-gram` are copies. Likely copies are `other numbers` and `other answer`, which
+    overlap like an 8-gram copy, and `words`, which shares most of the rarer words.
     """
 
     bench: str
@@ -99,7 +101,9 @@ class OverlapIndex:
         if exact_only:
             return
 
-        self._similar[bench] = SimilarityIndex({id: words[id] for id in problems if len(words[id]) >= _SHORTEST})
+        self._similar[bench] = SimilarityIndex(
+            {id: words[id] for id in problems if len(words[id]) >= _SHORTEST}
+        )
         for id, own in ngrams.items():
             for ngram in own:
                 self._owners.setdefault(len(ngram), {}).setdefault(ngram, []).append((bench, id))
@@ -138,7 +142,9 @@ class OverlapIndex:
             return 0, len(text)
         return min(start for start, _ in shared), max(end for _, end in shared)
 
-    def _shared_spans(self, words: Sequence[tuple[str, int, int]], size: int, match: Match) -> list[tuple[int, int]]:
+    def _shared_spans(
+        self, words: Sequence[tuple[str, int, int]], size: int, match: Match
+    ) -> list[tuple[int, int]]:
         owners, key = self._owners[size], (match.bench, match.id)
         spans = []
         for first in range(len(words) - size + 1):
@@ -152,14 +158,17 @@ class OverlapIndex:
         shared: Counter[Key] = Counter()
         for size, owners in self._owners.items():
             ngrams = set(_ngrams(words, size))
-            # Most texts share nothing with a bench, and the intersection of key sets is built for those that do.
+            # Most texts share nothing with a bench, and the intersection of key sets is built for
+            # those that do.
             if not owners.keys().isdisjoint(ngrams):
                 for ngram in ngrams & owners.keys():
                     shared.update(owners[ngram])
 
         shares = {key: number / self._problems[key].ngrams for key, number in shared.items()}
         matches = [
-            Match(*key, self._rule(key, words, answer, share)) for key, share in shares.items() if share >= SHARE
+            Match(*key, self._rule(key, words, answer, share))
+            for key, share in shares.items()
+            if share >= SHARE
         ]
         return sorted(matches, key=lambda match: (match.is_copy, shares[match.bench, match.id]))
 
@@ -170,7 +179,8 @@ class OverlapIndex:
         reordered = same_answer and Counter(problem.numbers) <= Counter(numbers)
         if not (_in_order(problem.numbers, numbers) or reordered):
             return OTHER_NUMBERS
-        # A problem that is there whole is a copy whatever its answer: one of the two answers is wrong.
+        # A problem that is there whole is a copy whatever its answer: one of the two answers is
+        # wrong.
         return OTHER_ANSWER if share < 1 and same_answer is False else OVERLAP
 
     def _near_duplicates(self, words: Ngram, apart_from: Container[str]) -> dict[str, Match]:
@@ -208,8 +218,8 @@ def _number(answer: str) -> Fraction | None:
 def _distinct_ngrams(problems: Mapping[str, Ngram]) -> dict[str, set[Ngram]]:
     """By problem, its n-grams that no other problem of the bench has.
 
-    N-grams that several problems share, numbers apart, are the bench's own phrases, such as "where m and n are
-    relatively prime", and identify none of them.
+    N-grams that several problems share, numbers apart, are the bench's own phrases, such as "where
+    m and n are relatively prime", and identify none of them.
     """
     ngrams = {id: _problem_ngrams(words) for id, words in problems.items()}
 

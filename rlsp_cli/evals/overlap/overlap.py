@@ -65,7 +65,9 @@ class OverlapCounts:
         return asdict(self)
 
 
-def find_overlaps(training: TrainingSet, benches: Sequence[Bench], *, likely: bool = True) -> Iterator[Overlap]:
+def find_overlaps(
+    training: TrainingSet, benches: Sequence[Bench], *, likely: bool = True
+) -> Iterator[Overlap]:
     """The rows that are copies of a bench's problem, and likely copies if `likely`, in their order."""
     index = index_of(benches)
     for row in training.rows:
@@ -73,7 +75,17 @@ def find_overlaps(training: TrainingSet, benches: Sequence[Bench], *, likely: bo
             start, end = index.span(row.problem, match)
             text = _shortened(row.problem[start:end], _KEPT)
             problem_text = _shortened(index.text(match), _KEPT)
-            yield Overlap(training.role, row.place, match.bench, match.id, match.rule, start, end, text, problem_text)
+            yield Overlap(
+                training.role,
+                row.place,
+                match.bench,
+                match.id,
+                match.rule,
+                start,
+                end,
+                text,
+                problem_text,
+            )
 
 
 def count_overlaps(overlaps: Iterable[Overlap], bench: str) -> OverlapCounts:

@@ -12,7 +12,13 @@ from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.overlap.against import benches_against, compared_bench
 from rlsp_cli.evals.overlap.index import CANNOT_FIND
 from rlsp_cli.evals.overlap.overlap import Overlap, OverlapCounts, count_overlaps, find_overlaps
-from rlsp_cli.evals.overlap.training_set import TrainingSet, from_recipe, from_source, is_file_of_rows, roles_of
+from rlsp_cli.evals.overlap.training_set import (
+    TrainingSet,
+    from_recipe,
+    from_source,
+    is_file_of_rows,
+    roles_of,
+)
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.shipped import find_recipe, shipped_recipes
@@ -40,15 +46,22 @@ class OverlapReport:
             "train": self.train,
             "clean": not self.copies and not self.unread,
             "cannot_find": CANNOT_FIND,
-            "sets": [{"role": one.role, "source": one.source, "rows": len(one.rows)} for one in self.sets],
-            "benches": [{**compared_bench(one).to_json(), **self.counts(one).to_json()} for one in self.benches],
+            "sets": [
+                {"role": one.role, "source": one.source, "rows": len(one.rows)} for one in self.sets
+            ],
+            "benches": [
+                {**compared_bench(one).to_json(), **self.counts(one).to_json()}
+                for one in self.benches
+            ],
             "copies": [overlap.to_json() for overlap in self.copies],
             "likely": [overlap.to_json() for overlap in self.likely],
             "unread": list(self.unread),
         }
 
 
-def compare_data(train: str, against: Sequence[str], data: Path | None, columns: Columns) -> OverlapReport:
+def compare_data(
+    train: str, against: Sequence[str], data: Path | None, columns: Columns
+) -> OverlapReport:
     """A file, a hub id or a recipe's training data beside benches, which are read from `data` if it is given.
 
     NotReadyError names every bench whose data is missing: data that was not compared is not clean.
@@ -76,7 +89,9 @@ def compare_data(train: str, against: Sequence[str], data: Path | None, columns:
 def _sets(recipe: Recipe) -> list[TrainingSet]:
     sets = [from_recipe(role, recipe) for role in roles_of(recipe)]
     if not sets:
-        raise DataError(f"recipe {recipe.name!r} has no training data: neither data.traces nor data.prompts")
+        raise DataError(
+            f"recipe {recipe.name!r} has no training data: neither data.traces nor data.prompts"
+        )
     return sets
 
 

@@ -1,8 +1,8 @@
 """Near-duplicates by words: paraphrases, edited copies, problems of one family.
 
-A word says the more the fewer problems have it (inverse document frequency), and two texts are compared as sets of
-words by Tversky's index (Psychological Review 84, 1977), in which words that only the text has count half: instructions
-around a problem do not make it another one.
+A word says the more the fewer problems have it (inverse document frequency), and two texts are
+compared as sets of words by Tversky's index (Psychological Review 84, 1977), in which words that
+only the text has count half: instructions around a problem do not make it another one.
 """
 
 import math
@@ -42,9 +42,12 @@ class SimilarityIndex:
         for stems in self._stems.values():
             users.update(stems)
 
-        # log((N + 1) / (n + 1/2)): even a stem that all N problems use weighs a little, and one of none weighs most.
+        # log((N + 1) / (n + 1/2)): even a stem that all N problems use weighs a little, and one of
+        # none weighs most.
         self._unknown = math.log(len(problems) + 1)
-        self._weights = {stem: math.log((len(problems) + 1) / (number + 0.5)) for stem, number in users.items()}
+        self._weights = {
+            stem: math.log((len(problems) + 1) / (number + 0.5)) for stem, number in users.items()
+        }
         self._sizes = {id: self._weight(stems) for id, stems in self._stems.items()}
         self._users = self._inverted()
 
@@ -69,7 +72,11 @@ class SimilarityIndex:
                 shared[id] += self._weights[stem]
 
         by_text = _BOUND_BY_TEXT * size
-        return [id for id, weight in shared.items() if weight >= by_text + _BOUND_BY_PROBLEM * self._sizes[id]]
+        return [
+            id
+            for id, weight in shared.items()
+            if weight >= by_text + _BOUND_BY_PROBLEM * self._sizes[id]
+        ]
 
     def _threshold(self, id: str, numbers: Counter[str]) -> float:
         ours = self._numbers[id]

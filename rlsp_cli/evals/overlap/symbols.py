@@ -36,7 +36,9 @@ _SYNONYMS = {
 }  # fmt: skip
 COMMANDS = dict.fromkeys(_LAYOUT.split(), "") | _SYNONYMS | {"%": "%"}
 """LaTeX's commands without their backslash; those of layout mean nothing."""
-INFIX = frozenset(f"\\{name}" for name in ("frac", "dfrac", "tfrac", "cfrac", "binom", "dbinom", "tbinom"))
+INFIX = frozenset(
+    f"\\{name}" for name in ("frac", "dfrac", "tfrac", "cfrac", "binom", "dbinom", "tbinom")
+)
 """Commands that LaTeX writes before their two arguments, and plain text between them."""
 
 _GREEK = (
@@ -54,7 +56,14 @@ _CHINESE = {
 PLAIN = (
     # `one` is left out: it is a pronoun too often.
     {word: str(number) for number, word in enumerate(_NUMBERS.split()) if word != "one"}
-    | {"infinity": "infty", "percent": "%", "tg": "tan", "ctg": "cot", "arctg": "arctan", "lg": "log"}
+    | {
+        "infinity": "infty",
+        "percent": "%",
+        "tg": "tan",
+        "ctg": "cot",
+        "arctg": "arctan",
+        "lg": "log",
+    }
     | {"=>": "->", "**": "^", "{": "", "}": ""}
     | dict(zip("αβγδεζηθικλμνξοπρστυφχψω", _GREEK.split(), strict=True))
     | _CHINESE

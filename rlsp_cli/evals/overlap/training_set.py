@@ -41,7 +41,8 @@ class TrainingRow:
 class TrainingSet:
     """Rows of one source; `role` is its key of `data`, or `rows` for a file.
 
-    `unread` has an error for each row without a problem: such a row cannot be compared, so it is not clean.
+    `unread` has an error for each row without a problem: such a row cannot be compared, so it is
+    not clean.
     """
 
     role: str
@@ -52,7 +53,9 @@ class TrainingSet:
 
 def from_rows(role: str, source: str, rows: Sequence[HasProblem]) -> TrainingSet:
     """The rows of a recipe, with their numbers as places."""
-    found = [TrainingRow(f"row {number}", row.problem, row.answer) for number, row in enumerate(rows, 1)]
+    found = [
+        TrainingRow(f"row {number}", row.problem, row.answer) for number, row in enumerate(rows, 1)
+    ]
     return TrainingSet(role, source, found)
 
 

@@ -37,7 +37,8 @@ _TOKEN = re.compile(
 def words_of(text: str) -> tuple[str, ...]:
     r"""The words of a text, without layout, punctuation and case.
 
-    Numbers, variables and operators are words of their own: `2 + 3` and `2+3` are the same, `2-3` is not;
+    Numbers, variables and operators are words of their own: `2 + 3` and `2+3` are the same, `2-3`
+        is not;
     `\frac{1}{2}`, `1/2` and `½` are the same, and so are `\sqrt2`, `√2` and `sqrt(2)`.
     """
     tokens = _infix(_TOKEN.findall(text.translate(_CHARACTERS)), str)
@@ -53,7 +54,9 @@ def words_with_spans(text: str) -> list[tuple[str, int, int]]:
 
     tokens = _infix(list(_TOKEN.finditer(text.translate(_CHARACTERS))), re.Match.group)
 
-    words = [(_WORDS[token[0]], origins[token.start()], origins[token.end() - 1] + 1) for token in tokens]
+    words = [
+        (_WORDS[token[0]], origins[token.start()], origins[token.end() - 1] + 1) for token in tokens
+    ]
     return [word for word in words if word[0]]
 
 
@@ -81,7 +84,9 @@ class _Words(dict[str, str]):
 def _read(character: str) -> str:
     """A character without case, accent and width; a symbol by LaTeX's name."""
     parts = unicodedata.normalize("NFKD", UNICODE.get(character, character)).casefold()
-    plain = "".join(UNICODE.get(part, _digit(part)) for part in parts if unicodedata.category(part) != "Mn")
+    plain = "".join(
+        UNICODE.get(part, _digit(part)) for part in parts if unicodedata.category(part) != "Mn"
+    )
 
     kind = unicodedata.decomposition(character).partition(" ")[0]
     is_digit = plain.isdigit()
@@ -125,7 +130,10 @@ def _infix(tokens: list[Token], text: Callable[[Token], str]) -> list[Token]:
     # A head moves behind its first argument: half a place before the token that follows.
     closing = _closing_braces(texts)
     behind = {head: _argument_end(texts, head + 1, closing) - 0.5 for head in heads}
-    return [tokens[place] for place in sorted(range(len(tokens)), key=lambda place: behind.get(place, place))]
+    return [
+        tokens[place]
+        for place in sorted(range(len(tokens)), key=lambda place: behind.get(place, place))
+    ]
 
 
 def _closing_braces(tokens: Sequence[str]) -> dict[int, int]:

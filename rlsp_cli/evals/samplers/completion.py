@@ -28,7 +28,9 @@ def chat_body(model: str, request: Request, decoding: Decoding) -> dict[str, Any
     return {**body, "messages": turns}
 
 
-def completion_body(model: str, prompt: list[int], decoding: Decoding, options: Mapping[str, Any]) -> dict[str, Any]:
+def completion_body(
+    model: str, prompt: list[int], decoding: Decoding, options: Mapping[str, Any]
+) -> dict[str, Any]:
     """For `completions`, with the prompt as token ids and `options` that this server knows."""
     body = {**_settings(model, decoding), **options, "prompt": prompt}
     return {**body, "logprobs": 1} if decoding.logprobs else body
@@ -41,7 +43,8 @@ def read_completion(content: bytes, request: Request) -> Response:
         choice = said["choices"][0]
         message = choice.get("message")
         text = _chat_text(message, request) if message else _completed_text(choice["text"], request)
-    # Proxies answer with pages and other servers with other JSON, so nothing about its form is certain.
+    # Proxies answer with pages and other servers with other JSON, so nothing about its form is
+    # certain.
     except (JSONDecodeError, LookupError, TypeError, AttributeError) as error:
         shown = content.decode(errors="replace")[:_SHOWN]
         raise ValueError(f"{shown!r} is no completion; is this the right URL?") from error
@@ -83,7 +86,8 @@ def _completed_text(text: Any, request: Request) -> str:
 def _chat_text(message: Mapping[str, Any], request: Request) -> str:
     """A reply to a chat: thinking that the server parts from the answer goes back between its tags.
 
-    A reply that continues a prefix belongs to what the prefix has begun, thinking or answer, and opens nothing.
+    A reply that continues a prefix belongs to what the prefix has begun, thinking or answer, and
+    opens nothing.
     """
     if not request.prefix:
         return with_opening(message_text(message))
@@ -102,7 +106,11 @@ def _scores(logprobs: Any) -> dict[str, float]:
     Empty if the server gives none, or any that is no number.
     """
     try:
-        tokens = [token["logprob"] for token in logprobs.get("content") or ()] or logprobs.get("token_logprobs") or []
+        tokens = (
+            [token["logprob"] for token in logprobs.get("content") or ()]
+            or logprobs.get("token_logprobs")
+            or []
+        )
         numbers = [number for token in tokens if (number := number_of(token)) is not None]
     except (AttributeError, LookupError, TypeError):
         return {}

@@ -11,7 +11,12 @@ from typing import Any
 import httpx2
 
 from rlsp_cli.errors import NotReadyError, UsageError
-from rlsp_cli.evals.samplers.completion import chat_body, completion_body, read_completion, read_refusal
+from rlsp_cli.evals.samplers.completion import (
+    chat_body,
+    completion_body,
+    read_completion,
+    read_refusal,
+)
 from rlsp_cli.evals.samplers.sampler import Decoding, Request, Response
 from rlsp_cli.http import client_settings, read_key, retry_after, valid_key
 
@@ -32,9 +37,9 @@ _TIMEOUT = httpx2.Timeout(3600.0, connect=30.0)
 class EndpointSampler:
     """A `rlsp_cli.evals.samplers.sampler.Sampler` with `batch` requests under way at once; each response is a request.
 
-    Prompts are the user's turn in `URL/chat/completions`; with `encode`, which gives a prompt's token
-    ids, they go to `URL/completions` as they are, with `options` that this server knows. `tick` is called at least
-    every second and may raise to stop.
+    Prompts are the user's turn in `URL/chat/completions`; with `encode`, which gives a prompt's
+    token ids, they go to `URL/completions` as they are, with `options` that this server knows.
+    `tick` is called at least every second and may raise to stop.
     """
 
     def __init__(
@@ -49,9 +54,14 @@ class EndpointSampler:
         tick: Callable[[], None] = lambda: None,
     ) -> None:
         if not url.startswith(("http://", "https://")):
-            raise UsageError(f"{url!r} is no http address; expected one such as http://127.0.0.1:8000/v1")
+            raise UsageError(
+                f"{url!r} is no http address; expected one such as http://127.0.0.1:8000/v1"
+            )
         self.url, self.model, self.encode = url.rstrip("/"), model, encode
-        self.path, self.options = "/completions" if encode else "/chat/completions", dict(options or {})
+        self.path, self.options = (
+            "/completions" if encode else "/chat/completions",
+            dict(options or {}),
+        )
         self.key, self.batch, self.tick = _key(key), batch, tick
         self._not_before = 0.0  # time.monotonic() until which the server wants to be left alone
 
@@ -72,9 +82,13 @@ class EndpointSampler:
                     if not running:
                         return
 
-                    waiting = asyncio.wait(running, timeout=_BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                    waiting = asyncio.wait(
+                        running, timeout=_BEAT_S, return_when=asyncio.FIRST_COMPLETED
+                    )
                     ready, _ = runner.run(waiting)
-                    for task in sorted(ready, key=_has_failed):  # responses first: an error ends the loop
+                    for task in sorted(
+                        ready, key=_has_failed
+                    ):  # responses first: an error ends the loop
                         yield running.pop(task), task.result()
                     self.tick()
             finally:
@@ -82,14 +96,18 @@ class EndpointSampler:
 
     def _client(self) -> httpx2.AsyncClient:
         limits = httpx2.Limits(max_connections=self.batch, max_keepalive_connections=self.batch)
-        return httpx2.AsyncClient(limits=limits, timeout=_TIMEOUT, **client_settings(self.url, self.key))
+        return httpx2.AsyncClient(
+            limits=limits, timeout=_TIMEOUT, **client_settings(self.url, self.key)
+        )
 
     def _body(self, request: Request, decoding: Decoding) -> dict[str, Any]:
         if self.encode:
             return completion_body(self.model, self.encode(request), decoding, self.options)
         return chat_body(self.model, request, decoding)
 
-    async def _response(self, client: httpx2.AsyncClient, request: Request, decoding: Decoding) -> Response:
+    async def _response(
+        self, client: httpx2.AsyncClient, request: Request, decoding: Decoding
+    ) -> Response:
         """One response; asks again while the server is busy, away, or answers what is no completion."""
         body = self._body(request, decoding)
         for tries in count(1):
@@ -105,11 +123,15 @@ class EndpointSampler:
                     await asyncio.sleep(_PAUSES_S[tries - 1])
         raise AssertionError("the last try returns or raises")
 
-    async def _ask(self, client: httpx2.AsyncClient, body: dict[str, Any], request: Request) -> Response:
+    async def _ask(
+        self, client: httpx2.AsyncClient, body: dict[str, Any], request: Request
+    ) -> Response:
         try:
             reply = await client.post(self.url + self.path, content=json.dumps(body))
         except httpx2.RequestError as error:
-            raise _UnansweredError(f"no reply: {error or type(error).__name__}; is the server running?") from error
+            raise _UnansweredError(
+                f"no reply: {error or type(error).__name__}; is the server running?"
+            ) from error
         if reply.status_code == 200:
             try:
                 return read_completion(reply.content, request)
@@ -119,7 +141,9 @@ class EndpointSampler:
         if "Retry-After" in reply.headers or reply.status_code == 429:
             self._not_before = time.monotonic() + retry_after(reply.headers.get("Retry-After", ""))
         refusal = read_refusal(reply.content) or reply.reason_phrase
-        raise _UnansweredError(f"HTTP {reply.status_code}: {refusal}", _tries_worth(reply.status_code))
+        raise _UnansweredError(
+            f"HTTP {reply.status_code}: {refusal}", _tries_worth(reply.status_code)
+        )
 
 
 def _key(given: str | None) -> str:

@@ -20,10 +20,11 @@ _STEPS = 16
 class ForcedSampler:
     """A sampler that lengthens and ends the responses of another one; meant for greedy decoding.
 
-    A response that ends by itself before `min_tokens` loses its end (from the last closing tag of thinking on, where
-    there is one), gets " Wait" and is continued, at most `waits` times. One that reaches the limit of tokens gets the
-    closing tag if it is thinking between tags, then "Final Answer:", and is finished. What is added is in its text;
-    `num_tokens` counts all that the model wrote, also the ends that were taken off, and nothing that was added.
+    A response that ends by itself before `min_tokens` loses its end (from the last closing tag of
+    thinking on, where there is one), gets " Wait" and is continued, at most `waits` times. One that
+    reaches the limit of tokens gets the closing tag if it is thinking between tags, then "Final
+    Answer:", and is finished. What is added is in its text; `num_tokens` counts all that the model
+    wrote, also the ends that were taken off, and nothing that was added.
     """
 
     def __init__(self, inner: Sampler, forcing: Forcing) -> None:
@@ -42,7 +43,9 @@ class ForcedSampler:
             before, going = going, {}
             for limit, rows in groups.items():
                 asked = [before[row].request for row in rows]
-                for n, response in self.inner.answer(asked, replace(decoding, max_new_tokens=limit)):
+                for n, response in self.inner.answer(
+                    asked, replace(decoding, max_new_tokens=limit)
+                ):
                     draft = before[rows[n]].grown(response)
                     further = self._further(draft, limits)
                     if further is None:
@@ -98,10 +101,16 @@ class _Draft:
     def grown(self, response: Response) -> "_Draft":
         if response.num_tokens is None:
             where = f"problem {self.request.id!r}"
-            raise DataError(f"{where}: budget forcing needs num_tokens, which this response does not have")
+            raise DataError(
+                f"{where}: budget forcing needs num_tokens, which this response does not have"
+            )
 
         tokens = self.tokens + response.num_tokens
-        return replace(self._with(self.request.prefix + response.text), tokens=tokens, truncated=response.truncated)
+        return replace(
+            self._with(self.request.prefix + response.text),
+            tokens=tokens,
+            truncated=response.truncated,
+        )
 
     def waiting(self) -> "_Draft":
         kept = before_the_end(self.request.prefix)

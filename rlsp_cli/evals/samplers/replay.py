@@ -24,8 +24,8 @@ class ReplaySampler:
     def from_file(cls, path: Path, uneven: bool = False) -> "ReplaySampler":
         """Read JSON Lines rows with `id` and `response`; several rows of one id are several samples.
 
-        A row may also have `num_tokens`, `truncated` and `scores`, a number for each scorer, and the `prompt`, which
-        may have opened the thinking.
+        A row may also have `num_tokens`, `truncated` and `scores`, a number for each scorer, and
+        the `prompt`, which may have opened the thinking.
         """
         responses: dict[str, list[Response]] = {}
         if not path.is_file():
@@ -33,7 +33,9 @@ class ReplaySampler:
         for row in jsonl_rows(path):
             if not {"id", "response"} <= row.columns.keys():
                 raise DataError(f"{row.place}: needs id and response; its keys: {row.names}")
-            responses.setdefault(str(row.columns["id"]), []).append(_response(row.place, row.columns))
+            responses.setdefault(str(row.columns["id"]), []).append(
+                _response(row.place, row.columns)
+            )
         return cls(responses, uneven)
 
     def most(self) -> int:
@@ -46,7 +48,9 @@ class ReplaySampler:
         strange = [id for id in self.responses if id not in known]
         if known and strange and len(strange) == len(self.responses):
             example = next(iter(known))
-            raise DataError(f"the responses are to other problems: ids such as {strange[0]!r}, expected {example!r}")
+            raise DataError(
+                f"the responses are to other problems: ids such as {strange[0]!r}, expected {example!r}"
+            )
         return len(strange)
 
     def refuse_fewer(self, ids: Iterable[str], n: int) -> None:
@@ -82,9 +86,13 @@ def _response(place: str, row: Mapping[str, Any]) -> Response:
         if not isinstance(value, kind):
             raise DataError(f"{place}: {key} holds {type(value).__name__}, expected {words}")
     if "num_tokens" in given and count_of(given["num_tokens"]) is None:
-        raise DataError(f"{place}: num_tokens is {str(given['num_tokens'])[:20]}, expected a whole number")
+        raise DataError(
+            f"{place}: num_tokens is {str(given['num_tokens'])[:20]}, expected a whole number"
+        )
     for scorer, score in given.get("scores", {}).items():
         if number_of(score) is None:
             raise DataError(f"{place}: the score {scorer} is {str(score)[:20]}, expected a number")
     text = whole(str(row.get("prompt") or ""), given["response"])
-    return Response(text, given.get("num_tokens"), given.get("truncated", False), given.get("scores", {}))
+    return Response(
+        text, given.get("num_tokens"), given.get("truncated", False), given.get("scores", {})
+    )

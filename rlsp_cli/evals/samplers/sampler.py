@@ -58,4 +58,7 @@ class Sampler(Protocol):
 
 def answers(sampler: Sampler, requests: Sequence[Request], decoding: Decoding) -> list[Response]:
     """A response to each request, in the order of the requests."""
-    return [response for _, response in sorted(sampler.answer(requests, decoding), key=lambda found: found[0])]
+    return [
+        response
+        for _, response in sorted(sampler.answer(requests, decoding), key=lambda found: found[0])
+    ]

@@ -3,7 +3,12 @@
 from rlsp_cli.evals.statistics.difference import Difference, difference, verdict
 from rlsp_cli.evals.statistics.interval import Estimate, bounded_mean, mean_share
 from rlsp_cli.evals.statistics.paired import FEWEST, paired
-from rlsp_cli.evals.statistics.power import Detectable, detectable, detectable_between, detectable_by
+from rlsp_cli.evals.statistics.power import (
+    Detectable,
+    detectable,
+    detectable_between,
+    detectable_by,
+)
 
 __all__ = [
     "FEWEST",

@@ -14,8 +14,8 @@ Verdict = Literal["better", "worse", "cannot be told apart"]
 class Difference:
     """Mean over shared problems of the later side's accuracy minus the earlier one's, with its 95% interval.
 
-    `differ` counts the problems on which the sides differ. `detectable` is the smallest true difference that 80% of
-    such comparisons would show, None if the data cannot tell.
+    `differ` counts the problems on which the sides differ. `detectable` is the smallest true
+    difference that 80% of such comparisons would show, None if the data cannot tell.
     """
 
     difference: float

@@ -29,8 +29,8 @@ def mean_share(per_problem: Sequence[float]) -> Estimate:
 def bounded_mean(per_problem: Sequence[float], least: float, most: float) -> Estimate:
     """The mean over all problems of a kind, of numbers that lie between `least` and `most` for each problem.
 
-    The upper limit allows for one more problem with `most`, the lower one for one with `least`: n problems say little
-    about problems so rare that fewer than one in n is like them.
+    The upper limit allows for one more problem with `most`, the lower one for one with `least`: n
+    problems say little about problems so rare that fewer than one in n is like them.
     """
     value, width = statistics.fmean(per_problem), most - least
     high = least + width * _upper_limit([(number - least) / width for number in per_problem])
@@ -41,7 +41,8 @@ def bounded_mean(per_problem: Sequence[float], least: float, most: float) -> Est
 def _upper_limit(per_problem: Sequence[float]) -> float:
     """Gaffke's bound of a mean (2005): a quantile of the Bayesian bootstrap with one invented problem, a 1.
 
-    The bootstrap's distribution is approximated by the beta distribution of its mean and variance; exact for 0 and 1.
+    The bootstrap's distribution is approximated by the beta distribution of its mean and variance;
+    exact for 0 and 1.
     """
     values = [*per_problem, 1.0]
     mean = statistics.fmean(values)

@@ -34,11 +34,12 @@ class Paired(NamedTuple):
 def paired(differences: Sequence[float]) -> Paired:
     """The mean over problems of differences that are at least -1 and at most 1, and whether it is 0.
 
-    p (two-sided) is how often turning the signs of the differences at random gives a mean at least as far from 0. To
-    turn the signs of a half of the problems lessens the sum when that half's mean is above 0; so the interval that
-    inverts the test runs between two quantiles of the means of random halves (Hartigan, 1969). It knows no problems but
-    those that were seen. Where that does not contradict p, it is widened to the limits of `bounded_mean`, which allow
-    for another problem that differs as much as any.
+    p (two-sided) is how often turning the signs of the differences at random gives a mean at least
+    as far from 0. To turn the signs of a half of the problems lessens the sum when that half's mean
+    is above 0; so the interval that inverts the test runs between two quantiles of the means of
+    random halves (Hartigan, 1969). It knows no problems but those that were seen. Where that does
+    not contradict p, it is widened to the limits of `bounded_mean`, which allow for another problem
+    that differs as much as any.
     """
     differences = [round(difference, 12) for difference in differences]
     value = statistics.fmean(differences)
@@ -80,7 +81,9 @@ def _halves(differences: Sequence[float]) -> tuple["np.ndarray", "np.ndarray"]:
     if every:
         members = [(value, halves >> bit & 1) for bit, value in enumerate(times.elements())]
     else:
-        members = [(value, rng.binomial(several, 0.5, count)) for value, several in sorted(times.items())]
+        members = [
+            (value, rng.binomial(several, 0.5, count)) for value, several in sorted(times.items())
+        ]
     for value, chosen in members:
         sums, sizes = sums + value * chosen, sizes + chosen
 

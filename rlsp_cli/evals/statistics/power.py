@@ -1,8 +1,8 @@
 """The smallest difference of accuracy that a bench can show.
 
-Two models whose accuracies truly differ by this much are distinguished in 80% of evaluations, at the 5% level
-(two-sided). Miller, "Adding Error Bars to Evals" (2411.00640), explains how that depends on the variance between
-problems and between the samples of one problem.
+Two models whose accuracies truly differ by this much are distinguished in 80% of evaluations, at
+the 5% level (two-sided). Miller, "Adding Error Bars to Evals" (2411.00640), explains how that
+depends on the variance between problems and between the samples of one problem.
 """
 
 import math
@@ -38,10 +38,11 @@ class Detectable:
 def detectable(values: Mapping[str, Sequence[float]]) -> Detectable:
     """From one model's scores of each problem: what can be shown against another model that varies as this one does.
 
-    `unpaired`: the other answered other problems of this kind, by Welch's test. `paired`: it answered the same ones,
-    and the odds of a right answer differ by the same factor on all of them, by the test of `rlsp compare`. The
-    difference is one towards 50%, which is the harder to show. None where the scores do not tell: one problem, one
-    sample of each, no spread; and where no difference is found so often.
+    `unpaired`: the other answered other problems of this kind, by Welch's test. `paired`: it
+    answered the same ones, and the odds of a right answer differ by the same factor on all of them,
+    by the test of `rlsp compare`. The difference is one towards 50%, which is the harder to show.
+    None where the scores do not tell: one problem, one sample of each, no spread; and where no
+    difference is found so often.
     """
     means = [statistics.fmean(scores) for scores in values.values()]
     spread = len(means) > 1 and statistics.variance(means) > 0
@@ -54,7 +55,8 @@ def detectable(values: Mapping[str, Sequence[float]]) -> Detectable:
 def detectable_between(scores: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float | None:
     """From what a pair of models scored on each problem: `paired` of `detectable`, for so many samples of each.
 
-    It knows how a gain is spread over problems; `detectable_by` knows how differently the two find problems hard.
+    It knows how a gain is spread over problems; `detectable_by` knows how differently the two find
+    problems hard.
     """
     return _paired(scores, 2)
 
@@ -62,8 +64,8 @@ def detectable_between(scores: Sequence[tuple[Sequence[float], Sequence[float]]]
 def detectable_by(differences: Sequence[float]) -> float | None:
     """From a pair of models: what these problems can show, if differences are of the sizes that were seen.
 
-    On top of what scatters around the mean, either way, a share of the problems is better by a size that was seen. None
-    where no problem differs.
+    On top of what scatters around the mean, either way, a share of the problems is better by a size
+    that was seen. None where no problem differs.
     """
     import numpy as np
 
@@ -151,7 +153,8 @@ def _shape(problems: int) -> tuple[int, int]:
 def _unpaired(means: Sequence[float]) -> float | None:
     """T quantiles times the standard error, with each model's variance at its own accuracy.
 
-    One made problem, right or wrong, draws this model's accuracy towards 50%: few problems scatter too much around it.
+    One made problem, right or wrong, draws this model's accuracy towards 50%: few problems scatter
+    too much around it.
     """
     freedom, mean = 2 * len(means) - 2, statistics.fmean(means)
     factor = _t_quantile(1 - LEVEL / 2, freedom) + _t_quantile(_POWER, freedom)

@@ -2,7 +2,13 @@
 
 from rlsp_cli.evals.strategies.scorers import check_scorer
 from rlsp_cli.evals.strategies.strategy import Candidate, Responses, Strategy
-from rlsp_cli.evals.strategies.table import BUDGET_FORCING, STRATEGIES, StrategyRow, StrategyTable, strategy_table
+from rlsp_cli.evals.strategies.table import (
+    BUDGET_FORCING,
+    STRATEGIES,
+    StrategyRow,
+    StrategyTable,
+    strategy_table,
+)
 
 __all__ = [
     "BUDGET_FORCING",

@@ -18,7 +18,11 @@ class BestOfN:
 
     def chance(self, candidates: Sequence[Candidate]) -> float:
         """Any response if none of these has a score."""
-        scored = [(candidate.score, candidate.right) for candidate in candidates if candidate.score is not None]
+        scored = [
+            (candidate.score, candidate.right)
+            for candidate in candidates
+            if candidate.score is not None
+        ]
         scored = scored or [(0.0, candidate.right) for candidate in candidates]
         highest = max(score for score, _ in scored)
         return statistics.fmean(right for score, right in scored if score == highest)

@@ -30,10 +30,12 @@ class Rpc:
 def rpc_weights(candidates: Sequence[Candidate]) -> list[float]:
     """The likelihood of each response; 0 for a pruned one, and for a repetition of an earlier one.
 
-    Perplexity consistency: an answer's confidence is the sum of the likelihoods of the different responses that give
-    it. Reasoning pruning: a mixture of two Weibull distributions is fitted to all likelihoods of the problem, and a
-    response is dropped when it is more likely of the lower component and below the mean. Likelihood per token, counting
-    all responses in the fit, and that mean (their "truncated mean") are as in the code that the authors published.
+    Perplexity consistency: an answer's confidence is the sum of the likelihoods of the different
+        responses that give
+    it. Reasoning pruning: a mixture of two Weibull distributions is fitted to all likelihoods of
+    the problem, and a response is dropped when it is more likely of the lower component and below
+    the mean. Likelihood per token, counting all responses in the fit, and that mean (their
+    "truncated mean") are as in the code that the authors published.
     """
     values = [candidate.likelihood or 0.0 for candidate in candidates]
     positive = [value for value in values if value > 0]

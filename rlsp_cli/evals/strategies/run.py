@@ -22,7 +22,8 @@ from rlsp_cli.runs.stream import write_rows
 def reference_answers(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, SingleAnswers]:
     """What the run `eval.against` answered, by bench; nothing if the recipe names none.
 
-    UsageError when it has no evaluation of a bench, or one of other problems or by another verifier.
+    UsageError when it has no evaluation of a bench, or one of other problems or by another
+    verifier.
     """
     if recipe.eval is None or recipe.eval.against is None:
         return {}
@@ -90,4 +91,6 @@ def _unscored(scores: Sequence[Score]) -> list[str]:
     outcomes = Counter(score.outcome for score in lost)
     counts = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
     reason = next((f": {score.reason}" for score in lost if score.reason), "")
-    return [f"{lost[0].component} gave {len(lost)} of {len(scores)} responses no score ({counts}){reason}"]
+    return [
+        f"{lost[0].component} gave {len(lost)} of {len(scores)} responses no score ({counts}){reason}"
+    ]

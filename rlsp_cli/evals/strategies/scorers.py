@@ -27,23 +27,31 @@ def check_scorer(recipe: Recipe) -> Iterator[Issue]:
         yield Issue("eval.scorer", str(error), f"or one of {LOGPROB}, {CONFIDENCE}")
 
 
-def rescored(rows: Sequence[Scored], prompts: Mapping[str, str], recipe: Recipe) -> list[tuple[Scored, Score]]:
+def rescored(
+    rows: Sequence[Scored], prompts: Mapping[str, str], recipe: Recipe
+) -> list[tuple[Scored, Score]]:
     """What the exploration reward `eval.scorer` gives each row, in the processes and limits of the recipe's `reward`.
 
-    Nothing if the rows have such scores themselves. The reward sees the prompt, the response and the answer in it: no
-    reference, no verdict and no column of the bench, since a model that answers a question has none of them.
+    Nothing if the rows have such scores themselves. The reward sees the prompt, the response and
+    the answer in it: no reference, no verdict and no column of the bench, since a model that
+    answers a question has none of them.
     """
     scorer = recipe.eval.scorer if recipe.eval else None
     if scorer in (None, LOGPROB, CONFIDENCE) or any(scorer in row.scores for row in rows):
         return []
 
     plugin = get_plugin("exploration_reward", str(scorer), recipe.plugins)
-    use = Use(plugin.kind, str(scorer), {}, tuple(recipe.plugins), plugin.takes_group, plugin.digest)
+    use = Use(
+        plugin.kind, str(scorer), {}, tuple(recipe.plugins), plugin.takes_group, plugin.digest
+    )
     groups: dict[Any, list[Scored]] = defaultdict(list)
     for number, row in enumerate(rows):
         groups[row.id if use.takes_group else number].append(row)
 
-    calls = [Call(use, tuple(_blind(row, prompts[row.id]) for row in several)) for several in groups.values()]
+    calls = [
+        Call(use, tuple(_blind(row, prompts[row.id]) for row in several))
+        for several in groups.values()
+    ]
     limits = recipe.reward
     with Pool([use], limits.workers, limits.timeout_s, limits.memory_gb) as pool:
         scores = pool.map(calls)

@@ -49,7 +49,9 @@ class EqualTokens:
         return choose_within(candidates, self.reference.problems[id].tokens or 0.0, strategy)
 
 
-def selections(responses: Responses, reference: SingleAnswers | None, *, counted: bool) -> Sequence[Selection]:
+def selections(
+    responses: Responses, reference: SingleAnswers | None, *, counted: bool
+) -> Sequence[Selection]:
     """Equal tokens, if they are `counted`, and all responses; without a reference the first 1, 2, 4, ... and all."""
     if reference:
         return [EqualTokens(reference), First()] if counted else [First()]

@@ -13,8 +13,9 @@ from rlsp_cli.evals.metrics.vote import RIGHT
 class Candidate(NamedTuple):
     """A response as strategies see it, except for `right`, which only measures their choice.
 
-    `answer` is what it votes for (see `metrics.vote`), None without an answer. `score` is the chosen scorer's and
-    `likelihood` the geometric mean of its tokens' probabilities; None if not known.
+    `answer` is what it votes for (see `metrics.vote`), None without an answer. `score` is the
+    chosen scorer's and `likelihood` the geometric mean of its tokens' probabilities; None if not
+    known.
     """
 
     text: str
@@ -29,8 +30,8 @@ class Candidate(NamedTuple):
 class Responses:
     """The scored samples of a bench by problem, and what is known of all of them.
 
-    `scorer` is what `Candidate.score` is from, None if there is none. `takes_answers` says whether the verifier can
-    compare answers without knowing the right one.
+    `scorer` is what `Candidate.score` is from, None if there is none. `takes_answers` says whether
+    the verifier can compare answers without knowing the right one.
     """
 
     problems: Mapping[str, Sequence[Candidate]]

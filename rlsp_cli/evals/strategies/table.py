@@ -73,7 +73,9 @@ class _Builder:
         self.rows: list[StrategyRow] = []
         self.missing: list[str] = []
         self.uncounted = _uncounted(responses, reference) if reference else None
-        self.selections: Sequence[Selection] = selections(responses, reference, counted=self.uncounted is None)
+        self.selections: Sequence[Selection] = selections(
+            responses, reference, counted=self.uncounted is None
+        )
 
     def add(self, strategy: Strategy) -> None:
         """A row for each selection, or the reason why there is none."""
@@ -92,7 +94,9 @@ class _Builder:
         """A row of other single answers, on the problems that the reference has too."""
         if single is None or self.reference is None:
             return
-        shared = {id: outcome for id, outcome in single.problems.items() if id in self.reference.problems}
+        shared = {
+            id: outcome for id, outcome in single.problems.items() if id in self.reference.problems
+        }
         if shared:
             self._add_row(single.label, "all", shared)
 
@@ -117,7 +121,9 @@ class _Builder:
             before = {id: outcome.accuracy for id, outcome in self.reference.problems.items()}
             after = {id: outcome.accuracy for id, outcome in outcomes.items()}
             moved = difference(before, after)
-        row = StrategyRow(strategy=name, selection=selection, difference=moved, **vars(means(outcomes)))
+        row = StrategyRow(
+            strategy=name, selection=selection, difference=moved, **vars(means(outcomes))
+        )
         self.rows.append(row)
 
 
@@ -130,9 +136,10 @@ def strategy_table(
 ) -> StrategyTable:
     """Strategies by name on the sampled responses of one bench, in the order of `index`, and on the forced ones.
 
-    The reference is `against`, else what budget forcing made, else nothing. With it, each strategy has a row at equal
-    tokens, problem by problem, and one with all responses, and the greedy response has one; without it, each has one
-    for each power of two. Problems that one side has no scored response to are left out.
+    The reference is `against`, else what budget forcing made, else nothing. With it, each strategy
+    has a row at equal tokens, problem by problem, and one with all responses, and the greedy
+    response has one; without it, each has one for each power of two. Problems that one side has no
+    scored response to are left out.
     """
     forced = single_answers(BUDGET_FORCING, rows, [FORCED]) if BUDGET_FORCING in names else None
     reference = against or forced
@@ -155,7 +162,10 @@ def usual_scorer(rows: Sequence[Scored]) -> str | None:
 
 
 def _responses(
-    rows: Sequence[Scored], same: SameAnswer | None, scorer: str | None, reference: SingleAnswers | None
+    rows: Sequence[Scored],
+    same: SameAnswer | None,
+    scorer: str | None,
+    reference: SingleAnswers | None,
 ) -> Responses:
     sampled = sorted(of_kind(rows, SAMPLE), key=lambda row: row.index)
     scorer = scorer or usual_scorer(sampled)
@@ -168,7 +178,9 @@ def _responses(
 
 
 def _candidate(row: Scored, answer: str | None, scorer: str | None) -> Candidate:
-    return Candidate(row.response, answer, row.right, row.num_tokens, row.score(scorer), row.likelihood)
+    return Candidate(
+        row.response, answer, row.right, row.num_tokens, row.score(scorer), row.likelihood
+    )
 
 
 def _uncounted(responses: Responses, reference: SingleAnswers) -> str | None:
@@ -178,7 +190,11 @@ def _uncounted(responses: Responses, reference: SingleAnswers) -> str | None:
         "the sampled responses": [candidate.tokens for candidate in responses.all],
     }
     without = [side for side, tokens in sides.items() if None in tokens]
-    return f"no comparison at equal tokens: num_tokens of {' and '.join(without)} is missing" if without else None
+    return (
+        f"no comparison at equal tokens: num_tokens of {' and '.join(without)} is missing"
+        if without
+        else None
+    )
 
 
 def _single_row(reference: SingleAnswers, responses: Responses) -> SingleRow:

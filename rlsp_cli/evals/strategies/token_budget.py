@@ -46,7 +46,9 @@ class Means:
     ran_out: int
 
 
-def single_answers(label: str, rows: Sequence[Scored], kinds: Sequence[str]) -> SingleAnswers | None:
+def single_answers(
+    label: str, rows: Sequence[Scored], kinds: Sequence[str]
+) -> SingleAnswers | None:
     """From the rows of the first of these kinds that has scored ones; None if none has."""
     scored = [row for row in rows if row.value is not None]
     for kind in kinds:
@@ -54,7 +56,9 @@ def single_answers(label: str, rows: Sequence[Scored], kinds: Sequence[str]) -> 
         for row in of_kind(scored, kind):
             problems[row.id].append(row)
         if problems:
-            return SingleAnswers(label, kind, {id: _single(several) for id, several in problems.items()})
+            return SingleAnswers(
+                label, kind, {id: _single(several) for id, several in problems.items()}
+            )
     return None
 
 
@@ -68,7 +72,8 @@ def choose(candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
 def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Strategy) -> Outcome:
     """Its choice from the first candidates that the budget of tokens pays for, at least one; all must be counted.
 
-    The one that crosses the budget takes part with the chance that makes the expected tokens equal to the budget.
+    The one that crosses the budget takes part with the chance that makes the expected tokens equal
+    to the budget.
     """
     costs = [candidate.tokens or 0 for candidate in candidates]
     count, paid = 0, 0
@@ -83,7 +88,10 @@ def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Stra
 
     # Rounding down would leave tokens unspent on each problem, and the strategy at a disadvantage.
     next_takes_part = (budget - paid) / costs[count]
-    without, including = strategy.chance(candidates[:count]), strategy.chance(candidates[: count + 1])
+    without, including = (
+        strategy.chance(candidates[:count]),
+        strategy.chance(candidates[: count + 1]),
+    )
     accuracy = (1 - next_takes_part) * without + next_takes_part * including
     return Outcome(accuracy, count + next_takes_part, budget)
 

@@ -1,7 +1,7 @@
 """A mixture of two Weibull distributions, fitted by expectation maximisation.
 
-RPC (2502.00511) tells likely from unlikely reasoning paths by it. Its authors fit it by scipy, which rlsp does not need
-to run; two components take no more than Newton's method for the shapes.
+RPC (2502.00511) tells likely from unlikely reasoning paths by it. Its authors fit it by scipy,
+which rlsp does not need to run; two components take no more than Newton's method for the shapes.
 """
 
 import math
@@ -24,7 +24,11 @@ class Weibull(NamedTuple):
     def log_density(self, x: float) -> float:
         """At x > 0."""
         log_ratio = math.log(x / self.scale)
-        return math.log(self.shape / self.scale) + (self.shape - 1) * log_ratio - _exp(self.shape * log_ratio)
+        return (
+            math.log(self.shape / self.scale)
+            + (self.shape - 1) * log_ratio
+            - _exp(self.shape * log_ratio)
+        )
 
     def mean(self) -> float:
         """It is scale * Gamma(1 + 1/shape)."""
@@ -75,7 +79,9 @@ def fit_mixture(values: Sequence[float]) -> Mixture:
 
 def _maximise(values: Sequence[float], shares: Sequence[float], before: Mixture | None) -> Mixture:
     low, high = _SHARE
-    shares = [min(max(share, _LEAST), 1 - _LEAST) for share in shares]  # a component never loses all values
+    shares = [
+        min(max(share, _LEAST), 1 - _LEAST) for share in shares
+    ]  # a component never loses all values
     return Mixture(
         min(max(math.fsum(shares) / len(shares), low), high),
         _fit(values, shares, before.high.shape if before else 1.0),
@@ -86,14 +92,17 @@ def _maximise(values: Sequence[float], shares: Sequence[float], before: Mixture 
 def _fit(values: Sequence[float], weights: Sequence[float], shape: float) -> Weibull:
     """Greatest weighted likelihood, by Newton's method on the shape from a guess.
 
-    The shape k solves sum(w x^k ln x) / sum(w x^k) - 1/k = sum(w ln x) / sum(w); the scale is the k-th power mean.
+    The shape k solves sum(w x^k ln x) / sum(w x^k) - 1/k = sum(w ln x) / sum(w); the scale is the
+    k-th power mean.
     """
     logs, total = [math.log(x) for x in values], math.fsum(weights)
     mean = math.fsum(w * log for w, log in zip(weights, logs, strict=True)) / total
     for _ in range(50):
         powers, _ = _powers(shape, logs, weights)
         first = math.fsum(power * log for power, log in zip(powers, logs, strict=True))
-        second = math.fsum(power * (log - first) ** 2 for power, log in zip(powers, logs, strict=True))
+        second = math.fsum(
+            power * (log - first) ** 2 for power, log in zip(powers, logs, strict=True)
+        )
         newton = shape - (first - 1 / shape - mean) / (second + 1 / shape**2)
         step = min(max(newton, shape / 2, _SHAPE[0]), shape * 2, _SHAPE[1])
         if abs(step - shape) < 1e-10 * shape:
@@ -102,7 +111,9 @@ def _fit(values: Sequence[float], weights: Sequence[float], shape: float) -> Wei
     return Weibull(shape, math.exp((_powers(shape, logs, weights)[1] - math.log(total)) / shape))
 
 
-def _powers(shape: float, logs: Sequence[float], weights: Sequence[float]) -> tuple[list[float], float]:
+def _powers(
+    shape: float, logs: Sequence[float], weights: Sequence[float]
+) -> tuple[list[float], float]:
     """Each w x^shape as a share of their sum, and the logarithm of that sum, however large or small they are."""
     terms = [math.log(w) + shape * log for w, log in zip(weights, logs, strict=True)]
     peak = max(terms)

@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-from rlsp_cli.evals.strategies.strategy import Candidate, Responses, chance_of_vote, no_answers, no_scores
+from rlsp_cli.evals.strategies.strategy import (
+    Candidate,
+    Responses,
+    chance_of_vote,
+    no_answers,
+    no_scores,
+)
 
 
 class WeightedVote:

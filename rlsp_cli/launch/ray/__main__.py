@@ -1,7 +1,7 @@
 """`python -m rlsp_cli.launch.ray RUN/STAGE/job.json` drives a job. Batch scripts use two steps more:
 
-`... node WORDS` runs `ray start --block` as one node; `... wait URL NODES SECONDS PID...` waits until so many have
-joined, as long as all these processes live.
+`... node WORDS` runs `ray start --block` as one node; `... wait URL NODES SECONDS PID...` waits
+until so many have joined, as long as all these processes live.
 """
 
 import os
@@ -36,7 +36,12 @@ def main(argv: list[str]) -> int:
 
 def _wait(url: str, nodes: int, timeout_s: float, processes: list[int]) -> None:
     address = read_ray_address(url, "wait")
-    await_nodes(Dashboard(address.url, address.headers), nodes, timeout_s, lambda: all(map(_lives, processes)))
+    await_nodes(
+        Dashboard(address.url, address.headers),
+        nodes,
+        timeout_s,
+        lambda: all(map(_lives, processes)),
+    )
 
 
 def _lives(process: int) -> bool:

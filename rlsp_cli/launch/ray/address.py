@@ -21,7 +21,9 @@ def free_ports(count: int, first: int) -> list[int]:
 def refuse_taken(port: int) -> None:
     """NotReadyError when the port of the head is in use."""
     if not _is_free(port):
-        raise NotReadyError(f"port {port} is taken here, and Ray's head needs it; set cluster.port to another")
+        raise NotReadyError(
+            f"port {port} is taken here, and Ray's head needs it; set cluster.port to another"
+        )
 
 
 def _is_free(port: int) -> bool:
@@ -42,6 +44,8 @@ def our_address(peers: Iterable[str]) -> str:
 
 def _towards(peer: str) -> str:
     """Our end of the way to a peer; nothing is sent."""
-    with socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with socket.socket(
+        socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM
+    ) as probe:
         probe.connect((peer, 9))
         return str(probe.getsockname()[0])

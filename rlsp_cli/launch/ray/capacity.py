@@ -23,7 +23,8 @@ def refuse_small(job: RayJob, dashboard: Dashboard) -> list[Node]:
 def wait_for_room(job: RayJob, dashboard: Dashboard, say: Callable[[str], None]) -> None:
     """Return when every placement group fits into what is free.
 
-    NotReadyError with a table when the cluster is too small, or is still busy after `join_timeout_s`.
+    NotReadyError with a table when the cluster is too small, or is still busy after
+    `join_timeout_s`.
     """
     deadline, has_said = time.monotonic() + job.join_timeout_s, False
     while True:
@@ -32,10 +33,10 @@ def wait_for_room(job: RayJob, dashboard: Dashboard, say: Callable[[str], None])
         if free >= job.bundles:
             return
         if time.monotonic() > deadline:
-            problem = (
-                f"the cluster was busy for {job.join_timeout_s} s: {free} of {total} GPUs with a CPU each are free"
+            raise NotReadyError(
+                f"the cluster was busy for {job.join_timeout_s} s: {free} of {total} GPUs with a CPU"
+                f" each are free, and the job asks for {job.bundles}\n{table(job, nodes)}"
             )
-            raise NotReadyError(f"{problem}, and the job asks for {job.bundles}\n{table(job, nodes)}")
         if not has_said:
             say(
                 f"the cluster is busy: {free} of {job.bundles} GPUs are free; waiting {job.join_timeout_s} s for others"
@@ -58,9 +59,14 @@ def free_room(node: Node) -> int:
 
 def table(job: RayJob, nodes: Sequence[Node]) -> str:
     """What is wanted by whom, and what there is where."""
-    rows = [("wanted by", "GPUs", "CPUs"), *((who, str(gpus), str(gpus)) for who, gpus in job.asked)]
+    rows = [
+        ("wanted by", "GPUs", "CPUs"),
+        *((who, str(gpus), str(gpus)) for who, gpus in job.asked),
+    ]
     rows += [("together", str(job.bundles), str(job.bundles)), ("available on", "GPUs", "CPUs")]
-    rows += [(node.ip, _of(node.free_gpus, node.gpus), _of(node.free_cpus, node.cpus)) for node in nodes]
+    rows += [
+        (node.ip, _of(node.free_gpus, node.gpus), _of(node.free_cpus, node.cpus)) for node in nodes
+    ]
     width = max(len(row[0]) for row in rows)
     return "\n".join(f"  {who:{width}}  {gpus:>10}  {cpus:>10}" for who, gpus, cpus in rows)
 

@@ -42,7 +42,9 @@ class RayCluster:
 
 
 @contextmanager
-def cluster_of(job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]) -> Iterator[RayCluster]:
+def cluster_of(
+    job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]
+) -> Iterator[RayCluster]:
     """The running cluster that the job or RAY_ADDRESS names, or else a head of our own, which ends afterwards.
 
     `folder` is the stage's, where further machines find the token of our head.
@@ -63,7 +65,9 @@ def cluster_of(job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]
         with shared_token(token, folder):
             host = next(node.ip for node in cluster.dashboard.nodes() if node.is_head)
             others = f"{job.nodes - 1} more of {job.nodes} machines"
-            command = f"rlsp launch worker --join {host}:{job.port} {shlex.quote(str(folder.parent))}"
+            command = (
+                f"rlsp launch worker --join {host}:{job.port} {shlex.quote(str(folder.parent))}"
+            )
             say(f"waiting {job.join_timeout_s} s for {others}; there: {command}")
             _await_all(cluster, job.nodes, job.join_timeout_s, logs)
             yield cluster
@@ -77,7 +81,9 @@ def _running_cluster(named: str, origin: str, say: Callable[[str], None]) -> Ray
     return RayCluster(dashboard, address.token)
 
 
-def await_nodes(dashboard: Dashboard, count: int, timeout_s: float, alive: Callable[[], bool] = lambda: True) -> None:
+def await_nodes(
+    dashboard: Dashboard, count: int, timeout_s: float, alive: Callable[[], bool] = lambda: True
+) -> None:
     """Return when the cluster answers and has so many live nodes; NotReadyError when it has not in time."""
     deadline, found, reason = time.monotonic() + timeout_s, 0, "no answer"
     while time.monotonic() < deadline and alive():
@@ -112,7 +118,11 @@ def start_words(python: Sequence[str], *options: str) -> list[str]:
 def head_options(port: int, dashboard: int) -> list[str]:
     """Options of a head. Its client server gives up where it must ask a slow node for the port of its agent."""
     client, agent = free_ports(2, dashboard + 1)
-    ports = [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}", f"--runtime-env-agent-port={agent}"]
+    ports = [
+        f"--dashboard-port={dashboard}",
+        f"--ray-client-server-port={client}",
+        f"--runtime-env-agent-port={agent}",
+    ]
     return ["--head", f"--port={port}", f"--dashboard-host={LOOPBACK}", *ports]
 
 
@@ -137,8 +147,8 @@ def running_node(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that makes this machine a node; all of it ends with the block, or with us.
 
-    `environment` is added to our own variables. Ray makes its folder readable to everyone, so it lies in a private one,
-    whose name is short enough for sockets.
+    `environment` is added to our own variables. Ray makes its folder readable to everyone, so it
+    lies in a private one, whose name is short enough for sockets.
     """
     folder = short_folder()
     variables = {**node_environment(words), **(environment or {})}
@@ -159,7 +169,9 @@ def _head(job: RayJob, token: str, logs: Path, say: Callable[[str], None]) -> It
         cluster = RayCluster(_dashboard(head_address(url, token)), token, head)
         _await_all(cluster, 1, _START_S, logs)
         if Dashboard(url).is_open():
-            say("this version of Ray asks for no token: anyone who reaches this head's ports can run jobs as you")
+            say(
+                "this version of Ray asks for no token: anyone who reaches this head's ports can run jobs as you"
+            )
         yield cluster
 
 
@@ -183,7 +195,9 @@ def _await_all(cluster: RayCluster, nodes: int, timeout_s: float, logs: Path) ->
         if head.poll() is None:
             raise
         words = last_words(log.read_text(encoding="utf-8", errors="replace"))
-        raise NotReadyError(f"Ray's head ended with code {head.returncode}: {words} (more in {log})") from error
+        raise NotReadyError(
+            f"Ray's head ended with code {head.returncode}: {words} (more in {log})"
+        ) from error
 
 
 def _version(dashboard: Dashboard, origin: str) -> str:

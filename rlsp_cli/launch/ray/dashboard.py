@@ -63,15 +63,17 @@ class JobInfo:
 class Dashboard:
     """A cluster's dashboard; the headers open it.
 
-    Every call raises JobError when it is refused, UnreachableError when there is no answer, and NotReadyError when
+    Every call raises JobError when it is refused, UnreachableError when there is no answer, and
+    NotReadyError when
     access is denied: a token or a password is missing or wrong.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self.url = url.rstrip("/")
         self.headers = dict(headers or {})
-        # No proxy leads to a cluster nearby, and a redirect would lose a request's body. Certificates are the system's,
-        # and no connection is left open between requests, which may be minutes apart.
+        # No proxy leads to a cluster nearby, and a redirect would lose a request's body.
+        # Certificates are the system's, and no connection is left open between requests, which may
+        # be minutes apart.
         self._client = httpx2.Client(
             headers=self.headers,
             timeout=_TIMEOUT_S,
@@ -96,7 +98,9 @@ class Dashboard:
         """All nodes that the cluster has had, dead ones too."""
         status = self._json("GET", "/api/cluster_status?format=0")["data"]["clusterStatus"] or {}
         usage = (status.get("loadMetricsReport") or {}).get("usageByNode") or {}
-        return [_node(row, usage.get(row["node_id"], {})) for row in self.state("nodes", detail=True)]
+        return [
+            _node(row, usage.get(row["node_id"], {})) for row in self.state("nodes", detail=True)
+        ]
 
     def state(self, what: str, detail: bool = False) -> list[dict[str, Any]]:
         """Rows of `nodes`, `actors`, `tasks` or `placement_groups`."""
@@ -113,7 +117,9 @@ class Dashboard:
         try:
             self._ask("GET", path)
         except JobError:
-            self._ask("PUT", path, content=package, headers={"Content-Type": "application/octet-stream"})
+            self._ask(
+                "PUT", path, content=package, headers={"Content-Type": "application/octet-stream"}
+            )
         return f"gcs://{name}"
 
     def submit(self, submission: str, entrypoint: str, runtime_env: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What can be learned from a job that hangs, gathered into one folder before it is stopped."""
 
+import functools
 import json
 import shutil
 import subprocess
@@ -24,7 +25,10 @@ def gather_diagnostics(
     parts: dict[str, Callable[[], str]] = {
         "last_lines.txt": lambda: "\n".join(log.splitlines()[-_LINES:]) + "\n",
         "stacks.txt": lambda: "\n\n".join(_stacks(dashboard, info)) + "\n",
-        **{f"{what}.json": _rows(dashboard, what) for what in ("nodes", "actors", "placement_groups", "tasks")},
+        **{
+            f"{what}.json": _rows(dashboard, what)
+            for what in ("nodes", "actors", "placement_groups", "tasks")
+        },
     }
     if shutil.which("nvidia-smi"):
         parts["nvidia-smi.txt"] = _gpus
@@ -46,7 +50,8 @@ def _rows(dashboard: Dashboard, what: str) -> Callable[[], str]:
 def _stacks(dashboard: Dashboard, info: JobInfo) -> Iterator[str]:
     """One text for each process of the job: its driver, its live actors, its running tasks."""
     for (node, pid), what in _processes(dashboard, info).items():
-        yield f"== {what}, process {pid} on node {node}\n" + _or_reason(lambda n=node, p=pid: dashboard.stack(n, p))  # type: ignore[misc]
+        stack = _or_reason(functools.partial(dashboard.stack, node, pid))
+        yield f"== {what}, process {pid} on node {node}\n{stack}"
 
 
 def _processes(dashboard: Dashboard, info: JobInfo) -> dict[tuple[str, int], str]:
@@ -59,7 +64,9 @@ def _processes(dashboard: Dashboard, info: JobInfo) -> dict[tuple[str, int], str
 
     for row in dashboard.state("actors"):
         if ours(row, "ALIVE"):
-            found[row["node_id"], int(row["pid"])] = f"actor {row['class_name']} {row['name']}".strip()
+            found[row["node_id"], int(row["pid"])] = (
+                f"actor {row['class_name']} {row['name']}".strip()
+            )
     for row in dashboard.state("tasks"):
         if ours(row, "RUNNING") and row["worker_pid"]:
             found.setdefault((row["node_id"], int(row["worker_pid"])), f"task {row['name']}")

@@ -43,7 +43,9 @@ def drive(path: Path) -> None:
         wait_for_room(job, cluster.dashboard, say_note)
 
         host = our_address(node.ip for node in cluster.dashboard.nodes() if node.alive)
-        with reward_service(job.service, host, token, logs, job.join_timeout_s, say_note) as service:
+        with reward_service(
+            job.service, host, token, logs, job.join_timeout_s, say_note
+        ) as service:
             reporting = {VARIABLE: str(report)} if report else {}
             environment = {**given, **_rewards(service, token), **reporting}
             with _submitted(job, cluster, folder, logs, environment, hidden) as submission:
@@ -52,7 +54,12 @@ def drive(path: Path) -> None:
 
 @contextmanager
 def _submitted(
-    job: RayJob, cluster: RayCluster, folder: Path, logs: Path, environment: Mapping[str, str], hidden: list[str]
+    job: RayJob,
+    cluster: RayCluster,
+    folder: Path,
+    logs: Path,
+    environment: Mapping[str, str],
+    hidden: list[str],
 ) -> Iterator[Submission]:
     """The job, submitted under a name of its own, and stopped if it outlives the block, or us."""
     runtime: dict[str, Any] = {"env_vars": environment}

@@ -26,7 +26,9 @@ def shared_token(token: str, stage: Path) -> Iterator[None]:
     """A file in the stage's folder that only its owner can read, for as long as the block runs."""
     path = stage / _FILE
     path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as stream:
+    with os.fdopen(
+        os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8"
+    ) as stream:
         stream.write(token)
     try:
         yield

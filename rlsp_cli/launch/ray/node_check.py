@@ -24,7 +24,11 @@ _POLL_S = 0.5
 
 
 def check_nodes(
-    job: RayJob, cluster: RayCluster, folder: Path, environment: Mapping[str, str], say: Callable[[str], None]
+    job: RayJob,
+    cluster: RayCluster,
+    folder: Path,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
 ) -> None:
     """Return when every node can do its part; NotReadyError with a line for each that cannot, and what it lacks.
 
@@ -40,7 +44,9 @@ def check_nodes(
         nonce.unlink(missing_ok=True)
     lines = [f"  {ip}: {'; '.join(problems)}" for ip, problems in answers if problems]
     if lines:
-        count = f"{len(lines)} of {len(answers)} nodes of the cluster lack something that the job needs"
+        count = (
+            f"{len(lines)} of {len(answers)} nodes of the cluster lack something that the job needs"
+        )
         raise NotReadyError("\n".join([count, *lines]))
     say(f"all {len(answers)} nodes have the packages, the run folder and the model")
 
@@ -59,7 +65,10 @@ def _asked(
             "model_is_folder": Path(needs.model).is_dir() or Path(needs.model).is_absolute(),
         }
     )
-    runtime = {"env_vars": environment, "working_dir": dashboard.upload(*pack(share("templates") / "ray", [_SCRIPT]))}
+    runtime = {
+        "env_vars": environment,
+        "working_dir": dashboard.upload(*pack(share("templates") / "ray", [_SCRIPT])),
+    }
     submission = f"rlsp-nodes-{secrets.token_hex(6)}"
     with guarded("stop", dashboard.stop_url(submission), headers=dashboard.headers):
         try:
@@ -69,7 +78,9 @@ def _asked(
             _stop(dashboard, submission)
             raise
     if info.status != "SUCCEEDED":
-        raise NotReadyError(f"the cluster's nodes could not be asked: {_reason(job, log or info.message)}")
+        raise NotReadyError(
+            f"the cluster's nodes could not be asked: {_reason(job, log or info.message)}"
+        )
     return answers(log)
 
 
@@ -86,7 +97,9 @@ def _ended(dashboard: Dashboard, submission: str, timeout_s: float) -> tuple[Job
     deadline = time.monotonic() + timeout_s
     while not (info := dashboard.job(submission)).is_over:
         if time.monotonic() > deadline:
-            raise NotReadyError(f"the cluster did not answer within {timeout_s:.0f} s whether its nodes are ready")
+            raise NotReadyError(
+                f"the cluster did not answer within {timeout_s:.0f} s whether its nodes are ready"
+            )
         time.sleep(_POLL_S)
     return info, dashboard.logs(submission)
 

@@ -20,12 +20,16 @@ def pack(folder: Path, names: Sequence[str]) -> tuple[str, bytes]:
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(names):
             if not (folder / name).is_file():
-                raise NotReadyError(f"{folder / name}: not there, and every node needs it; was the setup run?")
+                raise NotReadyError(
+                    f"{folder / name}: not there, and every node needs it; was the setup run?"
+                )
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             archive.writestr(entry, (folder / name).read_bytes())
     content = memory.getvalue()
     if len(content) > _MOST:
         size, most = len(content) >> 20, _MOST >> 20
-        raise NotReadyError(f"{folder}: {', '.join(names)} pack to {size} MiB, and Ray's dashboard takes {most}")
+        raise NotReadyError(
+            f"{folder}: {', '.join(names)} pack to {size} MiB, and Ray's dashboard takes {most}"
+        )
     return f"_ray_pkg_{hashlib.sha256(content).hexdigest()[:40]}.zip", content

@@ -23,7 +23,9 @@ _POLL_S = 0.1
 class RewardService:
     """The child, its port, and how often it was started again since the job was last active."""
 
-    def __init__(self, argv: tuple[str, ...], host: str, token: str, logs: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, argv: tuple[str, ...], host: str, token: str, logs: Path, say: Callable[[str], None]
+    ) -> None:
         self.argv = (*argv, *(() if host == LOOPBACK else ("--host", "0.0.0.0")))  # noqa: S104 (a token guards it)
         self.host, self.say = host, say
         self.log, self.report = logs / "service.log", logs / "service.error.json"
@@ -56,7 +58,9 @@ class RewardService:
             if over:
                 raise self._failure(child.returncode)
             time.sleep(_POLL_S)
-        raise NotReadyError(f"the reward service did not listen within {timeout_s:.0f} s; see {self.log}")
+        raise NotReadyError(
+            f"the reward service did not listen within {timeout_s:.0f} s; see {self.log}"
+        )
 
     def tend(self, progress: bool) -> None:
         """Start it again if it has died; SafetyError when its breaker ended it, JobError when it dies on and on."""
@@ -68,7 +72,9 @@ class RewardService:
         if isinstance(error, SafetyError) or self.restarts == _RESTARTS:
             raise error
         self.restarts += 1
-        self.say(f"the reward service ended with code {code}; starting it again on port {self.port}")
+        self.say(
+            f"the reward service ended with code {code}; starting it again on port {self.port}"
+        )
         self._spawn()
 
     def close(self) -> None:
@@ -96,7 +102,12 @@ class RewardService:
 
 @contextmanager
 def reward_service(
-    argv: tuple[str, ...] | None, host: str, token: str, logs: Path, timeout_s: float, say: Callable[[str], None]
+    argv: tuple[str, ...] | None,
+    host: str,
+    token: str,
+    logs: Path,
+    timeout_s: float,
+    say: Callable[[str], None],
 ) -> Iterator[RewardService | None]:
     """A service that listens, ended afterwards; None for a job that needs none."""
     if argv is None:

@@ -22,7 +22,9 @@ _SILENCE_S = 30.0
 _VERDICT_S = 25.0
 """How long Ray takes to call a node dead."""
 _STOP_S = 30.0
-_NODE_LOSS = re.compile(r"ActorDiedError|ActorUnavailableError|NodeDiedError|WorkerCrashedError|Raylet is terminated")
+_NODE_LOSS = re.compile(
+    r"ActorDiedError|ActorUnavailableError|NodeDiedError|WorkerCrashedError|Raylet is terminated"
+)
 
 
 class Submission:
@@ -49,7 +51,8 @@ class Submission:
     def to_the_end(self, service: RewardService | None, quiet_limit_s: float) -> None:
         """Return when the job has succeeded.
 
-        JobError when it failed, was stopped, hangs or lost its head; what the service ends with passes through.
+        JobError when it failed, was stopped, hangs or lost its head; what the service ends with
+        passes through.
         """
         while True:
             began = time.monotonic()
@@ -104,7 +107,9 @@ class Submission:
                 self.nodes[node.id] = node
             elif node.id in self.nodes and node.id not in self.lost:
                 self.lost[node.id] = node
-                self.say(f"lost node {_name(node)}; its part of the job is gone, and Ray may fail the job or wait")
+                self.say(
+                    f"lost node {_name(node)}; its part of the job is gone, and Ray may fail the job or wait"
+                )
 
     def _new_log(self) -> str:
         """What was printed since the last time, which is also passed on."""

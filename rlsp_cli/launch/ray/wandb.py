@@ -28,7 +28,9 @@ def _host(url: str) -> str:
     except ValueError:
         host = None
     if not host:
-        raise NotReadyError("WANDB_BASE_URL: not the address of a server; expected one such as https://HOST")
+        raise NotReadyError(
+            "WANDB_BASE_URL: not the address of a server; expected one such as https://HOST"
+        )
     return host
 
 

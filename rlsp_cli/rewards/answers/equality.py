@@ -8,12 +8,21 @@ from functools import lru_cache
 from itertools import starmap
 from typing import Any
 
-from rlsp_cli.rewards.answers.exact import exact, is_equation, right_side, same_number, solutions, value
+from rlsp_cli.rewards.answers.exact import (
+    exact,
+    is_equation,
+    right_side,
+    same_number,
+    solutions,
+    value,
+)
 from rlsp_cli.rewards.answers.notation import bare, normalised
 from rlsp_cli.rewards.answers.pieces import pieces
 from rlsp_cli.rewards.answers.units import same_counted, same_words
 
-logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns on every call that its own timeouts are off
+logging.getLogger("math_verify").setLevel(
+    logging.ERROR
+)  # it warns on every call that its own timeouts are off
 
 _LONGEST = 3000
 """Characters of an answer that is read; of longer ones the text is compared."""
@@ -31,7 +40,8 @@ _CHANGES = re.compile(
 _HALF_READ = re.compile(r"\\(approx|lim\s*_)(\{[^{}]*\})?")
 """What math-verify reads one side of, or nothing."""
 _LABEL = re.compile(
-    r"(?:=|:|\bis|\bare|\bexactly|\bonly|\babout|\bapproximately|\bapprox\.?|\broughly)\s*$", re.IGNORECASE
+    r"(?:=|:|\bis|\bare|\bexactly|\bonly|\babout|\bapproximately|\bapprox\.?|\broughly)\s*$",
+    re.IGNORECASE,
 )
 _CURRENCY = re.compile(r"\s*(?:\$?\\(?P<escaped>\$)|(?P<sign>[\u20ac\u00a3]|\$(?=[^$]*$)))")
 _CURRENCIES = {"$": "dollars", "\u20ac": "euros", "\u00a3": "pounds"}
@@ -95,19 +105,32 @@ def _currency(text: str) -> str:
     return _CURRENCIES[sign["escaped"] or sign["sign"]] if sign else ""
 
 
-def _same_quantity(wanted: list[str], given: list[str], currencies: tuple[str, str] = ("", "")) -> bool:
+def _same_quantity(
+    wanted: list[str], given: list[str], currencies: tuple[str, str] = ("", "")
+) -> bool:
     """Equal formulas; what is counted is compared where both say it, by a word or by the sign of a currency."""
-    said = [parts[1] if len(parts) == 3 else sign for parts, sign in zip((wanted, given), currencies, strict=True)]
+    said = [
+        parts[1] if len(parts) == 3 else sign
+        for parts, sign in zip((wanted, given), currencies, strict=True)
+    ]
     units = [unit for unit in said if unit]
-    if any(same_words(unit, half) for unit in units for half in ("am", "pm")) and ":" in wanted[0]:  # no ratio
-        return bare(wanted[0]).lstrip("0") == bare(given[0]).lstrip("0") and (len(units) < 2 or same_words(*units))
+    if (
+        any(same_words(unit, half) for unit in units for half in ("am", "pm")) and ":" in wanted[0]
+    ):  # no ratio
+        return bare(wanted[0]).lstrip("0") == bare(given[0]).lstrip("0") and (
+            len(units) < 2 or same_words(*units)
+        )
     return _same_formula(wanted[0], given[0]) and (len(units) < 2 or same_counted(*units))
 
 
 def _same_piece(wanted: str, given: str) -> bool:
     """A formula or words, in an answer of several."""
     wanted, given = (_ARTICLE.sub("", text).strip(" ,;:") for text in (wanted, given))
-    return bare(wanted).lower() == bare(given).lower() or _same_formula(wanted, given) or same_words(wanted, given)
+    return (
+        bare(wanted).lower() == bare(given).lower()
+        or _same_formula(wanted, given)
+        or same_words(wanted, given)
+    )
 
 
 def _same_formula(wanted: str, given: str) -> bool:
@@ -119,7 +142,9 @@ def _same_formula(wanted: str, given: str) -> bool:
         return False
 
     ends = [text[0] + text[-1] for text in (wanted, given) if "," in text]
-    if len(ends) == 2 and ends[0] != ends[1] and {*ends} <= _BRACKETS:  # math-verify takes [3, -4] for a point
+    if (
+        len(ends) == 2 and ends[0] != ends[1] and {*ends} <= _BRACKETS
+    ):  # math-verify takes [3, -4] for a point
         return False
 
     left, right = _parse(wanted), _parse(given)
@@ -136,9 +161,13 @@ def _parse(latex: str) -> Any:
     if _WHOLE.fullmatch(latex):
         return Integer(latex)
 
-    reading = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="last")
+    reading = NormalizationConfig(
+        basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="last"
+    )
     config = LatexExtractionConfig(False, boxed_match_priority=0, normalization_config=reading)
-    found = parse(f"\\boxed{{{latex}}}", [config], fallback_mode="no_fallback", parsing_timeout=None)
+    found = parse(
+        f"\\boxed{{{latex}}}", [config], fallback_mode="no_fallback", parsing_timeout=None
+    )
     return found[0] if found and not _is_endless(found[0]) else None
 
 
@@ -146,7 +175,9 @@ def _is_endless(expression: Any) -> bool:
     """Whether it has a number that would take too long to compute: `(42!)!`, `9^{9^9}`."""
     from sympy import Pow, binomial, factorial, factorial2, postorder_traversal
 
-    for part in postorder_traversal(expression):  # what is within comes first, so that sizes are small enough to see
+    for part in postorder_traversal(
+        expression
+    ):  # what is within comes first, so that sizes are small enough to see
         if isinstance(part, (Pow, binomial, factorial, factorial2)):
             size = part.args[-1]
             if size.is_number and bool(abs(size.evalf(5)) > _MOST):
@@ -157,7 +188,8 @@ def _is_endless(expression: Any) -> bool:
 def _equal(wanted: Any, given: Any) -> bool:
     """Whether two objects are one.
 
-    Numbers are compared here, those within tuples, sets, matrices and intervals too: math-verify rounds them to six
+    Numbers are compared here, those within tuples, sets, matrices and intervals too: math-verify
+        rounds them to six
     decimals. It compares the rest.
     """
     from latex2sympy2_extended.sets import FiniteSet
@@ -176,7 +208,12 @@ def _equal(wanted: Any, given: Any) -> bool:
         return wanted.shape == given.shape and _all_equal(wanted.flat(), given.flat())
     if isinstance(wanted, Interval) and isinstance(given, Interval):
         return wanted.args[2:] == given.args[2:] and _all_equal(wanted.args[:2], given.args[:2])
-    if isinstance(wanted, Expr) and isinstance(given, Expr) and wanted.is_number and given.is_number:
+    if (
+        isinstance(wanted, Expr)
+        and isinstance(given, Expr)
+        and wanted.is_number
+        and given.is_number
+    ):
         return same_number(wanted, given)
     return bool(verify(exact(wanted), exact(given), numeric_precision=50, timeout_seconds=None))
 
@@ -220,7 +257,9 @@ def _same_equation(wanted: Any, given: Any) -> bool:
         ratio = simplify((wanted.lhs - wanted.rhs) / (given.lhs - given.rhs))
         if ratio.is_number:
             return bool(ratio.is_nonzero)
-        if not solve(given, given.free_symbols):  # math-verify holds two equations without solutions for one
+        if not solve(
+            given, given.free_symbols
+        ):  # math-verify holds two equations without solutions for one
             return False
     except (TypeError, NotImplementedError):
         return _equal(wanted.lhs, given.lhs) and _equal(wanted.rhs, given.rhs)

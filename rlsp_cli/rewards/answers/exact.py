@@ -19,7 +19,9 @@ def exact(expression: Any) -> Any:
 
     if isinstance(expression, (And, FiniteSet)):
         parts = [exact(part) for part in expression._unsorted_args]
-        if isinstance(expression, And) and all(isinstance(part, (GreaterThan, StrictGreaterThan)) for part in parts):
+        if isinstance(expression, And) and all(
+            isinstance(part, (GreaterThan, StrictGreaterThan)) for part in parts
+        ):
             parts = [part.reversed for part in reversed(parts)]
         return type(expression)(*parts)
     if isinstance(expression, Relational):
@@ -31,7 +33,9 @@ def exact(expression: Any) -> Any:
 
     meant = {number: Rational(str(number)) for number in expression.atoms(Float)}
     meant |= {
-        rate: Symbol(str(rate)) for rate in expression.atoms(Derivative) if not rate.expr.args or rate.expr.is_Function
+        rate: Symbol(str(rate))
+        for rate in expression.atoms(Derivative)
+        if not rate.expr.args or rate.expr.is_Function
     }
     return expression.xreplace(meant) if meant else expression
 
@@ -82,7 +86,9 @@ def same_number(wanted: Any, given: Any) -> bool:
     parts = [_of_percent(number) for number in (wanted, given)]
     if (parts[0] is None) == (parts[1] is None):
         return False
-    return _same_value(wanted if parts[0] is None else parts[0], given if parts[1] is None else parts[1])
+    return _same_value(
+        wanted if parts[0] is None else parts[0], given if parts[1] is None else parts[1]
+    )
 
 
 def _of_percent(number: Any) -> Any:
@@ -101,7 +107,9 @@ def _same_value(wanted: Any, given: Any) -> bool:
 
     numbers = [value(wanted), value(given)]
     if any(number.is_finite is False or number.is_comparable is False for number in numbers):
-        return bool(numbers[0] == numbers[1]) and not any(number.has(*_undefined()) for number in numbers)
+        return bool(numbers[0] == numbers[1]) and not any(
+            number.has(*_undefined()) for number in numbers
+        )
     if numbers[0] == numbers[1]:
         return True
 

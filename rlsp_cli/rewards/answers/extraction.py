@@ -9,7 +9,8 @@ from rlsp_cli.rewards.answers.statement import last_statement, last_value
 from rlsp_cli.rewards.thinking import without_thinking
 
 _TOKEN = re.compile(
-    r"(?P<box>\\{1,2}boxed\s*\{)|(?P<frame>\\{1,2}(?:fbox|framebox)\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])", re.DOTALL
+    r"(?P<box>\\{1,2}boxed\s*\{)|(?P<frame>\\{1,2}(?:fbox|framebox)\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])",
+    re.DOTALL,
 )
 _LABEL = r"(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?\s*=|\(?(?:[a-h]|i{1,3}|\d)[).])"
 _JOINER = rf"(?:[,;]|\\text\{{[^{{}}]*\}}|\b(?:and|or|also)\b|{_LABEL})"
@@ -42,8 +43,9 @@ def answer_rule(verifier: Mapping[str, Any]) -> str | None:
 def last_boxed(text: str) -> str | None:
     r"""Content of the last complete `\boxed{...}` after the thinking ends; None when there is none.
 
-    Braces are matched, `\{` and `\}` are letters of the answer; a box that is never closed does not count. One pass:
-    the time grows with the length of the text, whatever is in it. `\fbox` and `\framebox` outside a box are boxes too.
+    Braces are matched, `\{` and `\}` are letters of the answer; a box that is never closed does not
+    count. One pass: the time grows with the length of the text, whatever is in it. `\fbox` and
+    `\framebox` outside a box are boxes too.
     """
     text = without_thinking(text)
     boxes = _boxes(text)
@@ -61,14 +63,17 @@ def boxed_answer(text: str) -> str | None:
             break
         run.append((start, end))
 
-    listed = dict.fromkeys(text[start:end].strip() for start, end in reversed(run))  # said twice is said once
+    listed = dict.fromkeys(
+        text[start:end].strip() for start, end in reversed(run)
+    )  # said twice is said once
     return ", ".join(listed) if listed else None
 
 
 def stated_answers(text: str) -> Iterator[str]:
     """What a response gives for its answer: in boxes, in the last `<answer>` tags, by the last statement.
 
-    The first of them is the answer. The others are for verifiers that want a form (a letter) which it may not have.
+    The first of them is the answer. The others are for verifiers that want a form (a letter) which
+    it may not have.
     """
     boxed = boxed_answer(text)
     if boxed is not None:
@@ -115,14 +120,18 @@ def candidate_answers(text: str) -> list[str]:
     Answers are told apart by their text without white space and dollar signs.
     """
     found = [(start, text[start:end]) for start, end in _boxes(text)]
-    found += [(said.start(), said[1]) for said in _CANDIDATE.finditer(text) if "boxed" not in said[1]]
+    found += [
+        (said.start(), said[1]) for said in _CANDIDATE.finditer(text) if "boxed" not in said[1]
+    ]
     plain = ["".join(answer.replace("$", "").split()) for _, answer in sorted(found)]
     return list(dict.fromkeys(answer for answer in plain if answer))
 
 
 def _boxes(text: str) -> list[tuple[int, int]]:
     """Start and end of the content of every complete box, in the order in which they start."""
-    open_braces: list[tuple[int, bool]] = []  # where each one's content starts, and whether it is a box
+    open_braces: list[
+        tuple[int, bool]
+    ] = []  # where each one's content starts, and whether it is a box
     open_boxes = 0
     found = []
     for token in _TOKEN.finditer(text):

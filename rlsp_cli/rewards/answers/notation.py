@@ -6,13 +6,17 @@ from rlsp_cli.rewards.answers.numerals import as_parsed
 from rlsp_cli.rewards.answers.signs import in_latex
 
 _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:,?\\!\s?|\{,\}|\\[,;: ]|~|[ ])\d{3})+(?!\d)")
-_SPACE = re.compile(r"(?<!\\)\\(?:[,;:!> ]|q?quad\b|(?:thin|med|thick|neg)space\b|hspace\*?\{[^{}]*\})|~")
+_SPACE = re.compile(
+    r"(?<!\\)\\(?:[,;:!> ]|q?quad\b|(?:thin|med|thick|neg)space\b|hspace\*?\{[^{}]*\})|~"
+)
 _SIZE = re.compile(
     r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits)(?![A-Za-z])\s?\.?"
     r"|\\[hv]?phantom\{[^{}]*\}"
 )
 _DOLLAR = re.compile(r"\\?\$|(?<!\\)\\[()\[\]]")
-_EDGE = re.compile(r"^(?:[\s`*]|\\\\|\{\})+|(?:[\s.,;:?`*]|\\+(?![^\s.,;:?`*\\])|\\tag\{[^{}]*\})+$")
+_EDGE = re.compile(
+    r"^(?:[\s`*]|\\\\|\{\})+|(?:[\s.,;:?`*]|\\+(?![^\s.,;:?`*\\])|\\tag\{[^{}]*\})+$"
+)
 
 _COLOUR = re.compile(
     r"\\(?:(?:text)?color(?:box)?|fcolorbox\s*(?:\[[^\[\]]*\])?\{[^{}]*\})\s*(?:\[[^\[\]]*\])?\{[^{}]*\}"
@@ -79,23 +83,45 @@ _FUNCTIONS = (
     "log",
     "det",
 )
-_LETTERS = ("pi", "theta", "alpha", "beta", "gamma", "delta", "lambda", "sigma", "omega", "phi", "mu", "epsilon")
+_LETTERS = (
+    "pi",
+    "theta",
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "lambda",
+    "sigma",
+    "omega",
+    "phi",
+    "mu",
+    "epsilon",
+)
 _PLAIN_NAME = re.compile(
     rf"(?<![A-Za-z\\])(?:({'|'.join(_FUNCTIONS + _LETTERS)})(?![A-Za-z])|(sec|max|min|gcd|lcm)(?=\())"
 )
 _CALL = re.compile(r"(?<![A-Za-z])\\?(sqrt|exp|cbrt|abs)\s*\(")
 _CALLED = {"sqrt": "\\sqrt{%s}", "exp": "e^{%s}", "cbrt": "\\sqrt[3]{%s}", "abs": "|%s|"}
-_OPERATORS = (("**", "^"), ("<=", "\\le "), (">=", "\\ge "), ("!=", "\\ne "), ("+-", "\\pm "), ("+/-", "\\pm "))
+_OPERATORS = (
+    ("**", "^"),
+    ("<=", "\\le "),
+    (">=", "\\ge "),
+    ("!=", "\\ne "),
+    ("+-", "\\pm "),
+    ("+/-", "\\pm "),
+)
 
 
 def normalised(text: str) -> str:
     r"""An answer in one notation: LaTeX without fonts, colours, sizes, dollar signs and a full stop at its end.
 
-    Words stay, in `\text{}`. Numbers are digits without separators; powers of ten, mixed numbers and repeating decimals
-    are products and fractions.
+    Words stay, in `\text{}`. Numbers are digits without separators; powers of ten, mixed numbers
+    and repeating decimals are products and fractions.
     """
     if "\\begin" not in text:
-        text = re.sub(r"\\{2}(?=[A-Za-z])", r"\\", text)  # doubled by whoever wrote the text as a string
+        text = re.sub(
+            r"\\{2}(?=[A-Za-z])", r"\\", text
+        )  # doubled by whoever wrote the text as a string
     text = in_latex(_CLOCK.sub(r"\1m", text).replace("...", "\\ldots "))
     text = re.sub(r"(?<=\\\\)\[[^\[\]]*\]", "", text)  # the height of a matrix's row
     return _layout(_functions(as_parsed(_commands(_fonts(_layout(text))))))
@@ -110,7 +136,9 @@ def _layout(text: str) -> str:
     """Without what only moves or decorates, at the ends and inside."""
     text = _THOUSANDS.sub(lambda m: re.sub(r"\D", "", m[0]), text)
     text = _DOLLAR.sub("", _SIZE.sub("", _SPACE.sub(" ", text)))
-    return _EDGE.sub("", re.sub(r"(?<=[^\s.])[\s.,;:]+\}$", "}", text) if "\\text{" in text else text)
+    return _EDGE.sub(
+        "", re.sub(r"(?<=[^\s.])[\s.,;:]+\}$", "}", text) if "\\text{" in text else text
+    )
 
 
 def _fonts(text: str) -> str:
@@ -122,7 +150,9 @@ def _fonts(text: str) -> str:
 
     while text.startswith("{") and text.endswith("}") and text.count("{") == 1:
         text = text[1:-1]
-    return _LEAD.sub(lambda m: "\\text{" if m[0].lstrip().startswith("\\text") and not m[1] else "", text)
+    return _LEAD.sub(
+        lambda m: "\\text{" if m[0].lstrip().startswith("\\text") and not m[1] else "", text
+    )
 
 
 def _content(found: re.Match[str]) -> str:
@@ -130,12 +160,22 @@ def _content(found: re.Match[str]) -> str:
     content, name = found[1], found[1].strip()
     if re.fullmatch(r",?\s*(?:and|or)", name):
         return " , "
-    if found[0].startswith(("\\mathrm", "\\operatorname")) and name in (*_FUNCTIONS, "exp", "e", "i", "d"):
+    if found[0].startswith(("\\mathrm", "\\operatorname")) and name in (
+        *_FUNCTIONS,
+        "exp",
+        "e",
+        "i",
+        "d",
+    ):
         return f" \\{name} " if len(name) > 1 else name
 
     is_word = re.search(r"[A-Za-z]{2}", content) and not re.search(r"[\d\\=+*<>\x01]", content)
     behind_number = re.search(r"[\d}]\s*$", found.string[: found.start()][-9:])
-    is_letter = len(name) == 1 and found[0].startswith(("\\text{", "\\mathrm{")) and (name.islower() or behind_number)
+    is_letter = (
+        len(name) == 1
+        and found[0].startswith(("\\text{", "\\mathrm{"))
+        and (name.islower() or behind_number)
+    )
     is_unit = re.fullmatch(r"[A-Za-z]+(?:\s*[/ ]\s*[A-Za-z]+)+\s*(?:\^\{?\d\}?)?", name)
     if is_word or is_letter or is_unit:
         return f"\x01{content}\x02"
@@ -153,7 +193,9 @@ def _functions(text: str) -> str:
     """Names and operators of plain text as commands, but not within words."""
     for sign, command in _OPERATORS:
         text = text.replace(sign, command)
-    text = "".join(part if part.startswith("\\text{") else _called(part) for part in _TEXT.split(text))
+    text = "".join(
+        part if part.startswith("\\text{") else _called(part) for part in _TEXT.split(text)
+    )
     return re.sub(r",(?:\s*,)+", ",", text)
 
 

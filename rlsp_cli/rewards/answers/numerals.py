@@ -25,10 +25,17 @@ def _primes(found: re.Match[str]) -> str:
 _DECIMAL = r"(?<![\w.])(\d*)\.(\d*"
 _REWRITES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # percent in words and in signs
-    (r"\s*(?:\\text\{\s*(?:per ?cent(?:age)?|pct)\s*\}|(?<![A-Za-z{])(?:per ?cent(?:age)?|pct)\b)|(?<!\\)%", r"\\%"),
-    # repeating decimals: 0.\dot{1}4\dot{3}, 0.\overline{12}, 0.(3), 0.333...; other dots after a decimal say nothing
+    (
+        r"\s*(?:\\text\{\s*(?:per ?cent(?:age)?|pct)\s*\}|(?<![A-Za-z{])(?:per ?cent(?:age)?|pct)\b)|(?<!\\)%",
+        r"\\%",
+    ),
+    # repeating decimals: 0.\dot{1}4\dot{3}, 0.\overline{12}, 0.(3), 0.333...; other dots after a
+    # decimal say nothing
     (r"(\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", r"\1\\bar{\2\3\4}"),
-    (_DECIMAL + r")(?:\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))|\((\d+)\)(?![\d(]))", _repeating),
+    (
+        _DECIMAL + r")(?:\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))|\((\d+)\)(?![\d(]))",
+        _repeating,
+    ),
     (_DECIMAL + r"?)(\d{1,6}?)\3{2,}\s*\\ldots", _repeating),
     (r"(\d\.\d+)\s*\\ldots", r"\1"),
     # powers of ten
@@ -58,7 +65,10 @@ _REWRITES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"^\\langle([^<>]*,[^<>]*)\\rangle$", r"(\1)"),
     (r"(?<=\d)\s*(?:\\cdot|\\times|\*)\s*i(?![A-Za-z])", "i"),
     # units in a fraction, bases behind parentheses
-    (r"\\frac\s*\{\s*\\text\{([^{}]*)\}\s*\}\s*\{\s*\\text\{([^{}]*)\}([^{}]*)\}", r"\\text{\1/\2}\3"),
+    (
+        r"\\frac\s*\{\s*\\text\{([^{}]*)\}\s*\}\s*\{\s*\\text\{([^{}]*)\}([^{}]*)\}",
+        r"\\text{\1/\2}\3",
+    ),
     (r"\((\w+)\)(?=_\{?\d)", r"\1"),
     # numbers side by side, which the parser adds up
     (r"(?<![\d_^])(\d+)\s+(?=\d)", r"\1\\text{|}"),

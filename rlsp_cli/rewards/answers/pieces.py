@@ -16,7 +16,10 @@ _LETTER_UNIT = re.compile(
 _LEAST = 4
 """Letters of a bare word; fewer may be a product of variables."""
 _SHORT = frozenset(
-    re.split(" ", "per in of the to for at by all is are not no if on as an each from with or and out any")
+    re.split(
+        " ",
+        "per in of the to for at by all is are not no if on as an each from with or and out any",
+    )
 )
 """Shorter ones that are words all the same."""
 

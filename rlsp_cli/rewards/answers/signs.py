@@ -11,15 +11,37 @@ _MEANT = str.maketrans(
         **dict.fromkeys("\u2018\u2019\u2032\u02b9", "'"),
         **dict.fromkeys("\u201c\u201d\u2033", '"'),
         **dict.fromkeys("\u20ac\u00a3\u00a5\u20b9\u2713\u2714\u2705\u3002", ""),
-        **{"\u00d7": "\\times ", "\u00f7": "\\div ", "\u00b1": "\\pm ", "\u221e": "\\infty ", "\u00b0": "^\\circ "},
-        **{"\u2264": "\\le ", "\u2265": "\\ge ", "\u2260": "\\ne ", "\u2248": "\\approx ", "\u2261": "\\equiv "},
-        **{"\u222a": "\\cup ", "\u2229": "\\cap ", "\u2208": "\\in ", "\u2205": "\\emptyset ", "\u2192": "\\to "},
+        **{
+            "\u00d7": "\\times ",
+            "\u00f7": "\\div ",
+            "\u00b1": "\\pm ",
+            "\u221e": "\\infty ",
+            "\u00b0": "^\\circ ",
+        },
+        **{
+            "\u2264": "\\le ",
+            "\u2265": "\\ge ",
+            "\u2260": "\\ne ",
+            "\u2248": "\\approx ",
+            "\u2261": "\\equiv ",
+        },
+        **{
+            "\u222a": "\\cup ",
+            "\u2229": "\\cap ",
+            "\u2208": "\\in ",
+            "\u2205": "\\emptyset ",
+            "\u2192": "\\to ",
+        },
         **{"\u22ef": "\\ldots ", "\u2026": "\\ldots ", "\u2202": "\\partial "},
         **{"\u211d": "\\mathbb{R}", "\u2124": "\\mathbb{Z}"},
     }
 )
-_RAISED = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207f", "0123456789-n")
-_LOWERED = str.maketrans("\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089", "0123456789")
+_RAISED = str.maketrans(
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207f", "0123456789-n"
+)
+_LOWERED = str.maketrans(
+    "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089", "0123456789"
+)
 _ROOT = re.compile("\u221a\\s*(\\w+(?:\\.\\d+)?|\\{[^{}]*\\}|\\([^()]*\\))")
 _GREEK = re.compile("[\u0391-\u03c9]")
 
@@ -29,7 +51,11 @@ def in_latex(text: str) -> str:
     if text.isascii():
         return text
     text = re.sub("(\\d)[\u0305\u0307]", r"\\bar{\1}", _INVISIBLE.sub("", text))
-    text = re.sub("[\u2070\u00b9\u00b2\u00b3\u2074-\u207f]+", lambda m: f"^{{{m[0].translate(_RAISED)}}}", text)
+    text = re.sub(
+        "[\u2070\u00b9\u00b2\u00b3\u2074-\u207f]+",
+        lambda m: f"^{{{m[0].translate(_RAISED)}}}",
+        text,
+    )
     text = re.sub("[\u2080-\u2089]+", lambda m: f"_{{{m[0].translate(_LOWERED)}}}", text)
     text = re.sub("[\u00bc-\u00be\u2150-\u215e]", _fraction, text)
     text = _ROOT.sub(lambda m: f"\\sqrt{{{m[1].strip('{}()')}}}", text)

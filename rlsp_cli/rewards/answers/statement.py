@@ -16,12 +16,14 @@ _MARK = re.compile(
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 _LEAD = re.compile(
-    r"(?:[\s*_`:=\uff1a]|approx\.|(?:approximately|about|roughly|around|simply|just|therefore|thus|hence|then|now|exactly"
+    r"(?:[\s*_`:=\uff1a]|approx\."
+    r"|(?:approximately|about|roughly|around|simply|just|therefore|thus|hence|then|now|exactly"
     r"|indeed|clearly|definitely|for\s+sure|that|given\s+by|equal\s+to|as\s+follows)\b,?)*",
     re.IGNORECASE,
 )
 _REASON = (
-    r"because|since|so|which|whereas|where|while|when|but|if|unless|given|due\s+to|as\s+(?:the|it|we|they|this|that|a)"
+    r"because|since|so|which|whereas|where|while|when|but|if|unless|given|due\s+to"
+    r"|as\s+(?:the|it|we|they|this|that|a)"
 )
 _CLAUSE = re.compile(
     rf"""
@@ -83,8 +85,10 @@ _TAIL = 20_000
 def last_statement(text: str) -> str | None:
     """What the last "answer is", "Answer:", "#### 42" or heading "Final answer" says; None when nothing does.
 
-    It ends with its clause: at the end of the line, before a full stop, "because", ", not" and the like. On the line
-    after the mark only something short counts. "The answer is correct" says nothing, and what stands before does.
+    It ends with its clause: at the end of the line, before a full stop, "because", ", not" and the
+        like. On the line
+    after the mark only something short counts. "The answer is correct" says nothing, and what
+    stands before does.
     """
     found = [answer for place in _places(text) for answer in _said_around(text, place)]
     return max(found)[1] if found else None
@@ -97,7 +101,11 @@ def last_value(text: str) -> str | None:
     if not values:
         return None
     number = values[-1]["number"]
-    return _DECIMAL_COMMA.sub(r"\1.\2", number) if number else values[-1][values[-1].lastgroup or 0].strip()
+    return (
+        _DECIMAL_COMMA.sub(r"\1.\2", number)
+        if number
+        else values[-1][values[-1].lastgroup or 0].strip()
+    )
 
 
 def _places(text: str) -> list[int]:
@@ -131,7 +139,9 @@ def _statement(text: str, start: int) -> str:
     lead = _LEAD.match(window)
     begin = lead.end() if lead else 0
     clause = _CLAUSE.match(window, begin)
-    said = clause[0].strip().strip("*_`").rstrip(".,;:*").removesuffix("**!").strip() if clause else ""
+    said = (
+        clause[0].strip().strip("*_`").rstrip(".,;:*").removesuffix("**!").strip() if clause else ""
+    )
     if said.count("**") % 2:
         said = _EMPHASIS.sub(" ", said)
     sentence = _SENTENCE.fullmatch(said)

@@ -11,7 +11,11 @@ dollar usd; cent; euro eur; rupee; yuan; yen; degree deg; radian rad; celsius; f
 n newton; j joule; kj kilojoule; w watt; kw kilowatt; v volt; pa pascal; hz hertz; ev; mol mole; ohm; amp ampere
 am; pm; percent
 """
-_UNIT = {alias: names.split()[0] for names in re.split("[;\n]", _NAMES.strip()) for alias in names.split()}
+_UNIT = {
+    alias: names.split()[0]
+    for names in re.split("[;\n]", _NAMES.strip())
+    for alias in names.split()
+}
 _WHOLE = {"mph": "mile/h", "kmph": "km/h", "kph": "km/h", "kmh": "km/h", "cc": "cm^3"}
 _PART = re.compile(
     r"(?P<over>/|per\b)|(?P<before>square|sq|cubic|cu)\b|(?P<after>squared|cubed|\^\{?(?P<exponent>-?\d)\}?)|(?P<name>[a-z]+)"
@@ -34,7 +38,10 @@ def same_words(left: str, right: str) -> bool:
 
 def same_counted(left: str, right: str) -> bool:
     """Whether two numbers count the same: in one unit, or things whose names share a word; `units` are any."""
-    words = [{word.lower().removesuffix("s") for word in re.findall("[A-Za-z]+", text)} for text in (left, right)]
+    words = [
+        {word.lower().removesuffix("s") for word in re.findall("[A-Za-z]+", text)}
+        for text in (left, right)
+    ]
     if any("unit" in said for said in words):
         return True
     units = [_unit(left), _unit(right)]
@@ -56,7 +63,9 @@ def _unit(text: str) -> dict[str, int] | None:
             power = _POWER[part["before"]]
         elif part["after"] and last:
             found[last] *= int(part["exponent"] or _POWER[part["after"]])
-        elif part["name"] and (last := _UNIT.get(part["name"]) or _UNIT.get(part["name"].removesuffix("s")) or ""):
+        elif part["name"] and (
+            last := _UNIT.get(part["name"]) or _UNIT.get(part["name"].removesuffix("s")) or ""
+        ):
             found[last] = over * power
             power = 1
         elif not part["nothing"]:

@@ -1,8 +1,9 @@
 """The system calls that a program may use; every other one fails as if the kernel did not have it (ENOSYS).
 
-An allow list, because the kernel gains calls. What is on it touches files, memory, time and threads of the process
-itself. Not on it are new processes and programs, signals, sockets, other processes, users, modes and times of files,
-shared memory of System V, keys, and whatever administers a machine.
+An allow list, because the kernel gains calls. What is on it touches files, memory, time and threads
+of the process itself. Not on it are new processes and programs, signals, sockets, other processes,
+users, modes and times of files, shared memory of System V, keys, and whatever administers a
+machine.
 """
 
 import errno
@@ -42,7 +43,20 @@ _UNKNOWN = -1
 _CLONE_THREAD = 0x10000
 _AF_UNIX = 1
 _PR_SET_NAME, _PR_GET_NAME = 15, 16
-_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030)  # duplicate, flags, locks; nothing that has signals sent
+_FCNTL = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    36,
+    37,
+    38,
+    1030,
+)  # duplicate, flags, locks; nothing that has signals sent
 _IOCTL = (
     0x5401,
     0x5413,
@@ -59,7 +73,9 @@ def allowed_calls() -> bytes:
     try:
         import pyseccomp
     except (ImportError, OSError, RuntimeError) as error:
-        raise NotReadyError(f"no libseccomp: {error} - apt install libseccomp2, pip install pyseccomp") from error
+        raise NotReadyError(
+            f"no libseccomp: {error} - apt install libseccomp2, pip install pyseccomp"
+        ) from error
 
     rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.ENOSYS))
     for name in _PLAIN:
@@ -71,10 +87,19 @@ def allowed_calls() -> bytes:
     for option in (_PR_SET_NAME, _PR_GET_NAME):
         _allow(pyseccomp, rules, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, option))
 
-    _allow(pyseccomp, rules, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
+    _allow(
+        pyseccomp,
+        rules,
+        "clone",
+        pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD),
+    )
     _allow(pyseccomp, rules, "prlimit64", pyseccomp.Arg(0, pyseccomp.EQ, 0))  # its own limits
-    _allow(pyseccomp, rules, "socketpair", pyseccomp.Arg(0, pyseccomp.EQ, _AF_UNIX))  # asyncio wakes itself through one
-    _allow(pyseccomp, rules, "sendto", pyseccomp.Arg(4, pyseccomp.EQ, 0))  # to the other end, no address
+    _allow(
+        pyseccomp, rules, "socketpair", pyseccomp.Arg(0, pyseccomp.EQ, _AF_UNIX)
+    )  # asyncio wakes itself through one
+    _allow(
+        pyseccomp, rules, "sendto", pyseccomp.Arg(4, pyseccomp.EQ, 0)
+    )  # to the other end, no address
 
     with tempfile.TemporaryFile() as compiled:
         rules.export_bpf(compiled)

@@ -37,7 +37,9 @@ class Level:
 def levels() -> Iterator[Level]:
     """All of them, the strongest first."""
     for bwrap in _bubblewraps():
-        version = subprocess.run([bwrap, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+        version = subprocess.run(
+            [bwrap, "--version"], capture_output=True, text=True, check=False
+        ).stdout.strip()
         yield Level("namespaces", f"namespaces ({version}) and seccomp", bwrap)
     yield Level("landlock", "Landlock and seccomp, without namespaces")
 
@@ -63,7 +65,9 @@ def _namespaces() -> list[str]:
     words += ["--size", str(MOST_FILE_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 (in the sandbox)
     for path in _readable():
         words += (
-            ["--symlink", str(Path(path).readlink()), path] if Path(path).is_symlink() else ["--ro-bind", path, path]
+            ["--symlink", str(Path(path).readlink()), path]
+            if Path(path).is_symlink()
+            else ["--ro-bind", path, path]
         )
     words += ["--ro-bind", str(_BOX / "box"), f"{_INSIDE}/box"]
     for device in ("null", "zero", "random", "urandom"):
@@ -73,7 +77,15 @@ def _namespaces() -> list[str]:
 
 def _readable() -> list[str]:
     """Python and its packages, and the libraries of the system; none that lies in another one."""
-    wanted = {"/usr", "/lib", "/lib64", "/etc/ld.so.cache", sys.prefix, sys.base_prefix, *site.getsitepackages()}
+    wanted = {
+        "/usr",
+        "/lib",
+        "/lib64",
+        "/etc/ld.so.cache",
+        sys.prefix,
+        sys.base_prefix,
+        *site.getsitepackages(),
+    }
     wanted |= {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
     there = sorted(path for path in wanted if os.path.exists(path))  # noqa: PTH110
     return [path for path in there if not any(path.startswith(f"{other}/") for other in there)]

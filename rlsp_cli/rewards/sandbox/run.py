@@ -51,7 +51,8 @@ def run_tests(
 ) -> list[bool]:
     """Whether a program passes each test; a shorter list when it may stop at the first that fails.
 
-    NotReadyError where no sandbox starts; ValueError for a test that cannot be carried out, whatever the program is.
+    NotReadyError where no sandbox starts; ValueError for a test that cannot be carried out,
+    whatever the program is.
     """
     program = Program(text, prelude, limits, allowed_calls().hex())
     asked = {"tests": [asdict(test) for test in tests], "stop_at_failure": stop_at_failure}
@@ -73,7 +74,9 @@ def strongest_level() -> Level:
     refusals = []
     for level in levels():
         try:
-            if run_tests("def one(): return 1", [_RIGHT, _WRONG], Limits(_START_S), level=level) == [True, False]:
+            if run_tests(
+                "def one(): return 1", [_RIGHT, _WRONG], Limits(_START_S), level=level
+            ) == [True, False]:
                 return level
             refusals.append(f"{level.words}: wrong verdicts")
         except NotReadyError as error:
@@ -96,7 +99,13 @@ def _in_sandbox(
     level: Level, program: dict[str, Any], tests: dict[str, Any], timeout_s: float
 ) -> tuple[list[dict[str, Any]], str]:
     """The lines that a sandbox says, and the end of its standard error."""
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "OMP_NUM_THREADS": "1"}  # noqa: S108
+    temporary = "/tmp"  # noqa: S108  a folder of the sandbox, empty and its own
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": temporary,
+        "TMPDIR": temporary,
+        "OMP_NUM_THREADS": "1",
+    }
     with ExitStack() as stack:
         files = [stack.enter_context(_memory(document)) for document in (program, tests)]
         command = level.command(*(file.fileno() for file in files))
@@ -115,7 +124,9 @@ def _in_sandbox(
         except subprocess.TimeoutExpired:
             child.kill()
             output, error = child.communicate()
-    return [json.loads(line) for line in output.splitlines()], error.decode("utf-8", "replace").strip()[-500:]
+    return [json.loads(line) for line in output.splitlines()], error.decode(
+        "utf-8", "replace"
+    ).strip()[-500:]
 
 
 def _memory(document: dict[str, Any]) -> Any:

@@ -60,7 +60,13 @@ class Journal(Protocol):
     def replies(self) -> Iterator[tuple[int, Any]]:
         """The replies of such a service to requests that may come again."""
 
-    def add(self, request: int | None, samples: Sequence[Sample], scores: Sequence[SampleScore], said: Any) -> None:
+    def add(
+        self,
+        request: int | None,
+        samples: Sequence[Sample],
+        scores: Sequence[SampleScore],
+        said: Any,
+    ) -> None:
         """Samples of this step, and what was replied."""
 
     def event(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,8 +77,8 @@ class Journal(Protocol):
 class Service:
     """What the endpoints share.
 
-    `step_at` gives the rollout step by the number of served samples, where no `journal` knows it; `alpha_at` the
-    alpha of a step. `stop` is called once, when failing rewards end the service.
+    `step_at` gives the rollout step by the number of served samples, where no `journal` knows it;
+    `alpha_at` the alpha of a step. `stop` is called once, when failing rewards end the service.
     """
 
     reward: Reward
@@ -120,7 +126,9 @@ class Service:
             (score,) = await asyncio.to_thread(self.verify, samples)
             return JSONResponse(heldout_reply(score))
         number = request_number(body)
-        return JSONResponse(await self.once.reply(number, lambda: self._reply(number, samples, scalar)))
+        return JSONResponse(
+            await self.once.reply(number, lambda: self._reply(number, samples, scalar))
+        )
 
     async def native(self, request: Request) -> Response:
         """All components of `{"samples": [{prompt, response, reference, ...}]}`."""
@@ -147,7 +155,11 @@ class Service:
 
     async def health(self, _: Request) -> Response:
         """200 while it scores, 503 once failing rewards have stopped it."""
-        state = {"state": "stopped" if self.tripped else "ok", "samples": self.served, "in_work": self.gatherer.in_work}
+        state = {
+            "state": "stopped" if self.tripped else "ok",
+            "samples": self.served,
+            "in_work": self.gatherer.in_work,
+        }
         return JSONResponse(state, 503 if self.tripped else 200)
 
     async def metrics(self, _: Request) -> Response:
@@ -165,7 +177,9 @@ class Service:
 
     async def _score(self, samples: Sequence[Sample]) -> list[SampleScore]:
         step = self.step
-        samples = [sample if sample.step is not None else replace(sample, step=step) for sample in samples]
+        samples = [
+            sample if sample.step is not None else replace(sample, step=step) for sample in samples
+        ]
         with self.counters.seconds.time():
             gathered = await self.gatherer.score(samples)
         self.served += len(samples)
@@ -181,7 +195,8 @@ class Service:
     def _judge(self, scored: Sequence[tuple[Sample, SampleScore]]) -> None:
         """Trip the breaker when a component ended as `stop`, or when too many of the last samples failed.
 
-        Without a journal, clients may send samples that cannot be judged, so only components that broke have failed.
+        Without a journal, clients may send samples that cannot be judged, so only components that
+        broke have failed.
         """
         self.window.extend(_outline(sample, score) for sample, score in scored)
         refuse = refuse_broken if self.journal is None else refuse_failing
@@ -195,12 +210,16 @@ class Service:
                 self.tripped = error
                 self.stop(error)
 
-    def _guarded(self, endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    def _guarded(
+        self, endpoint: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
         """Refuse strangers, and turn what is wrong with a request into a status and one line."""
 
         async def answer(request: Request) -> Response:
             if not self._knows(request):
-                return _error(401, "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN")
+                return _error(
+                    401, "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN"
+                )
             if self.tripped is not None:
                 return _error(503, f"stopped: {self.tripped}")
             try:
@@ -217,7 +236,9 @@ class Service:
         if self.token is None:
             return True
         scheme, _, header = request.headers.get("Authorization", "").partition(" ")
-        given = header.strip() if scheme.lower() == "bearer" else request.query_params.get("token", "")
+        given = (
+            header.strip() if scheme.lower() == "bearer" else request.query_params.get("token", "")
+        )
         return hmac.compare_digest(given.encode(), self.token.encode())
 
 

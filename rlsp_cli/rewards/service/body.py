@@ -77,7 +77,11 @@ def _refuse_deep(value: Any) -> None:
     """Level by level: what is parsed may be too deep to be written again."""
     level = [value]
     for _ in range(_DEEPEST + 1):
-        parts = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        parts = [
+            node.values() if isinstance(node, dict) else node
+            for node in level
+            if isinstance(node, dict | list)
+        ]
         level = [child for part in parts for child in part]
         if not level:
             return

@@ -12,15 +12,28 @@ class Counters:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.outcomes = Counter(
-            "rlsp_outcomes", "How components ended", ["component", "outcome"], registry=self.registry
+            "rlsp_outcomes",
+            "How components ended",
+            ["component", "outcome"],
+            registry=self.registry,
         )
-        self.batches = Gauge("rlsp_batches", "Batches handed to the scoring processes", registry=self.registry)
-        self.busy = Counter("rlsp_busy", "Requests refused because too many samples waited", registry=self.registry)
-        self.in_work = Gauge("rlsp_samples_in_work", "Samples that are being scored", registry=self.registry)
+        self.batches = Gauge(
+            "rlsp_batches", "Batches handed to the scoring processes", registry=self.registry
+        )
+        self.busy = Counter(
+            "rlsp_busy", "Requests refused because too many samples waited", registry=self.registry
+        )
+        self.in_work = Gauge(
+            "rlsp_samples_in_work", "Samples that are being scored", registry=self.registry
+        )
         self.incomplete = Gauge(
-            "rlsp_groups_incomplete", "Groups scored before all their samples came", registry=self.registry
+            "rlsp_groups_incomplete",
+            "Groups scored before all their samples came",
+            registry=self.registry,
         )
-        self.seconds = Histogram("rlsp_request_seconds", "Time to score a request", registry=self.registry)
+        self.seconds = Histogram(
+            "rlsp_request_seconds", "Time to score a request", registry=self.registry
+        )
 
     def count(self, score: SampleScore) -> None:
         """Count how each component of a sample ended."""

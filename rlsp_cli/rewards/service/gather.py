@@ -36,15 +36,22 @@ class BusyError(Exception):
 class Gatherer:
     """Hands samples to `submit` in batches, and answers each as soon as it is scored.
 
-    Samples go on at once, or in groups of `group_size` of one prompt, or as many of them as have come after `wait_s`
-    seconds. What comes while a batch is handed on makes the next one. At most `backlog` samples are in work; more are
-    refused with BusyError. Belongs to one event loop.
+    Samples go on at once, or in groups of `group_size` of one prompt, or as many of them as have
+    come after `wait_s` seconds. What comes while a batch is handed on makes the next one. At most
+    `backlog` samples are in work; more are refused with BusyError. Belongs to one event loop.
     """
 
     def __init__(self, submit: Submit, group_size: int, wait_s: float, backlog: int) -> None:
-        self.submit, self.group_size, self.wait_s, self.backlog = submit, group_size, wait_s, backlog
+        self.submit, self.group_size, self.wait_s, self.backlog = (
+            submit,
+            group_size,
+            wait_s,
+            backlog,
+        )
         self.in_work = self.incomplete = self.batches = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rlsp-service")  # it waits when the pool is full
+        self._thread = ThreadPoolExecutor(
+            1, thread_name_prefix="rlsp-service"
+        )  # it waits when the pool is full
         self._groups: dict[_Key, _Group] = {}
         self._next: list[_Waiting] = []
         self._handing_on: asyncio.Task[None] | None = None
@@ -97,7 +104,9 @@ class Gatherer:
             self.batches += 1
             samples = [waiting.sample for waiting in batch]
             try:
-                scores = await asyncio.get_running_loop().run_in_executor(self._thread, self.submit, samples)
+                scores = await asyncio.get_running_loop().run_in_executor(
+                    self._thread, self.submit, samples
+                )
             except Exception as error:  # those who wait must hear of it, whatever it was
                 for waiting in batch:
                     waiting.submitted.set_exception(error)

@@ -19,24 +19,33 @@ def read_request(
 ) -> tuple[list[Sample], bool]:
     """The samples of a request, and whether it was a scalar one.
 
-    The response is what follows the prompt that the client sends; `endings` are special tokens that may end it.
+    The response is what follows the prompt that the client sends; `endings` are special tokens that
+    may end it.
     """
     if not isinstance(body, Mapping) or "query" not in body or "prompts" not in body:
         raise RequestError("expected an object with query, prompts and labels")
     scalar = isinstance(body["query"], str)
     labels = body.get("labels")
     columns = [[value] if scalar else value for value in (body["query"], body["prompts"], labels)]
-    queries, prompts = (_texts(name, column) for name, column in zip(("query", "prompts"), columns[:2], strict=True))
+    queries, prompts = (
+        _texts(name, column) for name, column in zip(("query", "prompts"), columns[:2], strict=True)
+    )
     references = [None] * len(queries) if labels is None else columns[2]
     if not isinstance(references, list) or not len(queries) == len(prompts) == len(references):
         raise RequestError("query, prompts and labels must have the same length")
     rows = zip(queries, prompts, references, strict=True)
-    return [_sample(*row, count=count, endings=endings, max_tokens=max_tokens) for row in rows], scalar
+    return [
+        _sample(*row, count=count, endings=endings, max_tokens=max_tokens) for row in rows
+    ], scalar
 
 
 def request_number(body: Any) -> int | None:
     """The number that a client gave a request about one sample, so that it may ask again; None when it gave none."""
-    number = body.get("request") if isinstance(body, Mapping) and isinstance(body.get("query"), str) else None
+    number = (
+        body.get("request")
+        if isinstance(body, Mapping) and isinstance(body.get("query"), str)
+        else None
+    )
     if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
         raise RequestError("request: expected a whole number")
     return number
@@ -51,21 +60,30 @@ def is_heldout(body: Any) -> bool:
 def heldout_reply(score: Score) -> dict[str, Any]:
     """Correctness alone, which the client averages; without a verdict it is 0, and counted apart."""
     value = score.value or 0.0
-    return {"rewards": value, "scores": value, "extra_logs": {"rlsp_unscored": float(score.value is None)}}
+    return {
+        "rewards": value,
+        "scores": value,
+        "extra_logs": {"rlsp_unscored": float(score.value is None)},
+    }
 
 
-def reply(scores: Sequence[SampleScore], reward: Reward, means: "Means", alpha: float, scalar: bool) -> dict[str, Any]:
+def reply(
+    scores: Sequence[SampleScore], reward: Reward, means: "Means", alpha: float, scalar: bool
+) -> dict[str, Any]:
     """The answer; its keys are the same for every sample, and every value is a number, as the client needs.
 
-    Rewards and scores have the request's shape. The logs of one sample are plain numbers, also in a list of one: the
-    client makes a tensor of each by itself.
+    Rewards and scores have the request's shape. The logs of one sample are plain numbers, also in a
+    list of one: the client makes a tensor of each by itself.
 
-    The protocol cannot leave a sample out: what is unscored counts as the mean of what was scored so far, and
+    The protocol cannot leave a sample out: what is unscored counts as the mean of what was scored
+        so far, and
     `rlsp_unscored` is 1.
     """
     rows = [means.complete(_logs(score, reward)) for score in scores]
     rewards = [row.pop("rlsp_reward") for row in rows]
-    columns = {key: [row[key] for row in rows] for key in rows[0]} | {"rlsp_alpha": [alpha] * len(rows)}
+    columns = {key: [row[key] for row in rows] for key in rows[0]} | {
+        "rlsp_alpha": [alpha] * len(rows)
+    }
     logs = {key: column[0] for key, column in columns.items()} if len(rows) == 1 else columns
     if scalar:
         return {"rewards": rewards[0], "scores": columns["rlsp_correctness"][0], "extra_logs": logs}
@@ -104,13 +122,23 @@ def _logs(score: SampleScore, reward: Reward) -> dict[str, float | None]:
 
 
 def _texts(name: str, column: Any) -> list[str]:
-    if not isinstance(column, list) or not column or not all(isinstance(text, str) for text in column):
+    if (
+        not isinstance(column, list)
+        or not column
+        or not all(isinstance(text, str) for text in column)
+    ):
         raise RequestError(f"{name}: expected text or a list of texts")
     return column
 
 
 def _sample(
-    query: str, prompt: str, label: Any, *, count: Count | None, endings: Sequence[str], max_tokens: int | None
+    query: str,
+    prompt: str,
+    label: Any,
+    *,
+    count: Count | None,
+    endings: Sequence[str],
+    max_tokens: int | None,
 ) -> Sample:
     """Special tokens may stand before the prompt in the query, nothing else may."""
     at = query.find(prompt)

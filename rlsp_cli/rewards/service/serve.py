@@ -41,7 +41,9 @@ def serve(
     alpha_of(recipe, 1)  # refuses a schedule whose end is unknown before anything is served
     listener = _bind(host, port)
     with Scorer(recipe.reward, recipe.plugins) as scorer:
-        gatherer = Gatherer(_submit_to(scorer, recipe), _group_size(recipe, scorer), group_wait_s, backlog)
+        gatherer = Gatherer(
+            _submit_to(scorer, recipe), _group_size(recipe, scorer), group_wait_s, backlog
+        )
         service = _service(recipe, gatherer, scorer, tokenizer)
         if journal is not None:
             service.follow(journal)
@@ -69,7 +71,9 @@ def _service(recipe: Recipe, gatherer: Gatherer, scorer: Scorer, tokenizer: str 
 
 
 def _config(service: Service) -> uvicorn.Config:
-    return uvicorn.Config(service.app(), http=Connection, ws="none", log_level="warning", access_log=False)
+    return uvicorn.Config(
+        service.app(), http=Connection, ws="none", log_level="warning", access_log=False
+    )
 
 
 def _token(host: str) -> str | None:
@@ -78,7 +82,9 @@ def _token(host: str) -> str | None:
     if token and not token.strip():
         raise UsageError(f"{TOKEN_VARIABLE} is blank; set it to a secret, or unset it")
     if not token and not _is_loopback(host):
-        raise UsageError(f"--host {host}: others can reach it, so a token is needed; set {TOKEN_VARIABLE}")
+        raise UsageError(
+            f"--host {host}: others can reach it, so a token is needed; set {TOKEN_VARIABLE}"
+        )
     return token.strip() if token else None
 
 
@@ -90,7 +96,9 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(_PENDING)  # so that a client that reads our first line can connect
     except OSError as error:
-        raise NotReadyError(f"{host}:{port}: cannot listen here: {error.strerror}; choose another --port") from error
+        raise NotReadyError(
+            f"{host}:{port}: cannot listen here: {error.strerror}; choose another --port"
+        ) from error
     return listener
 
 
@@ -115,4 +123,6 @@ def _step_of(recipe: Recipe) -> Callable[[int], int]:
 
 def _submit_to(scorer: Scorer, recipe: Recipe) -> Submit:
     """Score samples with the alpha of their step."""
-    return lambda samples: scorer.submit(samples, [alpha_of(recipe, sample.step or 0) for sample in samples])
+    return lambda samples: scorer.submit(
+        samples, [alpha_of(recipe, sample.step or 0) for sample in samples]
+    )

@@ -12,11 +12,20 @@ _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522
 
-_LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446  # on every architecture
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = (
+    444,
+    445,
+    446,
+)  # on every architecture
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _LANDLOCK_RULE_PATH_BENEATH = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_FOLDER = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-_ALL_FILE_RIGHTS = {1: 0x1FFF, 2: 0x3FFF, 3: 0x7FFF, 5: 0xFFFF}  # what each version of Landlock can forbid
+_ALL_FILE_RIGHTS = {
+    1: 0x1FFF,
+    2: 0x3FFF,
+    3: 0x7FFF,
+    5: 0xFFFF,
+}  # what each version of Landlock can forbid
 _ALL_TCP, _ALL_SCOPES = 0b11, 0b11  # since versions 4 and 6
 
 MOST_FILE_BYTES = 64 << 20
@@ -38,18 +47,33 @@ def drop_privileges() -> None:
 
 def read_only(readable: Sequence[str]) -> None:
     """Landlock: read beneath these paths, write to /dev/null alone; no TCP and no signals where it knows how."""
-    version = _check(_libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION), "Landlock")
-    files = next(rights for since, rights in sorted(_ALL_FILE_RIGHTS.items(), reverse=True) if version >= since)
+    version = _check(
+        _libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION),
+        "Landlock",
+    )
+    files = next(
+        rights
+        for since, rights in sorted(_ALL_FILE_RIGHTS.items(), reverse=True)
+        if version >= since
+    )
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     rules = struct.pack("QQQ", files, _ALL_TCP, _ALL_SCOPES)[:size]
     ruleset = _check(_libc.syscall(_LANDLOCK_CREATE_RULESET, rules, size, 0), "Landlock's rules")
 
     for path in (os.devnull, *readable):
         beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        more = _WRITE_FILE if path == os.devnull else _EXECUTE | (_READ_FOLDER if os.path.isdir(path) else 0)  # noqa: PTH112
-        rights = _READ_FILE | more
+        rights = _READ_FILE
+        if path == os.devnull:
+            rights |= _WRITE_FILE
+        else:
+            rights |= _EXECUTE
+        if os.path.isdir(path):  # noqa: PTH112
+            rights |= _READ_FOLDER
+
         rule = struct.pack("=Qi", rights, beneath)
-        _check(_libc.syscall(_LANDLOCK_ADD_RULE, ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0), path)
+        _check(
+            _libc.syscall(_LANDLOCK_ADD_RULE, ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0), path
+        )
         os.close(beneath)
 
     _check(_libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0), "Landlock")

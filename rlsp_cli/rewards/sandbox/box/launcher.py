@@ -1,6 +1,7 @@
 """The process that starts a program, as often as it is tested.
 
-It is forked before the tests are read, so that nothing of them is in the memory that a program starts with.
+It is forked before the tests are read, so that nothing of them is in the memory that a program
+starts with.
 """
 
 import json
@@ -69,8 +70,8 @@ class Launcher:
     def start(self, *files: int) -> int:
         """Start the program, and return its process id.
 
-        With one file, a socket, it is loaded and then answers what is asked there; with two they are its standard input
-        and output.
+        With one file, a socket, it is loaded and then answers what is asked there; with two they
+        are its standard input and output.
         """
         socket.send_fds(self._control, [b"start"], files)
         return self._number()

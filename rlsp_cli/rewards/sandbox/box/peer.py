@@ -1,13 +1,16 @@
 """Calls between two processes of which neither loads the other's objects.
 
-Plain data goes by value, as JSON; a subclass of a plain type arrives as the plain type, so that its own `__eq__` stays
-behind. Anything else goes by number: the other side gets a `Handle`, whose operations are carried out where the object
-is. A list or dictionary that a call changes is changed for the caller as well.
+Plain data goes by value, as JSON; a subclass of a plain type arrives as the plain type, so that its
+own `__eq__` stays behind. Anything else goes by number: the other side gets a `Handle`, whose
+operations are carried out where the object is. A list or dictionary that a call changes is changed
+for the caller as well.
 
-Where Python takes no `Handle`, the other side gets a stand-in of its own kind: a class of errors for `except`, a class
-of named tuples, a coroutine for `await`. Sent back, handles and stand-ins are what they stand for.
+Where Python takes no `Handle`, the other side gets a stand-in of its own kind: a class of errors
+for `except`, a class of named tuples, a coroutine for `await`. Sent back, handles and stand-ins are
+what they stand for.
 
-One end is open: it lends any object and does whatever is asked. The other end, which has something to keep from it,
+One end is open: it lends any object and does whatever is asked. The other end, which has something
+    to keep from it,
 lends functions alone, and lets it do nothing but call them and ask for their names.
 """
 
@@ -30,9 +33,17 @@ PROGRAM = "program"
 """What the module is called in which a program runs."""
 
 _ARRAY = "numpy.ndarray"
-_TUPLE, _TUPLE_TYPE, _ERROR_TYPE, _COROUTINE = "named tuple", "type of named tuples", "type of errors", "coroutine"
+_TUPLE, _TUPLE_TYPE, _ERROR_TYPE, _COROUTINE = (
+    "named tuple",
+    "type of named tuples",
+    "type of errors",
+    "coroutine",
+)
 _CONTAINERS: dict[str, Callable[[Any], Any]] = {  # type -> what makes one of its parts
-    **{f"builtins.{kind.__name__}": kind for kind in (list, tuple, set, frozenset, dict, bytes, bytearray)},
+    **{
+        f"builtins.{kind.__name__}": kind
+        for kind in (list, tuple, set, frozenset, dict, bytes, bytearray)
+    },
     "collections.deque": deque,
     "collections.OrderedDict": OrderedDict,
     "collections.Counter": lambda pairs: Counter(dict(pairs)),
@@ -44,7 +55,16 @@ _VALUES: dict[str, Callable[[Any], Sequence[Any]]] = {  # type -> its constructo
     "builtins.range": lambda r: (r.start, r.stop, r.step),
     "fractions.Fraction": lambda f: (f.numerator, f.denominator),
     "decimal.Decimal": lambda d: (str(d),),
-    "datetime.datetime": lambda t: (t.year, t.month, t.day, t.hour, t.minute, t.second, t.microsecond, t.tzinfo),
+    "datetime.datetime": lambda t: (
+        t.year,
+        t.month,
+        t.day,
+        t.hour,
+        t.minute,
+        t.second,
+        t.microsecond,
+        t.tzinfo,
+    ),
     "datetime.date": lambda t: (t.year, t.month, t.day),
     "datetime.time": lambda t: (t.hour, t.minute, t.second, t.microsecond, t.tzinfo),
     "datetime.timedelta": lambda t: (t.days, t.seconds, t.microseconds),
@@ -61,7 +81,21 @@ _BY_NAME = (
     *("iter", "next", "reversed", "len", "bool", "int", "float", "complex", "abs", "round"),
     *("str", "repr", "format", "hash"),
 )
-_BETWEEN = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")
+_BETWEEN = (
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+)
 _COMPARING = ("eq", "ne", "lt", "le", "gt", "ge")
 _ITEMS = ("getitem", "setitem", "delitem", "neg", "pos", "invert")
 _NAMING = ("__name__", "__qualname__", "__doc__")
@@ -95,10 +129,15 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "__instancecheck__": lambda kind, value: isinstance(value, kind),
     "__subclasscheck__": lambda kind, value: issubclass(value, kind),
     "__enter__": lambda context: context.__enter__(),
-    "__exit__": lambda context, *_: context.__exit__(None, None, None),  # an exception is no plain data
+    "__exit__": lambda context, *_: context.__exit__(
+        None, None, None
+    ),  # an exception is no plain data
     "__await__": lambda coroutine: _event_loop().run_until_complete(coroutine),
     **{f"__{name}__": getattr(builtins, name) for name in _BY_NAME},
-    **{f"__{name}__": getattr(operator, f"__{name}__") for name in (*_BETWEEN, *_COMPARING, *_ITEMS)},
+    **{
+        f"__{name}__": getattr(operator, f"__{name}__")
+        for name in (*_BETWEEN, *_COMPARING, *_ITEMS)
+    },
 }
 """What can be asked of an object on the other side, when that side is open."""
 _CLOSED: dict[str, Callable[..., Any]] = {"__call__": _call, "__getattr__": _name}
@@ -111,10 +150,13 @@ class UnsendableError(TypeError):
 class Peer:
     """One end of a socket; `operations` are what the other end may ask for, and make it an open end.
 
-    An open end takes over the standard output, so that the other end can tell what a call has printed.
+    An open end takes over the standard output, so that the other end can tell what a call has
+    printed.
     """
 
-    def __init__(self, channel: int, operations: Mapping[str, Callable[..., Any]] | None = None) -> None:
+    def __init__(
+        self, channel: int, operations: Mapping[str, Callable[..., Any]] | None = None
+    ) -> None:
         self._reader, self._writer = os.fdopen(channel, "rb"), os.fdopen(os.dup(channel), "wb")
         self._operations, self._is_open = operations or _CLOSED, operations is not None
         self._asking = RLock()
@@ -132,7 +174,9 @@ class Peer:
     def ask(self, operation: str, /, *args: Any, **kwargs: Any) -> Any:
         """What the other end's operation returns; its exception as the nearest known one; EOFError when it ended."""
         with self._asking:
-            self._send({"ask": operation, "args": self._out(list(args)), "kwargs": self._out(kwargs)})
+            self._send(
+                {"ask": operation, "args": self._out(list(args)), "kwargs": self._out(kwargs)}
+            )
             while "ask" in (message := self._receive()):
                 self._answer(message)
 
@@ -159,7 +203,11 @@ class Peer:
             reply = {"raised": self._taken_apart(error)}
 
         sent = [*message["args"][1:], *(pair[-1] for pair in message["kwargs"][1:])]
-        now = ((i, self._out(value)) for i, value in enumerate((*args, *kwargs.values())) if _is_changeable(value))
+        now = (
+            (i, self._out(value))
+            for i, value in enumerate((*args, *kwargs.values()))
+            if _is_changeable(value)
+        )
         reply["changed"] = [[i, value] for i, value in now if value != sent[i]]
         self._send(reply | {"printed": self._newly_printed()})
 
@@ -171,7 +219,11 @@ class Peer:
 
     def _out(self, value: Any) -> Any:
         """A value as JSON."""
-        if value is None or isinstance(value, float | str) or (isinstance(value, int) and value.bit_length() < 10_000):
+        if (
+            value is None
+            or isinstance(value, float | str)
+            or (isinstance(value, int) and value.bit_length() < 10_000)
+        ):
             return value
         if id(value) in self._stood_for:
             return ["theirs", self._stood_for[id(value)]]
@@ -200,7 +252,11 @@ class Peer:
 
     def _array(self, rows: list[Any], kind: str) -> Any:
         """An array of numpy; lists at a closed end that has not loaded it."""
-        return import_module("numpy").array(rows, kind) if self._is_open or "numpy" in sys.modules else rows
+        return (
+            import_module("numpy").array(rows, kind)
+            if self._is_open or "numpy" in sys.modules
+            else rows
+        )
 
     def _lend(self, value: Any) -> list[Any]:
         """How the other side is to refer to an object, and what it needs for a stand-in."""
@@ -269,7 +325,9 @@ class Peer:
         if isinstance(known, type) and issubclass(known, BaseException):
             return known
         if name not in self._errors:
-            self._errors[name] = type(name, (self._error_type(bases),), {"__init__": self._initialiser()})
+            self._errors[name] = type(
+                name, (self._error_type(bases),), {"__init__": self._initialiser()}
+            )
         return self._errors[name]
 
     def _initialiser(self) -> Callable[..., None]:
@@ -298,7 +356,8 @@ class Peer:
 class Handle:
     """An object of the other process. What it does is done there; what it returns comes back.
 
-    Between it and plain data nothing is computed or compared: the object would see what it is compared with, and could
+    Between it and plain data nothing is computed or compared: the object would see what it is
+        compared with, and could
     say that it is equal.
     """
 
@@ -333,7 +392,9 @@ def _asking_among_handles(name: str) -> Callable[..., Any]:
 
 for _operation in OPERATIONS.keys() - vars(Handle).keys() - {"__await__"}:
     _between = _operation.strip("_") in (*_BETWEEN, *_COMPARING)
-    setattr(Handle, _operation, _asking_among_handles(_operation) if _between else _asking(_operation))
+    setattr(
+        Handle, _operation, _asking_among_handles(_operation) if _between else _asking(_operation)
+    )
 Handle.__doc__ = property(lambda handle: _asking("__getattr__")(handle, "__doc__"))  # type: ignore[assignment]
 
 
@@ -349,7 +410,9 @@ def _taken_apart(value: Any) -> tuple[str, Any]:
             return name, _VALUES[name](value)
         if name in _CONTAINERS:
             pairs = value.items() if isinstance(value, dict) else value
-            return name, (value.default_factory, *pairs) if isinstance(value, defaultdict) else pairs
+            return name, (value.default_factory, *pairs) if isinstance(
+                value, defaultdict
+            ) else pairs
     return "", ()
 
 
@@ -366,11 +429,24 @@ def _is_named_tuple(kind: Any) -> bool:
 def _is_like_numpys(value: Any) -> bool:
     """A number of numpy, a tensor, a column of a table; no class of the program that happens to have a `tolist`."""
     kind = next((kind for kind in type(value).__mro__ if "tolist" in vars(kind)), type)
-    return kind is not type and kind.__module__ != PROGRAM and kind.__name__ not in ("ndarray", "array")
+    return (
+        kind is not type
+        and kind.__module__ != PROGRAM
+        and kind.__name__ not in ("ndarray", "array")
+    )
 
 
 def _is_changeable(value: Any) -> bool:
-    return type(value) in (list, dict, set, bytearray, deque, OrderedDict, Counter, defaultdict) or _is_array(value)
+    return type(value) in (
+        list,
+        dict,
+        set,
+        bytearray,
+        deque,
+        OrderedDict,
+        Counter,
+        defaultdict,
+    ) or _is_array(value)
 
 
 def _is_array(value: Any) -> bool:

@@ -1,8 +1,8 @@
 """The first process of a sandbox: it has the program tested, and says how each test ended.
 
-It runs neither the program nor a test itself. Each test has two new processes: one loads the program, which gets no
-sight of the test; the other runs the test, and calls the program through a socket. For a pair of input and output there
-is only the first, and its output is compared here.
+It runs neither the program nor a test itself. Each test has two new processes: one loads the
+program, which gets no sight of the test; the other runs the test, and calls the program through a
+socket. For a pair of input and output there is only the first, and its output is compared here.
 """
 
 import json
@@ -70,7 +70,11 @@ def _exchange(test: dict[str, Any], program: Program, launcher: Launcher) -> boo
     patience = program.limits.seconds + _START_S
     written = _until_closed(output, patience, pid, most=_MOST_OUTPUT + 2 * len(test["stdout"]))
     code = launcher.end(pid, monotonic() + patience if written is not None else None)
-    return code == 0 and written is not None and written.decode("utf-8", "replace").split() == test["stdout"].split()
+    return (
+        code == 0
+        and written is not None
+        and written.decode("utf-8", "replace").split() == test["stdout"].split()
+    )
 
 
 def _assertion(test: dict[str, Any], program: Program, launcher: Launcher) -> bool:
@@ -106,7 +110,9 @@ def _become_tester(test: dict[str, Any], program: Program, channel: int, verdict
         peer = Peer(channel)
         defined = peer.ask("load", *test["names"])
         scope = {"__name__": "__main__"}
-        scope |= {name: defined[name] for name in test["names"] if name in defined}  # it may offer others, such as abs
+        scope |= {
+            name: defined[name] for name in test["names"] if name in defined
+        }  # it may offer others, such as abs
         exec(compile(test["code"], "test.py", "exec", dont_inherit=True), scope)  # noqa: S102
         said = _PASSED
     except UnsendableError as error:
@@ -119,10 +125,13 @@ def _become_tester(test: dict[str, Any], program: Program, channel: int, verdict
     os._exit(0)
 
 
-def _until_closed(file: int, patience: float, *processes: int, most: int = _MOST_OUTPUT) -> bytes | None:
+def _until_closed(
+    file: int, patience: float, *processes: int, most: int = _MOST_OUTPUT
+) -> bytes | None:
     """What is written before the other end closes; None when that is too much, or when it takes too long.
 
-    Processor time has its own limit. Beside it processes may wait for so many seconds, or longer while they compute.
+    Processor time has its own limit. Beside it processes may wait for so many seconds, or longer
+    while they compute.
     """
     written, used, rounds = b"", 0.0, _ROUNDS
     deadline = monotonic() + patience
