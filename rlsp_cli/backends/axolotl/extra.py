@@ -107,5 +107,5 @@ def _hint(key: str) -> str:
     return (
         f"set {instead} instead"
         if instead
-        else "leave it out; docs/backends.md lists the keys that can be set"
+        else "leave it out; docs/axolotl.md lists the keys that can be set"
     )
