@@ -1,16 +1,16 @@
-"""How often the 95% intervals of `rlsp eval` hold the mean over all problems of a kind. Writes docs/coverage.md.
+"""How often the 95% intervals of `rlsp eval` contain the mean over all problems of a kind. Writes docs/coverage.md.
 
     .venv/bin/python benchmarks/coverage.py > docs/coverage.md
+    .venv/bin/python benchmarks/coverage.py --cells > cells.csv
 
-A cell draws problems of a kind and responses to them, 1,000 times, and asks the interval now and
-the one until commit
-c7719b8: Wilson's where every problem is all right or all wrong, else percentiles of resampled
-    problems. The
-interval is computed for all draws at once here, and by `rlsp_cli` for some of them, which must
-agree.
+A cell draws problems of a kind and responses to them, 1,000 times, and computes two intervals of
+each draw: the present one, and the one until commit c7719b8 (Wilson's where every problem is all
+right or all wrong, otherwise percentiles of resampled problems). This script computes the present
+interval for all draws at once; `rlsp_cli` computes it for some of them, and both must agree.
 """
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import product
 from typing import NamedTuple
@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
-from rlsp_cli.evals.metrics.summary import pass_at_k
+from rlsp_cli.evals.metrics.curves import pass_at_k
 from rlsp_cli.evals.metrics.vote import Ballot, maj_at_k
 from rlsp_cli.evals.statistics import mean_share
 
@@ -39,6 +39,19 @@ class Score(NamedTuple):
     name: str
     samples: int
     of_right: np.ndarray | None
+
+
+class Cell(NamedTuple):
+    """Simulated evaluations of one measure on one kind of problems: how many intervals hold its mean, in percent."""
+
+    kind: str
+    problems: int
+    mean: float
+    measure: str
+    held: float
+    before: float
+    ratio: float | None
+    """Width of the present interval over that of the former one; None if the latter has none."""
 
 
 def beta(spread: float) -> Draw:
@@ -180,63 +193,103 @@ def possible(draw: Draw, mean: float) -> bool:
     return bool(abs(chance.mean() - mean) < 0.02 * min(mean, 1 - mean) + 0.002)
 
 
-def table(kinds: dict[str, Draw], measures: list[Score], lowest: list[float]) -> Iterator[str]:
-    """A row for each kind and number of problems; the cells of a mean chance have a number for each measure."""
-    yield f"| kind | n | {' | '.join(f'p = {mean}' for mean in CHANCES)} | formerly | width |"
-    yield "|---" * (len(CHANCES) + 4) + "|"
+def cells(kinds: dict[str, Draw], measures: list[Score]) -> Iterator[Cell]:
+    """The cells of all kinds, numbers of problems and mean chances that a kind can have."""
     can = {
         (name, mean): possible(draw, mean) for (name, draw), mean in product(kinds.items(), CHANCES)
     }
-    for (name, draw), problems in product(kinds.items(), PROBLEMS):
-        cells, before, widths = [], [], []
-        for mean in CHANCES:
-            rng = np.random.default_rng([crc32(name.encode()), problems, round(100 * mean)])
-            found = (
-                [cell(rng, draw, mean, problems, score) for score in measures]
-                if can[name, mean]
-                else []
-            )
-            cells.append(", ".join(f"{one[0]:.1f}" for one in found) or "-")
-            before += [one[1] for one in found]
-            widths += [one[2] / one[3] for one in found if one[3]]
-            lowest += [one[0] for one in found]
-        ratio = float(np.median(widths))
-        yield f"| {name} | {problems} | {' | '.join(cells)} | {min(before):.1f} to {max(before):.1f} | {ratio:.2f} |"
+    for (name, draw), problems, mean in product(kinds.items(), PROBLEMS, CHANCES):
+        if not can[name, mean]:
+            continue
+
+        rng = np.random.default_rng([crc32(name.encode()), problems, round(100 * mean)])
+        for score in measures:
+            held, before, width, width_before = cell(rng, draw, mean, problems, score)
+            ratio = width / width_before if width_before else None
+            yield Cell(name, problems, mean, score.name, held, before, ratio)
 
 
-def page() -> Iterator[str]:
+def all_cells() -> tuple[list[Cell], list[Cell]]:
+    """Those of avg@k, and those of the other measures."""
+    kinds = {**CHOSEN, **FRESH}
+    return list(cells(kinds, [avg(k) for k in SAMPLES])), list(cells(kinds, of_sixteen()))
+
+
+def page(averages: Sequence[Cell], others: Sequence[Cell]) -> Iterator[str]:
     """The page, line by line."""
     yield from INTRODUCTION.strip().splitlines()
-    for title, kinds, measures in (
-        ("Kinds that it was chosen on: avg@1, avg@4, avg@16", CHOSEN, [avg(k) for k in SAMPLES]),
-        ("Fresh kinds: avg@1, avg@4, avg@16", FRESH, [avg(k) for k in SAMPLES]),
-        (
-            "Other numbers: pass@4 of 16, maj@4 of 16, maj@16, avg of 1 to 16 responses",
-            {**CHOSEN, **FRESH},
-            of_sixteen(),
-        ),
-    ):
-        lowest: list[float] = []
-        rows = list(table(kinds, measures, lowest))
-        yield from ["", f"## {title}", ""]
-        yield f"{len(lowest)} cells; lowest {min(lowest):.1f}, {sum(one < 95 for one in lowest)} below 95."
-        yield from ["", *rows]
+    yield from ["", "| measures | cells | lowest % | below 95% |", "|---|---|---|---|"]
+    for title, some in (("avg@1, avg@4, avg@16", averages), (OTHERS, others)):
+        for part, names in (("chosen on", CHOSEN), ("fresh", FRESH)):
+            held = [one.held for one in some if one.kind in names]
+            below = sum(share < 95 for share in held)
+            yield f"| {title}; kinds {part} | {len(held)} | {min(held):.1f} | {below} |"
+
+    yield from ["", "## By kind of difficulty", "", *HEAD]
+    for kind, problems in product({**CHOSEN, **FRESH}, PROBLEMS):
+        sides = [_in(some, kind, problems) for some in (averages, others)]
+        yield f"| {kind} | {problems} | {' | '.join(_summary(side) for side in sides)} |"
+
+    yield from ["", f"## Cells below {LOW}%", "", "| kind | n | p | measure | coverage % |"]
+    yield "|---|---|---|---|---|"
+    for one in sorted((*averages, *others), key=lambda one: one.held):
+        if one.held < LOW - 1e-9:
+            yield f"| {one.kind} | {one.problems} | {one.mean} | {one.measure} | {one.held:.1f} |"
 
 
+def _in(some: Sequence[Cell], kind: str, problems: int) -> list[Cell]:
+    return [one for one in some if (one.kind, one.problems) == (kind, problems)]
+
+
+def _summary(some: Sequence[Cell]) -> str:
+    """Lowest and median coverage, the lowest of the former interval, and the median ratio of the widths."""
+    held = [one.held for one in some]
+    ratio = np.median([one.ratio for one in some if one.ratio is not None])
+    before = min(one.before for one in some)
+    return f"{min(held):.1f} | {np.median(held):.1f} | {before:.1f} | {ratio:.2f}"
+
+
+def as_csv(some: Sequence[Cell]) -> Iterator[str]:
+    """Every cell, a line each."""
+    yield "kind;problems;mean;measure;coverage;former coverage;width over former width"
+    for one in some:
+        ratio = "" if one.ratio is None else f"{one.ratio:.3f}"
+        yield (
+            f"{one.kind};{one.problems};{one.mean};{one.measure};"
+            f"{one.held:.1f};{one.before:.1f};{ratio}"
+        )
+
+
+LOW = 94.5
+"""Cells below this are listed one by one."""
+OTHERS = "pass@4 and maj@4 of 16, maj@16, avg of 1 to 16"
+HEAD = (
+    "| kind | n | avg@k: lowest | median | formerly lowest | width "
+    "| others: lowest | median | formerly lowest | width |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+)
 INTRODUCTION = f"""
 # Coverage of the intervals
 
-Made by `benchmarks/coverage.py`; what the intervals are is in [statistics.md](statistics.md#intervals).
+This page shows how often the 95% intervals of `rlsp eval` contain the true value in simulations.
+[statistics.md](statistics.md#intervals) describes the intervals. `benchmarks/coverage.py` writes this page and, with
+`--cells`, prints every cell.
 
-Each number is the percentage of {RUNS:,} simulated evaluations whose 95% interval held the mean over all problems of
-the kind (standard error 0.7). n problems are drawn anew for each evaluation; p is the mean chance of a right response,
-and the kind says how the chances of the problems are spread around it. A cell holds a number for each measure of the
-heading, in its order; - stands where the kind cannot have this mean. *Formerly* is the range, over the same cells, of
-the intervals until commit c7719b8: the bootstrap's percentiles, Wilson's where each problem is all right or all wrong.
-*Width* is the median, over the same cells, of the width now over the width then.
+A cell is {RUNS:,} simulated evaluations. Each draws n problems of a kind, and responses to them. The cell's coverage is
+the percentage of evaluations whose interval contains the mean over all problems of the kind (standard error 0.7).
+
+- *n* is the number of problems, *p* the mean probability of a right response: {", ".join(map(str, CHANCES))}, where the
+  kind can have this mean.
+- The *kind* says how the probabilities of the problems are spread around p. The interval was chosen on the first
+  {len(CHOSEN)} kinds. The last {len(FRESH)}, from "{next(iter(FRESH))}" on, are fresh.
+- *avg@k* is avg@1, avg@4 and avg@16. *Others* are {OTHERS} responses.
+- *Formerly* is the interval until commit c7719b8: the bootstrap's percentiles, or Wilson's where each problem is all
+  right or all wrong. *Width* is the median ratio of the width now to the width then.
 """
 
 
 if __name__ == "__main__":
-    for line in page():
+    averages, others = all_cells()
+    lines = as_csv([*averages, *others]) if "--cells" in sys.argv else page(averages, others)
+    for line in lines:
         print(line, flush=True)
