@@ -45,7 +45,7 @@ class Responses:
 
 
 class Strategy(Protocol):
-    """A way to choose. To add one, write a class with these members and put it into `STRATEGIES`."""
+    """A way to choose; docs/design.md says how to add one."""
 
     name: str
     reads_logprobs: bool
