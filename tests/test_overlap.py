@@ -446,7 +446,7 @@ def test_data_check_tells_row_problem_and_place_and_exits_with_6(
     )
     done = rlsp(*arguments, "--json", cwd=tmp_path, check=False)
     assert done.returncode == 6
-    assert done.stderr.splitlines() == ["rlsp: train.jsonl: 2 rows repeat problems of aime24"]
+    assert done.stderr.splitlines() == ["rlsp: train.jsonl: 2 rows copy problems of aime24"]
     data = json.loads(done.stdout)["data"]
     assert data["clean"] is False and data["sets"] == [
         {"role": "rows", "source": "train.jsonl", "rows": 3}
@@ -666,7 +666,7 @@ def test_every_command_finds_the_same_rows(tmp_path: Path) -> None:
         in done.stdout
     )
     assert (
-        "1 rows stay that are only like a problem (like heldout (other numbers), train.jsonl:2)"
+        "likely copies kept: 1, such as train.jsonl:2 (like heldout (other numbers))"
         in done.stdout
     )
     rlsp(*clean, "fewer.jsonl", "--drop-likely", cwd=tmp_path)

@@ -3,18 +3,20 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlsp_cli.cli.command import Commands
 from rlsp_cli.cli.options import Json, OptionalRecipe, Overrides
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.terminal import print
 
-app = typer.Typer(
-    help="Axolotl and OpenRLHF: install and examine their environments.", no_args_is_help=True
-)
+if TYPE_CHECKING:
+    from rlsp_cli.backends.doctor import Finding
+
+app = Commands("List, install and examine Axolotl and OpenRLHF.")
 
 
 class Profile(StrEnum):
@@ -26,7 +28,7 @@ class Profile(StrEnum):
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List the backends: their stages, tested versions, and what is installed.
+    """List the backends: stages, tested versions, and what is installed.
 
     Example: rlsp backends list
     """
@@ -41,6 +43,7 @@ def list_(json: Json = False) -> None:
         except NotReadyError:
             here, where = None, None
         rows.append((name, ", ".join(backend.stages), ", ".join(backend.tested), here, where))
+
     columns = ("backend", "stages", "tested", "installed", "python")
     if json:
         print_json("backends", [dict(zip(columns, row, strict=True)) for row in rows])
@@ -50,18 +53,17 @@ def list_(json: Json = False) -> None:
 
 @app.command()
 def install(
-    backend: Annotated[
-        str, typer.Argument(help="A name of `rlsp backends list`, such as openrlhf.")
-    ],
+    backend: Annotated[str, typer.Argument(help="axolotl or openrlhf.")],
     profile: Annotated[
         Profile, typer.Option(help="With GPU packages, or for the CPU.")
     ] = Profile.gpu,
     path: Annotated[
-        Path | None, typer.Option(help="Folder; ~/.local/share/rlsp/backends/NAME if not given.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="By default ~/.local/share/rlsp/backends/NAME."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a backend's environment from a tested lock; takes minutes and gigabytes.
+    """Install a backend from a tested lock; takes minutes and gigabytes.
 
     Example: rlsp backends install axolotl --profile cpu
     """
@@ -72,16 +74,15 @@ def install(
     state = make(backend, profile, folder, lambda text: print(text, file=sys.stderr))
     if json:
         print_json("backend", {**state, "path": str(folder)})
-    else:
-        gib = state["bytes"] / 2**30
-        print(
-            f"{backend} {state['version']} ({profile}): {folder}, {gib:.1f} GiB, {state['seconds']:.0f} s"
-        )
-    if path is not None and not json:
-        print(
-            f'to use it: [backends.{backend}] python = "{folder}/bin/python" in {SETTINGS}',
-            file=sys.stderr,
-        )
+        return
+
+    size = f"{state['bytes'] / 2**30:.1f} GiB, {state['seconds']:.0f} s"
+    print(f"{backend} {state['version']} ({profile}): {folder}, {size}")
+
+    # Only the default folder is looked in without being told.
+    if path is not None:
+        setting = f'[backends.{backend}] python = "{folder}/bin/python"'
+        print(f"to use it: {setting} in {SETTINGS}", file=sys.stderr)
 
 
 @app.command()
@@ -90,9 +91,9 @@ def doctor(
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Load each backend in its environment; exits with 4 if something is missing.
+    """Load each backend in its environment; exits with 4 if one is not ready.
 
-    With a recipe only its backends are looked at, and whether they can run it.
+    With a recipe: only its backends, and whether they can run it.
 
     Example: rlsp backends doctor my.yaml
     """
@@ -100,21 +101,28 @@ def doctor(
     from rlsp_cli.backends.doctor import examine
     from rlsp_cli.preflight import load_checked
 
-    loaded = load_checked(recipe, overrides or [])[0] if recipe else None
-    wanted = (
-        {backend_of(loaded, stage).name for stage in stages_of(loaded)} if loaded else set(BACKENDS)
-    )
+    loaded, wanted = None, set(BACKENDS)
+    if recipe:
+        loaded, _ = load_checked(recipe, overrides or [])
+        wanted = {backend_of(loaded, stage).name for stage in stages_of(loaded)}
+
     found = [examine(name, loaded) for name in BACKENDS if name in wanted]
     if json:
         print_json("doctor", [vars(finding) for finding in found])
     else:
         for one in found:
-            state = "; ".join(one.problems) or "ready"
-            gpus = f"GPUs: {', '.join(one.gpus)}" if one.gpus else "no GPU"
-            details = "; ".join([gpus, *one.facts, one.python or ""])
-            print(
-                f"{one.backend} {one.version or ''}: {state} ({details})" if one.python else state
-            )
+            print(_line(one))
+
     failed = [one.backend for one in found if one.problems]
     if failed:
         raise NotReadyError(f"not ready: {', '.join(failed)}")
+
+
+def _line(found: "Finding") -> str:
+    state = "; ".join(found.problems) or "ready"
+    if not found.python:
+        return state
+
+    gpus = f"GPUs: {', '.join(found.gpus)}" if found.gpus else "no GPU"
+    details = "; ".join([gpus, *found.facts, found.python])
+    return f"{found.backend} {found.version or ''}: {state} ({details})"

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlsp_cli.cli.completion import benches
+from rlsp_cli.cli.command import Commands
 from rlsp_cli.cli.options import BenchData, Json
 from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.cli.tab_completion import benches
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
@@ -15,16 +16,14 @@ if TYPE_CHECKING:
 
 Folder = Annotated[
     Path | None,
-    typer.Option(
-        "--data", help="Folder with BENCH.jsonl to look for the data in.", file_okay=False
-    ),
+    typer.Option("--data", metavar="FOLDER", help="A folder of BENCH.jsonl.", file_okay=False),
 ]
-app = typer.Typer(help="Sets of problems to evaluate on: list and show them.", no_args_is_help=True)
+app = Commands("List and show the benches: sets of problems to evaluate on.")
 
 
 @app.command("list")
 def list_(data: Folder = None, json: Json = False) -> None:
-    """List the benches: size, verifier, sampling, and where their data is here.
+    """List the benches: size, verifier, sampling, and where their data is.
 
     Example: rlsp benches list --data ./data
     """
@@ -33,9 +32,8 @@ def list_(data: Folder = None, json: Json = False) -> None:
 
     rows = [(find_bench(name), where(name, data)) for name in shipped_benches()]
     if json:
-        print_json(
-            "benches", [{**file.model_dump(mode="json"), "where": place} for file, place in rows]
-        )
+        benches = [{**file.model_dump(mode="json"), "where": place} for file, place in rows]
+        print_json("benches", benches)
         return
 
     cells = []
@@ -46,7 +44,7 @@ def list_(data: Folder = None, json: Json = False) -> None:
         cells.append(
             (file.name, file.problems, file.verifier.use, sampling, source, file.description)
         )
-    print_table(["bench", "problems", "verifier", "drawn", "data", "what it is"], cells)
+    print_table(["bench", "problems", "verifier", "sampling", "data", "what it is"], cells)
 
 
 @app.command()
@@ -58,7 +56,7 @@ def show(
     data: BenchData = None,
     json: Json = False,
 ) -> None:
-    """Show a bench's file, its first prompt, and whether its data is as it should be.
+    """Show a bench's file and first prompt, and whether its data is right.
 
     Example: rlsp benches show aime24 --data ./data
     """
@@ -68,6 +66,7 @@ def show(
     if json:
         print_json("bench", seen.to_json())
         return
+
     print(seen.path.read_text(encoding="utf-8"), end="")
     print_table(["", ""], [("file", seen.path), ("data", seen.where), ("digest", _digest(seen))])
     if seen.first_prompt is not None:
@@ -76,10 +75,15 @@ def show(
 
 @app.command()
 def protocols(
-    name: Annotated[str | None, typer.Argument(help="Show this one: a name, or a file.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A protocol to show: its name, or a file.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """List how other harnesses run benches, for `eval.protocol`; or show one.
+    """List the protocols of other harnesses, or show one.
+
+    `eval.protocol` runs benches as another harness does: its prompts, sampling
+    and scoring.
 
     Example: rlsp benches protocols lm_eval
     """
@@ -92,13 +96,16 @@ def protocols(
         else:
             print(protocol_path(name).read_text(encoding="utf-8"), end="")
         return
+
     files = list(map(find_protocol, shipped_protocols()))
     if json:
         print_json("protocols", [file.model_dump(mode="json") for file in files])
         return
-    cells = [
-        (f.name, "every" if f.every_bench else ", ".join(f.benches), f.description) for f in files
-    ]
+
+    cells = []
+    for file in files:
+        named = "every" if file.every_bench else ", ".join(file.benches)
+        cells.append((file.name, named, file.description))
     print_table(["protocol", "benches", "what it is"], cells)
 
 
@@ -111,9 +118,10 @@ def _sampling(sampling: Any) -> str:
 def _digest(seen: "Inspection") -> str:
     if seen.digest is None:
         return "unknown: the data is not here"
-    state = {
+
+    verdicts = {
         True: "not the bench's problems",
         False: "as the file says",
-        None: "the file knows none to compare with",
+        None: "the file has none to compare with",
     }
-    return f"{seen.digest} ({state[seen.changed]})"
+    return f"{seen.digest} ({verdicts[seen.changed]})"

@@ -10,21 +10,21 @@ from rlsp_cli.cli.options import Json
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.terminal import print
 
-_EVALUATED = "An evaluated run (its last model), RUN/eval/MODEL, or a samples.jsonl."
+Before = Annotated[
+    Path,
+    typer.Argument(help="An evaluated run (its last model), RUN/eval/MODEL, or a samples.jsonl."),
+]
+After = Annotated[Path, typer.Argument(help="The same, of the other model.")]
+AllowDifferences = Annotated[
+    bool,
+    typer.Option("--allow-differences", help="Compare although bench, prompts or verifier differ."),
+]
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help=_EVALUATED)],
-    b: Annotated[Path, typer.Argument(help="The same, of the model to set beside it.")],
-    allow_differences: Annotated[
-        bool,
-        typer.Option(
-            "--allow-differences", help="Compare though bench, prompts or verifier differ."
-        ),
-    ] = False,
-    json: Json = False,
+    a: Before, b: After, allow_differences: AllowDifferences = False, json: Json = False
 ) -> None:
-    """Say whether two evaluations differ, problem by problem.
+    """Test whether two evaluations differ, problem by problem.
 
     Example: rlsp compare runs/eval-before/20260101-120000 runs/eval-after/20260101-130000
     """
@@ -37,6 +37,7 @@ def compare(
         print_json("compare", found.to_json())
         return
 
+    # Whole paths would take the width of the table: a legend has them, and the table short names.
     first = found.comparisons[0]
     names = short_names(first.before, first.after)
     for name, place in names.items():
@@ -48,5 +49,6 @@ def compare(
     ]
     table = difference_table(renamed)
     print_table(table.columns, table.rows, table.title, table.keys)
+
     for line in found.differs:
         print(line)

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlsp_cli.cli.completion import benches, runs
+from rlsp_cli.cli.command import command_with_keys
 from rlsp_cli.cli.options import (
     BenchData,
     Json,
     Out,
     Resume,
     comma_separated,
-    command_with_keys,
     is_override,
 )
 from rlsp_cli.cli.output import console
 from rlsp_cli.cli.run import resume_command, show_report
+from rlsp_cli.cli.tab_completion import benches, runs
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.terminal import print
 
@@ -25,51 +25,62 @@ if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import Recipe
     from rlsp_cli.recipe.section import Section
 
+Target = Annotated[
+    str | None,
+    typer.Argument(
+        help="A run, a model folder or a hub id; by default the newest run.", autocompletion=runs
+    ),
+]
+EvalOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Recipe keys: eval.samples=16 seed=1."),
+]
+BenchNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bench",
+        metavar="NAME,...",
+        help="Names of `rlsp benches list`, heldout or ./file.yaml; may be repeated.",
+        autocompletion=benches,
+    ),
+]
+Responses = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Score the responses of a JSON Lines file (id, response)."),
+]
+Gold = Annotated[bool, typer.Option("--gold", help="Score the reference answers: do they verify?")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="OpenAI-compatible server that has TARGET; key in OPENAI_API_KEY."
+    ),
+]
+Steps = Annotated[
+    bool, typer.Option("--steps", help="Evaluate every model that ppo.export_every kept.")
+]
+FailBelow = Annotated[
+    list[str] | None,
+    typer.Option(metavar="[BENCH=]SHARE", help="Exit with 6 if the accuracy is lower."),
+]
+
 
 def evaluate(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            help="A run, a model folder or a hub id; the newest run if not given.",
-            autocompletion=runs,
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Recipe keys: eval.samples=16 seed=1 ..."),
-    ] = None,
-    bench: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Names of `rlsp benches list`, heldout or ./file.yaml; commas, or repeated.",
-            autocompletion=benches,
-        ),
-    ] = None,
+    target: Target = None,
+    overrides: EvalOverrides = None,
+    bench: BenchNames = None,
     data: BenchData = None,
-    responses: Annotated[
-        Path | None, typer.Option(help="Score this JSON Lines file (id, response) instead.")
-    ] = None,
-    gold: Annotated[
-        bool, typer.Option("--gold", help="Score the reference answers: do they verify?")
-    ] = False,
-    url: Annotated[
-        str | None,
-        typer.Option(help="Ask TARGET of this OpenAI-compatible server; key in OPENAI_API_KEY."),
-    ] = None,
-    steps: Annotated[
-        bool, typer.Option("--steps", help="Every model that ppo.export_every kept of a run.")
-    ] = False,
-    fail_below: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[BENCH=]SHARE", help="Exit with 6 when the accuracy is below."),
-    ] = None,
+    responses: Responses = None,
+    gold: Gold = False,
+    url: Url = None,
+    steps: Steps = False,
+    fail_below: FailBelow = None,
     out: Out = None,
     resume: Resume = False,
     json: Json = False,
 ) -> None:
     """Evaluate a model on benches: accuracy, pass@k, maj@k.
 
-    Example: rlsp eval my-model --bench aime24,math500 eval.samples=16 eval.temperature=0.6
+    Example: rlsp eval my-model --bench aime24,math500 eval.samples=16
     """
     from rlsp_cli.evals.benches import Benches
     from rlsp_cli.evals.fail_below import read_limits, refuse_below
@@ -96,14 +107,13 @@ def evaluate(
     refuse_below({bench: card.avg for bench, card in report.score_cards.items()}, limits)
 
 
-def eval_keys() -> "type[Section]":
-    """The section of a recipe whose keys are given as `eval.KEY=VALUE`."""
+def _eval_section() -> "type[Section]":
     from rlsp_cli.recipe.schema import Eval
 
     return Eval
 
 
-Command = command_with_keys(eval_keys, "eval.")
+EvalCommand = command_with_keys(_eval_section, "eval.")
 
 
 def _target_and_changes(target: str | None, overrides: list[str]) -> tuple[str | None, list[str]]:
@@ -122,22 +132,23 @@ def _settings(
         settings["benches"] = comma_separated(bench)
     if data:
         settings["data"] = str(data.absolute())
+
+    # A path is as seen from here, and the recipe goes into the run folder; `gold` is a word.
+    if isinstance(responses, Path):
+        responses = str(responses.absolute())
     if responses:
-        settings["responses"] = (
-            str(responses.absolute()) if isinstance(responses, Path) else responses
-        )
+        settings["responses"] = responses
+
     if url:
         settings["url"] = url
     return settings
 
 
 def _refuse_missing(recipe: "Recipe") -> None:
-    """NotReadyError when model or benches cannot be had, before anything is written or waited for."""
+    """NotReadyError for a model or bench that cannot be had, before a run folder is made."""
     from rlsp_cli.preflight import look_at_benches, look_at_model
 
-    issues = [
-        *look_at_model(recipe, ["eval"], ask_hub=True),
-        *look_at_benches(recipe, ask_hub=True),
-    ]
+    issues = list(look_at_model(recipe, ["eval"], ask_hub=True))
+    issues += look_at_benches(recipe, ask_hub=True)
     if issues:
         raise NotReadyError("; ".join(map(str, issues)))

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Join a job from further machines.", no_args_is_help=True)
+from rlsp_cli.cli.command import Commands
+
+app = Commands("Join a job from further machines.")
 
 
 @app.callback()
@@ -17,22 +19,23 @@ def _group() -> None:
 def worker(
     run: Annotated[
         Path | None,
-        typer.Argument(help="Run folder of the first machine, on storage that both see."),
+        typer.Argument(help="The first machine's run folder, on storage that both see."),
     ] = None,
-    stage: Annotated[str, typer.Option(help="The stage that runs there.")] = "sft",
+    stage: Annotated[str, typer.Option(metavar="STAGE", help="The stage that runs there.")] = "sft",
     head: Annotated[
-        str | None, typer.Option("--join", help="HOST:PORT of the run's Ray head, to join that.")
+        str | None,
+        typer.Option("--join", metavar="HOST:PORT", help="Join this Ray head instead."),
     ] = None,
     gpus: Annotated[
         int | None,
-        typer.Option(min=0, help="With --join: GPUs to offer; all that are here when not given."),
+        typer.Option(metavar="N", min=0, help="With --join: GPUs to offer; by default all."),
     ] = None,
 ) -> None:
-    """Join a training that is spread over machines; run it on each further one.
+    """Join a job that runs on several machines, from each further one.
 
-    With Ray, for PPO by OpenRLHF, add --join HOST:PORT as the first machine
-    says. The run folder holds the token of its head; without the folder the
-    token comes from RAY_AUTH_TOKEN.
+    For PPO by OpenRLHF on Ray, add the --join HOST:PORT that the first machine
+    prints. The head's token is in the run folder; without the folder, set
+    RAY_AUTH_TOKEN.
 
     Example: rlsp launch worker /shared/runs/math/20260101-120000
     """
@@ -41,6 +44,7 @@ def worker(
 
     if run is None and head is None:
         raise UsageError("name a run folder, or the head of a Ray cluster by --join HOST:PORT")
+
     if head is not None:
         from rlsp_cli.launch.ray.node import join_cluster
 

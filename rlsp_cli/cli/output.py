@@ -23,10 +23,10 @@ _FOLDED = 32
 
 def print_json(what: str, data: Any) -> None:
     """Print `{"schema": "rlsp.<what>/1", "data": ...}`."""
+    # JSON's own escapes where stdout's encoding lacks a character: what is printed stays readable.
     has_all = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-    print(
-        json.dumps({"schema": f"rlsp.{what}/1", "data": data}, indent=2, ensure_ascii=not has_all)
-    )
+    document = {"schema": f"rlsp.{what}/1", "data": data}
+    print(json.dumps(document, indent=2, ensure_ascii=not has_all))
 
 
 def print_table(
@@ -35,10 +35,10 @@ def print_table(
     title: str | None = None,
     keys: int = 1,
 ) -> None:
-    """Print a table, numbers on the right.
+    """Print a table, with numbers on the right.
 
-    What is wider than the terminal goes on below, with the first `keys` columns again; a pipe gets
-    every row whole.
+    Columns for which the terminal is too narrow follow below, behind the first `keys` columns
+    again; a pipe gets every row whole.
     """
     from rich.table import Table
 
@@ -47,17 +47,19 @@ def print_table(
     screen = console()
     if not screen.is_terminal:
         screen = console(width=_NO_TERMINAL)
-    cells = [
-        ["-" if cell is None else printable(str(cell), _LONGEST_CELL) for cell in row]
-        for row in rows
-    ]
     if title:
         screen.print(title, style="italic", soft_wrap=True)
 
-    numbers = [i for i in range(keys, len(columns)) if are_numbers([row[i] for row in cells])]
+    cells = [list(map(_cell, row)) for row in rows]
+    numbers = set()
+    for i in range(keys, len(columns)):
+        if are_numbers([row[i] for row in cells]):
+            numbers.add(i)
+
     for number, picked in enumerate(_blocks(_widths(columns, cells), keys, screen.width)):
         if number:
             screen.print()
+
         table = Table(box=None, pad_edge=False, show_header=any(columns))
         for i in picked:
             justify = "right" if i in numbers else "left"
@@ -67,37 +69,40 @@ def print_table(
         screen.print(table)
 
 
+def _cell(value: object) -> str:
+    return "-" if value is None else printable(str(value), _LONGEST_CELL)
+
+
 def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
-    """The least that each column needs: that of its longest line, where it is no long text that can be folded."""
-    return [
-        min(
-            max(
-                len(line)
-                for cell in (name, *(row[i] for row in cells))
-                for line in cell.split("\n")
-            ),
-            _FOLDED,
-        )
-        for i, name in enumerate(columns)
-    ]
+    """The least width of each column: its longest line, or `_FOLDED` for longer text."""
+    widths = []
+    for i, name in enumerate(columns):
+        lines = [name]
+        for row in cells:
+            lines += row[i].split("\n")
+        widths.append(min(max(map(len, lines)), _FOLDED))
+    return widths
 
 
 def _blocks(widths: Sequence[int], keys: int, width: int) -> Iterator[list[int]]:
-    """The columns of each part of a table that is too wide for the terminal, the key columns first in each."""
+    """The columns of each part of a table; every part begins with the key columns."""
     first = list(range(min(keys, len(widths))))
-    block, used = list(first), sum(widths[i] + _GAP for i in first) - _GAP
-    begun = used
+    begun = sum(widths[i] + _GAP for i in first) - _GAP
+
+    block, used = list(first), begun
     for i in range(len(first), len(widths)):
+        # A column that is too wide even alone gets a part of its own.
         if used + _GAP + widths[i] > width and len(block) > len(first):
             yield block
             block, used = list(first), begun
+
         block.append(i)
         used += _GAP + widths[i]
     yield block
 
 
 def console(**options: Any) -> "Console":
-    """A Rich console that takes what it is given for text: nothing in it is markup, or for the terminal to obey."""
+    """A Rich console that prints text as it is: without markup, and with controls spelled out."""
     from rich.console import Console
 
     class Plain(Console):

@@ -13,6 +13,27 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rlsp_cli.plan import Bundles, Counts, Embedded, Estimate, Plan
 
+_COUNTS = (
+    "stage",
+    "backend",
+    "rows",
+    "rollouts",
+    "responses",
+    "optimiser steps",
+    "critic steps",
+    "tokens, at most",
+)
+_MEMORY = (
+    "model",
+    "GPUs",
+    "weights",
+    "gradients",
+    "Adam",
+    "activations, logits",
+    "KV cache",
+    "together",
+)
+
 
 class GpuName(StrEnum):
     """The GPUs whose data sheets we know."""
@@ -25,10 +46,15 @@ class GpuName(StrEnum):
     h200 = "h200"
 
 
+Gpu = Annotated[
+    GpuName, typer.Option(metavar="GPU", help=f"Estimate for this GPU: {', '.join(GpuName)}.")
+]
+
+
 def plan(
     recipe: RecipeArgument,
     overrides: Overrides = None,
-    gpu: Annotated[GpuName, typer.Option(help="The GPUs that estimates are for.")] = GpuName.h100,
+    gpu: Gpu = GpuName.h100,
     json: Json = False,
 ) -> None:
     """Count steps and tokens; estimate memory and GPU-hours.
@@ -44,11 +70,13 @@ def plan(
         if json:
             print_json("plan", {"ok": False, "problems": str(error).splitlines()})
         raise
+
     found = make_plan(loaded, gpu.value)
     if json:
         print_json("plan", {"ok": True, "problems": [], **found.to_json()})
     else:
         print_plan(found)
+
     if found.unreadable:
         raise DataError("\n".join(found.unreadable))
 
@@ -60,6 +88,7 @@ def print_plan(plan: "Plan") -> None:
         _print_embedded(plan.embedded)
     if plan.bundles:
         _print_bundles(plan.bundles)
+
     for estimate in plan.estimates:
         _print_memory(estimate)
         _print_machines(estimate)
@@ -69,16 +98,6 @@ def print_plan(plan: "Plan") -> None:
 
 
 def _print_counts(counts: "tuple[Counts, ...]") -> None:
-    columns = (
-        "stage",
-        "backend",
-        "rows",
-        "rollouts",
-        "responses",
-        "optimiser steps",
-        "critic steps",
-        "tokens, at most",
-    )
     rows = []
     for one in counts:
         numbers = (
@@ -89,26 +108,27 @@ def _print_counts(counts: "tuple[Counts, ...]") -> None:
             one.critic_steps,
             one.tokens,
         )
-        rows.append(
-            (
-                one.stage,
-                one.backend,
-                *(None if number is None else f"{number:,}" for number in numbers),
-            )
-        )
-    print_table(columns, rows)
+        rows.append((one.stage, one.backend, *map(_count, numbers)))
+
+    print_table(_COUNTS, rows)
     print("-: none of this, or unknown")
+
+
+def _count(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"
 
 
 def _print_embedded(stages: "tuple[Embedded, ...]") -> None:
     from rlsp_cli.plan import GIB
 
     columns = ("stage", "weights, gradients, Adam", "activations, logits", "together")
-    rows = [
-        (one.stage, *(f"{size / GIB:.2g}" for size in (one.states, one.passing, one.total)))
-        for one in stages
-    ]
-    title = f"estimate of GiB in the embedded engine; {stages[0].parameters / 1e6:,.3g} million parameters, in float32"
+    rows = []
+    for one in stages:
+        parts = (one.states, one.passing, one.total)
+        rows.append((one.stage, *(f"{size / GIB:.2g}" for size in parts)))
+
+    millions = stages[0].parameters / 1e6
+    title = f"estimate of GiB in the embedded engine; {millions:,.3g} million parameters, float32"
     print()
     print_table(columns, rows, title=title)
     print("libraries take 0.5 to 1 GiB on top; activations shrink with micro_batch")
@@ -116,6 +136,8 @@ def _print_embedded(stages: "tuple[Embedded, ...]") -> None:
 
 def _print_bundles(bundles: "Bundles") -> None:
     total = sum(gpus for _, gpus in bundles.wanted)
+
+    # Ray reserves a CPU with every GPU.
     wanted = [(who, gpus, gpus) for who, gpus in (*bundles.wanted, ("together", total))]
     print()
     print_table(
@@ -128,27 +150,22 @@ def _print_memory(estimate: "Estimate") -> None:
 
     if estimate.memory is None or estimate.busiest is None:
         return
-    columns = (
-        "model",
-        "GPUs",
-        "weights",
-        "gradients",
-        "Adam",
-        "activations, logits",
-        "KV cache",
-        "together",
-    )
+
     rows = []
     for short, long in zip(*estimate.memory, strict=True):
+        # States do not depend on how long responses are; what a pass and the cache hold does.
         same = (f"{size / GIB:.1f}" for size in (short.weights, short.gradients, short.optimizer))
         passing, cache, total = (
             _range(getattr(short, part) / GIB, getattr(long, part) / GIB)
             for part in ("passing", "cache", "total")
         )
         rows.append((short.role, short.gpus, *same, passing, cache, total))
+
+    billions = estimate.parameters / 1e9
+    title = f"{estimate.stage}: estimate of GiB on each GPU; {billions:.2f} billion parameters"
     print()
-    title = f"{estimate.stage}: estimate of GiB on each GPU; {estimate.parameters / 1e9:.2f} billion parameters"
-    print_table(columns, rows, title=title)
+    print_table(_MEMORY, rows, title=title)
+
     most = _range(*(size / GIB for size in estimate.busiest))
     print(f"at once on one GPU: {most} of {GPUS[estimate.gpu].memory / GIB:.0f} GiB")
 
@@ -158,21 +175,20 @@ def _print_machines(estimate: "Estimate") -> None:
     from rlsp_cli.plan import GIB
 
     if estimate.host:
-        together = (
-            sum(part.low for part in estimate.host),
-            sum(part.high for part in estimate.host),
-        )
         rows = [(part.what, _range(part.low / GIB, part.high / GIB)) for part in estimate.host]
-        print(
-            f"\n{estimate.stage}: estimate of GiB in the CPU's memory of the machine that holds most"
-        )
-        print_table(
-            ("part", "GiB"), [*rows, ("together", _range(*(size / GIB for size in together)))]
-        )
+        low = sum(part.low for part in estimate.host)
+        high = sum(part.high for part in estimate.host)
+        rows.append(("together", _range(low / GIB, high / GIB)))
+
+        where = "in the CPU's memory of the machine that holds most"
+        print(f"\n{estimate.stage}: estimate of GiB {where}")
+        print_table(("part", "GiB"), rows)
+
     if estimate.disk:
         disk = estimate.disk
         parts = f"{disk.kept} checkpoints of {disk.checkpoint / GIB:.3g}, and the model, twice"
-        parts += f"; models of steps {disk.exports / GIB:.3g}" if disk.exports else ""
+        if disk.exports:
+            parts += f"; models of steps {disk.exports / GIB:.3g}"
         print(f"on disk at the end: {disk.total / GIB:.3g} GiB: {parts}")
 
 
@@ -185,12 +201,12 @@ def _print_time(estimate: "Estimate") -> None:
             for part in ("generate", "forward", "train")
         ]
         print(f"{estimate.stage}: estimate of seconds for each rollout: {', '.join(parts)}")
-    hours = (
-        "unknown, as the rollouts are"
-        if estimate.gpu_hours is None
-        else _range(*estimate.gpu_hours)
-    )
+
+    hours = "unknown, as the rollouts are"
+    if estimate.gpu_hours is not None:
+        hours = _range(*estimate.gpu_hours)
     print(f"{estimate.stage}: estimate of GPU-hours: {hours}")
+
     for warning in estimate.warnings:
         print(f"  warning: {warning}")
     for line in estimate.assumptions:
@@ -198,5 +214,6 @@ def _print_time(estimate: "Estimate") -> None:
 
 
 def _range(low: float, high: float) -> str:
+    """`12 to 34`, or one number where both read alike; three digits, whole ones from 100."""
     texts = [f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in (low, high)]
     return texts[0] if texts[0] == texts[1] else " to ".join(texts)

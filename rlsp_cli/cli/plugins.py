@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlsp_cli.cli.completion import plugins
+from rlsp_cli.cli.command import Commands
 from rlsp_cli.cli.options import Json
 from rlsp_cli.cli.output import print_json, print_table
-from rlsp_cli.errors import CheckError, UsageError
+from rlsp_cli.cli.tab_completion import plugins
+from rlsp_cli.errors import CheckError, PluginError, UsageError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.rewards.plugin import Plugin
 
-app = typer.Typer(
-    help="Rewards, verifiers and tasks: list, check and write them.", no_args_is_help=True
-)
+app = Commands("List, show, check and write rewards, verifiers and tasks.")
 
 
 class Kind(StrEnum):
@@ -36,21 +35,17 @@ def list_(json: Json = False) -> None:
     """
     from rlsp_cli.rewards.registry import BrokenPlugin, list_plugins
 
-    rows = [
-        (p.kind, p.name, p.origin, p.reason)
-        if isinstance(p, BrokenPlugin)
-        else (p.kind, p.name, p.origin, p.doc)
-        for p in list_plugins()
-    ]
+    rows = []
+    for plugin in list_plugins():
+        text = plugin.reason if isinstance(plugin, BrokenPlugin) else plugin.doc
+        rows.append((plugin.kind, plugin.name, plugin.origin, text))
+
     if json:
-        print_json(
-            "plugins",
-            [dict(zip(("kind", "name", "origin", "doc"), row, strict=True)) for row in rows],
-        )
+        keys = ("kind", "name", "origin", "doc")
+        print_json("plugins", [dict(zip(keys, row, strict=True)) for row in rows])
     else:
-        print_table(
-            ["kind", "name", "what it does"], [(kind, name, doc) for kind, name, _, doc in rows]
-        )
+        cells = [(kind, name, text) for kind, name, _, text in rows]
+        print_table(["kind", "name", "what it does"], cells)
 
 
 @app.command()
@@ -67,32 +62,33 @@ def show(
     from rlsp_cli.rewards.registry import find_plugin
 
     plugin = find_plugin(reference)
-    schema = plugin.options.model_json_schema().get("properties", {})
+    options = plugin.options.model_json_schema().get("properties", {})
     if json:
         facts = {
             "kind": plugin.kind,
             "name": plugin.name,
             "origin": plugin.origin,
             "doc": plugin.function.__doc__,
+            "options": options,
+            "digest": plugin.digest,
         }
-        print_json("plugin", {**facts, "options": schema, "digest": plugin.digest})
+        print_json("plugin", facts)
         return
+
     text = inspect.getdoc(plugin.function) or "(no docstring)"
     print(f"{plugin.name}: {plugin.kind.replace('_', ' ')} from {plugin.origin}\n\n{text}\n")
-    print_table(
-        ["option", "type", "default"], [(k, _type(v), v.get("default")) for k, v in schema.items()]
-    )
+
+    cells = [(name, _type(option), option.get("default")) for name, option in options.items()]
+    print_table(["option", "type", "default"], cells)
 
 
 def _type(schema: dict[str, Any]) -> str:
     """A JSON Schema's type in words."""
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
-    return (
-        " | ".join(_type(part) for part in schema["anyOf"])
-        if "anyOf" in schema
-        else str(schema.get("type", "any"))
-    )
+    if "anyOf" in schema:
+        return " | ".join(map(_type, schema["anyOf"]))
+    return str(schema.get("type", "any"))
 
 
 @app.command()
@@ -100,14 +96,14 @@ def check(
     reference: Annotated[str, typer.Argument(help="A plugin file, file.py:function, or a name.")],
     samples: Annotated[
         Path | None,
-        typer.Option(help="JSON Lines of responses with the reference and metadata that it needs."),
+        typer.Option(metavar="FILE", help="JSON Lines of responses, with what the plugin reads."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check that rewards and verifiers work in a run; exits with 6 if one does not.
+    """Test rewards and verifiers as a run uses them; exits with 6 on failure.
 
-    Signature, own process, no exception and finite values, equal results from
-    thread, event loop and another process.
+    Checks the signature, that no call raises or returns infinity, and that
+    results are equal from a thread, an event loop and another process.
 
     Example: rlsp plugins check ./variety.py
     """
@@ -115,25 +111,24 @@ def check(
     from rlsp_cli.rewards.conformance import check_plugin
 
     given = read_samples(samples) if samples else []
-    found = {plugin.name: check_plugin(plugin, given) for plugin in _plugins(reference)}
-    rows = [
-        (name, one.name, "ok" if one.passed else "FAILED", one.detail)
-        for name, c in found.items()
-        for one in c
-    ]
+    rows: list[tuple[str, str, str, str]] = []
+    for plugin in _plugins(reference):
+        for one in check_plugin(plugin, given):
+            rows.append((plugin.name, one.name, "ok" if one.passed else "FAILED", one.detail))
+
+    columns = ("plugin", "check", "result", "detail")
     if json:
-        keys = ("plugin", "check", "result", "detail")
-        print_json("plugins-check", [dict(zip(keys, row, strict=True)) for row in rows])
+        print_json("plugins-check", [dict(zip(columns, row, strict=True)) for row in rows])
     else:
-        print_table(["plugin", "check", "result", "detail"], rows)
+        print_table(columns, rows)
+
     failed = [f"{name}: {check}" for name, check, result, _ in rows if result == "FAILED"]
     if failed:
         raise CheckError("; ".join(failed))
 
 
 def _plugins(reference: str) -> list["Plugin"]:
-    """Those of a file, or the one that is named; only what scores responses."""
-    from rlsp_cli.errors import PluginError
+    """The verifiers and exploration rewards of a file, or the one of this name."""
     from rlsp_cli.rewards.plugin_file import load_file, plugins_of
     from rlsp_cli.rewards.registry import find_plugin
 
@@ -141,10 +136,12 @@ def _plugins(reference: str) -> list["Plugin"]:
         found = list(plugins_of(load_file(Path(reference)), reference).values())
     else:
         found = [find_plugin(reference)]
+
     checked = [plugin for plugin in found if plugin.kind in ("verifier", "exploration_reward")]
     if not checked:
         raise PluginError(
-            f"{reference}: no verifier or exploration reward here; decorate a function with one of the two"
+            f"{reference}: no verifier or exploration reward here; "
+            "decorate a function with @verifier or @exploration_reward"
         )
     return checked
 
@@ -153,7 +150,7 @@ def _plugins(reference: str) -> list["Plugin"]:
 def new(
     kind: Annotated[Kind, typer.Argument(help="reward or verifier.")],
     name: Annotated[str, typer.Argument(help="Name of the function and of its file.")],
-    out: Annotated[Path, typer.Option(help="Folder for the two files.")] = Path(),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the two files.")] = Path(),
 ) -> None:
     """Write a plugin and its test to start from.
 
@@ -166,6 +163,7 @@ def new(
 
     if not name.isidentifier():
         raise UsageError(f"{name!r} cannot name a Python function; use letters, digits and _")
+
     targets = {
         out / f"{name}.py": f"{kind.value}.py.j2",
         out / f"test_{name}.py": f"test_{kind.value}.py.j2",
@@ -173,13 +171,17 @@ def new(
     for target in targets:
         if target.exists():
             raise UsageError(f"{target}: exists already; choose another name or --out")
-    loader = FileSystemLoader(share("templates") / "plugin")
+
     environment = Environment(
-        loader=loader, autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True
+        loader=FileSystemLoader(share("templates") / "plugin"),
+        autoescape=False,  # Python, not HTML
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
     for target, template in targets.items():
         write_text(target, environment.get_template(template).render(name=name))
         print(target)
+
     section = "exploration" if kind is Kind.reward else "correctness"
     typer.echo(f"test it:  pytest {out / f'test_{name}.py'}", err=True)
     typer.echo(f"use it:   reward: {{{section}: {{use: ./{name}.py:{name}}}}}", err=True)

@@ -1,4 +1,4 @@
-"""`rlsp check`, `rlsp schema`, `rlsp recipes list|show|copy`."""
+"""`rlsp check`, `rlsp render`, `rlsp schema`, `rlsp recipes list|show|copy`."""
 
 import sys
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlsp_cli.cli.completion import recipes
+from rlsp_cli.cli.command import Commands
 from rlsp_cli.cli.options import Json, Overrides, RecipeArgument
 from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.cli.tab_completion import recipes
 from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.terminal import print
@@ -18,41 +19,39 @@ if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import Recipe
 
 _SCHEMA_LINE = "# yaml-language-server: $schema=rlsp.schema.json\n"
+"""Tells editors where the schema is that `rlsp schema > rlsp.schema.json` writes."""
 
 ShippedName = Annotated[
     str, typer.Argument(help="A name of `rlsp recipes list`.", autocompletion=recipes)
 ]
+Resolved = Annotated[
+    bool, typer.Option("--resolved", help="Print every key, with the origin of its value.")
+]
+ShowExample = Annotated[
+    bool,
+    typer.Option(
+        "--show-example", help="Print the first SFT example and PPO prompt; loads the tokenizer."
+    ),
+]
 
-recipes_app = typer.Typer(help="The recipes that come with rlsp.", no_args_is_help=True)
+recipes_app = Commands("List, print and copy the recipes that come with rlsp.")
 
 
 def check(
     recipe: RecipeArgument,
     overrides: Overrides = None,
-    resolved: Annotated[
-        bool,
-        typer.Option(
-            "--resolved", help="Print the complete recipe, with the origin of each value."
-        ),
-    ] = False,
-    show_example: Annotated[
-        bool,
-        typer.Option(
-            "--show-example",
-            help="Print the first example of SFT and prompt of PPO; loads the tokenizer.",
-        ),
-    ] = False,
+    resolved: Resolved = False,
+    show_example: ShowExample = False,
     json: Json = False,
 ) -> None:
     """List every problem of a recipe, its data, model and rewards.
 
-    Asks no network; what lies on the hub is looked at when the run starts.
+    Uses no network: what is on the hub is looked at when the run starts.
 
     Example: rlsp check my.yaml ppo.steps=10 --resolved
     """
-    from rlsp_cli.backends import backend_of, stages_of
+    from rlsp_cli.backends import stages_of
     from rlsp_cli.preflight import inspect_recipe, read_recipe
-    from rlsp_cli.recipe.dump import dump_recipe
 
     try:
         loaded, path = read_recipe(recipe, overrides or [])
@@ -61,23 +60,39 @@ def check(
         if json:
             print_json("check", {"ok": False, "problems": str(error).splitlines()})
         raise
+
     examples = _first_examples(loaded) if show_example else []
     if json:
-        shown = {"examples": [example.to_json() for example in examples]} if show_example else {}
         found = {"ok": True, "problems": [], "notes": notes}
+        shown = {"examples": [example.to_json() for example in examples]} if show_example else {}
         print_json("check", {**found, "recipe": loaded.model_dump(mode="json"), **shown})
-    elif resolved:
-        print(dump_recipe(loaded, origins=True), end="")
+        return
+
+    if resolved:
+        _show_resolved(loaded)
     else:
-        stages = [f"{stage} on {backend_of(loaded, stage).name}" for stage in stages_of(loaded)]
-        print("".join(f"{note}\n" for note in notes), end="")
-        print(f"{path}: ok ({', '.join(stages) or 'no stage'})")
-    if not json:
-        print("".join(f"\n{example.to_text()}\n" for example in examples), end="")
+        _show_verdict(loaded, path, notes)
+    for example in examples:
+        print(f"\n{example.to_text()}")
+
+
+def _show_resolved(recipe: "Recipe") -> None:
+    from rlsp_cli.recipe.dump import dump_recipe
+
+    print(dump_recipe(recipe, origins=True), end="")
+
+
+def _show_verdict(recipe: "Recipe", path: Path, notes: list[str]) -> None:
+    from rlsp_cli.backends import backend_of, stages_of
+
+    for note in notes:
+        print(note)
+    stages = [f"{stage} on {backend_of(recipe, stage).name}" for stage in stages_of(recipe)]
+    print(f"{path}: ok ({', '.join(stages) or 'no stage'})")
 
 
 def _first_examples(recipe: "Recipe") -> "list[Example]":
-    """What training will see first; remarks on the way go to standard error."""
+    """What training sees first; libraries that print meanwhile do so on standard error."""
     from contextlib import redirect_stdout
 
     from rlsp_cli.backends.local.example import first_examples
@@ -91,14 +106,16 @@ def render(
     overrides: Overrides = None,
     stage: Annotated[
         str | None,
-        typer.Option(help="The stage to compile; the first that a backend runs if not given."),
+        typer.Option(metavar="STAGE", help="sft or ppo; by default the first with a backend."),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say where each of the backend's keys is from.")
+        bool, typer.Option("--explain", help="Show the recipe key behind each backend key.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what a backend is given for a stage; needs no backend.
+    """Show the configuration that a backend gets for a stage.
+
+    The backend need not be installed.
 
     Example: rlsp render my.yaml --explain
     """
@@ -122,17 +139,14 @@ def schema() -> None:
 
     from rlsp_cli.recipe.schema import Recipe
 
+    # `extends` is resolved before validation, so the model does not know it.
     document = Recipe.model_json_schema()
-    text = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
     document["properties"]["extends"] = {
-        **text,
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
         "description": "Recipes to build on; later ones win.",
     }
-    print(
-        json.dumps(
-            {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}, indent=2
-        )
-    )
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+    print(json.dumps(document, indent=2))
 
 
 @recipes_app.command("list")
@@ -144,17 +158,15 @@ def list_(json: Json = False) -> None:
     from rlsp_cli.recipe.load import load_recipe
     from rlsp_cli.recipe.shipped import shipped_recipes
 
-    loaded = {
-        name: load_recipe(path, plugins=resolve_options) for name, path in shipped_recipes().items()
-    }
+    rows = []
+    for name, path in shipped_recipes().items():
+        loaded = load_recipe(path, plugins=resolve_options)
+        rows.append((name, loaded.description))
+
     if json:
-        print_json(
-            "recipes", [{"name": name, "description": r.description} for name, r in loaded.items()]
-        )
+        print_json("recipes", [{"name": name, "description": text} for name, text in rows])
     else:
-        print_table(
-            ["recipe", "what it does"], [(name, r.description) for name, r in loaded.items()]
-        )
+        print_table(["recipe", "what it does"], rows)
 
 
 @recipes_app.command()
@@ -169,9 +181,9 @@ def show(name: ShippedName) -> None:
 @recipes_app.command()
 def copy(
     name: ShippedName,
-    to: Annotated[Path | None, typer.Argument(help="New file; NAME.yaml when not given.")] = None,
+    to: Annotated[Path | None, typer.Argument(help="New file; by default NAME.yaml.")] = None,
 ) -> None:
-    """Copy a shipped recipe to change it; never overwrites.
+    """Copy a shipped recipe, to change it; never overwrites.
 
     Example: rlsp recipes copy quickstart my.yaml
     """
@@ -180,9 +192,9 @@ def copy(
     target = to or Path(f"{Path(name).name}.yaml")
     if target.exists():
         raise UsageError(f"{target}: exists already; name another file")
-    write_text(
-        target, _SCHEMA_LINE + _with_named_parents(_shipped(name).read_text(encoding="utf-8"))
-    )
+
+    text = _shipped(name).read_text(encoding="utf-8")
+    write_text(target, _SCHEMA_LINE + _with_named_parents(text))
     print(target)
 
 

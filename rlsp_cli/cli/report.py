@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlsp_cli.cli.command import Commands
 from rlsp_cli.cli.options import Json, RunFolder
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.errors import UsageError
@@ -13,7 +14,12 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rlsp_cli.report import Report
 
-runs_app = typer.Typer(help="List runs, and show one.", no_args_is_help=True)
+_DEEPEST = 3
+"""Levels below a folder at which runs are looked for: runs/NAME/TIME is at two."""
+_DIGEST_SHOWN = 12
+"""Characters of a recipe's digest that are shown."""
+
+runs_app = Commands("List runs, and show one.")
 
 
 def report(run: RunFolder, json: Json = False) -> None:
@@ -34,59 +40,65 @@ def report(run: RunFolder, json: Json = False) -> None:
 @runs_app.command("list")
 def list_(
     folder: Annotated[
-        Path, typer.Argument(help="Folder to look in; ./runs when not given.")
+        Path, typer.Argument(help="A folder with runs in it, at most three levels down.")
     ] = Path("runs"),
     json: Json = False,
 ) -> None:
-    """List the runs of a folder, three levels deep, the newest last.
+    """List the runs in a folder, the newest last.
 
     Example: rlsp runs list .
     """
+    # ./runs is not there before the first run, and that is no error.
     if not folder.is_dir() and folder != Path("runs"):
         raise UsageError(f"{folder}: no such folder")
-    found = {
-        path.parent for depth in range(4) for path in folder.glob("*/" * depth + "manifest.json")
-    }
+
+    found: set[Path] = set()
+    for depth in range(_DEEPEST + 1):
+        found.update(path.parent for path in folder.glob("*/" * depth + "manifest.json"))
+
     rows = sorted(map(_row, found), key=lambda row: (str(row["created"]), row["run"]))
     if json:
         print_json("runs", rows)
-    else:
-        columns = ["run", "state", "stages", "accuracy %", "created"]
-        print_table(
-            columns,
-            [
-                (r["run"], r["state"], " ".join(r["stages"]), r["accuracy"], r["created"])
-                for r in rows
-            ],
-        )
+        return
+
+    columns = ["run", "state", "stages", "accuracy %", "created"]
+    cells = [
+        (row["run"], row["state"], " ".join(row["stages"]), row["accuracy"], row["created"])
+        for row in rows
+    ]
+    print_table(columns, cells)
 
 
 @runs_app.command()
 def show(run: RunFolder, json: Json = False) -> None:
-    """Show what a run is, how far it came, and how to go on.
+    """Show what a run is, how far it came, and how to resume it.
 
     Example: rlsp runs show runs/quickstart/20260101-120000
     """
     from rlsp_cli.report import summarise_run
 
     found = summarise_run(run)
+    digest, seed = found.manifest["recipe_digest"][:_DIGEST_SHOWN], found.manifest["seed"]
+    checkpoints = [str(path) for path in sorted(run.glob("*/checkpoints/*")) if path.is_dir()]
+
+    again = f"rlsp run {run / 'resolved.yaml'}"
+    is_done = found.status["state"] == "done"
     facts = {
         "run": found.root,
         "state": found.status["state"],
         "stages": found.status["stages"],
         "message": found.status.get("message"),
-        "recipe": f"{found.name} {found.manifest['recipe_digest'][:12]}, seed {found.manifest['seed']}",
+        "recipe": f"{found.name} {digest}, seed {seed}",
         "created": found.manifest["created"],
-        "checkpoints": [str(path) for path in sorted(run.glob("*/checkpoints/*")) if path.is_dir()],
-        "again": f"rlsp run {run / 'resolved.yaml'}",
-        "go on": f"rlsp run {run / 'resolved.yaml'} --out {run} --resume"
-        if found.status["state"] != "done"
-        else None,
+        "checkpoints": checkpoints,
+        "again": again,
+        "go on": None if is_done else f"{again} --out {run} --resume",
     }
+
     if json:
         print_json("run", facts)
     else:
-        print_table(["", ""], [(key, _words(value)) for key, value in facts.items() if value])
+        print_table(["", ""], [(key, _in_words(value)) for key, value in facts.items() if value])
 
 
 def print_report(report: "Report") -> None:
@@ -101,34 +113,37 @@ def print_report(report: "Report") -> None:
 def _row(root: Path) -> dict[str, Any]:
     from rlsp_cli.errors import RlspError
     from rlsp_cli.report import summarise_run
-    from rlsp_cli.report.cells import percent_cell
 
     try:
         found = summarise_run(root)
-    except RlspError as error:  # one folder that this version cannot read must not hide the others
-        return {
-            "run": str(root),
-            "state": f"unreadable: {error}",
-            "stages": [],
-            "accuracy": None,
-            "created": None,
-        }
-    accuracies = []
-    for model in found.evaluation.models.values():
-        for bench in list(model.benches.values())[:1]:
-            metrics = bench.greedy or bench.sample
-            if metrics:
-                accuracies.append(percent_cell(metrics.avg))
+    except RlspError as error:
+        # One folder that this version cannot read must not hide the others.
+        state = f"unreadable: {error}"
+        return {"run": str(root), "state": state, "stages": [], "accuracy": None, "created": None}
+
     return {
         "run": str(root),
         "state": found.status["state"],
         "stages": [f"{stage}:{state}" for stage, state in found.status["stages"].items()],
-        "accuracy": " -> ".join(accuracies) or None,
+        "accuracy": _accuracies(found),
         "created": found.manifest["created"],
     }
 
 
-def _words(value: Any) -> str:
+def _accuracies(report: "Report") -> str | None:
+    """Every model's accuracy on its first bench, from the first model to the last."""
+    from rlsp_cli.report.cells import percent_cell
+
+    accuracies = []
+    for model in report.evaluation.models.values():
+        for bench in list(model.benches.values())[:1]:
+            metrics = bench.greedy or bench.sample
+            if metrics:
+                accuracies.append(percent_cell(metrics.avg))
+    return " -> ".join(accuracies) or None
+
+
+def _in_words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {part}" for key, part in value.items())
     return "\n".join(value) if isinstance(value, list) else str(value)

@@ -20,22 +20,29 @@ if TYPE_CHECKING:
 
     from rlsp_cli.report import Report
 
+Stages = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stage", metavar="STAGE", help="Only this stage: sft, ppo or eval; may be repeated."
+    ),
+]
+AllowChanges = Annotated[
+    bool, typer.Option("--allow-changes", help="Resume although the recipe has changed.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Write the job files and print the commands; start nothing."),
+]
+
 
 def run(
     recipe: RecipeArgument,
     overrides: Overrides = None,
-    stage: Annotated[
-        list[str] | None, typer.Option(help="Only this stage (sft, ppo, eval); may be repeated.")
-    ] = None,
+    stage: Stages = None,
     out: Out = None,
     resume: Resume = False,
-    allow_changes: Annotated[
-        bool, typer.Option("--allow-changes", help="Resume though the recipe has changed since.")
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Write the job files, print the commands, start nothing."),
-    ] = False,
+    allow_changes: AllowChanges = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Run all stages of a recipe: SFT, PPO, evaluation, report.
@@ -49,6 +56,7 @@ def run(
     loaded, path = read_recipe(recipe, overrides or [])  # recipe.yaml -> Recipe
     picked = pick_stages(loaded, stage or [])
 
+    # Only what will start is inspected: data of a finished stage may be gone by now.
     to_start = () if dry_run else picked
     if resume:
         to_start = unfinished(loaded, picked, out)
@@ -66,11 +74,12 @@ def run(
 
 
 def one_stage(stage: str, help: str) -> Callable[..., None]:
-    """`rlsp run --stage STAGE` as a command of its own, which takes every other option of `rlsp run`."""
+    """`rlsp run --stage STAGE` as a command of its own, with every other option of `rlsp run`."""
 
     def command(**given: object) -> None:
         run(**given, stage=[stage])  # type: ignore[arg-type]
 
+    # Typer reads the options from the signature.
     signature = inspect.signature(run)
     others = [parameter for name, parameter in signature.parameters.items() if name != "stage"]
     command.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]

@@ -11,9 +11,9 @@ from rlsp_cli.evals.benches.bench_file import SAMPLING_KEYS
 from rlsp_cli.evals.overlap.training_set import ROLES
 from rlsp_cli.evals.strategies import check_scorer
 from rlsp_cli.launch.gpus import count_gpus
+from rlsp_cli.recipe.key_values import plain_settings
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schema import Recipe
-from rlsp_cli.recipe.settings import plain_settings
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.run import Run, newest_run, open_run
 from rlsp_cli.runs.stream import read_rows

@@ -102,7 +102,7 @@ class DataCard:
             "## Sources\n",
             _table([("source", "format", "rows", "identity"), *sources]),
             "## Filters, in order\n",
-            _table([("filter", "in", "out", "what went, and the first of it"), *filters]),
+            _table([("filter", "in", "out", "rows left out, and the first of them"), *filters]),
             "## How\n",
             f"- length of solutions in {self.length_unit}: {lengths}",
             f"- verifier: {_inline(self.verifier)}",

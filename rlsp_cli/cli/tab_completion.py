@@ -14,18 +14,21 @@ def benches(incomplete: str) -> Iterator[str]:
     """Shipped benches, and the recipe's own."""
     from rlsp_cli.evals.benches import shipped_benches
 
+    # Shells complete a whole word, so the names before the last comma are offered again.
     done, comma, last = incomplete.rpartition(",")
-    return (
-        f"{done}{comma}{name}" for name in ("heldout", *shipped_benches()) if name.startswith(last)
-    )
+    for name in ("heldout", *shipped_benches()):
+        if name.startswith(last):
+            yield f"{done}{comma}{name}"
 
 
 def plugins(incomplete: str) -> Iterator[str]:
     """Built-in plugins of every kind."""
     from rlsp_cli.rewards.registry import ENTRY_POINTS, built_in
 
-    names = sorted({name for kind in ENTRY_POINTS for name in built_in(kind)})
-    return (name for name in names if name.startswith(incomplete))
+    names: set[str] = set()
+    for kind in ENTRY_POINTS:
+        names.update(built_in(kind))
+    return (name for name in sorted(names) if name.startswith(incomplete))
 
 
 def verifiers(incomplete: str) -> Iterator[str]:
