@@ -666,8 +666,7 @@ def test_every_command_finds_the_same_rows(tmp_path: Path) -> None:
         in done.stdout
     )
     assert (
-        "likely copies kept: 1, such as train.jsonl:2 (like heldout (other numbers))"
-        in done.stdout
+        "likely copies kept: 1, such as train.jsonl:2 (like heldout (other numbers))" in done.stdout
     )
     rlsp(*clean, "fewer.jsonl", "--drop-likely", cwd=tmp_path)
     assert list(read_rows(tmp_path / "fewer.jsonl")) == [train[2]]

@@ -85,7 +85,7 @@ def test_an_id_of_the_hub_without_its_prefix_is_told_how_to_write_it() -> None:
 
 
 def test_the_hub_without_its_package_says_how_to_get_it() -> None:
-    with pytest.raises(NotReadyError, match=r"rlsp\[hub\]|the hub did not give it"):
+    with pytest.raises(NotReadyError, match=r"rlsp\[hub\]|cannot load it from the hub"):
         prompt_rows(Prompts(source="hf:org/name"))
 
 

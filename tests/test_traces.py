@@ -17,7 +17,7 @@ from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import FromScratch
 from rlsp_cli.runs.stream import append_rows, read_rows
-from rlsp_cli.traces.settings import RejectionSampling, TraceSettings
+from rlsp_cli.traces.keys import RejectionSampling, TraceSettings
 from tests.conftest import rlsp
 
 MARKED = (

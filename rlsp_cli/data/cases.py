@@ -1,4 +1,4 @@
-"""Problems of a recipe for its reward to be attacked with."""
+"""Problems of a recipe, to attack its reward with."""
 
 from rlsp_cli.data.problem import prompt_rows
 from rlsp_cli.errors import DataError
@@ -7,25 +7,32 @@ from rlsp_cli.rewards.audit import Case
 from rlsp_cli.rewards.sample import Sample
 
 _POOL = 10
-"""Rows read for each problem, to find a wrong answer among their references."""
+"""Rows read for each problem, among whose references a wrong answer is found."""
 
 
 def audit_cases(recipe: Recipe, problems: int) -> list[Case]:
-    """The first problems of `data.prompts` (or `heldout`); a wrong answer is another problem's reference."""
+    """The first problems of `data.prompts`, or of `data.heldout`.
+
+    The wrong answer to each is another problem's reference, so that it looks like an answer.
+    DataError when all references are equal.
+    """
     source = recipe.data.prompts or recipe.data.heldout
     if source is None:
         raise DataError(
             "the recipe has no problems to attack with; give data.prompts or data.heldout"
         )
+
     rows = prompt_rows(source.model_copy(update={"rows": _POOL * problems}), recipe.plugins)
     limit = recipe.ppo.max_new_tokens if recipe.ppo else None
+
     found = []
     for row in rows[:problems]:
         wrong = next((other.answer for other in rows if other.answer != row.answer), None)
         if wrong is None:
             raise DataError(
-                f"{source.source}: all references are {row.answer!r}; there is no wrong answer to take"
+                f"{source.source}: all references are {row.answer!r}, so none is a wrong answer"
             )
+
         sample = Sample(row.problem, "", row.answer, row.id, row.metadata, max_tokens=limit)
         found.append(Case(row.problem, row.answer, wrong, sample))
     return found

@@ -24,33 +24,38 @@ class Turn(NamedTuple):
 
 
 def turns_of(row: Row, column: str) -> tuple[Turn, ...]:
-    """The conversation in a column of {role, content} or {from, value}; DataError when there is none.
+    """The conversation in a column of {role, content} or {from, value}.
 
-    Thinking that stands apart from the content goes before it, between tags; text in an unknown
-    field is an error.
+    Thinking in a field of its own goes before the content, between tags. DataError for a column
+    without a conversation, and for text in an unknown field.
     """
     value = row.columns.get(column)
-    if not isinstance(value, Sequence) or not all(
-        isinstance(message, Mapping) for message in value
-    ):
+    if not isinstance(value, Sequence) or not all(isinstance(part, Mapping) for part in value):
         raise DataError(
-            f"{row.place}: column {column!r} must hold a list of {{role, content}}; columns: {row.names}"
+            f"{row.place}: column {column!r} must hold a list of {{role, content}}; "
+            f"columns: {row.names}"
         )
+
     return tuple(_turn(message, row.place) for message in value)
 
 
 def _turn(message: Mapping[str, Any], place: str) -> Turn:
     name = message.get("role") or message.get("from")
     role = _ROLES.get(str(name))
+
+    # Only an assistant thinks; a user's text is taken as it is, tags and all.
     try:
-        text = message_text(message) if role == "assistant" else content_text(message)
         if role == "assistant":
+            text = message_text(message)
             refuse_unread(message, text)
+        else:
+            text = content_text(message)
     except ValueError as error:
         raise DataError(f"{place}: a turn of role {name!r}: {error}") from error
 
     if role is None or not text.strip():
+        known = ", ".join(_ROLES)
         raise DataError(
-            f"{place}: a turn of role {name!r} without text, or a role other than {', '.join(_ROLES)}"
+            f"{place}: a turn of role {name!r} without text, or a role other than {known}"
         )
     return Turn(role, text)

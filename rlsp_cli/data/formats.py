@@ -1,4 +1,4 @@
-"""Rows of other shapes become demonstrations. To add a format, write a reader and list it in FORMATS."""
+"""Formats of rows, read as traces. To add one, write a reader and list it in FORMATS."""
 
 import re
 from collections.abc import Callable
@@ -6,22 +6,27 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rlsp_cli.data.conversation import turns_of
-from rlsp_cli.data.demonstration import Demonstration
+from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.data.row import Row
 from rlsp_cli.errors import DataError
 from rlsp_cli.rewards.answers import last_boxed
 
 _MARKED = re.compile(
-    r"\s*<\|begin_of_thought\|>(.*)<\|end_of_thought\|>\s*<\|begin_of_solution\|>(.*)<\|end_of_solution\|>\s*",
+    r"\s*<\|begin_of_thought\|>(.*)<\|end_of_thought\|>"
+    r"\s*<\|begin_of_solution\|>(.*)<\|end_of_solution\|>\s*",
     re.DOTALL,
 )
+"""A whole response of OpenThoughts: its thought and its solution."""
 _MARKER = re.compile(r"<\|(?:begin|end)_of_(?:thought|solution)\|>")
-_HINT = "name yours by problem=COLUMN and solution=COLUMN; to clean rows without a solution use rlsp data clean"
+_HINT = (
+    "name yours by problem=COLUMN and solution=COLUMN; "
+    "to clean rows without a solution use rlsp data clean"
+)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of a source's columns; `solution` is None where no solution is wanted, because one will be sampled."""
+    """Names of a source's columns; `solution` is None where rows need no solution."""
 
     problem: str = "problem"
     solution: str | None = "solution"
@@ -29,7 +34,7 @@ class Columns:
 
 
 class Content(NamedTuple):
-    """What a reader takes out of a row; `used` names the columns that are not carried over as they are."""
+    """What a reader takes out of a row; the columns in `used` are not carried over."""
 
     problem: str
     solution: str
@@ -39,18 +44,22 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True)
 class Format:
-    """A shape of rows: the columns that identify it, and its reader."""
+    """A format of rows: the columns that identify it, and its reader."""
 
     needs: Callable[[Columns], set[str]]
     read: Callable[[Row, Columns], Content]
 
 
-def convert(row: Row, name: str, format: str, columns: Columns) -> Demonstration:
-    """The demonstration in a row of this format, called `name` if it has no id; DataError says what the row lacks."""
+def convert(row: Row, name: str, format: str, columns: Columns) -> RawTrace:
+    """The trace in a row of this format, with the id `name` if it has none.
+
+    DataError says what the row lacks.
+    """
     content = FORMATS[format].read(row, columns)
     id = row.columns.get("id")
     has_answer = row.columns.get(columns.answer) not in (None, "")
-    return Demonstration(
+
+    return RawTrace(
         row.place,
         id=name if id is None else str(id),
         problem=content.problem,
@@ -61,17 +70,18 @@ def convert(row: Row, name: str, format: str, columns: Columns) -> Demonstration
 
 
 def pick_format(row: Row, columns: Columns) -> str:
-    """The first format whose columns a row has; DataError names the columns and the formats known."""
+    """The first format whose columns a row has; DataError names its columns and all formats."""
     for name, format in FORMATS.items():
         if format.needs(columns) <= row.columns.keys():
             return name
 
-    known = "; ".join(
-        f"{name} ({', '.join(sorted(format.needs(columns)))})" for name, format in FORMATS.items()
-    )
+    known = []
+    for name, format in FORMATS.items():
+        known.append(f"{name} ({', '.join(sorted(format.needs(columns)))})")
     hint = _HINT if columns.solution else "name yours by problem=COLUMN"
     raise DataError(
-        f"{row.place}: no known format has only the columns {row.names}; known: {known}; {hint}"
+        f"{row.place}: no known format has only the columns {row.names}; "
+        f"known: {'; '.join(known)}; {hint}"
     )
 
 
@@ -89,9 +99,8 @@ def _read_qwq(row: Row, columns: Columns) -> Content:
     # The reference comes from the source's own solution. The last box of the model's response would
     # verify whatever the model said.
     reference = last_boxed(str(row.columns.get("solution") or ""))
-    return Content(
-        row.text(columns.problem), row.text("qwq"), reference, (columns.problem, "qwq", "solution")
-    )
+    used = (columns.problem, "qwq", "solution")
+    return Content(row.text(columns.problem), row.text("qwq"), reference, used)
 
 
 def _read_openthoughts(row: Row, columns: Columns) -> Content:
@@ -103,36 +112,41 @@ def _read_messages(row: Row, columns: Columns) -> Content:
 
 
 def _conversation(row: Row, column: str) -> Content:
-    """A question and its answer; a system message is left to the recipe."""
+    """A question and its answer; system messages are dropped, since the recipe has its own."""
     turns = [turn for turn in turns_of(row, column) if turn.role != "system"]
     roles = [turn.role for turn in turns]
     if roles != ["user", "assistant"]:
-        raise DataError(
-            f"{row.place}: the turns are of {', '.join(roles) or 'nobody'}, expected user, assistant"
-        )
+        found = ", ".join(roles) or "none"
+        raise DataError(f"{row.place}: expected the turns user, assistant; found {found}")
+
     question, answer = turns
-    return Content(
-        question.content, _with_think(answer.content, row.place), None, (column, "system")
-    )
+    text = _with_think_tags(answer.content, row.place)
+    return Content(question.content, text, None, (column, "system"))
 
 
-def _with_think(text: str, place: str) -> str:
-    """OpenThoughts' markers as `<think>` tags; text without markers as it is."""
+def _with_think_tags(text: str, place: str) -> str:
+    """OpenThoughts' markers as `<think>` tags; text without markers is unchanged."""
     marked = _MARKED.fullmatch(text)
     if marked and not any(map(_MARKER.search, marked.groups())):
         return f"<think>\n{marked[1].strip()}\n</think>\n\n{marked[2].strip()}"
+
+    # A response that was cut off, or two in one: taken as it is, it would teach the markers.
     if _MARKER.search(text):
         raise DataError(f"{place}: the markers of thought and solution are incomplete")
     return text
+
+
+def _plain_columns(columns: Columns) -> set[str]:
+    names = {columns.problem}
+    if columns.solution is not None:
+        names.add(columns.solution)
+    return names
 
 
 FORMATS = {
     "qwq": Format(lambda columns: {columns.problem, "qwq"}, _read_qwq),
     "openthoughts": Format(lambda columns: {"conversations"}, _read_openthoughts),
     "messages": Format(lambda columns: {"messages"}, _read_messages),
-    "plain": Format(
-        lambda columns: {columns.problem, *([columns.solution] if columns.solution else [])},
-        _read_plain,
-    ),
+    "plain": Format(_plain_columns, _read_plain),
 }
 """By name, in the order in which they are tried."""

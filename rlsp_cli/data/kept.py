@@ -1,4 +1,4 @@
-"""Data that was read is kept, so that a command parses each source once however many of its steps look at it."""
+"""A cache of sources: a command parses each once, however many of its steps read it."""
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import wraps
@@ -16,13 +16,14 @@ _KEPT: dict[Hashable, Sequence[Any]] = {}
 def kept(
     read: Callable[[Source, Sequence[str]], Sequence[Item]],
 ) -> "Callable[..., Sequence[Item]]":
-    """A reader of sources that reads each once in this process; a file again when it has changed.
+    """Make a reader of sources read each only once in this process, or when its file changes.
 
-    What it returns is shared: nothing may be changed in it.
+    The rows are shared between callers, who must not change them.
     """
 
     @wraps(read)
     def reader(rows: Source, files: Sequence[str] = ()) -> Sequence[Item]:
+        # The whole section, since it also says which columns and how many rows are read.
         key = (read, rows.model_dump_json(), tuple(files), _file_state(rows.source))
         if key not in _KEPT:
             _KEPT[key] = read(rows, files)
@@ -32,12 +33,12 @@ def kept(
 
 
 def forget_rows() -> None:
-    """Let go of all that was read; a command that waits for days should not hold gigabytes of it."""
+    """Empty the cache: a command that waits for days should not hold gigabytes of rows."""
     _KEPT.clear()
 
 
 def _file_state(source: str) -> tuple[Path, int, int] | None:
-    """Path, time of the last change in nanoseconds, and size in bytes; None where the source is no file."""
+    """Path, time of the last change in nanoseconds, size in bytes; None if it is no file."""
     path = Path(source)
     if not path.is_file():
         return None

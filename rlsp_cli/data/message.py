@@ -1,7 +1,8 @@
-"""A message of a conversation as one text: servers and data sets separate thinking from the answer in many ways.
+"""A message of a conversation as one text, with its thinking between tags.
 
-Known are DeepSeek's and vLLM's `reasoning_content`, vLLM's and OpenRouter's `reasoning`, Ollama's
-and gpt-oss' `thinking`, and content as a list of parts, as Anthropic, Mistral and OpenAI have it.
+Servers and data sets separate thinking from the answer in many ways. Known are `reasoning_content`
+(DeepSeek, vLLM), `reasoning` (vLLM, OpenRouter), `thinking` (Ollama, gpt-oss), and content as a
+list of parts (Anthropic, Mistral, OpenAI).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +14,11 @@ from rlsp_cli.rewards.thinking import begins_thinking, in_tags, with_opening, wi
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 """Fields beside the content that hold thinking."""
 _ABOUT = ("id", "name", "model", "language", "timestamp", "source")
-"""Fields that describe a message, and are none of its text."""
+"""Fields that describe a message, and hold none of its text."""
 _ABOUT_PARTS = ("type", "id", "format", "signature")
 """The same, of a part of a message."""
 _ANSWERS = ("text", "output_text", "input_text")
+"""Types of parts that are the answer."""
 _THINKS = (
     "thinking",
     "reasoning",
@@ -25,8 +27,9 @@ _THINKS = (
     "reasoning.text",
     "reasoning.summary",
 )
+"""Types of parts that are thinking."""
 _UNREADABLE = ("reasoning.encrypted",)
-"""Thinking that a provider keeps to itself: a server's answer is read without it, and data with it is refused."""
+"""Thinking that a provider encrypts: read over in a server's answer, refused in data."""
 _PART_TEXTS = ("thinking", "reasoning", "text", "summary")
 """Where the text of a part may be; the first that is not empty."""
 _SHOWN = 40
@@ -39,15 +42,15 @@ class _Part(NamedTuple):
 
 
 def content_text(message: Mapping[str, Any]) -> str:
-    """The content alone, as users and systems have it; ValueError names a part whose kind is not known."""
+    """The content alone, for users' and system messages; ValueError for a part of unknown type."""
     return _joined([*_parts(_content(message))])
 
 
 def message_text(message: Mapping[str, Any]) -> str:
-    """Thinking between `<think>` tags, then the content; ValueError names a part whose kind is not known.
+    """Thinking between `<think>` tags, then the content; ValueError for a part of unknown type.
 
-    Content that begins with thinking of its own is taken as it is. Thinking without any content has
-    not ended.
+    Content that begins with thinking itself is unchanged. Thinking without content is left open,
+    since it was cut off.
     """
     content = [*_parts(_content(message))]
     text = _joined(content)
@@ -68,15 +71,16 @@ def thought_of(message: Mapping[str, Any]) -> str:
 
 
 def refuse_unread(message: Mapping[str, Any], text: str) -> None:
-    """ValueError for a field with text that is not in the message's `text`: it would be lost without a word."""
+    """ValueError for a field whose text is not in `text`: it would be lost silently."""
     for name, value in message.items():
         if name in ("role", "from", "content", "value", *_ABOUT):
             continue
+
         for part in _texts(value):
             if without_tags(part).strip() not in text:
                 shown = part[:_SHOWN]
                 raise ValueError(
-                    f"field {name!r} holds text that nothing reads, {shown!r}; move it or remove it"
+                    f"field {name!r} holds text that nothing reads, {shown!r}; move or remove it"
                 )
 
 
@@ -113,7 +117,7 @@ def _parts_of_object(value: Mapping[str, Any], is_thought: bool) -> Iterator[_Pa
 
 
 def _joined(parts: Sequence[_Part]) -> str:
-    """One text; each run of thinking goes between tags, which end as the answer after them needs it."""
+    """The parts as one text, with tags around each run of thinking."""
     runs: list[_Part] = []
     for part in parts:
         if runs and runs[-1].is_thought == part.is_thought:
@@ -121,9 +125,10 @@ def _joined(parts: Sequence[_Part]) -> str:
         else:
             runs.append(part)
 
-    # `in_tags` takes an answer along with its thinking, so only an answer at the beginning stands
-    # alone.
-    blocks = [] if not runs or runs[0].is_thought else [runs[0].text]
+    # `in_tags` joins thinking to the answer that follows, so only a first answer is added alone.
+    blocks = []
+    if runs and not runs[0].is_thought:
+        blocks.append(runs[0].text)
     for run, following in pairwise([*runs, _Part(False, "")]):
         if run.is_thought:
             blocks.append(in_tags(run.text, following.text))

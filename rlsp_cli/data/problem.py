@@ -22,12 +22,15 @@ class Problem:
 
 @kept
 def prompt_rows(prompts: Prompts, files: Sequence[str] = ()) -> Sequence[Problem]:
-    """The problems of a source; DataError names the row and its columns. `files` are those of the recipe's plugins."""
+    """The problems of a source; `files` are the recipe's plugin files, for procedural tasks.
+
+    DataError names a row that lacks something, and its columns.
+    """
     return problems_of(source_rows(prompts, files), prompts)
 
 
 def problems_of(rows: Sequence[Row], prompts: Prompts) -> list[Problem]:
-    """The problems in rows, by the columns of `prompts`; DataError names the row and its columns."""
+    """The problems in rows, by the columns that `prompts` names; DataError as `prompt_rows`."""
     return [_problem(number, row, prompts) for number, row in enumerate(rows)]
 
 

@@ -11,12 +11,12 @@ from rlsp_cli.errors import DataError
 from rlsp_cli.outside import valid_text
 
 _THOUGHT = "reasoning_content"
-"""A column beside the response; others, such as `reasoning`, hold all kinds of things in data sets."""
+"""The one column beside a response that is thinking; `reasoning` and others may be anything."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """The columns of a row as they were read, and where: `file:line`, `task:name split:index` or the like."""
+    """The columns of a row, and its place: `file:line`, `task:name split:index` or the like."""
 
     place: str
     columns: Mapping[str, Any]
@@ -27,7 +27,7 @@ class Row:
         return ", ".join(map(str, self.columns))
 
     def text(self, column: str) -> str:
-        """The text of a column; DataError when it is missing, empty or neither text nor a number."""
+        """The text of a column; DataError if it is missing, empty, or no text and no number."""
         if column not in self.columns:
             raise DataError(f"{self.place}: no column {column!r}; its columns: {self.names}")
 
@@ -41,12 +41,12 @@ class Row:
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise DataError(
-                f"{self.place}: column {column!r} holds {value}, which is no number; expected one, or text"
+                f"{self.place}: column {column!r} holds {value}, expected a number or text"
             )
         return valid_text(str(value))
 
     def response(self, column: str) -> str:
-        """The text of a response; thinking in a column `reasoning_content` goes before it, between tags."""
+        """The text of a response, behind the thinking in `reasoning_content` if there is any."""
         thought, answer = self.columns.get(_THOUGHT), self.columns.get(column)
         has_thought = column != _THOUGHT and isinstance(thought, str | Sequence | Mapping)
         if column not in self.columns or not has_thought:
@@ -62,9 +62,9 @@ class Row:
         return text or self.text(column)
 
     def plain(self, without: Collection[str] = ()) -> dict[str, Any]:
-        """The columns but for those of `without`, as JSON has them, since plugins run in other processes.
+        """The columns except `without`, as JSON has them: plugins run in other processes.
 
-        Arrays become lists, NaN becomes null, dates and all else become text.
+        Arrays become lists, NaN becomes null, and everything else, such as a date, becomes text.
         """
         kept = {name: value for name, value in self.columns.items() if name not in without}
         text = json.dumps(kept, default=_as_json)
@@ -77,5 +77,5 @@ def _as_json(value: Any) -> Any:
 
 
 def _constant(name: str) -> str | None:
-    """Tables write NaN where there is nothing; infinities keep their names."""
+    # pandas and others write NaN for a missing value; infinities keep their names.
     return None if name == "NaN" else name

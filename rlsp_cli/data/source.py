@@ -18,14 +18,17 @@ from rlsp_cli.recipe.schema import Rows
 from rlsp_cli.rewards.registry import get_plugin
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
-"""The name of a data set on the hub; a path of two parts looks the same."""
+"""The name of a data set on the hub. A path of two parts has the same form."""
 _TASK_ROWS = 1000
-"""Rows that a procedural task makes when the recipe does not say."""
+"""Rows that a procedural task makes by default."""
 
 
 @kept
 def source_rows(rows: Rows, files: Sequence[str] = ()) -> Sequence[Row]:
-    """The rows of a source, at least one; DataError when there is none. `files` are those of the recipe's plugins."""
+    """The rows of a source; `files` are the recipe's plugin files, for procedural tasks.
+
+    DataError when there is no row.
+    """
     if rows.is_task:
         found = _task_rows(rows, files)
     elif rows.on_hub:
@@ -40,7 +43,7 @@ def source_rows(rows: Rows, files: Sequence[str] = ()) -> Sequence[Row]:
 
 
 def source_digest(source: str) -> str | None:
-    """SHA-256 of a data file; None for tasks and the hub, which are named by plugin digest and revision."""
+    """SHA-256 of a file; None for tasks, which have their plugin's digest, and hub revisions."""
     path = Path(source)
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
@@ -58,6 +61,8 @@ def _task_rows(rows: Rows, files: Sequence[str]) -> Iterator[Row]:
     options = plugin.options.model_validate(rows.options).model_dump()
     for index in range(rows.rows or _TASK_ROWS):
         place = f"{rows.source} {rows.split}:{index}"
+
+        # A plugin is the user's code, and may raise anything.
         try:
             yield Row(place, plugin.function(index, rows.split, **options))
         except Exception as error:
@@ -80,10 +85,13 @@ def _hub_rows(rows: Rows) -> Iterator[Row]:
             name, rows.config, split=rows.split, revision=revision or None
         )
     except Exception as error:
+        # `datasets` raises many types, from the network, the hub and parsers.
         reason = str(error).strip().partition("\n")[0]
         raise NotReadyError(
-            f"{rows.source} ({rows.split}): the hub did not give it: {reason}; name a file instead"
+            f"{rows.source} ({rows.split}): cannot load it from the hub: {reason}; "
+            "name a file instead"
         ) from error
+
     for number, row in enumerate(loaded):
         yield Row(f"{rows.source}:{number}", dict(row))
 
@@ -98,13 +106,12 @@ def _file_rows(path: Path) -> Iterator[Row]:
     if not path.exists() and HUB_ID.fullmatch(str(path)) and path.suffix not in readers:
         raise DataError(f"{path}: no such file; a data set on the hub is written hf:{path}")
     if not path.is_file():
-        raise DataError(
-            f"{path}: {'is a folder, expected a file' if path.is_dir() else 'no such file'}"
-        )
+        fault = "is a folder, expected a file" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: {fault}")
     if path.suffix not in readers:
-        raise DataError(
-            f"{path}: cannot read {path.suffix or 'a file without an ending'}; known: {', '.join(readers)}"
-        )
+        found = path.suffix or "a file without an ending"
+        raise DataError(f"{path}: cannot read {found}; known: {', '.join(readers)}")
+
     return readers[path.suffix](path)
 
 
@@ -123,7 +130,10 @@ def _json_rows(path: Path) -> Iterator[Row]:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)  # a long solution is more than the usual 128 KiB
+    # A long solution is more than the default of 128 KiB.
+    csv.field_size_limit(sys.maxsize)
+
+    # `utf-8-sig` drops the byte order mark that spreadsheets write.
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         try:

@@ -1,4 +1,4 @@
-"""Traces: what SFT imitates, from rows or from conversations."""
+"""Traces for SFT, from rows or from conversations."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from rlsp_cli.recipe.schema import Traces
 
 @dataclass(frozen=True)
 class Trace:
-    """A prompt and the response to imitate; `turns` is the conversation before it, for data of conversations.
+    """A prompt and the response to imitate.
 
-    `answer` is the column of that name, where the row has one and is not a longer conversation.
+    `turns` is the conversation before the response, where the source has conversations. `answer`
+    is the row's column of that name; None in a conversation of several answers.
     """
 
     prompt: str
@@ -31,32 +32,35 @@ class Trace:
 
 @kept
 def trace_rows(traces: Traces, files: Sequence[str] = ()) -> Sequence[Trace]:
-    """The traces of a source; DataError names the row and its columns. `files` are those of the recipe's plugins."""
+    """The traces of a source; `files` are the recipe's plugin files, for procedural tasks.
+
+    DataError names a row that lacks something, and its columns.
+    """
     found: list[Trace] = []
     for row in source_rows(traces, files):
-        if traces.messages is None:
-            found.append(
-                Trace(row.text(traces.prompt), row.response(traces.response), answer=_answer(row))
-            )
-        else:
+        if traces.messages is not None:
             found += _of_conversation(row, traces.messages)
+        else:
+            prompt, response = row.text(traces.prompt), row.response(traces.response)
+            found.append(Trace(prompt, response, answer=_answer(row)))
     return found
 
 
 def training_rows(
     traces: Sequence[Trace], val_rows: int
 ) -> tuple[Sequence[Trace], Sequence[Trace]]:
-    """(training, validation): the last `val_rows` are kept out of training; DataError when nothing is left."""
+    """(training, validation): validation is the last `val_rows`; DataError if they are all."""
     if val_rows >= len(traces):
         raise DataError(
             f"sft.val_rows is {val_rows}, and there are {len(traces)} traces; keep fewer out"
         )
+
     split = len(traces) - val_rows
     return traces[:split], traces[split:]
 
 
 def _of_conversation(row: Row, column: str) -> Iterator[Trace]:
-    """One trace for each assistant turn, with all turns before it: as the model will see it when it answers."""
+    """A trace for each assistant turn, with all turns before it: what the model sees then."""
     turns = turns_of(row, column)
     answers = [number for number, turn in enumerate(turns) if turn.role == "assistant"]
     if not answers or answers[0] == 0:
@@ -64,6 +68,7 @@ def _of_conversation(row: Row, column: str) -> Iterator[Trace]:
             f"{row.place}: column {column!r} needs a user's turn and an assistant's after it"
         )
 
+    # The column says how the conversation ends, which is not how its earlier answers do.
     answer = _answer(row) if len(answers) == 1 else None
     for n in answers:
         yield Trace(

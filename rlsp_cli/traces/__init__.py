@@ -1,13 +1,13 @@
-"""Traces for SFT: converted, sampled, filtered, and written with a data card; rows cleaned of benches.
+"""Make traces for SFT, with a data card; remove benches' problems from rows.
 
-`make.py` holds the order of the steps. To add a filter, write a function in `filters.py` and name
-it there.
+`make.py` has the order of the steps. To add a filter, write a function in `filters.py` and call it
+there.
 """
 
 from rlsp_cli.traces.card import DataCard
 from rlsp_cli.traces.clean import Cleaned, clean_rows
+from rlsp_cli.traces.keys import ColumnSettings, TraceSettings
 from rlsp_cli.traces.make import TraceJob, make_traces
-from rlsp_cli.traces.settings import ColumnSettings, TraceSettings
 from rlsp_cli.traces.tally import Tally
 
 __all__ = [

@@ -1,24 +1,26 @@
-"""The data card: how a file of traces was made, as JSON and to read."""
+"""The data card: how a file of traces was made, as JSON and as Markdown."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rlsp_cli.data.demonstration import Demonstration
+from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.evals.overlap.against import ComparedBench
 from rlsp_cli.evals.overlap.index import CANNOT_FIND, NGRAM, SHARE, same_text
-from rlsp_cli.traces.settings import RejectionSampling
+from rlsp_cli.traces.keys import RejectionSampling
 from rlsp_cli.traces.tally import Tally
 
 _PERCENTILES = (10, 50, 90, 99)
+"""Of the solutions' lengths."""
 _DIGEST_SHOWN = 12
-"""Characters of a bench's digest in the card to read."""
+"""Characters of a bench's digest in the Markdown card."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source that was read; `identity` is its digest or revision, which changes when the source does."""
+    """A source that was read; `identity` is its digest or revision."""
 
     source: str
     format: str
@@ -30,8 +32,8 @@ class Source:
 class DataCard:
     """How a file of traces was made.
 
-    `sampling` and `verifier` are None where nothing was sampled or verified, `benches` is empty
-    where nothing was compared. `verifier` is the recipe's setting, with all its options.
+    `sampling` and `verifier` are None if nothing was sampled or verified, `benches` is empty if
+    nothing was compared. `verifier` is a recipe's `reward.correctness`, with all options.
     """
 
     file: str
@@ -45,7 +47,7 @@ class DataCard:
     length_unit: str
     benches: Sequence[ComparedBench]
     filters: Sequence[Tally]
-    rows: Sequence[Demonstration] = field(repr=False)
+    rows: Sequence[RawTrace] = field(repr=False)
 
     @property
     def lengths(self) -> dict[str, int]:
@@ -53,7 +55,7 @@ class DataCard:
         lengths = sorted(row.length for row in self.rows)
         found = {"min": lengths[0]}
         for percent in _PERCENTILES:
-            rank = -(-percent * len(lengths) // 100)  # rounded up
+            rank = math.ceil(percent * len(lengths) / 100)
             found[f"p{percent}"] = lengths[rank - 1]
         return {**found, "max": lengths[-1]}
 
@@ -88,7 +90,7 @@ class DataCard:
         }
 
     def to_markdown(self) -> str:
-        """The same facts to read."""
+        """The facts as a Markdown page."""
         sources = [(one.source, one.format, one.rows, one.identity) for one in self.sources]
         filters = [(one.name, one.before, one.after, one.reasons_text) for one in self.filters]
         lengths = ", ".join(f"{name} {value}" for name, value in self.lengths.items())
@@ -96,8 +98,8 @@ class DataCard:
 
         lines = [
             f"# Data card of {self.file}\n",
-            f"{len(self.rows)} demonstrations of {self.problems} problems, made by rlsp {self.version} on "
-            f"{self.created}:\n",
+            f"{len(self.rows)} traces of {self.problems} problems, "
+            f"made by rlsp {self.version} on {self.created}:\n",
             f"    {self.command}\n",
             "## Sources\n",
             _table([("source", "format", "rows", "identity"), *sources]),
@@ -116,10 +118,11 @@ class DataCard:
 def _benches_text(benches: Sequence[ComparedBench]) -> str:
     if not benches:
         return "none"
-    named = [
-        f"{one.name} ({one.problems} of {one.source}, {one.digest[:_DIGEST_SHOWN]}) by {one.rule}"
-        for one in benches
-    ]
+
+    named = []
+    for one in benches:
+        read = f"{one.problems} of {one.source}, {one.digest[:_DIGEST_SHOWN]}"
+        named.append(f"{one.name} ({read}) by {one.rule}")
     return f"{'; '.join(named)}; which finds no {CANNOT_FIND.replace(' or ', ' and ')}"
 
 
@@ -133,4 +136,5 @@ def _table(rows: Sequence[tuple[object, ...]]) -> str:
 
 
 def _cell(value: object) -> str:
+    # A pipe or a line end would end the cell.
     return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Rows without the problems of benches: read, compare, write what is left with all its columns."""
+"""`rlsp data clean`: rows without benches' problems, with all their columns."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from rlsp_cli.traces.tally import Tally, tally
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What became of the rows: (place, reason) of those that were left out, and of likely copies that stay."""
+    """The rows that were left out, and the likely copies that were kept, as (place, reason)."""
 
     out: Path
     benches: Sequence[ComparedBench]
@@ -30,10 +30,9 @@ class Cleaned:
 
     @property
     def tally(self) -> Tally:
-        """The rows that went, by reason."""
-        return tally(
-            "clean", self.before, self.after, [(why, place) for place, why in self.left_out]
-        )
+        """The rows that were left out, by reason."""
+        faults = [(why, place) for place, why in self.left_out]
+        return tally("clean", self.before, self.after, faults)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -57,19 +56,21 @@ def clean_rows(
     *,
     drop_likely: bool = False,
 ) -> Cleaned:
-    """Write the rows that are no copies of the benches' problems; a row without a problem is left out too.
+    """Write the rows that are not copies of benches' problems, and that have a problem.
 
-    UsageError for a file that is there already, DataError when no row is left.
+    UsageError if the file exists, DataError if no row is left.
     """
     _refuse_out(out)
+
     benches = benches_against(against, None, data)
     rows = source_rows(Rows(source=row_source(source)))
     format, index = pick_format(rows[0], columns), index_of(benches)
-
     kept: list[Row] = []
     left_out: list[tuple[str, str]] = []
     likely: list[tuple[str, str]] = []
+
     for row in rows:
+        # A row without a problem cannot be compared, so it may be a copy.
         try:
             match = _match(row, format, columns, index)
         except DataError as error:
@@ -86,10 +87,10 @@ def clean_rows(
             kept.append(row)
             likely.append((row.place, f"like {match.bench} ({match.rule})"))
 
-    made = Cleaned(
-        out, [compared_bench(bench) for bench in benches], len(rows), len(kept), left_out, likely
-    )
+    compared = [compared_bench(bench) for bench in benches]
+    made = Cleaned(out, compared, len(rows), len(kept), left_out, likely)
     made.tally.refuse_nothing()
+
     write_text(out, "".join(json.dumps(row.plain(), ensure_ascii=False) + "\n" for row in kept))
     return made
 
@@ -102,6 +103,6 @@ def _refuse_out(out: Path) -> None:
 
 
 def _match(row: Row, format: str, columns: Columns, index: OverlapIndex) -> Match | None:
-    """The problem that a row is a copy or a likely copy of; DataError for a row without a problem."""
+    """The bench's problem that a row copies, perhaps; DataError for a row without a problem."""
     compared = training_row(row, format, columns)
     return index.match(compared.problem, compared.answer, likely=True)

@@ -1,29 +1,29 @@
-"""The filters of `rlsp data traces`: each keeps some demonstrations, and says why it left out the others."""
+"""The filters of `rlsp data traces`: each keeps some traces, with reasons for the others."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from rlsp_cli.data import Row
-from rlsp_cli.data.demonstration import Demonstration
 from rlsp_cli.data.formats import Columns, convert
+from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.overlap.index import OverlapIndex, same_text
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.thinking import is_open
 from rlsp_cli.traces.tally import Filtered, Tally, tally
 
-Filter = Callable[[Sequence[Demonstration]], Filtered]
+Filter = Callable[[Sequence[RawTrace]], Filtered]
 Tick = Callable[[int, int], None]
-"""Called with how many are done, and of how many."""
+"""Shows progress: called with how many are done, and of how many."""
 
 _CHUNK = 256
-"""Demonstrations verified between two calls of a tick."""
+"""Traces verified between two calls of a tick."""
 
 
 def run_filters(
-    rows: Sequence[Demonstration], filters: Iterable[Filter]
-) -> tuple[list[Demonstration], list[Tally]]:
-    """All filters in order; DataError when one leaves nothing."""
+    rows: Sequence[RawTrace], filters: Iterable[Filter]
+) -> tuple[list[RawTrace], list[Tally]]:
+    """Apply all filters in order; DataError if one leaves nothing."""
     kept, tallies = list(rows), []
     for filter in filters:
         kept, tally = filter(kept)
@@ -33,26 +33,27 @@ def run_filters(
 
 
 def converted(source: Sequence[Row], name: str, format: str, columns: Columns) -> Filtered:
-    """The demonstrations of a source of this name; rows that lack something are left out."""
+    """The traces in a source's rows, with ids after `name`; leaves out rows that lack something."""
     kept, faults = [], []
     for number, row in enumerate(source):
         try:
             kept.append(convert(row, f"{name}-{number}", format, columns))
         except DataError as error:
+            # Without its place, so that all rows with this fault are counted together.
             faults.append((str(error).removeprefix(f"{row.place}: "), row.place))
     return Filtered(kept, tally("convert", len(source), len(kept), faults))
 
 
-def closed(rows: Sequence[Demonstration]) -> Filtered:
-    """Leaves out solutions whose thinking never ends: they were cut off, and have no answer."""
+def closed(rows: Sequence[RawTrace]) -> Filtered:
+    """Leave out solutions whose thinking never ends: they were cut off, and have no answer."""
     faults = ["thinking not closed" if is_open(row.solution) else None for row in rows]
     return _without_faults("thinking", rows, faults)
 
 
 def by_length(
-    rows: Sequence[Demonstration], count: Callable[[str], int], shortest: int, longest: int | None
+    rows: Sequence[RawTrace], count: Callable[[str], int], shortest: int, longest: int | None
 ) -> Filtered:
-    """Counts how long the solutions are, and keeps those of `shortest` to `longest`."""
+    """Count how long the solutions are, and keep those of `shortest` to `longest`."""
 
     def fault(length: int) -> str | None:
         if length < shortest:
@@ -66,13 +67,13 @@ def by_length(
 
 
 def verified(
-    rows: Sequence[Demonstration],
+    rows: Sequence[RawTrace],
     verify: Callable[[Sequence[Sample]], list[Score]],
     tick: Tick = lambda done, total: None,
 ) -> Filtered:
-    """Keeps rows that the verifier scores 1.0; a failure to judge is counted apart from a wrong answer.
+    """Keep the rows that the verifier scores 1.0, and count failures apart from wrong answers.
 
-    DataError when no row has a reference answer.
+    DataError if no row has a reference answer.
     """
     if rows and all(row.answer is None for row in rows):
         raise DataError(
@@ -84,14 +85,15 @@ def verified(
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
         scores = iter(verify([_sample(row) for row in chunk if row.answer is not None]))
+
         for row in chunk:
-            faults.append("no reference answer" if row.answer is None else _verdict(next(scores)))
+            faults.append("no reference answer" if row.answer is None else _fault(next(scores)))
         tick(min(start + _CHUNK, len(rows)), len(rows))
     return _without_faults("verify", rows, faults)
 
 
-def apart_from(rows: Sequence[Demonstration], index: OverlapIndex) -> Filtered:
-    """Leaves out copies of the benches' problems."""
+def apart_from(rows: Sequence[RawTrace], index: OverlapIndex) -> Filtered:
+    """Leave out copies of the benches' problems."""
     faults = []
     for row in rows:
         match = index.match(row.problem, row.answer)
@@ -99,24 +101,22 @@ def apart_from(rows: Sequence[Demonstration], index: OverlapIndex) -> Filtered:
     return _without_faults("decontaminate", rows, faults)
 
 
-def one_per_problem(rows: Sequence[Demonstration]) -> Filtered:
-    """Keeps the shortest solution of each problem, the first of equally short ones."""
-    best: dict[str, Demonstration] = {}
+def one_per_problem(rows: Sequence[RawTrace]) -> Filtered:
+    """Keep the shortest solution of each problem, the first of equally short ones."""
+    best: dict[str, RawTrace] = {}
     for row in rows:
         key = same_text(row.problem)
         if key not in best or row.length < best[key].length:
             best[key] = row
 
+    # By identity: two rows may be equal, and only one of them is kept.
     chosen = {id(row) for row in best.values()}
     fault = "another solution of the problem is not longer"
-    return _without_faults(
-        "one per problem", rows, [None if id(row) in chosen else fault for row in rows]
-    )
+    faults = [None if id(row) in chosen else fault for row in rows]
+    return _without_faults("one per problem", rows, faults)
 
 
-def _without_faults(
-    name: str, rows: Sequence[Demonstration], faults: Sequence[str | None]
-) -> Filtered:
+def _without_faults(name: str, rows: Sequence[RawTrace], faults: Sequence[str | None]) -> Filtered:
     """The rows whose fault is None."""
     kept, dropped = [], []
     for row, fault in zip(rows, faults, strict=True):
@@ -127,11 +127,11 @@ def _without_faults(
     return Filtered(kept, tally(name, len(rows), len(kept), dropped))
 
 
-def _sample(row: Demonstration) -> Sample:
+def _sample(row: RawTrace) -> Sample:
     return Sample(row.problem, row.solution, row.answer, row.id, row.metadata)
 
 
-def _verdict(score: Score) -> str | None:
+def _fault(score: Score) -> str | None:
     """Why a solution is left out; None for a right one."""
     if score.value is None:
         return f"not judged: {score.outcome}"

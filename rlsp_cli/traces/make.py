@@ -1,4 +1,4 @@
-"""`rlsp data traces`: read the sources, filter them in a fixed order, write the traces with their card."""
+"""`rlsp data traces`: read sources, filter them in a fixed order, write traces with a card."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rlsp_cli import __version__
 from rlsp_cli.data import source_digest, source_rows
-from rlsp_cli.data.demonstration import Demonstration
 from rlsp_cli.data.formats import FORMATS, pick_format
+from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.overlap.against import benches_of, compared_bench, index_of, whole_bench
@@ -41,16 +41,16 @@ from rlsp_cli.traces.filters import (
     run_filters,
     verified,
 )
+from rlsp_cli.traces.keys import RejectionSampling, TraceSettings
 from rlsp_cli.traces.rejection import RejectionSampler
-from rlsp_cli.traces.settings import RejectionSampling, TraceSettings
 from rlsp_cli.traces.tally import Filtered, Tally, joined
 
 
 @dataclass(frozen=True)
 class TraceJob:
-    """Traces to make: from which sources and into which file, by which command line.
+    """Traces to make, from which sources and into which file.
 
-    `limit` is the number of rows read of each source.
+    `command` is the command line, for the card; `limit` the most rows to read of each source.
     """
 
     sources: Sequence[str]
@@ -61,22 +61,25 @@ class TraceJob:
 
     @property
     def card_to_read(self) -> Path:
-        """The card in Markdown, beside the traces."""
+        """The Markdown card, beside the traces."""
         return self.out.with_suffix(".card.md")
 
     @property
     def card_json(self) -> Path:
-        """The card as JSON, beside the traces."""
+        """The JSON card, beside the traces."""
         return self.out.with_suffix(".card.json")
 
     @property
     def drafts(self) -> Path:
-        """Folder of sampled responses, until all is done."""
+        """Folder of sampled responses, so that an interrupted command resumes."""
         return self.out.with_suffix(".drafts")
 
 
 def make_traces(job: TraceJob) -> DataCard:
-    """Write the traces and their card; UsageError for settings that contradict, DataError when no row is left."""
+    """Write the traces and their card.
+
+    UsageError for contradicting settings or a file that exists, DataError if no row is left.
+    """
     _refuse(job)
     with locked(job.drafts):
         return _make(job)
@@ -87,6 +90,8 @@ def _make(job: TraceJob) -> DataCard:
     recipe = None
     if settings.decontaminate:
         recipe = load_recipe(find_recipe(settings.decontaminate), plugins=resolve_options)
+
+    # Whole, whatever `eval.limit` says: a row must not be in any part of a bench.
     benches = [whole_bench(name, recipe) for name in benches_of(recipe)] if recipe else []
     reward = _reward(settings.chosen_verifier) if settings.chosen_verifier else None
 
@@ -102,6 +107,7 @@ def _make(job: TraceJob) -> DataCard:
 
 
 def _refuse(job: TraceJob) -> None:
+    """UsageError for what can be said before anything is read."""
     settings, out = job.settings, job.out
     if out.suffix != ".jsonl":
         raise UsageError(
@@ -110,6 +116,7 @@ def _refuse(job: TraceJob) -> None:
     for path in (out, job.card_to_read, job.card_json):
         if path.exists():
             raise UsageError(f"{path}: exists already; name another file by --out")
+
     if settings.limits_length and settings.tokenizer is None:
         raise UsageError(
             "min_tokens and max_tokens: tokens of which model? name its folder, tokenizer=FOLDER"
@@ -121,12 +128,12 @@ def _refuse(job: TraceJob) -> None:
 
 
 def _silent(settings: TraceSettings) -> set[str]:
-    """Filters that always run, and are worth a line only where they leave rows out."""
+    """Filters that always run, and are shown only if they leave rows out."""
     return {"thinking"} if settings.limits_length else {"thinking", "length"}
 
 
 def _read(job: TraceJob) -> tuple[Filtered, list[Source]]:
-    """All sources as demonstrations, and what the card says of each source."""
+    """The traces of all sources, and what the card says of each source."""
     settings = job.settings
     parts, sources = [], []
     for source in job.sources:
@@ -142,7 +149,7 @@ def _read(job: TraceJob) -> tuple[Filtered, list[Source]]:
 
 
 def _identity(source: str) -> str:
-    """A text that changes when the source does."""
+    """What identifies the data of a source, and changes when the source does."""
     if source.startswith("task:"):
         return f"plugin {get_plugin('task', source.removeprefix('task:')).digest}"
     if source.startswith("hf:"):
@@ -160,7 +167,7 @@ def _reward(verifier: str) -> Reward:
 def _filters(
     job: TraceJob, recipe: Recipe | None, benches: Sequence[Bench], reward: Reward | None
 ) -> Iterator[list[Filter]]:
-    """The filters that are wanted, in their order, with the processes that they need."""
+    """The filters that the settings ask for, in their order, with the verifier's processes."""
     settings = job.settings
     with ExitStack() as running:
         filters: list[Filter] = []
@@ -168,13 +175,11 @@ def _filters(
             data = recipe.data if recipe else Data()
             filters.append(_rejection_sampler(settings.sample, data, job.drafts).sample)
 
+        # What costs nothing comes before the verifier, which may take seconds for each row.
         filters.append(closed)
         count = token_counter(Model(), settings.tokenizer) or _count_words
-        filters.append(
-            partial(
-                by_length, count=count, shortest=settings.min_tokens, longest=settings.max_tokens
-            )
-        )
+        shortest, longest = settings.min_tokens, settings.max_tokens
+        filters.append(partial(by_length, count=count, shortest=shortest, longest=longest))
 
         if reward:
             verify = running.enter_context(Scorer(reward)).verify
@@ -194,9 +199,11 @@ def _rejection_sampler(sampling: RejectionSampling, data: Data, drafts: Path) ->
 
 
 def _sampler(sampling: RejectionSampling, data: Data) -> tuple[Sampler, Callable[[str], str]]:
-    """The sampler, and how a problem is put to it: as the recipe does, where there is one."""
+    """The sampler, and the prompt for a problem: the recipe's, if there is a recipe."""
+    # A server applies the chat template itself; its system message goes with each request.
     if sampling.url is not None:
         return EndpointSampler(sampling.url, sampling.model), partial(_fill_in, data.template)
+
     from rlsp_cli.backends.local.sampling import local_sampler
 
     sampler, render = local_sampler(sampling.model)
@@ -222,13 +229,12 @@ def _card(
     benches: Sequence[Bench],
     reward: Reward | None,
     filters: Sequence[Tally],
-    rows: Sequence[Demonstration],
+    rows: Sequence[RawTrace],
 ) -> DataCard:
-    verifier = (
-        {**reward.correctness.model_dump(mode="json"), "timeout_s": reward.timeout_s}
-        if reward
-        else None
-    )
+    verifier = None
+    if reward:
+        verifier = {**reward.correctness.model_dump(mode="json"), "timeout_s": reward.timeout_s}
+
     return DataCard(
         file=job.out.name,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
@@ -246,7 +252,7 @@ def _card(
 
 
 def _write(job: TraceJob, text: str, card: DataCard) -> None:
-    """The traces come last: where they are, the card is."""
+    # The traces come last: where they are, the card is.
     write_text(job.card_to_read, card.to_markdown())
     write_json(job.card_json, {"schema": "rlsp.traces/1", "data": card.to_json()})
     write_text(job.out, text)

@@ -1,4 +1,4 @@
-"""Rejection sampling: solutions are sampled for each problem, to be verified; wrong ones are rejected."""
+"""Rejection sampling: several solutions for each problem, of which filters keep the right ones."""
 
 import hashlib
 import json
@@ -6,22 +6,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from rlsp_cli.data.demonstration import Demonstration
+from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler
 from rlsp_cli.runs.stream import append_rows, drop_rows_from, read_rows
 from rlsp_cli.traces.filters import Tick
-from rlsp_cli.traces.settings import RejectionSampling
+from rlsp_cli.traces.keys import RejectionSampling
 from rlsp_cli.traces.tally import Filtered, tally
 
 _TICK = 128
 """Responses between two calls of a tick."""
 _TOP_P = 1.0
 _SEED = 0
+_DIGEST_SHOWN = 16
+"""Characters of a digest in the name of a drafts file."""
 
 
 @dataclass(frozen=True)
 class RejectionSampler:
-    """A sampler with its settings, how a problem is put to it, and a folder for what was sampled so far."""
+    """A sampler with its settings, the prompt for a problem, and a folder for responses so far."""
 
     sampler: Sampler
     sampling: RejectionSampling
@@ -30,11 +32,11 @@ class RejectionSampler:
     system: str | None = None
     tick: Tick = lambda done, total: None
 
-    def sample(self, rows: Sequence[Demonstration]) -> Filtered:
-        """The rows with sampled solutions, still to be verified; those that the length limit cut off are left out.
+    def sample(self, rows: Sequence[RawTrace]) -> Filtered:
+        """The rows with sampled solutions, without truncated and empty ones; nothing is verified.
 
-        Responses are kept in the folder `drafts`, in a file for these rows and settings: an
-        interrupted call goes on.
+        Responses are written into the folder `drafts` as they come, in a file for these rows and
+        settings, so that an interrupted call resumes.
         """
         asked = [row for row in rows if row.answer is not None]
         faults = [("no reference answer", row.place) for row in rows if row.answer is None]
@@ -44,10 +46,10 @@ class RejectionSampler:
             for number, response in enumerate(responses):
                 if fault := self._fault(response):
                     faults.append((fault, row.place))
-                else:
-                    sampled.append(
-                        replace(row, id=f"{row.id}-{number}", solution=response.text.strip())
-                    )
+                    continue
+
+                text = response.text.strip()
+                sampled.append(replace(row, id=f"{row.id}-{number}", solution=text))
 
         name = f"sample {self.sampling.samples} for each"
         return Filtered(sampled, tally(name, len(rows), len(sampled), faults))
@@ -57,9 +59,11 @@ class RejectionSampler:
             return f"response cut off at {self.sampling.max_new_tokens} tokens"
         return None if response.text.strip() else "response is empty"
 
-    def _responses(self, rows: Sequence[Demonstration]) -> list[list[Response]]:
-        """The responses to each row; each is kept as it comes, and a new start asks only for the others."""
+    def _responses(self, rows: Sequence[RawTrace]) -> list[list[Response]]:
+        """The responses to each row: those in the drafts file, and new ones for the others."""
         n, total = self.sampling.samples, len(rows) * self.sampling.samples
+
+        # Also drops a last line that is incomplete because the process was killed.
         file = self._draft_file(rows)
         drop_rows_from(file, total)
         found = {row["step"]: Response(**row["response"]) for row in read_rows(file)}
@@ -69,9 +73,8 @@ class RejectionSampler:
             prompt = self.prompt(row.problem)
             requests += [Request(row.id, prompt, index, system=self.system) for index in range(n)]
 
-        decoding = Decoding(
-            self.sampling.temperature, _TOP_P, self.sampling.max_new_tokens, seed=_SEED
-        )
+        limit = self.sampling.max_new_tokens
+        decoding = Decoding(self.sampling.temperature, _TOP_P, limit, seed=_SEED)
         for number, response in self.sampler.answer(requests, decoding, set(found)):
             append_rows(file, [{"step": number, "response": asdict(response)}])
             found[number] = response
@@ -81,9 +84,8 @@ class RejectionSampler:
         numbers = [range(start, start + n) for start in range(0, total, n)]
         return [list(map(found.__getitem__, several)) for several in numbers]
 
-    def _draft_file(self, rows: Sequence[Demonstration]) -> Path:
+    def _draft_file(self, rows: Sequence[RawTrace]) -> Path:
         prompts = [[row.id, self.prompt(row.problem)] for row in rows]
-        digest = hashlib.sha256(
-            json.dumps([self.sampling.model_dump(), prompts]).encode()
-        ).hexdigest()
-        return self.drafts / f"drawn-{digest[:16]}.jsonl"
+        asked = json.dumps([self.sampling.model_dump(), prompts])
+        digest = hashlib.sha256(asked.encode()).hexdigest()
+        return self.drafts / f"drawn-{digest[:_DIGEST_SHOWN]}.jsonl"

@@ -1,16 +1,16 @@
-"""What a filter did to the rows: how many came and stayed, and why the others went."""
+"""What a filter did: how many rows it got and kept, and why it left out the others."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from rlsp_cli.data.demonstration import Demonstration
+from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.errors import DataError
 
 
 @dataclass(frozen=True)
 class Reason:
-    """How many rows went for one reason, and the place of the first."""
+    """How many rows were left out for one reason, and the place of the first."""
 
     rows: int
     first: str
@@ -18,7 +18,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Tally:
-    """Rows before and after one filter, and the reasons of those that went."""
+    """Rows before and after one filter, and the reasons for those that were left out."""
 
     name: str
     before: int
@@ -32,24 +32,25 @@ class Tally:
     @property
     def reasons_text(self) -> str:
         """The reasons on one line."""
-        return "; ".join(
-            f"{reason.rows} {why} ({reason.first})" for why, reason in self.reasons.items()
-        )
+        parts = [f"{one.rows} {why} ({one.first})" for why, one in self.reasons.items()]
+        return "; ".join(parts)
 
     def refuse_nothing(self) -> None:
-        """DataError when no row is left, with the commonest reason."""
+        """DataError with the commonest reason if no row is left."""
         if self.after:
             return
+
         why, reason = max(self.reasons.items(), key=lambda item: item[1].rows)
         raise DataError(
-            f"{self.name}: none of {self.before} rows is left; {reason.rows} of them: {why}, first at {reason.first}"
+            f"{self.name}: none of {self.before} rows is left; "
+            f"{reason.rows} of them: {why}, first at {reason.first}"
         )
 
 
 class Filtered(NamedTuple):
     """What a filter kept, in its order, and its tally."""
 
-    rows: list[Demonstration]
+    rows: list[RawTrace]
     tally: Tally
 
 
@@ -64,7 +65,7 @@ def tally(name: str, before: int, after: int, faults: Iterable[tuple[str, str]])
 
 def joined(parts: Sequence[Filtered]) -> Filtered:
     """The rows of several sources as those of one."""
-    rows: list[Demonstration] = []
+    rows: list[RawTrace] = []
     reasons: dict[str, Reason] = {}
     for part in parts:
         rows += part.rows

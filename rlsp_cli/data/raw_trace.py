@@ -1,4 +1,4 @@
-"""A demonstration on its way from a source to a file of traces."""
+"""A trace as it is read from a source, before filters decide whether it is kept."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,11 +6,11 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Demonstration:
+class RawTrace:
     """A problem, a solution to imitate, and the reference answer where the source has one.
 
-    `place` says where it was read; `length` counts the solution's tokens or words, 0 while nobody
-    has counted.
+    `place` says where it was read. `length` is the solution's length in tokens or words, 0 until
+    the filter for length has counted them.
     """
 
     place: str

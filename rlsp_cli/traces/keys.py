@@ -1,4 +1,4 @@
-"""The keys of `rlsp data traces`, `check` and `clean`, given as KEY=VALUE."""
+"""The keys of `rlsp data traces`, `check` and `clean`, which are given as KEY=VALUE."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ _DEFAULT_VERIFIER = "math_verify"
 
 
 class ColumnSettings(Section):
-    """The columns of rows that are compared with benches."""
+    """Columns of rows that are compared with benches."""
 
     problem: str = "problem"
     """Column that holds the problem, in plain rows."""
@@ -20,17 +20,17 @@ class ColumnSettings(Section):
 
     @property
     def columns(self) -> Columns:
-        """The columns for the readers of rows; no solution is wanted."""
+        """The columns for the readers of rows, which need no solution here."""
         return Columns(self.problem, None, self.answer)
 
 
 class RejectionSampling(Section):
-    """How solutions are sampled: from a model folder or hub id, or from the model of that name at `url`."""
+    """How solutions are sampled, from a model folder, a hub id, or a server at `url`."""
 
     model: str
-    """A folder or hub id; with `url` its name there."""
+    """A folder or hub id; with `url`, the model's name there."""
     url: str | None = None
-    """OpenAI-compatible server, such as `http://host:8000/v1`; its key is read from OPENAI_API_KEY."""
+    """OpenAI-compatible server, such as `http://host:8000/v1`; its key is in OPENAI_API_KEY."""
     samples: PositiveInt = 8
     """Solutions for each problem."""
     temperature: Annotated[float, Field(ge=0)] = 0.7
@@ -40,7 +40,7 @@ class RejectionSampling(Section):
 
 
 class TraceSettings(ColumnSettings):
-    """How traces are read or sampled, and which of them are kept."""
+    """How traces are read or sampled, and which are kept."""
 
     format: str | None = None
     """qwq, openthoughts, messages or plain; inferred from the columns if not given."""
@@ -55,20 +55,20 @@ class TraceSettings(ColumnSettings):
     max_tokens: PositiveInt | None = None
     """Longest solution to keep; needs `tokenizer`."""
     verifier: str | None = None
-    """Keep what this verifier, with its defaults, finds right; `math_verify` where solutions are sampled."""
+    """Keep solutions that this verifier scores 1.0; `math_verify` for sampled ones by default."""
     decontaminate: str | None = None
-    """A recipe; problems of its benches are left out."""
+    """A recipe; copies of its benches' problems are left out."""
     one_per_problem: bool = False
     """Keep only the shortest solution of each problem."""
 
     @property
     def columns(self) -> Columns:
-        """The columns for the readers of rows; no solution is wanted where one will be sampled."""
+        """The columns for the readers of rows, without a solution if one will be sampled."""
         return Columns(self.problem, None if self.sample else self.solution, self.answer)
 
     @property
     def limits_length(self) -> bool:
-        """Whether solutions are left out for their length."""
+        """Whether solutions may be left out for their length."""
         return bool(self.min_tokens) or self.max_tokens is not None
 
     @property
