@@ -20,10 +20,10 @@ def page() -> str:
 
 
 def _section(name: str, definition: dict[str, Any]) -> str:
-    rows = [
-        f"| `{key}` | {_type(field)} | {_default(field)} | {field['description']} |"
-        for key, field in definition.get("properties", {}).items()
-    ]
+    rows = []
+    for key, field in definition.get("properties", {}).items():
+        meaning = " ".join(field["description"].split())  # a row of a table is one line
+        rows.append(f"| `{key}` | {_type(field)} | {_default(field)} | {meaning} |")
     head = f"\n## {name}\n\n{definition.get('description', '').splitlines()[0]}\n\n"
     return head + "| key | type | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
 

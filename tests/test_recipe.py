@@ -497,7 +497,7 @@ def test_separate_advantages_need_groups_and_the_linear_mixture(tmp_path: Path) 
 
 def test_two_components_of_one_name_are_refused(tmp_path: Path) -> None:
     text = POLICIES.replace('use: structured_format, tags: [think, "yes", "1:30"]', "use: length")
-    assert "'length' is there twice" in problems(tmp_path, text)[0]
+    assert "'length' is named twice" in problems(tmp_path, text)[0]
 
 
 @pytest.mark.parametrize(

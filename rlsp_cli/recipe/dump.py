@@ -1,4 +1,4 @@
-"""The complete recipe as YAML that every reader understands alike, YAML 1.1 and 1.2: no word is read as a number."""
+"""The complete recipe as YAML that readers of YAML 1.1 and 1.2 understand alike."""
 
 import json
 import math
@@ -9,20 +9,23 @@ from typing import Any
 from rlsp_cli.recipe.schema import Recipe
 
 Comment = Callable[[str], str]
-"""What follows the value of a dotted key, such as `  # default`."""
+"""Dotted key -> what follows its value, such as `  # default`."""
 
 _PLAIN = re.compile(r"[A-Za-z_./][\w./:-]*[\w/]|[A-Za-z_]", re.ASCII)
 """Text that needs no quotes."""
 _RESERVED = re.compile(r"true|false|yes|no|on|off|null|y|n|\.inf|\.nan|\.\d.*", re.I)
-"""Text of that form which some reader takes for a truth value, null or a number."""
+"""Plain text that some reader takes for a truth value, null or a number."""
 _UNPRINTABLE = re.compile(r"[\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-"""Characters that YAML wants escaped, or that would end a line, and that JSON leaves as they are."""
+"""Characters that YAML needs escaped and JSON does not, such as further line ends."""
 
 
 def dump_recipe(recipe: Recipe, *, origins: bool = False) -> str:
-    """YAML that `load_recipe` reads back to an equal recipe; with `origins`, each value says where it comes from."""
-    data = recipe.model_dump(mode="json")
-    return dump_data(data, (lambda path: f"  # {recipe.origin(path)}") if origins else _nothing)
+    """YAML that `load_recipe` reads back to an equal recipe; `origins` adds each value's origin."""
+
+    def origin(path: str) -> str:
+        return f"  # {recipe.origin(path)}"
+
+    return dump_data(recipe.model_dump(mode="json"), origin if origins else _nothing)
 
 
 def _nothing(_: str) -> str:
@@ -30,14 +33,16 @@ def _nothing(_: str) -> str:
 
 
 def dump_data(data: dict[str, Any], comment: Comment = _nothing) -> str:
-    """Plain data as the same kind of YAML; `comment` gives what follows the value of a dotted key."""
+    """Plain data as the same kind of YAML; `comment` is called with dotted keys."""
     return "\n".join(_lines(data, "", comment)) + "\n"
 
 
 def _lines(node: dict[str, Any], prefix: str, comment: Comment) -> Iterator[str]:
     indent = "  " * (prefix.count(".") + 1 if prefix else 0)
     for key, value in node.items():
-        path, name = f"{prefix}.{key}" if prefix else key, f"{indent}{_flow(key)}:"
+        path = f"{prefix}.{key}" if prefix else key
+        name = f"{indent}{_flow(key)}:"
+
         if isinstance(value, dict) and value:
             yield name
             yield from _lines(value, path, comment)
@@ -52,7 +57,8 @@ def _lines(node: dict[str, Any], prefix: str, comment: Comment) -> Iterator[str]
 def _flow(value: Any) -> str:
     """A value on one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_flow(key)}: {_flow(part)}" for key, part in value.items()) + "}"
+        parts = [f"{_flow(key)}: {_flow(part)}" for key, part in value.items()]
+        return "{" + ", ".join(parts) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, float):
@@ -61,16 +67,20 @@ def _flow(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """YAML 1.1 reads a number with an exponent as text unless it has a point: `1.0e-05`."""
-    if not math.isfinite(value):
-        return ".nan" if math.isnan(value) else f"{'-' if value < 0 else ''}.inf"
+    if math.isnan(value):
+        return ".nan"
+    if math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+
+    # YAML 1.1 reads 1e-05 as text, and 1.0e-05 as a number.
     return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))
 
 
 def _text(value: str) -> str:
-    """Plain where no reader takes it for something else; else in double quotes, which YAML reads as JSON does."""
+    """Plain if no reader takes it for something else; otherwise quoted, and escaped as in JSON."""
     if _PLAIN.fullmatch(value) and not _RESERVED.fullmatch(value):
         return value
+
     return _UNPRINTABLE.sub(
         lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)
     )

@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _PROMPTS = ("data.template", "data.system")
-"""Keys whose text is for the model, where `${` means nothing."""
+"""Keys whose text goes to the model, and may hold `${` as text."""
 _HERE = "value to resolve"
-"""Where a text stands while it is resolved; no key of a recipe."""
+"""A key for the text that is being resolved; no recipe has it."""
 
 
 class _UnresolvedError(ValueError):
-    """Why a reference stands for nothing."""
+    """A reference that cannot be resolved."""
 
 
 def interpolate(source: Source) -> list[Issue]:
-    """Replace every `${key.path}` by the value at that key, in place; an issue for each that names none."""
+    """Replace each `${key.path}` by the value at that key, in place; an issue for each without."""
+    # Most recipes have no reference, and OmegaConf takes a while to load.
     if not any(_has_reference(path, value) for path, value in leaves(source.data)):
-        return []  # most recipes have none, and OmegaConf takes a while to load
+        return []
 
     return list(_replaced(source.data, _readable(source.data), ""))
 
@@ -35,7 +36,7 @@ def _has_reference(path: str, value: Any) -> bool:
 
 
 def _replaced(node: Any, recipe: dict[str, Any], prefix: str) -> Iterator[Issue]:
-    """The issues of a mapping or list, whose values are replaced; `prefix` leads to it."""
+    """Replace the references in a mapping or list at `prefix`; yields the issues."""
     for key, value in items_of(node):
         path = f"{prefix}{key}"
         if not _has_reference(path, value):
@@ -51,38 +52,41 @@ def _replaced(node: Any, recipe: dict[str, Any], prefix: str) -> Iterator[Issue]
 
 
 def _resolved(text: str, recipe: dict[str, Any]) -> Any:
-    """A text with its references replaced; a text that is one reference becomes a value of any type."""
+    """A text with its references replaced; if it is one reference, the value itself."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    if re.search(r"\$\{[^}]*:", text):  # they would write environment variables into the run folder
+    # ${oc.env:NAME} would write environment variables into the run folder.
+    if re.search(r"\$\{[^}]*:", text):
         raise _UnresolvedError("resolvers such as ${oc.env:NAME} are not allowed")
 
     try:
         config = OmegaConf.create({**recipe, _HERE: text})
         _refuse_section_in_text(text, config)
         value = OmegaConf.select(config, _HERE)
-        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        if OmegaConf.is_config(value):
+            return OmegaConf.to_container(value, resolve=True)
+        return value
     except OmegaConfBaseException as error:
         raise _UnresolvedError(str(error).partition("\n")[0]) from error
 
 
 def _refuse_section_in_text(text: str, config: "DictConfig") -> None:
-    """OmegaConf would write it as Python does."""
     from omegaconf import OmegaConf
 
+    # OmegaConf would write a section into the text as Python's repr.
     names = [] if _REFERENCE.fullmatch(text) else _REFERENCE.findall(text)
     if any(OmegaConf.is_config(OmegaConf.select(config, name.strip())) for name in names):
         raise _UnresolvedError("a section or a list cannot stand inside a text")
 
 
 def _readable(node: Any, path: str = "") -> Any:
-    """A copy without what OmegaConf cannot hold: prompts, in which `${` is text, malformed references, dates."""
+    """A copy without what OmegaConf cannot hold: prompts, malformed references and dates."""
     if isinstance(node, dict):
-        return {
-            key: _readable(value, f"{path}.{key}" if path else str(key))
-            for key, value in node.items()
-        }
+        copy = {}
+        for key, value in node.items():
+            copy[key] = _readable(value, f"{path}.{key}" if path else str(key))
+        return copy
     if isinstance(node, list):
         return [_readable(item) for item in node]
     return node if _is_readable(node, path) else None

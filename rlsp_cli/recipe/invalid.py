@@ -1,4 +1,4 @@
-"""Pydantic's errors about a recipe, in our words."""
+"""Pydantic's errors about a recipe, as issues."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,12 +12,12 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.section import Section
 
 _UNION_BRANCHES = ("number", "schedule", "policy_word", "policy_penalty")
-"""Pydantic names the branch of a union in an error's location; a person does not."""
+"""Branches of unions, which pydantic names in an error's location, and which are no keys."""
 
 
 @dataclass(frozen=True)
 class _Error:
-    """One of pydantic's errors about a `model`: the keys that lead to the value, its message, and what it found."""
+    """One of pydantic's errors about a `model`: the keys to the value, and what it found."""
 
     model: type[Section]
     keys: tuple[str, ...]
@@ -31,20 +31,19 @@ class _Error:
 
     @property
     def section(self) -> str:
-        """Where the key stands, such as `reward.exploration`, or `the recipe`."""
-        whole = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self.model.__name__).lower()
-        return ".".join(self.keys[:-1]) or f"the {whole}"
+        """The section of the key, such as `reward.exploration`; at the top, `the recipe`."""
+        model_in_words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self.model.__name__).lower()
+        return ".".join(self.keys[:-1]) or f"the {model_in_words}"
 
     def issue(self, message: str, hint: str | None = None) -> Issue:
         """The path, what was expected, and what was found there."""
-        shown = (
-            "a mapping"
-            if isinstance(self.found, dict)
-            else "a list"
-            if isinstance(self.found, list)
-            else None
-        )
-        text = f"{message[0].lower()}{message[1:]}, found {shown or repr(self.found)}"
+        found = repr(self.found)
+        if isinstance(self.found, dict):
+            found = "a mapping"
+        elif isinstance(self.found, list):
+            found = "a list"
+
+        text = f"{message[0].lower()}{message[1:]}, found {found}"
         return Issue(self.path, f"{self.path}: {text}", hint)
 
 
@@ -79,30 +78,31 @@ def _no_mapping(error: _Error) -> Issue:
 
 
 def _no_list(error: _Error) -> Issue:
-    """A single value is easily taken for a list of one."""
+    # A single value is easily taken for a list of one.
     is_single = isinstance(error.found, str | int | float)
     return error.issue("expected a list", f"write [{error.found}]" if is_single else None)
 
 
 def _no_text(error: _Error) -> Issue:
-    """YAML reads an unquoted prompt with a colon or braces as a mapping."""
+    # YAML reads an unquoted prompt with a colon or braces as a mapping.
     is_nested = isinstance(error.found, dict | list)
-    return error.issue(
-        error.message, "a text with a colon or braces stands in quotes" if is_nested else None
-    )
+    hint = "a text with a colon or braces stands in quotes"
+    return error.issue(error.message, hint if is_nested else None)
 
 
 def _no_choice(error: _Error) -> Issue:
-    choices = [
-        word.strip("' ") for word in error.context["expected"].replace(" or ", ",").split(",")
-    ]
-    return error.issue(
-        error.message, did_you_mean(error.found, choices) if isinstance(error.found, str) else None
-    )
+    if not isinstance(error.found, str):
+        return error.issue(error.message)
+
+    # Pydantic has the choices only as a text: 'a', 'b' or 'c'.
+    words = error.context["expected"].replace(" or ", ",").split(",")
+    choices = [word.strip("' ") for word in words]
+    return error.issue(error.message, did_you_mean(error.found, choices))
 
 
 def _refused(error: _Error) -> Issue:
-    """By a validator of the schema, which says it all itself when a whole section is at fault."""
+    """Refused by a validator of the schema."""
+    # Of a whole section the message says it all: its content is too long to be shown.
     if isinstance(error.found, dict | list):
         return Issue(error.path, error.message)
     return error.issue(error.message)
@@ -122,13 +122,16 @@ _BY_TYPE: dict[str, Callable[[_Error], Issue]] = {
 
 
 def _where_it_belongs(parents: Sequence[str], key: str, whole: type[Section]) -> str:
-    """A hint for a key that a section does not have: it is one of a section inside, or a misspelling."""
+    """A hint for an unknown key: the section inside that has it, or the nearest known key."""
     section = _section(parents, whole)
     for name, field in section.model_fields.items():
         if any(key in inner.model_fields for inner in models_in(field.annotation)):
             return f"it belongs in {'.'.join([*parents, name])}"
 
-    return did_you_mean(key, [*section.model_fields, *(["extends"] if section is Recipe else [])])
+    known = list(section.model_fields)
+    if section is Recipe:
+        known.append("extends")
+    return did_you_mean(key, known)
 
 
 def _section(parents: Sequence[str], whole: type[Section]) -> Any:

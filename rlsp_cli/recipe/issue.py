@@ -22,15 +22,19 @@ class Note(Issue):
 
 
 class OptionsError(ValueError):
-    """What is wrong with the options of a plugin: pairs (option, or None for the plugin itself; message)."""
+    """Wrong options of a plugin, as (option, message); the option is None for the plugin itself."""
 
     def __init__(self, problems: list[tuple[str | None, str]]) -> None:
         super().__init__("; ".join(message for _, message in problems))
         self.problems = problems
 
 
+_SIMILAR = 0.6
+"""Similarity, from 0 to 1, from which a known word is offered."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known word, or all of them."""
     words = sorted(known)
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, words, n=1, cutoff=_SIMILAR)
     return f'did you mean "{near[0]}"?' if near else f"known: {', '.join(words) or 'none'}"

@@ -1,4 +1,4 @@
-"""`key.path=value` of the command line, read without a recipe below."""
+"""`key.path=value` words of the command line, read without a recipe."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from rlsp_cli.recipe.source import Source
 
 
 def plain_settings(overrides: Sequence[str]) -> dict[str, Any]:
-    """What overrides set, as plain data that is not validated."""
+    """The data that the words set, not validated."""
     return _source(overrides).data
 
 
 def read_settings(overrides: Sequence[str], model: type[SectionModel]) -> SectionModel:
-    """A section from overrides alone; RecipeError lists every issue with the override that set it, one a line."""
+    """A section from the words alone; RecipeError has a line for each issue."""
     source = _source(overrides)
     try:
         return model.model_validate(source.data)

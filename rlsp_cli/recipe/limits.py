@@ -1,4 +1,4 @@
-"""What no recipe needs of YAML, found before anything is built of it: depth, tags, aliases that multiply, odd text."""
+"""What no recipe needs of YAML, found before it is loaded: depth, tags, multiplying aliases."""
 
 import re
 from collections.abc import Iterator
@@ -10,16 +10,17 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 Finding = tuple[int, int, str]
 """Line and column, from 0, and what is wrong there."""
 UNREADABLE = (ValueError, LookupError, ArithmeticError)
-"""What ruamel raises of a value that looks like a number or a date, and is none."""
+"""What ruamel raises for a value that looks like a number or a date, and is none."""
 _DEEPEST = 40
+"""Levels of mappings and lists in each other."""
 _MOST = 200_000
-"""Values of a file, each alias with all that it stands for."""
+"""Values of a file, with each alias counted as all that it stands for."""
 _BRACKETS = 1000
-"""Open brackets in the text, also in quotes; time to read a line grows with the square of their number."""
+"""Open brackets in the text, even in quotes: ruamel's time grows with their square."""
 
 
 def excesses(text: str) -> Iterator[Finding]:
-    """What is too much in YAML text, or out of place; YAMLError where it is none."""
+    """What is too much or out of place in YAML text; YAMLError if it is not YAML."""
     yield from _brackets(text)
     sizes = _Sizes()
     for event in YAML(typ="rt", pure=True).parse(text):
@@ -31,6 +32,7 @@ def unreadable(text: str) -> Iterator[Finding]:
     """Values that look like a number or a date, and are none."""
     for event in YAML(typ="rt", pure=True).parse(text):
         if isinstance(event, ScalarEvent) and event.implicit[0]:
+            # Each on its own, since ruamel does not say which of them it failed at.
             try:
                 YAML(typ="rt", pure=True).load(event.value)
             except UNREADABLE as error:
@@ -42,12 +44,11 @@ class _Sizes:
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
-        self._open: list[tuple[str | None, int]] = [
-            (None, 0)
-        ]  # the collections around: anchor, values so far
+        # The collections around, each with its anchor and the values in it so far.
+        self._open: list[tuple[str | None, int]] = [(None, 0)]
 
     def grown_by(self, event: Any) -> Iterator[str]:
-        """Count an event; what is too much after it."""
+        """Count an event; yields what is too much after it."""
         if isinstance(event, CollectionStartEvent):
             self._open.append((event.anchor, 1))
         elif isinstance(event, CollectionEndEvent):
@@ -85,8 +86,5 @@ def _brackets(text: str) -> Iterator[Finding]:
         depth = depth + 1 if found[0] in "[{" else max(depth - 1, 0)
         if depth > _BRACKETS:
             line = text.count("\n", 0, found.start())
-            yield (
-                line,
-                found.start() - text.rfind("\n", 0, found.start()) - 1,
-                f"more than {_BRACKETS} open brackets",
-            )
+            column = found.start() - text.rfind("\n", 0, found.start()) - 1
+            yield line, column, f"more than {_BRACKETS} open brackets"

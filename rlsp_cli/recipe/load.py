@@ -25,7 +25,7 @@ SectionModel = TypeVar("SectionModel", bound=Section)
 def load_recipe(
     path: Path, overrides: Sequence[str] = (), *, plugins: ResolveOptions | None = None
 ) -> Recipe:
-    """Load a recipe file with `key.path=value` overrides; RecipeError lists every issue, one a line."""
+    """Load a recipe file with `key.path=value` overrides; RecipeError has a line for each issue."""
     return _resolved(read_with_parents(path.absolute()), overrides, str(path), plugins)
 
 
@@ -37,7 +37,7 @@ def resolve_recipe(
 
 
 def read_section(path: Path, model: type[SectionModel]) -> SectionModel:
-    """A file that holds one section, such as a bench; RecipeError lists every issue with its place, one a line."""
+    """Load a file of one section, such as a bench; RecipeError has a line for each issue."""
     source = read_source(path.absolute())
     make_absolute(source.data, path.absolute().parent)
     try:
@@ -47,7 +47,7 @@ def read_section(path: Path, model: type[SectionModel]) -> SectionModel:
 
 
 def refuse(recipe: Recipe, issues: Sequence[Issue], path: Path) -> None:
-    """RecipeError for what is wrong with a valid recipe, such as what a backend cannot do; nothing without issues."""
+    """RecipeError for issues of a valid recipe, such as what its backend cannot do."""
     if issues:
         raise refusal(issues, recipe.origins, str(path))
 
@@ -55,16 +55,17 @@ def refuse(recipe: Recipe, issues: Sequence[Issue], path: Path) -> None:
 def _resolved(
     source: Source, overrides: Sequence[str], name: str, plugins: ResolveOptions | None
 ) -> Recipe:
-    """The steps from raw data to a Recipe; `name` stands for the place of what has none."""
+    """The steps from raw data to a Recipe; `name` is the place of what has none of its own."""
     for number, text in enumerate(overrides, 1):
         override(source, text, number)
 
-    # Further steps would only complain of the text that was not resolved.
+    # Alone, because all further steps would complain of the text that was not resolved.
     if issues := interpolate(source):
         raise refusal(issues, source.origins, name)
     if plugins is not None:
         issues = complete_plugins(source.data, plugins)
 
+    # Wrong plugins and wrong keys are shown together, so that one round fixes both.
     try:
         recipe = Recipe.model_validate(source.data).with_origins(source.origins)
     except ValidationError as error:
@@ -76,7 +77,7 @@ def _resolved(
 
 
 def refusal(issues: Sequence[Issue], origins: Mapping[str, Origin], name: str) -> RecipeError:
-    """The issues with their places, in the order in which they stand in the file, each once."""
+    """The error for issues, each with its place and only once, in the order of the file."""
     placed = {(nearest_origin(issue.path, origins) or Origin(name), str(issue)) for issue in issues}
     ordered = sorted(placed, key=lambda item: (item[0].order, item[1]))
     return RecipeError("\n".join(f"{origin}: {text}" for origin, text in ordered))

@@ -11,7 +11,7 @@ from rlsp_cli.recipe.tree import leaves
 
 
 def read_with_parents(path: Path, chain: tuple[Path, ...] = ()) -> Source:
-    """A file merged over the recipes that it extends; `chain` holds the files that extend it."""
+    """A file merged over the recipes that it extends; `chain` are the files that extend it."""
     own = read_source(path)
     make_absolute(own.data, path.parent)
     parents = _extended(own)
@@ -31,6 +31,7 @@ def merge(base: Source, over: Source) -> None:
     """Merge `over` into `base`, with the origins of what is left of both."""
     data = merged_data(base.data, over.data)
 
+    # A replaced plugin takes its options with it, and their origins must not outlive them.
     left = {path for path, _ in leaves(data)}
     replaced = {path for path, _ in leaves(base.data)} - left
     kept = {path: origin for path, origin in base.origins.items() if path not in replaced}
@@ -39,7 +40,8 @@ def merge(base: Source, over: Source) -> None:
 
 
 def merged_data(base: Any, over: Any) -> Any:
-    """Mappings key by key; everything else is replaced, and so is a plugin by another one, with all its options."""
+    """Mappings merge key by key; everything else is replaced."""
+    # So is a plugin by another one: the options of the first mean nothing to the second.
     if not isinstance(base, dict) or not isinstance(over, dict) or _is_other_plugin(base, over):
         return over
 
@@ -60,7 +62,7 @@ def _extended(own: Source) -> list[str]:
     if not all(isinstance(name, str) for name in names):
         place = own.origins["extends"]
         raise RecipeError(
-            f"{place}: extends: expected the name of a recipe or a list of names, found {value!r:.60}"
+            f"{place}: extends: expected a recipe's name or a list of names, found {value!r:.60}"
         )
     return names
 

@@ -7,10 +7,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Origin:
-    """A place in a file, an override, or the schema's default; `order` sorts by override, line and column."""
+    """A place in a file, an override, or the default; `order` is override, line and column."""
 
     text: str
-    order: tuple[int, int, int] = (1 << 30, 0, 0)
+    order: tuple[int, int, int] = (1 << 30, 0, 0)  # behind everything that is written
 
     def __str__(self) -> str:
         return self.text
@@ -23,15 +23,15 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """The leaves of nested mappings by dotted key; lists are leaves."""
     if not isinstance(value, dict) or not value:
         return {prefix: value}
-    return {
-        key: leaf
-        for name, part in value.items()
-        for key, leaf in flat(part, f"{prefix}.{name}".lstrip(".")).items()
-    }
+
+    found: dict[str, Any] = {}
+    for name, part in value.items():
+        found |= flat(part, f"{prefix}.{name}".lstrip("."))
+    return found
 
 
 def nearest_origin(path: str, origins: Mapping[str, Origin]) -> Origin | None:
-    """The origin of a dotted key, or of the nearest section around it that is written in a file or override."""
+    """The origin of a dotted key, or of the nearest section around it that is written down."""
     while path:
         if path in origins:
             return origins[path]

@@ -12,7 +12,7 @@ from rlsp_cli.recipe.tree import leaves
 
 
 def override(source: Source, text: str, number: int) -> None:
-    """Set `key.path=value` in place; items of a list go by their number. `number` is that of the override, from 1."""
+    """Set `key.path=value` in place; `number` counts the overrides from 1, for messages."""
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not key:
@@ -21,6 +21,7 @@ def override(source: Source, text: str, number: int) -> None:
     if not value.strip():
         raise RecipeError(f"{origin}: nothing behind {text!r} - {NOTHING}")
 
+    # Paths are as seen from where the command is typed.
     data = parse_value(value)
     tree = _nested(key, data)
     make_absolute(tree, Path.cwd())

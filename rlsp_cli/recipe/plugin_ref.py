@@ -10,16 +10,16 @@ from rlsp_cli.recipe.issue import Issue, OptionsError
 from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward
 
 ResolveOptions = Callable[[str, str, dict[str, Any], Sequence[str]], dict[str, Any]]
-"""`rewards.registry.resolve_options`: kind, name, options and plugin files to all options, or OptionsError."""
+"""`rewards.registry.resolve_options`: kind, name, options, plugin files -> all options."""
 
 _TASK = "task:"
 
 
 @dataclass(frozen=True)
 class PluginRef:
-    """A plugin that is named at the dotted key `path`, with the options that it is given.
+    """A plugin that is named at the dotted key `path`, with the options given there.
 
-    `holder` is the mapping that gets all its options; `options_path` is that mapping's key.
+    All its options go into the mapping `holder`, which is at the key `options_path`.
     """
 
     path: str
@@ -31,7 +31,7 @@ class PluginRef:
 
     @classmethod
     def of_use(cls, kind: str, holder: dict[str, Any], path: str) -> "PluginRef":
-        """From `{use: NAME, scale: 10}`, whose other keys are options unless they are the recipe's own."""
+        """From `{use: NAME, scale: 10}`: keys that are not the recipe's own are options."""
         own: type[PluginUse] = ExplorationUse if kind == "exploration_reward" else PluginUse
         options = {key: value for key, value in holder.items() if key not in own.model_fields}
         return cls(f"{path}.use", kind, str(holder["use"]), options, holder, path)
@@ -45,7 +45,7 @@ class PluginRef:
 
 
 def complete_plugins(data: dict[str, Any], resolve: ResolveOptions) -> list[Issue]:
-    """Fill in the options of every plugin named in raw data; what is malformed is left to the schema."""
+    """Fill in the options of every plugin named in raw data; malformed data is for the schema."""
     files = data.get("plugins")
     files = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
 

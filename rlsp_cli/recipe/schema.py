@@ -1,4 +1,4 @@
-"""The recipe: what a person may write, as frozen pydantic models with one sentence per field.
+"""The recipe as frozen pydantic models. The text below each field is its line in docs/recipe.md.
 
 Nothing here imports torch or reads files; `load.py` turns YAML into a `Recipe`.
 The defaults of `ppo` are the paper's (arXiv 2502.06773, Appendix B.4).
@@ -42,7 +42,7 @@ class FromScratch(Section):
     """A new model with random weights and a word-level tokenizer made from the training text."""
 
     model_type: str = "llama"
-    """Architecture, by its transformers name."""
+    """Architecture, by its name in transformers."""
     hidden_size: PositiveInt = 96
     """Width of the residual stream."""
     intermediate_size: PositiveInt = 384
@@ -54,7 +54,7 @@ class FromScratch(Section):
     max_length: PositiveInt = 256
     """Longest sequence in tokens, prompt and response together."""
     init_std: PositiveFloat = 0.06
-    """Standard deviation of the initial weights; tiny models learn faster with more than the usual 0.02."""
+    """Standard deviation of initial weights; tiny models learn faster above the usual 0.02."""
 
 
 class Model(Section):
@@ -65,7 +65,9 @@ class Model(Section):
     from_scratch: FromScratch | None = None
     """Make a new small model instead of loading one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the computation, `auto`: bfloat16 on a GPU, float32 on a CPU; trained weights stay float32."""
+    """Number format of the computation. `auto`: bfloat16 on a GPU, float32 on a CPU.
+
+    Trained weights are float32 in any case."""
     attention: Literal[
         "auto",
         "eager",
@@ -75,11 +77,11 @@ class Model(Section):
         "flash_attention_4",
         "flex_attention",
     ] = "auto"
-    """Attention implementation; `auto` is flash_attention_2 where `openrlhf` packs responses, else sdpa."""
+    """Attention implementation. `auto`: flash_attention_2 for `ppo.openrlhf.packing`, else sdpa."""
     chat_template: str = "auto"
-    """`auto`: the tokenizer's own, if it has one; `none`: plain text; or a Jinja file, `./template.jinja`."""
+    """`auto`: the tokenizer's own, if any; `none`: plain text; or a file, `./template.jinja`."""
     special_tokens: tuple[str, ...] = ()
-    """Tokens that the tokenizer shall know as one piece, such as `<think>`; added where they are missing."""
+    """Texts that are one token each, such as `<think>`; added to the tokenizer if missing."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Model":
@@ -89,18 +91,18 @@ class Model(Section):
 
 
 class Rows(Section):
-    """Where rows come from: a JSON Lines, JSON, CSV or Parquet file, `hf:org/name`, or `task:NAME`."""
+    """Rows of a JSON Lines, JSON, CSV or Parquet file, of the hub, or of a procedural task."""
 
     source: str
-    """`hf:org/name[@revision]`, a file path, or `task:NAME` for a procedural task."""
+    """A file, `hf:org/name[@revision]`, or `task:NAME` for a procedural task."""
     config: str | None = None
-    """Configuration (subset) of the hub data set, where it has several."""
+    """Configuration (subset) of the hub data set, if it has several."""
     split: str = "train"
     """Split of the hub data set or of the task."""
     rows: PositiveInt | None = None
-    """Use only the first so many rows; a procedural task makes so many."""
+    """Use only the first N rows; all by default, and 1000 of a procedural task."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the task, when the source is `task:NAME`."""
+    """Options of the task, for `task:NAME`."""
 
     @property
     def on_hub(self) -> bool:
@@ -119,49 +121,49 @@ class Rows(Section):
 
 
 class Traces(Rows):
-    """Demonstrations of the thinking process, for SFT."""
+    """Traces of the thinking process, for SFT to imitate."""
 
     prompt: str = "problem"
-    """Column that holds the prompt."""
+    """Column of the prompt."""
     response: str = "solution"
-    """Column that holds the response to imitate."""
+    """Column of the response to imitate."""
     messages: str | None = None
-    """Column that holds a conversation, instead of prompt and response; every assistant turn is imitated."""
+    """Column of a conversation, instead of prompt and response; each assistant turn is imitated."""
 
 
 class Prompts(Rows):
     """Problems with reference answers, for PPO and evaluation."""
 
     problem: str = "problem"
-    """Column that holds the problem."""
+    """Column of the problem."""
     answer: str = "answer"
-    """Column that holds the reference answer."""
+    """Column of the reference answer."""
     id: str = "id"
-    """Column that names a problem; the row number is used where it is missing."""
+    """Column of the problem's id; rows without one are numbered."""
 
 
 class Data(Section):
     """The data of all stages, and how a problem becomes a prompt."""
 
     traces: Traces | None = None
-    """Demonstrations for SFT."""
+    """Traces for SFT."""
     prompts: Prompts | None = None
     """Problems for PPO."""
     heldout: Prompts | None = None
-    """Problems kept out of training; the bench `heldout` of `eval`."""
+    """Problems kept out of training; `eval` has them as the bench `heldout`."""
     system: str | None = None
-    """System message, for models whose tokenizer has a chat template."""
+    """System message, for tokenizers with a chat template."""
     template: str = "{problem}"
-    """Text of the user's turn; `{problem}` stands for the problem. Benches are put in their own words if not given."""
+    """Text of the user's turn, with `{problem}` in it. If unset, each bench uses its own prompt."""
     allow_overlap: bool = False
-    """Train even when traces or prompts hold problems of the benches of `eval`."""
+    """Train although traces or prompts hold copies of problems in `eval.benches`."""
 
 
 class Penalise(Section):
-    """What a component that gave no value counts as."""
+    """The value of a component that gave none."""
 
     penalise: float
-    """The component's value in the mixture; its outcome is logged all the same."""
+    """The component's value in the mixture; its outcome is logged in any case."""
 
 
 OnFailure = Annotated[
@@ -174,20 +176,20 @@ OnFailure = Annotated[
 
 
 class PluginUse(Plain):
-    """A plugin by name, with its options beside `use`."""
+    """A plugin, with its options beside `use`."""
 
     model_config = ConfigDict(extra="allow")
 
     use: str
     """Name of a built-in or installed plugin, or `./file.py:function`."""
     on_error: OnFailure = "skip"
-    """When the plugin breaks: `skip` (the response teaches nothing), `{penalise: X}`, or `stop` the run."""
+    """If it raises: `skip` the response in training, `{penalise: X}`, or `stop` the run."""
     on_timeout: OnFailure = "skip"
-    """When it outlives `reward.timeout_s`: `skip`, `{penalise: X}` or `stop`."""
+    """If it exceeds its deadline: `skip`, `{penalise: X}` or `stop`."""
     on_abstain: OnFailure = "skip"
-    """When it has no opinion: `skip`, `{penalise: X}` or `stop`."""
+    """If it abstains: `skip`, `{penalise: X}` or `stop`."""
     timeout_s: PositiveFloat | None = None
-    """Its own deadline in seconds for one call; `reward.timeout_s` when not given."""
+    """Its deadline in seconds for one call; `reward.timeout_s` by default."""
 
     def policy(self, outcome: str) -> str | Penalise:
         """What to do with a component that ended as `error`, `timeout` or `abstain`."""
@@ -196,7 +198,7 @@ class PluginUse(Plain):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The plugin's own options: every key that is not ours."""
+        """The plugin's own options: every key that is not the recipe's."""
         return dict(self.__pydantic_extra__ or {})
 
 
@@ -204,7 +206,7 @@ class ExplorationUse(PluginUse):
     """An exploration reward and its weight among the others."""
 
     weight: NonNegativeFloat = 1.0
-    """Share of this reward in the exploration signal; the weights are used as written."""
+    """Weight of this reward in the exploration signal; weights are not normalised."""
 
 
 class Schedule(Section):
@@ -215,9 +217,9 @@ class Schedule(Section):
     end: Fraction
     """Value at the last step."""
     shape: Literal["linear", "cosine"] = "linear"
-    """Path between the two."""
+    """Curve between the two."""
     steps: PositiveInt | None = None
-    """Rollout steps until `end` is reached; all of them when not given."""
+    """Rollout steps until `end` is reached; by default all."""
 
 
 def _as_list(value: Any) -> Any:
@@ -231,29 +233,29 @@ class Reward(Section):
         Annotated[Fraction, Tag("number")] | Annotated[Schedule, Tag("schedule")],
         Discriminator(lambda value: "schedule" if isinstance(value, dict | Schedule) else "number"),
     ] = 0.8
-    """Weight of correctness; the rest is exploration. A number or a schedule over the rollout steps."""
+    """Weight of correctness, against exploration; a number, or a schedule over rollout steps."""
     combine: Literal[
         "rlsp", "released_code", "gated_correct", "gated_wrong", "rm_shaping", "ensemble"
     ] = "rlsp"
-    """`rlsp`: alpha*c + (1-alpha)*e (the paper's Eq. 1); the other modes are in docs/rewards.md."""
+    """`rlsp`: alpha*c + (1-alpha)*e (the paper's Eq. 1); docs/rewards.md has the others."""
     correctness: PluginUse = PluginUse(use="math_verify")
-    """The outcome verifier, in training and on `heldout`; other benches bring their own."""
+    """The outcome verifier, for training and the bench `heldout`; other benches have their own."""
     exploration: Annotated[tuple[ExplorationUse, ...], BeforeValidator(_as_list)] = ()
-    """Exploration rewards, one or a list; their weighted sum is the exploration signal."""
+    """One exploration reward or a list; their weighted sum is the exploration signal."""
     clip: PositiveFloat = 10.0
-    """The mixed reward is cut to [-clip, clip]."""
+    """The mixed reward is clipped to [-clip, clip]."""
     timeout_s: PositiveFloat = 5.0
-    """Seconds that one plugin may take for one sample before its process is killed."""
+    """Seconds for one call of a plugin, after which its process is killed."""
     workers: PositiveInt = 2
     """Processes that score samples."""
     memory_gb: PositiveFloat = 2.0
-    """Address space that one scoring process may use."""
+    """Most address space of one scoring process, in gigabytes."""
     failure_limit: Fraction = 0.5
-    """Stop the run (exit code 7) when more than this share of a step's responses failed to be scored."""
+    """Stop the run (exit code 7) if a larger share of a step's responses cannot be scored."""
     cache: str | None = None
-    """A file that keeps verdicts (SQLite), so that a verifier never judges the same response twice."""
+    """SQLite file of verdicts, so that no response is judged twice; for slow verifiers."""
     lexicon: str | None = None
-    """A folder of YAML files, or one, with the words of behaviours to count instead of the shipped ones."""
+    """YAML file or folder with the words of behaviours to count, instead of the shipped ones."""
 
     @model_validator(mode="after")
     def _components_have_names_of_their_own(self) -> "Reward":
@@ -261,7 +263,7 @@ class Reward(Section):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(
-                f"{twice!r} is there twice, and metrics are told apart by name; use a copy of another name"
+                f"{twice!r} is named twice, and metrics go by name; use a copy of another name"
             )
         return self
 
@@ -270,11 +272,11 @@ class Optimisation(Section):
     """What SFT and PPO optimisers share."""
 
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
-    """AdamW's decay rates."""
+    """AdamW's decay rates of the two moments."""
     weight_decay: NonNegativeFloat = 0.0
     """AdamW's decoupled weight decay."""
     grad_clip: PositiveFloat = 1.0
-    """Largest norm of a gradient step."""
+    """Largest norm of the gradient in one step."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls after the warm-up."""
     warmup_ratio: Fraction = 0.03
@@ -282,39 +284,39 @@ class Optimisation(Section):
     min_lr_ratio: Fraction = 0.1
     """Learning rate at the end, as a share of its peak."""
     micro_batch: PositiveInt = 8
-    """Sequences in one forward pass; gradients are accumulated over the batch."""
+    """Sequences in one forward pass; lower it if memory runs out. Gradients are accumulated."""
     save_every: PositiveInt = 20
-    """Steps between checkpoints from which `--resume` can go on."""
+    """Optimiser steps between checkpoints, from which `--resume` continues."""
 
 
 class Sft(Optimisation):
-    """Supervised fine-tuning on traces; the loss is taken on the response only."""
+    """Supervised fine-tuning on traces, with the loss on responses only."""
 
     backend: Literal["local", "axolotl"] = "local"
     """What runs this stage."""
     axolotl: Axolotl = Axolotl()
-    """How Axolotl runs it, where it does."""
+    """Settings of Axolotl; without effect on another backend."""
     epochs: PositiveFloat = 1.0
     """Passes over the traces."""
     max_steps: PositiveInt | None = None
-    """Stop after so many optimiser steps, even within an epoch."""
+    """Most optimiser steps, even within an epoch; by default `epochs` alone decides."""
     batch: PositiveInt = 64
-    """Examples in one optimiser step; with `axolotl.packing`, sequences of `max_length` that each hold several."""
+    """Examples in one optimiser step; with `axolotl.packing`, packed sequences."""
     learning_rate: LearningRate = 2.0e-5
     """Peak learning rate."""
     max_length: PositiveInt = 8192
-    """Longest example in tokens; longer ones are left out and counted."""
+    """Longest example in tokens; longer ones are left out, and counted."""
     val_rows: NonNegativeInt = 0
-    """Examples kept out of training, on which the loss is measured."""
+    """Examples kept out of training, to measure the validation loss."""
     val_every: PositiveInt = 100
-    """Steps between measurements of the loss on those examples."""
+    """Optimiser steps between measurements of the validation loss."""
 
 
 def _whole_distribution(top_p: float) -> float:
-    """A token that leaves the nucleus of the new policy has no probability there, and so no ratio to the old one."""
+    # A token outside of the new policy's nucleus would have no ratio to the old policy.
     if top_p != 1:
         raise ValueError(
-            "tokens drawn from a nucleus have other probabilities than those that PPO's ratios, KL and entropy are of; "
+            "PPO's ratios, KL and entropy are of the whole distribution, not of a nucleus; "
             "leave it out, and lower ppo.temperature instead"
         )
     return top_p
@@ -326,11 +328,11 @@ class Ppo(Optimisation):
     backend: Literal["local", "openrlhf"] = "local"
     """What runs this stage."""
     openrlhf: OpenRlhf = OpenRlhf()
-    """How OpenRLHF runs it, where it does."""
+    """Settings of OpenRLHF; without effect on another backend."""
     steps: PositiveInt | None = None
-    """Rollout steps; `episodes` decides when it is not given."""
+    """Rollout steps; by default as many as `episodes` takes."""
     episodes: PositiveFloat = 1.0
-    """Passes over the prompts, when `steps` is not given."""
+    """Passes over the prompts, if `steps` is not given."""
     rollout_batch: PositiveInt = 512
     """Prompts in one rollout."""
     samples_per_prompt: PositiveInt = 1
@@ -342,9 +344,9 @@ class Ppo(Optimisation):
     temperature: PositiveFloat = 0.7
     """Sampling temperature of rollouts."""
     top_p: Annotated[float, AfterValidator(_whole_distribution)] = 1.0
-    """1, whatever evaluation does: PPO compares probabilities of the whole distribution."""
+    """Always 1: PPO compares probabilities of the whole distribution."""
     max_prompt_tokens: PositiveInt = 2048
-    """Longest prompt in tokens; problems with longer ones are left out and counted."""
+    """Longest prompt in tokens; problems with longer ones are left out, and counted."""
     max_new_tokens: PositiveInt = 4096
     """Longest response in tokens."""
     learning_rate: LearningRate = 2.0e-7
@@ -352,39 +354,41 @@ class Ppo(Optimisation):
     critic_learning_rate: LearningRate = 2.0e-6
     """Peak learning rate of the critic."""
     critic: Literal["own", "value_head"] = "own"
-    """`own`: a second model that starts from the policy's weights. `value_head`: a head on the policy's trunk."""
+    """`own`: a second model, from the policy's weights; `value_head`: a head on the policy."""
     value_coef: PositiveFloat = 0.1
-    """Weight of the value loss beside the policy loss, for `value_head`."""
+    """Weight of the value loss against the policy loss, for `critic: value_head`."""
     critic_warmup_steps: NonNegativeInt = 4
-    """First rollout steps that train only the critic."""
+    """Rollout steps at the start that train only the critic."""
     estimator: Literal[
         "gae", "reinforce", "reinforce_baseline", "rloo", "group_norm", "dr_grpo"
     ] = "gae"
-    """Advantage estimator; only `gae` has a critic, only `gae` and `reinforce` do with one sample per prompt."""
+    """Advantage estimator. `gae` trains a critic; all but `gae` and `reinforce` need groups."""
     advantages: Literal["mixed", "separate"] = "mixed"
-    """`separate`: correctness and exploration each get their group's baseline before alpha mixes them."""
+    """`separate`: a baseline each for correctness and exploration, before alpha mixes them."""
     gamma: Fraction = 1.0
     """Discount per token."""
     gae_lambda: Fraction = 0.95
     """GAE's lambda."""
     whiten_advantages: bool = True
-    """Give the advantages of a rollout mean 0 and variance 1; for `gae`, `reinforce` and `reinforce_baseline`."""
+    """Normalise a rollout's advantages to mean 0 and variance 1.
+
+    Has an effect on `gae`, `reinforce` and `reinforce_baseline`."""
     clip: PositiveFloat = 0.2
-    """Range of the probability ratio."""
+    """The probability ratio is clipped to [1 - clip, 1 + clip]."""
     value_clip: PositiveFloat = 0.2
-    """Range of a value's change in one rollout."""
+    """Largest change of a value in one rollout."""
     kl_coef: NonNegativeFloat = 0.05
-    """Weight of the KL penalty in the per-token reward; the first value when `kl_target` is given."""
+    """Weight of the KL penalty in the per-token reward; with `kl_target`, its first value."""
     kl_target: PositiveFloat | None = None
-    """KL per token that an adaptive coefficient aims at; fixed coefficient when not given."""
+    """KL per token, in nats, at which an adaptive coefficient aims; by default it is fixed."""
     kl_horizon: PositiveInt = 10000
     """Responses over which the adaptive coefficient reacts."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     """Estimator of the per-token KL (Schulman, 2020)."""
     save_every: PositiveInt = 20
-    """Rollout steps between checkpoints from which `--resume` can go on."""
+    """Rollout steps between checkpoints, from which `--resume` continues."""
     export_every: PositiveInt | None = None
-    """Rollout steps between models that are kept for `rlsp eval RUN --steps`; only the last is when not given."""
+    """Rollout steps between models kept for `rlsp eval RUN --steps`; by default only the last."""
 
     @property
     def responses(self) -> int:
@@ -412,58 +416,60 @@ class Ppo(Optimisation):
 
 
 class Forcing(Section):
-    """Budget forcing (2501.19393): a response that ends early is continued after " Wait"."""
+    """Budget forcing (arXiv 2501.19393): a response that ends early continues after " Wait"."""
 
     waits: PositiveInt = 2
-    """At most so many times."""
+    """Most continuations of one response."""
     min_tokens: PositiveInt | None = None
-    """Only responses shorter than this; all, when not given."""
+    """Continue only responses with fewer tokens; by default all."""
 
 
 StrategyName = Literal["self_consistency", "best_of_n", "weighted_vote", "rpc", "budget_forcing"]
 
 
 class Eval(Section):
-    """Evaluation of every checkpoint of the run on benches."""
+    """Evaluation on benches, of the model before training and after each stage."""
 
     benches: tuple[str, ...] = ("heldout",)
-    """Benches: `heldout` is the recipe's own `data.heldout`; names of `rlsp benches list`; files, `./mine.yaml`."""
+    """Names of `rlsp benches list`, `heldout` for `data.heldout`, or files, `./mine.yaml`."""
     data: str | None = None
-    """A file, or a folder with `<bench>.jsonl`, to read benches from instead of the hub."""
+    """The bench's file, or a folder of `<bench>.jsonl`; by default benches come from the hub."""
     protocol: str | None = None
-    """Run benches as somebody else does: a name of `rlsp benches protocols`, or a file, `./mine.yaml`."""
+    """Use another harness's protocol: a name of `rlsp benches protocols`, or a file."""
     samples: NonNegativeInt | None = None
-    """Sampled responses per problem, 0 for greedy only; the bench's own number if not given, 1 for `heldout`."""
+    """Sampled responses per problem, 0 for greedy only; by default the bench's, 1 for `heldout`."""
     k: tuple[PositiveInt, ...] = ()
-    """The k of pass@k and maj@k, at most `samples`; powers of two and `samples` when not given."""
+    """The k of pass@k and maj@k, at most `samples`; by default powers of two and `samples`."""
     greedy: bool | None = None
-    """Also decode one greedy response per problem; as the protocol does if not given, else true."""
+    """Also decode one greedy response per problem; by default true, or as `protocol` does."""
     temperature: PositiveFloat | None = None
-    """Sampling temperature; the bench's own if not given, 0.7 for `heldout`."""
+    """Sampling temperature; by default the bench's, 0.7 for `heldout`."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Nucleus sampling; the bench's own if not given, 1 for `heldout`."""
+    """Nucleus sampling; by default the bench's, 1 for `heldout`."""
     max_new_tokens: PositiveInt | None = None
-    """Longest response in tokens; the bench's own if not given, 8192 for `heldout`."""
+    """Longest response in tokens; by default the bench's, 8192 for `heldout`."""
     batch: PositiveInt = 64
-    """Responses decoded at once; where a server answers, requests under way at once."""
+    """Responses decoded at once; with `url`, concurrent requests."""
     url: str | None = None
-    """OpenAI-compatible server that answers, such as `http://host:8000/v1`; `model.path` is its name of the model."""
+    """OpenAI-compatible server, such as `http://host:8000/v1`; `model.path` is the name there."""
     limit: PositiveInt | None = None
-    """Use only the first so many problems of each bench."""
+    """Use only the first N problems of each bench; for a quick look."""
     responses: str | None = None
-    """Score these instead of decoding: a JSON Lines file with `id` and `response`, or `gold` for the references."""
+    """Score a JSON Lines file of `id` and `response`, or `gold` (the references); no decoding."""
     serve: bool = False
-    """Answer with vLLM from the OpenRLHF environment, on all of `cluster.gpus_per_node`, not the embedded engine."""
+    """Decode with vLLM from OpenRLHF's environment, on all `cluster.gpus_per_node` GPUs."""
     strategies: tuple[StrategyName, ...] = ()
-    """Test-time strategies to compare, on the sampled responses; docs/strategies.md says what each does."""
+    """Test-time strategies to compare on the sampled responses; see docs/strategies.md."""
     scorer: str | None = None
-    """What best_of_n and weighted_vote go by: `logprob`, `confidence`, a name in `scores`, or an exploration reward."""
+    """Score by which best_of_n and weighted_vote choose.
+
+    `logprob`, `confidence`, a name in the responses' `scores`, or an exploration reward."""
     checkpoints: dict[NonNegativeInt, str] = Field(default_factory=dict)
-    """Evaluate these models of one training, by their step; `rlsp eval RUN --steps` sets it."""
+    """Models of one training to evaluate, by step; `rlsp eval RUN --steps` sets it."""
     against: str | None = None
-    """A run that has been evaluated, whose single answers the strategies are compared to at equal tokens."""
+    """Evaluated run whose single answers strategies are compared with, at equal tokens."""
     forcing: Forcing = Forcing()
-    """How `budget_forcing` lengthens responses."""
+    """How the strategy `budget_forcing` lengthens responses."""
 
     @model_validator(mode="after")
     def _some_response(self) -> "Eval":
@@ -486,12 +492,12 @@ class Eval(Section):
         if self.forcing != Forcing() and "budget_forcing" not in self.strategies:
             raise ValueError("forcing is for the strategy budget_forcing; name it in strategies")
         if self.responses is not None and "budget_forcing" in self.strategies:
-            raise ValueError("budget_forcing makes a model go on, and these responses are given")
+            raise ValueError("budget_forcing needs a model, and eval.responses has none")
         return self
 
 
 def _as_texts(value: Any) -> Any:
-    """Numbers, true and false, which YAML tells from texts, as environment variables have them."""
+    # YAML reads `NCCL_DEBUG: 1` as a number, and the environment wants text.
     if not isinstance(value, dict):
         return value
     return {name: _as_text(one) for name, one in value.items()}
@@ -511,17 +517,17 @@ class Slurm(Section):
     """What a Slurm job asks for."""
 
     partition: Line | None = None
-    """Partition; Slurm's default when not given."""
+    """Partition; by default Slurm's."""
     account: Line | None = None
-    """Account to charge."""
+    """Account to charge; by default Slurm's."""
     time: Line | None = None
-    """Time limit, as in `24:00:00`."""
+    """Time limit, such as `24:00:00`; by default Slurm's."""
     options: tuple[SbatchOption, ...] = ()
-    """More options of sbatch, each as in `--constraint=h100`."""
+    """Further options of sbatch, such as `--constraint=h100`."""
     setup: str = ""
-    """Shell lines that run on every node first, such as `module load cuda`."""
+    """Shell lines to run first on every node, such as `module load cuda`."""
     cpus: PositiveInt | None = None
-    """CPUs of each node; four for each GPU when not given, and Slurm's default without GPUs."""
+    """CPUs of each node; by default four per GPU, or Slurm's default without GPUs."""
 
 
 class Cluster(Section):
@@ -530,21 +536,21 @@ class Cluster(Section):
     nodes: PositiveInt = 1
     """Machines."""
     gpus_per_node: NonNegativeInt = 0
-    """GPUs of each machine; 0 for CPU."""
+    """GPUs of each machine; 0 to run on the CPU."""
     launcher: Literal["local", "torchrun", "accelerate", "slurm", "ray"] = "local"
-    """What starts the processes; `local` takes torchrun where there are several on one machine."""
+    """What starts the processes; `local` uses torchrun for several on one machine."""
     host: str | None = None
-    """Address of the first machine, where the others meet it; for `torchrun` on several machines."""
+    """Address of the first machine, for `torchrun` on several machines."""
     port: Annotated[int, Field(ge=1, le=65535)] = 29400
-    """Port of that meeting."""
+    """Port of the first machine, where the others meet it."""
     join_timeout_s: PositiveInt = 600
-    """Seconds that machines wait for each other before the job gives up."""
+    """Seconds that machines wait for each other at the start."""
     ray_address: str | None = None
-    """Dashboard of a Ray cluster that runs already, as `http://HOST:8265`; the variable RAY_ADDRESS also counts."""
+    """Dashboard of a running Ray cluster, `http://HOST:8265`; by default $RAY_ADDRESS."""
     env: Annotated[dict[str, str], BeforeValidator(_as_texts)] = Field(default_factory=dict)
-    """Variables of the job's processes on every machine, such as `NCCL_SOCKET_IFNAME` or `HF_HOME`; no secrets."""
+    """Environment variables of the job on every machine, such as `HF_HOME`; no secrets."""
     slurm: Slurm = Slurm()
-    """What a Slurm job asks for, when the launcher is `slurm`."""
+    """What the job asks Slurm for, if the launcher is `slurm`."""
 
     @field_validator("env")
     @classmethod
@@ -555,69 +561,69 @@ class Cluster(Section):
 
     @model_validator(mode="after")
     def _no_password(self) -> "Cluster":
-        if set("@?#") & set(
-            self.ray_address or ""
-        ):  # not the field's own check, whose error shows the value
+        # Not a check of the field itself, whose error would show the value.
+        if set("@?#") & set(self.ray_address or ""):
             raise ValueError(
-                "cluster.ray_address may hold a secret, and recipes are kept in run folders; set RAY_ADDRESS"
+                "cluster.ray_address may hold a secret, and recipes are kept in run folders; "
+                "set RAY_ADDRESS"
             )
         return self
 
 
 class Tracking(Section):
-    """Where a backend sends its numbers, besides metrics.jsonl; keys and logins come from the environment."""
+    """Experiment trackers; their keys and logins come from the environment."""
 
     to: tuple[Literal["wandb", "mlflow", "trackio", "tensorboard"], ...] = ()
-    """Trackers by name. For `axolotl` and `openrlhf`."""
+    """Trackers that Axolotl and OpenRLHF send metrics to, besides metrics.jsonl."""
     project: str | None = None
-    """Project there; the recipe's name when not given."""
+    """Project there; by default the recipe's name."""
 
 
 class Container(Section):
     """A container image that holds a backend."""
 
     image: str
-    """Image name."""
+    """Name of the image."""
     command: str = "docker run --rm --gpus all --ipc=host --network=host -v {run}:{run} {image}"
-    """Words before the command; `{run}` is the run folder and `{image}` the image."""
+    """Prefix of the command, with `{run}` for the run folder and `{image}` for the image."""
 
 
 class BackendEnvironment(Section):
-    """A backend's environment that somebody made himself, instead of `rlsp backends install`."""
+    """A backend's environment that `rlsp backends install` did not make."""
 
     python: str | None = None
-    """Interpreter that has the backend; inside the container when there is one."""
+    """Interpreter that has the backend; with `container`, its path inside."""
     container: Container | None = None
-    """Container image to run it in."""
+    """Container image to run the backend in."""
     allow_untested: bool = False
-    """Run a version of the backend that rlsp has not been tested with."""
+    """Accept a version of the backend that rlsp is not tested with."""
 
 
 class Recipe(Section):
-    """One training run: data, rewards and the stages that are given, in the order sft, ppo, eval."""
+    """One training run: data, rewards and stages, which run in the order sft, ppo, eval."""
 
     schema_version: Literal[1] = 1
     """Version of this schema."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Short name; the run folder is runs/<name>/<id>."""
     description: str = ""
-    """One line for `rlsp recipes list`."""
+    """One line about the recipe."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of everything random: initial weights, data order, sampling."""
+    """Seed of initial weights, data order and sampling."""
     plugins: tuple[str, ...] = ()
-    """Python files with plugins, loaded before names are looked up."""
+    """Python files with plugins, whose names can then be used."""
     model: Model = Model()
-    """The language model; needed by every stage that trains or decodes."""
+    """The language model; every stage that trains or decodes needs one."""
     data: Data = Data()
     """Traces, prompts and held-out problems."""
     reward: Reward = Reward()
     """Verifier, exploration rewards and their mixture."""
     sft: Sft | None = None
-    """Supervised fine-tuning; left out when not given."""
+    """Supervised fine-tuning; only if given."""
     ppo: Ppo | None = None
-    """Reinforcement learning; left out when not given."""
+    """Reinforcement learning; only if given."""
     eval: Eval | None = None
-    """Evaluation; left out when not given."""
+    """Evaluation; only if given."""
     cluster: Cluster = Cluster()
     """Machines and launcher."""
     tracking: Tracking = Tracking()
@@ -634,6 +640,7 @@ class Recipe(Section):
             raise ValueError(
                 "ppo.advantages: separate mixes by alpha; it needs reward.combine: rlsp"
             )
+
         if self.sft and not self.data.traces:
             raise ValueError("sft needs data.traces")
         if self.ppo and not self.data.prompts:
@@ -655,12 +662,12 @@ class Recipe(Section):
         return self._origins
 
     def origin(self, path: str) -> Origin:
-        """Where the value at a dotted path comes from; for a section without a place, where its first key does."""
+        """Origin of the value at a dotted path; of a section without one, its first key's."""
         inside = (origin for key, origin in self._origins.items() if key.startswith(f"{path}."))
         return self._origins.get(path) or next(inside, DEFAULT)
 
     def place(self, path: str) -> Origin | None:
-        """Where a dotted path is written, or the nearest section around it; None when neither is."""
+        """Where a dotted path, or the nearest section around it, is written; None if nowhere."""
         return nearest_origin(path, self._origins)
 
     def is_given(self, section: str) -> bool:
@@ -669,6 +676,6 @@ class Recipe(Section):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything that decides the numbers: all but names and where backends and trackers are."""
+        """SHA-256 of all keys that decide the results: not of names, environments and trackers."""
         data = self.model_dump(mode="json", exclude={"name", "description", "backends", "tracking"})
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

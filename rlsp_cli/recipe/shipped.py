@@ -1,4 +1,4 @@
-"""The recipes that come with rlsp, and how a name on the command line finds one."""
+"""The recipes that come with rlsp, and how a name finds one."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from rlsp_cli.share import share
 
 
 def find_recipe(name: str) -> Path:
-    """A recipe file as given, or the shipped recipe of this name; RecipeError when there is neither."""
+    """A recipe file, or the shipped recipe of this name; RecipeError if there is neither."""
     path, shipped = Path(name), share("recipes") / f"{name}.yaml"
     if path.is_file():
         return path
@@ -19,12 +19,11 @@ def find_recipe(name: str) -> Path:
         raise RecipeError(
             f"{name}: no such file or shipped recipe - {did_you_mean(name, shipped_recipes())}"
         )
-    return path
+    return path  # a folder, or a YAML file that is not there: reading it says so
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """The ready recipes by name."""
+    """The shipped recipes by name, such as `ablations/outcome_only`."""
     root = share("recipes")
-    return {
-        str(path.relative_to(root).with_suffix("")): path for path in sorted(root.rglob("*.yaml"))
-    }
+    files = sorted(root.rglob("*.yaml"))
+    return {str(file.relative_to(root).with_suffix("")): file for file in files}

@@ -1,11 +1,11 @@
-"""Nested plain data by dotted keys, such as `reward.exploration.0.scale`; items of a list go by their number."""
+"""Nested plain data by dotted keys, such as `reward.exploration.0.scale`."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
 def items_of(node: Any) -> list[tuple[Any, Any]]:
-    """(key, value) pairs of a mapping, (number, item) pairs of a list, nothing of any other value."""
+    """(key, value) of a mapping, (number, item) of a list; nothing of another value."""
     if isinstance(node, dict):
         return list(node.items())
     if isinstance(node, list):
