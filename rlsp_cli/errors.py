@@ -7,7 +7,7 @@ A message is one line: where, what was found, what was expected, the next move.
 import signal
 
 SIGNAL_EXIT = 128
-"""Shells add the number of the signal that ended a process to this."""
+"""A process that a signal ended has this exit code plus the signal's number, as in shells."""
 
 
 class RlspError(Exception):
@@ -17,7 +17,7 @@ class RlspError(Exception):
 
 
 class UsageError(RlspError, ValueError):
-    """The command line asks for something that cannot be done, such as writing into a used folder."""
+    """The command line asks for what cannot be done, such as writing into a used folder."""
 
     exit_code = 2
 
@@ -78,19 +78,20 @@ class StoppedError(RlspError):
 
 
 class StageError(RlspError):
-    """A stage of a run ended early: which one, why, and what to do next. The exit code is that of its `cause`."""
+    """A stage ended early: which one, why, and what to do next. Has its cause's exit code."""
 
     def __init__(self, stage: str, cause: RlspError, next_move: str | None = None) -> None:
         super().__init__(f"{stage}: {cause}; {next_move}" if next_move else f"{stage}: {cause}")
         self.exit_code = cause.exit_code
 
 
+# Without PluginError and DataError, whose exit code is RecipeError's too.
 _TYPES = (UsageError, RecipeError, NotReadyError, JobError, CheckError, SafetyError)
 _BY_EXIT_CODE = {error.exit_code: error for error in _TYPES}
 
 
 def error_of(exit_code: int, message: str) -> RlspError:
-    """The error that another process of ours reported by its exit code and message."""
+    """The error that a child process of rlsp reported by exit code and message."""
     if exit_code > SIGNAL_EXIT:
         return StoppedError(message, exit_code - SIGNAL_EXIT)
 

@@ -1,4 +1,4 @@
-"""JSON, text and numbers that others wrote: models, servers, plugins and files. None of them raises further in."""
+"""JSON, text and numbers from models, servers, plugins and files: valid, or refused here."""
 
 import json
 import math
@@ -7,26 +7,27 @@ from collections.abc import Mapping
 from typing import Any
 
 _MOST_LEVELS = 100
-"""Lists and objects within each other: more than any real document has, and few enough to walk through recursively."""
+"""Lists and objects in each other: more than in any real document, few enough to recurse."""
+_MOST_COUNT = 2**53
+"""From here on, floats skip integers."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def valid_text(text: str) -> str:
-    r"""A text with U+FFFD for lone surrogates, halves of a character such as `"\ud83d"`, which no file can hold."""
+    r"""A text with U+FFFD for lone surrogates such as `"\ud83d"`, which UTF-8 cannot encode."""
     return _SURROGATE.sub("\ufffd", text)
 
 
 def read_json(text: str | bytes) -> Any:
-    """What JSON says, its texts valid; JSONDecodeError for whatever cannot be read, deep nesting too.
+    """Parse JSON, and make its texts valid; JSONDecodeError also for deep nesting.
 
-    NaN and infinities are read, as Python and pandas write them: who takes a number asks whether it
-        is one.
+    NaN and infinities are read, as Python and pandas write them; `number_of` refuses them.
     """
     return _read(text)
 
 
 def strict_json(text: str) -> Any:
-    """As `read_json`, for what a model wrote to be judged: NaN, a number like 1e999 or a key given twice is refused."""
+    """Parse JSON that a model wrote: refuses NaN, numbers like 1e999 and repeated keys."""
     return _read(
         text,
         parse_constant=_refuse,
@@ -37,17 +38,18 @@ def strict_json(text: str) -> Any:
 
 
 def count_of(value: Any) -> int | None:
-    """A whole number from 0 that a float can hold too, 12.0 also; None for anything else, which counts nothing."""
+    """A whole number from 0 to 2**53, also written as 12.0; None for anything else."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_COUNT
     return value if is_count else None
 
 
 def number_of(value: Any) -> float | None:
-    """A finite number; None for anything else, which is none: text, a truth value, NaN, an integer beyond a float."""
+    """A finite number as a float; None for text, truth values, NaN and numbers that overflow."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
+
     try:
         number = float(value)
     except OverflowError:
@@ -62,16 +64,18 @@ def _read(text: str | bytes, **hooks: Any) -> Any:
         raise
     except RecursionError as error:
         raise json.JSONDecodeError(f"nested in more than {_MOST_LEVELS} levels", "", 0) from error
-    except ValueError as error:  # no UTF-8, or a number of thousands of digits
+    except ValueError as error:
+        # No UTF-8, or a number of thousands of digits.
         raise json.JSONDecodeError(str(error), "", 0) from error
 
 
 def _valid(value: Any, levels: int) -> Any:
-    """The value with valid texts; RecursionError below so many levels."""
+    """The value with valid texts; RecursionError for more nested levels."""
     if isinstance(value, str):
         return valid_text(value)
     if not isinstance(value, list | dict):
         return value
+
     if levels == 0:
         raise RecursionError
     if isinstance(value, list):
@@ -86,17 +90,18 @@ def _refuse(constant: str) -> Any:
 def _finite(number: str) -> float:
     value = float(number)
     if not math.isfinite(value):
-        raise ValueError(f"{number} is more than a number can be")
+        raise ValueError(f"{number} is out of range")
     return value
 
 
 def _whole(number: str) -> int:
-    _finite(number)  # a library that divides by it would fail
+    # Python's int has no limit, but a library that computes with it as a float would fail.
+    _finite(number)
     return int(number)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("a key is repeated")
     return found

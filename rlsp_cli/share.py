@@ -1,4 +1,4 @@
-"""Where the shipped recipes, plugins and templates lie: inside the wheel, or beside the package in a checkout."""
+"""Where the shipped recipes, plugins and templates are: in the wheel, or in a checkout."""
 
 from pathlib import Path
 
@@ -7,5 +7,6 @@ _PACKAGE = Path(__file__).parent
 
 def share(name: str) -> Path:
     """The folder `recipes`, `plugins` or `templates`."""
+    # The wheel puts them inside the package; in a checkout they are beside it.
     installed = _PACKAGE / "_share" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name

@@ -135,7 +135,7 @@ def test_columns_of_plain_rows_have_the_names_that_are_given() -> None:
         ),
         (
             {"conversations": talk(("user", "a"), ("assistant", "b"), ("user", "c"))},
-            "turns are of user, assistant, user",
+            "found user, assistant, user",
         ),
         (
             {"conversations": talk(("user", "a"), ("assistant", MARKED[:-5]))},

@@ -62,7 +62,7 @@ def _extended(own: Source) -> list[str]:
     if not all(isinstance(name, str) for name in names):
         place = own.origins["extends"]
         raise RecipeError(
-            f"{place}: extends: expected a recipe's name or a list of names, found {value!r:.60}"
+            f"{place}: extends: expected the name of a recipe, or a list, found {value!r:.60}"
         )
     return names
 

@@ -316,8 +316,8 @@ def _whole_distribution(top_p: float) -> float:
     # A token outside of the new policy's nucleus would have no ratio to the old policy.
     if top_p != 1:
         raise ValueError(
-            "PPO's ratios, KL and entropy are of the whole distribution, not of a nucleus; "
-            "leave it out, and lower ppo.temperature instead"
+            "tokens drawn from a nucleus have other probabilities than PPO's ratios, KL and "
+            "entropy assume; leave it out, and lower ppo.temperature instead"
         )
     return top_p
 

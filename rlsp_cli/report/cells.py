@@ -1,9 +1,10 @@
-"""Numbers as the cells of tables: shares in percent, intervals, differences in points; `-` for what is not known."""
+"""Numbers as cells of tables: shares in percent, differences in points; `-` for unknown."""
 
 from rlsp_cli.evals.statistics import FEWEST, Difference, Estimate
 
 NOTHING = "-"
 _SMALLEST_P = 0.0001
+"""Smaller p-values are shown as less than this."""
 
 
 def percent_cell(share: float | None) -> str:
@@ -12,7 +13,7 @@ def percent_cell(share: float | None) -> str:
 
 
 def number_cell(value: float | None, digits: int = 0) -> str:
-    """With so many digits after the point."""
+    """`12.3`, with so many digits after the point."""
     return NOTHING if value is None else f"{value:.{digits}f}"
 
 
@@ -20,7 +21,9 @@ def share_cell(estimate: Estimate | None) -> str:
     """`41.2 (37.0 to 45.6)`, in percent."""
     if estimate is None:
         return NOTHING
-    return f"{percent_cell(estimate.value)} ({percent_cell(estimate.low)} to {percent_cell(estimate.high)})"
+
+    low, high = percent_cell(estimate.low), percent_cell(estimate.high)
+    return f"{percent_cell(estimate.value)} ({low} to {high})"
 
 
 def points_cell(difference: float, low: float, high: float) -> str:
@@ -29,17 +32,17 @@ def points_cell(difference: float, low: float, high: float) -> str:
 
 
 def difference_cell(difference: Difference) -> str:
-    """The difference in points."""
+    """A difference with its interval, in points."""
     return points_cell(difference.difference, difference.low, difference.high)
 
 
 def p_cell(p: float) -> str:
-    """With four decimals."""
+    """`0.0312`, or `< 0.0001`."""
     return f"{p:.4f}" if p >= _SMALLEST_P else f"< {_SMALLEST_P}"
 
 
 def verdict_cell(difference: Difference) -> str:
-    """The verdict, and why there can be no other if hardly any problem differs."""
+    """The verdict, with a reason if too few problems differ for any test."""
     if difference.differ >= FEWEST:
         return difference.verdict
     return f"{difference.verdict}: only {difference.differ} problems differ, no test can tell"

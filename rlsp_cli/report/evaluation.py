@@ -1,9 +1,8 @@
-"""The tables of an evaluation: its numbers, how sure they are, and how they change with k and with token budgets."""
+"""The tables of an evaluation: its numbers, their intervals, and curves over k and tokens."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rlsp_cli.evals.compare import Comparison
 from rlsp_cli.evals.metrics import Curve, Metrics
@@ -21,11 +20,13 @@ from rlsp_cli.report.cells import (
     share_cell,
     verdict_cell,
 )
+from rlsp_cli.report.step import Step
 from rlsp_cli.report.table import Table
 
 KINDS = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
-"""Kinds of responses, in words."""
+"""Kind of responses -> its name in tables."""
 _KEYS = ["bench", "decoding", "model"]
+"""The columns that say what a row is about."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Part:
 
 
 def evaluation_tables(results: Results) -> list[Table]:
-    """All tables beside the differences; those without data have no rows."""
+    """All tables but those of accuracies and differences; without data, they have no rows."""
     parts = list(parts_of(results))
     return [
         _checks(parts),
@@ -60,11 +61,13 @@ def evaluation_tables(results: Results) -> list[Table]:
 def eval_table(results: Results) -> Table:
     """One row per bench, kind of decoding and model; shares in percent with 95% intervals."""
     parts = list(parts_of(results))
-    benches = list(dict.fromkeys(part.bench for part in parts))
-    by_bench = sorted(
-        parts, key=lambda part: (benches.index(part.bench), list(KINDS).index(part.kind))
-    )
+    benches, kinds = list(dict.fromkeys(part.bench for part in parts)), list(KINDS)
 
+    # Models are compared within a bench, so their rows are next to each other.
+    def place(part: Part) -> tuple[int, int]:
+        return benches.index(part.bench), kinds.index(part.kind)
+
+    by_bench = sorted(parts, key=place)
     rows = [[part.bench, _decoding(part), part.model, *_numbers(part)] for part in by_bench]
     columns = [
         "bench",
@@ -81,7 +84,7 @@ def eval_table(results: Results) -> Table:
 
 
 def difference_table(comparisons: Sequence[Comparison]) -> Table:
-    """Paired differences in points of percent, and whether they can be told from 0."""
+    """Paired differences in points of percent, and whether they differ from 0."""
     rows = []
     for comparison in comparisons:
         moved = comparison.moved
@@ -97,24 +100,25 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
     return Table("Difference on the same problems", columns, rows, keys=3)
 
 
-def accuracy_over_steps(results: Results) -> list[dict[str, Any]]:
-    """A row for each model of a training's steps, `step-N`: its accuracy by `BENCH/DECODING`."""
-    rows = []
+def accuracy_over_steps(results: Results) -> list[Step]:
+    """The models `step-N` of a training, each with its accuracies by `BENCH/DECODING`."""
+    steps = []
     for model, result in results.models.items():
-        step = re.fullmatch(r"step-(\d+)", model)
-        if step is None:
+        name = re.fullmatch(r"step-(\d+)", model)
+        if name is None:
             continue
-        row: dict[str, Any] = {"step": int(step[1])}
+
+        accuracies = {}
         for bench, found in result.benches.items():
             for kind, metrics in found.decodings.items():
                 if metrics.avg is not None:
-                    row[f"{bench}/{KINDS[kind]}"] = metrics.avg
-        rows.append(row)
-    return rows
+                    accuracies[f"{bench}/{KINDS[kind]}"] = metrics.avg
+        steps.append(Step(int(name[1]), accuracies))
+    return steps
 
 
 def of_problems(metrics: Metrics, result: BenchResult) -> str:
-    """` on 510 of 541 problems` if some have no scored response, so that the number is not of the whole bench."""
+    """` on 510 of 541 problems`, if the others have no scored response; otherwise empty."""
     scored, whole = metrics.problems, result.protocol.problems
     return f" on {scored} of {whole} problems" if 0 < scored < whole else ""
 
@@ -128,7 +132,7 @@ def parts_of(results: Results) -> Iterator[Part]:
 
 
 def strategies(results: Results) -> Iterator[tuple[str, str, StrategyTable]]:
-    """Model, bench and what its test-time strategies came to, where some were asked for."""
+    """(model, bench, its test-time strategies), for models that were asked for some."""
     for model, result in results.models.items():
         for bench, found in result.benches.items():
             if found.strategies:
@@ -162,7 +166,7 @@ def _decoding(part: Part) -> str:
 
 
 def _at_largest_k(curve: Curve, k: int) -> str:
-    """The value at the largest k, which is named if it is not that of avg@k."""
+    """The value at the largest k, which is named if it is not `k`, that of avg@k."""
     if not curve:
         return NOTHING
     largest = max(curve)
@@ -199,23 +203,32 @@ def _certainty(parts: Sequence[Part]) -> Table:
         metrics = part.metrics
         if metrics.detectable is None:
             continue
-        beside = part.result.greedy_over_sampled if part.kind == "greedy" else None
+
+        counts = [str(metrics.problems), str(metrics.responses)]
+        detectable = [metrics.detectable.unpaired, metrics.detectable.paired]
         rates = metrics.rates
+        lost = [rates.unanswered, rates.abstain, rates.timeout, rates.error]
         rows.append(
             [
                 *part.keys,
-                str(metrics.problems),
-                str(metrics.responses),
-                percent_cell(metrics.detectable.unpaired),
-                percent_cell(metrics.detectable.paired),
-                points_cell(beside.difference, beside.low, beside.high) if beside else NOTHING,
-                *map(percent_cell, (rates.unanswered, rates.abstain, rates.timeout, rates.error)),
+                *counts,
+                *map(percent_cell, detectable),
+                _over_sampled(part),
+                *map(percent_cell, lost),
             ]
         )
+
     columns = [*_KEYS, "problems", "responses", "unpaired", "paired", "greedy minus sampled (95%)"]
     columns += ["unanswered %", "abstained %", "timed out %", "errors %"]
-    title = "What it can show: the smallest difference in points (80% power), and what was lost"
+    title = "Minimum detectable difference in points (80% power), and unscored responses"
     return Table(title, columns, rows, keys=3)
+
+
+def _over_sampled(part: Part) -> str:
+    beside = part.result.greedy_over_sampled
+    if part.kind != "greedy" or beside is None:
+        return NOTHING
+    return points_cell(beside.difference, beside.low, beside.high)
 
 
 def _curves(parts: Sequence[Part]) -> Table:
@@ -229,6 +242,7 @@ def _curves(parts: Sequence[Part]) -> Table:
     rows = []
     for keys, curve in curves:
         rows.append([*keys, *(share_cell(curve.get(k)) for k in ks)])
+
     columns = [*_KEYS, "metric", *(f"k = {k}" for k in ks)]
     return Table("Chance of a right answer from k responses, % (95%)", columns, rows, keys=4)
 
@@ -248,10 +262,10 @@ def _budgets(parts: Sequence[Part]) -> Table:
     for part, under in known:
         accuracies = [percent_cell(under.get(budget)) for budget in budgets]
         rows.append([*part.keys, number_cell(part.metrics.tokens_per_correct), *accuracies])
+
     columns = [*_KEYS, "tokens per correct", *(f"<= {budget}" for budget in budgets)]
-    return Table(
-        "Accuracy % where longer responses count as wrong, by tokens", columns, rows, keys=3
-    )
+    title = "Accuracy % where longer responses count as wrong, by tokens"
+    return Table(title, columns, rows, keys=3)
 
 
 def _strategies(results: Results) -> Table:
@@ -263,6 +277,7 @@ def _strategies(results: Results) -> Table:
             rows.append([bench, model, name, selection, *_cost(single), *[NOTHING] * 3])
         for row in table.rows:
             rows.append([bench, model, row.strategy, _selection(row), *_cost(row), *_moved(row)])
+
     columns = [
         "bench",
         "model",
@@ -273,9 +288,7 @@ def _strategies(results: Results) -> Table:
         "accuracy % (95%)",
     ]
     columns += ["minus one answer (95%)", "p", "verdict"]
-    title = (
-        "Strategies: one answer out of several responses, and the tokens of both sides, per problem"
-    )
+    title = "Strategies: one answer out of several responses, with tokens per problem"
     return Table(title, columns, rows, keys=3)
 
 
@@ -298,11 +311,11 @@ def _moved(row: StrategyRow) -> list[str]:
 
 
 def _calibration(parts: Sequence[Part]) -> Table:
-    rows = [
-        [*part.keys, *_errors(part.metrics.calibration)]
-        for part in parts
-        if part.metrics.calibration
-    ]
+    rows = []
+    for part in parts:
+        if part.metrics.calibration:
+            rows.append([*part.keys, *_errors(part.metrics.calibration)])
+
     columns = [
         *_KEYS,
         "responses that state it %",

@@ -8,7 +8,7 @@ from rlsp_cli.report.evaluation import KINDS, of_problems
 
 
 def outcome(results: Results) -> list[str]:
-    """A sentence for each bench: the last model beside the one before it, or the only model alone."""
+    """A sentence for each bench: the last model beside the one before it, or alone."""
     if not results.models:
         return []
     last = list(results.models)[-1]
@@ -17,30 +17,31 @@ def outcome(results: Results) -> list[str]:
 
 
 def _sentence(results: Results, model: str, bench: str) -> str | None:
-    """Of greedy responses if both sides have some, else of sampled ones; None if nothing was scored."""
+    """About greedy responses, or else about sampled ones; None if nothing was scored."""
     for comparison in results.comparisons:
         if (comparison.after, comparison.bench) == (model, bench):
             return _difference(results, comparison)
 
     result = results.models[model].benches[bench]
     for kind, metrics in result.decodings.items():
-        if metrics.accuracy:
-            low, high = percent_cell(metrics.accuracy.low), percent_cell(metrics.accuracy.high)
-            where = f"{bench}{of_problems(metrics, result)}"
-            return f"{model} answers {_percent(metrics)} of {where}, {KINDS[kind]} (95% interval {low} to {high})"
+        if metrics.accuracy is None:
+            continue
+
+        where = f"{bench}{of_problems(metrics, result)}, {KINDS[kind]}"
+        low, high = percent_cell(metrics.accuracy.low), percent_cell(metrics.accuracy.high)
+        return f"{model} answers {_percent(metrics)} of {where} (95% interval {low} to {high})"
     return None
 
 
 def _difference(results: Results, comparison: Comparison) -> str:
     before, after, moved = comparison.before, comparison.after, comparison.moved
-    percents = (
-        f"{_accuracy(results, comparison, after)} against {_accuracy(results, comparison, before)}"
-    )
-    how = f"on {comparison.bench}, {KINDS[comparison.kind]} ({percents})"
+    now, then = _accuracy(results, comparison, after), _accuracy(results, comparison, before)
+    how = f"on {comparison.bench}, {KINDS[comparison.kind]} ({now} against {then})"
     if moved.verdict == "cannot be told apart":
         return f"{after} and {before} cannot be told apart {how}"
 
-    points = f"{abs(100 * moved.difference):.1f} points {'more' if moved.verdict == 'better' else 'fewer'}"
+    which = "more" if moved.verdict == "better" else "fewer"
+    points = f"{abs(100 * moved.difference):.1f} points {which}"
     return f"{after} answers {points} than {before} {how}"
 
 

@@ -1,12 +1,17 @@
 """Curves over steps, as SVG text. Correctness and exploration never share an axis."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from html import escape
 from typing import Any
 
-PPO_PLOTS = {
+from rlsp_cli.report.step import Step, keys_of
+
+Plots = Mapping[str, Sequence[str]]
+"""Title -> the keys of its curves, with `*` as in file names."""
+
+PPO_PLOTS: Plots = {
     "Correctness": ["correctness/mean"],
     "Exploration": ["exploration/*/mean"],
     "Correlation of exploration with length and correctness": ["exploration/*/corr_*"],
@@ -23,68 +28,102 @@ PPO_PLOTS = {
     ],
     "KL to the reference per response, in nats": ["kl/response"],
 }
-SHARES = (
+SFT_PLOTS: Plots = {"SFT loss per response token": ["loss"]}
+
+_SHARES = (
     "correctness/mean",
     "response/truncated",
     "response/repetition",
     "response/answered",
     "reward/*",
+    "*/greedy",
+    "*/sampled",
 )
-"""Keys of the plots above that lie between 0 and 1."""
-SFT_PLOTS = {"SFT loss per response token": ["loss"]}
+"""Keys whose values are from 0 to 1."""
+
+_STYLE = {
+    "svg.hashsalt": "rlsp",  # so that the same curves are the same text
+    "svg.fonttype": "path",  # so that the page needs no font
+    "font.size": 9,
+}
+_SIZE = (4.6, 2.5)
+"""Width and height in inches."""
+_SHARE_LIMITS = (-0.02, 1.02)
+"""Limits of an axis of shares, with room for a curve that runs along 0 or 1."""
 
 
-def plots(rows: Sequence[dict[str, Any]], wanted: dict[str, list[str]]) -> list[str]:
-    """One SVG for each title whose keys (with `*` as in file names) occur in the rows."""
-    known = _keys(rows)
+def plots(steps: Sequence[Step], wanted: Plots) -> list[str]:
+    """One SVG for each title of which the steps have a key."""
+    known = keys_of(steps)
     figures = []
     for title, patterns in wanted.items():
         keys = [key for key in known if _matches(key, patterns)]
         if keys:
-            figures.append(_svg(rows, title, keys))
+            figures.append(_svg(steps, title, keys))
     return figures
 
 
-def _svg(rows: Sequence[dict[str, Any]], title: str, keys: Sequence[str]) -> str:
+def _svg(steps: Sequence[Step], title: str, keys: Sequence[str]) -> str:
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
-    from matplotlib.ticker import MaxNLocator
 
-    with pyplot.rc_context({"svg.hashsalt": "rlsp", "svg.fonttype": "path", "font.size": 9}):
-        figure, axes = pyplot.subplots(figsize=(4.6, 2.5), layout="constrained")
+    with pyplot.rc_context(_STYLE):
+        figure, axes = pyplot.subplots(figsize=_SIZE, layout="constrained")
         for key in keys:
-            points = [(row["step"], row[key]) for row in rows if key in row]
-            mark = "o" if len(points) == 1 else None
-            axes.plot(*zip(*points, strict=True), label=_label(key), linewidth=1.4, marker=mark)
-        axes.set_title(title, fontsize=10, loc="left")
-        axes.set_xlabel("step")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
-        if all(_is_share(key) for key in keys):
-            axes.set_ylim(-0.02, 1.02)
+            _draw_curve(axes, steps, key)
+        _draw_axes(axes, title, keys)
+
+        # A single curve needs no legend where the title names it.
         if len(keys) > 1 or _label(keys[0]) not in title.lower():
             figure.legend(frameon=False, loc="outside lower center", ncols=3, fontsize=8)
+
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         pyplot.close(figure)
-    described = f'<svg role="img" aria-label="{escape(_described(rows, title, keys))}"'
-    return text.getvalue()[text.getvalue().index("<svg") :].replace("<svg", described, 1)
+
+    # Without the XML head, which has no place inside of HTML; with words for who cannot see it.
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    described = escape(_described(steps, title, keys))
+    return svg.replace("<svg", f'<svg role="img" aria-label="{described}"', 1)
 
 
-def _described(rows: Sequence[dict[str, Any]], title: str, keys: Sequence[str]) -> str:
+def _draw_curve(axes: Any, steps: Sequence[Step], key: str) -> None:
+    points = _points(steps, key)
+    numbers, values = zip(*points, strict=True)
+
+    # A line of one point would be invisible.
+    mark = "o" if len(points) == 1 else None
+    axes.plot(numbers, values, label=_label(key), linewidth=1.4, marker=mark)
+
+
+def _draw_axes(axes: Any, title: str, keys: Sequence[str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
+    if all(_matches(key, _SHARES) for key in keys):
+        axes.set_ylim(*_SHARE_LIMITS)
+
+
+def _points(steps: Sequence[Step], key: str) -> list[tuple[int, float]]:
+    """(number, value) of the steps that have the key."""
+    return [(step.number, step.values[key]) for step in steps if key in step.values]
+
+
+def _described(steps: Sequence[Step], title: str, keys: Sequence[str]) -> str:
     """The plot in words: where each curve begins and ends."""
     curves = []
     for key in keys:
-        values = [row[key] for row in rows if key in row]
+        values = [value for _, value in _points(steps, key)]
         curves.append(f"{_label(key)} from {values[0]:.3g} to {values[-1]:.3g}")
     return f"{title}: " + "; ".join(curves)
-
-
-def _is_share(key: str) -> bool:
-    return _matches(key, SHARES) or key.endswith(("/greedy", "/sampled"))
 
 
 def _matches(key: str, patterns: Sequence[str]) -> bool:
@@ -96,11 +135,3 @@ def _label(key: str) -> str:
     if fnmatch(key, "exploration/*/corr_*"):
         return key.removeprefix("exploration/").replace("/corr_", " and ")
     return key.removesuffix("/mean").rpartition("/")[2].replace("_", " ")
-
-
-def _keys(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """All keys, in the order in which they first occur."""
-    keys: dict[str, None] = {}
-    for row in rows:
-        keys |= dict.fromkeys(row)
-    return list(keys)

@@ -1,4 +1,4 @@
-"""Run folder -> Report: plain numbers, read back from the files; nothing is computed that the files do not hold."""
+"""Run folder -> Report: the numbers in the run's files, read back."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from rlsp_cli.report.evaluation import (
     strategies,
 )
 from rlsp_cli.report.outcome import outcome
+from rlsp_cli.report.step import steps_of
 from rlsp_cli.report.table import Table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.runs import shapes
@@ -29,7 +30,10 @@ from rlsp_cli.runs.stream import read_json, read_rows
 
 @dataclass(frozen=True)
 class Report:
-    """What a run came to. `notes` are sentences that ask the reader to look at something."""
+    """What a run came to.
+
+    `sft` and `ppo` are rows of metrics.jsonl; `notes` are sentences that ask for attention.
+    """
 
     name: str
     root: str
@@ -55,11 +59,11 @@ class Report:
     def tables(self) -> list[Table]:
         """The tables that there is data for."""
         tables = [eval_table(self.evaluation), difference_table(self.evaluation.comparisons)]
-        tables += [*evaluation_tables(self.evaluation), ppo_table(self.ppo)]
+        tables += [*evaluation_tables(self.evaluation), ppo_table(steps_of(self.ppo))]
         return [table.without_blanks() for table in tables if table.rows]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for report.json; `benches` has the score cards when one model was evaluated."""
+        """Plain data for report.json; `benches` has the score cards if there is one model."""
         plain = {
             "name": self.name,
             "root": self.root,
@@ -71,14 +75,15 @@ class Report:
             "behaviour": [group.to_json() for group in self.behaviour],
         }
         cards = {bench: card.to_json() for bench, card in self.score_cards.items()}
-        evaluation = (
-            {**self.evaluation.to_json(), "benches": cards} if self.evaluation.models else {}
-        )
+        evaluation: dict[str, Any] = {}
+        if self.evaluation.models:
+            evaluation = {**self.evaluation.to_json(), "benches": cards}
+
         return {**plain, "evaluation": evaluation, "outcome": self.outcome, "benches": cards}
 
 
 def summarise_run(root: Path) -> Report:
-    """Read a run folder; parts that are not there yet are empty. UsageError when it is no run."""
+    """Read a run folder; parts that are not there yet are empty. UsageError if it is no run."""
     run = open_run(root)
     paths = run.paths
     ppo = list(read_rows(paths.stage("ppo").metrics, shapes.Metrics))
@@ -97,9 +102,10 @@ def summarise_run(root: Path) -> Report:
 
 
 def read_results(path: Path) -> Results:
-    """results.json; empty if it is not there yet. DataError if it is damaged, or was written by another version."""
+    """results.json, or empty results; DataError if another version wrote it, or it is damaged."""
     if not path.exists():
         return Results()
+
     data = read_json(path, shapes.Results)["data"]
     try:
         return Results.from_json(data)
@@ -109,18 +115,20 @@ def read_results(path: Path) -> Results:
 
 
 def notes(ppo: list[dict[str, Any]]) -> list[str]:
-    """Where to look: unscored components with their counts, and the alarms."""
+    """Counts of unscored components, and the alarms."""
     counts = []
     for kind in ("error", "timeout", "abstain"):
         n = sum(row.get(f"outcome/{kind}", 0) for row in ppo)
         if n:
             counts.append(f"{int(n)} {kind}")
+
     unscored = [f"reward components without a value: {', '.join(counts)}"] if counts else []
     return unscored + [alarm.text for alarm in alarms(ppo)]
 
 
 def bench_notes(evaluation: Results) -> list[str]:
-    """What keeps a number from being compared: other problems than the bench's, and what is not as in the protocol."""
+    """Why a number may not be compared: changed or copied problems, departures from a protocol."""
+    # What a later model says of a bench holds: all models of a run are asked alike.
     made: dict[str, Provenance] = {}
     for model in evaluation.models.values():
         made |= {bench: result.protocol for bench, result in model.benches.items()}
@@ -138,19 +146,22 @@ def bench_notes(evaluation: Results) -> list[str]:
 
 
 def curve_notes(evaluation: Results) -> Iterator[str]:
-    """Where pass@k and maj@k end early, because some problems have too few scored responses."""
+    """The k without pass@k and maj@k, because some problems have fewer scored responses."""
     for part in parts_of(evaluation):
         missing = part.metrics.k_missing
-        if missing:
-            ks = ", ".join(map(str, missing.k))
-            yield (
-                f"{part.bench}, {part.model}: no pass@k and maj@k of {ks} responses: {missing.problems} of "
-                f"{part.metrics.problems} problems have fewer scored ones, {missing.first!r} has {missing.responses}"
-            )
+        if missing is None:
+            continue
+
+        ks = ", ".join(map(str, missing.k))
+        yield (
+            f"{part.bench}, {part.model}: no pass@k and maj@k of {ks} responses: "
+            f"{missing.problems} of {part.metrics.problems} problems have fewer scored ones, "
+            f"{missing.first!r} has {missing.responses}"
+        )
 
 
 def strategy_notes(evaluation: Results) -> Iterator[str]:
-    """What test-time strategies could not be computed from these responses, and why."""
+    """The test-time strategies that could not be computed from these responses, and why."""
     for _, bench, table in strategies(evaluation):
         for line in table.missing:
             yield f"{bench}: {line}"

@@ -1,16 +1,19 @@
 """The tables of a report, as text cells."""
 
+import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import Any
 
 from rlsp_cli.report.cells import NOTHING
+from rlsp_cli.report.step import Step, keys_of, span
 
 _NUMBER = re.compile(r"([-+<~]? ?[\d.,]+%?( (\(.*\)|@\d+|points))?|\d+-\d+|-)")
+"""A number as a cell has it: a share, one with an interval behind it, a range, or none."""
 _PPO_ROWS = 8
+"""Rows of the table of PPO, at most."""
 _PPO_COLUMNS = {
     "response/tokens": ("tokens", "{:.1f}"),
     "response/truncated": ("truncated", "{:.3f}"),
@@ -21,9 +24,7 @@ _PPO_COLUMNS = {
     "kl/response": ("KL", "{:.3f}"),
     "alpha": ("alpha", "{:.2f}"),
 }
-
-
-"""After those of correctness and exploration: the name and the format of a key of metrics.jsonl."""
+"""Key of a step -> its column's name and format; correctness and exploration come before."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class Table:
 
     @property
     def numbers(self) -> list[int]:
-        """The columns of numbers, which stand on the right."""
-        return [
-            i
-            for i in range(self.keys, len(self.columns))
-            if are_numbers([row[i] for row in self.rows])
-        ]
+        """The columns of numbers, which are aligned to the right."""
+        found = []
+        for i in range(self.keys, len(self.columns)):
+            if are_numbers([row[i] for row in self.rows]):
+                found.append(i)
+        return found
 
     def without_blanks(self) -> "Table":
         """The same without columns that hold nothing in any row."""
@@ -59,42 +60,34 @@ class Table:
 
 
 def are_numbers(cells: Sequence[str]) -> bool:
-    """Whether a column holds numbers: whole ones, shares, with an interval behind them, or none."""
+    """Whether a column holds numbers, perhaps with intervals, and no other text."""
     return any(cell != NOTHING for cell in cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
 
 
-def ppo_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """PPO over steps: means over some eight equal stretches. Rows are of metrics.jsonl."""
-    columns = _ppo_columns(rows)
-    size = max(1, -(-len(rows) // _PPO_ROWS))
+def ppo_table(steps: Sequence[Step]) -> Table:
+    """PPO over steps: means over at most eight stretches of equal length."""
+    columns = _ppo_columns(steps)
+    size = max(1, math.ceil(len(steps) / _PPO_ROWS))
 
-    cells = []
-    for first in range(0, len(rows), size):
-        stretch = rows[first : first + size]
+    rows = []
+    for first in range(0, len(steps), size):
+        stretch = steps[first : first + size]
         means = [_mean(stretch, key, text) for key, (_, text) in columns.items()]
-        cells.append([span(stretch[0]["step"], stretch[-1]["step"]), *means])
+        rows.append([span(stretch[0].number, stretch[-1].number), *means])
+
     names = ["steps", *(name for name, _ in columns.values())]
-    return Table("PPO over rollout steps (training problems)", names, cells)
+    return Table("PPO over rollout steps (training problems)", names, rows)
 
 
-def span(first: int, last: int) -> str:
-    """Steps by their indices, as a person counts them: from 1."""
-    return f"{first + 1}" if first == last else f"{first + 1}-{last + 1}"
-
-
-def _ppo_columns(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    """From a key of metrics.jsonl to its column's name and format; a column for each exploration reward."""
-    keys: set[str] = set()
-    for row in rows:
-        keys.update(row)
-    exploration = sorted(key for key in keys if fnmatch(key, "exploration/*/mean"))
-
+def _ppo_columns(steps: Sequence[Step]) -> Mapping[str, tuple[str, str]]:
+    """As `_PPO_COLUMNS`, with correctness and each exploration reward in front."""
     columns = {"correctness/mean": ("correct", "{:.3f}")}
-    for key in exploration:
-        columns[key] = (key.split("/")[1], "{:.3f}")
+    for key in sorted(keys_of(steps)):
+        if fnmatch(key, "exploration/*/mean"):
+            columns[key] = (key.split("/")[1], "{:.3f}")
     return columns | _PPO_COLUMNS
 
 
-def _mean(stretch: Sequence[dict[str, Any]], key: str, text: str) -> str:
-    values = [row[key] for row in stretch if key in row]
+def _mean(stretch: Sequence[Step], key: str, text: str) -> str:
+    values = [step.values[key] for step in stretch if key in step.values]
     return text.format(statistics.fmean(values)) if values else NOTHING
