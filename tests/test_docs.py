@@ -2,10 +2,14 @@
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
+from rlsp_cli.cli import app
 from tests.conftest import ROOT, rlsp
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]
@@ -42,8 +46,26 @@ def test_the_plugin_of_the_docs_works_in_the_recipe_of_the_docs(tmp_path: Path) 
     assert "ok" in rlsp("check", "r.yaml", cwd=tmp_path).stdout
 
 
-def test_every_command_in_the_readme_exists() -> None:
-    commands = set(re.findall(r"^\s+rlsp ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert commands
-    for command in commands:
-        assert "Usage" in rlsp(command, "-h").stdout
+def printed_commands(page: Path) -> list[list[str]]:
+    """The words of every `rlsp ...` that stands on a line of its own, as code."""
+    text = page.read_text().replace("\\\n", " ")
+    lines = re.findall(r"^ {4,}rlsp (.*)$", text, re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_commands_of_a_page_exist_with_their_options(page: Path) -> None:
+    for words in printed_commands(page):
+        command, rest = typer.main.get_command(app), words
+        while isinstance(command, TyperGroup) and rest and not rest[0].startswith("-"):
+            name, *rest = rest
+            assert name in command.commands, f"rlsp {' '.join(words)}"
+            command = command.commands[name]
+
+        known = {option for parameter in command.params for option in parameter.opts} | {"-h"}
+        given = {word.partition("=")[0] for word in rest if word.startswith("-")}
+        assert given <= known, f"rlsp {' '.join(words)}"
+
+
+def test_the_readme_prints_commands() -> None:
+    assert len(printed_commands(ROOT / "README.md")) > 10
