@@ -1,4 +1,4 @@
-"""Two sides of a comparison, problem by problem."""
+"""Two models on the same problems: the difference of their accuracies, and what it says."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Verdict = Literal["better", "worse", "cannot be told apart"]
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean over shared problems of the later side's accuracy minus the earlier one's, with its 95% interval.
+    """Mean over shared problems of the later side's accuracy minus the earlier one's, with a 95% interval.
 
     `differ` counts the problems on which the sides differ. `detectable` is the smallest true
     difference that 80% of such comparisons would show, None if the data cannot tell.
@@ -37,6 +37,7 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Diffe
 
     differences = [after[id] - before[id] for id in shared]
     found = paired(differences)
+
     return Difference(
         difference=found.value,
         low=found.low,
@@ -50,7 +51,7 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Diffe
 
 
 def verdict(low: float, high: float) -> Verdict:
-    """What the interval of a difference says; it contains 0 exactly if p is above 0.05 (see `paired`)."""
+    """What a difference's interval says; it contains 0 exactly if p is above 0.05 (see `paired`)."""
     if low <= 0 <= high:
         return "cannot be told apart"
     return "better" if low > 0 else "worse"
