@@ -11,8 +11,11 @@ from rlsp_cli.evals.answer import CONFIDENCE, Scored
 
 _BINS = 15
 _Z = 1.959964
+"""The normal distribution's 97.5% quantile."""
 _FOLDED = math.sqrt(2 / math.pi)
 """Mean of |x| for a standard normal x; its variance is 1 less the square of this."""
+_MORE_WRONG = 2
+"""Invented problems, all wrong, that the upper limit of the ECE allows for."""
 
 
 class Stated(NamedTuple):
@@ -24,7 +27,7 @@ class Stated(NamedTuple):
 
 
 class CalibrationError(NamedTuple):
-    """An ECE with its 95% interval, and the one that chance alone would give had the model no error."""
+    """An ECE with its 95% interval, and the one that chance alone would give a model without error."""
 
     value: float
     low: float
@@ -34,7 +37,7 @@ class CalibrationError(NamedTuple):
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of the scored responses that state a confidence: their share of all, mean confidence, accuracy, Brier score, ECE.
+    """Calibration of the scored responses that state a confidence; `stated` is their share of all.
 
     Brier is the mean of (confidence - correct)^2. All means weigh each problem the same, however
     many of its responses state a confidence. `ece_ci` is the 95% interval, `ece_by_chance` the ECE
@@ -58,6 +61,7 @@ def calibration(rows: Sequence[Scored]) -> Calibration | None:
         confidence = row.score(CONFIDENCE)
         if confidence is not None:
             stated.append(Stated(row.id, confidence, row.right))
+
     if not stated:
         return None
 
@@ -74,25 +78,28 @@ def calibration(rows: Sequence[Scored]) -> Calibration | None:
 
 
 def expected_calibration_error(stated: Sequence[Stated], bins: int = _BINS) -> CalibrationError:
-    """Mean distance of confidence and accuracy over bins of equal width, closed above, by the weight of what they hold.
+    """ECE with the 15 bins of Guo et al. (1706.04599, Eq. 3), of equal width and closed above.
 
-    This is ECE with the 15 bins of Guo et al. (1706.04599). It adds up distances, so chance adds to
-    it: at most the sum of the bins' errors as distances, which the lower limit takes off, and at
-    least their sum with the signs of the true gaps, which the upper limit adds, with two more
-    problems that are all wrong.
+    It is the sum over bins of |sum of weight x (confidence - correct)|. Distances never cancel, so
+    chance adds to it, and the interval is not symmetric: the lower limit subtracts the most that
+    chance can add, the upper limit assumes that it added nothing.
     """
     gaps, chance = _gaps(stated, bins)
     problems = len({one.problem for one in stated})
     totals = {bin: math.fsum(of_bin.values()) for bin, of_bin in gaps.items()}
+    value = math.fsum(map(abs, totals.values()))
 
+    # If all true gaps are 0, each bin's distance is the absolute value of a normal error, with mean
+    # _FOLDED x sigma. Bins with a true gap add less than that.
     errors = [max(_variance(of_bin, problems), chance[bin]) for bin, of_bin in gaps.items()]
     by_chance = _FOLDED * math.fsum(map(math.sqrt, errors))
     beyond = _Z * math.sqrt((1 - _FOLDED**2) * sum(errors))
-    above = _Z * math.sqrt(
-        max(_variance(_towards(gaps, totals), problems), sum(chance.values())) + (2 / problems) ** 2
-    )
 
-    value = math.fsum(map(abs, totals.values()))
+    # If all true gaps are far from 0, the signs that were seen are the true ones, and the ECE is a
+    # plain sum of signed gaps. Problems that were not drawn may be wrong with full confidence.
+    signed = max(_variance(_towards(gaps, totals), problems), sum(chance.values()))
+    above = _Z * math.sqrt(signed + (_MORE_WRONG / problems) ** 2)
+
     return CalibrationError(
         value, max(0.0, value - by_chance - beyond), min(1.0, value + above), by_chance
     )
@@ -101,21 +108,25 @@ def expected_calibration_error(stated: Sequence[Stated], bins: int = _BINS) -> C
 def _gaps(
     stated: Sequence[Stated], bins: int
 ) -> tuple[dict[int, dict[str, float]], dict[int, float]]:
-    """By bin: each problem's part of confidence - accuracy, and its variance if they are right as often as said."""
+    """By bin: each problem's part of confidence - accuracy, and the variance of a model without error."""
     weights = _weights(stated)
     gaps: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     chance: dict[int, float] = defaultdict(float)
+
     for one in stated:
+        # Bins are (0, 1/15], (1/15, 2/15], ...; a confidence of 0 joins the first.
         bin, weight = max(1, math.ceil(one.confidence * bins)), weights[one.problem]
+
         gaps[bin][one.problem] += weight * (one.confidence - one.right)
         chance[bin] += weight**2 * one.confidence * (1 - one.confidence)
+
     return gaps, chance
 
 
 def _towards(
     gaps: Mapping[int, Mapping[str, float]], totals: Mapping[int, float]
 ) -> dict[str, float]:
-    """Each problem's part of the sum of distances."""
+    """Each problem's part of the sum of distances: its gaps, signed as those of their bins."""
     parts: dict[str, float] = defaultdict(float)
     for bin, of_bin in gaps.items():
         for problem, gap in of_bin.items():
@@ -124,9 +135,11 @@ def _towards(
 
 
 def _variance(parts: Mapping[str, float], problems: int) -> float:
-    """Of the sum over problems, each drawn by itself; problems without a part have 0."""
+    """Variance of the sum of `parts` over independently drawn problems; without a part a problem has 0."""
+    # One problem says nothing of how problems vary; `chance` then stands in for it.
     if problems < 2:
         return 0.0
+
     mean = math.fsum(parts.values()) / problems
     squares = (
         math.fsum((part - mean) ** 2 for part in parts.values()) + (problems - len(parts)) * mean**2
@@ -135,13 +148,15 @@ def _variance(parts: Mapping[str, float], problems: int) -> float:
 
 
 def _weights(stated: Sequence[Stated]) -> dict[str, float]:
-    """What a response to each problem weighs: problems have equal weights, shared out among their responses."""
+    """Weight of one response to each problem: problems weigh the same, and responses share that."""
     several = Counter(one.problem for one in stated)
     return {problem: 1 / (len(several) * count) for problem, count in several.items()}
 
 
 def _mean(stated: Sequence[Stated], number: Callable[[Stated], float]) -> float:
+    """Mean over problems of the mean over each problem's responses."""
     values: dict[str, list[float]] = defaultdict(list)
     for one in stated:
         values[one.problem].append(number(one))
+
     return statistics.fmean(map(statistics.fmean, values.values()))

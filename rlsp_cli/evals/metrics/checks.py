@@ -1,4 +1,4 @@
-"""Verifiers that check several things of a response, such as IFEval's instructions: how many of them hold."""
+"""Verifiers that check several things of a response, such as IFEval's instructions: how many hold."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,14 +10,14 @@ from rlsp_cli.evals.statistics import Estimate, mean_share
 
 @dataclass(frozen=True)
 class CheckLevels:
-    """IFEval's two levels: the share of responses that pass all their checks, and the share of checks passed."""
+    """IFEval's two levels (2311.07911): responses that pass all their checks, and checks passed, as shares."""
 
     prompt: Estimate
     instruction: Estimate
 
 
 def check_levels(rows: Iterable[Scored]) -> dict[str, CheckLevels]:
-    """By rule, such as `strict`; empty if the verifier checks no single things. Intervals are over problems."""
+    """By rule, such as `strict`, with intervals over problems; empty if the verifier checks no single things."""
     rules: dict[str, dict[str, list[Sequence[bool]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         for rule, passed in (row.correctness.checks or {}).items():
@@ -38,11 +38,14 @@ def _all(problems: Sequence[Sequence[Sequence[bool]]]) -> Estimate:
 def _each(problems: Sequence[Sequence[Sequence[bool]]]) -> Estimate:
     """Share of all checks that are passed: a problem with more of them weighs more.
 
-    The interval is that of the ratio of two sums, made linear: each problem's share moves the ratio
-        by its own checks.
+    That is a ratio of two sums R = P / N. Its interval is by linearisation (delta method): the
+    problem with p of n checks passed contributes R + (p - R n) / mean(n).
     """
     passed = [sum(map(sum, responses)) for responses in problems]
     asked = [sum(map(len, responses)) for responses in problems]
     share, mean = sum(passed) / sum(asked), sum(asked) / len(asked)
-    moved = mean_share([share + (p - share * n) / mean for p, n in zip(passed, asked, strict=True)])
-    return Estimate(share, max(0.0, moved.low), min(1.0, moved.high))
+
+    linear = mean_share(
+        [share + (p - share * n) / mean for p, n in zip(passed, asked, strict=True)]
+    )
+    return Estimate(share, max(0.0, linear.low), min(1.0, linear.high))

@@ -1,4 +1,4 @@
-"""Chances of a right answer from k responses: pass@k, maj@k and best-of-k, each with its interval over problems."""
+"""Chances of a right answer from k responses: pass@k, maj@k and best-of-k, with intervals over problems."""
 
 import math
 import statistics
@@ -26,21 +26,25 @@ class MissingK:
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Chance that k of n responses, drawn without replacement, hold a correct one (Chen et al., 2107.03374, Eq. 1).
+    """The unbiased estimator of pass@k from n responses (Chen et al., 2107.03374, Eq. 1).
 
-    ValueError when there are fewer than k responses.
+    It is 1 - C(n - correct, k) / C(n, k), the chance that k of the n responses, drawn without
+    replacement, hold a correct one. ValueError when there are fewer than k responses.
     """
     if not 0 < k <= n:
         raise ValueError(f"pass@{k} of {n} responses: so many cannot be drawn")
     if n - correct < k:
         return 1.0
+
+    # A product of ratios, as in the paper's own code, stays within a float for any n.
     return 1.0 - math.prod((n - correct - i) / (n - i) for i in range(k))
 
 
 def best_of_k(scored: Sequence[tuple[float, bool]], k: int) -> float:
-    """Chance that the response with the highest score of k is correct, drawn without replacement from (score, correct).
+    """Chance that the response with the highest score among k is correct.
 
-    Ties are broken uniformly at random.
+    The k are drawn without replacement from pairs of (score, correct); ties are broken uniformly at
+    random. This is exact, where the mean over random draws would add noise of its own.
     """
     chance, higher, n = 0.0, 0, len(scored)
     for score in sorted({score for score, _ in scored}, reverse=True):
@@ -49,6 +53,7 @@ def best_of_k(scored: Sequence[tuple[float, bool]], k: int) -> float:
         draws_with_this_best = math.comb(n - higher, k) - math.comb(n - higher - len(rights), k)
         chance += draws_with_this_best / math.comb(n, k) * statistics.fmean(rights)
         higher += len(rights)
+
     return chance
 
 
@@ -59,7 +64,11 @@ def pass_curve(values: Mapping[str, Sequence[float]], sizes: Sequence[int]) -> C
 
 
 def maj_curve(rows: Sequence[Scored], sizes: Sequence[int], same: SameAnswer | None) -> Curve:
-    """maj@k; empty if there are right responses but no answers, since some verifiers extract none to vote on."""
+    """maj@k; empty if the verifier extracts no answers to vote on.
+
+    Wrong answers are compared by `same`, or as text without it.
+    """
+    # No answers and no right responses either is a model that fails, whose maj@k is 0.
     extracts = any(row.extracted for row in rows)
     if not extracts and any(row.right for row in rows):
         return {}
@@ -92,12 +101,16 @@ def curve_sizes(responses: int, ks: Sequence[int]) -> list[int]:
 def missing_k(values: Mapping[str, Sequence[float]], ks: Sequence[int]) -> MissingK | None:
     """None if every problem has enough scored responses."""
     counts = {id: len(scores) for id, scores in values.items()}
+
+    # A curve ends at the k of the problem with fewest responses: with fewer problems from there on,
+    # its points would not compare.
     first = min(counts, key=lambda id: counts[id])
     most, least = max(counts.values()), counts[first]
 
     missing = sorted({*curve_sizes(most, ks), *ks} - {*curve_sizes(least, ks)})
     if not missing:
         return None
+
     short = sum(count < missing[0] for count in counts.values())
     return MissingK(tuple(missing), short, first, least)
 
@@ -115,6 +128,7 @@ def _scored_by(name: str, rows: Sequence[Scored]) -> list[list[tuple[float, bool
     problems: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for row in rows:
         score = row.score(name)
+        # Best of those that have a score would be the best of fewer than k.
         if score is None:
             return []
         problems[row.id].append((score, row.right))

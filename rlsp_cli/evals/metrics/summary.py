@@ -82,22 +82,22 @@ class Metrics:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: a curve as `<name>_at`, its values by k, and `<name>_ci`, their intervals."""
-        under, votes = self.accuracy_under, list(self.maj_at.values())
-        return {
-            **asdict(self),
-            "accuracy_under": under
-            and {str(budget): accuracy for budget, accuracy in under.items()},
-            **curve_json("pass", self.pass_at),
-            **curve_json("maj", self.maj_at),
-            "maj_at_k": votes[-1].value if votes else None,
-            "best_of": {
-                scorer: curve_json("best", curve) for scorer, curve in self.best_of.items()
-            },
-        }
+        data = asdict(self)
+        # JSON has no numbers as keys: `from_json` reads them back from text.
+        if self.accuracy_under:
+            data["accuracy_under"] = {str(n): share for n, share in self.accuracy_under.items()}
+
+        data |= curve_json("pass", self.pass_at)
+        data |= curve_json("maj", self.maj_at)
+        data["best_of"] = {name: curve_json("best", curve) for name, curve in self.best_of.items()}
+
+        votes = list(self.maj_at.values())
+        data["maj_at_k"] = votes[-1].value if votes else None
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Metrics":
-        """The reverse; pydantic's ValidationError or KeyError if these are other data."""
+        """Read what `to_json` wrote; pydantic's ValidationError or KeyError for anything else."""
         best_of = {scorer: _curve_parts("best", curve) for scorer, curve in data["best_of"].items()}
         curves = {
             "pass_at": _curve_parts("pass", data),
@@ -112,7 +112,7 @@ _METRICS = TypeAdapter(Metrics)
 
 @dataclass(frozen=True)
 class GreedyOverSampled:
-    """Accuracy of greedy decoding less that of sampling, on the problems that both have scored responses to."""
+    """Accuracy of greedy decoding minus that of sampling, on the problems with scored responses of both."""
 
     difference: float
     low: float
@@ -130,20 +130,21 @@ def summarise(
     """
     values = problem_scores(rows)
     counts = [len(scores) for scores in values.values()] or [0]
+
+    # Of single responses pass@1 and maj@1 are the accuracy, which is given already.
     several = max(counts) > 1
     sizes = curve_sizes(min(counts), ks) if several else []
 
     tokens = [row.num_tokens for row in rows if row.num_tokens is not None]
     behaviours = [behaviour_counts(row.response) for row in rows]
     unscored = Counter(row.correctness.outcome for row in rows if row.value is None)
+
     return Metrics(
         responses=len(rows),
         problems=len(values),
         k=max(counts),
         k_least=min(counts),
-        accuracy=mean_share([statistics.fmean(scores) for scores in values.values()])
-        if values
-        else None,
+        accuracy=_accuracy(values),
         accuracy_if_unscored_wrong=_if_unscored_wrong(rows) if unscored else None,
         detectable=detectable(values) if values else None,
         unscored=dict(sorted(unscored.items())),
@@ -152,9 +153,7 @@ def summarise(
         truncated=statistics.fmean(row.truncated for row in rows),
         answered=statistics.fmean(row.extracted is not None for row in rows),
         repetition=statistics.fmean(repetition(row.response) for row in rows),
-        behaviour={
-            name: statistics.fmean(counts[name] for counts in behaviours) for name in behaviours[0]
-        },
+        behaviour=_means(behaviours),
         tokens_per_correct=tokens_per_correct(rows),
         accuracy_under=accuracy_under(rows),
         calibration=calibration(rows),
@@ -191,6 +190,7 @@ def greedy_over_sampled(rows: Sequence[Scored]) -> GreedyOverSampled | None:
     shared = [id for id in greedy if id in sampled]
     if not shared:
         return None
+
     found = paired([greedy[id] - sampled[id] for id in shared])
     return GreedyOverSampled(found.value, found.low, found.high, len(shared))
 
@@ -213,8 +213,22 @@ def _curve_parts(name: str, data: Mapping[str, Any]) -> dict[str, dict[str, floa
     return curve
 
 
+def _accuracy(values: Mapping[str, Sequence[float]]) -> Estimate | None:
+    if not values:
+        return None
+    return mean_share([statistics.fmean(scores) for scores in values.values()])
+
+
+def _means(counts: Sequence[Mapping[str, int]]) -> dict[str, float]:
+    """Mean over responses of each behaviour's count; every response has all behaviours."""
+    means = {}
+    for name in counts[0]:
+        means[name] = statistics.fmean(of_response[name] for of_response in counts)
+    return means
+
+
 def _if_unscored_wrong(rows: Sequence[Scored]) -> float:
-    """Mean share of right responses if those that could not be scored count as wrong: a lower bound of avg@k."""
+    """avg@k if the responses that could not be scored count as wrong, which is the least that it can be."""
     shares: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
         shares[row.id].append(row.right)
@@ -223,6 +237,8 @@ def _if_unscored_wrong(rows: Sequence[Scored]) -> float:
 
 def _rates(rows: Sequence[Scored]) -> Rates:
     outcomes = Counter(row.correctness.outcome for row in rows)
+
+    # Unscored responses have no answer either, but it is not known that they lack one.
     silent = sum(row.correctness.outcome == "value" and row.extracted is None for row in rows)
     return Rates(
         truncated=statistics.fmean(row.truncated for row in rows),

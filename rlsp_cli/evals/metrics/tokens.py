@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rlsp_cli.evals.answer import Scored
 
 _MOST_BUDGETS = 6
+"""Budgets that are shown: the last one and five below, down to 1/32 of it."""
 
 
 def tokens_per_correct(rows: Sequence[Scored]) -> float | None:
@@ -20,7 +21,7 @@ def accuracy_under(rows: Sequence[Scored]) -> dict[int, float] | None:
     """By budget: mean over problems of the share of responses that are correct within so many tokens.
 
     Budgets are powers of two. The longest response fits in the last one, whose accuracy is that
-    without a budget, and the shortest in the first, unless that would make too many. None if
+    without a budget, and the shortest in the first, unless that would make more than six. None if
     nothing was scored, or a count is missing.
     """
     tokens = _counted(rows)
@@ -36,6 +37,8 @@ def accuracy_under(rows: Sequence[Scored]) -> dict[int, float] | None:
 def _counted(rows: Sequence[Scored]) -> list[int]:
     """The tokens of each response; empty if any of them is not known."""
     tokens = [row.num_tokens for row in rows if row.num_tokens is not None]
+
+    # A mean over the counted ones alone would be of other responses than the accuracy beside it.
     return tokens if len(tokens) == len(rows) else []
 
 
@@ -49,4 +52,5 @@ def _accuracy_under(scored: Sequence[Scored], budget: int) -> float:
     for row in scored:
         fits = row.num_tokens is not None and row.num_tokens <= budget
         values[row.id].append((row.value or 0.0) if fits else 0.0)
+
     return statistics.fmean(map(statistics.fmean, values.values()))

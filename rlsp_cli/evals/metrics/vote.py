@@ -11,8 +11,8 @@ from typing import NamedTuple
 from rlsp_cli.evals.answer import Key, Scored
 
 SameAnswer = Callable[[Sequence[tuple[Scored, str]]], list[bool]]
-"""For each pair of a response and another answer's text: whether the verifier accepts the response when that text is
-the reference."""
+"""For each pair of a response and another answer's text: whether the verifier accepts the response
+with that text as the reference."""
 
 RIGHT = "the right answer"
 """What all correct responses vote for. Wrong answers go by their text, which has no blanks."""
@@ -40,16 +40,19 @@ class Ballot(NamedTuple):
 
 
 def votes(rows: Iterable[Scored], same: SameAnswer | None = None) -> dict[str, list[Vote]]:
-    """The votes of each problem's scored responses, in order. Without `same`, wrong answers are compared as text.
+    """The votes of each problem's scored responses, in order.
 
-    All right answers are one. Wrong ones are compared only if there is a right one that they could
-    outvote: the text with the most votes becomes the reference of the others, then the next text
-    that is left, and so on. No pair is compared twice, and each round compares those of all
-    problems in one call. Two different integers are different answers without a comparison.
+    All right answers are one. Wrong ones are compared by `same`, or as text without it, and only if
+    there is a right one that they could outvote: the text with the most votes becomes the reference
+    of the others, then the next text that is left, and so on. No pair is compared twice, and each
+    round compares those of all problems in one call. Two different integers are different answers
+    without a comparison.
     """
     problems = {id: _AnswerClasses(several) for id, several in _by_problem(rows).items()}
+
     if same:
         _join_same([classes for classes in problems.values() if classes.can_matter], same)
+
     return {id: classes.votes() for id, classes in problems.items()}
 
 
@@ -59,12 +62,11 @@ def ballots(rows: Iterable[Scored], same: SameAnswer | None = None) -> dict[str,
 
 
 def takes_answers(rows: Iterable[Scored], same: SameAnswer) -> bool:
-    """Whether the verifier's references are answers, so that it can compare answers without knowing the right one.
+    """Whether the verifier's references are answers, so that it can compare any two answers.
 
-    It is tried on some problems with a right and a wrong answer: most right responses must be
-        accepted with their own
-    answer as the reference, and rejected with the wrong one. Unit tests and the targets of puzzles
-    are not answers. True if there is nothing to try.
+    Unit tests and the targets of puzzles are not answers. The verifier is tried on some problems
+    with a right and a wrong answer: it must accept most right responses with their own answer as
+    the reference, and reject most with the wrong one. True if there is nothing to try.
     """
     problems = [_AnswerClasses(several) for several in _by_problem(rows).values()]
     tried = [classes for classes in problems if classes.right and classes.pending][:_TRIED]
@@ -78,7 +80,7 @@ def takes_answers(rows: Iterable[Scored], same: SameAnswer) -> bool:
 
 
 def remembering(same: SameAnswer) -> SameAnswer:
-    """Compares a response with an answer once, however often it is asked."""
+    """Compare a response with an answer once, however often maj@k and the strategies ask."""
     known: dict[tuple[Key, str], bool] = {}
 
     def again(pairs: Sequence[tuple[Scored, str]]) -> list[bool]:
@@ -93,37 +95,45 @@ def remembering(same: SameAnswer) -> SameAnswer:
 def maj_at_k(ballot: Ballot, k: int) -> float:
     """Chance that the right answer wins the vote of k responses, drawn without replacement.
 
-    Ties are broken uniformly at random.
-
-    Exact: for every number of right votes, the ways in which no wrong answer gets more, by how many
-        get as many.
+    Ties are broken uniformly at random. It is exact: for each number of right votes, it counts the
+    draws in which no wrong answer gets more, by how many wrong answers get as many.
     """
+    # Many problems have the same counts, so the order of the wrong ones must not tell them apart.
     return _chance(Ballot(ballot.right, tuple(sorted(ballot.wrong)), ballot.silent), k)
 
 
 @cache
 def _chance(ballot: Ballot, k: int) -> float:
+    # In integers and fractions: C(64, 32) and its like lose digits as floats.
     total = Fraction(0)
     for votes in range(1, min(ballot.right, k) + 1):
+        right_draws = math.comb(ballot.right, votes)
+
         for (others, ties), ways in _ways(ballot, votes, k - votes).items():
-            drawn = (
-                math.comb(ballot.right, votes) * ways * math.comb(ballot.silent, k - votes - others)
-            )
-            total += Fraction(drawn, 1 + ties)
+            silent_draws = math.comb(ballot.silent, k - votes - others)
+            total += Fraction(right_draws * ways * silent_draws, 1 + ties)
+
     return float(total / math.comb(ballot.right + sum(ballot.wrong) + ballot.silent, k))
 
 
 def _ways(ballot: Ballot, most: int, room: int) -> dict[tuple[int, int], int]:
-    """(votes for wrong answers, how many of these have `most`) -> ways to draw them, at most `room` in all."""
+    """Ways to draw up to `room` wrong votes, with at most `most` for each answer.
+
+    They are counted by (votes for wrong answers, wrong answers with exactly `most` votes).
+    """
     ways, left = {(0, 0): 1}, sum(ballot.wrong) + ballot.silent
+
+    # Dynamic programming: one wrong answer after the other.
     for size in ballot.wrong:
         left -= size
         grown: dict[tuple[int, int], int] = defaultdict(int)
         for (others, ties), count in ways.items():
-            # What is drawn of the rest must still be able to fill the room.
-            for votes in range(max(0, room - others - left), min(size, most, room - others) + 1):
+            # Fewer votes than this could not be made up for by all that is left to draw from.
+            least = max(0, room - others - left)
+            for votes in range(least, min(size, most, room - others) + 1):
                 grown[others + votes, ties + (votes == most)] += count * math.comb(size, votes)
         ways = grown
+
     return ways
 
 
@@ -141,6 +151,8 @@ class _AnswerClasses:
         wrong = [row for row in answered if not row.right]
         self.rows = rows
         self.right = [row for row in answered if row.right]
+
+        # Reversed, so that the first response with a text is the one that stays.
         self.first_row = {_text(row): row for row in reversed(wrong)}
         self.representative: dict[str, str] = {}
         self.pending = [text for text, _ in Counter(map(_text, wrong)).most_common()]
@@ -161,12 +173,14 @@ class _AnswerClasses:
         return self.first_row[text].extracted or ""
 
     def control(self) -> tuple[Scored, str]:
-        """A wrong response and a right answer: if the verifier accepts this pair, its references are not answers."""
+        """A wrong response and a right answer, which a verifier whose references are answers rejects."""
         return self.first_row[self.pending[0]], self.right[0].extracted or ""
 
     def next_round(self) -> list[tuple[Scored, str]]:
         """Make the next text a representative; the pairs that compare the pending ones with it."""
         text = self.pending.pop(0)
+
+        # A verifier call can take seconds; two integers need none.
         others = [other for other in self.pending if not _two_integers(text, other)][: self.budget]
         self.budget -= len(others)
         return [(self.first_row[other], self.wrong_answer(text)) for other in others]
@@ -189,16 +203,22 @@ class _AnswerClasses:
 
 
 def _join_same(problems: Sequence[_AnswerClasses], same: SameAnswer) -> None:
-    """Compare in rounds, all problems at once; those whose references are not answers are left out."""
+    """Compare in rounds, all problems at once: the verifier's processes then have enough to do."""
+    # A verifier whose reference is no answer, such as unit tests, accepts its control pair. What it
+    # says of two wrong answers means nothing then, so these problems go by text.
     fooled = same([classes.control() for classes in problems]) if problems else []
     going = [classes for classes, accepted in zip(problems, fooled, strict=True) if not accepted]
+
     while going:
-        pairs = [(classes, pair) for classes in going for pair in classes.next_round()]
+        pairs: list[tuple[_AnswerClasses, tuple[Scored, str]]] = []
+        for classes in going:
+            pairs += [(classes, pair) for pair in classes.next_round()]
         equal = same([pair for _, pair in pairs]) if pairs else []
 
         for (classes, (row, answer)), is_equal in zip(pairs, equal, strict=True):
             if is_equal:
                 classes.join(row, answer)
+
         going = [classes for classes in going if classes.is_open]
 
 
