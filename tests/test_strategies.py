@@ -395,7 +395,7 @@ def test_there_is_no_vote_where_only_the_reference_would_tell_which_answers_are_
     )
     assert bool(found["rows"]) is votes
     assert [line.partition(":")[2][:35] for line in found["missing"]] == [
-        " the bench's references are no answ"
+        " the bench's references are not ans"
     ] * (not votes)
 
 

@@ -24,5 +24,7 @@ class BestOfN:
             if candidate.score is not None
         ]
         scored = scored or [(0.0, candidate.right) for candidate in candidates]
+
+        # A tie is broken at random, so the chance is the mean over those that tie.
         highest = max(score for score, _ in scored)
         return statistics.fmean(right for score, right in scored if score == highest)

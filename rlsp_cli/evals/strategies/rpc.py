@@ -7,7 +7,9 @@ from rlsp_cli.evals.strategies.strategy import Candidate, Responses, chance_of_v
 from rlsp_cli.evals.strategies.weibull import fit_mixture
 
 _PARAMETERS = 5
-"""Of the mixture of two Weibull distributions; fewer different likelihoods than these cannot determine it."""
+"""Of the mixture of two Weibull distributions: fewer different likelihoods cannot determine it."""
+_HALF = 0.5
+"""A response belongs to the component that it comes from with more than this chance."""
 
 
 class Rpc:
@@ -31,13 +33,14 @@ def rpc_weights(candidates: Sequence[Candidate]) -> list[float]:
     """The likelihood of each response; 0 for a pruned one, and for a repetition of an earlier one.
 
     Perplexity consistency: an answer's confidence is the sum of the likelihoods of the different
-        responses that give
-    it. Reasoning pruning: a mixture of two Weibull distributions is fitted to all likelihoods of
-    the problem, and a response is dropped when it is more likely of the lower component and below
-    the mean. Likelihood per token, counting all responses in the fit, and that mean (their
+    responses that give it. Reasoning pruning: a mixture of two Weibull distributions is fitted to
+    all likelihoods of the problem, and a response is dropped if it belongs to the lower component
+    and is below the mean. Likelihood per token, the fit over all responses, and that mean (their
     "truncated mean") are as in the code that the authors published.
     """
     values = [candidate.likelihood or 0.0 for candidate in candidates]
+
+    # The Weibull distribution has no 0; a likelihood that underflows to it has no weight anyway.
     positive = [value for value in values if value > 0]
     fit = fit_mixture(positive) if len(set(positive)) >= _PARAMETERS else None
     mean = statistics.fmean(values)
@@ -45,7 +48,9 @@ def rpc_weights(candidates: Sequence[Candidate]) -> list[float]:
     seen: set[str] = set()
     weights = []
     for candidate, value in zip(candidates, values, strict=True):
-        pruned = fit is not None and 0 < value < mean and fit.high_share(value) < 0.5
+        pruned = fit is not None and 0 < value < mean and fit.high_share(value) < _HALF
+
+        # The paper sums over different paths: the same text drawn twice is no second witness.
         weights.append(0.0 if pruned or candidate.text in seen else value)
         seen.add(candidate.text)
     return weights

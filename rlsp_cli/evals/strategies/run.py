@@ -27,6 +27,7 @@ def reference_answers(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, Sin
     """
     if recipe.eval is None or recipe.eval.against is None:
         return {}
+
     saved = read_answers(Path(recipe.eval.against))
     return {bench.name: _reference(bench, saved) for bench in benches}
 
@@ -39,21 +40,21 @@ def run_strategies(
     rows: Sequence[Scored],
     same: SameAnswer,
 ) -> StrategyTable:
-    """The recipe's strategies on the rows of samples.jsonl; what a plugin scored is written into `scores_file`."""
+    """The recipe's strategies on the rows of samples.jsonl; a plugin's scores go into `scores_file`."""
     assert recipe.eval, "checked by the recipe"
     prompts = {problem.id: bench.ask(problem.problem) for problem in bench.problems}
+
+    # They stay out of samples.jsonl, which is append-only and holds what was drawn, not how it ranks.
     scored = rescored(of_kind(rows, SAMPLE), prompts, recipe)
     if scored:
         write_rows(scores_file, (_score_row(row, score) for row, score in scored))
 
     scores: dict[Key, Score] = {row.key: score for row, score in scored}
-    table = strategy_table(
-        [_with_score(row, scores.get(row.key)) for row in rows],
-        recipe.eval.strategies,
-        same,
-        recipe.eval.scorer and recipe.eval.scorer.rpartition(":")[2],
-        reference,
-    )
+    ranked = [_with_score(row, scores.get(row.key)) for row in rows]
+
+    # A plugin `./file.py:function` scores under the name of its function.
+    scorer = recipe.eval.scorer and recipe.eval.scorer.rpartition(":")[2]
+    table = strategy_table(ranked, recipe.eval.strategies, same, scorer, reference)
     return replace(table, missing=[*table.missing, *_unscored([score for _, score in scored])])
 
 
@@ -63,6 +64,7 @@ def _reference(bench: Bench, saved: Sequence[SavedAnswers]) -> SingleAnswers:
         others = ", ".join(answers.bench for answers in saved)
         raise UsageError(f"{saved[0].label}: {bench.name} was not evaluated here, only {others}")
 
+    # Prompts may differ: a long answer is often asked for in other words than many short ones.
     ours = SavedAnswers("this evaluation", bench.name, [], bench.identity)
     refuse_differences(theirs, ours, ("bench_digest", "verifier"))
 
@@ -88,6 +90,7 @@ def _unscored(scores: Sequence[Score]) -> list[str]:
     lost = [score for score in scores if score.value is None]
     if not lost:
         return []
+
     outcomes = Counter(score.outcome for score in lost)
     counts = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
     reason = next((f": {score.reason}" for score in lost if score.reason), "")

@@ -1,9 +1,8 @@
-"""What best-of-n and weighted votes choose by: a number for each response that knows neither reference nor verdict."""
+"""What best-of-n and weighted votes choose by: a number for each response, without reference or verdict."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 from rlsp_cli.evals.answer import CONFIDENCE, LOGPROB, Scored
 from rlsp_cli.recipe.issue import Issue, OptionsError
@@ -15,10 +14,12 @@ from rlsp_cli.rewards.sample import Sample, Score
 
 
 def check_scorer(recipe: Recipe) -> Iterator[Issue]:
-    """Whether `eval.scorer` names something; what given responses have in their `scores` is not known yet."""
+    """An issue if `eval.scorer` names nothing."""
     scorer = recipe.eval.scorer if recipe.eval else None
     if recipe.eval is None or scorer in (None, LOGPROB, CONFIDENCE):
         return
+
+    # Given responses may have `scores` of this name, and their file is not read yet.
     if recipe.eval.responses is not None and ":" not in str(scorer):
         return
     try:
@@ -30,11 +31,11 @@ def check_scorer(recipe: Recipe) -> Iterator[Issue]:
 def rescored(
     rows: Sequence[Scored], prompts: Mapping[str, str], recipe: Recipe
 ) -> list[tuple[Scored, Score]]:
-    """What the exploration reward `eval.scorer` gives each row, in the processes and limits of the recipe's `reward`.
+    """Score each row by the exploration reward `eval.scorer`; nothing if the rows have such scores already.
 
-    Nothing if the rows have such scores themselves. The reward sees the prompt, the response and
-    the answer in it: no reference, no verdict and no column of the bench, since a model that
-    answers a question has none of them.
+    It runs in worker processes, under the limits of the recipe's `reward`. It sees the prompt, the
+    response and the answer in it: no reference, no verdict and no column of the bench, since a
+    model that answers a question has none of them.
     """
     scorer = recipe.eval.scorer if recipe.eval else None
     if scorer in (None, LOGPROB, CONFIDENCE) or any(scorer in row.scores for row in rows):
@@ -44,7 +45,9 @@ def rescored(
     use = Use(
         plugin.kind, str(scorer), {}, tuple(recipe.plugins), plugin.takes_group, plugin.digest
     )
-    groups: dict[Any, list[Scored]] = defaultdict(list)
+
+    # A reward that takes the group sees all responses to a problem at once, any other one by one.
+    groups: dict[str | int, list[Scored]] = defaultdict(list)
     for number, row in enumerate(rows):
         groups[row.id if use.takes_group else number].append(row)
 
@@ -52,6 +55,7 @@ def rescored(
         Call(use, tuple(_blind(row, prompts[row.id]) for row in several))
         for several in groups.values()
     ]
+
     limits = recipe.reward
     with Pool([use], limits.workers, limits.timeout_s, limits.memory_gb) as pool:
         scores = pool.map(calls)

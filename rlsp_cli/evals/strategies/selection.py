@@ -33,7 +33,7 @@ class First:
         return "all" if self.count is None else f"first {self.count}"
 
     def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
-        """Whatever they cost."""
+        """Its choice from these, whatever they cost."""
         return choose(candidates[: self.count], strategy)
 
 
@@ -52,10 +52,14 @@ class EqualTokens:
 def selections(
     responses: Responses, reference: SingleAnswers | None, *, counted: bool
 ) -> Sequence[Selection]:
-    """Equal tokens, if they are `counted`, and all responses; without a reference the first 1, 2, 4, ... and all."""
+    """The parts to choose from: at equal tokens, if these are `counted`, and all responses.
+
+    Without a reference they are the first 1, 2, 4, ... and all.
+    """
     if reference:
         return [EqualTokens(reference), First()] if counted else [First()]
 
+    # Every problem has the first k of a row: means over fewer problems would not compare.
     counts = [len(candidates) for candidates in responses.problems.values()]
     powers = [2**i for i in range(min(counts, default=0).bit_length())]
     return [*(First(k) for k in powers if k < max(counts)), First()]

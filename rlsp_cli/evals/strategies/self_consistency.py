@@ -1,4 +1,4 @@
-"""Self-consistency (2203.11171)."""
+"""Self-consistency (Wang et al., 2203.11171)."""
 
 from collections.abc import Sequence
 

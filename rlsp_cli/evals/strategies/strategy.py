@@ -1,4 +1,4 @@
-"""What a test-time strategy is: one answer out of several responses to a problem, without knowing which is right."""
+"""What a test-time strategy is: it chooses one answer out of several responses, not knowing which is right."""
 
 import math
 from collections import defaultdict
@@ -11,7 +11,7 @@ from rlsp_cli.evals.metrics.vote import RIGHT
 
 
 class Candidate(NamedTuple):
-    """A response as strategies see it, except for `right`, which only measures their choice.
+    """A response as strategies see it; `right` only measures their choice.
 
     `answer` is what it votes for (see `metrics.vote`), None without an answer. `score` is the
     chosen scorer's and `likelihood` the geometric mean of its tokens' probabilities; None if not
@@ -56,7 +56,7 @@ class Strategy(Protocol):
         ...
 
     def chance(self, candidates: Sequence[Candidate]) -> float:
-        """Chance that the answer it chooses from at least one response is right; ties are broken at random."""
+        """Chance that its choice from at least one response is right; ties are broken at random."""
         ...
 
 
@@ -68,6 +68,7 @@ def chance_of_vote(candidates: Sequence[Candidate], weights: Sequence[float]) ->
             totals[candidate.answer].append(weight)
     sums = {answer: math.fsum(weights) for answer, weights in totals.items()}
 
+    # Sums of the same weights in another order may differ in their last digits, and still tie.
     most = max(sums.values(), default=0.0)
     winners = [answer for answer, total in sums.items() if math.isclose(total, most, rel_tol=1e-12)]
     return (RIGHT in winners) / len(winners) if winners else 0.0
@@ -80,7 +81,7 @@ def no_answers(responses: Responses) -> str | None:
     if not extracts and any(candidate.right for candidate in candidates):
         return "the verifier extracts no answers, so there is nothing to vote on"
     if not responses.takes_answers:
-        return "the bench's references are no answers, so only the reference would tell which answers are one"
+        return "the bench's references are not answers, so the verifier cannot tell which answers are the same"
     return None
 
 

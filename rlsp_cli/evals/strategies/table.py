@@ -1,4 +1,4 @@
-"""Test-time strategies on one bench beside a single answer to each problem, with the tokens of both sides."""
+"""Test-time strategies on one bench, beside a single answer to each problem, with the tokens of both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from rlsp_cli.evals.strategies.weighted_vote import WeightedVote
 
 _ALL: tuple[Strategy, ...] = (SelfConsistency(), WeightedVote(), BestOfN(), Rpc())
 STRATEGIES = {strategy.name: strategy for strategy in _ALL}
-"""Those that choose from sampled responses. Budget forcing is none of them: it makes a response of its own."""
+"""By name, those that choose from sampled responses. Budget forcing makes a response of its own instead."""
 BUDGET_FORCING = "budget_forcing"
 
 
@@ -58,7 +58,7 @@ class StrategyTable:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "StrategyTable":
-        """The reverse of `dataclasses.asdict`; pydantic's ValidationError if these are other data."""
+        """Read what `dataclasses.asdict` gave; pydantic's ValidationError for anything else."""
         return _TABLE.validate_python(data)
 
 
@@ -66,12 +66,14 @@ _TABLE = TypeAdapter(StrategyTable)
 
 
 class _Builder:
-    """A table row by row, of strategies that choose from `responses`, beside the single answers of `reference`."""
+    """Builds a table of strategies that choose from `responses`, beside the single answers of `reference`."""
 
     def __init__(self, responses: Responses, reference: SingleAnswers | None) -> None:
         self.responses, self.reference = responses, reference
         self.rows: list[StrategyRow] = []
         self.missing: list[str] = []
+
+        # Why tokens cannot be compared; without a reference there is nothing to compare them to.
         self.uncounted = _uncounted(responses, reference) if reference else None
         self.selections: Sequence[Selection] = selections(
             responses, reference, counted=self.uncounted is None
@@ -94,6 +96,7 @@ class _Builder:
         """A row of other single answers, on the problems that the reference has too."""
         if single is None or self.reference is None:
             return
+
         shared = {
             id: outcome for id, outcome in single.problems.items() if id in self.reference.problems
         }
@@ -102,12 +105,17 @@ class _Builder:
 
     def table(self) -> StrategyTable:
         """All rows so far."""
-        is_used = any(row.strategy in STRATEGIES for row in self.rows)
+        missing = list(self.missing)
+
+        # Where no strategy could be used, the missing tokens are not what the reader should mend.
+        if self.uncounted and any(row.strategy in STRATEGIES for row in self.rows):
+            missing.append(self.uncounted)
+
         return StrategyTable(
             scorer=self.responses.scorer,
             one_answer=_single_row(self.reference, self.responses) if self.reference else None,
             rows=self.rows,
-            missing=[*self.missing, self.uncounted] if self.uncounted and is_used else self.missing,
+            missing=missing,
         )
 
     def _unusable(self, strategy: Strategy) -> str | None:
@@ -121,6 +129,7 @@ class _Builder:
             before = {id: outcome.accuracy for id, outcome in self.reference.problems.items()}
             after = {id: outcome.accuracy for id, outcome in outcomes.items()}
             moved = difference(before, after)
+
         row = StrategyRow(
             strategy=name, selection=selection, difference=moved, **vars(means(outcomes))
         )
@@ -134,11 +143,11 @@ def strategy_table(
     scorer: str | None = None,
     against: SingleAnswers | None = None,
 ) -> StrategyTable:
-    """Strategies by name on the sampled responses of one bench, in the order of `index`, and on the forced ones.
+    """Strategies by name on the sampled responses of one bench.
 
     The reference is `against`, else what budget forcing made, else nothing. With it, each strategy
     has a row at equal tokens, problem by problem, and one with all responses, and the greedy
-    response has one; without it, each has one for each power of two. Problems that one side has no
+    response has one. Without it, each has one for each power of two. Problems that one side has no
     scored response to are left out.
     """
     forced = single_answers(BUDGET_FORCING, rows, [FORCED]) if BUDGET_FORCING in names else None
@@ -148,6 +157,8 @@ def strategy_table(
     for name in names:
         if name in STRATEGIES:
             builder.add(STRATEGIES[name])
+
+    # What one plain response gives: a strategy that does not beat it is not worth its tokens.
     builder.add_single(single_answers(GREEDY, rows, [GREEDY]))
     if against:
         builder.add_single(forced)
@@ -167,13 +178,16 @@ def _responses(
     scorer: str | None,
     reference: SingleAnswers | None,
 ) -> Responses:
+    # Servers answer in any order. "The first k" must mean the same draws in each evaluation.
     sampled = sorted(of_kind(rows, SAMPLE), key=lambda row: row.index)
     scorer = scorer or usual_scorer(sampled)
 
     problems = {}
     for id, several in votes(sampled, same).items():
+        # A comparison is paired: problems of one side alone would bring in their difficulty.
         if reference is None or id in reference.problems:
             problems[id] = [_candidate(row, answer, scorer) for row, answer in several]
+
     return Responses(problems, scorer, same is None or takes_answers(sampled, same))
 
 
@@ -184,17 +198,15 @@ def _candidate(row: Scored, answer: str | None, scorer: str | None) -> Candidate
 
 
 def _uncounted(responses: Responses, reference: SingleAnswers) -> str | None:
-    """Whose tokens are not known, in words."""
+    """Whose tokens are not known, in words; None if all are."""
     sides: dict[str, Sequence[float | None]] = {
         reference.label: [outcome.tokens for outcome in reference.problems.values()],
         "the sampled responses": [candidate.tokens for candidate in responses.all],
     }
     without = [side for side, tokens in sides.items() if None in tokens]
-    return (
-        f"no comparison at equal tokens: num_tokens of {' and '.join(without)} is missing"
-        if without
-        else None
-    )
+    if not without:
+        return None
+    return f"no comparison at equal tokens: num_tokens of {' and '.join(without)} is missing"
 
 
 def _single_row(reference: SingleAnswers, responses: Responses) -> SingleRow:

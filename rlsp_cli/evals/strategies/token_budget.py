@@ -1,4 +1,4 @@
-"""What an answer costs: accuracy and tokens of one problem, for a strategy under a budget or for a single response."""
+"""What an answer costs: accuracy and tokens of one problem, for a strategy under a budget or a single response."""
 
 import statistics
 from collections import defaultdict
@@ -15,7 +15,7 @@ from rlsp_cli.evals.strategies.strategy import Candidate, Strategy
 class Outcome(NamedTuple):
     """Of one problem: expected accuracy, responses that took part, and their tokens (None if not known).
 
-    `ran_out` says that there were no more responses though the budget would have paid for some.
+    `ran_out` says that all responses took part and the budget would have paid for more.
     """
 
     accuracy: float
@@ -25,9 +25,10 @@ class Outcome(NamedTuple):
 
 
 class SingleAnswers(NamedTuple):
-    """One response to each problem, which strategies are compared to: share of right ones and mean tokens by problem.
+    """One response to each problem, which strategies are compared to.
 
-    `label` says whose they are, `kind` how they were decoded.
+    Where a problem has several, they count as one with their mean accuracy and tokens. `label` says
+    whose they are, `kind` how they were decoded.
     """
 
     label: str
@@ -55,10 +56,11 @@ def single_answers(
         problems: dict[str, list[Scored]] = defaultdict(list)
         for row in of_kind(scored, kind):
             problems[row.id].append(row)
+
         if problems:
-            return SingleAnswers(
-                label, kind, {id: _single(several) for id, several in problems.items()}
-            )
+            outcomes = {id: _single(several) for id, several in problems.items()}
+            return SingleAnswers(label, kind, outcomes)
+
     return None
 
 
@@ -70,10 +72,10 @@ def choose(candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
 
 
 def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Strategy) -> Outcome:
-    """Its choice from the first candidates that the budget of tokens pays for, at least one; all must be counted.
+    """Its choice from the first candidates that the budget of tokens pays for, at least one.
 
     The one that crosses the budget takes part with the chance that makes the expected tokens equal
-    to the budget.
+    to the budget. The tokens of all candidates must be known.
     """
     costs = [candidate.tokens or 0 for candidate in candidates]
     count, paid = 0, 0
@@ -83,15 +85,14 @@ def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Stra
 
     if count == len(costs):
         return Outcome(strategy.chance(candidates), count, paid, ran_out=paid < budget)
+    # A strategy must answer, so it is over the budget if its first response is.
     if count == 0:
         return choose(candidates[:1], strategy)
 
     # Rounding down would leave tokens unspent on each problem, and the strategy at a disadvantage.
     next_takes_part = (budget - paid) / costs[count]
-    without, including = (
-        strategy.chance(candidates[:count]),
-        strategy.chance(candidates[: count + 1]),
-    )
+    without = strategy.chance(candidates[:count])
+    including = strategy.chance(candidates[: count + 1])
     accuracy = (1 - next_takes_part) * without + next_takes_part * including
     return Outcome(accuracy, count + next_takes_part, budget)
 
@@ -100,6 +101,7 @@ def means(problems: Mapping[str, Outcome]) -> Means:
     """Over at least one problem; tokens are None if they are not known of each."""
     outcomes = list(problems.values())
     tokens = [outcome.tokens for outcome in outcomes if outcome.tokens is not None]
+
     return Means(
         problems=len(outcomes),
         responses=statistics.fmean(outcome.responses for outcome in outcomes),

@@ -1,7 +1,7 @@
 """A mixture of two Weibull distributions, fitted by expectation maximisation.
 
-RPC (2502.00511) tells likely from unlikely reasoning paths by it. Its authors fit it by scipy,
-which rlsp does not need to run; two components take no more than Newton's method for the shapes.
+RPC (2502.00511) tells likely from unlikely reasoning paths by it. Its authors fit it with scipy,
+which rlsp does not depend on; two components need no more than Newton's method for the shapes.
 """
 
 import math
@@ -11,8 +11,21 @@ from typing import NamedTuple
 _SHARE = (0.2, 0.8)
 """Bounds of the components' weights, as in the code that RPC's authors published."""
 _SHAPE = (0.01, 1000.0)
-"""Bounds of the shape: without the upper one a component shrinks to a point, where the likelihood has no end."""
-_STEPS, _TOLERANCE, _LEAST = 500, 1e-9, 1e-12
+"""Bounds of the shape: without the upper one a component can shrink to a point of infinite likelihood."""
+
+_EM_STEPS = 500
+_EM_TOLERANCE = 1e-9
+"""Gain of log-likelihood per value below which the fit has converged."""
+_NEWTON_STEPS = 50
+_NEWTON_TOLERANCE = 1e-10
+"""Relative change of the shape below which Newton's method has converged."""
+
+_LEAST_SHARE = 1e-12
+"""Least share of a value that a component has: it must never lose all of its values."""
+_FIRST_SHARES = (0.1, 0.9)
+"""Shares that the component `high` starts with, of the lower and the upper half of the values."""
+_MOST_EXPONENT = 700.0
+"""e^709 is the greatest power of e that a float holds."""
 
 
 class Weibull(NamedTuple):
@@ -62,60 +75,75 @@ class Mixture(NamedTuple):
 def fit_mixture(values: Sequence[float]) -> Mixture:
     """The mixture of greatest likelihood, starting from the values split in halves; all > 0, at least two different."""
     ordered = sorted(values)
-    shares = [0.9 if rank >= len(ordered) / 2 else 0.1 for rank in range(len(ordered))]
+    lower, upper = _FIRST_SHARES
+    shares = [upper if rank >= len(ordered) / 2 else lower for rank in range(len(ordered))]
+
     before, fit = -math.inf, None
-    for _ in range(_STEPS):
+    for _ in range(_EM_STEPS):
         fit = _maximise(ordered, shares, fit)
         shares = [fit.high_share(x) for x in ordered]
+
         now = math.fsum(map(fit.log_likelihood, ordered))
-        if now - before < _TOLERANCE * len(ordered):
+        if now - before < _EM_TOLERANCE * len(ordered):
             break
         before = now
+
     assert fit, "there is at least one step"
+    # EM may end with the components in the other order.
     if fit.high.mean() < fit.low.mean():
         fit = Mixture(1 - fit.weight, fit.low, fit.high)
     return fit
 
 
 def _maximise(values: Sequence[float], shares: Sequence[float], before: Mixture | None) -> Mixture:
-    low, high = _SHARE
-    shares = [
-        min(max(share, _LEAST), 1 - _LEAST) for share in shares
-    ]  # a component never loses all values
-    return Mixture(
-        min(max(math.fsum(shares) / len(shares), low), high),
-        _fit(values, shares, before.high.shape if before else 1.0),
-        _fit(values, [1 - share for share in shares], before.low.shape if before else 1.0),
-    )
+    """The M step: weight and components of greatest likelihood, given each value's share of `high`."""
+    least, most = _SHARE
+    shares = [min(max(share, _LEAST_SHARE), 1 - _LEAST_SHARE) for share in shares]
+    weight = min(max(math.fsum(shares) / len(shares), least), most)
+
+    # The last shapes are good guesses; shape 1, the exponential distribution, is the first.
+    high_guess, low_guess = (before.high.shape, before.low.shape) if before else (1.0, 1.0)
+    high = _fit(values, shares, high_guess)
+    low = _fit(values, [1 - share for share in shares], low_guess)
+    return Mixture(weight, high, low)
 
 
 def _fit(values: Sequence[float], weights: Sequence[float], shape: float) -> Weibull:
-    """Greatest weighted likelihood, by Newton's method on the shape from a guess.
+    """The Weibull distribution of greatest weighted likelihood, by Newton's method from a guess of its shape.
 
     The shape k solves sum(w x^k ln x) / sum(w x^k) - 1/k = sum(w ln x) / sum(w); the scale is the
-    k-th power mean.
+    k-th power mean, (sum(w x^k) / sum(w))^(1/k).
     """
     logs, total = [math.log(x) for x in values], math.fsum(weights)
     mean = math.fsum(w * log for w, log in zip(weights, logs, strict=True)) / total
-    for _ in range(50):
+    least, most = _SHAPE
+
+    for _ in range(_NEWTON_STEPS):
+        # The left side of the equation is the mean of ln x under weights w x^k, and its derivative
+        # by k is the variance of ln x under them.
         powers, _ = _powers(shape, logs, weights)
-        first = math.fsum(power * log for power, log in zip(powers, logs, strict=True))
-        second = math.fsum(
-            power * (log - first) ** 2 for power, log in zip(powers, logs, strict=True)
-        )
+        pairs = list(zip(powers, logs, strict=True))
+        first = math.fsum(power * log for power, log in pairs)
+        second = math.fsum(power * (log - first) ** 2 for power, log in pairs)
+
+        # At most halved or doubled in a step: Newton's method overshoots from a poor guess.
         newton = shape - (first - 1 / shape - mean) / (second + 1 / shape**2)
-        step = min(max(newton, shape / 2, _SHAPE[0]), shape * 2, _SHAPE[1])
-        if abs(step - shape) < 1e-10 * shape:
+        step = min(max(newton, shape / 2, least), shape * 2, most)
+        if abs(step - shape) < _NEWTON_TOLERANCE * shape:
             break
         shape = step
-    return Weibull(shape, math.exp((_powers(shape, logs, weights)[1] - math.log(total)) / shape))
+
+    log_sum = _powers(shape, logs, weights)[1]
+    return Weibull(shape, math.exp((log_sum - math.log(total)) / shape))
 
 
 def _powers(
     shape: float, logs: Sequence[float], weights: Sequence[float]
 ) -> tuple[list[float], float]:
-    """Each w x^shape as a share of their sum, and the logarithm of that sum, however large or small they are."""
+    """Each w x^shape as a share of their sum, and the logarithm of that sum."""
     terms = [math.log(w) + shape * log for w, log in zip(weights, logs, strict=True)]
+
+    # Log-sum-exp: x^1000 is out of a float's range for most x.
     peak = max(terms)
     powers = [math.exp(term - peak) for term in terms]
     total = math.fsum(powers)
@@ -123,5 +151,5 @@ def _powers(
 
 
 def _exp(x: float) -> float:
-    """No more than a number can hold."""
-    return math.exp(min(x, 700.0))
+    """The exponential function, cut off before it overflows."""
+    return math.exp(min(x, _MOST_EXPONENT))

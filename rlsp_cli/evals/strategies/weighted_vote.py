@@ -22,6 +22,8 @@ class WeightedVote:
         reason = no_answers(responses) or no_scores(responses)
         if reason:
             return reason
+
+        # A negative weight would make a vote for an answer count against it.
         if any((candidate.score or 0.0) < 0 for candidate in responses.all):
             return f"{responses.scorer} gives scores below 0, and votes need weights of at least 0"
         return None
