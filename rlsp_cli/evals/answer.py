@@ -15,9 +15,10 @@ from rlsp_cli.runs import shapes
 from rlsp_cli.runs.stream import read_rows
 
 GREEDY, SAMPLE, FORCED = "greedy", "sample", "forced"
-"""The kinds of responses: by greedy decoding, sampled, and greedy with budget forcing."""
+"""Kinds of responses: by greedy decoding, sampled, and greedy with budget forcing."""
+
 LOGPROB, CONFIDENCE = "logprob", "confidence"
-"""Scores that every response may have: the sum of its tokens' log-probabilities, and the confidence it states."""
+"""Scores that any response may have: the sum of its tokens' log-probabilities, the confidence it states."""
 
 Key = tuple[str, str, int]
 """Problem id, kind, and number of the response among those of its kind."""
@@ -61,9 +62,9 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """The row; without `scores` if there are none."""
         row = {name: getattr(self, name) for name in _FIELDS}
-        return (
-            row if self.scores else {name: value for name, value in row.items() if name != "scores"}
-        )
+        if not self.scores:
+            del row["scores"]
+        return row
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Answer":
@@ -99,10 +100,11 @@ class Scored(Answer):
     def likelihood(self) -> float | None:
         """Geometric mean of the tokens' probabilities, 1 / perplexity; None without `num_tokens` or `logprob`."""
         total = self.scores.get(LOGPROB)
+        # The sum alone would rank short responses first, whatever they say.
         return math.exp(total / self.num_tokens) if total is not None and self.num_tokens else None
 
     def score(self, scorer: str | None) -> float | None:
-        """By `logprob` (the likelihood), `confidence` (as the response states it), or a name in its `scores`."""
+        """The likelihood for `logprob`, the stated one for `confidence`, else that of its `scores`."""
         if scorer == LOGPROB:
             return self.likelihood
         if scorer == CONFIDENCE:
@@ -135,10 +137,8 @@ def read_scored(path: Path, shape: type[BaseModel] = shapes.Scored) -> Iterator[
 
 
 def _known(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an `Answer` that a row has."""
+    """The fields of an `Answer` that a row has; null means the same as a key that is missing."""
     known = {name: row[name] for name in _FIELDS if row.get(name) is not None}
     scores = known.get("scores", {})
-    return {
-        **known,
-        "scores": {scorer: score for scorer, score in scores.items() if score is not None},
-    }
+    known["scores"] = {scorer: score for scorer, score in scores.items() if score is not None}
+    return known

@@ -1,4 +1,4 @@
-"""What a model answered on a bench, written down: each answer as it comes, and scored while others are made."""
+"""Write down what a model answers on a bench: each answer as it comes, scored while others are drawn."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,8 @@ from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.stream import append_rows
 
 Verify = Callable[[Sequence[Sample]], list[Score]]
+"""Scores samples, and may take as long as a verifier's deadline."""
+
 _THREADS = 64
 """Answers that wait for a score at once; how many processes score them is up to the verifier."""
 
@@ -33,10 +35,13 @@ class AnswerLog:
     ) -> None:
         self.paths, self.problems, self.verify, self.prompt = paths, problems, verify, prompt
         self.done = {row.key for row in read_scored(paths.samples)}
+
+        # A thread that waits for a verifier's process costs little; a sampler that waits costs a GPU.
         self._scoring = ThreadPoolExecutor(_THREADS, thread_name_prefix="rlsp-verdicts")
         self._waiting: deque[tuple[Answer, Future[list[Score]]]] = deque()
 
     def __enter__(self) -> "AnswerLog":
+        # An attempt that was killed may have left answers without a score.
         for answer in read_waiting(self.paths.waiting):
             if answer.key not in self.done:
                 self._score(answer)
@@ -51,6 +56,8 @@ class AnswerLog:
         if kind is None:
             self._write(len(self._waiting))
             self.paths.waiting.unlink(missing_ok=True)
+
+        # After an error nothing waits for a verifier: waiting.jsonl has what is not scored yet.
         self._scoring.shutdown(wait=False, cancel_futures=True)
 
     def add(self, problem: Problem, kind: str, index: int, response: Response) -> None:
@@ -66,10 +73,11 @@ class AnswerLog:
             truncated=response.truncated,
             scores=dict(response.scores),
         )
-        # Written before it is scored: a response may have cost minutes, and a verifier can take the
-        # process down.
+        # Before it is scored: a response may have cost minutes, and a verifier can take the process
+        # down.
         append_rows(self.paths.waiting, [answer.to_json()])
         self._score(answer)
+
         while self._waiting and self._waiting[0][1].done():
             self._write(1)
 

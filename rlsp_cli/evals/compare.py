@@ -1,4 +1,4 @@
-"""Models side by side on the same problems."""
+"""Two models on the same problems: which is better, by how much, and whether they can be compared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,11 +17,12 @@ _SAME = ("bench_digest", "prompt_digest", "verifier")
 """What must not differ between two models that are compared."""
 _DIFFERENCE = TypeAdapter(Difference)
 _SHOWN_OF_A_DIGEST = 12
+_SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on one bench, decoded in the same way; `moved` is the later one's accuracy minus the earlier one's."""
+    """Two models on one bench, decoded in the same way; `moved` is accuracy after minus before."""
 
     before: str
     after: str
@@ -36,14 +37,14 @@ class Comparison:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Comparison":
-        """The reverse."""
+        """Read what `to_json` wrote."""
         moved = _DIFFERENCE.validate_python(data)
         return cls(data["from"], data["to"], data["bench"], data["kind"], moved)
 
 
 @dataclass(frozen=True)
 class ComparedAnswers:
-    """Two evaluations on the benches of both; `differs` says what else is not the same, a line each."""
+    """Two evaluations on the benches of both; `differs` has a line for all else that is not the same."""
 
     comparisons: Sequence[Comparison]
     differs: Sequence[str]
@@ -79,6 +80,7 @@ def compare(
         refused += _refused(a, b, _SAME)
         other += _other(a, b)
 
+    # Unless asked to, a difference of prompts or verifiers must not pass for one of models.
     if refused and not allow:
         raise UsageError(
             "; ".join(refused) + "; add --allow-differences to compare them all the same"
@@ -109,11 +111,13 @@ def _compare(
 
 
 def _difference(before: Sequence[Scored], after: Sequence[Scored]) -> Difference | None:
-    """With every sample at hand, what can be shown is the greater of two estimates."""
+    """None if no problem has scored responses of both."""
     moved = difference(per_problem(before), per_problem(after))
     if moved is None:
         return None
 
+    # Each of the two simulations knows what the other does not (see `detectable_between`). The
+    # greater number is the one that promises less.
     ours, theirs = problem_scores(before), problem_scores(after)
     between = detectable_between([(ours[id], theirs[id]) for id in ours if id in theirs])
     return replace(moved, detectable=max(filter(None, [moved.detectable, between]), default=None))
@@ -138,6 +142,7 @@ def _pairs(
 
 
 def _refused(a: SavedAnswers, b: SavedAnswers, keys: Sequence[str]) -> list[str]:
+    """A line for each of these keys that differs or is not known, as far as protocol.json says."""
     lines = []
     for key in keys:
         x, y = a.made.get(key), b.made.get(key)
@@ -162,5 +167,5 @@ def _other(a: SavedAnswers, b: SavedAnswers) -> list[str]:
 def _short(value: Any) -> str:
     """A digest by its first characters, anything else as it is."""
     text = str(value)
-    is_digest = len(text) == 64 and text.isalnum()
+    is_digest = len(text) == _SHA256_DIGITS and text.isalnum()
     return text[:_SHOWN_OF_A_DIGEST] if is_digest else text

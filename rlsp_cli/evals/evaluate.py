@@ -1,4 +1,4 @@
-"""One model on one bench: what is not answered yet is asked, every answer is written down, then all is summarised."""
+"""Evaluate one model on one bench: draw what is missing, write every answer down, then summarise all."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,39 +35,36 @@ def evaluate(
     tick: Callable[[int, int], None] = lambda done, total: None,
     strategies: RunStrategies | None = None,
 ) -> BenchResult:
-    """Draw and score what `paths.samples` lacks, then summarise it all; DataError if it was made in another way.
+    """Draw and score what `paths.samples` lacks, then summarise it all.
 
     `prompt` turns the user's turn into the text that a model reads. `tick(done, total)` is called
-    after each answer and may raise to stop.
+    after each answer and may raise to stop. DataError if the responses in `paths.samples` were
+    drawn in another way.
     """
     prompts = {problem.id: prompt(bench.ask(problem.problem)) for problem in bench.problems}
     problems = {problem.id: problem for problem in bench.problems}
+
+    # Before anything is drawn: an evaluation that was made differently must not be added to.
     made = provenance(bench, seed, list(prompts.values()), settings)
     keep(paths.protocol, made)
 
     with AnswerLog(paths, problems, verify, prompts.__getitem__) as log:
         counts = _responses_of_each_kind(bench, settings)
         total = len(problems) * sum(counts.values())
+
         for kind, count in counts.items():
             requests = list(_requests(prompts, count, bench.system))
-            # The seed of a response depends on its place among all requests, so those that are done
-            # stay in the list.
-            done = {
-                row
-                for row, request in enumerate(requests)
-                if (request.id, kind, request.index) in log.done
-            }
+            decoding = _decoding(bench, kind, seed, settings)
             answering = ForcedSampler(sampler, settings.forcing) if kind == FORCED else sampler
 
-            for row, response in answering.answer(
-                requests, _decoding(bench, kind, seed, settings), done
-            ):
+            for row, response in answering.answer(requests, decoding, _done(log, kind, requests)):
                 log.add(problems[requests[row].id], kind, requests[row].index, response)
                 tick(len(log.done), total)
 
     # Read back rather than kept: a resumed evaluation has rows of former attempts too.
     rows = log.rows()
     same = remembering(partial(_same_answers, problems, verify))
+
     greedy, sampled = of_kind(rows, GREEDY), of_kind(rows, SAMPLE)
     return BenchResult(
         protocol=made,
@@ -79,9 +76,20 @@ def evaluate(
 
 
 def _responses_of_each_kind(bench: Bench, settings: Eval) -> dict[str, int]:
-    """To each problem, in the order in which they are drawn."""
+    """How many there are to each problem, in the order in which they are drawn."""
     forced = BUDGET_FORCING in settings.strategies
     return {GREEDY: int(bench.sampling.greedy), SAMPLE: bench.sampling.samples, FORCED: int(forced)}
+
+
+def _done(log: AnswerLog, kind: str, requests: Sequence[Request]) -> set[int]:
+    """The rows of the requests that have an answer in the log."""
+    # They stay among the requests: a response's seed depends on its place there, so a resumed
+    # evaluation draws what an uninterrupted one would have drawn.
+    done = set()
+    for row, request in enumerate(requests):
+        if (request.id, kind, request.index) in log.done:
+            done.add(row)
+    return done
 
 
 def _requests(prompts: Mapping[str, str], count: int, system: str | None) -> Iterator[Request]:
@@ -91,10 +99,11 @@ def _requests(prompts: Mapping[str, str], count: int, system: str | None) -> Ite
 
 
 def _decoding(bench: Bench, kind: str, seed: int, settings: Eval) -> Decoding:
+    # Benches and kinds have seeds of their own, so that leaving one out changes no other.
     place = hashlib.sha256(f"{seed}:{bench.name}:{kind}".encode()).digest()
-    reads_logprobs = any(
-        STRATEGIES[name].reads_logprobs for name in settings.strategies if name in STRATEGIES
-    )
+
+    strategies = [STRATEGIES[name] for name in settings.strategies if name in STRATEGIES]
+    reads_logprobs = any(strategy.reads_logprobs for strategy in strategies)
     return Decoding(
         temperature=bench.sampling.temperature if kind == SAMPLE else 0.0,
         top_p=bench.sampling.top_p,
@@ -107,6 +116,7 @@ def _decoding(bench: Bench, kind: str, seed: int, settings: Eval) -> Decoding:
 def _same_answers(
     problems: Mapping[str, Problem], verify: Verify, pairs: Sequence[tuple[Scored, str]]
 ) -> list[bool]:
-    """Whether each response is right when the text is the reference; two answers if the verifier cannot tell."""
+    """Whether the verifier accepts each response with that text as its reference."""
+    # An error or an abstention counts as no: then the two stay different answers.
     samples = [row.sample(problems[row.id], prompt="", reference=text) for row, text in pairs]
     return [score.value == 1.0 for score in verify(samples)]

@@ -1,5 +1,6 @@
 """`--fail-below`: the least accuracy that an evaluation must reach, for CI."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rlsp_cli.errors import CheckError, UsageError
@@ -7,7 +8,7 @@ from rlsp_cli.evals.statistics import Estimate
 
 
 def read_limits(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float]:
-    """Bench -> least accuracy, from `aime24=0.7`, or from `0.7` where there is one bench; UsageError else."""
+    """Bench -> least accuracy, from `aime24=0.7`, or `0.7` where there is one bench; UsageError otherwise."""
     limits = {}
     for text in texts:
         bench, _, number = text.rpartition("=")
@@ -15,6 +16,7 @@ def read_limits(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float
             raise UsageError(
                 f"--fail-below {text}: which of {', '.join(benches)}? write {benches[0]}={text}"
             )
+
         bench = bench or benches[0]
         if bench not in benches:
             raise UsageError(
@@ -25,10 +27,12 @@ def read_limits(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float
 
 
 def refuse_below(accuracies: Mapping[str, Estimate | None], limits: Mapping[str, float]) -> None:
-    """CheckError with value and interval when a bench's accuracy is below its limit, or nothing was scored (None)."""
+    """CheckError with value and interval if an accuracy is below its limit, or nothing was scored (None)."""
     low = []
     for bench, limit in limits.items():
         accuracy = accuracies[bench]
+
+        # The value counts, not the interval: a limit is a promise about this bench.
         if accuracy is None and limit > 0:
             low.append(
                 f"{bench}: no response could be scored, and accuracy must be at least {limit:g}"
@@ -36,6 +40,7 @@ def refuse_below(accuracies: Mapping[str, Estimate | None], limits: Mapping[str,
         elif accuracy and accuracy.value < limit:
             interval = f"95%: {accuracy.low:.4f} to {accuracy.high:.4f}"
             low.append(f"{bench}: accuracy {accuracy.value:.4f} ({interval}) is below {limit:g}")
+
     if low:
         raise CheckError("; ".join(low))
 
@@ -44,7 +49,9 @@ def _share(text: str, number: str) -> float:
     try:
         share = float(number)
     except ValueError:
-        share = -1.0
+        share = math.nan
+
+    # Written so that nan fails too: it compares false with everything.
     if not 0 <= share <= 1:
         raise UsageError(
             f"--fail-below {text}: {number!r} is no accuracy; expected a number from 0 to 1, such as 0.7"

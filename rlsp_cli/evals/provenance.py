@@ -48,16 +48,15 @@ class Provenance:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; without `forcing` if there was none."""
+        # A list, since `keep` compares this with what it reads back, and JSON has no tuples.
         data = {**asdict(self), "differs": list(self.differs)}
-        return (
-            data
-            if self.forcing
-            else {key: value for key, value in data.items() if key != "forcing"}
-        )
+        if not self.forcing:
+            del data["forcing"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Provenance":
-        """The reverse; pydantic's ValidationError names a key that is missing or of another type."""
+        """Read what `to_json` wrote; pydantic's ValidationError names a key that is missing or wrong."""
         return _PROVENANCE.validate_python(data)
 
 
@@ -65,14 +64,16 @@ _PROVENANCE = TypeAdapter(Provenance)
 
 
 def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) -> Provenance:
-    """Of responses to these prompts, one for each problem."""
+    """The provenance of responses to these prompts, one for each problem."""
     known = {
         **bench.sampling.model_dump(include={"temperature", "top_p", "max_new_tokens"}),
         "seed": seed,
         "first_prompt": prompts[0],
     }
+    # To state the recipe's temperature for responses that came from elsewhere would be a guess.
     if bench.prompt_from == "responses":
         known = dict.fromkeys(_UNKNOWN)
+
     forces = "budget_forcing" in settings.strategies
     return Provenance(
         problems=len(bench.problems),
@@ -96,7 +97,7 @@ def keep(path: Path, made: Provenance) -> None:
     """Write protocol.json, or make sure that it says the same.
 
     DataError if the responses beside it were made in another way: they must not be mixed with new
-        ones.
+    ones.
     """
     if not path.exists():
         write_json(path, made.to_json())

@@ -1,4 +1,4 @@
-"""What an evaluation came to: results.json, from the whole down to one bench of one model."""
+"""The results of an evaluation, results.json: all models on all benches, down to one on one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,7 @@ _GREEDY_OVER_SAMPLED = TypeAdapter(GreedyOverSampled)
 
 @dataclass(frozen=True)
 class BenchResult:
-    """One model on one bench; a part is None if there are no such responses, or no strategies were asked for."""
+    """One model on one bench; a part is None if there are no such responses, or it was not asked for."""
 
     protocol: Provenance
     greedy: Metrics | None = None
@@ -42,7 +42,7 @@ class BenchResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "BenchResult":
-        """The reverse."""
+        """Read what `to_json` wrote."""
         beside, strategies = data.get("greedy_over_sampled"), data.get("strategies")
         return cls(
             protocol=Provenance.from_json(data["protocol"]),
@@ -62,24 +62,21 @@ class ModelResult:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {
-            "path": self.path,
-            "benches": {name: result.to_json() for name, result in self.benches.items()},
-        }
+        benches = {name: result.to_json() for name, result in self.benches.items()}
+        return {"path": self.path, "benches": benches}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ModelResult":
-        """The reverse."""
-        return cls(
-            data["path"],
-            {name: BenchResult.from_json(result) for name, result in data["benches"].items()},
-        )
+        """Read what `to_json` wrote."""
+        benches = {name: BenchResult.from_json(part) for name, part in data["benches"].items()}
+        return cls(data["path"], benches)
 
 
 @dataclass(frozen=True)
 class Results:
-    """All models on all benches, by label and in the order of training; `comparisons` has each beside the one before.
+    """All models on all benches, by label and in the order of training.
 
+    `comparisons` has each model beside the one before, which is the step of training between them.
     `verifier` is the recipe's, which judges benches without one of their own. `contaminated` is, by
     bench and training set, how much of the bench the set holds.
     """
@@ -91,31 +88,22 @@ class Results:
 
     def to_json(self) -> dict[str, Any]:
         """`data` of results.json, without the score cards."""
+        contaminated = {
+            bench: contamination_json(sets) for bench, sets in self.contaminated.items()
+        }
         return {
             "models": {label: model.to_json() for label, model in self.models.items()},
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "verifier": dict(self.verifier),
-            "contaminated": {
-                bench: contamination_json(sets) for bench, sets in self.contaminated.items()
-            },
+            "contaminated": contaminated,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Results":
-        """The reverse; ValueError says what is missing or of another type."""
+        """Read what `to_json` wrote; ValueError says what is missing or of another type."""
+        # The file may be of another version or edited by hand, so anything in it can be amiss.
         try:
-            return cls(
-                models={
-                    label: ModelResult.from_json(model) for label, model in data["models"].items()
-                },
-                comparisons=[
-                    Comparison.from_json(comparison) for comparison in data["comparisons"]
-                ],
-                verifier=data["verifier"],
-                contaminated={
-                    bench: _contamination(sets) for bench, sets in data["contaminated"].items()
-                },
-            )
+            return _results(data)
         except KeyError as error:
             raise ValueError(f"{error.args[0]} is missing") from error
         except ValidationError as error:
@@ -129,6 +117,15 @@ class Results:
 def contamination_json(sets: Mapping[str, Contamination]) -> dict[str, Any]:
     """By training set."""
     return {role: contamination.to_json() for role, contamination in sets.items()}
+
+
+def _results(data: Mapping[str, Any]) -> Results:
+    return Results(
+        models={label: ModelResult.from_json(model) for label, model in data["models"].items()},
+        comparisons=[Comparison.from_json(comparison) for comparison in data["comparisons"]],
+        verifier=data["verifier"],
+        contaminated={bench: _contamination(sets) for bench, sets in data["contaminated"].items()},
+    )
 
 
 def _contamination(sets: Mapping[str, Any]) -> dict[str, Contamination]:

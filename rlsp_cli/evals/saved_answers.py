@@ -12,7 +12,7 @@ from rlsp_cli.runs.shapes import Judged
 from rlsp_cli.runs.stream import read_json
 
 _LAST = ("ppo", "sft")
-"""Models of a run, the last that it made first."""
+"""Models that a run trains, the last one first."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class SavedAnswers:
 
 
 def read_answers(place: Path) -> list[SavedAnswers]:
-    """One model's benches: from a run, `eval/<model>` in it, `eval/<model>/<bench>`, or a samples.jsonl file.
+    """One model's benches: from a run, `eval/<model>` in it, `eval/<model>/<bench>`, or a samples.jsonl.
 
-    Of a run with several models it is the last that training made. UsageError when there is none,
-    or when it is not known which is the last.
+    Of a run with several models it is the one that training ended with. UsageError when there is no
+    evaluation, or when it is not known which model is the last.
     """
     if place.is_file():
         return [_read(place, place)]
@@ -43,11 +43,13 @@ def read_answers(place: Path) -> list[SavedAnswers]:
     models = sorted({file.parent.parent for file in files})
     if len(models) == 1:
         return [_read(place, file) for file in files]
-    # Of a training run, the policy that it ended with is meant.
+
+    # Who names a training run means the policy that it ended with.
     for name in _LAST:
         for model in models:
             if model.name == name:
                 return read_answers(model)
+
     names = ", ".join(map(str, models))
     raise UsageError(f"{place}: {len(models)} models were evaluated here; name one: {names}")
 
@@ -57,9 +59,13 @@ def short_names(a: str, b: str) -> dict[str, str]:
     parts, others = Path(a).parts, Path(b).parts
     if parts == others:
         return {Path(a).name: a}
+
+    # From the end: runs/a/eval/base and runs/b/eval/base are told apart by a and b.
     for part, other in zip(reversed(parts), reversed(others), strict=False):
         if part != other:
             return {part: a, other: b}
+
+    # One path is the end of the other, and no part tells them apart.
     return {parts[-1]: a, others[-1]: b}
 
 
@@ -78,4 +84,5 @@ def _read(place: Path, file: Path) -> SavedAnswers:
 
 
 def _made(paths: AnswerPaths) -> Mapping[str, Any]:
+    # A samples.jsonl that was copied away has no protocol beside it.
     return read_json(paths.protocol) if paths.protocol.exists() else {}

@@ -1,4 +1,4 @@
-"""The score card of a bench: the numbers of the one model that was evaluated, flat, for scripts and CI."""
+"""The score card of a bench: the numbers of the model that was evaluated, flat, for scripts and CI."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -31,9 +31,11 @@ class ScoreCard:
         return self.metrics.accuracy
 
     def to_json(self) -> dict[str, Any]:
-        """The documented keys. `truncated` and `unanswered` are shares, abstentions, timeouts and errors counts."""
+        """Plain data; docs/evaluation.md has the keys. What is unscored is counted, other parts are shares."""
         metrics, result, protocol = self.metrics, self.result, self.result.protocol
         data = metrics.to_json()
+
+        # Scripts of users read these keys: they do not follow the names of our attributes.
         return {
             "decoding": self.decoding,
             "problems": protocol.problems,
@@ -74,6 +76,7 @@ def score_cards(results: Results) -> dict[str, ScoreCard]:
 
 
 def _card(result: BenchResult, results: Results, bench: str) -> ScoreCard:
+    # Sampled responses come last where both kinds exist: more of them mean narrower intervals.
     decoding, metrics = list(result.decodings.items())[-1]
     return ScoreCard(
         decoding, metrics, result, results.verifier, results.contaminated.get(bench, {})
@@ -81,7 +84,7 @@ def _card(result: BenchResult, results: Results, bench: str) -> ScoreCard:
 
 
 def _single(name: str, curve: Curve, only: Estimate | None) -> dict[str, Any]:
-    """A curve; that of single responses is their accuracy, without an interval of its own."""
+    """A curve as data; that of single responses is their accuracy, without an interval of its own."""
     data = curve_json(name, curve)
     if not curve and only:
         data[f"{name}_at"] = {"1": only.value}

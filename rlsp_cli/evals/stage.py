@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from rlsp_cli.evals.answer import read_scored
+from rlsp_cli.evals.answer import Scored, read_scored
 from rlsp_cli.evals.benches import Bench, Benches
 from rlsp_cli.evals.compare import compare_in_order
 from rlsp_cli.evals.evaluate import RunStrategies, evaluate
@@ -47,19 +47,28 @@ def evaluate_models(
     the stage is to stop.
     """
     assert recipe.eval, "checked by the recipe"
+
+    # All that can be refused is refused first: loading a model costs minutes.
     benches = [_load(name, recipe) for name in recipe.eval.benches]
     references = reference_answers(recipe, benches)
+
+    # Progress of an earlier attempt; the answers themselves are in samples.jsonl.
     paths.metrics.unlink(missing_ok=True)
+    models = models or {"responses": str(recipe.eval.responses)}
 
     results: dict[str, ModelResult] = {}
     with ExitStack() as running:
-        stage = _Stage(recipe, paths, references, _scorers(recipe, benches, running), check_stop)
-        for label, path in (models or {"responses": str(recipe.eval.responses)}).items():
+        scorers = _scorers(recipe, benches, running)
+        stage = _Stage(recipe, paths, references, scorers, check_stop)
+
+        for label, path in models.items():
+            # One model at a time: two rarely fit into the memory of a GPU.
             with _answering(recipe, path, open_model, check_stop) as (sampler, render):
-                found = {
-                    bench.name: stage.evaluate(label, bench, sampler, render) for bench in benches
-                }
+                found = {}
+                for bench in benches:
+                    found[bench.name] = stage.evaluate(label, bench, sampler, render)
             results[label] = ModelResult(path, found)
+
     _write_results(recipe, paths, benches, results)
 
 
@@ -96,9 +105,8 @@ class _Stage:
         """What the recipe asks for, if anything."""
         if not (self.recipe.eval and self.recipe.eval.strategies):
             return None
-        return partial(
-            run_strategies, self.recipe, bench, self.references.get(bench.name), paths.scores
-        )
+        reference = self.references.get(bench.name)
+        return partial(run_strategies, self.recipe, bench, reference, paths.scores)
 
 
 @contextmanager
@@ -120,12 +128,12 @@ def _answering(
 
 
 def _as_it_is(turn: str, system: str | None) -> str:
-    """A server puts its own chat template around the turn; the prompt of given responses is not known."""
+    """The turn: a server puts its own template around it, and the prompt of given responses is not known."""
     return turn
 
 
 def _load(name: str, recipe: Recipe) -> Bench:
-    """A bench with its own verifier, or the recipe's; prints a note if its data are not what its file says."""
+    """A bench with its own verifier, or the recipe's; prints a note if its data is not what its file says."""
     assert recipe.eval, "checked by the recipe"
     bench = Benches.of(recipe).load(name)
     if bench.changed:
@@ -142,26 +150,26 @@ def _load(name: str, recipe: Recipe) -> Bench:
 def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:
     """For each bench the scorer of its verifier, by name; benches with equal verifiers share one."""
     # A scorer has worker processes of its own, which many benches would multiply.
+    started: list[tuple[Bench, Scorer]] = []
     scorers: dict[str, Scorer] = {}
     for bench in benches:
-        twin = next(
-            (
-                other
-                for other in benches
-                if other.name in scorers and other.verifier == bench.verifier
-            ),
-            None,
-        )
-        if twin:
-            scorers[bench.name] = scorers[twin.name]
+        equal = [scorer for other, scorer in started if other.verifier == bench.verifier]
+        if equal:
+            scorers[bench.name] = equal[0]
             continue
+
         reward = recipe.reward.model_copy(update={"correctness": bench.verifier, "exploration": ()})
-        scorers[bench.name] = running.enter_context(Scorer(reward, recipe.plugins))
+        scorer = running.enter_context(Scorer(reward, recipe.plugins))
+        started.append((bench, scorer))
+        scorers[bench.name] = scorer
     return scorers
 
 
 def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> Bench:
-    """Given responses are all used unless `samples` says how many; several to a problem are samples."""
+    """The bench as it is drawn: given responses are all used unless `samples` says how many.
+
+    Several given responses to a problem are samples, a single one is a greedy response.
+    """
     if not isinstance(sampler, ReplaySampler):
         return bench
 
@@ -177,36 +185,36 @@ def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> Bench:
 
 
 def _gold(bench: Bench) -> ReplaySampler:
-    """The bench's own references as responses: those that do not verify are the verifier's or the data's fault.
-
-    A row that has a solution to its tests has it as `gold`.
-    """
-    golds = {
-        problem.id: problem.metadata.get("gold", f"\\boxed{{{problem.answer}}}")
-        for problem in bench.problems
-    }
-    return ReplaySampler({id: [Response(gold)] for id, gold in golds.items()})
+    """The bench's own references as responses: one that is not accepted is a fault of verifier or data."""
+    responses = {}
+    for problem in bench.problems:
+        # Of code, the reference is a set of tests, and a solution to them is in the column `gold`.
+        gold = problem.metadata.get("gold", f"\\boxed{{{problem.answer}}}")
+        responses[problem.id] = [Response(gold)]
+    return ReplaySampler(responses)
 
 
 def _write_results(
     recipe: Recipe, paths: StagePaths, benches: Sequence[Bench], models: dict[str, ModelResult]
 ) -> None:
-    rows = {}
+    rows: dict[str, dict[str, list[Scored]]] = {}
     for label in models:
-        rows[label] = {
-            bench.name: list(read_scored(paths.answers(label, bench.name).samples))
-            for bench in benches
-        }
+        rows[label] = {}
+        for bench in benches:
+            samples = paths.answers(label, bench.name).samples
+            rows[label][bench.name] = list(read_scored(samples))
+
     results = Results(
         models=models,
         comparisons=compare_in_order(rows),
         verifier=recipe.reward.correctness.model_dump(mode="json"),
         contaminated=_contamination(recipe, benches),
     )
+
+    # The cards repeat numbers of the results, at keys that a script finds without knowing the model.
     cards = {bench: card.to_json() for bench, card in score_cards(results).items()}
-    write_json(
-        paths.results, {"schema": "rlsp.eval/1", "data": {**results.to_json(), "benches": cards}}
-    )
+    data = {**results.to_json(), "benches": cards}
+    write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
 
 
 def _contamination(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, Contamination]]:
@@ -230,7 +238,8 @@ class _Progress:
     def __call__(self, done: int, total: int) -> None:
         if done == total or time.monotonic() - self.written_at > _TICK_S:
             self.written_at = time.monotonic()
-            append_rows(
-                self.paths.metrics, [{"step": done - 1, "total_steps": total, "text": self.text}]
-            )
+            # Steps are counted from 0, as in training.
+            row = {"step": done - 1, "total_steps": total, "text": self.text}
+            append_rows(self.paths.metrics, [row])
+
         self.check_stop()
