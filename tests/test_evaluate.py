@@ -186,10 +186,10 @@ def test_responses_to_problems_that_the_bench_does_not_have_are_counted_and_all_
     None
 ):
     given = ReplaySampler({"1": [Response("a")], "2": [Response("b")]})
-    assert given.strangers(["1", "2", "3"]) == 0 and given.strangers(["2"]) == 1
-    assert ReplaySampler({}).strangers(["1"]) == 0
+    assert given.count_unknown(["1", "2", "3"]) == 0 and given.count_unknown(["2"]) == 1
+    assert ReplaySampler({}).count_unknown(["1"]) == 0
     with pytest.raises(DataError, match="ids such as '1', expected 'x'"):
-        given.strangers(["x", "y"])
+        given.count_unknown(["x", "y"])
 
 
 def test_given_responses_must_cover_the_bench(tmp_path: Path) -> None:

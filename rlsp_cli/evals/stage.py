@@ -174,8 +174,8 @@ def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> Bench:
         return bench
 
     ids = [problem.id for problem in bench.problems]
-    if strange := sampler.strangers(ids):
-        _note(f"{bench.name}: {strange} ids with responses are no problems of it; left out")
+    if unknown := sampler.count_unknown(ids):
+        _note(f"{bench.name}: {unknown} ids with responses are not among its problems; left out")
     sampler.refuse_fewer(ids, max(settings.k, default=0))
 
     if settings.samples == 0 and sampler.most() > 1:

@@ -1,4 +1,4 @@
-"""Requests to the (chat) completions of an OpenAI-compatible server, and their replies."""
+"""Requests to the completions and chat completions of an OpenAI-compatible server, and their replies."""
 
 from collections.abc import Mapping
 from json import JSONDecodeError
@@ -12,17 +12,20 @@ from rlsp_cli.rewards.thinking import closing, whole, with_opening
 _SHOWN = 80
 """Characters of a reply that an error shows."""
 _SHOWN_OF_A_REFUSAL = 300
+"""Characters of a server's own message that an error shows."""
 
 
 def chat_body(model: str, request: Request, decoding: Decoding) -> dict[str, Any]:
     """For `chat/completions`, where the server puts its own template around the turns."""
     turns = [{"role": "system", "content": request.system}] if request.system else []
     turns.append({"role": "user", "content": request.prompt})
+
     body = _settings(model, decoding)
     if request.prefix:
         # As vLLM and SGLang have it: the model continues the last turn.
         turns.append({"role": "assistant", "content": request.prefix})
         body |= {"continue_final_message": True, "add_generation_prompt": False}
+
     if decoding.logprobs:
         body["logprobs"] = True
     return {**body, "messages": turns}
@@ -33,18 +36,18 @@ def completion_body(
 ) -> dict[str, Any]:
     """For `completions`, with the prompt as token ids and `options` that this server knows."""
     body = {**_settings(model, decoding), **options, "prompt": prompt}
+    # Here `logprobs` is a number of alternatives to each token, not a truth value as in a chat.
     return {**body, "logprobs": 1} if decoding.logprobs else body
 
 
 def read_completion(content: bytes, request: Request) -> Response:
-    """The response in a reply, whole: see `rlsp_cli.rewards.thinking`. ValueError if it is no completion."""
+    """The response in a reply, with its thinking (`rlsp_cli.rewards.thinking`); ValueError if there is none."""
     try:
         said = read_json(content)
         choice = said["choices"][0]
         message = choice.get("message")
         text = _chat_text(message, request) if message else _completed_text(choice["text"], request)
-    # Proxies answer with pages and other servers with other JSON, so nothing about its form is
-    # certain.
+    # Proxies answer with pages and other servers with other JSON: nothing about its form is certain.
     except (JSONDecodeError, LookupError, TypeError, AttributeError) as error:
         shown = content.decode(errors="replace")[:_SHOWN]
         raise ValueError(f"{shown!r} is no completion; is this the right URL?") from error
@@ -61,9 +64,12 @@ def read_refusal(content: bytes) -> str:
         said = str(read_json(content)["error"]["message"])
     except (ValueError, LookupError, TypeError):
         said = content.decode(errors="replace")
+
     short = " ".join(said[:_SHOWN_OF_A_REFUSAL].split())
     if "chat template" not in said:
         return short
+
+    # A base model has no template: name rlsp's way out beside the server's.
     return f"{short}; start the server with a chat template, or let eval.serve put the problems as plain text"
 
 
@@ -78,40 +84,34 @@ def _settings(model: str, decoding: Decoding) -> dict[str, Any]:
 
 
 def _completed_text(text: Any, request: Request) -> str:
-    """A completion of our own prompt, which may have opened the thinking."""
+    """A completion of our own prompt, which may have opened the thinking already."""
     text = content_text({"content": text})
     return text if request.prefix else whole(request.prompt, text)
 
 
 def _chat_text(message: Mapping[str, Any], request: Request) -> str:
-    """A reply to a chat: thinking that the server parts from the answer goes back between its tags.
-
-    A reply that continues a prefix belongs to what the prefix has begun, thinking or answer, and
-    opens nothing.
-    """
+    """A reply to a chat: thinking that the server parts from the answer goes back between its tags."""
     if not request.prefix:
         return with_opening(message_text(message))
+
+    # What continues a prefix goes on with its thinking or its answer, and opens nothing.
     end, thought, answer = closing(request.prefix), thought_of(message), content_text(message)
     return f"{thought}\n{end}\n\n{answer}" if end and thought and answer else thought + answer
 
 
 def _tokens(usage: Any) -> int | None:
-    """How many tokens the response has according to the server; None if it does not say, or says no number."""
+    """How many tokens the response has; None if the server does not say, or does not give a number."""
     return count_of(usage.get("completion_tokens")) if isinstance(usage, dict) else None
 
 
 def _scores(logprobs: Any) -> dict[str, float]:
-    """The sum of the tokens' log-probabilities, from a chat's `content` or a completion's `token_logprobs`.
-
-    Empty if the server gives none, or any that is no number.
-    """
+    """The sum of the tokens' log-probabilities; empty if the server gives none, or one that is no number."""
     try:
-        tokens = (
-            [token["logprob"] for token in logprobs.get("content") or ()]
-            or logprobs.get("token_logprobs")
-            or []
-        )
+        chat = [token["logprob"] for token in logprobs.get("content") or ()]
+        tokens = chat or logprobs.get("token_logprobs") or []
         numbers = [number for token in tokens if (number := number_of(token)) is not None]
     except (AttributeError, LookupError, TypeError):
         return {}
+
+    # A sum over some of the tokens would make this response the likeliest of all.
     return {"logprob": sum(numbers)} if numbers and len(numbers) == len(tokens) else {}

@@ -22,20 +22,25 @@ from rlsp_cli.http import client_settings, read_key, retry_after, valid_key
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 """The environment variable that holds the key; other users of the machine see command lines."""
+
 _PAUSES_S = (1, 2, 4, 8, 15, 30, 30)
-"""Seconds before each new try at a request that failed."""
+"""Seconds before each new try at a request that failed: time for a server to restart."""
 _TRIES = len(_PAUSES_S) + 1
 _BUSY_TRIES = 100
 """Tries at a request that the server puts off (429): it is there, and says when."""
+
 _SEEDS = 2**31
 """Servers take seeds of 32 bits, with a sign."""
-_BEAT_S = 1.0
+_TICK_S = 1.0
+"""Longest time between two calls of `tick`."""
 _TIMEOUT = httpx2.Timeout(3600.0, connect=30.0)
-"""Seconds that one response may take."""
+"""Seconds that one response may take: a long one from a busy server takes many minutes."""
+
+_OK, _TOO_MANY_REQUESTS, _SERVER_ERROR = 200, 429, 500
 
 
 class EndpointSampler:
-    """A `rlsp_cli.evals.samplers.sampler.Sampler` with `batch` requests under way at once; each response is a request.
+    """A `Sampler` with a request for each response, and `batch` of them under way at once.
 
     Prompts are the user's turn in `URL/chat/completions`; with `encode`, which gives a prompt's
     token ids, they go to `URL/completions` as they are, with `options` that this server knows.
@@ -57,18 +62,22 @@ class EndpointSampler:
             raise UsageError(
                 f"{url!r} is no http address; expected one such as http://127.0.0.1:8000/v1"
             )
+
         self.url, self.model, self.encode = url.rstrip("/"), model, encode
-        self.path, self.options = (
-            "/completions" if encode else "/chat/completions",
-            dict(options or {}),
-        )
+        self.path = "/completions" if encode else "/chat/completions"
+        self.options = dict(options or {})
         self.key, self.batch, self.tick = _key(key), batch, tick
-        self._not_before = 0.0  # time.monotonic() until which the server wants to be left alone
+
+        # time.monotonic() until which the server wants no requests.
+        self._not_before = 0.0
 
     def answer(
         self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
     ) -> Iterator[tuple[int, Response]]:
-        """As they come; NotReadyError when the server gives none. Ending the iteration cancels what is under way."""
+        """The responses as they come; NotReadyError when the server gives none.
+
+        Ending the iteration cancels what is under way.
+        """
         rows = (row for row in range(len(requests)) if row not in done)
         running: dict[asyncio.Task[Response], int] = {}
         with asyncio.Runner() as runner:
@@ -76,6 +85,7 @@ class EndpointSampler:
             try:
                 while True:
                     for row in islice(rows, self.batch - len(running)):
+                        # By place, not by time: which request comes back first must not matter.
                         seeded = replace(decoding, seed=(decoding.seed + row) % _SEEDS)
                         response = self._response(client, requests[row], seeded)
                         running[runner.get_loop().create_task(response)] = row
@@ -83,12 +93,12 @@ class EndpointSampler:
                         return
 
                     waiting = asyncio.wait(
-                        running, timeout=_BEAT_S, return_when=asyncio.FIRST_COMPLETED
+                        running, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED
                     )
                     ready, _ = runner.run(waiting)
-                    for task in sorted(
-                        ready, key=_has_failed
-                    ):  # responses first: an error ends the loop
+
+                    # Responses first: an error ends the loop, and they would be lost with it.
+                    for task in sorted(ready, key=_has_failed):
                         yield running.pop(task), task.result()
                     self.tick()
             finally:
@@ -110,6 +120,7 @@ class EndpointSampler:
     ) -> Response:
         """One response; asks again while the server is busy, away, or answers what is no completion."""
         body = self._body(request, decoding)
+
         for tries in count(1):
             # One request that is put off holds back all of them: the server is busy for all.
             await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
@@ -119,27 +130,33 @@ class EndpointSampler:
                 if tries >= failure.worth:
                     where = f"{self.url}{self.path}: problem {request.id!r}"
                     raise NotReadyError(f"{where}: {failure}") from failure
+
+                # A busy server has said itself how long to wait.
                 if failure.worth != _BUSY_TRIES:
                     await asyncio.sleep(_PAUSES_S[tries - 1])
+
         raise AssertionError("the last try returns or raises")
 
     async def _ask(
         self, client: httpx2.AsyncClient, body: dict[str, Any], request: Request
     ) -> Response:
+        """One request; _UnansweredError if it has no reply, or a reply without a response."""
         try:
             reply = await client.post(self.url + self.path, content=json.dumps(body))
         except httpx2.RequestError as error:
             raise _UnansweredError(
                 f"no reply: {error or type(error).__name__}; is the server running?"
             ) from error
-        if reply.status_code == 200:
+
+        if reply.status_code == _OK:
             try:
                 return read_completion(reply.content, request)
             except ValueError as error:
                 raise _UnansweredError(str(error)) from error
 
-        if "Retry-After" in reply.headers or reply.status_code == 429:
+        if "Retry-After" in reply.headers or reply.status_code == _TOO_MANY_REQUESTS:
             self._not_before = time.monotonic() + retry_after(reply.headers.get("Retry-After", ""))
+
         refusal = read_refusal(reply.content) or reply.reason_phrase
         raise _UnansweredError(
             f"HTTP {reply.status_code}: {refusal}", _tries_worth(reply.status_code)
@@ -156,9 +173,9 @@ def _key(given: str | None) -> str:
 
 def _tries_worth(status: int) -> int:
     """A busy server (429) says when it is free, a broken one may recover, and a refused request stays refused."""
-    if status == 429:
+    if status == _TOO_MANY_REQUESTS:
         return _BUSY_TRIES
-    return _TRIES if status >= 500 else 1
+    return _TRIES if status >= _SERVER_ERROR else 1
 
 
 class _UnansweredError(Exception):
@@ -176,5 +193,7 @@ def _has_failed(task: asyncio.Task[Response]) -> bool:
 async def _call_off(running: dict[asyncio.Task[Response], int], client: httpx2.AsyncClient) -> None:
     for task in running:
         task.cancel()
+
+    # Waited for, so that no connection is left open when the loop closes.
     await asyncio.gather(*running, return_exceptions=True)
     await client.aclose()

@@ -1,4 +1,4 @@
-"""What a sampler is asked, what it answers, and the interface that all samplers share."""
+"""What a sampler gets and what it gives, and the interface that all samplers share."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,9 +7,10 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt, and which of its responses is asked for; `prefix` is a start of the response, to be continued.
+    """A prompt, and which of its responses is asked for.
 
-    `system` is for servers, which render prompts themselves; elsewhere it is in the prompt already.
+    `prefix` is a start of the response, to be continued. `system` is for servers, which render
+    prompts themselves; elsewhere it is in the prompt already.
     """
 
     id: str
@@ -21,7 +22,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How a model answers: temperature 0 is greedy; `logprobs` asks for the score `logprob` of each response."""
+    """How a model decodes: temperature 0 is greedy; `logprobs` asks for the score `logprob`."""
 
     temperature: float
     top_p: float
@@ -49,16 +50,15 @@ class Sampler(Protocol):
     def answer(
         self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
     ) -> Iterator[tuple[int, Response]]:
-        """(row, response) in the order in which they come, for each of the requests whose row is not in `done`.
+        """(row, response) as they come, for each of the requests whose row is not in `done`.
 
-        The same requests and decoding give the same responses, whatever was done before.
+        The same requests and decoding give the same responses, whatever was done before: a resumed
+        evaluation ends as an uninterrupted one does.
         """
         ...
 
 
 def answers(sampler: Sampler, requests: Sequence[Request], decoding: Decoding) -> list[Response]:
     """A response to each request, in the order of the requests."""
-    return [
-        response
-        for _, response in sorted(sampler.answer(requests, decoding), key=lambda found: found[0])
-    ]
+    responses = dict(sampler.answer(requests, decoding))
+    return [responses[row] for row in sorted(responses)]
