@@ -15,7 +15,7 @@ from rlsp_cli.recipe.schema import Eval, Recipe
 from rlsp_cli.recipe.shipped import find_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 
-_OF_A_BENCH = {"problems", "verifier"}
+_BENCH_KEYS = {"problems", "verifier"}
 """Keys that every bench's file has, and no recipe."""
 
 
@@ -35,7 +35,7 @@ class ComparedBench:
 
 
 def compared_bench(bench: Bench) -> ComparedBench:
-    """The facts of a bench that say what a comparison with it means."""
+    """What a reader must know of a bench to judge a comparison with it."""
     rule = f"same text, or {SHARE:.0%} of its {NGRAM}-grams and its numbers in order"
     if _is_procedural(bench):
         rule = "same text"
@@ -44,6 +44,7 @@ def compared_bench(bench: Bench) -> ComparedBench:
 
 def index_of(benches: Sequence[Bench]) -> OverlapIndex:
     """The problems of benches, indexed; procedural problems match on exact text only."""
+    # With n-grams, every two problems of a task would be copies of each other.
     index = OverlapIndex()
     for bench in benches:
         texts = {problem.id: problem.problem for problem in bench.problems}
@@ -53,16 +54,18 @@ def index_of(benches: Sequence[Bench]) -> OverlapIndex:
 
 
 def benches_against(names: Sequence[str], recipe: Recipe | None, data: Path | None) -> list[Bench]:
-    """Benches by name or file, and all that a recipe evaluates; `recipe` is the one whose data is compared, if any.
+    """The benches that `names` mean: benches by name or file, and recipes, for all that they evaluate.
 
+    `recipe` is the one whose data is compared, if any; `heldout` and its settings are from there.
     NotReadyError names every bench whose data is missing: data that was not compared is not clean.
     """
     benches: dict[str, Bench] = {}
     missing: list[str] = []
     for name in names:
-        theirs = (
-            load_recipe(find_recipe(name), plugins=resolve_options) if _is_recipe(name) else None
-        )
+        theirs = None
+        if _is_recipe(name):
+            theirs = load_recipe(find_recipe(name), plugins=resolve_options)
+
         if name == "heldout" and recipe is None:
             raise UsageError("heldout is a recipe's own data.heldout; name that recipe instead")
 
@@ -70,6 +73,7 @@ def benches_against(names: Sequence[str], recipe: Recipe | None, data: Path | No
             try:
                 bench = _load(one, theirs or recipe, data)
                 benches.setdefault(bench.name, bench)
+            # All at once: each may be a download of its own.
             except NotReadyError as error:
                 missing.append(str(error))
 
@@ -122,4 +126,4 @@ def _is_recipe(name: str) -> bool:
         keys = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError):
         return False
-    return isinstance(keys, dict) and not _OF_A_BENCH & keys.keys()
+    return isinstance(keys, dict) and not _BENCH_KEYS & keys.keys()

@@ -1,4 +1,4 @@
-"""Training data must not hold problems of the recipe's benches: checked with the recipe, and again by each stage."""
+"""Refuse training data that holds problems of the recipe's benches: in `rlsp check`, and in each stage."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,12 +21,12 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.terminal import print
 
 _TASK_ROWS = 2000
-"""Rows of a procedural task that `rlsp check` looks at, to answer at once; the stage that trains looks at all."""
+"""Rows of a procedural task that `rlsp check` looks at, to be quick; the stage that trains looks at all."""
 _HINT = "leave them out with rlsp data clean FILE --against RECIPE --out CLEAN, or set data.allow_overlap: true"
 
 
 def check_overlap(recipe: Recipe) -> list[Issue]:
-    """Overlaps that are found without the hub; data that cannot be read is left to the stage that reads it."""
+    """The overlaps that can be found without the hub."""
     if not _must_differ(recipe):
         return []
 
@@ -46,6 +46,7 @@ def refuse_overlap(recipe: Recipe, role: str, rows: Sequence[HasProblem]) -> Non
     for name in recipe.eval.benches if recipe.eval else ():
         try:
             benches.append(whole_bench(name, recipe))
+        # Training does not need the bench, and evaluation will say that its data is missing.
         except NotReadyError as error:
             print(f"data.{role} is not compared with a bench: {error}", file=sys.stderr)
 
@@ -62,6 +63,7 @@ def _local_benches(recipe: Recipe) -> list[Bench]:
     assert recipe.eval, "a recipe without eval has no benches"
     found = []
     for name in recipe.eval.benches:
+        # `check_benches` and the stages report what cannot be read; here it has no problems to find.
         with suppress(RlspError):
             if not Benches.of(recipe).prompts(name).on_hub:
                 found.append(whole_bench(name, recipe))
@@ -83,7 +85,6 @@ def _issues(training: TrainingSet, benches: Sequence[Bench]) -> Iterator[Issue]:
     for bench in benches:
         found = [overlap for overlap in overlaps if overlap.bench == bench.name]
         if found:
+            key = f"data.{training.role}"
             many = f"{len(found)} of {len(training.rows)} problems are in the bench {bench.name}"
-            yield Issue(
-                f"data.{training.role}", f"data.{training.role}: {many}, such as {found[0]}", _HINT
-            )
+            yield Issue(key, f"{key}: {many}, such as {found[0]}", _HINT)

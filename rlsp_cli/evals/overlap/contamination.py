@@ -1,4 +1,4 @@
-"""Contamination: how much of the benches that a model is evaluated on it was trained on."""
+"""Contamination: how much of a bench the model has seen in training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -39,7 +39,8 @@ class Contamination:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Contamination":
         """What `to_json` wrote."""
-        return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})
 
 
 BenchContamination = Mapping[str, Contamination]
@@ -57,6 +58,7 @@ def measure_contamination(
     whole = _whole_benches(recipe, benches)
     found: dict[str, dict[str, Contamination]] = {bench.name: {} for bench in benches}
     for role in roles_of(recipe):
+        # The evaluation is done by now; data that is gone must not cost its results.
         try:
             training = from_recipe(role, recipe)
         except RlspError as error:
@@ -72,7 +74,7 @@ def measure_contamination(
 
 
 def contamination_notes(contamination: Mapping[str, BenchContamination]) -> list[str]:
-    """What a reader should know of `measure_contamination`, by bench: copies, likely copies, and unread data."""
+    """A line for each finding that a reader should know: copies, likely copies, and unread data."""
     notes: list[str] = []
     for bench, sets in contamination.items():
         for role, found in sets.items():
@@ -86,6 +88,7 @@ def _notes(bench: str, role: str, found: Contamination) -> Iterator[str]:
         return
 
     if found.problems_found:
+        # If every copied problem is right by memory alone.
         points = 100 * found.problems_found / found.problems
         yield (
             f"{bench} IS CONTAMINATED: {found.problems_found} of its {found.problems} problems are in data.{role} "
@@ -112,6 +115,9 @@ def _contamination(
     ours = [
         overlap for overlap in overlaps if overlap.bench == bench.name and overlap.problem in asked
     ]
+    copies = [str(overlap) for overlap in ours if overlap.is_copy]
+    likely = [str(overlap) for overlap in ours if not overlap.is_copy]
+
     counts = count_overlaps(ours, bench.name)
     return Contamination(
         rows=len(training.rows),
@@ -120,6 +126,6 @@ def _contamination(
         problems_found=counts.problems_found,
         likely_rows=counts.likely_rows,
         likely_problems=counts.likely_problems,
-        first=next((str(overlap) for overlap in ours if overlap.is_copy), None),
-        likely_first=next((str(overlap) for overlap in ours if not overlap.is_copy), None),
+        first=next(iter(copies), None),
+        likely_first=next(iter(likely), None),
     )

@@ -2,10 +2,9 @@ r"""Benches, indexed to find their problems in training data: exact match, n-gra
 
 One shared 13-gram, GPT-3's rule (arXiv 2005.14165, Appendix C), finds mostly set phrases in
 mathematics. So a problem counts as copied when a share of its own 8-grams is found, as in PaLM's
-analysis (2204.02311, Section 8), and all of its
-numbers: with others it is a problem of the same family. A near-duplicate is a likely copy, to be
-    read and not refused.
-docs/overlap.md has the measurement.
+analysis (2204.02311, Section 8), and all of its numbers: with others it is a problem of the same
+family. A near-duplicate is a likely copy, to be read and not refused. docs/overlap.md has the
+measurement.
 """
 
 import re
@@ -33,6 +32,9 @@ SIMILAR = "words"
 
 _SHORTEST = 6
 """A problem of fewer words is an everyday phrase, and matches as a whole only."""
+
+# A plain number or fraction, with a denominator that is not 0, and short: Python refuses to read
+# integers of more than 4,300 digits, and a training row may hold anything.
 _NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40}|/0*[1-9]\d{,40})?")
 _FIGURE = re.compile(r"\[asy\].*?(?:\[/asy\]|$)", re.DOTALL)
 
@@ -94,7 +96,7 @@ class OverlapIndex:
         words = {id: _words_without_figures(text) for id, text in problems.items()}
         ngrams = _distinct_ngrams(words)
         for id, text in problems.items():
-            # Of equal problems in one bench the first is reported.
+            # Of equal problems in one bench, report the first.
             self._exact.setdefault(same_text(text), {}).setdefault(bench, Match(bench, id, EXACT))
             answer = (answers or {}).get(id)
             self._problems[bench, id] = _Problem(text, answer, _numbers(words[id]), len(ngrams[id]))
@@ -111,7 +113,8 @@ class OverlapIndex:
     def match(self, text: str, answer: str | None = None, *, likely: bool = False) -> Match | None:
         """The problem that this text is a copy of; with `likely` a likely copy where there is no sure one."""
         found = self.matches(text, answer, likely=likely)
-        return next((match for match in found if match.is_copy), found[0] if found else None)
+        copies = [match for match in found if match.is_copy]
+        return next(iter(copies or found), None)
 
     def matches(self, text: str, answer: str | None = None, *, likely: bool = False) -> list[Match]:
         """The same for each bench, with at most one problem of each."""
@@ -121,6 +124,8 @@ class OverlapIndex:
         # Figures count in an exact match alone; most texts have none, and are not read twice.
         words = words if "[asy]" not in text else _words_without_figures(text)
         found = {match.bench: match for match in self._overlapping(words, answer)} | exact
+
+        # The slowest rule comes last, and only for benches in which the others found nothing.
         if likely:
             found = self._near_duplicates(words, apart_from=found) | found
         return [match for match in found.values() if likely or match.is_copy]
@@ -138,6 +143,7 @@ class OverlapIndex:
         shared: list[tuple[int, int]] = []
         for size in self._owners:
             shared += self._shared_spans(words, size, match)
+
         if not shared:
             return 0, len(text)
         return min(start for start, _ in shared), max(end for _, end in shared)
@@ -145,11 +151,13 @@ class OverlapIndex:
     def _shared_spans(
         self, words: Sequence[tuple[str, int, int]], size: int, match: Match
     ) -> list[tuple[int, int]]:
+        """Start and end of each n-gram of this size that is the problem's own."""
         owners, key = self._owners[size], (match.bench, match.id)
         spans = []
         for first in range(len(words) - size + 1):
             part = words[first : first + size]
             if key in owners.get(tuple(word for word, _, _ in part), ()):
+                # `words_of` moves fractions, so the first word need not start first.
                 spans.append((min(start for _, start, _ in part), max(end for _, _, end in part)))
         return spans
 
@@ -165,17 +173,20 @@ class OverlapIndex:
                     shared.update(owners[ngram])
 
         shares = {key: number / self._problems[key].ngrams for key, number in shared.items()}
-        matches = [
-            Match(*key, self._rule(key, words, answer, share))
-            for key, share in shares.items()
-            if share >= SHARE
-        ]
+        matches = []
+        for key, share in shares.items():
+            if share >= SHARE:
+                matches.append(Match(*key, self._rule(key, words, answer, share)))
+
+        # The caller keeps the last of each bench.
         return sorted(matches, key=lambda match: (match.is_copy, shares[match.bench, match.id]))
 
     def _rule(self, key: Key, words: Ngram, answer: str | None, share: float) -> str:
+        """What kind of overlap it is, by the numbers and the answers of both."""
         problem, numbers = self._problems[key], _numbers(words)
         same_answer = _same_number(problem.answer, answer)
 
+        # Reordered numbers are a reworded copy if the answer is the same, and else a variant.
         reordered = same_answer and Counter(problem.numbers) <= Counter(numbers)
         if not (_in_order(problem.numbers, numbers) or reordered):
             return OTHER_NUMBERS
@@ -197,12 +208,14 @@ def _numbers(words: Ngram) -> tuple[str, ...]:
 
 def _in_order(ours: Sequence[str], theirs: Sequence[str]) -> bool:
     """Whether all our numbers are among theirs in the same order."""
+    # `in` uses the iterator up to what it finds, so each number is sought behind the last one.
     left = iter(theirs)
     return all(number in left for number in ours)
 
 
 def _same_number(one: str | None, other: str | None) -> bool | None:
-    """Whether two answers are the same number; None unless both are numbers, since only a verifier compares others."""
+    """Whether two answers are the same number; None unless both are numbers."""
+    # Anything else only a verifier could compare, which is too slow for a data set.
     if one is None or other is None:
         return None
     numbers = _number(one), _number(other)
@@ -218,7 +231,7 @@ def _number(answer: str) -> Fraction | None:
 def _distinct_ngrams(problems: Mapping[str, Ngram]) -> dict[str, set[Ngram]]:
     """By problem, its n-grams that no other problem of the bench has.
 
-    N-grams that several problems share, numbers apart, are the bench's own phrases, such as "where
+    N-grams that several problems share, numbers apart, are set phrases of the bench, such as "where
     m and n are relatively prime", and identify none of them.
     """
     ngrams = {id: _problem_ngrams(words) for id, words in problems.items()}

@@ -10,7 +10,7 @@ from rlsp_cli.evals.overlap.index import EXACT, OTHER_ANSWER, OTHER_NUMBERS, OVE
 from rlsp_cli.evals.overlap.training_set import TrainingSet
 
 _KEPT = 200
-"""Characters of a text that are kept."""
+"""Characters of a text that a report keeps."""
 _IN_A_LINE = 80
 """Characters of a text in a message."""
 _HOW = {
@@ -24,7 +24,7 @@ _HOW = {
 
 @dataclass(frozen=True)
 class Overlap:
-    """A row and the problem that it shares text with, by which rule; `start` and `end` are characters of the row."""
+    """A row and the problem that it shares text with; `start` and `end` are characters of the row's problem."""
 
     role: str
     place: str
@@ -73,18 +73,16 @@ def find_overlaps(
     for row in training.rows:
         for match in index.matches(row.problem, row.answer, likely=likely):
             start, end = index.span(row.problem, match)
-            text = _shortened(row.problem[start:end], _KEPT)
-            problem_text = _shortened(index.text(match), _KEPT)
             yield Overlap(
-                training.role,
-                row.place,
-                match.bench,
-                match.id,
-                match.rule,
-                start,
-                end,
-                text,
-                problem_text,
+                role=training.role,
+                place=row.place,
+                bench=match.bench,
+                problem=match.id,
+                rule=match.rule,
+                start=start,
+                end=end,
+                text=_shortened(row.problem[start:end], _KEPT),
+                problem_text=_shortened(index.text(match), _KEPT),
             )
 
 
@@ -93,6 +91,8 @@ def count_overlaps(overlaps: Iterable[Overlap], bench: str) -> OverlapCounts:
     ours = [overlap for overlap in overlaps if overlap.bench == bench]
     copied = [overlap.problem for overlap in ours if overlap.is_copy]
     likely = [overlap.problem for overlap in ours if not overlap.is_copy]
+
+    # A problem that is copied for sure is not counted as a likely one too.
     return OverlapCounts(
         rows_found=len(copied),
         problems_found=len(set(copied)),

@@ -42,17 +42,20 @@ class OverlapReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `clean` when every row could be read and none is a copy, as far as the rules can find."""
+        sets = []
+        for one in self.sets:
+            sets.append({"role": one.role, "source": one.source, "rows": len(one.rows)})
+
+        benches = []
+        for bench in self.benches:
+            benches.append({**compared_bench(bench).to_json(), **self.counts(bench).to_json()})
+
         return {
             "train": self.train,
             "clean": not self.copies and not self.unread,
             "cannot_find": CANNOT_FIND,
-            "sets": [
-                {"role": one.role, "source": one.source, "rows": len(one.rows)} for one in self.sets
-            ],
-            "benches": [
-                {**compared_bench(one).to_json(), **self.counts(one).to_json()}
-                for one in self.benches
-            ],
+            "sets": sets,
+            "benches": benches,
             "copies": [overlap.to_json() for overlap in self.copies],
             "likely": [overlap.to_json() for overlap in self.likely],
             "unread": list(self.unread),
@@ -62,11 +65,15 @@ class OverlapReport:
 def compare_data(
     train: str, against: Sequence[str], data: Path | None, columns: Columns
 ) -> OverlapReport:
-    """A file, a hub id or a recipe's training data beside benches, which are read from `data` if it is given.
+    """Compare a file, a hub id or a recipe's training data with benches.
 
-    NotReadyError names every bench whose data is missing: data that was not compared is not clean.
+    The benches are read from `data` if it is given. NotReadyError names every bench whose data is
+    missing: data that was not compared is not clean.
     """
-    recipe = load_recipe(find_recipe(train), plugins=resolve_options) if _is_recipe(train) else None
+    recipe = None
+    if _is_recipe(train):
+        recipe = load_recipe(find_recipe(train), plugins=resolve_options)
+
     benches = benches_against(against, recipe, data)
     sets = _sets(recipe) if recipe else [from_source(train, columns)]
 
@@ -98,5 +105,7 @@ def _sets(recipe: Recipe) -> list[TrainingSet]:
 def _is_recipe(train: str) -> bool:
     if train in shipped_recipes() or Path(train).suffix in (".yaml", ".yml"):
         return True
+
+    # Anything else that is no source of rows is taken for a recipe, whose error names those there are.
     elsewhere = train.startswith(("hf:", "task:")) or HUB_ID.fullmatch(train)
     return not is_file_of_rows(train) and not elsewhere

@@ -1,6 +1,6 @@
 """Near-duplicates by words: paraphrases, edited copies, problems of one family.
 
-A word says the more the fewer problems have it (inverse document frequency), and two texts are
+The fewer problems have a word, the more it says (inverse document frequency). Two texts are
 compared as sets of words by Tversky's index (Psychological Review 84, 1977), in which words that
 only the text has count half: instructions around a problem do not make it another one.
 """
@@ -19,7 +19,7 @@ THRESHOLD_WITH_NUMBERS = 0.4
 _EXTRA = 0.5
 """Weight in Tversky's index of a word of the text that the problem lacks (beta; alpha is 1)."""
 _UNINDEXED = 0.3
-"""Share of a problem's weight that is not looked up, because these stems are in most problems."""
+"""Share of a problem's weight that is not looked up: its commonest stems, which most problems have."""
 
 # For text t, problem p and shared weight s, an index s / (p + beta (t - s)) of at least L means
 #     s >= (L p + L beta t) / (1 + L beta),
@@ -42,8 +42,8 @@ class SimilarityIndex:
         for stems in self._stems.values():
             users.update(stems)
 
-        # log((N + 1) / (n + 1/2)): even a stem that all N problems use weighs a little, and one of
-        # none weighs most.
+        # log((N + 1) / (n + 1/2)): even a stem that all N problems use weighs a little. One that none
+        # of them uses weighs as much as the rarest.
         self._unknown = math.log(len(problems) + 1)
         self._weights = {
             stem: math.log((len(problems) + 1) / (number + 0.5)) for stem, number in users.items()
@@ -56,6 +56,7 @@ class SimilarityIndex:
         stems, numbers = _stems(words), _numbers(words)
         size = self._weight(stems)
 
+        # By how much each is above its own threshold, since two thresholds do not compare.
         excess: dict[str, float] = {}
         for id in self._candidates(stems, size):
             shared = self._weight(stems & self._stems[id])
@@ -65,20 +66,20 @@ class SimilarityIndex:
         return best if best is not None and excess[best] >= 0 else None
 
     def _candidates(self, stems: set[str], size: float) -> list[str]:
-        """The problems that share enough indexed stems to pass a threshold."""
+        """The problems that share enough indexed stems to pass a threshold; no other can."""
         shared: dict[str, float] = defaultdict(float)
         for stem in stems & self._users.keys():
             for id in self._users[stem]:
                 shared[id] += self._weights[stem]
 
-        by_text = _BOUND_BY_TEXT * size
-        return [
-            id
-            for id, weight in shared.items()
-            if weight >= by_text + _BOUND_BY_PROBLEM * self._sizes[id]
-        ]
+        candidates = []
+        for id, weight in shared.items():
+            if weight >= _BOUND_BY_TEXT * size + _BOUND_BY_PROBLEM * self._sizes[id]:
+                candidates.append(id)
+        return candidates
 
     def _threshold(self, id: str, numbers: Counter[str]) -> float:
+        """The least index that counts for this problem; it is lower if the text has all its numbers."""
         ours = self._numbers[id]
         return THRESHOLD_WITH_NUMBERS if ours and ours <= numbers else THRESHOLD
 
@@ -86,7 +87,10 @@ class SimilarityIndex:
         return sum(self._weights.get(stem, self._unknown) for stem in stems)
 
     def _inverted(self) -> dict[str, list[str]]:
-        """Stem -> problems, without each problem's commonest stems, together at most `_UNINDEXED` of its weight."""
+        """Stem -> problems, without each problem's commonest stems.
+
+        These make up at most `_UNINDEXED` of its weight, and most of the time that a lookup takes.
+        """
         users: dict[str, list[str]] = defaultdict(list)
         for id, stems in self._stems.items():
             spare = _UNINDEXED * self._sizes[id]
@@ -115,4 +119,6 @@ def _stem(word: str) -> str:
 
 
 def _tversky(shared: float, problem: float, text: float) -> float:
+    """Tversky's index with alpha 1 and beta `_EXTRA`, from the weights of both and of what they share."""
+    # Rounding can make `shared` a little greater than the text's own weight.
     return shared / (problem + _EXTRA * max(text - shared, 0))

@@ -53,9 +53,9 @@ class TrainingSet:
 
 def from_rows(role: str, source: str, rows: Sequence[HasProblem]) -> TrainingSet:
     """The rows of a recipe, with their numbers as places."""
-    found = [
-        TrainingRow(f"row {number}", row.problem, row.answer) for number, row in enumerate(rows, 1)
-    ]
+    found = []
+    for number, row in enumerate(rows, 1):
+        found.append(TrainingRow(f"row {number}", row.problem, row.answer))
     return TrainingSet(role, source, found)
 
 
@@ -82,6 +82,8 @@ def from_source(name: str, columns: Columns) -> TrainingSet:
     """Rows of a file or the hub, in any format that `rlsp data traces` reads."""
     source = row_source(name)
     rows = source_rows(Rows(source=source))
+
+    # One format for all: a row that fits another one is damaged, and not to be guessed at.
     format = pick_format(rows[0], columns)
 
     found, unread = [], []
@@ -90,6 +92,7 @@ def from_source(name: str, columns: Columns) -> TrainingSet:
             found.append(training_row(row, format, columns))
         except DataError as error:
             unread.append(str(error))
+
     return TrainingSet("rows", source, found, unread)
 
 

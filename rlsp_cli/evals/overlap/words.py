@@ -1,4 +1,4 @@
-"""The words of a problem in one spelling: LaTeX, Unicode and plain text that mean the same give the same words."""
+"""The words of a problem in one spelling, the same from LaTeX, Unicode and plain text that mean the same."""
 
 import re
 import unicodedata
@@ -38,8 +38,7 @@ def words_of(text: str) -> tuple[str, ...]:
     r"""The words of a text, without layout, punctuation and case.
 
     Numbers, variables and operators are words of their own: `2 + 3` and `2+3` are the same, `2-3`
-        is not;
-    `\frac{1}{2}`, `1/2` and `½` are the same, and so are `\sqrt2`, `√2` and `sqrt(2)`.
+    is not. `\frac{1}{2}`, `1/2` and `½` are the same, and so are `\sqrt2`, `√2` and `sqrt(2)`.
     """
     tokens = _infix(_TOKEN.findall(text.translate(_CHARACTERS)), str)
     return tuple(filter(None, map(_WORDS.__getitem__, tokens)))
@@ -65,6 +64,7 @@ def is_number(word: str) -> bool:
     return word.lstrip("^-").replace(".", "", 1).isdigit()
 
 
+# A data set has few different characters and words, so both tables fill once and then only look up.
 class _Characters(dict[int, str]):
     """Code point -> what it is read as, found out once for each, as `str.translate` wants it."""
 
@@ -84,10 +84,12 @@ class _Words(dict[str, str]):
 def _read(character: str) -> str:
     """A character without case, accent and width; a symbol by LaTeX's name."""
     parts = unicodedata.normalize("NFKD", UNICODE.get(character, character)).casefold()
-    plain = "".join(
-        UNICODE.get(part, _digit(part)) for part in parts if unicodedata.category(part) != "Mn"
-    )
 
+    # "Mn" are combining marks: accents, which NFKD has put behind their letter.
+    letters = [part for part in parts if unicodedata.category(part) != "Mn"]
+    plain = "".join(UNICODE.get(letter, _digit(letter)) for letter in letters)
+
+    # NFKD makes x² and x2 the same; the kind of the decomposition tells them apart.
     kind = unicodedata.decomposition(character).partition(" ")[0]
     is_digit = plain.isdigit()
     if kind == "<super>":
@@ -106,6 +108,7 @@ def _digit(character: str) -> str:
 
 
 def _word(token: str) -> str:
+    """The word that a token stands for; empty for layout and punctuation."""
     if token[0] in f"^*{_RAISED}" and len(token) > 1:
         return "degrees" if "circ" in token else "^" + re.sub(r"[^-\d]", "", token)
     if token[0] == "\\":
@@ -130,10 +133,8 @@ def _infix(tokens: list[Token], text: Callable[[Token], str]) -> list[Token]:
     # A head moves behind its first argument: half a place before the token that follows.
     closing = _closing_braces(texts)
     behind = {head: _argument_end(texts, head + 1, closing) - 0.5 for head in heads}
-    return [
-        tokens[place]
-        for place in sorted(range(len(tokens)), key=lambda place: behind.get(place, place))
-    ]
+    order = sorted(range(len(tokens)), key=lambda place: behind.get(place, place))
+    return [tokens[place] for place in order]
 
 
 def _closing_braces(tokens: Sequence[str]) -> dict[int, int]:
@@ -144,6 +145,8 @@ def _closing_braces(tokens: Sequence[str]) -> dict[int, int]:
             opened.append(place)
         elif sign == "}" and opened:
             found[opened.pop()] = place
+
+    # Braces without a partner are left out: this is other people's LaTeX.
     return found
 
 
