@@ -15,10 +15,10 @@ from rlsp_cli.recipe.schema import PluginUse
 class Bench:
     """Problems under a name; `source` says where they were read.
 
-    `verifier` is None if the recipe's own decides. `changed` says whether the problems are others
-    than the bench's file says, None if the file does not know. `prompt_from` is whose template it
-    is: bench, protocol, recipe, or responses for responses that were given, whose prompts are not
-    known. `like` is the protocol that was asked for, and `differs` what is not as in it.
+    `verifier` is None if the recipe's own decides. `changed` says whether these are other problems
+    than the bench's file says, None if the file does not say. `prompt_from` says whose template it
+    is: `bench`, `protocol`, `recipe`, or `responses` for given responses, whose prompts are not
+    known. `like` is the protocol that was asked for, and `differs` lists departures from it.
     """
 
     name: str
@@ -46,7 +46,8 @@ class Bench:
         return {"bench_digest": self.digest, "verifier": verifier}
 
     def ask(self, problem: str) -> str:
-        """The user's turn that puts a problem."""
+        """The user's turn that asks a problem."""
+        # Not `format`: problems are full of LaTeX's braces.
         return self.template.replace("{problem}", problem)
 
 

@@ -39,7 +39,7 @@ class RowUse(BaseModel):
 
 
 class Columns(Section):
-    """Where a row holds what."""
+    """The columns that hold each part of a problem."""
 
     problem: str = "problem"
     """Column that holds the problem."""
@@ -50,14 +50,14 @@ class Columns(Section):
 
 
 class Prompt(Section):
-    """How a problem is put."""
+    """How a problem is asked."""
 
     template: str = "{problem}"
     """Text of the user's turn; `{problem}` stands for the problem."""
     system: str | None = None
     """System message, for models whose tokenizer has a chat template."""
     origin: str
-    """Whose words these are."""
+    """Where these words are from."""
 
     @field_validator("template")
     @classmethod
@@ -72,7 +72,7 @@ SAMPLING_KEYS = ("samples", "greedy", "temperature", "top_p", "max_new_tokens")
 
 
 class Sampling(Section):
-    """How responses are drawn where neither recipe nor command line says; the defaults are those of `heldout`."""
+    """How responses are drawn where neither recipe nor command line says; `heldout` has these defaults."""
 
     samples: NonNegativeInt = 1
     """Sampled responses per problem; 0 for greedy only."""
@@ -114,15 +114,15 @@ class BenchFile(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the task, when the source is `task:NAME`."""
     columns: Columns = Columns()
-    """Where a row, as it is after its shape, holds what."""
+    """The columns that hold each part of a problem, after `row` if that is given."""
     row: RowUse | None = None
-    """What makes `problem` and `answer` out of a row that has them in another form; rows that have both are left."""
+    """Row shape that makes `problem` and `answer` of a row; rows that have both are left as they are."""
     sha256: Sha256 | None = None
     """Digest of problems and answers as they come from the source; `null` if it has not been computed."""
     file_sha256: Sha256 | None = None
-    """The same for a file that is passed around, where the source has not been digested."""
+    """The same for an export that is passed around as a file, whose digest may differ."""
     prompt: Prompt
-    """How a problem is put."""
+    """How a problem is asked."""
     verifier: PluginUse
     """What judges a response."""
     sampling: Sampling
@@ -142,6 +142,8 @@ class BenchFile(Section):
     def prompts(self) -> Prompts:
         """The source as rows."""
         pin = f"@{self.revision}" if self.revision else ""
+
+        # A task could go on for ever; rows of a file are all read, and counted by `is_changed`.
         made = self.problems if self.source.startswith("task:") else None
         return Prompts(
             source=f"{self.source}{pin}",
@@ -172,13 +174,16 @@ def completed(file: BenchFile) -> BenchFile:
     """The same bench with all options of its plugins; RecipeError for a plugin or an option that does not exist."""
     verifier, row, options = file.verifier, file.row, file.options
     try:
-        verifier = verifier.model_copy(
-            update=resolve_options("verifier", verifier.use, verifier.options, ())
-        )
+        # With their defaults written out, since an option that is left out is equal to its default.
+        resolved = resolve_options("verifier", verifier.use, verifier.options, ())
+        verifier = verifier.model_copy(update=resolved)
+
         if row is not None:
             row = row.model_copy(update=resolve_options("row_shape", row.use, row.options, ()))
+
         if file.source.startswith("task:"):
             options = resolve_options("task", file.source.removeprefix("task:"), options, ())
     except OptionsError as error:
         raise RecipeError(f"bench {file.name}: {error}") from error
+
     return file.model_copy(update={"verifier": verifier, "row": row, "options": options})

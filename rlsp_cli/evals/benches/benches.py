@@ -29,9 +29,10 @@ class BenchSpec:
 
 
 class Benches:
-    """What the names in `eval.benches` mean under these settings; `files` are the recipe's plugin files.
+    """What the names in `eval.benches` mean under these settings.
 
-    Data is read from `eval.data`, RLSP_DATA_DIR or the bench's source, in this order.
+    `files` are the recipe's plugin files. Data is read from `eval.data`, RLSP_DATA_DIR or the
+    bench's source, in this order.
     """
 
     def __init__(self, settings: Eval, data: Data | None = None, files: Sequence[str] = ()) -> None:
@@ -39,7 +40,7 @@ class Benches:
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Benches":
-        """Those of a recipe that evaluates."""
+        """The benches of a recipe that evaluates."""
         assert recipe.eval, "checked by the recipe"
         return cls(recipe.eval, recipe.data, recipe.plugins)
 
@@ -48,7 +49,7 @@ class Benches:
         return name == HELDOUT and self.data.heldout is not None
 
     def names(self) -> list[str]:
-        """What they are called in results; RecipeError for an unknown one."""
+        """The benches' names in results; RecipeError for an unknown one."""
         benches = self.settings.benches
         return [name if self.is_heldout(name) else find_bench(name).name for name in benches]
 
@@ -57,6 +58,7 @@ class Benches:
         file = find_bench(name)
         if self.settings.protocol is None:
             return BenchSpec(file)
+
         protocol = find_protocol(self.settings.protocol)
         rules = protocol.rules(file.name)
         return BenchSpec(with_rules(file, rules, protocol.name), protocol.name, rules)
@@ -70,6 +72,7 @@ class Benches:
         """Where `load` reads a bench; RecipeError for an unknown name, NotReadyError for a folder without it."""
         if name == HELDOUT and self.data.heldout:
             return self.data.heldout
+
         file = find_bench(name)
         return given_data(file, self.settings) or file.prompts
 
@@ -84,9 +87,11 @@ class Benches:
 
         spec = self.spec(name)
         file = completed(spec.file)
+
         given = given_data(file, self.settings)
         problems = read_bench(file, given, self.files)
         source = (given or file.prompts).source
+
         return Bench(
             name=file.name,
             problems=problems[: self.settings.limit],
@@ -111,7 +116,8 @@ class Benches:
 
     @property
     def _has_own_prompt(self) -> bool:
-        """Whether the recipe gives a prompt: a model is asked as it was trained."""
+        """Whether the recipe gives a prompt."""
+        # A model that this recipe trained must be asked as it was trained, whatever the bench says.
         return self.data.template != Data().template
 
     def _prompt_from(self, rules: Rules | None) -> str:
@@ -130,5 +136,6 @@ class Benches:
             yield "the system message is the recipe's"
         for key in SAMPLING_KEYS:
             ours, theirs = getattr(self.settings, key), getattr(rules, key)
+            # What the protocol leaves open is the bench's or ours, and no departure from it.
             if None not in (ours, theirs) and ours != theirs:
                 yield f"{key} is {ours}, theirs {theirs}"

@@ -1,4 +1,4 @@
-"""What is wrong with the benches that a recipe names."""
+"""Check the benches that a recipe names: files, protocols, plugins, and settings that cannot be met."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +12,11 @@ from rlsp_cli.recipe.schema import Eval, Recipe
 
 
 def check_benches(recipe: Recipe) -> Iterator[Issue]:
-    """Unknown benches, protocols and plugins, and settings that cannot be met; the benches' data is not read."""
+    """An issue for each thing that would stop the evaluation; the benches' data is not read."""
     if recipe.eval is None:
         return
+
+    # A broken protocol would be an issue of every bench again.
     if recipe.eval.protocol:
         try:
             find_protocol(recipe.eval.protocol)
@@ -37,33 +39,38 @@ def check_benches(recipe: Recipe) -> Iterator[Issue]:
         if known.count(called) == 2:
             message = f"two benches are called {called!r}, and results are told apart by name"
             yield Issue(key, message, "leave one out, or give its file another name")
+
     yield from _one_file_for_several(recipe.eval, known)
 
 
 def _completed(benches: Benches, name: str) -> tuple[str, Sampling]:
-    """What a bench is called and how it is drawn; RecipeError if its file, its plugins or their options are wrong."""
+    """A bench's name and sampling; RecipeError if its file, its plugins or their options are wrong."""
     if benches.is_heldout(name):
         return name, benches.sampling(name)
+
     file = completed(benches.spec(name).file)
     return file.name, file.sampling.under(benches.settings)
 
 
 def _undrawable(settings: Eval, bench: str, sampling: Sampling) -> Iterator[Issue]:
-    """pass@k needs k responses, and there must be some; of given ones neither is known yet."""
+    """An issue if there is nothing to draw, or too little for pass@k."""
+    # How many responses a file has is not known before it is read.
     if settings.responses is not None:
         return
+
     if not sampling.samples and not sampling.greedy:
         message = f"nothing to decode for {bench}: no samples, and no greedy response"
         yield Issue("eval.samples", message, "draw some by eval.samples=4, or set eval.greedy=true")
+
     largest = max(settings.k, default=0)
     if largest > sampling.samples:
         message = f"pass@{largest} needs at least {largest} samples of {bench}; {sampling.samples} are drawn"
-        yield Issue(
-            "eval.k", message, f"draw more by eval.samples={largest}, or ask for a smaller k"
-        )
+        hint = f"draw more by eval.samples={largest}, or ask for a smaller k"
+        yield Issue("eval.k", message, hint)
 
 
 def _one_file_for_several(settings: Eval, known: list[str]) -> Iterator[Issue]:
+    """An issue if `eval.data` is one file and there are several benches to find in it."""
     others = [name for name in known if name != HELDOUT]
     if settings.data and Path(settings.data).is_file() and len(others) > 1:
         message = f"the file {settings.data} cannot hold the problems of {' and '.join(others)}"

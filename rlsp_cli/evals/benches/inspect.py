@@ -1,4 +1,4 @@
-"""A bench as it can be seen on this machine, without asking the hub."""
+"""What is known of a bench on this machine, without asking the hub."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from rlsp_cli.recipe.schema import Eval
 
 @dataclass(frozen=True)
 class Inspection:
-    """A bench's file, where its data is and, if that is here, digest of its content and first prompt."""
+    """A bench's file, where its data is and, if it is on this machine, its digest and first prompt."""
 
     file: BenchFile
     path: Path
@@ -37,8 +37,10 @@ def where(name: str, data: Path | None = None) -> str:
 
 
 def inspect(name: str, data: Path | None = None) -> Inspection:
-    """What there is of a bench; RecipeError for an unknown one, DataError for data that is not the bench's."""
+    """What is known of a bench; RecipeError for an unknown one, DataError for data that is not the bench's."""
     file, path, place = find_bench(name), bench_path(name), where(name, data)
+
+    # `rlsp benches show` must not start a download.
     if place.startswith(("hf:", "none: ")):
         return Inspection(file, path, place)
 

@@ -15,7 +15,7 @@ from rlsp_cli.recipe.section import NonNegativeInt, Section
 
 
 class Rules(Section):
-    """What a protocol says of a bench; what it does not say is the bench's."""
+    """What a protocol says of a bench; where it says nothing, the bench's own file counts."""
 
     template: str | None = None
     """Text of the user's turn; `{problem}` stands for the problem."""
@@ -72,11 +72,13 @@ class ProtocolFile(Section):
             raise RecipeError(
                 f"protocol {self.name} says nothing of {bench}; it knows {', '.join(self.benches)}"
             )
+
         common, own = self.every_bench or Rules(), self.benches.get(bench, Rules())
+
+        # Only keys that were written: a default must not replace what every_bench says.
         said = {key: getattr(own, key) for key in own.model_fields_set}
-        return common.model_copy(
-            update={**said, "differs": (*self.differs, *common.differs, *own.differs)}
-        )
+        differs = (*self.differs, *common.differs, *own.differs)
+        return common.model_copy(update={**said, "differs": differs})
 
 
 def shipped_protocols() -> dict[str, Path]:
@@ -98,15 +100,14 @@ def with_rules(file: BenchFile, rules: Rules, protocol: str) -> BenchFile:
     """The bench's file with what the protocol of this name says instead."""
     origin = f"protocol {protocol}"
     drawn = rules.model_dump(include=set(SAMPLING_KEYS), exclude_none=True)
+    sampling = file.sampling.model_copy(update={**drawn, "origin": origin})
+
+    # A template replaces the whole prompt: the bench's system message goes with its own template.
     prompt = file.prompt
     if rules.template is not None:
         prompt = Prompt(template=rules.template, system=rules.system, origin=origin)
     elif rules.system is not None:
         prompt = prompt.model_copy(update={"system": rules.system, "origin": origin})
-    return file.model_copy(
-        update={
-            "prompt": prompt,
-            "verifier": rules.verifier or file.verifier,
-            "sampling": file.sampling.model_copy(update={**drawn, "origin": origin}),
-        }
-    )
+
+    verifier = rules.verifier or file.verifier
+    return file.model_copy(update={"prompt": prompt, "verifier": verifier, "sampling": sampling})

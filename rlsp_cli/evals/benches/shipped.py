@@ -17,6 +17,8 @@ def file_path(noun: str, name: str, shipped: Mapping[str, Path], *others: str) -
     """`./file.yaml`, or a shipped file by name; RecipeError, which suggests `others` too, when it is neither."""
     if name in shipped:
         return shipped[name]
+
+    # Read as YAML, a file of problems given by mistake would end in an error about its syntax.
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         if path.is_file():

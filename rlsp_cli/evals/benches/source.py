@@ -1,4 +1,4 @@
-"""Where the problems of a bench are, and how its rows are read."""
+"""Find the data of a bench, and read its problems."""
 
 import os
 from collections import Counter
@@ -14,30 +14,35 @@ from rlsp_cli.recipe.schema import Eval, Prompts
 from rlsp_cli.rewards.registry import get_plugin
 
 _ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
+"""Of a bench's file in a data folder, in the order in which they are tried."""
 _SPELLINGS = {
     "problem": ("problem", "question", "prompt"),
     "answer": ("answer", "final_answer", "target"),
     "id": ("id", "unique_id", "task_id", "question_id", "key"),
 }
-"""What columns are called in files that are passed around, in upper or lower case."""
+"""Usual names of columns in files that are passed around, in upper or lower case."""
 
 
 def given_data(file: BenchFile, settings: Eval) -> Prompts | None:
-    """The bench in a file that was named, or in a folder that has it: `eval.data`, then RLSP_DATA_DIR.
+    """The bench's data in the file `eval.data`, in that folder, or in the folder RLSP_DATA_DIR; else None.
 
-    NotReadyError if a folder that was named does not have it, unless a task makes the problems.
+    NotReadyError if the folder `eval.data` lacks it, unless a task makes the problems.
     """
     if settings.data is not None and Path(settings.data).is_file():
         return Prompts(source=settings.data, **file.columns.model_dump())
 
+    # The environment's folder is for all runs of a machine, and need not have every bench. One that
+    # is named for this run must: to fall back on the hub would evaluate other data than was meant.
     must_have = not file.source.startswith("task:")
     for folder, needed in ((settings.data, must_have), (os.environ.get("RLSP_DATA_DIR"), False)):
         if folder is None:
             continue
+
         for ending in _ENDINGS:
             path = Path(folder) / f"{file.name}{ending}"
             if path.is_file():
                 return Prompts(source=str(path), **file.columns.model_dump())
+
         if needed:
             missing = Path(folder) / f"{file.name}.jsonl"
             raise NotReadyError(
@@ -57,6 +62,8 @@ def read_bench(file: BenchFile, given: Prompts | None, files: Sequence[str]) -> 
     rows = _rows(file.name, prompts, files)
     if file.row is not None:
         rows = list(_adapted(rows, file.row))
+
+    # The bench's own source has the columns that its file says; a user's export may not.
     if given is not None:
         prompts = _by_usual_columns(prompts, rows[0].columns)
     return _problems(rows, prompts)
@@ -67,8 +74,8 @@ def is_changed(
 ) -> bool | None:
     """Whether these are other problems than the file says, None if it does not say.
 
-    DataError if they are, and come from the bench's own source: numbers would not compare with
-    others'.
+    DataError if they are, and come from the bench's own source: the results would not be comparable
+    with anyone else's.
     """
     # A file that is passed around may be another export, with a digest of its own.
     known = {file.sha256, file.file_sha256 if is_given else None} - {None}
@@ -81,7 +88,7 @@ def is_changed(
     if changed and not is_given:
         raise DataError(
             f"bench {file.name}: {source} is not what the bench's file says: {len(problems)} problems with SHA-256 "
-            f"{digest}, expected {file.problems} with {file.sha256 or 'any'}; numbers would not compare with others'"
+            f"{digest}, expected {file.problems} with {file.sha256 or 'any'}; results would not be comparable"
         )
     return changed
 
@@ -99,10 +106,13 @@ def _adapted(rows: Iterable[Row], use: RowUse) -> Iterator[Row]:
     """Rows as `problem` and `answer`; those that have both already are left as they are."""
     plugin = get_plugin("row_shape", use.use)
     options = plugin.options.model_validate(use.options).model_dump()
+
     for row in rows:
         if {"problem", "answer"} <= row.columns.keys():
             yield row
             continue
+
+        # A row shape is a user's code on a user's row: what it raises is about this row.
         try:
             yield Row(row.place, plugin.function(dict(row.columns), **options))
         except (LookupError, TypeError, ValueError, AttributeError, SyntaxError) as error:
@@ -115,6 +125,7 @@ def _adapted(rows: Iterable[Row], use: RowUse) -> Iterator[Row]:
 def _by_usual_columns(prompts: Prompts, row: Mapping[str, Any]) -> Prompts:
     """The same source, with a usual spelling instead of a column that the row does not have."""
     lower = {str(column).lower(): column for column in row}
+
     renamed = {}
     for role, spellings in _SPELLINGS.items():
         if getattr(prompts, role) in row:
@@ -123,12 +134,15 @@ def _by_usual_columns(prompts: Prompts, row: Mapping[str, Any]) -> Prompts:
             if spelling in lower:
                 renamed[role] = lower[spelling]
                 break
+
     return prompts.model_copy(update=renamed)
 
 
 def _problems(rows: Sequence[Row], prompts: Prompts) -> list[Problem]:
-    """DataError if two problems share an id: responses are kept by it, so the two would count as one."""
+    """The problems of these rows; DataError if two share an id."""
     problems = problems_of(rows, prompts)
+
+    # Responses are kept by id, so the two would count as one.
     counts = Counter(problem.id for problem in problems)
     shared = [id for id, n in counts.items() if n > 1]
     if shared:
@@ -136,4 +150,5 @@ def _problems(rows: Sequence[Row], prompts: Prompts) -> list[Problem]:
             f"{prompts.source}: {counts[shared[0]]} problems have the id {shared[0]!r} (column {prompts.id!r}), and "
             f"{len(shared) - 1} more ids are shared; ids must differ"
         )
+
     return problems
