@@ -1,4 +1,4 @@
-"""Excerpts: what stands around the words that were counted, to be read."""
+"""Excerpts of responses around the words that were counted, for people to read."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from rlsp_cli.evals.behaviour.response import SavedResponse
 from rlsp_cli.rewards.lexicon import Lexicon, Mark
 
 Segment = tuple[str, str | None]
-"""Some text, and the behaviour whose words it is."""
+"""Some text, and the behaviour whose words it is; None for plain text."""
 _WINDOW = 240
 """Characters shown on each side of an excerpt's mark."""
 
@@ -25,7 +25,7 @@ class Excerpt:
 def draw_excerpts(
     responses: Iterable[SavedResponse], lexicon: Lexicon, number: int, seed: int = 0
 ) -> list[Excerpt]:
-    """Excerpts around a mark drawn at random, of `number` responses drawn among those with marks."""
+    """Excerpts of `number` random responses with marks, around one random mark of each."""
     rng, seen = random.Random(seed), 0
     drawn: list[Excerpt] = []
     for response in responses:
@@ -33,11 +33,13 @@ def draw_excerpts(
         if not marks:
             continue
 
-        # Reservoir sampling: the responses of a run need not fit into memory twice.
+        # Reservoir sampling (Vitter's algorithm R): the responses of a run need not fit into memory
+        # twice.
         seen += 1
         place = len(drawn) if len(drawn) < number else rng.randrange(seen)
         if place < number:
             drawn[place : place + 1] = [_excerpt(response, marks, rng.choice(marks))]
+
     return drawn
 
 
@@ -49,12 +51,14 @@ def _excerpt(response: SavedResponse, marks: Sequence[Mark], chosen: Mark) -> Ex
     segments: list[Segment] = [("… ", None)] if start else []
     at = start
     for mark in marks:
+        # One that the excerpt cuts would show half a word as a behaviour.
         if mark.start >= at and mark.end <= end:
             segments += [
                 (text[at : mark.start], None),
                 (text[mark.start : mark.end], mark.behaviour),
             ]
             at = mark.end
+
     segments.append((text[at:end] + (" …" if end < len(text) else ""), None))
 
     return Excerpt(response.id, response.value, [segment for segment in segments if segment[0]])

@@ -1,5 +1,6 @@
 """Behaviours of a run or a file: by model, bench and decoding, and over rollout steps."""
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ _STRETCHES = 8
 
 @dataclass(frozen=True)
 class Group:
-    """Responses of one model to one bench, decoded in one way: their means by verdict, and excerpts."""
+    """Means by verdict and excerpts of one model's responses to one bench, decoded in one way."""
 
     model: str
     bench: str
@@ -33,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Rollout steps from `first` to `last`, counted from 0, and the means of their responses by verdict."""
+    """Means by verdict of the responses of rollout steps `first` to `last`, counted from 0."""
 
     first: int
     last: int
@@ -47,28 +48,31 @@ class Stretch:
 def behaviour_groups(
     target: Path, lexicon: Lexicon, shown: int = 3, most: int | None = None
 ) -> list[Group]:
-    """The groups of a run or a file, with `shown` excerpts each; of more than `most` responses a random part."""
+    """The groups of a run or a file, with `shown` excerpts each; at most `most` random responses of each."""
     groups = []
     for origin, responses in read_responses(target):
-        part = (
-            random.Random(0).sample(responses, most)
-            if most and len(responses) > most
-            else responses
-        )
+        # With a fixed seed, so that a report that is made again has the same numbers.
+        part = responses
+        if most and len(responses) > most:
+            part = random.Random(0).sample(responses, most)
+
         means = means_by_verdict([measure(response, lexicon) for response in part])
         groups.append(Group(*origin, means, draw_excerpts(part, lexicon, shown)))
+
     return groups
 
 
 def behaviour_stretches(target: Path, lexicon: Lexicon) -> list[Stretch]:
-    """Some equal stretches of a run's rollout steps; empty without rollouts."""
+    """At most eight equal stretches of a run's rollout steps; empty without rollouts."""
     steps: dict[int, list[Measured]] = defaultdict(list)
     for response in read_rollouts(target):
         if response.step is not None:
             steps[response.step].append(measure(response, lexicon))
 
+    # A single step has too few responses for a mean to say much.
     numbers = sorted(steps)
-    size = max(1, -(-len(numbers) // _STRETCHES))  # rounded up
+    size = max(1, math.ceil(len(numbers) / _STRETCHES))
+
     stretches = []
     for start in range(0, len(numbers), size):
         part = numbers[start : start + size]
@@ -76,4 +80,5 @@ def behaviour_stretches(target: Path, lexicon: Lexicon) -> list[Stretch]:
         for number in part:
             measured += steps[number]
         stretches.append(Stretch(part[0], part[-1], means_by_verdict(measured)))
+
     return stretches

@@ -1,4 +1,4 @@
-"""A language model labels the behaviours of responses, to see how far it agrees with the lexicon."""
+"""A language model labels the behaviours of responses, to measure how far it agrees with the lexicon."""
 
 import hashlib
 import json
@@ -13,14 +13,17 @@ from rlsp_cli.rewards.lexicon import Lexicon
 from rlsp_cli.rewards.thinking import without_thinking
 
 _MOST_CHARACTERS = 20_000
-"""Of a longer response judge and lexicon both get the beginning."""
+"""Of a longer response judge and lexicon both get the beginning, so that their labels compare."""
 _MAX_NEW_TOKENS = 2048
+"""Room for a judge that thinks before it answers."""
+_MARKER_DIGITS = 24
+"""Hexadecimal digits of a marker; a response cannot hold 96 bits of its own hash."""
 _FENCE = re.compile(r"^\s*```(?:json)?\s*|\s*```\s*$")
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one behaviour: Cohen's kappa, the share of equal labels, and the shares of "yes" of both."""
+    """On one behaviour: Cohen's kappa, the share of equal labels, and each side's share of "yes"."""
 
     kappa: float | None
     agree: float
@@ -30,7 +33,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class JudgeReport:
-    """Agreement by behaviour over the responses that the judge labelled, none where it labelled no response."""
+    """Agreement by behaviour over the responses that the judge labelled; empty if it labelled none."""
 
     responses: int
     unlabelled: int
@@ -56,6 +59,8 @@ def judge_responses(responses: Sequence[str], lexicon: Lexicon, judge: Sampler) 
     unlabelled = 0
     for text, reply in zip(texts, replies, strict=True):
         labels, counts = _labels(reply.text, names), lexicon.counts(text)
+
+        # A guess at what the judge meant would count as its label.
         if labels is None:
             unlabelled += 1
             continue
@@ -67,9 +72,12 @@ def judge_responses(responses: Sequence[str], lexicon: Lexicon, judge: Sampler) 
 
 
 def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
-    """Agreement beyond chance (Cohen, 1960); None where chance alone would agree always."""
+    """Cohen's kappa (1960): (agreement - chance) / (1 - chance); None where chance alone agrees always."""
     agree = sum(a == b for a, b in pairs) / len(pairs)
-    first, second = sum(a for a, _ in pairs) / len(pairs), sum(b for _, b in pairs) / len(pairs)
+
+    # How often two would agree who say "yes" as often as these do, but independently.
+    first = sum(a for a, _ in pairs) / len(pairs)
+    second = sum(b for _, b in pairs) / len(pairs)
     chance = first * second + (1 - first) * (1 - second)
     return (agree - chance) / (1 - chance) if chance < 1 else None
 
@@ -84,8 +92,10 @@ def _agreement(pairs: Sequence[tuple[bool, bool]]) -> Agreement:
 
 
 def _question(text: str, lexicon: Lexicon) -> str:
-    """The judge's prompt; the response stands between markers that it cannot contain, made from a hash of it."""
-    marker = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:24]
+    """The judge's prompt, with the response between markers."""
+    # Model output is data: with a marker that it could write, it could end its own quotation and
+    # speak to the judge.
+    marker = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:_MARKER_DIGITS]
     wanted = "\n".join(
         f"- {name}: the writer {words.description}" for name, words in lexicon.behaviours.items()
     )
@@ -105,7 +115,7 @@ def _labels(reply: str, names: Sequence[str]) -> dict[str, bool] | None:
         labels = strict_json(_FENCE.sub("", without_thinking(reply)))
     except ValueError:
         return None
-    is_whole = isinstance(labels, dict) and set(labels) == set(names)
-    return (
-        labels if is_whole and all(isinstance(value, bool) for value in labels.values()) else None
-    )
+
+    if not isinstance(labels, dict) or set(labels) != set(names):
+        return None
+    return labels if all(isinstance(value, bool) for value in labels.values()) else None

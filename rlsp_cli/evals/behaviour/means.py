@@ -1,4 +1,4 @@
-"""Behaviours per response, always beside what growth of words alone would also change."""
+"""Means of behaviours per response, beside what longer responses alone would change too."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from rlsp_cli.rewards.sample import is_right
 
 @dataclass(frozen=True)
 class Measured:
-    """One response: occurrences of each behaviour's words, how repetitive it is, and how many answers it offers."""
+    """One response: occurrences of each behaviour's words, how repetitive it is, and its candidate answers."""
 
     counts: Mapping[str, int]
     repetition: float
@@ -56,7 +56,7 @@ def measure(response: SavedResponse, lexicon: Lexicon) -> Measured:
 
 
 def means_by_verdict(measured: Sequence[Measured]) -> dict[str, Means]:
-    """Means over `all` responses, and apart over the `right` and the `wrong` ones where a verifier judged."""
+    """Means over `all` responses, and over the `right` and the `wrong` ones of those that were judged."""
     judged = [one for one in measured if one.value is not None]
     parts = {
         "all": measured,
@@ -67,6 +67,7 @@ def means_by_verdict(measured: Sequence[Measured]) -> dict[str, Means]:
 
 
 def _means(part: Sequence[Measured]) -> Means:
+    # A mean alone can come from one response that says "wait" a hundred times; the share cannot.
     behaviour, share = {}, {}
     for name in part[0].counts:
         counts = [one.counts[name] for one in part]

@@ -1,4 +1,4 @@
-"""Responses whose behaviours are counted: those of a run's evaluations and rollouts, or of a file."""
+"""Read the responses whose behaviours are counted: of a run's evaluations and rollouts, or of a file."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,11 +39,12 @@ class Origin(NamedTuple):
 
 
 def read_responses(target: Path) -> Iterator[tuple[Origin, list[SavedResponse]]]:
-    """The responses of a run's evaluations, in the order in which they were made, or of a file of responses."""
+    """The responses of a run's evaluations, the oldest first, or of a file of responses."""
     if not target.is_dir():
         yield from _by_decoding(target.stem, "-", _read_file(target))
         return
 
+    # By time, because that is the order of training: base, sft, ppo. Their names do not sort so.
     samples = open_run(target).paths.stage("eval").root.glob("*/*/samples.jsonl")
     for file in sorted(samples, key=lambda path: path.stat().st_mtime):
         model, bench = file.parent.parent.name, file.parent.name
@@ -51,7 +52,7 @@ def read_responses(target: Path) -> Iterator[tuple[Origin, list[SavedResponse]]]
 
 
 def read_rollouts(target: Path) -> Iterator[SavedResponse]:
-    """The responses of a run's PPO rollouts, or those of a file that know their step."""
+    """The responses of a run's PPO rollouts, or those of a file that have a step."""
     if not target.is_dir():
         return (response for response in _read_file(target) if response.step is not None)
     return map(_response, read_rows(open_run(target).paths.stage("ppo").rollouts, Said))
@@ -60,6 +61,7 @@ def read_rollouts(target: Path) -> Iterator[SavedResponse]:
 def _by_decoding(
     model: str, bench: str, responses: Iterable[SavedResponse]
 ) -> Iterator[tuple[Origin, list[SavedResponse]]]:
+    """The responses by how they were decoded, since greedy and sampled ones do not compare."""
     groups: dict[str, list[SavedResponse]] = defaultdict(list)
     for response in responses:
         groups[response.decoding].append(response)
@@ -73,12 +75,14 @@ def _read_file(file: Path) -> Iterator[SavedResponse]:
     if not file.is_file():
         raise UsageError(f"{file}: neither a run folder nor a file of responses")
     for row in jsonl_rows(file):
-        as_sample(row.columns, row.place)  # its checks of the fields
+        # For its errors: it names the place and the field of a wrong value.
+        as_sample(row.columns, row.place)
         yield _response(row.columns)
 
 
 def _response(row: Mapping[str, Any]) -> SavedResponse:
-    """A row of samples.jsonl, rollouts.jsonl or of elsewhere, where `correctness` may be anything."""
+    """The response in a row of samples.jsonl, rollouts.jsonl or a user's file."""
+    # In a user's file `correctness` may be anything, such as a plain number.
     score = row.get("correctness")
     return SavedResponse(
         text=row["response"],
