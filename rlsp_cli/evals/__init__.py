@@ -1,1 +1,1 @@
-"""Honest evaluation: benches, samplers, metrics with intervals, overlap with training data, behaviours."""
+"""Honest evaluation: benches, samplers, metrics with intervals, overlap, behaviours."""

@@ -18,7 +18,7 @@ GREEDY, SAMPLE, FORCED = "greedy", "sample", "forced"
 """Kinds of responses: by greedy decoding, sampled, and greedy with budget forcing."""
 
 LOGPROB, CONFIDENCE = "logprob", "confidence"
-"""Scores that any response may have: the sum of its tokens' log-probabilities, the confidence it states."""
+"""Scores of any response: the sum of its tokens' log-probabilities, its stated confidence."""
 
 Key = tuple[str, str, int]
 """Problem id, kind, and number of the response among those of its kind."""
@@ -98,13 +98,20 @@ class Scored(Answer):
 
     @property
     def likelihood(self) -> float | None:
-        """Geometric mean of the tokens' probabilities, 1 / perplexity; None without `num_tokens` or `logprob`."""
+        """Geometric mean of the tokens' probabilities, 1 / perplexity.
+
+        None without `num_tokens` or `logprob`.
+        """
         total = self.scores.get(LOGPROB)
         # The sum alone would rank short responses first, whatever they say.
         return math.exp(total / self.num_tokens) if total is not None and self.num_tokens else None
 
     def score(self, scorer: str | None) -> float | None:
-        """The likelihood for `logprob`, the stated one for `confidence`, else that of its `scores`."""
+        """The number to rank by; None if the response has none.
+
+        `logprob` stands for the likelihood and `confidence` for what the response states; any other
+        name is looked up in its `scores`.
+        """
         if scorer == LOGPROB:
             return self.likelihood
         if scorer == CONFIDENCE:

@@ -1,4 +1,4 @@
-"""Two models on the same problems: which is better, by how much, and whether they can be compared."""
+"""Two models on the same problems: which is better, by how much, and whether that can be said."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -44,7 +44,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ComparedAnswers:
-    """Two evaluations on the benches of both; `differs` has a line for all else that is not the same."""
+    """Two evaluations on the benches of both; `differs` has a line for whatever else differs."""
 
     comparisons: Sequence[Comparison]
     differs: Sequence[str]
@@ -87,13 +87,14 @@ def compare(
         )
     if not comparisons:
         raise UsageError(
-            f"{before[0].label} and {after[0].label}: no problem that both answered in the same decoding"
+            f"{before[0].label} and {after[0].label}: "
+            "no problem that both answered in the same decoding"
         )
     return ComparedAnswers(comparisons, [*refused, *other])
 
 
 def refuse_differences(a: SavedAnswers, b: SavedAnswers, keys: Sequence[str]) -> None:
-    """UsageError when one of these keys differs in how the two were made, or is not known of one."""
+    """UsageError when one of these keys differs in how the two were made, or is not known."""
     if lines := _refused(a, b, keys):
         raise UsageError("; ".join(lines))
 

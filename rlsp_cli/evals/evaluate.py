@@ -1,4 +1,4 @@
-"""Evaluate one model on one bench: draw what is missing, write every answer down, then summarise all."""
+"""Evaluate one model on one bench: draw what is missing, write it down, summarise all."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from rlsp_cli.evals.statistics import Estimate
 
 
 def read_limits(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float]:
-    """Bench -> least accuracy, from `aime24=0.7`, or `0.7` where there is one bench; UsageError otherwise."""
+    """Bench -> least accuracy, from `aime24=0.7`, or `0.7` if there is one bench."""
     limits = {}
     for text in texts:
         bench, _, number = text.rpartition("=")
@@ -20,14 +20,17 @@ def read_limits(texts: Sequence[str], benches: Sequence[str]) -> dict[str, float
         bench = bench or benches[0]
         if bench not in benches:
             raise UsageError(
-                f"--fail-below {text}: {bench} is not evaluated; expected one of {', '.join(benches)}"
+                f"--fail-below {text}: {bench} is not evaluated; expected {', '.join(benches)}"
             )
         limits[bench] = _share(text, number)
     return limits
 
 
 def refuse_below(accuracies: Mapping[str, Estimate | None], limits: Mapping[str, float]) -> None:
-    """CheckError with value and interval if an accuracy is below its limit, or nothing was scored (None)."""
+    """CheckError with value and interval if an accuracy is below its limit, or None.
+
+    None means that nothing was scored.
+    """
     low = []
     for bench, limit in limits.items():
         accuracy = accuracies[bench]
@@ -54,6 +57,7 @@ def _share(text: str, number: str) -> float:
     # Written so that nan fails too: it compares false with everything.
     if not 0 <= share <= 1:
         raise UsageError(
-            f"--fail-below {text}: {number!r} is no accuracy; expected a number from 0 to 1, such as 0.7"
+            f"--fail-below {text}: {number!r} is no accuracy; "
+            "expected a number from 0 to 1, such as 0.7"
         )
     return share

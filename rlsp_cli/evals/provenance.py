@@ -1,4 +1,4 @@
-"""How the responses to a bench were made: protocol.json, and `protocol` in results and score cards."""
+"""How the responses to a bench were made: protocol.json, and `protocol` in results."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ class Provenance:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Provenance":
-        """Read what `to_json` wrote; pydantic's ValidationError names a key that is missing or wrong."""
+        """Read what `to_json` wrote; pydantic's ValidationError names a missing or wrong key."""
         return _PROVENANCE.validate_python(data)
 
 
@@ -108,5 +108,6 @@ def keep(path: Path, made: Provenance) -> None:
         if before.get(key) != value:
             change = f"{key} was {before.get(key)!r}, is {value!r}"
             raise DataError(
-                f"{path.parent}: the responses here were made differently ({change}); move this folder away"
+                f"{path.parent}: the responses here were made differently ({change}); "
+                "move this folder away"
             )

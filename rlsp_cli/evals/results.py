@@ -17,7 +17,10 @@ _GREEDY_OVER_SAMPLED = TypeAdapter(GreedyOverSampled)
 
 @dataclass(frozen=True)
 class BenchResult:
-    """One model on one bench; a part is None if there are no such responses, or it was not asked for."""
+    """One model on one bench.
+
+    A part is None if there are no such responses, or it was not asked for.
+    """
 
     protocol: Provenance
     greedy: Metrics | None = None

@@ -26,9 +26,10 @@ class SavedAnswers:
 
 
 def read_answers(place: Path) -> list[SavedAnswers]:
-    """One model's benches: from a run, `eval/<model>` in it, `eval/<model>/<bench>`, or a samples.jsonl.
+    """What one model answered on each bench.
 
-    Of a run with several models it is the one that training ended with. UsageError when there is no
+    `place` is a run, `eval/<model>` in it, `eval/<model>/<bench>`, or a samples.jsonl file. Of a
+    run with several models it is the one that training ended with. UsageError when there is no
     evaluation, or when it is not known which model is the last.
     """
     if place.is_file():
@@ -37,7 +38,8 @@ def read_answers(place: Path) -> list[SavedAnswers]:
     files = _samples(place)
     if not files:
         raise UsageError(
-            f"{place}: no evaluation here; expected a run that has been evaluated, or a samples.jsonl"
+            f"{place}: no evaluation here; "
+            "expected a run that has been evaluated, or a samples.jsonl"
         )
 
     models = sorted({file.parent.parent for file in files})

@@ -1,4 +1,4 @@
-"""The score card of a bench: the numbers of the model that was evaluated, flat, for scripts and CI."""
+"""The score card of a bench: the numbers of the model evaluated, flat, for scripts and CI."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -31,7 +31,10 @@ class ScoreCard:
         return self.metrics.accuracy
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; docs/evaluation.md has the keys. What is unscored is counted, other parts are shares."""
+        """Plain data; docs/evaluation.md has the keys.
+
+        `truncated` and `unanswered` are shares, `abstentions`, `timeouts` and `errors` counts.
+        """
         metrics, result, protocol = self.metrics, self.result, self.result.protocol
         data = metrics.to_json()
 
@@ -84,7 +87,7 @@ def _card(result: BenchResult, results: Results, bench: str) -> ScoreCard:
 
 
 def _single(name: str, curve: Curve, only: Estimate | None) -> dict[str, Any]:
-    """A curve as data; that of single responses is their accuracy, without an interval of its own."""
+    """A curve as data; that of single responses is their accuracy, without an interval."""
     data = curve_json(name, curve)
     if not curve and only:
         data[f"{name}_at"] = {"1": only.value}

@@ -74,7 +74,7 @@ def evaluate_models(
 
 @dataclass(frozen=True)
 class _Stage:
-    """What the evaluations of all models and benches share; `scorers` and `references` are by bench."""
+    """What all evaluations share; `references` and `scorers` are by bench."""
 
     recipe: Recipe
     paths: StagePaths
@@ -128,12 +128,18 @@ def _answering(
 
 
 def _as_it_is(turn: str, system: str | None) -> str:
-    """The turn: a server puts its own template around it, and the prompt of given responses is not known."""
+    """The turn alone.
+
+    A server puts its own template around it, and the prompt of given responses is not known.
+    """
     return turn
 
 
 def _load(name: str, recipe: Recipe) -> Bench:
-    """A bench with its own verifier, or the recipe's; prints a note if its data is not what its file says."""
+    """A bench with its own verifier, or the recipe's.
+
+    Prints a note if its data is not what its file says.
+    """
     assert recipe.eval, "checked by the recipe"
     bench = Benches.of(recipe).load(name)
     if bench.changed:
@@ -148,7 +154,7 @@ def _load(name: str, recipe: Recipe) -> Bench:
 
 
 def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:
-    """For each bench the scorer of its verifier, by name; benches with equal verifiers share one."""
+    """Bench -> scorer of its verifier; benches with equal verifiers share one."""
     # A scorer has worker processes of its own, which many benches would multiply.
     started: list[tuple[Bench, Scorer]] = []
     scorers: dict[str, Scorer] = {}
@@ -185,7 +191,7 @@ def _drawn(bench: Bench, settings: Eval, sampler: Sampler) -> Bench:
 
 
 def _gold(bench: Bench) -> ReplaySampler:
-    """The bench's own references as responses: one that is not accepted is a fault of verifier or data."""
+    """The bench's references as responses: one that is not accepted shows a fault of the bench."""
     responses = {}
     for problem in bench.problems:
         # Of code, the reference is a set of tests, and a solution to them is in the column `gold`.
@@ -211,7 +217,7 @@ def _write_results(
         contaminated=_contamination(recipe, benches),
     )
 
-    # The cards repeat numbers of the results, at keys that a script finds without knowing the model.
+    # The cards repeat numbers of the results, at keys that do not depend on the model's name.
     cards = {bench: card.to_json() for bench, card in score_cards(results).items()}
     data = {**results.to_json(), "benches": cards}
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
@@ -230,7 +236,7 @@ def _note(line: str) -> None:
 
 
 class _Progress:
-    """Writes into metrics.jsonl how far one bench is, at most once a second, and checks for a stop."""
+    """Writes into metrics.jsonl how far a bench is, once a second, and checks for a stop."""
 
     def __init__(self, paths: StagePaths, check_stop: Callable[[], None], text: str) -> None:
         self.paths, self.check_stop, self.text, self.written_at = paths, check_stop, text, 0.0

@@ -1,4 +1,4 @@
-"""Search behaviours in responses: counted by the words of a lexicon, shown in excerpts, labelled by a judge."""
+"""Search behaviours in responses: counted by a lexicon, shown in excerpts, labelled by a judge."""
 
 from rlsp_cli.evals.behaviour.excerpt import Excerpt
 from rlsp_cli.evals.behaviour.groups import Group, Stretch, behaviour_groups, behaviour_stretches

@@ -48,7 +48,10 @@ class Stretch:
 def behaviour_groups(
     target: Path, lexicon: Lexicon, shown: int = 3, most: int | None = None
 ) -> list[Group]:
-    """The groups of a run or a file, with `shown` excerpts each; at most `most` random responses of each."""
+    """The groups of a run or a file, with `shown` excerpts each.
+
+    Of a group with more than `most` responses, `most` random ones are used.
+    """
     groups = []
     for origin, responses in read_responses(target):
         # With a fixed seed, so that a report that is made again has the same numbers.

@@ -13,7 +13,10 @@ from rlsp_cli.rewards.sample import is_right
 
 @dataclass(frozen=True)
 class Measured:
-    """One response: occurrences of each behaviour's words, how repetitive it is, and its candidate answers."""
+    """One response: occurrences of each behaviour's words, how repetitive it is, how many answers.
+
+    `candidates` counts the different answers that it offers.
+    """
 
     counts: Mapping[str, int]
     repetition: float
@@ -56,7 +59,7 @@ def measure(response: SavedResponse, lexicon: Lexicon) -> Measured:
 
 
 def means_by_verdict(measured: Sequence[Measured]) -> dict[str, Means]:
-    """Means over `all` responses, and over the `right` and the `wrong` ones of those that were judged."""
+    """Means over `all` responses, and over the `right` and `wrong` ones of those with a verdict."""
     judged = [one for one in measured if one.value is not None]
     parts = {
         "all": measured,

@@ -1,4 +1,4 @@
-"""Read the responses whose behaviours are counted: of a run's evaluations and rollouts, or of a file."""
+"""Read the responses whose behaviours are counted: of a run, or of a file."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping

@@ -52,6 +52,6 @@ class Bench:
 
 
 def content_digest(problems: Iterable[Problem]) -> str:
-    """SHA-256 of problems and answers, whatever their order and ids: exports of one bench differ in these."""
+    """SHA-256 of problems and answers, without ids and order, in which exports may differ."""
     rows = sorted([problem.problem, problem.answer] for problem in problems)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A bench as a YAML file: its problems, its prompt, its verifier, and how many responses are drawn."""
+"""A bench as a YAML file: its problems, prompt and verifier, and how many responses are drawn."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -72,7 +72,7 @@ SAMPLING_KEYS = ("samples", "greedy", "temperature", "top_p", "max_new_tokens")
 
 
 class Sampling(Section):
-    """How responses are drawn where neither recipe nor command line says; `heldout` has these defaults."""
+    """How responses are drawn unless the recipe says; `heldout` has these defaults."""
 
     samples: NonNegativeInt = 1
     """Sampled responses per problem; 0 for greedy only."""
@@ -116,9 +116,9 @@ class BenchFile(Section):
     columns: Columns = Columns()
     """The columns that hold each part of a problem, after `row` if that is given."""
     row: RowUse | None = None
-    """Row shape that makes `problem` and `answer` of a row; rows that have both are left as they are."""
+    """Row shape that makes `problem` and `answer` of a row, unless the row has both."""
     sha256: Sha256 | None = None
-    """Digest of problems and answers as they come from the source; `null` if it has not been computed."""
+    """Digest of problems and answers as they come from the source; `null` if not computed."""
     file_sha256: Sha256 | None = None
     """The same for an export that is passed around as a file, whose digest may differ."""
     prompt: Prompt
@@ -161,17 +161,20 @@ def shipped_benches() -> dict[str, Path]:
 
 
 def bench_path(name: str) -> Path:
-    """The file of a bench: `./file.yaml`, or a shipped one by name; RecipeError when there is none."""
+    """The file of a bench: `./file.yaml`, or a shipped one by name; RecipeError otherwise."""
     return file_path("bench", name, shipped_benches(), "heldout")
 
 
 def find_bench(name: str) -> BenchFile:
-    """The bench of a shipped name or a file; RecipeError with the places of all that is wrong with it."""
+    """The bench of a shipped name or a file; RecipeError lists all that is wrong with it."""
     return read_section(bench_path(name), BenchFile)
 
 
 def completed(file: BenchFile) -> BenchFile:
-    """The same bench with all options of its plugins; RecipeError for a plugin or an option that does not exist."""
+    """The same bench with all options of its plugins.
+
+    RecipeError for a plugin or an option that does not exist.
+    """
     verifier, row, options = file.verifier, file.row, file.options
     try:
         # With their defaults written out, since an option that is left out is equal to its default.

@@ -1,4 +1,4 @@
-"""The benches that an evaluation names: their files, where their data is, and the benches themselves."""
+"""The benches that an evaluation names: their files, their data, and the benches themselves."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,10 @@ HELDOUT = "heldout"
 
 @dataclass(frozen=True)
 class BenchSpec:
-    """A bench's file, and what the protocol that was asked for says of it; the file has that in it already."""
+    """A bench's file, with what the protocol that was asked for says instead.
+
+    `like` and `rules` are that protocol's name and its rules for this bench.
+    """
 
     file: BenchFile
     like: str | None = None
@@ -54,7 +57,7 @@ class Benches:
         return [name if self.is_heldout(name) else find_bench(name).name for name in benches]
 
     def spec(self, name: str) -> BenchSpec:
-        """The file of a bench; RecipeError if there is none, or the protocol says nothing of this bench."""
+        """The file of a bench; RecipeError if there is none, or the protocol does not cover it."""
         file = find_bench(name)
         if self.settings.protocol is None:
             return BenchSpec(file)
@@ -69,7 +72,10 @@ class Benches:
         return drawn.under(self.settings)
 
     def prompts(self, name: str) -> Prompts:
-        """Where `load` reads a bench; RecipeError for an unknown name, NotReadyError for a folder without it."""
+        """Where `load` reads a bench.
+
+        RecipeError for an unknown name, NotReadyError for a folder without it.
+        """
         if name == HELDOUT and self.data.heldout:
             return self.data.heldout
 

@@ -1,4 +1,4 @@
-"""Check the benches that a recipe names: files, protocols, plugins, and settings that cannot be met."""
+"""Check the benches that a recipe names: files, protocols, plugins, impossible settings."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +44,7 @@ def check_benches(recipe: Recipe) -> Iterator[Issue]:
 
 
 def _completed(benches: Benches, name: str) -> tuple[str, Sampling]:
-    """A bench's name and sampling; RecipeError if its file, its plugins or their options are wrong."""
+    """A bench's name and sampling; RecipeError if its file or its plugins' options are wrong."""
     if benches.is_heldout(name):
         return name, benches.sampling(name)
 
@@ -64,7 +64,8 @@ def _undrawable(settings: Eval, bench: str, sampling: Sampling) -> Iterator[Issu
 
     largest = max(settings.k, default=0)
     if largest > sampling.samples:
-        message = f"pass@{largest} needs at least {largest} samples of {bench}; {sampling.samples} are drawn"
+        drawn = sampling.samples
+        message = f"pass@{largest} needs at least {largest} samples of {bench}; {drawn} are drawn"
         hint = f"draw more by eval.samples={largest}, or ask for a smaller k"
         yield Issue("eval.k", message, hint)
 

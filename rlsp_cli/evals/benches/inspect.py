@@ -13,7 +13,7 @@ from rlsp_cli.recipe.schema import Eval
 
 @dataclass(frozen=True)
 class Inspection:
-    """A bench's file, where its data is and, if it is on this machine, its digest and first prompt."""
+    """A bench's file and where its data is; if that is on this machine, digest and first prompt."""
 
     file: BenchFile
     path: Path
@@ -29,7 +29,10 @@ class Inspection:
 
 
 def where(name: str, data: Path | None = None) -> str:
-    """The source that `rlsp eval` would read: a file, a task or the hub; or `none` and which file is missing."""
+    """The source that `rlsp eval` would read: a file, a task or the hub.
+
+    `none: ` and what is missing, if there is none.
+    """
     try:
         return _benches(data).prompts(name).source
     except NotReadyError as error:
@@ -37,7 +40,10 @@ def where(name: str, data: Path | None = None) -> str:
 
 
 def inspect(name: str, data: Path | None = None) -> Inspection:
-    """What is known of a bench; RecipeError for an unknown one, DataError for data that is not the bench's."""
+    """What is known of a bench.
+
+    RecipeError for an unknown one, DataError for data that is not the bench's.
+    """
     file, path, place = find_bench(name), bench_path(name), where(name, data)
 
     # `rlsp benches show` must not start a download.

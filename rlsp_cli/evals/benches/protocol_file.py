@@ -1,4 +1,7 @@
-"""Another harness's protocol as a YAML file: its prompts, sampling and verifiers, and what rlsp does differently."""
+"""Another harness's protocol as a YAML file: prompts, sampling, verifiers, and what differs.
+
+`differs` lists what the harness does and rlsp does not, so that a number is not taken for theirs.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,12 +90,12 @@ def shipped_protocols() -> dict[str, Path]:
 
 
 def protocol_path(name: str) -> Path:
-    """The file of a protocol: `./file.yaml`, or a shipped one by name; RecipeError when there is none."""
+    """The file of a protocol: `./file.yaml`, or a shipped one by name; RecipeError otherwise."""
     return file_path("protocol", name, shipped_protocols())
 
 
 def find_protocol(name: str) -> ProtocolFile:
-    """The protocol of a shipped name or a file; RecipeError with the places of all that is wrong with it."""
+    """The protocol of a shipped name or a file; RecipeError lists all that is wrong with it."""
     return read_section(protocol_path(name), ProtocolFile)
 
 

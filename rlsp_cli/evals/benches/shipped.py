@@ -1,4 +1,4 @@
-"""YAML files by name: those that come with rlsp in a folder of plugins/, and a user's own by their path."""
+"""YAML files by name, which come with rlsp in a folder of plugins/, and a user's own by path."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,10 @@ def shipped_files(folder: str) -> dict[str, Path]:
 
 
 def file_path(noun: str, name: str, shipped: Mapping[str, Path], *others: str) -> Path:
-    """`./file.yaml`, or a shipped file by name; RecipeError, which suggests `others` too, when it is neither."""
+    """`./file.yaml`, or a shipped file by name.
+
+    RecipeError, which suggests `others` too, when it is neither.
+    """
     if name in shipped:
         return shipped[name]
 

@@ -24,7 +24,7 @@ _SPELLINGS = {
 
 
 def given_data(file: BenchFile, settings: Eval) -> Prompts | None:
-    """The bench's data in the file `eval.data`, in that folder, or in the folder RLSP_DATA_DIR; else None.
+    """The bench's data in `eval.data`, a file or a folder, or in RLSP_DATA_DIR; else None.
 
     NotReadyError if the folder `eval.data` lacks it, unless a task makes the problems.
     """
@@ -74,8 +74,8 @@ def is_changed(
 ) -> bool | None:
     """Whether these are other problems than the file says, None if it does not say.
 
-    DataError if they are, and come from the bench's own source: the results would not be comparable
-    with anyone else's.
+    DataError if they are, and come from the bench's own source: results would not be comparable
+    with published ones.
     """
     # A file that is passed around may be another export, with a digest of its own.
     known = {file.sha256, file.file_sha256 if is_given else None} - {None}
@@ -87,8 +87,9 @@ def is_changed(
 
     if changed and not is_given:
         raise DataError(
-            f"bench {file.name}: {source} is not what the bench's file says: {len(problems)} problems with SHA-256 "
-            f"{digest}, expected {file.problems} with {file.sha256 or 'any'}; results would not be comparable"
+            f"bench {file.name}: {source} is not what the bench's file says: "
+            f"{len(problems)} problems with SHA-256 {digest}, "
+            f"expected {file.problems} with {file.sha256 or 'any'}; results would not be comparable"
         )
     return changed
 
@@ -117,8 +118,8 @@ def _adapted(rows: Iterable[Row], use: RowUse) -> Iterator[Row]:
             yield Row(row.place, plugin.function(dict(row.columns), **options))
         except (LookupError, TypeError, ValueError, AttributeError, SyntaxError) as error:
             raise DataError(
-                f"{row.place}: {use.use} makes no problem of this row: {type(error).__name__}: {error}; "
-                f"columns: {row.names}"
+                f"{row.place}: {use.use} makes no problem of this row: "
+                f"{type(error).__name__}: {error}; columns: {row.names}"
             ) from error
 
 
@@ -147,8 +148,8 @@ def _problems(rows: Sequence[Row], prompts: Prompts) -> list[Problem]:
     shared = [id for id, n in counts.items() if n > 1]
     if shared:
         raise DataError(
-            f"{prompts.source}: {counts[shared[0]]} problems have the id {shared[0]!r} (column {prompts.id!r}), and "
-            f"{len(shared) - 1} more ids are shared; ids must differ"
+            f"{prompts.source}: {counts[shared[0]]} problems have the id {shared[0]!r} "
+            f"(column {prompts.id!r}), and {len(shared) - 1} more ids are shared; ids must differ"
         )
 
     return problems

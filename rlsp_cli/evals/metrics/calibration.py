@@ -19,7 +19,7 @@ _MORE_WRONG = 2
 
 
 class Stated(NamedTuple):
-    """A response that states a confidence from 0 to 1: to which problem, and whether it is right."""
+    """A response that states a confidence from 0 to 1: its problem, and whether it is right."""
 
     problem: str
     confidence: float
@@ -27,7 +27,7 @@ class Stated(NamedTuple):
 
 
 class CalibrationError(NamedTuple):
-    """An ECE with its 95% interval, and the one that chance alone would give a model without error."""
+    """An ECE with its 95% interval, and what chance alone would give a model without error."""
 
     value: float
     low: float
@@ -108,7 +108,10 @@ def expected_calibration_error(stated: Sequence[Stated], bins: int = _BINS) -> C
 def _gaps(
     stated: Sequence[Stated], bins: int
 ) -> tuple[dict[int, dict[str, float]], dict[int, float]]:
-    """By bin: each problem's part of confidence - accuracy, and the variance of a model without error."""
+    """By bin: each problem's part of confidence - accuracy, and its variance.
+
+    The variance is that of a model without error, which is right as often as it says.
+    """
     weights = _weights(stated)
     gaps: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     chance: dict[int, float] = defaultdict(float)
@@ -135,7 +138,10 @@ def _towards(
 
 
 def _variance(parts: Mapping[str, float], problems: int) -> float:
-    """Variance of the sum of `parts` over independently drawn problems; without a part a problem has 0."""
+    """Variance of the sum of `parts` over problems that are drawn independently.
+
+    A problem without a part has 0.
+    """
     # One problem says nothing of how problems vary; `chance` then stands in for it.
     if problems < 2:
         return 0.0

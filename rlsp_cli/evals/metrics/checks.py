@@ -1,4 +1,4 @@
-"""Verifiers that check several things of a response, such as IFEval's instructions: how many hold."""
+"""Verifiers that check several things of a response, such as IFEval's instructions."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,14 +10,14 @@ from rlsp_cli.evals.statistics import Estimate, mean_share
 
 @dataclass(frozen=True)
 class CheckLevels:
-    """IFEval's two levels (2311.07911): responses that pass all their checks, and checks passed, as shares."""
+    """IFEval's two levels (2311.07911): responses that pass every check, and checks passed."""
 
     prompt: Estimate
     instruction: Estimate
 
 
 def check_levels(rows: Iterable[Scored]) -> dict[str, CheckLevels]:
-    """By rule, such as `strict`, with intervals over problems; empty if the verifier checks no single things."""
+    """By rule, such as `strict`, with intervals over problems; empty for a verifier without."""
     rules: dict[str, dict[str, list[Sequence[bool]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         for rule, passed in (row.correctness.checks or {}).items():

@@ -1,4 +1,4 @@
-"""Chances of a right answer from k responses: pass@k, maj@k and best-of-k, with intervals over problems."""
+"""Chances of a right answer from k responses: pass@k, maj@k and best-of-k."""
 
 import math
 import statistics
@@ -17,7 +17,10 @@ Curve = Mapping[int, Estimate]
 
 @dataclass(frozen=True)
 class MissingK:
-    """The `k` that some problems have too few scored responses for: how many, and the one that has fewest."""
+    """The `k` for which some problems have too few scored responses.
+
+    `problems` is how many, `first` the one with fewest, and `responses` how many it has.
+    """
 
     k: tuple[int, ...]
     problems: int
@@ -93,7 +96,10 @@ def best_curves(rows: Sequence[Scored], sizes: Sequence[int]) -> dict[str, Curve
 
 
 def curve_sizes(responses: int, ks: Sequence[int]) -> list[int]:
-    """The k that so many responses are enough for: of `ks` if there are some, else powers of two and all."""
+    """The k of a curve that so many responses are enough for.
+
+    They are those of `ks`, if there are some, else powers of two and all responses.
+    """
     powers = [2**i for i in range(responses.bit_length())]
     return sorted({k for k in ks or [*powers, responses] if k <= responses})
 

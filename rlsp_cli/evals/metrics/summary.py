@@ -34,7 +34,7 @@ from rlsp_cli.rewards.repetition import repetition
 
 @dataclass(frozen=True)
 class Rates:
-    """Shares of all responses: cut off, scored without an answer in them, and not scored, by reason."""
+    """Shares of all responses: cut off, scored without an answer, and not scored, by reason."""
 
     truncated: float
     unanswered: float
@@ -112,7 +112,7 @@ _METRICS = TypeAdapter(Metrics)
 
 @dataclass(frozen=True)
 class GreedyOverSampled:
-    """Accuracy of greedy decoding minus that of sampling, on the problems with scored responses of both."""
+    """Accuracy of greedy decoding minus that of sampling, on the problems scored for both."""
 
     difference: float
     low: float
@@ -228,7 +228,7 @@ def _means(counts: Sequence[Mapping[str, int]]) -> dict[str, float]:
 
 
 def _if_unscored_wrong(rows: Sequence[Scored]) -> float:
-    """avg@k if the responses that could not be scored count as wrong, which is the least that it can be."""
+    """The least that avg@k can be: as if all responses without a score were wrong."""
     shares: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
         shares[row.id].append(row.right)

@@ -1,4 +1,4 @@
-"""What right answers cost: tokens per correct response, and accuracy where longer responses count as wrong."""
+"""What right answers cost: tokens per correct response, and accuracy under a token budget."""
 
 import statistics
 from collections import defaultdict
@@ -11,18 +11,21 @@ _MOST_BUDGETS = 6
 
 
 def tokens_per_correct(rows: Sequence[Scored]) -> float | None:
-    """Tokens of all responses over the number of correct ones; None if none is correct, or a count is missing."""
+    """Tokens of all responses over the number of correct ones.
+
+    None if none is correct, or a count is missing.
+    """
     tokens = _counted(rows)
     right = sum(row.right for row in rows)
     return sum(tokens) / right if tokens and right else None
 
 
 def accuracy_under(rows: Sequence[Scored]) -> dict[int, float] | None:
-    """By budget: mean over problems of the share of responses that are correct within so many tokens.
+    """Accuracy by token budget: a response with more tokens counts as wrong.
 
-    Budgets are powers of two. The longest response fits in the last one, whose accuracy is that
-    without a budget, and the shortest in the first, unless that would make more than six. None if
-    nothing was scored, or a count is missing.
+    Every problem weighs the same. Budgets are powers of two. The longest response fits in the last
+    one, whose accuracy is that without a budget, and the shortest in the first, unless that would
+    make more than six. None if nothing was scored, or a count is missing.
     """
     tokens = _counted(rows)
     scored = [row for row in rows if row.value is not None]

@@ -1,4 +1,4 @@
-"""Majority votes over the answers to one problem, where the verifier decides which answers are the same."""
+"""Majority votes over the answers to one problem; the verifier says which are the same."""
 
 import math
 import re
@@ -19,20 +19,23 @@ RIGHT = "the right answer"
 
 _INTEGER = re.compile(r"(-(?=0*[1-9]))?-?(?=[0-9])0*([0-9]*)")
 _PAIRS_PER_TEXT = 4
-"""The verifier sees at most this many pairs for each text of a problem: enough for all pairs of nine texts."""
+"""Pairs that the verifier sees at most for each text of a problem: all pairs of nine texts."""
 _TRIED = 16
 """Problems on which `takes_answers` tries the verifier."""
 
 
 class Vote(NamedTuple):
-    """A scored response and the answer it votes for: RIGHT, a wrong one's name, or None without an answer."""
+    """A scored response and the answer it votes for.
+
+    That is RIGHT, a wrong answer's name, or None without an answer.
+    """
 
     row: Scored
     answer: str | None
 
 
 class Ballot(NamedTuple):
-    """The votes on one problem: for the right answer, for each wrong one, and responses without an answer."""
+    """The votes on one problem: for the right answer, for each wrong one, and for none."""
 
     right: int
     wrong: tuple[int, ...]
@@ -138,12 +141,12 @@ def _ways(ballot: Ballot, most: int, room: int) -> dict[tuple[int, int], int]:
 
 
 class _AnswerClasses:
-    """The wrong answers to one problem, in classes of equal ones: a union-find with a budget of comparisons.
+    """The wrong answers to one problem, in classes of equal ones.
 
-    Texts wait in the order of their votes. In each round the first one becomes the representative
-    of a class, and the verifier says which of the others equal it. Of `1/2`, `0.5` and `2`, the
-    first round puts `0.5` and `2` beside `1/2` and joins `0.5` to it; the second finds nothing left
-    to compare `2` with.
+    It is a union-find with a budget of comparisons. Texts wait in the order of their votes. In each
+    round the first one becomes the representative of a class, and the verifier says which of the
+    others equal it. Of `1/2`, `0.5` and `2`, the first round puts `0.5` and `2` beside `1/2` and
+    joins `0.5` to it; the second finds nothing left to compare `2` with.
     """
 
     def __init__(self, rows: Sequence[Scored]) -> None:
@@ -173,7 +176,7 @@ class _AnswerClasses:
         return self.first_row[text].extracted or ""
 
     def control(self) -> tuple[Scored, str]:
-        """A wrong response and a right answer, which a verifier whose references are answers rejects."""
+        """A wrong response and a right answer: a verifier that compares answers rejects it."""
         return self.first_row[self.pending[0]], self.right[0].extracted or ""
 
     def next_round(self) -> list[tuple[Scored, str]]:

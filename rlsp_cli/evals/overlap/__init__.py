@@ -1,4 +1,7 @@
-"""Training data against benches: exact match, n-gram overlap and near-duplicates (docs/overlap.md has the rules)."""
+"""Training data against benches: exact match, n-gram overlap and near-duplicates.
+
+docs/overlap.md has the rules and how well they find copies.
+"""
 
 from rlsp_cli.evals.overlap.check import check_overlap, refuse_overlap
 from rlsp_cli.evals.overlap.contamination import (

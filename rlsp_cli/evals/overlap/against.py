@@ -54,7 +54,7 @@ def index_of(benches: Sequence[Bench]) -> OverlapIndex:
 
 
 def benches_against(names: Sequence[str], recipe: Recipe | None, data: Path | None) -> list[Bench]:
-    """The benches that `names` mean: benches by name or file, and recipes, for all that they evaluate.
+    """The benches that `names` mean: benches by name or file, or recipes with all their benches.
 
     `recipe` is the one whose data is compared, if any; `heldout` and its settings are from there.
     NotReadyError names every bench whose data is missing: data that was not compared is not clean.

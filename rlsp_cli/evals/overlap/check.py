@@ -1,4 +1,4 @@
-"""Refuse training data that holds problems of the recipe's benches: in `rlsp check`, and in each stage."""
+"""Refuse training data that holds problems of a bench: in `rlsp check`, and in each stage."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,11 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.terminal import print
 
 _TASK_ROWS = 2000
-"""Rows of a procedural task that `rlsp check` looks at, to be quick; the stage that trains looks at all."""
-_HINT = "leave them out with rlsp data clean FILE --against RECIPE --out CLEAN, or set data.allow_overlap: true"
+"""Rows of a task that `rlsp check` looks at, to be quick; the stage looks at all of them."""
+_HINT = (
+    "leave them out with rlsp data clean FILE --against RECIPE --out CLEAN, "
+    "or set data.allow_overlap: true"
+)
 
 
 def check_overlap(recipe: Recipe) -> list[Issue]:
@@ -38,7 +41,10 @@ def check_overlap(recipe: Recipe) -> list[Issue]:
 
 
 def refuse_overlap(recipe: Recipe, role: str, rows: Sequence[HasProblem]) -> None:
-    """DataError when the rows of `data.<role>` hold problems of a bench; prints which benches it could not read."""
+    """DataError when the rows of `data.<role>` hold problems of a bench.
+
+    Prints which benches could not be read.
+    """
     if not _must_differ(recipe):
         return
 
@@ -63,7 +69,7 @@ def _local_benches(recipe: Recipe) -> list[Bench]:
     assert recipe.eval, "a recipe without eval has no benches"
     found = []
     for name in recipe.eval.benches:
-        # `check_benches` and the stages report what cannot be read; here it has no problems to find.
+        # `check_benches` and the stages report what cannot be read.
         with suppress(RlspError):
             if not Benches.of(recipe).prompts(name).on_hub:
                 found.append(whole_bench(name, recipe))

@@ -91,14 +91,16 @@ def _notes(bench: str, role: str, found: Contamination) -> Iterator[str]:
         # If every copied problem is right by memory alone.
         points = 100 * found.problems_found / found.problems
         yield (
-            f"{bench} IS CONTAMINATED: {found.problems_found} of its {found.problems} problems are in data.{role} "
-            f"({found.rows_found} of {found.rows} rows, such as {found.first}), which the model was "
-            f"trained on; up to {points:.1f} points of its accuracy there may be memory"
+            f"{bench} IS CONTAMINATED: {found.problems_found} of its {found.problems} problems "
+            f"are in data.{role} ({found.rows_found} of {found.rows} rows, such as {found.first}), "
+            "which the model was trained on; "
+            f"up to {points:.1f} points of its accuracy there may be memory"
         )
     if found.likely_problems:
         yield (
-            f"{bench}: {found.likely_problems} of its {found.problems} problems are like rows of data.{role}, and "
-            f"may be copies in other words ({found.likely_rows} rows, such as {found.likely_first})"
+            f"{bench}: {found.likely_problems} of its {found.problems} problems are like rows of "
+            f"data.{role}, and may be copies in other words "
+            f"({found.likely_rows} rows, such as {found.likely_first})"
         )
 
 

@@ -1,4 +1,6 @@
-r"""Benches, indexed to find their problems in training data: exact match, n-gram overlap, near-duplicates.
+r"""Benches, indexed to find their problems in training data.
+
+There are three rules: exact match, n-gram overlap and near-duplicates.
 
 One shared 13-gram, GPT-3's rule (arXiv 2005.14165, Appendix C), finds mostly set phrases in
 mathematics. So a problem counts as copied when a share of its own 8-grams is found, as in PaLM's
@@ -21,7 +23,10 @@ NGRAM = 8
 """Words in an n-gram; a shorter problem is one n-gram."""
 SHARE = 0.5
 """Share of a bench problem's own n-grams that makes a text a copy of it."""
-CANNOT_FIND = "translations, most paraphrases in other words, parts of a problem, or problems told in pictures"
+CANNOT_FIND = (
+    "translations, most paraphrases in other words, parts of a problem, "
+    "or problems told in pictures"
+)
 """What no rule here can find; clean data may hold them."""
 
 EXACT = "exact"
@@ -76,7 +81,7 @@ def same_text(text: str) -> str:
 
 
 class OverlapIndex:
-    """The problems of benches, to look texts up in; the time for a text grows with its length alone."""
+    """The problems of benches, to look texts up in; the time for a text grows with its length."""
 
     def __init__(self) -> None:
         self._exact: dict[str, dict[str, Match]] = {}
@@ -92,7 +97,10 @@ class OverlapIndex:
         *,
         exact_only: bool = False,
     ) -> None:
-        """Add a bench: texts by problem id; `exact_only` for procedural problems, which share their templates."""
+        """Add a bench: texts by problem id.
+
+        `exact_only` is for procedural problems, which share their templates.
+        """
         words = {id: _words_without_figures(text) for id, text in problems.items()}
         ngrams = _distinct_ngrams(words)
         for id, text in problems.items():
@@ -111,7 +119,10 @@ class OverlapIndex:
                 self._owners.setdefault(len(ngram), {}).setdefault(ngram, []).append((bench, id))
 
     def match(self, text: str, answer: str | None = None, *, likely: bool = False) -> Match | None:
-        """The problem that this text is a copy of; with `likely` a likely copy where there is no sure one."""
+        """The problem that this text is a copy of.
+
+        With `likely` it is a likely copy, where there is no sure one.
+        """
         found = self.matches(text, answer, likely=likely)
         copies = [match for match in found if match.is_copy]
         return next(iter(copies or found), None)
@@ -135,9 +146,10 @@ class OverlapIndex:
         return self._problems[match.bench, match.id].text
 
     def span(self, text: str, match: Match) -> tuple[int, int]:
-        """Start and end in `text` of what it shares with the problem: from the first shared n-gram to the last.
+        """Start and end in `text` of what it shares with the problem, counted in characters.
 
-        All of the text when it is the same, or when they share words but no n-gram.
+        That is from the first shared n-gram to the last, or all of the text when it is the same, or
+        when they share words but no n-gram.
         """
         words = words_with_spans(_FIGURE.sub(_blank, text)) if match.rule != EXACT else []
         shared: list[tuple[int, int]] = []
@@ -162,7 +174,10 @@ class OverlapIndex:
         return spans
 
     def _overlapping(self, words: Ngram, answer: str | None) -> list[Match]:
-        """The problems of which the text has enough n-grams; copies last, the one with most n-grams at the end."""
+        """The problems of which the text has enough n-grams.
+
+        Copies come last, and of these the one with the greatest share at the end.
+        """
         shared: Counter[Key] = Counter()
         for size, owners in self._owners.items():
             ngrams = set(_ngrams(words, size))

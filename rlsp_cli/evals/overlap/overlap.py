@@ -24,7 +24,10 @@ _HOW = {
 
 @dataclass(frozen=True)
 class Overlap:
-    """A row and the problem that it shares text with; `start` and `end` are characters of the row's problem."""
+    """A row and the problem that it shares text with.
+
+    `start` and `end` are places in the row's problem, counted in characters.
+    """
 
     role: str
     place: str
@@ -53,7 +56,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class OverlapCounts:
-    """How many rows are copies of how many problems of a bench; the same for likely copies of other problems."""
+    """How many rows are copies of how many problems of a bench, and likely copies of others."""
 
     rows_found: int
     problems_found: int
@@ -68,7 +71,7 @@ class OverlapCounts:
 def find_overlaps(
     training: TrainingSet, benches: Sequence[Bench], *, likely: bool = True
 ) -> Iterator[Overlap]:
-    """The rows that are copies of a bench's problem, and likely copies if `likely`, in their order."""
+    """The rows that are copies of a bench's problem, in order; with `likely`, likely ones too."""
     index = index_of(benches)
     for row in training.rows:
         for match in index.matches(row.problem, row.answer, likely=likely):

@@ -41,7 +41,10 @@ class OverlapReport:
         return count_overlaps([*self.copies, *self.likely], bench.name)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; `clean` when every row could be read and none is a copy, as far as the rules can find."""
+        """Plain data.
+
+        `clean` means that every row could be read and none is a copy, as far as the rules can find.
+        """
         sets = []
         for one in self.sets:
             sets.append({"role": one.role, "source": one.source, "rows": len(one.rows)})
@@ -106,6 +109,6 @@ def _is_recipe(train: str) -> bool:
     if train in shipped_recipes() or Path(train).suffix in (".yaml", ".yml"):
         return True
 
-    # Anything else that is no source of rows is taken for a recipe, whose error names those there are.
+    # Whatever is no source of rows is taken for a recipe, whose error names those that exist.
     elsewhere = train.startswith(("hf:", "task:")) or HUB_ID.fullmatch(train)
     return not is_file_of_rows(train) and not elsewhere

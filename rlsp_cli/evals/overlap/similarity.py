@@ -19,7 +19,7 @@ THRESHOLD_WITH_NUMBERS = 0.4
 _EXTRA = 0.5
 """Weight in Tversky's index of a word of the text that the problem lacks (beta; alpha is 1)."""
 _UNINDEXED = 0.3
-"""Share of a problem's weight that is not looked up: its commonest stems, which most problems have."""
+"""Share of a problem's weight that is not looked up: stems that most problems have."""
 
 # For text t, problem p and shared weight s, an index s / (p + beta (t - s)) of at least L means
 #     s >= (L p + L beta t) / (1 + L beta),
@@ -32,7 +32,7 @@ _SHORTEST_STEM = 3
 
 
 class SimilarityIndex:
-    """The problems of one bench, to look up which of them a text resembles; each is given by its words."""
+    """The problems of one bench, each given by its words, to look up which one a text resembles."""
 
     def __init__(self, problems: Mapping[str, Sequence[str]]) -> None:
         self._stems = {id: _stems(words) for id, words in problems.items()}
@@ -42,8 +42,8 @@ class SimilarityIndex:
         for stems in self._stems.values():
             users.update(stems)
 
-        # log((N + 1) / (n + 1/2)): even a stem that all N problems use weighs a little. One that none
-        # of them uses weighs as much as the rarest.
+        # log((N + 1) / (n + 1/2)): even a stem that all N problems use weighs a little. One that
+        # none of them uses weighs about as much as the rarest.
         self._unknown = math.log(len(problems) + 1)
         self._weights = {
             stem: math.log((len(problems) + 1) / (number + 0.5)) for stem, number in users.items()
@@ -79,7 +79,7 @@ class SimilarityIndex:
         return candidates
 
     def _threshold(self, id: str, numbers: Counter[str]) -> float:
-        """The least index that counts for this problem; it is lower if the text has all its numbers."""
+        """The least index that counts for this problem: lower if the text has all its numbers."""
         ours = self._numbers[id]
         return THRESHOLD_WITH_NUMBERS if ours and ours <= numbers else THRESHOLD
 
@@ -119,6 +119,6 @@ def _stem(word: str) -> str:
 
 
 def _tversky(shared: float, problem: float, text: float) -> float:
-    """Tversky's index with alpha 1 and beta `_EXTRA`, from the weights of both and of what they share."""
+    """Tversky's index with alpha 1 and beta `_EXTRA`, from both weights and the shared one."""
     # Rounding can make `shared` a little greater than the text's own weight.
     return shared / (problem + _EXTRA * max(text - shared, 0))

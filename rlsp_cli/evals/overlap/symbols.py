@@ -1,12 +1,16 @@
-"""Tables of symbols that mean the same in LaTeX, in Unicode and in plain text; LaTeX's name stands for all."""
+"""Tables of symbols that mean the same in LaTeX, in Unicode and in plain text.
+
+LaTeX's name of a symbol stands for all of its spellings.
+"""
 
 _UNICODE_WORDS = {
     "\u221a": "sqrt", "\u221b": "sqrt 3", "\u00b0": "degrees", "\u221e": "infty",
-    "\u2208": "in", "\u2209": "notin", "\u222a": "cup", "\u2229": "cap", "\u2282": "subset", "\u2286": "subseteq",
-    "\u2205": "emptyset", "\u2220": "angle", "\u25b3": "triangle", "\u22a5": "perp", "\u2225": "parallel",
-    "\u2261": "equiv", "\u2248": "approx", "\u2252": "approx", "\u2245": "cong", "\u224c": "cong",
-    "\u223c": "sim", "\u223d": "sim", "\u2211": "sum", "\u220f": "prod", "\u222b": "int", "\u2202": "partial",
-    "\u2207": "nabla", "\u2200": "forall", "\u2203": "exists", "\u2227": "land", "\u2228": "lor", "\u00ac": "neg",
+    "\u2208": "in", "\u2209": "notin", "\u222a": "cup", "\u2229": "cap", "\u2282": "subset",
+    "\u2286": "subseteq", "\u2205": "emptyset", "\u2220": "angle", "\u25b3": "triangle",
+    "\u22a5": "perp", "\u2225": "parallel", "\u2261": "equiv", "\u2248": "approx",
+    "\u2252": "approx", "\u2245": "cong", "\u224c": "cong", "\u223c": "sim", "\u223d": "sim",
+    "\u2211": "sum", "\u220f": "prod", "\u222b": "int", "\u2202": "partial", "\u2207": "nabla",
+    "\u2200": "forall", "\u2203": "exists", "\u2227": "land", "\u2228": "lor", "\u00ac": "neg",
     "\u230a": "lfloor", "\u230b": "rfloor", "\u2308": "lceil", "\u2309": "rceil",
 }  # fmt: skip
 _UNICODE_OPERATORS = (
@@ -19,20 +23,22 @@ _UNICODE_OPERATORS = (
     | {"\u2260": "!=", "\u00b1": "+-", "\u066b": ".", "\u066c": ","}
 )
 UNICODE = _UNICODE_OPERATORS | {symbol: f" {word} " for symbol, word in _UNICODE_WORDS.items()}
-"""Unicode's mathematical symbols; words have blanks around them, so that they stay words of their own."""
+"""Unicode's mathematical symbols; blanks around words keep them words of their own."""
 
 _LAYOUT = (
-    "quad qquad left right middle big bigg bigl bigr displaystyle textstyle limits nolimits text textbf textit textrm "
-    "textsf texttt emph mathrm mathbf mathit mathsf mathbb mathcal mathop operatorname mbox hbox hspace vspace "
-    "overline underline vec hat bar boldsymbol ldots dots cdots vdots ddots noindent begin end"
+    "quad qquad left right middle big bigg bigl bigr displaystyle textstyle limits nolimits "
+    "text textbf textit textrm textsf texttt emph mathrm mathbf mathit mathsf mathbb mathcal "
+    "mathop operatorname mbox hbox hspace vspace overline underline vec hat bar boldsymbol "
+    "ldots dots cdots vdots ddots noindent begin end"
 )
 _SYNONYMS = {
-    "cdot": "*", "times": "*", "ast": "*", "div": "/", "over": "/", "le": "<=", "leq": "<=", "leqslant": "<=",
-    "ge": ">=", "geq": ">=", "geqslant": ">=", "ne": "!=", "neq": "!=", "pm": "+-", "lt": "<", "gt": ">",
-    "to": "->", "rightarrow": "->", "implies": "->", "wedge": "land", "vee": "lor", "lnot": "neg",
-    "varnothing": "emptyset", "varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho",
-    "pmod": "mod", "bmod": "mod", "circ": "circ", "frac": "/", "dfrac": "/", "tfrac": "/", "cfrac": "/",
-    "binom": "choose", "dbinom": "choose", "tbinom": "choose",
+    "cdot": "*", "times": "*", "ast": "*", "div": "/", "over": "/", "le": "<=", "leq": "<=",
+    "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "ne": "!=", "neq": "!=",
+    "pm": "+-", "lt": "<", "gt": ">", "to": "->", "rightarrow": "->", "implies": "->",
+    "wedge": "land", "vee": "lor", "lnot": "neg", "varnothing": "emptyset",
+    "varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho",
+    "pmod": "mod", "bmod": "mod", "circ": "circ", "frac": "/", "dfrac": "/", "tfrac": "/",
+    "cfrac": "/", "binom": "choose", "dbinom": "choose", "tbinom": "choose",
 }  # fmt: skip
 COMMANDS = dict.fromkeys(_LAYOUT.split(), "") | _SYNONYMS | {"%": "%"}
 """LaTeX's commands without their backslash; those of layout mean nothing."""
@@ -42,16 +48,16 @@ INFIX = frozenset(
 """Commands that LaTeX writes before their two arguments, and plain text between them."""
 
 _GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
-    "psi omega"
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
+    "sigma tau upsilon phi chi psi omega"
 )
 _NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty"
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty"
 )
 _CHINESE = {
-    "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", "七": "7", "八": "8", "九": "9",
-    "十": "10", "百": "100", "千": "1000",
+    "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", "七": "7", "八": "8", "九": "9", "十": "10",
+    "百": "100", "千": "1000",
 }  # fmt: skip
 PLAIN = (
     # `one` is left out: it is a pronoun too often.

@@ -60,9 +60,10 @@ def from_rows(role: str, source: str, rows: Sequence[HasProblem]) -> TrainingSet
 
 
 def from_recipe(role: str, recipe: Recipe, most_of_task: int | None = None) -> TrainingSet:
-    """The rows of `data.<role>`, which must be given; DataError or NotReadyError when they cannot be read.
+    """The rows of `data.<role>`, which must be given.
 
-    Of a procedural task only the first `most_of_task` are made, if that is given.
+    DataError or NotReadyError when they cannot be read. Of a procedural task only the first
+    `most_of_task` are made, if that is given.
     """
     source: Traces | Prompts = getattr(recipe.data, role)
     if most_of_task is not None and source.is_task and source.rows is not None:
@@ -103,7 +104,7 @@ def training_row(row: Row, format: str, columns: Columns) -> TrainingRow:
 
 
 def row_source(name: str) -> str:
-    """A source as a recipe names it: `org/name` is on the hub unless there is a file of that name."""
+    """A source as a recipe names it: `org/name` is on the hub unless there is such a file."""
     is_hub = HUB_ID.fullmatch(name) and not is_file_of_rows(name) and not Path(name).exists()
     return f"hf:{name}" if is_hub else name
 

@@ -1,4 +1,4 @@
-"""The words of a problem in one spelling, the same from LaTeX, Unicode and plain text that mean the same."""
+"""The words of a problem in one spelling for LaTeX, Unicode and plain text."""
 
 import re
 import unicodedata
@@ -124,7 +124,7 @@ _WORDS = _Words(PLAIN)
 
 
 def _infix(tokens: list[Token], text: Callable[[Token], str]) -> list[Token]:
-    """The tokens with LaTeX's fractions and binomials between their two arguments, where plain text has them."""
+    """The tokens with LaTeX's fractions and binomials between their arguments, as in plain text."""
     texts = list(map(text, tokens))
     heads = [place for place, token in enumerate(texts) if token in INFIX]
     if not heads:

@@ -1,4 +1,4 @@
-"""Requests to the completions and chat completions of an OpenAI-compatible server, and their replies."""
+"""Requests to the completions of an OpenAI-compatible server, chats too, and their replies."""
 
 from collections.abc import Mapping
 from json import JSONDecodeError
@@ -41,13 +41,16 @@ def completion_body(
 
 
 def read_completion(content: bytes, request: Request) -> Response:
-    """The response in a reply, with its thinking (`rlsp_cli.rewards.thinking`); ValueError if there is none."""
+    """The response in a reply, with its thinking (`rlsp_cli.rewards.thinking`).
+
+    ValueError if the reply is no completion.
+    """
     try:
         said = read_json(content)
         choice = said["choices"][0]
         message = choice.get("message")
         text = _chat_text(message, request) if message else _completed_text(choice["text"], request)
-    # Proxies answer with pages and other servers with other JSON: nothing about its form is certain.
+    # Proxies answer with pages, other servers with other JSON: nothing about its form is certain.
     except (JSONDecodeError, LookupError, TypeError, AttributeError) as error:
         shown = content.decode(errors="replace")[:_SHOWN]
         raise ValueError(f"{shown!r} is no completion; is this the right URL?") from error
@@ -70,7 +73,10 @@ def read_refusal(content: bytes) -> str:
         return short
 
     # A base model has no template: name rlsp's way out beside the server's.
-    return f"{short}; start the server with a chat template, or let eval.serve put the problems as plain text"
+    return (
+        f"{short}; start the server with a chat template, "
+        "or let eval.serve put the problems as plain text"
+    )
 
 
 def _settings(model: str, decoding: Decoding) -> dict[str, Any]:
@@ -90,7 +96,7 @@ def _completed_text(text: Any, request: Request) -> str:
 
 
 def _chat_text(message: Mapping[str, Any], request: Request) -> str:
-    """A reply to a chat: thinking that the server parts from the answer goes back between its tags."""
+    """A reply to a chat: thinking that the server took out goes back between its tags."""
     if not request.prefix:
         return with_opening(message_text(message))
 
@@ -100,12 +106,12 @@ def _chat_text(message: Mapping[str, Any], request: Request) -> str:
 
 
 def _tokens(usage: Any) -> int | None:
-    """How many tokens the response has; None if the server does not say, or does not give a number."""
+    """How many tokens the response has; None if the server gives no number."""
     return count_of(usage.get("completion_tokens")) if isinstance(usage, dict) else None
 
 
 def _scores(logprobs: Any) -> dict[str, float]:
-    """The sum of the tokens' log-probabilities; empty if the server gives none, or one that is no number."""
+    """The sum of the tokens' log-probabilities; empty unless the server gives one for each."""
     try:
         chat = [token["logprob"] for token in logprobs.get("content") or ()]
         tokens = chat or logprobs.get("token_logprobs") or []

@@ -118,7 +118,7 @@ class EndpointSampler:
     async def _response(
         self, client: httpx2.AsyncClient, request: Request, decoding: Decoding
     ) -> Response:
-        """One response; asks again while the server is busy, away, or answers what is no completion."""
+        """One response; asks again while the server is busy, away, or gives no completion."""
         body = self._body(request, decoding)
 
         for tries in count(1):
@@ -172,7 +172,11 @@ def _key(given: str | None) -> str:
 
 
 def _tries_worth(status: int) -> int:
-    """A busy server (429) says when it is free, a broken one may recover, and a refused request stays refused."""
+    """How many tries a reply is worth.
+
+    A busy server (429) says when it is free, a broken one may recover, and a refused request stays
+    refused.
+    """
     if status == _TOO_MANY_REQUESTS:
         return _BUSY_TRIES
     return _TRIES if status >= _SERVER_ERROR else 1

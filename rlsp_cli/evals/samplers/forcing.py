@@ -1,4 +1,4 @@
-"""Budget forcing (s1, 2501.19393): a model thinks on when it would stop, and answers when it must stop."""
+"""Budget forcing (s1, 2501.19393): lengthen a model's thinking, or end it with an answer."""
 
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
@@ -37,7 +37,7 @@ class ForcedSampler:
     def answer(
         self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
     ) -> Iterator[tuple[int, Response]]:
-        """The responses in rounds: a sampler has one limit of tokens for all that it is asked at once."""
+        """The responses, in rounds: a sampler has one token limit for all that it is asked."""
         limits = _Limits(decoding.max_new_tokens)
         going = {row: _Draft(request) for row, request in enumerate(requests) if row not in done}
 

@@ -22,7 +22,7 @@ class ReplaySampler:
 
     @classmethod
     def from_file(cls, path: Path, uneven: bool = False) -> "ReplaySampler":
-        """Read JSON Lines rows with `id` and `response`; several rows of one id are several samples.
+        """Read JSON Lines rows with `id` and `response`; rows of one id are samples of it.
 
         A row may also have `num_tokens`, `truncated` and `scores`, a number for each scorer, and
         the `prompt`, which may have opened the thinking.
@@ -53,7 +53,8 @@ class ReplaySampler:
         if known and unknown and len(unknown) == len(self.responses):
             example = next(iter(known))
             raise DataError(
-                f"the responses are to other problems: ids such as {unknown[0]!r}, expected {example!r}"
+                f"the responses are to other problems: ids such as {unknown[0]!r}, "
+                f"expected {example!r}"
             )
         return len(unknown)
 
@@ -67,7 +68,10 @@ class ReplaySampler:
     def answer(
         self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
     ) -> Iterator[tuple[int, Response]]:
-        """The given responses by their index; DataError when there are fewer, or with `uneven` none."""
+        """The given responses by their index.
+
+        DataError when there are fewer, or with `uneven` none.
+        """
         for row, request in enumerate(requests):
             found = self.responses.get(request.id, ())
             # Also for rows that are done: a file that was cut since must not pass for whole.

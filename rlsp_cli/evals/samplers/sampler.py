@@ -33,9 +33,10 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Response:
-    """A response; `num_tokens` is None if it is not known. `scores` are for best-of-n and votes, by scorer.
+    """A response; `num_tokens` is None if it is not known.
 
-    The score `logprob` is the sum of the log-probabilities (nats, at temperature 1) of its tokens.
+    `scores` are for best-of-n and votes, by scorer. The score `logprob` is the sum of the
+    log-probabilities (nats, at temperature 1) of its tokens.
     """
 
     text: str

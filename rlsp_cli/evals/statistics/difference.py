@@ -12,7 +12,7 @@ Verdict = Literal["better", "worse", "cannot be told apart"]
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean over shared problems of the later side's accuracy minus the earlier one's, with a 95% interval.
+    """Mean over shared problems of accuracy after minus before, with its 95% interval.
 
     `differ` counts the problems on which the sides differ. `detectable` is the smallest true
     difference that 80% of such comparisons would show, None if the data cannot tell.
@@ -51,7 +51,7 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Diffe
 
 
 def verdict(low: float, high: float) -> Verdict:
-    """What a difference's interval says; it contains 0 exactly if p is above 0.05 (see `paired`)."""
+    """What a difference's interval says; it contains 0 exactly if p is above 0.05."""
     if low <= 0 <= high:
         return "cannot be told apart"
     return "better" if low > 0 else "worse"

@@ -34,10 +34,11 @@ def mean_share(per_problem: Sequence[float]) -> Estimate:
 
 
 def bounded_mean(per_problem: Sequence[float], least: float, most: float) -> Estimate:
-    """Estimate the mean over all problems of a kind from numbers of `least` to `most`, one a problem.
+    """Estimate the mean over all problems of a kind from numbers of `least` to `most`.
 
-    The upper limit allows for one more problem with `most`, the lower one for one with `least`: n
-    problems say little about problems so rare that fewer than one in n is like them.
+    There is one number for each problem. The upper limit allows for one more problem with `most`,
+    the lower one for one with `least`: n problems say little about problems so rare that fewer than
+    one in n is like them.
     """
     value, width = statistics.fmean(per_problem), most - least
 

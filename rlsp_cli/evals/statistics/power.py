@@ -33,7 +33,7 @@ _FIXED_POINTS = 50
 _MOST_LOG_ODDS = 12.0
 """Odds multiplied by e^12, about 160,000: no model is that much better."""
 _SPREAD = (0.01, 0.99)
-"""Bounds of the share of the variance that is between problems; at 0 or 1 there is no Beta(a, b)."""
+"""Bounds of the share of variance that is between problems; at 0 or 1 there is no Beta(a, b)."""
 _EQUAL_SUMS = 1e-4
 """Sums of 200 single-precision differences that are closer than this are equal."""
 
@@ -44,14 +44,14 @@ evaluations (evaluations x problems)."""
 
 @dataclass(frozen=True)
 class Detectable:
-    """The smallest true differences that 80% of evaluations would show; None if the data cannot tell."""
+    """The smallest true differences that 80% of evaluations would show; None if not known."""
 
     unpaired: float | None
     paired: float | None
 
 
 def detectable(values: Mapping[str, Sequence[float]]) -> Detectable:
-    """From one model's scores of each problem: what can be shown against another that varies like it.
+    """What can be shown, from one model's scores of each problem, against one that varies like it.
 
     `unpaired`: the other answered other problems of this kind, by Welch's test. `paired`: it
     answered the same ones, and the odds of a right answer differ by one factor on all of them, by
@@ -68,7 +68,7 @@ def detectable(values: Mapping[str, Sequence[float]]) -> Detectable:
 
 
 def detectable_between(scores: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float | None:
-    """From two models' scores of each problem: `paired` of `detectable`, for as many samples of each.
+    """`paired` of `detectable`, from two models' scores of each problem, for as many samples.
 
     It knows how a gain is spread over problems; `detectable_by` knows how differently the two find
     problems hard.
@@ -77,7 +77,7 @@ def detectable_between(scores: Sequence[tuple[Sequence[float], Sequence[float]]]
 
 
 def detectable_by(differences: Sequence[float]) -> float | None:
-    """From two models' differences by problem: what can be shown if differences have the sizes seen.
+    """What can be shown, from two models' differences by problem, if differences have such sizes.
 
     Differences scatter around 0 as those that were seen do around their mean. On top of that, a
     share of the problems is better by a size that was seen. None where no problem differs.
@@ -188,9 +188,9 @@ def _shape(problems: int) -> tuple[int, int]:
 
 
 def _unpaired(means: Sequence[float]) -> float | None:
-    """(t_{1-level/2} + t_power) x standard error, with the variance of each model at its own accuracy.
+    """Miller's minimum detectable effect (2411.00640): (t_{1-level/2} + t_power) x standard error.
 
-    This is Miller's minimum detectable effect (2411.00640), with t quantiles for few problems.
+    Each model has the variance of its own accuracy, and t quantiles allow for few problems.
     """
     freedom, mean = 2 * len(means) - 2, statistics.fmean(means)
     factor = _t_quantile(1 - LEVEL / 2, freedom) + _t_quantile(_POWER, freedom)

@@ -19,9 +19,10 @@ class Rpc:
     reads_logprobs = True
 
     def unusable(self, responses: Responses) -> str | None:
-        """Without the log-probability and the number of tokens of each response, or without answers."""
+        """If a response has no log-probability or number of tokens, or there are no answers."""
         if any(candidate.likelihood is None for candidate in responses.all):
-            return "not every response has a log-probability and a number of tokens (scores.logprob, num_tokens)"
+            needs = "a log-probability and a number of tokens (scores.logprob, num_tokens)"
+            return f"not every response has {needs}"
         return no_answers(responses)
 
     def chance(self, candidates: Sequence[Candidate]) -> float:

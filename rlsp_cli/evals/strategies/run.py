@@ -1,4 +1,4 @@
-"""The strategies that a recipe asks for on one bench: what they are compared to, and what they choose by."""
+"""The strategies that a recipe asks for on one bench, their reference and their scores."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -40,11 +40,14 @@ def run_strategies(
     rows: Sequence[Scored],
     same: SameAnswer,
 ) -> StrategyTable:
-    """The recipe's strategies on the rows of samples.jsonl; a plugin's scores go into `scores_file`."""
+    """The recipe's strategies on the rows of samples.jsonl.
+
+    What a plugin scored is written into `scores_file`.
+    """
     assert recipe.eval, "checked by the recipe"
     prompts = {problem.id: bench.ask(problem.problem) for problem in bench.problems}
 
-    # They stay out of samples.jsonl, which is append-only and holds what was drawn, not how it ranks.
+    # They stay out of samples.jsonl, which is append-only and holds what was drawn.
     scored = rescored(of_kind(rows, SAMPLE), prompts, recipe)
     if scored:
         write_rows(scores_file, (_score_row(row, score) for row, score in scored))
@@ -94,6 +97,5 @@ def _unscored(scores: Sequence[Score]) -> list[str]:
     outcomes = Counter(score.outcome for score in lost)
     counts = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
     reason = next((f": {score.reason}" for score in lost if score.reason), "")
-    return [
-        f"{lost[0].component} gave {len(lost)} of {len(scores)} responses no score ({counts}){reason}"
-    ]
+    scorer, without = lost[0].component, f"{len(lost)} of {len(scores)} responses"
+    return [f"{scorer} gave {without} no score ({counts}){reason}"]

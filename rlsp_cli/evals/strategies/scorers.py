@@ -1,4 +1,4 @@
-"""What best-of-n and weighted votes choose by: a number for each response, without reference or verdict."""
+"""What best-of-n and weighted votes choose by: a score that knows no reference and no verdict."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,11 +31,12 @@ def check_scorer(recipe: Recipe) -> Iterator[Issue]:
 def rescored(
     rows: Sequence[Scored], prompts: Mapping[str, str], recipe: Recipe
 ) -> list[tuple[Scored, Score]]:
-    """Score each row by the exploration reward `eval.scorer`; nothing if the rows have such scores already.
+    """Score each row by the exploration reward `eval.scorer`.
 
-    It runs in worker processes, under the limits of the recipe's `reward`. It sees the prompt, the
-    response and the answer in it: no reference, no verdict and no column of the bench, since a
-    model that answers a question has none of them.
+    Nothing is scored if the rows have such scores already. The reward runs in worker processes,
+    under the limits of the recipe's `reward`. It sees the prompt, the response and the answer in
+    it: no reference, no verdict and no column of the bench, since a model that answers a question
+    has none of them.
     """
     scorer = recipe.eval.scorer if recipe.eval else None
     if scorer in (None, LOGPROB, CONFIDENCE) or any(scorer in row.scores for row in rows):

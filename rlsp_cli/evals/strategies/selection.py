@@ -17,7 +17,7 @@ class Selection(Protocol):
         ...
 
     def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
-        """What the strategy comes to on the problem with this id, from this part of its responses."""
+        """What the strategy comes to on this problem, from this part of its responses."""
         ...
 
 

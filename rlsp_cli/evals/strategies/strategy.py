@@ -1,4 +1,4 @@
-"""What a test-time strategy is: it chooses one answer out of several responses, not knowing which is right."""
+"""What a test-time strategy is: it chooses one of several answers, not knowing the right one."""
 
 import math
 from collections import defaultdict
@@ -61,7 +61,7 @@ class Strategy(Protocol):
 
 
 def chance_of_vote(candidates: Sequence[Candidate], weights: Sequence[float]) -> float:
-    """Chance that the answer with the greatest sum of weights is right; 0 if there are no answers."""
+    """Chance that the answer with the greatest sum of weights is right; 0 without answers."""
     totals: dict[str, list[float]] = defaultdict(list)
     for candidate, weight in zip(candidates, weights, strict=True):
         if candidate.answer is not None:
@@ -81,7 +81,9 @@ def no_answers(responses: Responses) -> str | None:
     if not extracts and any(candidate.right for candidate in candidates):
         return "the verifier extracts no answers, so there is nothing to vote on"
     if not responses.takes_answers:
-        return "the bench's references are not answers, so the verifier cannot tell which answers are the same"
+        return (
+            "the bench's references are not answers, so the verifier cannot tell which are the same"
+        )
     return None
 
 

@@ -1,4 +1,4 @@
-"""Test-time strategies on one bench, beside a single answer to each problem, with the tokens of both."""
+"""Test-time strategies on one bench beside a single answer to each problem, with tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ from rlsp_cli.evals.strategies.weighted_vote import WeightedVote
 
 _ALL: tuple[Strategy, ...] = (SelfConsistency(), WeightedVote(), BestOfN(), Rpc())
 STRATEGIES = {strategy.name: strategy for strategy in _ALL}
-"""By name, those that choose from sampled responses. Budget forcing makes a response of its own instead."""
+"""By name, those that choose from samples. Budget forcing makes a response of its own instead."""
 BUDGET_FORCING = "budget_forcing"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StrategyRow(Means):
-    """A strategy on some of the responses; `difference` is its accuracy minus that of the single answers."""
+    """A strategy on some of the responses; `difference` is its accuracy minus the reference's."""
 
     strategy: str
     selection: str
@@ -66,7 +66,7 @@ _TABLE = TypeAdapter(StrategyTable)
 
 
 class _Builder:
-    """Builds a table of strategies that choose from `responses`, beside the single answers of `reference`."""
+    """Builds a table of strategies that choose from `responses`, beside those of `reference`."""
 
     def __init__(self, responses: Responses, reference: SingleAnswers | None) -> None:
         self.responses, self.reference = responses, reference

@@ -1,4 +1,4 @@
-"""What an answer costs: accuracy and tokens of one problem, for a strategy under a budget or a single response."""
+"""What an answer costs: accuracy and tokens of a strategy under a budget, or of one response."""
 
 import statistics
 from collections import defaultdict
@@ -13,7 +13,7 @@ from rlsp_cli.evals.strategies.strategy import Candidate, Strategy
 
 
 class Outcome(NamedTuple):
-    """Of one problem: expected accuracy, responses that took part, and their tokens (None if not known).
+    """Of one problem: expected accuracy, responses that took part, and their tokens if known.
 
     `ran_out` says that all responses took part and the budget would have paid for more.
     """
@@ -38,7 +38,7 @@ class SingleAnswers(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """Means over problems, the 95% interval of the accuracy, and how many problems ran out of responses."""
+    """Means over problems, with the accuracy's 95% interval; `ran_out` counts problems."""
 
     problems: int
     responses: float

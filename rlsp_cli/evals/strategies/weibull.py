@@ -11,7 +11,7 @@ from typing import NamedTuple
 _SHARE = (0.2, 0.8)
 """Bounds of the components' weights, as in the code that RPC's authors published."""
 _SHAPE = (0.01, 1000.0)
-"""Bounds of the shape: without the upper one a component can shrink to a point of infinite likelihood."""
+"""Bounds of the shape; without the upper one a component can shrink to a point."""
 
 _EM_STEPS = 500
 _EM_TOLERANCE = 1e-9
@@ -73,7 +73,10 @@ class Mixture(NamedTuple):
 
 
 def fit_mixture(values: Sequence[float]) -> Mixture:
-    """The mixture of greatest likelihood, starting from the values split in halves; all > 0, at least two different."""
+    """The mixture of greatest likelihood, by EM from the values split in halves.
+
+    The values are > 0, and at least two differ.
+    """
     ordered = sorted(values)
     lower, upper = _FIRST_SHARES
     shares = [upper if rank >= len(ordered) / 2 else lower for rank in range(len(ordered))]
@@ -96,7 +99,7 @@ def fit_mixture(values: Sequence[float]) -> Mixture:
 
 
 def _maximise(values: Sequence[float], shares: Sequence[float], before: Mixture | None) -> Mixture:
-    """The M step: weight and components of greatest likelihood, given each value's share of `high`."""
+    """The M step: the mixture of greatest likelihood, given each value's share of `high`."""
     least, most = _SHARE
     shares = [min(max(share, _LEAST_SHARE), 1 - _LEAST_SHARE) for share in shares]
     weight = min(max(math.fsum(shares) / len(shares), least), most)
@@ -109,7 +112,7 @@ def _maximise(values: Sequence[float], shares: Sequence[float], before: Mixture 
 
 
 def _fit(values: Sequence[float], weights: Sequence[float], shape: float) -> Weibull:
-    """The Weibull distribution of greatest weighted likelihood, by Newton's method from a guess of its shape.
+    """The distribution of greatest weighted likelihood, by Newton's method from a guessed shape.
 
     The shape k solves sum(w x^k ln x) / sum(w x^k) - 1/k = sum(w ln x) / sum(w); the scale is the
     k-th power mean, (sum(w x^k) / sum(w))^(1/k).
