@@ -26,6 +26,8 @@ from rlsp_cli.evals.strategies import (
     strategy_table,
 )
 from rlsp_cli.evals.strategies.rpc import rpc_weights
+from rlsp_cli.evals.strategies.selection import selections
+from rlsp_cli.evals.strategies.table import usual_scorer
 from rlsp_cli.evals.strategies.token_budget import (
     Outcome,
     SingleAnswers,
@@ -33,6 +35,7 @@ from rlsp_cli.evals.strategies.token_budget import (
     single_answers,
 )
 from rlsp_cli.evals.strategies.weibull import fit_mixture
+from rlsp_cli.rewards.sample import Score
 
 VOTE = STRATEGIES["self_consistency"]
 self_consistency, weighted_vote, best_of_n, rpc = (
@@ -445,3 +448,42 @@ def test_a_strategy_of_ones_own_has_the_same_rows_and_says_itself_what_it_lacks(
         uncounted["missing"] == ["shortest: not every response has a number of tokens"]
         and not uncounted["rows"]
     )
+
+
+def test_responses_are_ranked_by_likelihood_if_all_have_one_and_else_by_what_they_state() -> None:
+    likely = [scored_row(0, num_tokens=2, scores={"logprob": -1.0}), scored_row(1, num_tokens=2)]
+    stated = scored_row(2, response="Confidence: 90%")
+    assert usual_scorer(likely[:1]) == "logprob"
+    assert usual_scorer(likely) is None and usual_scorer([]) is None
+    assert usual_scorer([*likely, stated]) == "confidence"
+
+
+def scored_row(index: int, **more: Any) -> Scored:
+    return Scored(id="a", kind="sample", index=index, correctness=Score("v", "value", 1.0), **more)
+
+
+@pytest.mark.parametrize(
+    ("counts", "names"),
+    [
+        ([1], ["all"]),
+        ([4, 4], ["first 1", "first 2", "all"]),
+        ([5, 9], ["first 1", "first 2", "first 4", "all"]),
+        ([1, 8], ["first 1", "all"]),
+    ],
+)
+def test_without_a_reference_strategies_choose_from_the_first_that_every_problem_has(
+    counts: list[int], names: list[str]
+) -> None:
+    one = Candidate("3", RIGHT, right=True)
+    responses = Responses({str(i): [one] * count for i, count in enumerate(counts)})
+    assert [part.name for part in selections(responses, None, counted=False)] == names
+
+
+def test_with_a_reference_they_choose_at_equal_tokens_only_where_tokens_are_counted() -> None:
+    responses = Responses({"a": [Candidate("3", RIGHT, right=True, tokens=5)] * 4})
+    long = one_answer("long", [row("a", 0, "3", 12)], ["sample"])
+    assert [part.name for part in selections(responses, long, counted=False)] == ["all"]
+    equal, everything = selections(responses, long, counted=True)
+    assert (equal.name, everything.name) == ("equal tokens", "all")
+    assert equal.outcome("a", responses.problems["a"], VOTE).tokens == 12
+    assert everything.outcome("a", responses.problems["a"], VOTE).tokens == 20
