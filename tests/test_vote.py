@@ -55,7 +55,7 @@ class Same:
 
 def draws(ballot: Ballot) -> list[str]:
     wrong = [f"w{i}" for i, size in enumerate(ballot.wrong) for _ in range(size)]
-    return ["right"] * ballot.right + wrong + [""] * ballot.silent
+    return ["right"] * ballot.right + wrong + [""] * ballot.unanswered
 
 
 def won(votes: Sequence[str]) -> float:

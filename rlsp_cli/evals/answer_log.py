@@ -36,7 +36,7 @@ class AnswerLog:
         self.paths, self.problems, self.verify, self.prompt = paths, problems, verify, prompt
         self.done = {row.key for row in read_scored(paths.samples)}
 
-        # A thread that waits for a verifier costs little, a sampler that waits costs a GPU.
+        # A thread that waits for a verifier costs little; a sampler that waits leaves a GPU idle.
         self._scoring = ThreadPoolExecutor(_THREADS, thread_name_prefix="rlsp-verdicts")
         self._waiting: deque[tuple[Answer, Future[list[Score]]]] = deque()
 

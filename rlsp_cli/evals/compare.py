@@ -127,7 +127,8 @@ def _difference(before: Sequence[Scored], after: Sequence[Scored]) -> Difference
 def _pairs(
     before: Sequence[SavedAnswers], after: Sequence[SavedAnswers]
 ) -> list[tuple[SavedAnswers, SavedAnswers]]:
-    """The same bench of both; one bench each is a pair whatever the folders are called."""
+    """The benches that both answered, in pairs; UsageError if there is none."""
+    # One bench each is a pair whatever the folders are called, as with two samples.jsonl files.
     if len(before) == len(after) == 1:
         return [(before[0], after[0])]
 

@@ -70,7 +70,7 @@ def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) 
         "seed": seed,
         "first_prompt": prompts[0],
     }
-    # To state the recipe's temperature for responses that came from elsewhere would be a guess.
+    # The recipe's temperature says nothing of responses that came from elsewhere.
     if bench.prompt_from == "responses":
         known = dict.fromkeys(_UNKNOWN)
 

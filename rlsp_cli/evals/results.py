@@ -104,7 +104,7 @@ class Results:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Results":
         """Read what `to_json` wrote; ValueError says what is missing or of another type."""
-        # The file may be of another version or edited by hand, so anything in it can be amiss.
+        # The file may be of another version or edited by hand, so anything in it can be wrong.
         try:
             return _results(data)
         except KeyError as error:

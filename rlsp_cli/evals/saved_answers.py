@@ -46,7 +46,7 @@ def read_answers(place: Path) -> list[SavedAnswers]:
     if len(models) == 1:
         return [_read(place, file) for file in files]
 
-    # Who names a training run means the policy that it ended with.
+    # A training run stands for the policy that it ended with.
     for name in _LAST:
         for model in models:
             if model.name == name:

@@ -27,7 +27,7 @@ from rlsp_cli.terminal import print
 RenderPrompt = Callable[[str, str | None], str]
 """From the user's turn and a system message to the text that a model reads."""
 OpenModel = Callable[[str], AbstractContextManager[tuple[Sampler, RenderPrompt]]]
-"""A model's folder or id -> what answers for it, for as long as it is needed."""
+"""From a model's folder or id to its sampler and how its prompts are rendered, while it is open."""
 
 _TICK_S = 1.0
 """Least time between two lines of progress."""

@@ -91,5 +91,6 @@ def _means(part: Sequence[Measured]) -> Means:
 
 
 def _mean_known(values: Iterable[float | None]) -> float | None:
+    # A file of responses may lack tokens and verdicts, or have them for some rows only.
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None

@@ -36,6 +36,7 @@ class Bench:
     @property
     def digest(self) -> str:
         """SHA-256 of ids, problems and answers: equal digests mean equal benches."""
+        # With ids and order, since responses are paired by id and seeds depend on the order.
         rows = [[problem.id, problem.problem, problem.answer] for problem in self.problems]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 

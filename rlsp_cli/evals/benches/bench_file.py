@@ -88,7 +88,7 @@ class Sampling(Section):
     """Where these numbers are from."""
 
     def under(self, settings: Eval) -> "Sampling":
-        """The same, with what `settings` say themselves."""
+        """This sampling, with the values that `settings` give in place of its own."""
         return self.model_copy(
             update=settings.model_dump(include=set(SAMPLING_KEYS), exclude_none=True)
         )
@@ -102,7 +102,7 @@ class BenchFile(Section):
     description: str
     """One line for `rlsp benches list`."""
     problems: PositiveInt
-    """How many problems there are; a procedural task makes so many."""
+    """How many problems there are; a procedural task makes this many."""
     source: str
     """`hf:org/name`, a file, or `task:NAME`."""
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
@@ -120,7 +120,7 @@ class BenchFile(Section):
     sha256: Sha256 | None = None
     """Digest of problems and answers as they come from the source; `null` if not computed."""
     file_sha256: Sha256 | None = None
-    """The same for an export that is passed around as a file, whose digest may differ."""
+    """Digest of an export that is passed around as a file, where it differs from the source's."""
     prompt: Prompt
     """How a problem is asked."""
     verifier: PluginUse

@@ -53,6 +53,7 @@ class Benches:
 
     def names(self) -> list[str]:
         """The benches' names in results; RecipeError for an unknown one."""
+        # `./folder/mine.yaml` is called what its file says.
         benches = self.settings.benches
         return [name if self.is_heldout(name) else find_bench(name).name for name in benches]
 
@@ -115,6 +116,8 @@ class Benches:
     def _heldout(self, name: str) -> Bench:
         prompts = self.prompts(name)
         problems = read_problems(name, prompts, self.files)[: self.settings.limit]
+
+        # Prompt and verifier are the recipe's: these rows are its own data, kept out of training.
         sampling = self.sampling(name)
         return Bench(
             name, problems, prompts.source, self.data.template, self.data.system, sampling=sampling
@@ -133,6 +136,7 @@ class Benches:
 
     def _departures(self, rules: Rules) -> Iterator[str]:
         """Where the recipe or the command line says something else than the protocol does."""
+        # Nothing else can be said of them: their prompts and sampling are not known.
         if self.settings.responses is not None:
             yield "the responses were given: how they were asked for and drawn is not known"
             return

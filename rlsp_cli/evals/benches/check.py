@@ -34,6 +34,7 @@ def check_benches(recipe: Recipe) -> Iterator[Issue]:
             yield from _issues(key, error)
             continue
 
+        # Two files can have one name, and then one would overwrite the other's results.
         known.append(called)
         yield from _undrawable(recipe.eval, called, sampling)
         if known.count(called) == 2:

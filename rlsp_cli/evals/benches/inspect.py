@@ -24,6 +24,7 @@ class Inspection:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
+        # Flat, with the keys of the bench's own file, as a person would write them.
         seen = {key: value for key, value in vars(self).items() if key not in ("file", "path")}
         return {"file": str(self.path), **self.file.model_dump(mode="json"), **seen}
 

@@ -83,6 +83,7 @@ def is_changed(
     if known:
         changed: bool | None = digest not in known
     else:
+        # Their number can prove that problems changed, but not that they did not.
         changed = True if len(problems) != file.problems else None
 
     if changed and not is_given:

@@ -35,7 +35,7 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
     replacement, hold a correct one. ValueError when there are fewer than k responses.
     """
     if not 0 < k <= n:
-        raise ValueError(f"pass@{k} of {n} responses: so many cannot be drawn")
+        raise ValueError(f"pass@{k} of {n} responses: k must be from 1 to the number of responses")
     if n - correct < k:
         return 1.0
 
@@ -96,7 +96,7 @@ def best_curves(rows: Sequence[Scored], sizes: Sequence[int]) -> dict[str, Curve
 
 
 def curve_sizes(responses: int, ks: Sequence[int]) -> list[int]:
-    """The k of a curve that so many responses are enough for.
+    """The k that a curve of this many responses can have.
 
     They are those of `ks`, if there are some, else powers of two and all responses.
     """

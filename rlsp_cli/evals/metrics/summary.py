@@ -45,7 +45,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What the responses of one decoding, greedy or sampled, come to.
+    """Metrics of the responses of one decoding, greedy or sampled.
 
     `problems` counts those with a scored response, `k` and `k_least` the most and the fewest scored
     responses to one of them. Curves are empty for single responses. Means per response are None if
@@ -174,6 +174,7 @@ def problem_scores(rows: Iterable[Scored]) -> dict[str, list[float]]:
     """Scores of each problem with a scored response."""
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
+        # None is no 0: a verifier that timed out says nothing about the model.
         if row.value is not None:
             values[row.id].append(row.value)
     return values
@@ -186,6 +187,7 @@ def per_problem(rows: Iterable[Scored]) -> dict[str, float]:
 
 def greedy_over_sampled(rows: Sequence[Scored]) -> GreedyOverSampled | None:
     """None if no problem has scored responses of both."""
+    # Paired by problem, so that the problems' difficulty cancels out.
     greedy, sampled = per_problem(of_kind(rows, GREEDY)), per_problem(of_kind(rows, SAMPLE))
     shared = [id for id in greedy if id in sampled]
     if not shared:
@@ -239,10 +241,10 @@ def _rates(rows: Sequence[Scored]) -> Rates:
     outcomes = Counter(row.correctness.outcome for row in rows)
 
     # Unscored responses have no answer either, but it is not known that they lack one.
-    silent = sum(row.correctness.outcome == "value" and row.extracted is None for row in rows)
+    unanswered = sum(row.correctness.outcome == "value" and row.extracted is None for row in rows)
     return Rates(
         truncated=statistics.fmean(row.truncated for row in rows),
-        unanswered=silent / len(rows),
+        unanswered=unanswered / len(rows),
         abstain=outcomes["abstain"] / len(rows),
         timeout=outcomes["timeout"] / len(rows),
         error=outcomes["error"] / len(rows),

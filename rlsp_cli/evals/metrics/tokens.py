@@ -46,7 +46,7 @@ def _counted(rows: Sequence[Scored]) -> list[int]:
 
 
 def _log2_up(tokens: int) -> int:
-    """The exponent of the smallest power of two that is at least so many."""
+    """The exponent of the smallest power of two that is at least `tokens`."""
     return (max(1, tokens) - 1).bit_length()
 
 

@@ -39,7 +39,7 @@ class Ballot(NamedTuple):
 
     right: int
     wrong: tuple[int, ...]
-    silent: int
+    unanswered: int
 
 
 def votes(rows: Iterable[Scored], same: SameAnswer | None = None) -> dict[str, list[Vote]]:
@@ -102,7 +102,7 @@ def maj_at_k(ballot: Ballot, k: int) -> float:
     draws in which no wrong answer gets more, by how many wrong answers get as many.
     """
     # Many problems have the same counts, so the order of the wrong ones must not tell them apart.
-    return _chance(Ballot(ballot.right, tuple(sorted(ballot.wrong)), ballot.silent), k)
+    return _chance(Ballot(ballot.right, tuple(sorted(ballot.wrong)), ballot.unanswered), k)
 
 
 @cache
@@ -113,10 +113,11 @@ def _chance(ballot: Ballot, k: int) -> float:
         right_draws = math.comb(ballot.right, votes)
 
         for (others, ties), ways in _ways(ballot, votes, k - votes).items():
-            silent_draws = math.comb(ballot.silent, k - votes - others)
-            total += Fraction(right_draws * ways * silent_draws, 1 + ties)
+            other_draws = math.comb(ballot.unanswered, k - votes - others)
+            total += Fraction(right_draws * ways * other_draws, 1 + ties)
 
-    return float(total / math.comb(ballot.right + sum(ballot.wrong) + ballot.silent, k))
+    responses = ballot.right + sum(ballot.wrong) + ballot.unanswered
+    return float(total / math.comb(responses, k))
 
 
 def _ways(ballot: Ballot, most: int, room: int) -> dict[tuple[int, int], int]:
@@ -124,7 +125,7 @@ def _ways(ballot: Ballot, most: int, room: int) -> dict[tuple[int, int], int]:
 
     They are counted by (votes for wrong answers, wrong answers with exactly `most` votes).
     """
-    ways, left = {(0, 0): 1}, sum(ballot.wrong) + ballot.silent
+    ways, left = {(0, 0): 1}, sum(ballot.wrong) + ballot.unanswered
 
     # Dynamic programming: one wrong answer after the other.
     for size in ballot.wrong:
@@ -209,8 +210,8 @@ def _join_same(problems: Sequence[_AnswerClasses], same: SameAnswer) -> None:
     """Compare in rounds, all problems at once: the verifier's processes then have enough to do."""
     # A verifier whose reference is no answer, such as unit tests, accepts its control pair. What it
     # says of two wrong answers means nothing then, so these problems go by text.
-    fooled = same([classes.control() for classes in problems]) if problems else []
-    going = [classes for classes, accepted in zip(problems, fooled, strict=True) if not accepted]
+    accepted = same([classes.control() for classes in problems]) if problems else []
+    going = [classes for classes, is_same in zip(problems, accepted, strict=True) if not is_same]
 
     while going:
         pairs: list[tuple[_AnswerClasses, tuple[Scored, str]]] = []

@@ -86,7 +86,7 @@ def _local_sets(recipe: Recipe) -> Iterator[TrainingSet]:
 
 
 def _issues(training: TrainingSet, benches: Sequence[Bench]) -> Iterator[Issue]:
-    """An issue for each bench with copies in the training data; likely copies are none."""
+    """An issue for each bench with copies in the training data; likely copies raise none."""
     overlaps = list(find_overlaps(training, benches, likely=False))
     for bench in benches:
         found = [overlap for overlap in overlaps if overlap.bench == bench.name]

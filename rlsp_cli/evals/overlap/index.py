@@ -128,7 +128,7 @@ class OverlapIndex:
         return next(iter(copies or found), None)
 
     def matches(self, text: str, answer: str | None = None, *, likely: bool = False) -> list[Match]:
-        """The same for each bench, with at most one problem of each."""
+        """The problems that this text is a copy of, or likely one: at most one of each bench."""
         words = words_of(text)
         exact = self._exact.get(" ".join(words) or text, {})
 
@@ -205,8 +205,7 @@ class OverlapIndex:
         reordered = same_answer and Counter(problem.numbers) <= Counter(numbers)
         if not (_in_order(problem.numbers, numbers) or reordered):
             return OTHER_NUMBERS
-        # A problem that is there whole is a copy whatever its answer: one of the two answers is
-        # wrong.
+        # A problem found whole is a copy whatever its answer: one of the two answers is wrong.
         return OTHER_ANSWER if share < 1 and same_answer is False else OVERLAP
 
     def _near_duplicates(self, words: Ngram, apart_from: Container[str]) -> dict[str, Match]:

@@ -15,7 +15,7 @@ from rlsp_cli.evals.overlap.words import is_number
 THRESHOLD = 0.65
 """Least Tversky index of a near-duplicate."""
 THRESHOLD_WITH_NUMBERS = 0.4
-"""The same where the text has all numbers of the problem."""
+"""Least Tversky index where the text also has all numbers of the problem."""
 _EXTRA = 0.5
 """Weight in Tversky's index of a word of the text that the problem lacks (beta; alpha is 1)."""
 _UNINDEXED = 0.3

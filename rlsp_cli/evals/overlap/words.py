@@ -28,7 +28,7 @@ _TOKEN = re.compile(
     # Greek letters, Chinese and Japanese characters one by one, words of any other script.
     r"|[\u03b1-\u03c9]+|[\u3040-\u30ff\u3400-\u9fff]"
     r"|[^\W\d_\u03b1-\u03c9\u3040-\u30ff\u3400-\u9fff]+"
-    # Operators; a hyphen between words and the asterisks around bold text are none.
+    # Operators; a hyphen between words and the asterisks around bold text are not.
     r"|<=|>=|!=|->|=>|(?<=[\w)])\*\*(?=[\w(])|(?<!\*)\*(?!\*)"
     r"|(?<![a-z]{2})-|-(?![a-z]{2})|[+/=<>^!%{}]"
 )

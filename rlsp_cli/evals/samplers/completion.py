@@ -1,4 +1,4 @@
-"""Requests to the completions of an OpenAI-compatible server, chats too, and their replies."""
+"""Requests to an OpenAI-compatible server, for completions and chat completions, and replies."""
 
 from collections.abc import Mapping
 from json import JSONDecodeError
@@ -72,7 +72,7 @@ def read_refusal(content: bytes) -> str:
     if "chat template" not in said:
         return short
 
-    # A base model has no template: name rlsp's way out beside the server's.
+    # A base model has no template at all, but rlsp can ask it without one.
     return (
         f"{short}; start the server with a chat template, "
         "or let eval.serve put the problems as plain text"

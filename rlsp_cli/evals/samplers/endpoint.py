@@ -85,7 +85,7 @@ class EndpointSampler:
             try:
                 while True:
                     for row in islice(rows, self.batch - len(running)):
-                        # By place, not by time: which request comes back first must not matter.
+                        # By place, so that the order in which responses come back does not matter.
                         seeded = replace(decoding, seed=(decoding.seed + row) % _SEEDS)
                         response = self._response(client, requests[row], seeded)
                         running[runner.get_loop().create_task(response)] = row
@@ -131,7 +131,7 @@ class EndpointSampler:
                     where = f"{self.url}{self.path}: problem {request.id!r}"
                     raise NotReadyError(f"{where}: {failure}") from failure
 
-                # A busy server has said itself how long to wait.
+                # A busy server has said how long to wait: see `_not_before`.
                 if failure.worth != _BUSY_TRIES:
                     await asyncio.sleep(_PAUSES_S[tries - 1])
 

@@ -49,7 +49,7 @@ class ReplaySampler:
         known = dict.fromkeys(ids)
         unknown = [id for id in self.responses if id not in known]
 
-        # Some more are those of a bench that was cut by eval.limit; all are the wrong file.
+        # eval.limit cuts a bench, and leaves some ids unknown. If all are, it is the wrong file.
         if known and unknown and len(unknown) == len(self.responses):
             example = next(iter(known))
             raise DataError(
@@ -74,7 +74,7 @@ class ReplaySampler:
         """
         for row, request in enumerate(requests):
             found = self.responses.get(request.id, ())
-            # Also for rows that are done: a file that was cut since must not pass for whole.
+            # Also for rows that are done: a file that has lost lines since is not complete.
             self.refuse_fewer([request.id], 1 if self.uneven else request.index + 1)
             if row not in done and request.index < len(found):
                 yield row, found[request.index]

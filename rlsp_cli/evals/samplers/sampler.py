@@ -1,4 +1,4 @@
-"""What a sampler gets and what it gives, and the interface that all samplers share."""
+"""Requests, responses, and the interface that all samplers share."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

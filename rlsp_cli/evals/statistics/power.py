@@ -109,7 +109,7 @@ def _paired(scores: Sequence[tuple[Sequence[float], Sequence[float]]], models: i
     """
     import numpy as np
 
-    counts = np.array([[len(scored) for scored in both] for both in scores])
+    counts = np.array([(len(first), len(second)) for first, second in scores])
     samples = counts[:, :models].sum(1)
     right = np.array([sum(map(sum, both[:models])) for both in scores])
 

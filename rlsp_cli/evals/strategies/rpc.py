@@ -51,7 +51,7 @@ def rpc_weights(candidates: Sequence[Candidate]) -> list[float]:
     for candidate, value in zip(candidates, values, strict=True):
         pruned = fit is not None and 0 < value < mean and fit.high_share(value) < _HALF
 
-        # The paper sums over different paths: the same text drawn twice is no second witness.
+        # The paper sums over different reasoning paths: a text that is drawn twice counts once.
         weights.append(0.0 if pruned or candidate.text in seen else value)
         seen.add(candidate.text)
     return weights

@@ -71,6 +71,7 @@ def _reference(bench: Bench, saved: Sequence[SavedAnswers]) -> SingleAnswers:
     ours = SavedAnswers("this evaluation", bench.name, [], bench.identity)
     refuse_differences(theirs, ours, ("bench_digest", "verifier"))
 
+    # The last two parts of a path are what a reader knows a model by; tables have no more room.
     label = "/".join(Path(theirs.label).parts[-2:])
     single = single_answers(label, theirs.rows, (SAMPLE, GREEDY))
     if single is None:
@@ -85,6 +86,8 @@ def _score_row(row: Scored, score: Score) -> dict[str, object]:
 def _with_score(row: Scored, score: Score | None) -> Scored:
     if score is None or score.value is None:
         return row
+
+    # Beside the scores that the sampler gave: a strategy may need both.
     return replace(row, scores={**row.scores, score.component: score.value})
 
 

@@ -52,10 +52,10 @@ def rescored(
     for number, row in enumerate(rows):
         groups[row.id if use.takes_group else number].append(row)
 
-    calls = [
-        Call(use, tuple(_blind(row, prompts[row.id]) for row in several))
-        for several in groups.values()
-    ]
+    calls = []
+    for several in groups.values():
+        samples = [_blind(row, prompts[row.id]) for row in several]
+        calls.append(Call(use, tuple(samples)))
 
     limits = recipe.reward
     with Pool([use], limits.workers, limits.timeout_s, limits.memory_gb) as pool:
@@ -64,6 +64,7 @@ def rescored(
 
 
 def _blind(row: Scored, prompt: str) -> Sample:
+    # No `reference`, no `metadata`: they hold the answer, and for code the tests.
     return Sample(
         prompt=prompt,
         response=row.response,

@@ -17,7 +17,7 @@ class Selection(Protocol):
         ...
 
     def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
-        """What the strategy comes to on this problem, from this part of its responses."""
+        """The strategy's outcome on this problem, choosing from this part of its responses."""
         ...
 
 
@@ -59,7 +59,7 @@ def selections(
     if reference:
         return [EqualTokens(reference), First()] if counted else [First()]
 
-    # Every problem has the first k of a row: means over fewer problems would not compare.
+    # Only k that every problem has: a mean over fewer problems would not compare with the others.
     counts = [len(candidates) for candidates in responses.problems.values()]
     powers = [2**i for i in range(min(counts, default=0).bit_length())]
     return [*(First(k) for k in powers if k < max(counts)), First()]

@@ -107,7 +107,7 @@ class _Builder:
         """All rows so far."""
         missing = list(self.missing)
 
-        # Where no strategy could be used, the missing tokens are not what the reader should mend.
+        # Where no strategy could be used, missing tokens are not what the reader should fix first.
         if self.uncounted and any(row.strategy in STRATEGIES for row in self.rows):
             missing.append(self.uncounted)
 

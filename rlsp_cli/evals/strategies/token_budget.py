@@ -66,6 +66,7 @@ def single_answers(
 
 def choose(candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
     """The strategy's choice from all candidates."""
+    # A sum over those that are known would be too small, and look like a saving.
     tokens = [candidate.tokens for candidate in candidates if candidate.tokens is not None]
     known = len(tokens) == len(candidates)
     return Outcome(strategy.chance(candidates), len(candidates), sum(tokens) if known else None)
@@ -112,6 +113,7 @@ def means(problems: Mapping[str, Outcome]) -> Means:
 
 
 def _single(rows: Sequence[Scored]) -> Outcome:
+    # The mean of several, as if one of them had been drawn at random.
     tokens = [row.num_tokens for row in rows if row.num_tokens is not None]
     accuracy = statistics.fmean(row.right for row in rows)
     return Outcome(accuracy, 1, statistics.fmean(tokens) if len(tokens) == len(rows) else None)
