@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.benches import Bench
+from rlsp_cli.evals.strategies import BUDGET_FORCING
 from rlsp_cli.recipe.schema import Eval
 from rlsp_cli.runs.stream import read_json, write_json
 
@@ -74,7 +75,7 @@ def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) 
     if bench.prompt_from == "responses":
         known = dict.fromkeys(_UNKNOWN)
 
-    forces = "budget_forcing" in settings.strategies
+    forces = BUDGET_FORCING in settings.strategies
     return Provenance(
         problems=len(bench.problems),
         like=bench.like,
