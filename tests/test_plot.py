@@ -84,9 +84,9 @@ def test_what_a_plugin_is_called_cannot_leave_the_attribute() -> None:
 
 def test_correctness_and_exploration_are_never_in_one_plot() -> None:
     both = {"correctness/mean": 0.5, "exploration/length/mean": -0.5}
-    assert [label(svg).partition(":")[0] for svg in plots(steps(both), PPO_PLOTS)] == [
-        "Correctness",
-        "Exploration",
+    assert [label(svg) for svg in plots(steps(both), PPO_PLOTS)] == [
+        "Correctness: correctness from 0.5 to 0.5",
+        "Exploration: length from -0.5 to -0.5",
     ]
 
 

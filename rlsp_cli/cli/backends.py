@@ -37,6 +37,7 @@ def list_(json: Json = False) -> None:
 
     rows = []
     for name, backend in BACKENDS.items():
+        # A backend that is not installed is listed too.
         try:
             found = find_environment(name)
             here, where = found.version, " ".join(found.command)
@@ -106,6 +107,7 @@ def doctor(
         loaded, _ = load_checked(recipe, overrides or [])
         wanted = {backend_of(loaded, stage).name for stage in stages_of(loaded)}
 
+    # All are examined before the first is reported as not ready.
     found = [examine(name, loaded) for name in BACKENDS if name in wanted]
     if json:
         print_json("doctor", [vars(finding) for finding in found])
@@ -119,6 +121,7 @@ def doctor(
 
 
 def _line(found: "Finding") -> str:
+    # Without an interpreter the problem says everything, and names the backend.
     state = "; ".join(found.problems) or "ready"
     if not found.python:
         return state

@@ -61,6 +61,7 @@ def behaviour(
     if not groups and not stretches:
         raise UsageError(f"{target}: no responses in it yet")
 
+    # Before anything is printed, since the judge may fail.
     judged = _judge(target, words, judge, judge_model, judge_samples) if judge else None
     if json:
         data = {
@@ -87,6 +88,7 @@ def _lexicon(target: Path, given: str | None) -> "Lexicon":
     from rlsp_cli.rewards.lexicon import load_lexicon
     from rlsp_cli.runs.run import open_run
 
+    # The words that the run's own reward counted, so that its numbers can be compared.
     if given is None and target.is_dir():
         given = open_run(target).recipe.reward.lexicon
     return load_lexicon(given)

@@ -38,6 +38,7 @@ def list_(data: Folder = None, json: Json = False) -> None:
 
     cells = []
     for file, place in rows:
+        # Without the revision, which would take half of the line.
         data_is_here = not place.startswith("none")
         source = place.partition("@")[0] if data_is_here else None
         sampling = _sampling(file.sampling)
@@ -67,6 +68,7 @@ def show(
         print_json("bench", seen.to_json())
         return
 
+    # The file as it is: a copy of it is how one's own bench begins.
     print(seen.path.read_text(encoding="utf-8"), end="")
     print_table(["", ""], [("file", seen.path), ("data", seen.where), ("digest", _digest(seen))])
     if seen.first_prompt is not None:

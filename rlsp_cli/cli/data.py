@@ -89,11 +89,13 @@ def traces(
     from rlsp_cli.recipe.key_values import read_settings
     from rlsp_cli.traces import TraceJob, TraceSettings, make_traces
 
+    # One argument for both, because click gives a first list all words.
     keys = [word for word in sources if is_override(word)]
     named = [word for word in sources if word not in keys]
     if not named:
         raise UsageError("which rows? name a file or hf:org/name before the keys")
 
+    # The card has the command line, so that the file can be made again.
     settings = read_settings(keys, TraceSettings)
     card = make_traces(TraceJob(named, out, shlex.join(["rlsp", *sys.argv[1:]]), settings, limit))
     if json:
@@ -186,6 +188,7 @@ def _show_filters(tallies: "Sequence[Tally]") -> None:
 
 def _show_renamed(columns: dict[str, str]) -> None:
     """Name the columns that are called otherwise in the source."""
+    # Otherwise a recipe with the source's names would not find its columns in the new file.
     renamed = [f"{ours} (was {theirs})" for ours, theirs in columns.items() if ours != theirs]
     if renamed:
         print(f"columns are renamed to what a recipe reads by default: {', '.join(renamed)}")
@@ -216,4 +219,5 @@ def _show_overlaps(found: "OverlapReport") -> None:
         if len(overlaps) > _MOST:
             print(f"and {len(overlaps) - _MOST} more: --json has all")
 
+    # Also when nothing was found: "clean" means no more than this.
     print(f"No rule here finds {facts['cannot_find']}.")

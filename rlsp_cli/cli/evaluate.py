@@ -91,12 +91,14 @@ def evaluate(
     if steps and fail_below:
         raise UsageError("--fail-below is for one model, and --steps has several")
 
+    # An evaluation is a run with a recipe of its own, made from the target's.
     target, changes = _target_and_changes(target, overrides or [])
     settings = _settings(bench, data, "gold" if gold else responses, url)
     recipe = evaluation_recipe(target, settings, changes, steps=steps)
     assert recipe.eval, "an evaluation's recipe has it"
 
     _refuse_missing(recipe)
+    # Read before hours of decoding, so that a typing error in a limit costs nothing.
     limits = read_limits(fail_below or [], Benches.of(recipe).names())
     if recipe.model.path and not (steps or recipe.eval.responses):
         print(f"model: {recipe.model.path}", file=sys.stderr)
@@ -104,6 +106,8 @@ def evaluate(
     screen = console(stderr=True)
     report = run_recipe(recipe, ["eval"], Start(out, resume), screen, resume_command)
     show_report(report, screen, json)
+
+    # Last, so that the report is there whatever the exit code is.
     refuse_below({bench: card.avg for bench, card in report.score_cards.items()}, limits)
 
 

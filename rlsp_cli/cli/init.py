@@ -85,12 +85,14 @@ def init(
     if gpu is None:
         gpu = _confirmed("Train on a GPU?", count_gpus() > 0, "--gpu or --cpu")
 
+    # Checked at once, so that what the first run would refuse is said here.
     write_text(file, _recipe(file, model, data, gpu))
     check(str(file))
     print(f"run it:  rlsp run {file}", file=sys.stderr)
 
 
 def _asked(question: str, default: str, option: str) -> str:
+    # Questions go to stderr; without a terminal there is no answer, and options are the way.
     try:
         return str(typer.prompt(question, default=default, err=True))
     except typer.Abort:
@@ -160,6 +162,7 @@ def _described(role: str, path: Path, recipe: Path) -> _Rows:
     row = source_rows(Rows(source=str(path.absolute()), rows=1))[0]
     names = list(map(str, row.columns))
 
+    # Traces are conversations, or problems with solutions; the rest are problems with answers.
     if role != "traces":
         columns = {
             "problem": _column(_PROBLEM, names, path),

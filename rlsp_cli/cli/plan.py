@@ -71,6 +71,7 @@ def plan(
             print_json("plan", {"ok": False, "problems": str(error).splitlines()})
         raise
 
+    # Data that cannot be read makes some counts unknown, and the rest of the plan still stands.
     found = make_plan(loaded, gpu.value)
     if json:
         print_json("plan", {"ok": True, "problems": [], **found.to_json()})

@@ -35,6 +35,7 @@ def list_(json: Json = False) -> None:
     """
     from rlsp_cli.rewards.registry import BrokenPlugin, list_plugins
 
+    # A package that cannot be loaded is shown too: its author needs the reason.
     rows = []
     for plugin in list_plugins():
         text = plugin.reason if isinstance(plugin, BrokenPlugin) else plugin.doc
@@ -168,6 +169,7 @@ def new(
         out / f"{name}.py": f"{kind.value}.py.j2",
         out / f"test_{name}.py": f"test_{kind.value}.py.j2",
     }
+    # Both are looked at before the first is written.
     for target in targets:
         if target.exists():
             raise UsageError(f"{target}: exists already; choose another name or --out")

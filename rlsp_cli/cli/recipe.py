@@ -61,6 +61,7 @@ def check(
             print_json("check", {"ok": False, "problems": str(error).splitlines()})
         raise
 
+    # Only on request: the tokenizer takes seconds to load.
     examples = _first_examples(loaded) if show_example else []
     if json:
         found = {"ok": True, "problems": [], "notes": notes}
@@ -193,6 +194,7 @@ def copy(
     if target.exists():
         raise UsageError(f"{target}: exists already; name another file")
 
+    # Comments and all: they say what a key is for.
     text = _shipped(name).read_text(encoding="utf-8")
     write_text(target, _SCHEMA_LINE + _with_named_parents(text))
     print(target)

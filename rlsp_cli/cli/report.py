@@ -81,6 +81,7 @@ def show(run: RunFolder, json: Json = False) -> None:
     digest, seed = found.manifest["recipe_digest"][:_DIGEST_SHOWN], found.manifest["seed"]
     checkpoints = [str(path) for path in sorted(run.glob("*/checkpoints/*")) if path.is_dir()]
 
+    # The resolved recipe is complete: it needs neither its parents nor the overrides.
     again = f"rlsp run {run / 'resolved.yaml'}"
     is_done = found.status["state"] == "done"
     facts = {
@@ -134,6 +135,7 @@ def _accuracies(report: "Report") -> str | None:
     """Every model's accuracy on its first bench, from the first model to the last."""
     from rlsp_cli.report.cells import percent_cell
 
+    # Greedy where there is some: one number that no sampling seed changes.
     accuracies = []
     for model in report.evaluation.models.values():
         for bench in list(model.benches.values())[:1]:

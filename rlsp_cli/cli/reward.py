@@ -85,12 +85,14 @@ def try_(
     from rlsp_cli.rewards.combine import alpha_of
     from rlsp_cli.rewards.scorer import Scorer
 
+    # Both would be as unclear as neither: a recipe has a verifier of its own.
     if (recipe is None) == (verifier is None):
-        raise UsageError("what shall score? give either a recipe or --verifier NAME")
+        raise UsageError("nothing to score with; give either a recipe or --verifier NAME")
 
     loaded = _load(recipe, overrides or []) if recipe else _recipe_of(str(verifier))
     rows = _samples(response, reference, prompt, samples, _token_counter(loaded, tokenizer))
     with Scorer(loaded.reward, loaded.plugins) as scorer:
+        # Of a verifier alone there is no reward to show, only its verdicts.
         if verifier:
             _show_verdicts(rows, scorer.verify(rows), json)
         else:
@@ -120,12 +122,14 @@ def diff(
     from rlsp_cli.runs.shapes import Rollout
     from rlsp_cli.runs.stream import read_rows
 
+    # The run's own recipe, so that one override changes one thing.
     paths = open_run(run).paths
     loaded = _load(recipe or str(paths.resolved), overrides or [])
     file = paths.stage("ppo").rollouts
     rows = list(read_rows(file, Rollout))
     samples = read_samples(file, token_counter(loaded.model, tokenizer))
 
+    # Each step with the alpha that it had, which a schedule changes.
     with Scorer(loaded.reward, loaded.plugins) as scorer:
         found = rescore(
             rows, samples, lambda part, step: scorer.score(part, alpha_of(loaded, step))
@@ -189,6 +193,7 @@ def serve(
 
     Example: rlsp reward serve my.yaml --port 8000
     """
+    # Starlette and uvicorn are an extra.
     try:
         from rlsp_cli.rewards.service.serve import serve as run_service
     except ImportError as error:
@@ -211,6 +216,7 @@ def _token_counter(recipe: "Recipe", tokenizer: str | None) -> Callable[[str], i
     from rlsp_cli.rewards.token_count import token_counter
 
     name = tokenizer or recipe.model.path
+    # Rewards by length should be tried offline too, so counting words is better than failing.
     if name and not Path(name).exists() and (reason := model_on_hub(name)):
         print(f"note: words are counted instead of tokens of {name}: {reason}", file=sys.stderr)
         return lambda text: len(text.split()) + 1  # and the end of sequence
@@ -247,7 +253,7 @@ def _samples(
     from rlsp_cli.rewards.plain import as_sample
 
     if (response is None) == (file is None):
-        raise UsageError("what shall be scored? give either --response TEXT or --samples FILE")
+        raise UsageError("nothing to score; give either --response TEXT or --samples FILE")
     if file is not None:
         return read_samples(file, count)
 
@@ -282,6 +288,7 @@ def _show_scores(samples: Sequence["Sample"], scores: Sequence["SampleScore"], j
         print_json("reward-try", rows)
         return
 
+    # A line for each component, and one for the reward that they come to.
     cells: list[tuple[Any, ...]] = []
     for row in rows:
         for part in row["components"]:

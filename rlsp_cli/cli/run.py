@@ -105,6 +105,7 @@ def show_report(report: "Report", screen: "Console", json: bool) -> None:
 
 def resume_command(root: Path) -> str:
     """The command line that was typed, with --out and --resume."""
+    # Words that contradict the two are taken out.
     words = [word for word in sys.argv[1:] if word != "--resume"]
     if "--out" in words:
         at = words.index("--out")

@@ -71,6 +71,7 @@ def convert(row: Row, name: str, format: str, columns: Columns) -> RawTrace:
 
 def pick_format(row: Row, columns: Columns) -> str:
     """The first format whose columns a row has; DataError names its columns and all formats."""
+    # The more particular formats come first: rows of `qwq` have a problem and a solution too.
     for name, format in FORMATS.items():
         if format.needs(columns) <= row.columns.keys():
             return name

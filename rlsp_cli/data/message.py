@@ -73,6 +73,7 @@ def thought_of(message: Mapping[str, Any]) -> str:
 def refuse_unread(message: Mapping[str, Any], text: str) -> None:
     """ValueError for a field whose text is not in `text`: it would be lost silently."""
     for name, value in message.items():
+        # These are read elsewhere, or hold no text of the message.
         if name in ("role", "from", "content", "value", *_ABOUT):
             continue
 

@@ -35,6 +35,7 @@ def problems_of(rows: Sequence[Row], prompts: Prompts) -> list[Problem]:
 
 
 def _problem(number: int, row: Row, prompts: Prompts) -> Problem:
+    # All other columns go along: verifiers and tasks may need them.
     return Problem(
         id=str(row.columns.get(prompts.id, number)),
         problem=row.text(prompts.problem),

@@ -31,6 +31,7 @@ class Row:
         if column not in self.columns:
             raise DataError(f"{self.place}: no column {column!r}; its columns: {self.names}")
 
+        # A number is text to a model: `answer` is 42 in many data sets.
         value = self.columns[column]
         if value is None or (isinstance(value, str) and not value.strip()):
             raise DataError(f"{self.place}: column {column!r} is empty")

@@ -36,6 +36,7 @@ def source_rows(rows: Rows, files: Sequence[str] = ()) -> Sequence[Row]:
     else:
         found = _file_rows(Path(rows.source))
 
+    # JSON Lines and CSV are read lazily, so that rows behind a limit are never parsed.
     taken = list(islice(found, rows.rows))
     if not taken:
         raise DataError(f"{rows.source}: no rows in this data set")
@@ -103,6 +104,7 @@ def _file_rows(path: Path) -> Iterator[Row]:
         ".csv": _csv_rows,
         ".parquet": _parquet_rows,
     }
+    # A hub id without its prefix is the likely mistake.
     if not path.exists() and HUB_ID.fullmatch(str(path)) and path.suffix not in readers:
         raise DataError(f"{path}: no such file; a data set on the hub is written hf:{path}")
     if not path.is_file():

@@ -77,5 +77,6 @@ def _of_conversation(row: Row, column: str) -> Iterator[Trace]:
 
 
 def _answer(row: Row) -> str | None:
+    # Only to compare texts with benches, so a missing or odd answer is no error.
     answer = row.columns.get("answer")
     return str(answer) if isinstance(answer, str | int | float) and str(answer).strip() else None

@@ -60,7 +60,8 @@ def _issue(detail: Mapping[str, Any], model: type[Section]) -> Issue:
 
 
 def _wrong_value(error: _Error) -> Issue:
-    return error.issue(error.message)
+    # Pydantic adds how it failed: "..., unable to parse string as an integer".
+    return error.issue(error.message.partition(", unable to")[0])
 
 
 def _unknown_key(error: _Error) -> Issue:

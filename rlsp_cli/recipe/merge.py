@@ -15,6 +15,7 @@ def read_with_parents(path: Path, chain: tuple[Path, ...] = ()) -> Source:
     own = read_source(path)
     make_absolute(own.data, path.parent)
     parents = _extended(own)
+    # The chain and not all files read: two recipes may extend the same third one.
     if path in chain:
         cycle = " -> ".join(str(p) for p in (*chain, path))
         raise RecipeError(f"{own.origins.get('extends', path)}: extends goes in a circle: {cycle}")
@@ -57,6 +58,7 @@ def _is_other_plugin(base: dict[str, Any], over: dict[str, Any]) -> bool:
 
 def _extended(own: Source) -> list[str]:
     """What the file extends, in its order; the key is taken out of its data."""
+    # The resolved recipe is complete, and extends nothing.
     value = own.data.pop("extends", [])
     names = value if isinstance(value, list) else [value]
     if not all(isinstance(name, str) for name in names):

@@ -15,6 +15,7 @@ def override(source: Source, text: str, number: int) -> None:
     """Set `key.path=value` in place; `number` counts the overrides from 1, for messages."""
     key, equals, value = text.partition("=")
     key = key.strip()
+    # No `=` is most likely a blank in between: `ppo.steps 10`.
     if not equals or not key:
         raise RecipeError(f"override #{number}: {text!r} is not key.path=value")
     origin = Origin(f"override #{number} ({key})", (number, 0, 0))
@@ -45,6 +46,7 @@ def _into_lists(base: Any, tree: Any) -> Any:
         return tree
 
     if isinstance(base, dict):
+        # `reward.exploration.0.scale`, where the recipe has one reward and no list.
         if "use" in base and set(tree) == {"0"}:
             return _into_lists(base, tree["0"])
         return {key: _into_lists(base.get(key), value) for key, value in tree.items()}

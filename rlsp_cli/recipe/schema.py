@@ -151,6 +151,8 @@ class Data(Section):
     """Problems for PPO."""
     heldout: Prompts | None = None
     """Problems kept out of training; `eval` has them as the bench `heldout`."""
+
+    # How a problem becomes a prompt.
     system: str | None = None
     """System message, for tokenizers with a chat template."""
     template: str = "{problem}"
@@ -166,6 +168,7 @@ class Penalise(Section):
     """The component's value in the mixture; its outcome is logged in any case."""
 
 
+# Pydantic tries every branch of a plain union, and would report the errors of all of them.
 OnFailure = Annotated[
     Annotated[Literal["skip", "stop"], Tag("policy_word")]
     | Annotated[Penalise, Tag("policy_penalty")],
@@ -182,6 +185,8 @@ class PluginUse(Plain):
 
     use: str
     """Name of a built-in or installed plugin, or `./file.py:function`."""
+
+    # What to do without a value.
     on_error: OnFailure = "skip"
     """If it raises: `skip` the response in training, `{penalise: X}`, or `stop` the run."""
     on_timeout: OnFailure = "skip"
@@ -229,6 +234,7 @@ def _as_list(value: Any) -> Any:
 class Reward(Section):
     """How a response is scored: correctness and exploration apart, then mixed by alpha."""
 
+    # The mixture.
     alpha: Annotated[
         Annotated[Fraction, Tag("number")] | Annotated[Schedule, Tag("schedule")],
         Discriminator(lambda value: "schedule" if isinstance(value, dict | Schedule) else "number"),
@@ -242,6 +248,8 @@ class Reward(Section):
     """The outcome verifier, for training and the bench `heldout`; other benches have their own."""
     exploration: Annotated[tuple[ExplorationUse, ...], BeforeValidator(_as_list)] = ()
     """One exploration reward or a list; their weighted sum is the exploration signal."""
+
+    # Limits of scores and of their processes.
     clip: PositiveFloat = 10.0
     """The mixed reward is clipped to [-clip, clip]."""
     timeout_s: PositiveFloat = 5.0
@@ -252,6 +260,8 @@ class Reward(Section):
     """Most address space of one scoring process, in gigabytes."""
     failure_limit: Fraction = 0.5
     """Stop the run (exit code 7) if a larger share of a step's responses cannot be scored."""
+
+    # Files.
     cache: str | None = None
     """SQLite file of verdicts, so that no response is judged twice; for slow verifiers."""
     lexicon: str | None = None
@@ -259,6 +269,7 @@ class Reward(Section):
 
     @model_validator(mode="after")
     def _components_have_names_of_their_own(self) -> "Reward":
+        # Of file.py:function only the function is in the names of metrics.
         names = [use.use.rpartition(":")[2] for use in (self.correctness, *self.exploration)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -277,12 +288,16 @@ class Optimisation(Section):
     """AdamW's decoupled weight decay."""
     grad_clip: PositiveFloat = 1.0
     """Largest norm of the gradient in one step."""
+
+    # The learning rate over the steps.
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls after the warm-up."""
     warmup_ratio: Fraction = 0.03
     """Share of the steps during which the learning rate rises from 0."""
     min_lr_ratio: Fraction = 0.1
     """Learning rate at the end, as a share of its peak."""
+
+    # Memory and disk.
     micro_batch: PositiveInt = 8
     """Sequences in one forward pass; lower it if memory runs out. Gradients are accumulated."""
     save_every: PositiveInt = 20
@@ -296,16 +311,22 @@ class Sft(Optimisation):
     """What runs this stage."""
     axolotl: Axolotl = Axolotl()
     """Settings of Axolotl; without effect on another backend."""
+
+    # How much.
     epochs: PositiveFloat = 1.0
     """Passes over the traces."""
     max_steps: PositiveInt | None = None
     """Most optimiser steps, even within an epoch; by default `epochs` alone decides."""
     batch: PositiveInt = 64
     """Examples in one optimiser step; with `axolotl.packing`, packed sequences."""
+
+    # What a step takes.
     learning_rate: LearningRate = 2.0e-5
     """Peak learning rate."""
     max_length: PositiveInt = 8192
     """Longest example in tokens; longer ones are left out, and counted."""
+
+    # Validation.
     val_rows: NonNegativeInt = 0
     """Examples kept out of training, to measure the validation loss."""
     val_every: PositiveInt = 100
@@ -329,6 +350,8 @@ class Ppo(Optimisation):
     """What runs this stage."""
     openrlhf: OpenRlhf = OpenRlhf()
     """Settings of OpenRLHF; without effect on another backend."""
+
+    # How much: rollouts of prompts, and optimiser steps on their responses.
     steps: PositiveInt | None = None
     """Rollout steps; by default as many as `episodes` takes."""
     episodes: PositiveFloat = 1.0
@@ -341,6 +364,8 @@ class Ppo(Optimisation):
     """Responses in one optimiser step."""
     epochs: PositiveInt = 1
     """Passes over each rollout."""
+
+    # Sampling.
     temperature: PositiveFloat = 0.7
     """Sampling temperature of rollouts."""
     top_p: Annotated[float, AfterValidator(_whole_distribution)] = 1.0
@@ -349,16 +374,22 @@ class Ppo(Optimisation):
     """Longest prompt in tokens; problems with longer ones are left out, and counted."""
     max_new_tokens: PositiveInt = 4096
     """Longest response in tokens."""
+
+    # Learning rates; the other keys of the optimisers are those of SFT.
     learning_rate: LearningRate = 2.0e-7
     """Peak learning rate of the policy."""
     critic_learning_rate: LearningRate = 2.0e-6
     """Peak learning rate of the critic."""
+
+    # The critic.
     critic: Literal["own", "value_head"] = "own"
     """`own`: a second model, from the policy's weights; `value_head`: a head on the policy."""
     value_coef: PositiveFloat = 0.1
     """Weight of the value loss against the policy loss, for `critic: value_head`."""
     critic_warmup_steps: NonNegativeInt = 4
     """Rollout steps at the start that train only the critic."""
+
+    # From rewards to advantages.
     estimator: Literal[
         "gae", "reinforce", "reinforce_baseline", "rloo", "group_norm", "dr_grpo"
     ] = "gae"
@@ -373,10 +404,14 @@ class Ppo(Optimisation):
     """Normalise a rollout's advantages to mean 0 and variance 1.
 
     Has an effect on `gae`, `reinforce` and `reinforce_baseline`."""
+
+    # Limits of one update.
     clip: PositiveFloat = 0.2
     """The probability ratio is clipped to [1 - clip, 1 + clip]."""
     value_clip: PositiveFloat = 0.2
     """Largest change of a value in one rollout."""
+
+    # The penalty for leaving the reference.
     kl_coef: NonNegativeFloat = 0.05
     """Weight of the KL penalty in the per-token reward; with `kl_target`, its first value."""
     kl_target: PositiveFloat | None = None
@@ -385,6 +420,8 @@ class Ppo(Optimisation):
     """Responses over which the adaptive coefficient reacts."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     """Estimator of the per-token KL (Schulman, 2020)."""
+
+    # What is kept.
     save_every: PositiveInt = 20
     """Rollout steps between checkpoints, from which `--resume` continues."""
     export_every: PositiveInt | None = None
@@ -430,12 +467,17 @@ StrategyName = Literal["self_consistency", "best_of_n", "weighted_vote", "rpc", 
 class Eval(Section):
     """Evaluation on benches, of the model before training and after each stage."""
 
+    # What is asked.
     benches: tuple[str, ...] = ("heldout",)
     """Names of `rlsp benches list`, `heldout` for `data.heldout`, or files, `./mine.yaml`."""
     data: str | None = None
     """The bench's file, or a folder of `<bench>.jsonl`; by default benches come from the hub."""
     protocol: str | None = None
     """Use another harness's protocol: a name of `rlsp benches protocols`, or a file."""
+    limit: PositiveInt | None = None
+    """Use only the first N problems of each bench; for a quick look."""
+
+    # How it is decoded; a bench has defaults of its own.
     samples: NonNegativeInt | None = None
     """Sampled responses per problem, 0 for greedy only; by default the bench's, 1 for `heldout`."""
     k: tuple[PositiveInt, ...] = ()
@@ -450,14 +492,16 @@ class Eval(Section):
     """Longest response in tokens; by default the bench's, 8192 for `heldout`."""
     batch: PositiveInt = 64
     """Responses decoded at once; with `url`, concurrent requests."""
+
+    # Where responses come from, if not from the embedded engine.
     url: str | None = None
     """OpenAI-compatible server, such as `http://host:8000/v1`; `model.path` is the name there."""
-    limit: PositiveInt | None = None
-    """Use only the first N problems of each bench; for a quick look."""
     responses: str | None = None
     """Score a JSON Lines file of `id` and `response`, or `gold` (the references); no decoding."""
     serve: bool = False
     """Decode with vLLM from OpenRLHF's environment, on all `cluster.gpus_per_node` GPUs."""
+
+    # What several responses come to together.
     strategies: tuple[StrategyName, ...] = ()
     """Test-time strategies to compare on the sampled responses; see docs/strategies.md."""
     scorer: str | None = None
@@ -539,6 +583,8 @@ class Cluster(Section):
     """GPUs of each machine; 0 to run on the CPU."""
     launcher: Literal["local", "torchrun", "accelerate", "slurm", "ray"] = "local"
     """What starts the processes; `local` uses torchrun for several on one machine."""
+
+    # How machines find each other.
     host: str | None = None
     """Address of the first machine, for `torchrun` on several machines."""
     port: Annotated[int, Field(ge=1, le=65535)] = 29400
@@ -547,6 +593,8 @@ class Cluster(Section):
     """Seconds that machines wait for each other at the start."""
     ray_address: str | None = None
     """Dashboard of a running Ray cluster, `http://HOST:8265`; by default $RAY_ADDRESS."""
+
+    # What their processes get.
     env: Annotated[dict[str, str], BeforeValidator(_as_texts)] = Field(default_factory=dict)
     """Environment variables of the job on every machine, such as `HF_HOME`; no secrets."""
     slurm: Slurm = Slurm()
@@ -612,18 +660,24 @@ class Recipe(Section):
     """Seed of initial weights, data order and sampling."""
     plugins: tuple[str, ...] = ()
     """Python files with plugins, whose names can then be used."""
+
+    # What every stage uses.
     model: Model = Model()
     """The language model; every stage that trains or decodes needs one."""
     data: Data = Data()
     """Traces, prompts and held-out problems."""
     reward: Reward = Reward()
     """Verifier, exploration rewards and their mixture."""
+
+    # The stages.
     sft: Sft | None = None
     """Supervised fine-tuning; only if given."""
     ppo: Ppo | None = None
     """Reinforcement learning; only if given."""
     eval: Eval | None = None
     """Evaluation; only if given."""
+
+    # Where they run.
     cluster: Cluster = Cluster()
     """Machines and launcher."""
     tracking: Tracking = Tracking()
@@ -633,6 +687,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _stages_have_what_they_need(self) -> "Recipe":
+        # Responses from a file are scored without any model.
         decodes = self.eval is not None and self.eval.responses is None
         if (self.sft or self.ppo or decodes) and not (self.model.path or self.model.from_scratch):
             raise ValueError("no model: give model.path or model.from_scratch")
@@ -653,6 +708,7 @@ class Recipe(Section):
 
     def with_origins(self, origins: Mapping[str, Origin]) -> "Recipe":
         """The same recipe, knowing where its values come from."""
+        # A private attribute, so that dumps and the digest do not have it.
         self._origins = dict(origins)
         return self
 

@@ -15,8 +15,8 @@ def items_of(node: Any) -> list[tuple[Any, Any]]:
 
 def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, value) of everything that is neither a mapping nor a list."""
+    # An empty mapping or list has no leaf.
     if not isinstance(node, dict | list):
         yield prefix, node
-
     for key, value in items_of(node):
         yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))

@@ -43,6 +43,7 @@ def p_cell(p: float) -> str:
 
 def verdict_cell(difference: Difference) -> str:
     """The verdict, with a reason if too few problems differ for any test."""
+    # With so few problems that differ, even all of them on one side are not significant.
     if difference.differ >= FEWEST:
         return difference.verdict
     return f"{difference.verdict}: only {difference.differ} problems differ, no test can tell"

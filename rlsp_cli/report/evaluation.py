@@ -47,6 +47,7 @@ class Part:
 
 def evaluation_tables(results: Results) -> list[Table]:
     """All tables but those of accuracies and differences; without data, they have no rows."""
+    # From what most readers want to what few do.
     parts = list(parts_of(results))
     return [
         _checks(parts),
@@ -80,6 +81,7 @@ def eval_table(results: Results) -> Table:
         "truncated %",
     ]
     columns += ["answered %", "repetition", "backtrack", "verify", "unscored"]
+
     return Table("Evaluation, per response", columns, rows, keys=3)
 
 
@@ -88,6 +90,7 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
     rows = []
     for comparison in comparisons:
         moved = comparison.moved
+
         models = f"{comparison.before} -> {comparison.after}"
         tested = [
             difference_cell(moved),
@@ -119,6 +122,7 @@ def accuracy_over_steps(results: Results) -> list[Step]:
 
 def of_problems(metrics: Metrics, result: BenchResult) -> str:
     """` on 510 of 541 problems`, if the others have no scored response; otherwise empty."""
+    # With none at all there is no number to explain.
     scored, whole = metrics.problems, result.protocol.problems
     return f" on {scored} of {whole} problems" if 0 < scored < whole else ""
 
@@ -169,12 +173,15 @@ def _at_largest_k(curve: Curve, k: int) -> str:
     """The value at the largest k, which is named if it is not `k`, that of avg@k."""
     if not curve:
         return NOTHING
+
     largest = max(curve)
     return percent_cell(curve[largest].value) + ("" if largest == k else f" @{largest}")
 
 
 def _unscored(metrics: Metrics) -> str:
     counts = ", ".join(f"{n} {outcome}" for outcome, n in metrics.unscored.items()) or NOTHING
+
+    # The worst case: a reader sees whether it would change the verdict.
     if metrics.accuracy_if_unscored_wrong is None:
         return counts
     return f"{counts} (accuracy {percent_cell(metrics.accuracy_if_unscored_wrong)} if wrong)"
@@ -184,16 +191,12 @@ def _checks(parts: Sequence[Part]) -> Table:
     rows = []
     for part in parts:
         for rule, levels in part.metrics.checks.items():
-            rows.append(
-                [*part.keys, rule, share_cell(levels.prompt), share_cell(levels.instruction)]
-            )
+            shares = [share_cell(levels.prompt), share_cell(levels.instruction)]
+            rows.append([*part.keys, rule, *shares])
+
     columns = [*_KEYS, "rule", "prompts with all kept % (95%)", "instructions kept % (95%)"]
-    return Table(
-        "Instructions kept, at the levels of the prompt and of the instruction",
-        columns,
-        rows,
-        keys=3,
-    )
+    title = "Instructions kept, at the levels of the prompt and of the instruction"
+    return Table(title, columns, rows, keys=3)
 
 
 def _certainty(parts: Sequence[Part]) -> Table:
@@ -237,6 +240,8 @@ def _curves(parts: Sequence[Part]) -> Table:
         for name, curve in _named_curves(part.metrics):
             if curve:
                 curves.append(([*part.keys, name], curve))
+
+    # Benches may have different k: the table has a column for each.
     ks = sorted(set().union(*(curve for _, curve in curves)))
 
     rows = []
@@ -272,6 +277,7 @@ def _strategies(results: Results) -> Table:
     """The single answers of each comparison, then the strategies beside them."""
     rows = []
     for model, bench, table in strategies(results):
+        # What the strategies are compared with: one longer answer at the same cost.
         if single := table.one_answer:
             name, selection = f"one answer: {single.label}", f"each {KINDS[single.kind]}"
             rows.append([bench, model, name, selection, *_cost(single), *[NOTHING] * 3])
@@ -330,6 +336,8 @@ def _calibration(parts: Sequence[Part]) -> Table:
 
 def _errors(stated: Calibration) -> list[str]:
     low, high = stated.ece_ci
+
+    # ECE is above 0 even for perfect calibration, so that of chance is beside it.
     return [
         *map(percent_cell, (stated.stated, stated.confidence, stated.accuracy)),
         f"{stated.brier:.3f}",

@@ -25,6 +25,7 @@ class Example:
 
 def first_examples(run: Run) -> list[Example]:
     """The first problems of each bench; models are in the order in which they were evaluated."""
+    # By the time of the file, since models are evaluated one after the other.
     files = sorted(
         run.paths.stage("eval").root.glob("*/*/samples.jsonl"),
         key=lambda path: path.stat().st_mtime,

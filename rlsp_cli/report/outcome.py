@@ -11,6 +11,8 @@ def outcome(results: Results) -> list[str]:
     """A sentence for each bench: the last model beside the one before it, or alone."""
     if not results.models:
         return []
+
+    # Models are in the order of the stages, so the last is what the run was for.
     last = list(results.models)[-1]
     sentences = [_sentence(results, last, bench) for bench in results.models[last].benches]
     return [sentence for sentence in sentences if sentence]
@@ -22,6 +24,7 @@ def _sentence(results: Results, model: str, bench: str) -> str | None:
         if (comparison.after, comparison.bench) == (model, bench):
             return _difference(results, comparison)
 
+    # Greedy comes before sampled in the decodings.
     result = results.models[model].benches[bench]
     for kind, metrics in result.decodings.items():
         if metrics.accuracy is None:

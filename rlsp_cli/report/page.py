@@ -22,6 +22,7 @@ def page(report: Report, examples: Sequence[Example]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
     template = environment.get_template("report.html.j2")
     return template.render(
         report=report,

@@ -74,6 +74,7 @@ class Report:
             "notes": self.notes,
             "behaviour": [group.to_json() for group in self.behaviour],
         }
+        # Also at the top, where scripts look that want one number.
         cards = {bench: card.to_json() for bench, card in self.score_cards.items()}
         evaluation: dict[str, Any] = {}
         if self.evaluation.models:
@@ -86,8 +87,10 @@ def summarise_run(root: Path) -> Report:
     """Read a run folder; parts that are not there yet are empty. UsageError if it is no run."""
     run = open_run(root)
     paths = run.paths
+
     ppo = list(read_rows(paths.stage("ppo").metrics, shapes.Metrics))
     evaluation = read_results(paths.stage("eval").results)
+
     remarks = [*bench_notes(evaluation), *curve_notes(evaluation), *strategy_notes(evaluation)]
     return Report(
         name=run.recipe.name,

@@ -47,6 +47,7 @@ class Table:
 
     def without_blanks(self) -> "Table":
         """The same without columns that hold nothing in any row."""
+        # Key columns stay: they say what a row is about, even where nothing is known.
         kept = []
         for i in range(len(self.columns)):
             column = [row[i] for row in self.rows]
@@ -66,6 +67,7 @@ def are_numbers(cells: Sequence[str]) -> bool:
 
 def ppo_table(steps: Sequence[Step]) -> Table:
     """PPO over steps: means over at most eight stretches of equal length."""
+    # A run of hundreds of steps should fit on a screen.
     columns = _ppo_columns(steps)
     size = max(1, math.ceil(len(steps) / _PPO_ROWS))
 

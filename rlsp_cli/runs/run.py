@@ -88,7 +88,8 @@ def newest_run(name: str | None = None) -> Path:
     """The run of this name (of any name) that was created last, in ./runs."""
     found = [path.parent for path in RUNS.glob(f"{name or '*'}/*/manifest.json")]
     if not found:
-        raise UsageError(f"{RUNS}/{name or ''}: no run here; name one with --out")
+        hint = "name one with --out" if name else "name a run, a model folder or a hub id"
+        raise UsageError(f"{RUNS}/{name or ''}: no run here; {hint}")
     return max(found, key=_created)
 
 

@@ -92,6 +92,7 @@ class DataCard:
     def to_markdown(self) -> str:
         """The facts as a Markdown page."""
         sources = [(one.source, one.format, one.rows, one.identity) for one in self.sources]
+        # A reader asks first where the rows are from, and then what became of them.
         filters = [(one.name, one.before, one.after, one.reasons_text) for one in self.filters]
         lengths = ", ".join(f"{name} {value}" for name, value in self.lengths.items())
         sampling = self.sampling.model_dump() if self.sampling else None

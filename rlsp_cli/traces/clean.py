@@ -89,6 +89,7 @@ def clean_rows(
 
     compared = [compared_bench(bench) for bench in benches]
     made = Cleaned(out, compared, len(rows), len(kept), left_out, likely)
+    # An empty file would only fail later, in training.
     made.tally.refuse_nothing()
 
     write_text(out, "".join(json.dumps(row.plain(), ensure_ascii=False) + "\n" for row in kept))

@@ -62,6 +62,7 @@ def by_length(
             return f"longer than {longest}"
         return None
 
+    # The lengths go into the card, also where nothing is left out for them.
     measured = [replace(row, length=count(row.solution)) for row in rows]
     return _without_faults("length", measured, [fault(row.length) for row in measured])
 

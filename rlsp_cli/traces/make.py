@@ -81,6 +81,7 @@ def make_traces(job: TraceJob) -> DataCard:
     UsageError for contradicting settings or a file that exists, DataError if no row is left.
     """
     _refuse(job)
+    # Two commands with one output would write into the same drafts.
     with locked(job.drafts):
         return _make(job)
 
@@ -100,6 +101,7 @@ def _make(job: TraceJob) -> DataCard:
         rows, tallies = run_filters(read.rows, filters)
     shown = [tally for tally in tallies if tally.reasons or tally.name not in _silent(settings)]
 
+    # As one text, because the card has its digest.
     text = "".join(json.dumps(row.to_row(), ensure_ascii=False) + "\n" for row in rows)
     card = _card(job, text, sources, benches, reward, [read.tally, *shown], rows)
     _write(job, text, card)
@@ -137,6 +139,7 @@ def _read(job: TraceJob) -> tuple[Filtered, list[Source]]:
     settings = job.settings
     parts, sources = [], []
     for source in job.sources:
+        # Each source may have a format of its own, which its first row shows.
         rows = source_rows(Rows(source=source, rows=job.limit))
         format = settings.format or pick_format(rows[0], settings.columns)
         name = Path(source.removeprefix("hf:").partition("@")[0]).stem

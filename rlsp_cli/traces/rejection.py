@@ -38,6 +38,7 @@ class RejectionSampler:
         Responses are written into the folder `drafts` as they come, in a file for these rows and
         settings, so that an interrupted call resumes.
         """
+        # Without a reference nothing can be rejected, so sampling would be wasted.
         asked = [row for row in rows if row.answer is not None]
         faults = [("no reference answer", row.place) for row in rows if row.answer is None]
 
@@ -76,6 +77,7 @@ class RejectionSampler:
         limit = self.sampling.max_new_tokens
         decoding = Decoding(self.sampling.temperature, _TOP_P, limit, seed=_SEED)
         for number, response in self.sampler.answer(requests, decoding, set(found)):
+            # Written as they come: a kill loses at most what is being decoded.
             append_rows(file, [{"step": number, "response": asdict(response)}])
             found[number] = response
             if len(found) % _TICK == 0 or len(found) == total:

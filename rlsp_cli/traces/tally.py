@@ -70,6 +70,7 @@ def joined(parts: Sequence[Filtered]) -> Filtered:
     for part in parts:
         rows += part.rows
         for why, reason in part.tally.reasons.items():
+            # The first place is that of the first source which has the reason.
             known = reasons.get(why)
             reasons[why] = Reason(known.rows + reason.rows, known.first) if known else reason
 
