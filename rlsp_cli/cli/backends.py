@@ -71,6 +71,7 @@ def install(
     from rlsp_cli.backends.environment import SETTINGS, default_folder
     from rlsp_cli.backends.install import install as make
 
+    # Absolute, since the environment's scripts hold the path of their interpreter.
     folder = (path or default_folder(backend)).absolute()
     state = make(backend, profile, folder, lambda text: print(text, file=sys.stderr))
     if json:

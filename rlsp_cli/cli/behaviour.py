@@ -58,6 +58,7 @@ def behaviour(
     words = _lexicon(target, lexicon)
     groups = behaviour_groups(target, words, excerpts)
     stretches = behaviour_stretches(target, words)
+    # Groups are evaluated responses, stretches those of PPO: a run may have either.
     if not groups and not stretches:
         raise UsageError(f"{target}: no responses in it yet")
 

@@ -55,6 +55,7 @@ def command_with_keys(section: "Callable[[], type[Section]]", prefix: str = "") 
             for parameter in self.params:
                 options.update(parameter.opts)
 
+            # Before Typer sees them, whose error would not say what to write instead.
             for word in args:
                 # --samples=16 is refused like --samples 16.
                 option = word.partition("=")[0]

@@ -50,5 +50,6 @@ def compare(
     table = difference_table(renamed)
     print_table(table.columns, table.rows, table.title, table.keys)
 
+    # Allowed differences are named, since they may be all that the table shows.
     for line in found.differs:
         print(line)

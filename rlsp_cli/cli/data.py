@@ -70,7 +70,8 @@ def traces(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="The .jsonl file to write; its card goes beside.")
+        Path,
+        typer.Option(metavar="FILE", help="The .jsonl file to write; its card is written too."),
     ],
     limit: Annotated[
         int | None,

@@ -45,6 +45,7 @@ def worker(
     if run is None and head is None:
         raise UsageError("name a run folder, or the head of a Ray cluster by --join HOST:PORT")
 
+    # Ray's workers wait at its head, those of torchrun at the first machine of the stage.
     if head is not None:
         from rlsp_cli.launch.ray.node import join_cluster
 

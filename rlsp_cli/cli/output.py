@@ -44,6 +44,7 @@ def print_table(
 
     from rlsp_cli.report.table import are_numbers
 
+    # A pipe has no width, and a program that reads it wants one line for each row.
     screen = console()
     if not screen.is_terminal:
         screen = console(width=_NO_TERMINAL)
@@ -51,6 +52,7 @@ def print_table(
         screen.print(title, style="italic", soft_wrap=True)
 
     cells = [list(map(_cell, row)) for row in rows]
+    # Key columns name things, and stay on the left even if they are numbers.
     numbers = set()
     for i in range(keys, len(columns)):
         if are_numbers([row[i] for row in cells]):

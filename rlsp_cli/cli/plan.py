@@ -35,8 +35,9 @@ _MEMORY = (
 )
 
 
+# A copy of the keys of plan.GPUS, which help should not load; a test compares the two.
 class GpuName(StrEnum):
-    """The GPUs whose data sheets we know."""
+    """The GPUs whose data sheets rlsp has."""
 
     l4 = "l4"
     l40s = "l40s"
@@ -149,6 +150,7 @@ def _print_bundles(bundles: "Bundles") -> None:
 def _print_memory(estimate: "Estimate") -> None:
     from rlsp_cli.plan import GIB, GPUS
 
+    # Only PPO has an estimate of memory.
     if estimate.memory is None or estimate.busiest is None:
         return
 
@@ -203,6 +205,7 @@ def _print_time(estimate: "Estimate") -> None:
         ]
         print(f"{estimate.stage}: estimate of seconds for each rollout: {', '.join(parts)}")
 
+    # With `episodes` and data that cannot be read, the number of rollouts is unknown.
     hours = "unknown, as the rollouts are"
     if estimate.gpu_hours is not None:
         hours = _range(*estimate.gpu_hours)

@@ -76,6 +76,7 @@ def show(
         print_json("plugin", facts)
         return
 
+    # The whole docstring: the list has only its first line.
     text = inspect.getdoc(plugin.function) or "(no docstring)"
     print(f"{plugin.name}: {plugin.kind.replace('_', ' ')} from {plugin.origin}\n\n{text}\n")
 
@@ -162,6 +163,7 @@ def new(
     from rlsp_cli.runs.stream import write_text
     from rlsp_cli.share import share
 
+    # The name becomes a function, and the file a module.
     if not name.isidentifier():
         raise UsageError(f"{name!r} cannot name a Python function; use letters, digits and _")
 

@@ -98,6 +98,7 @@ def _first_examples(recipe: "Recipe") -> "list[Example]":
 
     from rlsp_cli.backends.local.example import first_examples
 
+    # stdout is for results: `rlsp check --json` is read by programs.
     with redirect_stdout(sys.stderr):
         return first_examples(recipe)
 
@@ -214,4 +215,5 @@ def _with_named_parents(text: str) -> str:
     """A copy lies elsewhere: it extends shipped recipes by name instead of by relative path."""
     import re
 
+    # The text and not the data, so that the comments stay.
     return re.sub(r"^(extends: )\.\./(\S+)\.yaml$", r"\1\2", text, flags=re.MULTILINE)

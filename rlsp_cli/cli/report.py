@@ -103,7 +103,7 @@ def show(run: RunFolder, json: Json = False) -> None:
 
 
 def print_report(report: "Report") -> None:
-    """The tables and notes of a report, and last what came out."""
+    """The tables and notes of a report, and last what came out, next to the prompt."""
     for table in report.tables:
         print_table(table.columns, table.rows, table.title, table.keys)
         print()

@@ -42,5 +42,6 @@ def runs(incomplete: str) -> Iterator[str]:
     """Run folders in ./runs."""
     from rlsp_cli.runs.run import RUNS
 
+    # Only where runs are by default: to look everywhere would keep the shell waiting.
     found = sorted(str(path.parent) for path in RUNS.glob("*/*/manifest.json"))
     return (name for name in found if name.startswith(incomplete))

@@ -92,6 +92,7 @@ def _content(message: Mapping[str, Any]) -> Any:
 
 def _parts(value: Any, is_thought: bool = False) -> Iterator[_Part]:
     """The parts of a text, an object with a type, or a list of these."""
+    # Blank text is left out: some servers send an empty content beside the thinking.
     if isinstance(value, str):
         if value.strip():
             yield _Part(is_thought, value)

@@ -529,12 +529,15 @@ class Eval(Section):
             raise ValueError(
                 "against is for strategies; add strategies: [self_consistency] or others"
             )
+
+        # A key that reaches nothing is refused rather than dropped.
         if self.scorer and not {"best_of_n", "weighted_vote"} & set(self.strategies):
             raise ValueError(
                 "scorer is for the strategies best_of_n and weighted_vote; name one of them"
             )
         if self.forcing != Forcing() and "budget_forcing" not in self.strategies:
             raise ValueError("forcing is for the strategy budget_forcing; name it in strategies")
+
         if self.responses is not None and "budget_forcing" in self.strategies:
             raise ValueError("budget_forcing needs a model, and eval.responses has none")
         return self
