@@ -1,7 +1,10 @@
-"""Why a backend's process failed, guessed from its last lines, with the next move."""
+"""Why a backend's process failed, guessed from the end of its log, with the next move."""
 
 import re
 
+# The first match wins, so the order matters: an error that names its cause comes before the general
+# one that wraps it. Ray's OutOfMemoryError is about the machine and would else pass for the GPU's;
+# torch reports a port in use as a DistNetworkError too; and a KeyError may follow from anything.
 _CAUSES = (
     (r"node running low on memory|ray\.exceptions\.OutOfMemoryError", "a node is out of memory (not a GPU)"),
     (r"CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED", "out of GPU memory; lower micro_batch"),
@@ -21,37 +24,47 @@ _CAUSES = (
     (r"KeyError", "a key or a column is missing"),
 )  # fmt: skip
 
+_KILLED = (-9, 137)
+"""SIGKILL, as `subprocess` reports it, and as shells and Slurm do."""
 
-_SPEAKER = re.compile(
+_PREFIX = re.compile(
     r"^(\[\w+\d+\]: ?|\(\w+ pid=\d+\) ((ERROR|WARNING|INFO) [-\d]+ [:\d]+ \[\S+\] ?)?)"
 )
-"""Which process of a job has written a line: torchrun's way of saying it, and vLLM's."""
-_RAISED = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b(: |$)|Value error, ")
-_OF_A_CHILD = re.compile(
+"""Which process of a job wrote a line, as torchrun and vLLM put it in front."""
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b(: |$)|Value error, ")
+_WRAPPER = re.compile(
     r"ChildFailedError|Engine core initialization failed|WorkerProc initialization failed"
 )
-"""What a parent raises when one of its processes has failed, and has said why."""
+"""What a parent raises for a failed child, whose own error says more."""
+_PROGRESS_BAR = re.compile(r"\d+%\|")
 
 
-def last_words(log: str) -> str:
-    """The last exception in a log, or else its last line; launchers print pages after the line that matters."""
-    lines = [_SPEAKER.sub("", line).strip() for line in log.splitlines()]
-    raised = [line for line in lines if _RAISED.match(line)]
-    inner = [line for line in raised if not _OF_A_CHILD.search(line)]
-    return next(iter([*inner[-1:], *[line for line in lines if line][-1:]]), "it printed nothing")
+def last_error(log: str) -> str:
+    """The last exception in a log without the launcher's wrappers, or else its last line."""
+    lines = [_PREFIX.sub("", line).strip() for line in log.splitlines()]
+
+    # Launchers print pages after the exception that matters, so the last line is only a fallback.
+    for line in reversed(lines):
+        if _EXCEPTION.match(line) and not _WRAPPER.search(line):
+            return line
+
+    return next(filter(None, reversed(lines)), "it printed nothing")
 
 
 def last_lines(log: str, count: int = 5) -> list[str]:
-    """The last lines, without those of progress bars."""
+    """The last `count` lines, without those of progress bars."""
+    # A progress bar redraws itself with carriage returns; only what it drew last is on the screen.
     lines = [line.rpartition("\r")[2].rstrip() for line in log.splitlines()]
-    return [line for line in lines if line and not re.search(r"\d+%\|", line)][-count:]
+    return [line for line in lines if line and not _PROGRESS_BAR.search(line)][-count:]
 
 
 def likely_cause(log: str, code: int) -> str | None:
-    """The first known cause in the log of a process that ended with `code`; None when nothing is recognised."""
+    """The first known cause in the log of a process that ended with `code`; None for none."""
     for pattern, cause in _CAUSES:
         if re.search(pattern, log):
             return cause
-    if code in (-9, 137):
+
+    # A process that SIGKILL ends has no time to print why, so this is only known by the code.
+    if code in _KILLED:
         return "something killed it, perhaps the system for lack of memory; see `dmesg`"
     return None

@@ -1,4 +1,4 @@
-"""A child process with all that it starts itself: none of it outlives the block that needs it, nor us."""
+"""A child process with all that it starts itself: none of it outlives the block, nor us."""
 
 import subprocess
 import tempfile
@@ -10,7 +10,10 @@ from rlsp_cli.child.die_with_parent import end, spawn
 from rlsp_cli.child.guard import guarded, remove_with_users
 
 _LONGEST_HOME = 24
-"""Longest name of the temporary folder, in characters: a socket's path has 107 at most, and the child uses the rest."""
+"""Longest name of the temporary folder, in characters.
+
+The kernel takes a socket's path of 107 characters at most, and the child adds the rest.
+"""
 
 
 def short_folder() -> str:
@@ -23,9 +26,13 @@ def short_folder() -> str:
 def session(
     argv: Sequence[str], environment: Mapping[str, str], log: Path, folder: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command that works in `folder`, its output appended to `log`; both end with the block, or with us."""
+    """Run a command that works in `folder` and appends to `log`; it ends with the block, or with us.
+
+    The folder is removed with it.
+    """
     child = spawn(argv, environment, log)
     try:
+        # The child dies with us, but its own children do not: the guard is for those.
         with guarded("end", str(child.pid), folder):
             yield child
     finally:

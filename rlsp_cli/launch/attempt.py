@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlsp_cli.child.cause import last_lines, last_words, likely_cause
+from rlsp_cli.child.cause import last_error, last_lines, likely_cause
 from rlsp_cli.errors import JobError, RlspError, StoppedError
 from rlsp_cli.launch.observer import NoteReader, Observer
 from rlsp_cli.runs.failure import VARIABLE, read_failure
@@ -13,12 +13,12 @@ from rlsp_cli.runs.paths import StagePaths
 
 _STDOUT, _STDERR = "stdout.log", "stderr.log"
 _LOG_BYTES = 1 << 16
-"""The end of a log in which a cause is looked for."""
+"""How much of a log's end is searched for a cause."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """The folder of one start, the variables that its commands get beside ours, and who follows it."""
+    """One start: its folder, the variables that its commands get beside ours, and its observer."""
 
     folder: Path
     variables: Mapping[str, str]
@@ -42,17 +42,20 @@ class Attempt:
     @property
     def environment(self) -> dict[str, str]:
         """All variables of its commands."""
+        # Ours come last: a recipe must not redirect the file in which a command reports its error.
         return {**os.environ, "DO_NOT_TRACK": "1", **self.variables, VARIABLE: str(self.error)}
 
     def failure(self, code: int, signals: Sequence[int]) -> RlspError:
         """The error of a command that ended with `code`, after `signals` had come.
 
-        That is the signal, else what the command has reported, else its last line with a likely
+        That is the signal, else what the command has reported, else its last error with a likely
         cause. In the last case the observer is shown the end of the log.
         """
+        # A command that we asked to stop may end with any code and any complaint.
         if signals:
             was_killed = len(signals) > 1 and not self.error.exists()
             return StoppedError("killed" if was_killed else "stopped", signals[0])
+
         if self.error.exists():
             return read_failure(self.error)
 
@@ -60,18 +63,22 @@ class Attempt:
         for line in last_lines(errors):
             self.observer.say(f"| {line}")
 
+        # stderr comes second, because the last error of the two is the one that is shown.
         log = _end_of(self.stdout) + errors
         cause = likely_cause(log, code)
-        reason = f"{cause}: {last_words(log)}" if cause else last_words(log)
+        reason = f"{cause}: {last_error(log)}" if cause else last_error(log)
         return JobError(f"the process ended with code {code}: {reason} (more in {self.stderr})")
 
 
 def new_attempt(paths: StagePaths, variables: Mapping[str, str], observer: Observer) -> Attempt:
-    """The next attempt of a stage, in a new folder; the observer is shown the notes of its commands."""
-    numbers = [
-        int(folder.name) for folder in (paths.root / "attempts").glob("*") if folder.name.isdigit()
-    ]
-    folder = paths.attempt(max(numbers, default=0) + 1)
+    """The next attempt of a stage, in a new folder; its observer also shows the commands' notes."""
+    earlier = [0]
+    for folder in (paths.root / "attempts").glob("*"):
+        if folder.name.isdigit():
+            earlier.append(int(folder.name))
+
+    # Not the number of folders: one may have been removed, and a log must not go on in another's.
+    folder = paths.attempt(max(earlier) + 1)
     folder.mkdir(parents=True)
 
     return Attempt(folder, variables, NoteReader(observer, folder / _STDERR))
@@ -83,4 +90,5 @@ def _end_of(log: Path) -> str:
 
     with log.open("rb") as stream:
         stream.seek(max(log.stat().st_size - _LOG_BYTES, 0))
+        # The cut may go through the middle of a character.
         return stream.read().decode("utf-8", errors="replace")

@@ -16,12 +16,12 @@ _POLL_S = 0.2
 
 
 def run_command(argv: Sequence[str], attempt: Attempt, stop_file: Path | None = None) -> list[int]:
-    """Run a command in a session of its own; its output is appended to the attempt's logs.
+    """Run a command in a session of its own; it appends to the attempt's logs.
 
-    It ends with this process, also by SIGKILL: what went on alone would write beside a resumed run.
-        A first signal asks
-    it to save and leave, by `stop_file` where it has one, a second one kills it. Returns the
-    signals that came when it ended well anyway; else raises the attempt's failure.
+    It ends with this process, also by SIGKILL: a command that went on alone would write beside a
+    resumed run. A first signal asks it to save and leave, by `stop_file` where it has one; a second
+    one kills it. Returns the signals that came when it ended well anyway; else raises the attempt's
+    failure.
     """
     with attempt.stdout.open("ab") as out, attempt.stderr.open("ab") as err:
         child = subprocess.Popen(
@@ -30,6 +30,7 @@ def run_command(argv: Sequence[str], attempt: Attempt, stop_file: Path | None = 
             stderr=err,
             stdin=subprocess.DEVNULL,
             env=attempt.environment,
+            # Otherwise Ctrl-C would reach it directly, and end it before it can save.
             start_new_session=True,
         )
         signals = _supervise(child, attempt.observer, stop_file)
@@ -49,6 +50,7 @@ def _supervise(
             os.killpg(child.pid, signal.SIGKILL)
             return
 
+        # On a signal torchrun ends its workers at once; a file they find after the current step.
         if stop_file is not None:
             stop_file.touch()
         else:
@@ -60,9 +62,13 @@ def _supervise(
             while child.poll() is None:
                 observer.tick()
                 time.sleep(_POLL_S)
+
+            # What the command wrote between the last look and its end.
             observer.tick()
         finally:
+            # An observer may fail; the command must not go on without us.
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
+
     return signals

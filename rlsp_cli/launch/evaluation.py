@@ -1,4 +1,4 @@
-"""The recipe of an evaluation that was asked for on the command line."""
+"""The recipe of an evaluation that the command line describes."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -28,16 +28,17 @@ def evaluation_recipe(
 ) -> Recipe:
     """A recipe with only an eval stage, for a run's last checkpoint, a model folder or a hub id.
 
-    `settings` are keys of `eval`; `overrides` (`seed=1`, `eval.top_p=0.9`) change any key of what
-    comes out. A run's data, verifier, cluster and eval settings are kept; with `steps`, the models
-    of its steps are evaluated. Responses that are given need no target. UsageError where the target
-    is none, or lacks what is asked for.
+    `settings` are keys of `eval`; `overrides` (`seed=1`, `eval.top_p=0.9`) change any key of the
+    result. A run's data, verifier, cluster and eval settings are kept; with `steps`, the models
+    of its steps are evaluated. Responses that are given need no target. UsageError when the target
+    is missing, or lacks what the settings ask for.
     """
     changes = plain_settings(overrides)
     asked = {**settings, **_mapping(changes.get("eval"))}
     if "benches" not in asked:
         raise UsageError(
-            "which bench? add --bench aime24, --bench math500 or, for a run with held-out data, --bench heldout"
+            "which bench? add --bench aime24, --bench math500 or, "
+            "for a run with held-out data, --bench heldout"
         )
 
     if "responses" in asked:
@@ -49,37 +50,44 @@ def evaluation_recipe(
         if (root / "manifest.json").exists():
             data = _of_run(open_run(root), asked, steps)
         elif steps:
-            raise UsageError(f"--steps is for a run, and {root} is none")
+            raise UsageError(f"{root}: not a run folder, and --steps needs one")
         else:
-            data = _of_model(target or str(root), asked, holds_data="data" in changes)
+            data = _of_model(target or str(root), asked, has_data="data" in changes)
 
+    # Overrides are applied to the finished recipe, where they are also checked and their origin is
+    # recorded; only `asked` needed to know them before.
     evaluation = {**data.get("eval", {}), **settings}
     evaluation["benches"] = [_anchored(name) for name in evaluation.get("benches", ())]
     return _resolve({**data, "eval": evaluation}, overrides)
 
 
 def _of_responses(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """One response to each problem, which counts as greedy, where it is not said how many are to be scored."""
+    """A recipe without a model. One response to each problem, counted as greedy, is the default."""
     samples = asked.get("samples", 0)
     return {"name": "eval-responses", "eval": {"samples": samples, "greedy": samples == 0}}
 
 
 def _of_server(target: str | None) -> dict[str, Any]:
     if target is None:
-        raise UsageError("--url without a model: add its name there, rlsp eval NAME --url URL")
+        raise UsageError(
+            "--url without a model: add the name that the server knows it by, "
+            "rlsp eval NAME --url URL"
+        )
     return {"name": _name(target), "model": {"path": target}}
 
 
-def _of_model(target: str, asked: Mapping[str, Any], holds_data: bool) -> dict[str, Any]:
-    """A model folder or a hub id; where it is to be served, on all GPUs of this machine."""
+def _of_model(target: str, asked: Mapping[str, Any], has_data: bool) -> dict[str, Any]:
+    """A recipe for a model folder or a hub id; with `serve`, on all GPUs of this machine."""
     root = Path(target)
     if root.suffix in (".yaml", ".yml"):
         raise UsageError(
-            f"{target}: a recipe has no trained model; run it first, or use `rlsp run {target} --stage eval`"
+            f"{target}: a recipe has no trained model; "
+            f"run it first, or use `rlsp run {target} --stage eval`"
         )
-    if "heldout" in asked["benches"] and not holds_data:
+    if "heldout" in asked["benches"] and not has_data:
         raise UsageError(
-            f"{target}: not a run folder, and heldout is a run's own data; name a run, or another bench"
+            f"{target}: not a run folder, and heldout is a run's own data; "
+            "name a run, or another bench"
         )
 
     path = str(root.absolute()) if root.is_dir() else target
@@ -90,13 +98,8 @@ def _of_model(target: str, asked: Mapping[str, Any], holds_data: bool) -> dict[s
 
 
 def _of_run(run: Run, asked: Mapping[str, Any], steps: bool) -> dict[str, Any]:
-    """The last model of a run with its recipe, without what is only for training."""
-    trained = [
-        run.paths.stage(stage).final
-        for stage in ("ppo", "sft")
-        if run.paths.stage(stage).final.exists()
-    ]
-    path = str(trained[0]) if trained else run.recipe.model.path
+    """A run's own recipe for its last model, without what is only for training."""
+    path = _last_model(run)
     if path is None:
         raise UsageError(
             f"{run.paths.root}: this run has no trained model yet; go on with it by --resume"
@@ -105,6 +108,7 @@ def _of_run(run: Run, asked: Mapping[str, Any], steps: bool) -> dict[str, Any]:
     kept = run.recipe.model_dump(
         mode="json", exclude={"sft", "ppo", "eval", "name", "model", "description"}
     )
+
     # The overlap of a bench with data that this model was not trained on says nothing.
     for role, stage in ROLES.items():
         if not run.paths.stage(stage).final.exists():
@@ -112,7 +116,7 @@ def _of_run(run: Run, asked: Mapping[str, Any], steps: bool) -> dict[str, Any]:
 
     before = run.recipe.eval.model_dump(mode="json", exclude_none=True) if run.recipe.eval else {}
     if "protocol" in asked:
-        # A protocol brings numbers of its own, in the place of those that the run's recipe gave.
+        # A protocol is a set of sampling settings; the run's own would win over it.
         before = {key: value for key, value in before.items() if key not in SAMPLING_KEYS}
     if steps:
         before["checkpoints"] = _of_steps(run)
@@ -121,31 +125,47 @@ def _of_run(run: Run, asked: Mapping[str, Any], steps: bool) -> dict[str, Any]:
     return {**kept, "name": f"eval-{run.recipe.name}", "model": model, "eval": before}
 
 
+def _last_model(run: Run) -> str | None:
+    """The model of the last stage that has one, or else the model that the run began with."""
+    for stage in ("ppo", "sft"):
+        final = run.paths.stage(stage).final
+        if final.exists():
+            return str(final)
+
+    return run.recipe.model.path
+
+
 def _of_steps(run: Run) -> dict[int, str]:
-    """The models of a run's PPO by their step: what it began with, those that were exported, and the last."""
+    """The models of a run's PPO by their step: the first, those that were exported, and the last."""
     paths = run.paths.stage("ppo")
     exported = paths.all_exported()
     if not exported:
         raise UsageError(
-            f"{run.paths.root}: no models of steps are here; ppo.export_every keeps some"
+            f"{run.paths.root}: this run kept no models of its steps; "
+            "set ppo.export_every in the recipe of the next one"
         )
 
     found: dict[int, Any] = {}
     first = run.paths.stage("sft").final if run.recipe.sft else run.recipe.model.path
     if first:
         found[0] = first
+
+    # The stage appends a row for each step, so their number is the step of its last model.
     if paths.final.exists():
         found[sum(1 for _ in read_rows(paths.metrics))] = paths.final
+
     found |= exported
     return {step: str(folder) for step, folder in sorted(found.items())}
 
 
 def _anchored(name: str) -> str:
-    """The file of a bench by its whole path: the run folder's recipe is read from elsewhere."""
+    """A bench's name, or the absolute path of its file."""
+    # The recipe is written into a run folder, and relative paths are read from where a recipe lies.
     return str(Path(name).absolute()) if name.endswith((".yaml", ".yml")) else name
 
 
 def _name(path: str) -> str:
+    # It becomes a folder's name below runs/.
     return "eval-" + re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).name.partition("@")[0])
 
 
@@ -156,6 +176,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _resolve(data: dict[str, Any], overrides: Sequence[str]) -> Recipe:
     recipe = resolve_recipe(data, overrides, plugins=resolve_options)
+
     issues = [*check_benches(recipe), *check_scorer(recipe)]
     if issues:
         raise RecipeError("\n".join(map(str, issues)))

@@ -1,4 +1,4 @@
-"""Job -> Run: a stage's files written, its commands run one after the other, all of it shown."""
+"""Job -> Run: write a stage's files, run its commands one after the other, show how they get on."""
 
 import shlex
 from collections.abc import Sequence
@@ -20,15 +20,18 @@ from rlsp_cli.runs.stream import write_text
 
 
 def launch(job: Job, run: Run, screen: Console) -> list[int]:
-    """Run a job to its end, in its stage's folder; returns the signals that came when it was done anyway.
+    """Run a job to its end; returns the signals that came when it was done anyway.
 
     A first Ctrl-C, SIGTERM or SIGHUP asks the job to save and leave (StoppedError), a second one
     kills it. Raises the error that a command reported, or JobError with its last line and likely
     cause.
     """
     paths = run.paths.stage(job.stage)
+
+    # Before anything is written, so that a refused start leaves no attempt behind.
     _refuse_ppo_without_sft(job, run)
     refuse_missing_gpus(job, run.recipe.cluster.launcher)
+
     prepare(job, paths)
 
     with showing_progress(job.stage, paths, screen) as progress:
@@ -72,6 +75,7 @@ def _run_commands(job: Job, paths: StagePaths, observer: Observer) -> list[int]:
 
     signals = _run_main(job, paths, attempt)
 
+    # Also when a signal came: the trainer has ended well, and its model is yet to be published.
     for argv in job.finish:
         signals = signals + run_command(argv, attempt)
     return signals
@@ -81,10 +85,12 @@ def _run_main(job: Job, paths: StagePaths, attempt: Attempt) -> list[int]:
     """The job's own command, here or on Slurm."""
     stop_file = paths.root / job.stop_file if job.stop_file else None
     if stop_file is not None:
+        # That of an earlier attempt would stop this one after its first step.
         stop_file.unlink(missing_ok=True)
 
     if job.batch is None:
         return run_command(job.argv, attempt, stop_file)
+
     code, signals = run_batch(paths.root / job.batch, attempt, stop_file)
     if code:
         raise attempt.failure(code, signals)

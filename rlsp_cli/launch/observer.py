@@ -1,4 +1,4 @@
-"""Who follows a job while it runs: the person in front of the screen, through one small interface."""
+"""The observer of a job: what it does with messages and with the passing of time while it runs."""
 
 import sys
 from pathlib import Path
@@ -32,7 +32,7 @@ class Printer:
 
 
 class NoteReader:
-    """An observer that also hears the notes of a command: lines of its stderr that begin with `note: `."""
+    """An observer that also shows the notes of a command: lines of its log that begin with `note: `."""
 
     def __init__(self, observer: Observer, log: Path) -> None:
         self.say = observer.say
@@ -45,4 +45,5 @@ class NoteReader:
         for line in self._tail.lines():
             if line.startswith(_NOTE):
                 text = line.removeprefix(_NOTE).rstrip(b"\n")
+                # A command's log may hold anything, also text that is not UTF-8.
                 self.say(text.decode("utf-8", errors="replace"))

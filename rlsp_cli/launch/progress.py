@@ -1,4 +1,4 @@
-"""What a person sees on stderr while a stage runs: a live line on a terminal, a plain line now and then elsewhere."""
+"""What a person sees of a running stage: a live line on a terminal, else a plain one now and then."""
 
 import time
 from collections import deque
@@ -37,15 +37,20 @@ _ALARM_ROWS = 60
 
 
 class StageProgress:
-    """The observer of a stage: shows messages, and the newest row that the stage appends to metrics.jsonl."""
+    """The observer of a stage: shows messages, and the newest row of its metrics.jsonl."""
 
     def __init__(self, stage: str, paths: StagePaths, console: Console) -> None:
-        self.stage, self.console, self.tail = stage, console, Tail(paths.metrics)
-        self.before = {row["step"]: row for row in self.tail.rows()}
+        self.stage, self.console = stage, console
         self.pace = Pace()
         self.shown_at = time.monotonic()
+
+        # The stage is not started yet: what is there now, earlier attempts wrote.
+        self.tail = Tail(paths.metrics)
+        self.before = {row["step"]: row for row in self.tail.rows()}
+
         self.recent: deque[dict[str, Any]] = deque(maxlen=_ALARM_ROWS)
         self.alarmed: set[str] = set()
+
         self.bar = _bar(console) if console.is_terminal else None
         if self.bar is not None:
             self.task = self.bar.add_task(stage, total=None, text="starting")
@@ -62,25 +67,29 @@ class StageProgress:
             self._show(rows[-1])
 
     def _show(self, row: dict[str, Any]) -> None:
-        """In the live line of a terminal; elsewhere on a line of its own, now and then."""
+        """Show a row in the live line of a terminal; elsewhere on a line of its own, now and then."""
         done, total = row["step"] + 1, row.get("total_steps")
         left = self.pace.left(row.get("text", ""), done, total)
 
         if self.bar is not None:
             self.bar.update(self.task, completed=done, total=total, text=printable(describe(row)))
         elif time.monotonic() - self.shown_at > _PLAIN_EVERY_S or done == total:
+            # A log file keeps every line, so one for each of thousands of steps is too much.
             self.shown_at = time.monotonic()
             rest = f", {left} left" if left else ""
             line = f"{clock()} {self.stage} {done}/{total}: {describe(row)}{rest}"
             self.console.print(line, highlight=False, soft_wrap=True)
 
     def _is_old(self, row: dict[str, Any]) -> bool:
-        """Whether an earlier attempt wrote it: a resumed stage writes those rows again that it keeps."""
+        """Whether an earlier attempt wrote a row."""
+        # A resumed stage writes the file anew, with the rows that it keeps. A row with times is as
+        # good as unique; one without may have been measured again, with the same numbers.
         return self.before.get(row["step"]) == row and any(key.startswith("time/") for key in row)
 
     def _raise_alarms(self, rows: list[dict[str, Any]]) -> None:
-        """Say each kind of alarm once."""
+        """Show each kind of alarm once: the next row would show most of them again."""
         self.recent.extend(rows)
+
         for alarm in alarms(list(self.recent)):
             if alarm.kind not in self.alarmed:
                 self.alarmed.add(alarm.kind)
@@ -93,11 +102,14 @@ def clock() -> str:
 
 
 def describe(row: dict[str, Any]) -> str:
-    """The numbers of a metrics row that a person watches; rewards stay apart."""
+    """The numbers of a metrics row that a person watches; correctness and exploration stay apart."""
     parts = [text.format(row[key]) for key, text in _LABELS.items() if key in row]
+
+    # exploration/NAME/mean of each exploration reward goes behind correctness, which comes first.
     for key, value in row.items():
         if key.startswith("exploration/") and key.endswith("/mean") and key != "exploration/mean":
             parts.insert(1, f"{key.split('/')[1]} {value:.3f}")
+
     return ", ".join([row["text"], *parts] if "text" in row else parts)
 
 
@@ -105,6 +117,7 @@ def describe(row: dict[str, Any]) -> str:
 def showing_progress(stage: str, paths: StagePaths, console: Console) -> Iterator[StageProgress]:
     """The observer of a stage; its live line is on the screen while the block runs."""
     progress = StageProgress(stage, paths, console)
+
     if progress.bar is None:
         yield progress
     else:
@@ -114,6 +127,7 @@ def showing_progress(stage: str, paths: StagePaths, console: Console) -> Iterato
 
 def _bar(console: Console) -> Progress:
     """A live line: name, bar, steps, time so far, time left, and the newest numbers."""
+    # Names of benches and rewards come from recipes: a bracket in them is no markup of Rich.
     name = TextColumn("{task.description}", markup=False)
     numbers = TextColumn("{task.fields[text]}", markup=False)
     steps = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())

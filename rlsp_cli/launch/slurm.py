@@ -1,4 +1,7 @@
-"""A job on Slurm: submitted with sbatch, followed with squeue, its end read from sacct or from what it wrote itself."""
+"""A job on Slurm: submitted with sbatch, followed with squeue, its exit code read from its own file.
+
+Where the script could not write that file, the exit code is sacct's, if the site has accounting.
+"""
 
 import os
 import re
@@ -11,7 +14,11 @@ from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.attempt import Attempt
 from rlsp_cli.launch.signals import catching_signals
 
-_POLL_S, _LOOKS, _PATIENCE = 2.0, 5, 60
+_POLL_S = 2.0
+_EXIT_FILE_LOOKS = 5
+"""How often to look for the exit code of a job that has ended; a shared folder may show it late."""
+_UNANSWERED = 60
+"""Questions in a row without an answer after which the controller counts as lost."""
 _OVER = (
     "COMPLETED",
     "FAILED",
@@ -34,9 +41,12 @@ def run_batch(script: Path, attempt: Attempt, stop_file: Path | None) -> tuple[i
     exit_file, say = attempt.folder / "exit_code", attempt.observer.say
     job = submit(script, attempt, exit_file)
     say(f"Slurm job {job} submitted")
+
     state, unanswered = "PENDING", 0
 
     def pass_on(_: int) -> None:
+        # A job that waits in the queue has nothing to save, and would find the stop file only when
+        # it starts, perhaps days later.
         if len(received) > 1 or state == "PENDING":
             _slurm(["scancel", job])
             return
@@ -51,73 +61,91 @@ def run_batch(script: Path, attempt: Attempt, stop_file: Path | None) -> tuple[i
         while state not in _OVER:
             attempt.observer.tick()
             time.sleep(_POLL_S)
+
+            # The job does not depend on us: an answer that fails says nothing of it.
             try:
                 new, reason = job_state(job)
             except NotReadyError as error:
                 unanswered += 1
-                if unanswered == _PATIENCE:
+                if unanswered == _UNANSWERED:
                     raise NotReadyError(
                         f"{error}; Slurm job {job} may still run: `scancel {job}` ends it"
                     ) from error
                 continue
+
             unanswered = 0
             if new != state:
                 say(f"Slurm job {job}: {new.lower()}{f' ({reason})' if new == 'PENDING' else ''}")
             state = new
+
         attempt.observer.tick()
+
     return _exit_code(job, state, exit_file), received
 
 
 def submit(script: Path, attempt: Attempt, exit_file: Path) -> str:
-    """Submit a script that writes its exit code into `exit_file`; the job's id. NotReadyError when sbatch refuses."""
-    logs = [f"--output={attempt.stdout}", f"--error={attempt.stderr}"]
+    """Submit a script that writes its exit code into `exit_file`; returns the job's id.
+
+    NotReadyError when sbatch refuses.
+    """
     environment = {**attempt.environment, "RLSP_EXIT_FILE": str(exit_file)}
-    found = _slurm(
-        ["sbatch", "--parsable", "--export=ALL", "--open-mode=append", *logs, str(script)],
-        environment,
-    )
+
+    # The commands of setup have written to these logs already, which Slurm by default truncates.
+    logs = ["--open-mode=append", f"--output={attempt.stdout}", f"--error={attempt.stderr}"]
+    found = _slurm(["sbatch", "--parsable", "--export=ALL", *logs, str(script)], environment)
+
+    # `--parsable` prints `ID`, or `ID;CLUSTER` where there are several clusters.
     return found.strip().partition(";")[0]
 
 
 def job_state(job: str) -> tuple[str, str]:
-    """(state, reason); a job that the queue has forgotten counts as COMPLETED, and its exit code decides."""
+    """(state, reason) of a job; COMPLETED when the queue has forgotten it."""
     try:
         line = _slurm(
             ["squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%R"]
         ).strip()
     except NotReadyError as error:
+        # The controller keeps an ended job for MinJobAge, five minutes by default. How it ended is
+        # then left to its exit code.
         if "Invalid job id" in str(error):
             return "COMPLETED", ""
         raise
+
     state, _, reason = line.partition("|")
     return state or "COMPLETED", reason
 
 
 def _exit_code(job: str, state: str, exit_file: Path) -> int:
-    """What the script wrote, which a shared folder may show late; else accounting's word, where there is accounting."""
-    for _ in range(_LOOKS if state == "COMPLETED" else 1):
-        if exit_file.exists() and (
-            text := exit_file.read_text(encoding="utf-8").strip()
-        ):  # it may be half there
+    """The exit code that the script wrote, else the one of Slurm's accounting, else 1."""
+    # Only a job that ran to its end has written one; a killed script has not.
+    for _ in range(_EXIT_FILE_LOOKS if state == "COMPLETED" else 1):
+        text = exit_file.read_text(encoding="utf-8").strip() if exit_file.exists() else ""
+        if text:  # an empty file is one that is being written
             return int(text)
         time.sleep(_POLL_S)
+
     try:
         found = _slurm(
             ["sacct", "--noheader", "--parsable2", "-X", f"--jobs={job}", "--format=ExitCode"]
         )
-    except NotReadyError:
-        found = ""
-    code = re.match(r"(\d+):(\d+)", found.strip())
-    return (int(code[1]) or -int(code[2])) if code else 1
+    except NotReadyError:  # many sites have no accounting
+        return 1
+
+    # `CODE:SIGNAL`, of which one is 0.
+    ended = re.match(r"(\d+):(\d+)", found.strip())
+    return (int(ended[1]) or -int(ended[2])) if ended else 1
 
 
 def _slurm(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> str:
+    """What one of Slurm's commands prints; NotReadyError when it is missing or fails."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
     except OSError as error:
         raise NotReadyError(
-            f"{argv[0]}: {error.strerror}; Slurm's commands are needed where rlsp runs"
+            f"{argv[0]}: {error.strerror}; rlsp runs Slurm's commands, "
+            "so start it on a machine that has them"
         ) from error
+
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["failed without a message"])[0]
         raise NotReadyError(f"{argv[0]}: {reason.removeprefix(f'{argv[0]}: ')}")

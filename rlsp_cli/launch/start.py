@@ -1,4 +1,4 @@
-"""Where a run begins: in a new folder, or in that of a run that goes on."""
+"""Where a run begins: in a new folder, or in the folder of a run to resume."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +23,10 @@ from rlsp_cli.runs.run import (
 
 @dataclass(frozen=True)
 class Start:
-    """What the command line says of a run's folder.
+    """What the command line says about a run's folder.
 
-    `out` is the folder; when it is not given, runs/NAME/TIME, or with `resume` the newest run of
-    the recipe's name. `source` is the recipe file, of which the run keeps a copy.
+    `out` is the folder; None means runs/NAME/TIME, or with `resume` the newest run of the recipe's
+    name. `source` is the recipe file, of which the run keeps a copy.
     """
 
     out: Path | None = None
@@ -37,15 +37,16 @@ class Start:
 
 @contextmanager
 def starting_run(recipe: Recipe, start: Start) -> Iterator[Run]:
-    """The run of a recipe, which no other process writes into meanwhile.
+    """The run of a recipe, into which no other process writes while the block runs.
 
-    The recipe of a run that goes on must be the same. With `allow_changes` it goes on with another
-    one, and its manifest keeps what changed, and when. The sections of stages that have not begun
-    may change without it.
+    A resumed run needs the recipe that it was started with; only the sections of stages that have
+    not begun may differ. With `allow_changes` it goes on with another recipe, and its manifest
+    records what changed, and when.
     """
     if start.resume:
         root = run_to_resume(recipe, start.out).paths.root
         with locked(root):
+            # Read under the lock: until we have it, another process may still change the run.
             yield _with_recipe(open_run(root), recipe, start.allow_changes)
     else:
         root = free_folder(recipe.name, start.out)
@@ -59,7 +60,7 @@ def run_to_resume(recipe: Recipe, out: Path | None) -> Run:
 
 
 def _with_recipe(run: Run, recipe: Recipe, allow_changes: bool) -> Run:
-    """The run as it goes on; UsageError when the recipe is another one and must not be."""
+    """The run with the recipe; UsageError when the recipe differs where it must not."""
     if not run.paths.manifest.exists():
         write_manifest(run)
 
@@ -67,13 +68,18 @@ def _with_recipe(run: Run, recipe: Recipe, allow_changes: bool) -> Run:
     fixed = [line for line in changed if not line.startswith(_free_to_change(run))]
     if fixed and not allow_changes:
         raise UsageError(
-            f"{run.paths.root}: the recipe is not the one this run was started with; start a new run, undo, "
-            "or add --allow-changes:\n  " + "\n  ".join(fixed)
+            f"{run.paths.root}: the recipe is not the one this run was started with; "
+            "start a new run, undo the change, or add --allow-changes:\n  " + "\n  ".join(fixed)
         )
+
     return change_recipe(run, recipe, changed) if changed else run
 
 
 def _free_to_change(run: Run) -> tuple[str, ...]:
     """How the lines of changed keys begin that belong to stages that have not begun."""
-    waiting = [stage for stage in STAGES if not (run.paths.stage(stage).root / "attempts").exists()]
-    return (*(f"{stage}." for stage in waiting), *(f"{stage}:" for stage in waiting))
+    beginnings = []
+    for stage in STAGES:
+        if not (run.paths.stage(stage).root / "attempts").exists():
+            # A key in the section, or the section itself where a recipe has none: `sft: None -> ...`
+            beginnings += [f"{stage}.", f"{stage}:"]
+    return tuple(beginnings)

@@ -1,4 +1,4 @@
-"""A further machine of a job that torchrun spreads: it runs the same command, and meets the first machine."""
+"""Further machines of a torchrun job: each runs the first machine's command, and meets it there."""
 
 import socket
 from pathlib import Path
@@ -17,29 +17,29 @@ from rlsp_cli.runs.stream import read_json
 def join(root: Path, stage: str, observer: Observer) -> None:
     """Run a stage's command here, with the run folder of the first machine, which both must see."""
     run = open_run(root)
-    paths = run.paths.stage(stage)
-    if run.recipe.cluster.launcher != "torchrun" or run.recipe.cluster.nodes == 1:
-        raise UsageError(
-            f"{root}: this run is not spread over machines by torchrun; nothing to join"
-        )
+    cluster, paths = run.recipe.cluster, run.paths.stage(stage)
+    if not _has_several_machines(cluster):
+        raise UsageError(f"{root}: torchrun runs this job on one machine; there is nothing to join")
     if not paths.job.exists():
-        raise UsageError(
-            f"{paths.job}: not there yet; start the run on {run.recipe.cluster.host} first"
-        )
+        raise UsageError(f"{paths.job}: not there yet; start the run on {cluster.host} first")
+
+    # The first machine has written the command and prepared the data; torchrun gives each machine
+    # its rank when they meet, so the command is the same everywhere.
     data = read_json(paths.job)["data"]
 
     attempt = new_attempt(paths, data["env"], observer)
-    observer.say(
-        f"joining {run.recipe.cluster.host}:{run.recipe.cluster.port}; logs in {attempt.folder}"
-    )
+    observer.say(f"joining {cluster.host}:{cluster.port}; logs in {attempt.folder}")
     run_command(data["argv"], attempt, paths.root / data["stop_file"])
 
 
 def call_for_workers(job: Job, cluster: Cluster, paths: StagePaths, observer: Observer) -> None:
-    """On the first machine: NotReadyError when the meeting port is taken; say what to run on the others."""
-    if cluster.launcher != "torchrun" or cluster.nodes == 1 or job.backend == "local":
+    """Show what to run on the other machines; NotReadyError when the port to meet at is taken."""
+    if not _has_several_machines(cluster) or job.backend == "local":
         return
+
+    # torchrun would fail too, but its error cannot name the setting to change.
     with socket.socket() as probe:
+        # As torchrun's own server does, so that a port in TIME_WAIT of an earlier run counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", cluster.port))
@@ -51,3 +51,7 @@ def call_for_workers(job: Job, cluster: Cluster, paths: StagePaths, observer: Ob
     others = f"{cluster.nodes - 1} more of {cluster.nodes} machines"
     command = f"rlsp launch worker {paths.root.parent} --stage {job.stage}"
     observer.say(f"waiting {cluster.join_timeout_s} s for {others}; there: {command}")
+
+
+def _has_several_machines(cluster: Cluster) -> bool:
+    return cluster.launcher == "torchrun" and cluster.nodes > 1

@@ -40,6 +40,7 @@ def run_recipe(
         signals: list[int] = []
 
         for stage in waiting:
+            # Compiled when its turn comes: it starts from the model that the stage before it leaves.
             with _recorded(run, stage, resume_command, signals):
                 job = compile_for(run.recipe, stage, run.paths)  # Recipe -> Job
                 signals = launch(job, run, screen)  # Job -> Run
@@ -53,9 +54,12 @@ def plan_recipe(recipe: Recipe, stages: Sequence[str], start: Start) -> list[str
     commands = []
     with starting_run(recipe, start) as run:
         for stage in stages:
-            job, paths = compile_for(run.recipe, stage, run.paths), run.paths.stage(stage)
+            job = compile_for(run.recipe, stage, run.paths)
+            paths = run.paths.stage(stage)
+
             prepare(job, paths)
             commands += [command_line(job, argv) for argv in job.by_hand(paths.root)]
+
     return commands
 
 
@@ -66,6 +70,8 @@ def pick_stages(recipe: Recipe, wanted: Sequence[str]) -> tuple[str, ...]:
         if stage not in given:
             known = ", ".join(given) or "no stage"
             raise UsageError(f"stage {stage!r}: this recipe has {known}; add a section {stage!r}")
+
+    # In the recipe's order, whatever the order on the command line.
     return tuple(stage for stage in given if not wanted or stage in wanted)
 
 
@@ -78,12 +84,7 @@ def unfinished(recipe: Recipe, stages: Sequence[str], out: Path | None) -> tuple
 def _ready_stages(
     run: Run, stages: Sequence[str], screen: Console, resume_command: ResumeCommand
 ) -> list[str]:
-    """Those of `stages` that are not done, and whose environments can run them.
-
-    All are looked at before the first one starts: a later stage should not fail for a missing
-        package after an earlier
-    one has trained for hours.
-    """
+    """Those of `stages` that are not done; StageError when an environment cannot run one of them."""
     waiting = []
     for stage in stages:
         if _is_done(run, stage):
@@ -91,6 +92,8 @@ def _ready_stages(
         else:
             waiting.append(stage)
 
+    # All of them before the first one starts: a later stage should not fail for a missing package
+    # after an earlier one has trained for hours.
     for stage in waiting:
         with _recorded_failure(run, stage, resume_command):
             ready_environment(run.recipe, stage)
@@ -98,18 +101,22 @@ def _ready_stages(
 
 
 def _print_plan(recipe: Recipe, stages: Sequence[str], screen: Console) -> None:
-    """What each stage at scale will do, while the data that `preflight` has read is still there."""
+    """Show what each stage at scale will do."""
     for stage in stages:
         line = headline(recipe, stage)
         if line is not None:
             screen.print(f"{stage}: {line}", highlight=False, soft_wrap=True)
 
-    forget_rows()  # the stages may take days, in processes of their own
+    # `preflight` has read the data, and the plan was the last that needed it in this process. The
+    # stages may take days, in processes of their own.
+    forget_rows()
 
 
 def _is_done(run: Run, stage: str) -> bool:
-    """An evaluation whose results were moved away is done once more, from the responses that are still there."""
     is_done = run.status()["stages"].get(stage) == "done"
+
+    # An evaluation whose results were moved away is done once more, and scores the responses that
+    # are still there.
     return is_done and (stage != "eval" or run.paths.stage(stage).results.exists())
 
 
@@ -117,20 +124,25 @@ def _is_done(run: Run, stage: str) -> bool:
 def _recorded(
     run: Run, stage: str, resume_command: ResumeCommand, signals: Sequence[int]
 ) -> Iterator[None]:
-    """Keep the state of a stage in status.json; StoppedError when `signals` came while the stage before it ended."""
+    """Keep the state of a stage in status.json.
+
+    StoppedError when `signals` came during the stage before it, which ended all the same.
+    """
     with _recorded_failure(run, stage, resume_command):
         if signals:
             raise StoppedError("stopped before it began", signals[0])
+
         run.update(
             state="running", stage=stage, exit_code=None, message=None, stages={stage: "running"}
         )
         yield
+
     run.update(stages={stage: "done"})
 
 
 @contextmanager
 def _recorded_failure(run: Run, stage: str, resume_command: ResumeCommand) -> Iterator[None]:
-    """Keep an error in status.json, and raise it as the stage's, with how to go on where that helps."""
+    """Keep an error in status.json, and raise it as a StageError, with the next move where one helps."""
     try:
         yield
     except RlspError as error:
@@ -143,11 +155,13 @@ def _recorded_failure(run: Run, stage: str, resume_command: ResumeCommand) -> It
             stages={stage: state},
         )
 
+        # Other errors come again when nothing is changed, and say themselves what to change.
         can_go_on = isinstance(error, StoppedError | NotReadyError)
         next_move = f"go on with: {resume_command(run.paths.root)}" if can_go_on else None
         raise StageError(stage, error, next_move) from error
 
 
 def _record_end(run: Run) -> None:
+    # `rlsp sft RECIPE` ends with stages of the recipe still to do.
     is_whole = all(_is_done(run, stage) for stage in stages_of(run.recipe))
     run.update(state="done" if is_whole else "planned", stage=None, exit_code=0, message=None)

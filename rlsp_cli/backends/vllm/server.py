@@ -17,7 +17,7 @@ from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.openrlhf.flags import TESTED
 from rlsp_cli.backends.probe import run_probe
 from rlsp_cli.backends.vllm.parallel import Parallelism, heads_of, parallel, weights_of
-from rlsp_cli.child.cause import last_words, likely_cause
+from rlsp_cli.child.cause import last_error, likely_cause
 from rlsp_cli.child.session import session, short_folder
 from rlsp_cli.errors import JobError, NotReadyError
 from rlsp_cli.recipe.schema import Recipe
@@ -80,7 +80,7 @@ class _Process:
 
         why = f"{cause}: " if cause else ""
         return JobError(
-            f"vLLM ended with code {code}: {why}{last_words(text)} (more in {self.log})"
+            f"vLLM ended with code {code}: {why}{last_error(text)} (more in {self.log})"
         )
 
 

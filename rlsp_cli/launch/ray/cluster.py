@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rlsp_cli.backends.ray_address import SINGLE_MACHINE, RayAddress, head_address, read_ray_address
 from rlsp_cli.backends.ray_job import RayJob
-from rlsp_cli.child.cause import last_words
+from rlsp_cli.child.cause import last_error
 from rlsp_cli.child.session import session, short_folder
 from rlsp_cli.errors import JobError, NotReadyError
 from rlsp_cli.launch.ray.address import LOOPBACK, free_ports, refuse_taken
@@ -194,7 +194,7 @@ def _await_all(cluster: RayCluster, nodes: int, timeout_s: float, logs: Path) ->
     except NotReadyError as error:
         if head.poll() is None:
             raise
-        words = last_words(log.read_text(encoding="utf-8", errors="replace"))
+        words = last_error(log.read_text(encoding="utf-8", errors="replace"))
         raise NotReadyError(
             f"Ray's head ended with code {head.returncode}: {words} (more in {log})"
         ) from error

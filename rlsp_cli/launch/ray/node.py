@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rlsp_cli.backends.environment import find_environment
-from rlsp_cli.child.cause import last_words
+from rlsp_cli.child.cause import last_error
 from rlsp_cli.errors import JobError, NotReadyError, StoppedError, UsageError
 from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.launch.ray.cluster import claimed, running_node, start_words
@@ -50,7 +50,7 @@ def join_cluster(head: str, run: Path | None, gpus: int | None, say: Callable[[s
     if received:
         raise StoppedError(f"left the Ray cluster at {head}", received[0])
     if "--block" not in log:
-        raise NotReadyError(f"--join {head}: Ray could not join: {last_words(log)}")
+        raise NotReadyError(f"--join {head}: Ray could not join: {last_error(log)}")
     if _answers(head):
         raise JobError(
             f"the node here ended with code {code}, and the Ray cluster at {head} goes on without it"
@@ -75,7 +75,7 @@ def run_node(words: Sequence[str]) -> None:
     received, code, log = be_node(words)
     if not received:
         sys.stderr.write(log)
-        raise JobError(f"a Ray node ended with code {code}: {last_words(log)}")
+        raise JobError(f"a Ray node ended with code {code}: {last_error(log)}")
 
 
 def _answers(head: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rlsp_cli.backends.ray_job import NodeNeeds, RayJob
-from rlsp_cli.child.cause import last_words
+from rlsp_cli.child.cause import last_error
 from rlsp_cli.child.guard import guarded
 from rlsp_cli.errors import JobError, NotReadyError
 from rlsp_cli.launch.ray.cluster import RayCluster
@@ -90,7 +90,7 @@ def answers(log: str) -> list[tuple[str, list[str]]]:
         if line.startswith("[["):
             found: list[tuple[str, list[str]]] = json.loads(line)
             return found
-    raise NotReadyError(f"the cluster's nodes could not be asked: no answer in {last_words(log)!r}")
+    raise NotReadyError(f"the cluster's nodes could not be asked: no answer in {last_error(log)!r}")
 
 
 def _ended(dashboard: Dashboard, submission: str, timeout_s: float) -> tuple[JobInfo, str]:
@@ -108,7 +108,7 @@ def _reason(job: RayJob, log: str) -> str:
     python = job.python[0]
     if f"{python}: not found" in log or f"{python}: No such file" in log:
         return f"there is no {python} where Ray runs a job's driver; every node needs the environment at this path"
-    return last_words(log)
+    return last_error(log)
 
 
 def _stop(dashboard: Dashboard, submission: str) -> None:

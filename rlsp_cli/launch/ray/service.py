@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from rlsp_cli.child.cause import last_words
+from rlsp_cli.child.cause import last_error
 from rlsp_cli.child.die_with_parent import end, spawn
 from rlsp_cli.errors import JobError, NotReadyError, RlspError, SafetyError
 from rlsp_cli.launch.ray.address import LOOPBACK
@@ -93,7 +93,7 @@ class RewardService:
         if self.report.exists():
             reason = str(read_failure(self.report))
         else:
-            reason = f"{last_words(self.log.read_text(encoding='utf-8', errors='replace'))} (more in {self.log})"
+            reason = f"{last_error(self.log.read_text(encoding='utf-8', errors='replace'))} (more in {self.log})"
         if code == SafetyError.exit_code:
             return SafetyError(reason)
         message = f"the reward service ended with code {code}: {reason}"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rlsp_cli.child.cause import last_words, likely_cause
+from rlsp_cli.child.cause import last_error, likely_cause
 from rlsp_cli.errors import JobError
 from rlsp_cli.launch.ray.activity import Activity
 from rlsp_cli.launch.ray.cluster import RayCluster
@@ -129,7 +129,7 @@ class Submission:
 
         text = self.log or info.message
         last_traceback = text[max(text.rfind("Traceback"), 0) :]
-        reasons = [likely_cause(last_traceback, 1), last_words(text)]
+        reasons = [likely_cause(last_traceback, 1), last_error(text)]
         if self.lost:
             reasons.insert(0, f"lost node {', '.join(map(_name, self.lost.values()))}")
         raise JobError(self.conceal(f"the Ray job failed: {': '.join(filter(None, reasons))}"))
