@@ -4,7 +4,8 @@ import re
 
 # The first match wins, so the order matters: an error that names its cause comes before the general
 # one that wraps it. Ray's OutOfMemoryError is about the machine and would else pass for the GPU's;
-# torch reports a port in use as a DistNetworkError too; and a KeyError may follow from anything.
+# torch reports a port in use as a DistNetworkError too; the hub answers 401 for a name that does not
+# exist; and a KeyError may follow from anything.
 _CAUSES = (
     (r"node running low on memory|ray\.exceptions\.OutOfMemoryError", "a node is out of memory (not a GPU)"),
     (r"CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED", "out of GPU memory; lower micro_batch"),
@@ -16,10 +17,10 @@ _CAUSES = (
     (r"NCCL (error|timeout)|ncclSystemError|Watchdog caught collective", "GPUs could not talk to each other (NCCL)"),
     (r"OfflineModeIsEnabled|LocalEntryNotFound|couldn't connect to|Max retries exceeded|Name or service not known",
      "the hub cannot be reached; use local folders, or unset HF_HUB_OFFLINE"),
+    (r"RepositoryNotFound|404 Client Error", "no such model or data set on the hub, or a private one; log in"),
     (r"GatedRepo|401 Client Error|403 Client Error", "the hub refused access; log in, and accept the model's licence"),
-    (r"RepositoryNotFound|404 Client Error", "no such model or data set on the hub"),
     (r"ValidationError|Extra inputs are not permitted", "the backend refused its configuration"),
-    (r"must have the same dtype", "mixed precisions; set model.precision"),
+    (r"(must|to) have the same dtype", "mixed precisions; set model.precision"),
     (r"ModuleNotFoundError|ImportError", "the backend's environment lacks a package; see `rlsp backends doctor`"),
     (r"KeyError", "a key or a column is missing"),
 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""A job on Ray: its driver runs beside rlsp, and talks to a cluster, its own or one that is there, over REST alone."""
+"""A job on Ray: its driver runs beside rlsp, and talks to a cluster over REST alone."""

@@ -18,9 +18,9 @@ from rlsp_cli.runs.failure import report, reported_exit_code
 
 
 def main(argv: list[str]) -> int:
-    """Do one of these; an error of a known kind is a message on stderr, and in the attempt's error.json.
+    """Do one of these, and return the exit code.
 
-    What the job itself has reported there stands, whatever Ray says of its end.
+    An RlspError becomes a message on stderr, and is kept in the attempt's error.json.
     """
     try:
         if argv[0] == "wait":
@@ -31,22 +31,20 @@ def main(argv: list[str]) -> int:
             drive(Path(argv[0]))
     except RlspError as error:
         return report(error)
+
+    # The job may have reported an error of its own; that stands, whatever Ray says of its end.
     return reported_exit_code()
 
 
-def _wait(url: str, nodes: int, timeout_s: float, processes: list[int]) -> None:
+def _wait(url: str, nodes: int, timeout_s: float, pids: list[int]) -> None:
     address = read_ray_address(url, "wait")
-    await_nodes(
-        Dashboard(address.url, address.headers),
-        nodes,
-        timeout_s,
-        lambda: all(map(_lives, processes)),
-    )
+    dashboard = Dashboard(address.url, address.headers)
+    await_nodes(dashboard, nodes, timeout_s, lambda: all(map(_is_alive, pids)))
 
 
-def _lives(process: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
-        os.kill(process, 0)
+        os.kill(pid, 0)  # signal 0 is never sent, only checked
     except ProcessLookupError:
         return False
     return True

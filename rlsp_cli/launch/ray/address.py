@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from rlsp_cli.errors import NotReadyError
 
 LOOPBACK = "127.0.0.1"
+_FIRST_PORT, _END_OF_PORTS = 1024, 1 << 16
+"""Ports below the first need root."""
+_DISCARD_PORT = 9
 
 
 def free_ports(count: int, first: int) -> list[int]:
-    """The next free ports from `first` on.
-
-    Ports that the system picks itself may be gone when Ray, a minute later, binds them.
-    """
-    candidates = itertools.chain(range(first, 65536), range(1024, first))
+    """The next free ports from `first` on."""
+    # Port 0 would let the kernel pick one, but from a range that it also uses for outgoing
+    # connections: such a port may be gone when Ray, a minute later, binds it.
+    candidates = itertools.chain(range(first, _END_OF_PORTS), range(_FIRST_PORT, first))
     return list(itertools.islice(filter(_is_free, candidates), count))
 
 
@@ -28,6 +30,7 @@ def refuse_taken(port: int) -> None:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
+        # Servers set this too: without it a port that a program has just left counts as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", port))
@@ -37,15 +40,22 @@ def _is_free(port: int) -> bool:
 
 
 def our_address(peers: Iterable[str]) -> str:
-    """The address under which all of `peers` reach this machine; loopback when they are this machine."""
-    ours = {peer: _towards(peer) for peer in peers}
-    return next((address for peer, address in ours.items() if peer != address), LOOPBACK)
+    """The address under which all of `peers` reach this machine; loopback when there are no others."""
+    ours = {peer: _address_towards(peer) for peer in peers}
+
+    # Towards itself a machine has the peer's own address.
+    for peer, address in ours.items():
+        if peer != address:
+            return address
+
+    return LOOPBACK
 
 
-def _towards(peer: str) -> str:
-    """Our end of the way to a peer; nothing is sent."""
-    with socket.socket(
-        socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM
-    ) as probe:
-        probe.connect((peer, 9))
+def _address_towards(peer: str) -> str:
+    """Our address on the network that leads to a peer."""
+    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+
+    # To connect a UDP socket sends nothing: the kernel only picks the route, and with it our address.
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((peer, _DISCARD_PORT))
         return str(probe.getsockname()[0])

@@ -1,4 +1,4 @@
-"""The cluster of a job: one that is there already, or a head that is started here and ends with us."""
+"""The cluster of a job: a running one, or one whose head is started here and ends with us."""
 
 import os
 import secrets
@@ -23,18 +23,21 @@ _HEAD_LOG = "ray_head.log"
 _POLL_S = 0.3
 _START_S = 180.0
 """The longest that a head takes on a busy machine."""
-_PATIENCE = {
+_RAY_LIMITS = {
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{_START_S:.0f}",
     "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": f"{_START_S:.0f}",
 }
-"""Ray's own limits end a head that starts on a busy machine."""
+"""Limits of Ray's, which by default are too short for a head that starts on a busy machine."""
 _SPARE_CPUS = 2
-"""CPUs that a fake node has for actors without a GPU."""
+"""CPUs for actors without a GPU, beside one for each GPU."""
 
 
 @dataclass(frozen=True)
 class RayCluster:
-    """A cluster that answers; `head` is the process that we started, if we did, and `token` what opens it, if any."""
+    """A cluster that answers.
+
+    `head` is its process where we started it, and `token` what its dashboard asks for, if anything.
+    """
 
     dashboard: Dashboard
     token: str | None = None
@@ -45,9 +48,10 @@ class RayCluster:
 def cluster_of(
     job: RayJob, folder: Path, logs: Path, say: Callable[[str], None]
 ) -> Iterator[RayCluster]:
-    """The running cluster that the job or RAY_ADDRESS names, or else a head of our own, which ends afterwards.
+    """The running cluster that the job or RAY_ADDRESS names, or else one of our own.
 
-    `folder` is the stage's, where further machines find the token of our head.
+    A cluster of our own ends with the block. `folder` is the stage's, where further machines find
+    its token; `logs` is where its head's log is written.
     """
     named, origin = job.address, "cluster.ray_address"
     if not named:
@@ -62,15 +66,22 @@ def cluster_of(
             yield cluster
             return
 
+        # The token stays in the file for as long as the job: a machine may join again.
         with shared_token(token, folder):
-            host = next(node.ip for node in cluster.dashboard.nodes() if node.is_head)
-            others = f"{job.nodes - 1} more of {job.nodes} machines"
-            command = (
-                f"rlsp launch worker --join {host}:{job.port} {shlex.quote(str(folder.parent))}"
-            )
-            say(f"waiting {job.join_timeout_s} s for {others}; there: {command}")
+            _ask_for_machines(job, cluster, folder, say)
             _await_all(cluster, job.nodes, job.join_timeout_s, logs)
             yield cluster
+
+
+def _ask_for_machines(
+    job: RayJob, cluster: RayCluster, folder: Path, say: Callable[[str], None]
+) -> None:
+    """Show what to run on the other machines."""
+    # The address is what Ray took for its own, which is not always what we would guess.
+    host = next(node.ip for node in cluster.dashboard.nodes() if node.is_head)
+    others = f"{job.nodes - 1} more of {job.nodes} machines"
+    command = f"rlsp launch worker --join {host}:{job.port} {shlex.quote(str(folder.parent))}"
+    say(f"waiting {job.join_timeout_s} s for {others}; there: {command}")
 
 
 def _running_cluster(named: str, origin: str, say: Callable[[str], None]) -> RayCluster:
@@ -84,9 +95,13 @@ def _running_cluster(named: str, origin: str, say: Callable[[str], None]) -> Ray
 def await_nodes(
     dashboard: Dashboard, count: int, timeout_s: float, alive: Callable[[], bool] = lambda: True
 ) -> None:
-    """Return when the cluster answers and has so many live nodes; NotReadyError when it has not in time."""
+    """Return when the cluster has `count` live nodes; NotReadyError when it has not in time.
+
+    There is no use in waiting when `alive` becomes false.
+    """
     deadline, found, reason = time.monotonic() + timeout_s, 0, "no answer"
     while time.monotonic() < deadline and alive():
+        # A dashboard that starts refuses connections first, and then fails for some seconds.
         try:
             found = sum(node.alive for node in dashboard.nodes())
             reason = f"{found} of {count} nodes have joined"
@@ -103,20 +118,19 @@ def await_nodes(
 
 def start_words(python: Sequence[str], *options: str) -> list[str]:
     """The command that turns a machine into a node of a cluster for as long as it runs."""
-    return [
-        *python,
-        "-m",
-        "ray.scripts.scripts",
-        "start",
-        "--block",
-        "--disable-usage-stats",
-        "--dashboard-agent-listen-port=0",
-        *options,
-    ]
+    # The module, since `python` may be several words, such as those of a container; the script
+    # `ray` would start an interpreter of its own choice. Without --block Ray's processes go on
+    # when the command has ended, and so would outlive us.
+    command = [*python, "-m", "ray.scripts.scripts", "start", "--block"]
+
+    # The agent listens on one port by default, which two nodes on a machine cannot share.
+    return [*command, "--disable-usage-stats", "--dashboard-agent-listen-port=0", *options]
 
 
 def head_options(port: int, dashboard: int) -> list[str]:
-    """Options of a head. Its client server gives up where it must ask a slow node for the port of its agent."""
+    """Options of a head with these ports."""
+    # Ray would choose the agent's port itself; but its client server asks the node for it, and
+    # gives up where a slow node does not answer in time.
     client, agent = free_ports(2, dashboard + 1)
     ports = [
         f"--dashboard-port={dashboard}",
@@ -127,13 +141,17 @@ def head_options(port: int, dashboard: int) -> list[str]:
 
 
 def node_environment(words: Sequence[str]) -> dict[str, str]:
-    """Our variables for Ray's processes; they find py-spy and ninja beside the interpreter that starts them."""
+    """Our variables for the processes of Ray that the command `words` starts."""
+    # Ray and vLLM look on PATH for py-spy and ninja, which lie beside their interpreter.
     path = os.environ.get("PATH", os.defpath)
     if Path(words[0]).is_absolute():
         path = os.pathsep.join([str(Path(words[0]).parent), path])
 
+    # RAY_ADDRESS names a cluster of the user's, not the one that this node belongs to.
     ours = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return {**_PATIENCE, **ours, "PATH": path}
+
+    # Limits that the user has set win over those here.
+    return {**_RAY_LIMITS, **ours, "PATH": path}
 
 
 def claimed(gpus: int) -> list[str]:
@@ -147,9 +165,10 @@ def running_node(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that makes this machine a node; all of it ends with the block, or with us.
 
-    `environment` is added to our own variables. Ray makes its folder readable to everyone, so it
-    lies in a private one, whose name is short enough for sockets.
+    `environment` is added to our own variables.
     """
+    # Ray makes its folder readable to everyone, so it lies in a private one, whose name is short
+    # enough for sockets.
     folder = short_folder()
     variables = {**node_environment(words), **(environment or {})}
     with session([*words, f"--temp-dir={folder}/ray"], variables, log, folder) as node:
@@ -158,6 +177,7 @@ def running_node(
 
 @contextmanager
 def _head(job: RayJob, token: str, logs: Path, say: Callable[[str], None]) -> Iterator[RayCluster]:
+    """A head of our own that answers, with no nodes but its own yet."""
     refuse_taken(job.port)
     ui = free_ports(1, job.port + 1)[0]
     words = start_words(job.python, *head_options(job.port, ui), *_gpu_options(job))
@@ -168,10 +188,14 @@ def _head(job: RayJob, token: str, logs: Path, say: Callable[[str], None]) -> It
     with running_node(words, log, variables) as head:
         cluster = RayCluster(_dashboard(head_address(url, token)), token, head)
         _await_all(cluster, 1, _START_S, logs)
+
+        # Versions that know no tokens ignore the variables without a word.
         if Dashboard(url).is_open():
             say(
-                "this version of Ray asks for no token: anyone who reaches this head's ports can run jobs as you"
+                "this version of Ray asks for no token: "
+                "anyone who reaches this head's ports can run jobs as you"
             )
+
         yield cluster
 
 
@@ -194,14 +218,17 @@ def _await_all(cluster: RayCluster, nodes: int, timeout_s: float, logs: Path) ->
     except NotReadyError as error:
         if head.poll() is None:
             raise
-        words = last_error(log.read_text(encoding="utf-8", errors="replace"))
+
+        # Why the head has ended says more than that nobody answers.
+        reason = last_error(log.read_text(encoding="utf-8", errors="replace"))
         raise NotReadyError(
-            f"Ray's head ended with code {head.returncode}: {words} (more in {log})"
+            f"Ray's head ended with code {head.returncode}: {reason} (more in {log})"
         ) from error
 
 
 def _version(dashboard: Dashboard, origin: str) -> str:
     try:
         return dashboard.version()
+    # Another program may answer at this address, with no JSON or with other keys.
     except (JobError, ValueError, KeyError) as error:
         raise NotReadyError(f"{origin}: no Ray cluster there: {error}") from error

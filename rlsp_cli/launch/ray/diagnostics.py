@@ -1,4 +1,4 @@
-"""What can be learned from a job that hangs, gathered into one folder before it is stopped."""
+"""What is known about a job that hangs, gathered into one folder before it is stopped."""
 
 import functools
 import json
@@ -13,6 +13,8 @@ from rlsp_cli.launch.ray.dashboard import Dashboard, JobInfo
 from rlsp_cli.runs.stream import write_text
 
 _LINES = 200
+_NVIDIA_SMI_S = 60
+"""A GPU that hangs may keep nvidia-smi from ending."""
 
 
 def gather_diagnostics(
@@ -25,13 +27,13 @@ def gather_diagnostics(
     parts: dict[str, Callable[[], str]] = {
         "last_lines.txt": lambda: "\n".join(log.splitlines()[-_LINES:]) + "\n",
         "stacks.txt": lambda: "\n\n".join(_stacks(dashboard, info)) + "\n",
-        **{
-            f"{what}.json": _rows(dashboard, what)
-            for what in ("nodes", "actors", "placement_groups", "tasks")
-        },
     }
+    for what in ("nodes", "actors", "placement_groups", "tasks"):
+        parts[f"{what}.json"] = functools.partial(_state, dashboard, what)
     if shutil.which("nvidia-smi"):
         parts["nvidia-smi.txt"] = _gpus
+
+    # Written one by one: a cluster in trouble may answer some questions and hang at others.
     for name, read in parts.items():
         write_text(folder / name, conceal(_or_reason(read)))
 
@@ -43,8 +45,8 @@ def _or_reason(read: Callable[[], str]) -> str:
         return f"unavailable: {error}\n"
 
 
-def _rows(dashboard: Dashboard, what: str) -> Callable[[], str]:
-    return lambda: json.dumps(dashboard.state(what, detail=what == "nodes"), indent=2) + "\n"
+def _state(dashboard: Dashboard, what: str) -> str:
+    return json.dumps(dashboard.state(what, detail=what == "nodes"), indent=2) + "\n"
 
 
 def _stacks(dashboard: Dashboard, info: JobInfo) -> Iterator[str]:
@@ -55,6 +57,7 @@ def _stacks(dashboard: Dashboard, info: JobInfo) -> Iterator[str]:
 
 
 def _processes(dashboard: Dashboard, info: JobInfo) -> dict[tuple[str, int], str]:
+    """The job's processes as (node, pid), and what each of them is."""
     found: dict[tuple[str, int], str] = {}
     if info.node and info.pid:
         found[info.node, info.pid] = "the job's driver"
@@ -64,15 +67,19 @@ def _processes(dashboard: Dashboard, info: JobInfo) -> dict[tuple[str, int], str
 
     for row in dashboard.state("actors"):
         if ours(row, "ALIVE"):
-            found[row["node_id"], int(row["pid"])] = (
-                f"actor {row['class_name']} {row['name']}".strip()
-            )
+            name = f"actor {row['class_name']} {row['name']}"
+            found[row["node_id"], int(row["pid"])] = name.strip()
+
+    # The call of an actor's method is a task too, in the process that is known as the actor.
     for row in dashboard.state("tasks"):
         if ours(row, "RUNNING") and row["worker_pid"]:
             found.setdefault((row["node_id"], int(row["worker_pid"])), f"task {row['name']}")
+
     return found
 
 
 def _gpus() -> str:
-    done = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        ["nvidia-smi"], capture_output=True, text=True, check=False, timeout=_NVIDIA_SMI_S
+    )
     return done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The driver of a job on Ray: cluster, room, service, submission; all that was started here ends here."""
+"""The driver of a job on Ray: cluster, room, service, submission. It ends all that it has started."""
 
 import os
 import secrets
@@ -25,6 +25,8 @@ from rlsp_cli.launch.signals import stopping_on_signals
 from rlsp_cli.runs.failure import VARIABLE, report_file
 
 _STOPPED = "stopped before its end, without a checkpoint"
+_TOKEN_BYTES = 24
+"""Of the reward service's token."""
 
 
 def drive(path: Path) -> None:
@@ -32,12 +34,16 @@ def drive(path: Path) -> None:
     job, folder = RayJob.from_json(read_inputs(path)[1]["ray"]), path.absolute().parent
     report = report_file()
     logs = report.parent if report else folder
-    token = secrets.token_urlsafe(24)
+
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
     given = _given(job)
     hidden = [token, *(given[name] for name in job.secrets if name in given)]
 
     with stopping_on_signals(_STOPPED), cluster_of(job, folder, logs, say_note) as cluster:
         hidden += [cluster.token] if cluster.token else []
+
+        # A cluster that is too small, or lacks a package, will not become better by waiting: both
+        # are checked before the wait for busy GPUs.
         refuse_small(job, cluster.dashboard)
         check_nodes(job, cluster, folder, given, say_note)
         wait_for_room(job, cluster.dashboard, say_note)
@@ -48,6 +54,7 @@ def drive(path: Path) -> None:
         ) as service:
             reporting = {VARIABLE: str(report)} if report else {}
             environment = {**given, **_rewards(service, token), **reporting}
+
             with _submitted(job, cluster, folder, logs, environment, hidden) as submission:
                 submission.to_the_end(service, job.quiet_limit_s)
 
@@ -62,6 +69,7 @@ def _submitted(
     hidden: list[str],
 ) -> Iterator[Submission]:
     """The job, submitted under a name of its own, and stopped if it outlives the block, or us."""
+    # A runtime environment is Ray's way to give a job variables and files on every node.
     runtime: dict[str, Any] = {"env_vars": environment}
     if job.ship:
         runtime["working_dir"] = cluster.dashboard.upload(*pack(folder, job.ship))
@@ -70,6 +78,8 @@ def _submitted(
 
     name = f"rlsp-{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
     submission = Submission(cluster, name, folder, logs, _concealing(hidden), say_note)
+
+    # Guarded before it is submitted, so that there is no moment in which a job could be left alone.
     with guarded("stop", cluster.dashboard.stop_url(name), headers=cluster.dashboard.headers):
         try:
             cluster.dashboard.submit(name, shlex.join(job.entrypoint), runtime)
@@ -80,15 +90,17 @@ def _submitted(
 
 
 def _rewards(service: RewardService | None, token: str) -> dict[str, str]:
-    """Where the job's rewards come from."""
+    """Variables with the place that the job's rewards come from."""
     return {"RLSP_REWARD_URL": service.url, "RLSP_REWARD_TOKEN": token} if service else {}
 
 
 def _given(job: RayJob) -> dict[str, str]:
-    """Variables that are passed on from here, those of the recipe, and secrets that are set here."""
+    """Variables of the job: passed on from here, the recipe's, and secrets that are set here."""
     passed = {name: os.environ[name] for name in job.passed if os.environ.get(name)}
     hidden = {name: os.environ[name] for name in job.secrets if os.environ.get(name)}
     login = wandb_login({**os.environ, **job.env}) if job.wandb else {}
+
+    # The recipe wins over what happens to be set here. It holds no secrets, so those come last.
     return {**passed, **job.env, **login, **hidden}
 
 

@@ -1,4 +1,4 @@
-"""The token of a head that we start: in the environment of its processes, and in a file for further machines."""
+"""The token of a head that we start: a variable of its processes, and a file for further machines."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ _FILE = "ray_token"
 
 
 def with_token(token: str) -> dict[str, str]:
-    """Variables of Ray's processes that answer to this token alone; they win over a file of the user's."""
+    """Variables of Ray's processes that answer to this token alone."""
+    # Ray asks this variable before RAY_AUTH_TOKEN_PATH and before ~/.ray/auth_token.
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
 
 
@@ -25,11 +26,14 @@ def given_token() -> dict[str, str]:
 def shared_token(token: str, stage: Path) -> Iterator[None]:
     """A file in the stage's folder that only its owner can read, for as long as the block runs."""
     path = stage / _FILE
-    path.unlink(missing_ok=True)
-    with os.fdopen(
-        os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8"
-    ) as stream:
+    path.unlink(missing_ok=True)  # of a run that was killed
+
+    # Created with its permissions, so that there is no moment in which others can read it. O_EXCL
+    # refuses a file, or a link to one, that another user has put in its place.
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(token)
+
     try:
         yield
     finally:
@@ -37,11 +41,12 @@ def shared_token(token: str, stage: Path) -> Iterator[None]:
 
 
 def read_token(stage: Path) -> str:
-    """What the head's machine has written there; NotReadyError when there is nothing to read."""
+    """The token that the head's machine has written; NotReadyError when there is nothing to read."""
     path = stage / _FILE
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise NotReadyError(
-            f"{path}: {error.strerror}; the head writes it while it waits for machines, which must all see this folder"
+            f"{path}: {error.strerror}; the head writes it while it waits for machines, "
+            "which must all see this folder"
         ) from error

@@ -1,12 +1,13 @@
-"""Every node of a cluster, asked before the job: has it the packages, the run folder and the model?
+"""A check of every node before the job: does it have the packages, the run folder and the model?
 
-Ray would find out when GPUs are placed and models loaded, or after the whole training.
+Without it a missing one shows when GPUs are placed and models loaded, or after the whole training.
 """
 
 import json
 import secrets
 import shlex
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from rlsp_cli.share import share
 
 _SCRIPT = "nodes.py"
 _POLL_S = 0.5
+_NONCE_BYTES = 16
+
+Answer = tuple[str, list[str]]
+"""A node's address, and what it lacks."""
 
 
 def check_nodes(
@@ -30,32 +35,46 @@ def check_nodes(
     environment: Mapping[str, str],
     say: Callable[[str], None],
 ) -> None:
-    """Return when every node can do its part; NotReadyError with a line for each that cannot, and what it lacks.
+    """Return when every node can do its part; else NotReadyError, with a line for each that cannot.
 
     A cluster of one machine that we have started ourselves is not asked: it is this machine.
     """
     if job.needs is None or (cluster.head is not None and job.nodes == 1):
         return
-    nonce = folder / f".nonce-{secrets.token_hex(8)}"
-    nonce.write_text(secrets.token_hex(16), encoding="utf-8")
+
+    # A path alone proves nothing: another machine may have a folder of the same name. It sees this
+    # one when it reads what has just been written there.
+    nonce = folder / f".nonce-{secrets.token_hex(_NONCE_BYTES)}"
+    nonce.write_text(secrets.token_hex(_NONCE_BYTES), encoding="utf-8")
     try:
-        answers = _asked(job, job.needs, cluster.dashboard, nonce, environment)
+        found = _ask(job, job.needs, cluster.dashboard, nonce, environment)
     finally:
         nonce.unlink(missing_ok=True)
-    lines = [f"  {ip}: {'; '.join(problems)}" for ip, problems in answers if problems]
+
+    lines = [f"  {ip}: {'; '.join(lacks)}" for ip, lacks in found if lacks]
     if lines:
         count = (
-            f"{len(lines)} of {len(answers)} nodes of the cluster lack something that the job needs"
+            f"{len(lines)} of {len(found)} nodes of the cluster lack something that the job needs"
         )
         raise NotReadyError("\n".join([count, *lines]))
-    say(f"all {len(answers)} nodes have the packages, the run folder and the model")
+
+    say(f"all {len(found)} nodes have the packages, the run folder and the model")
 
 
-def _asked(
+def answers(log: str) -> list[Answer]:
+    """The answers in the log of the script: its one line, found among the warnings of libraries."""
+    for line in reversed(log.splitlines()):
+        if line.startswith("[["):
+            found: list[Answer] = json.loads(line)
+            return found
+    raise NotReadyError(f"the cluster's nodes could not be asked: no answer in {last_error(log)!r}")
+
+
+def _ask(
     job: RayJob, needs: NodeNeeds, dashboard: Dashboard, nonce: Path, environment: Mapping[str, str]
-) -> list[tuple[str, list[str]]]:
-    """(address, what it lacks) of each live node."""
-    words = json.dumps(
+) -> list[Answer]:
+    """Answers of all live nodes."""
+    questions = json.dumps(
         {
             "packages": needs.packages,
             "versions": dict(needs.versions),
@@ -69,14 +88,17 @@ def _asked(
         "env_vars": environment,
         "working_dir": dashboard.upload(*pack(share("templates") / "ray", [_SCRIPT])),
     }
-    submission = f"rlsp-nodes-{secrets.token_hex(6)}"
+
+    # A job like any other, since only the cluster can start something on all of its nodes.
+    submission = f"rlsp-nodes-{uuid.uuid4().hex[:8]}"
     with guarded("stop", dashboard.stop_url(submission), headers=dashboard.headers):
         try:
-            dashboard.submit(submission, shlex.join([*job.python, _SCRIPT, words]), runtime)
-            info, log = _ended(dashboard, submission, job.join_timeout_s)
-        except BaseException:
+            dashboard.submit(submission, shlex.join([*job.python, _SCRIPT, questions]), runtime)
+            info, log = _await_end(dashboard, submission, job.join_timeout_s)
+        except BaseException:  # a signal too must not leave it on the cluster
             _stop(dashboard, submission)
             raise
+
     if info.status != "SUCCEEDED":
         raise NotReadyError(
             f"the cluster's nodes could not be asked: {_reason(job, log or info.message)}"
@@ -84,16 +106,8 @@ def _asked(
     return answers(log)
 
 
-def answers(log: str) -> list[tuple[str, list[str]]]:
-    """The script's line among those of libraries, which may warn as they end."""
-    for line in reversed(log.splitlines()):
-        if line.startswith("[["):
-            found: list[tuple[str, list[str]]] = json.loads(line)
-            return found
-    raise NotReadyError(f"the cluster's nodes could not be asked: no answer in {last_error(log)!r}")
-
-
-def _ended(dashboard: Dashboard, submission: str, timeout_s: float) -> tuple[JobInfo, str]:
+def _await_end(dashboard: Dashboard, submission: str, timeout_s: float) -> tuple[JobInfo, str]:
+    """How a job has ended, and its log; NotReadyError when it has not ended in time."""
     deadline = time.monotonic() + timeout_s
     while not (info := dashboard.job(submission)).is_over:
         if time.monotonic() > deadline:
@@ -101,13 +115,19 @@ def _ended(dashboard: Dashboard, submission: str, timeout_s: float) -> tuple[Job
                 f"the cluster did not answer within {timeout_s:.0f} s whether its nodes are ready"
             )
         time.sleep(_POLL_S)
+
     return info, dashboard.logs(submission)
 
 
 def _reason(job: RayJob, log: str) -> str:
     python = job.python[0]
+
+    # What a shell says of a missing command, and what Python says of it.
     if f"{python}: not found" in log or f"{python}: No such file" in log:
-        return f"there is no {python} where Ray runs a job's driver; every node needs the environment at this path"
+        return (
+            f"there is no {python} where Ray runs a job's driver; "
+            "every node needs the environment at this path"
+        )
     return last_error(log)
 
 
@@ -115,4 +135,4 @@ def _stop(dashboard: Dashboard, submission: str) -> None:
     try:
         dashboard.stop(submission)
     except (JobError, NotReadyError):
-        return
+        return  # the error that led here says more

@@ -26,15 +26,21 @@ class RewardService:
     def __init__(
         self, argv: tuple[str, ...], host: str, token: str, logs: Path, say: Callable[[str], None]
     ) -> None:
-        self.argv = (*argv, *(() if host == LOOPBACK else ("--host", "0.0.0.0")))  # noqa: S104 (a token guards it)
+        # On a cluster of several machines the workers that ask are elsewhere.
+        everywhere = () if host == LOOPBACK else ("--host", "0.0.0.0")  # noqa: S104 (a token guards it)
+        self.argv = (*argv, *everywhere)
         self.host, self.say = host, say
         self.log, self.report = logs / "service.log", logs / "service.error.json"
+
+        # Its own error is not the job's: the service may be started again. An error that must end
+        # the job, such as that of the breaker, it writes into the job's file itself.
         self.environment: Mapping[str, str] = {
             **os.environ,
             "RLSP_REWARD_TOKEN": token,
             VARIABLE: str(self.report),
             "RLSP_JOB_ERROR_FILE": str(logs / "error.json"),
         }
+
         self.port: int | None = None
         self.restarts = 0
         self.child: subprocess.Popen[bytes] | None = None
@@ -46,10 +52,13 @@ class RewardService:
 
     def start(self, timeout_s: float) -> None:
         """Return when it listens; NotReadyError when it ends first, or has not begun in time."""
+        # An earlier attempt may have left its own line with another port in this log.
         seen = self.log.stat().st_size if self.log.exists() else 0
         child = self._spawn()
+
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
+            # In this order: it may write the line and end between two looks.
             over = child.poll() is not None
             found = _LISTENING.search(self.log.read_bytes()[seen:])
             if found:
@@ -58,19 +67,26 @@ class RewardService:
             if over:
                 raise self._failure(child.returncode)
             time.sleep(_POLL_S)
+
         raise NotReadyError(
             f"the reward service did not listen within {timeout_s:.0f} s; see {self.log}"
         )
 
     def tend(self, progress: bool) -> None:
-        """Start it again if it has died; SafetyError when its breaker ended it, JobError when it dies on and on."""
+        """Start the service again if it has died; `progress` says whether the job has made some.
+
+        SafetyError when the service's breaker ended it, JobError when it dies again and again.
+        """
         self.restarts = 0 if progress else self.restarts
+
         code = self.child.poll() if self.child else None
         if code is None:
             return
+
         error = self._failure(code)
         if isinstance(error, SafetyError) or self.restarts == _RESTARTS:
             raise error
+
         self.restarts += 1
         self.say(
             f"the reward service ended with code {code}; starting it again on port {self.port}"
@@ -84,8 +100,10 @@ class RewardService:
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         self.report.unlink(missing_ok=True)
-        again = ("--port", str(self.port)) if self.port else ()
-        self.child = spawn([*self.argv, *again], self.environment, self.log)
+
+        # The job's workers know the address already, and ask again until it answers.
+        same_port = ("--port", str(self.port)) if self.port else ()
+        self.child = spawn([*self.argv, *same_port], self.environment, self.log)
         return self.child
 
     def _failure(self, code: int) -> RlspError:
@@ -93,9 +111,13 @@ class RewardService:
         if self.report.exists():
             reason = str(read_failure(self.report))
         else:
-            reason = f"{last_error(self.log.read_text(encoding='utf-8', errors='replace'))} (more in {self.log})"
+            log = self.log.read_text(encoding="utf-8", errors="replace")
+            reason = f"{last_error(log)} (more in {self.log})"
+
         if code == SafetyError.exit_code:
             return SafetyError(reason)
+
+        # Before it has ever listened, something of the environment is wrong; later it broke.
         message = f"the reward service ended with code {code}: {reason}"
         return JobError(message) if self.port else NotReadyError(message)
 
@@ -113,6 +135,7 @@ def reward_service(
     if argv is None:
         yield None
         return
+
     service = RewardService(argv, host, token, logs, say)
     try:
         service.start(timeout_s)

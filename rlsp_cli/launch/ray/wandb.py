@@ -1,4 +1,4 @@
-"""The login to Weights & Biases, looked for before anything starts: its client asks when models have been loaded."""
+"""The login to Weights & Biases, found before anything starts: its client asks only in training."""
 
 import netrc
 from collections.abc import Mapping
@@ -7,17 +7,21 @@ from urllib.parse import urlsplit
 from rlsp_cli.errors import NotReadyError
 
 _KEY = "WANDB_API_KEY"
+_PUBLIC = "https://api.wandb.ai"
 
 
 def wandb_login(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variable that logs a job in, on any machine; NotReadyError without a login on this machine."""
+    """The variable that logs a job in, on any machine; NotReadyError without a login here."""
     if environment.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
         return {}
-    host = _host(environment.get("WANDB_BASE_URL") or "https://api.wandb.ai")
+
+    # A key belongs to one server, and a company may have its own.
+    host = _host(environment.get("WANDB_BASE_URL") or _PUBLIC)
     key = environment.get(_KEY) or _from_netrc(host)
     if key is None:
         raise NotReadyError(
-            f"tracking.to: wandb has no login for {host} here; set {_KEY}, run `wandb login`, or set WANDB_MODE=offline"
+            f"tracking.to: wandb has no login for {host} here; "
+            f"set {_KEY}, run `wandb login`, or set WANDB_MODE=offline"
         )
     return {_KEY: key}
 
@@ -35,9 +39,9 @@ def _host(url: str) -> str:
 
 
 def _from_netrc(host: str) -> str | None:
-    """What `wandb login` has left for a host."""
+    """The key that `wandb login` has left for a host."""
     try:
         found = netrc.netrc().authenticators(host)
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, netrc.NetrcParseError):  # other programs write this file too
         return None
     return found[2] if found else None
