@@ -54,8 +54,8 @@ def last_error(log: str) -> str:
 
 def last_lines(log: str, count: int = 5) -> list[str]:
     """The last `count` lines, without those of progress bars."""
-    # A progress bar redraws itself with carriage returns; only what it drew last is on the screen.
-    lines = [line.rpartition("\r")[2].rstrip() for line in log.splitlines()]
+    # A progress bar redraws itself after carriage returns, at which `splitlines` splits too.
+    lines = [line.rstrip() for line in log.splitlines()]
     return [line for line in lines if line and not _PROGRESS_BAR.search(line)][-count:]
 
 
