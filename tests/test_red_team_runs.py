@@ -122,7 +122,7 @@ def test_a_signal_that_comes_when_a_stage_is_done_leaves_it_done_and_the_next_on
     ) as error:
         run_recipe(recipe, ["sft", "ppo"], start, Console(stderr=True), lambda _: "again")
     assert error.value.exit_code == 130
-    assert open_run(tmp_path / "run").status()["stages"] == {"sft": "done", "ppo": "stopped"}
+    assert open_run(tmp_path / "run").status().stages == {"sft": "done", "ppo": "stopped"}
 
 
 def test_a_job_that_is_done_ends_well_whatever_signal_comes(evaluated: Path) -> None:
@@ -255,7 +255,7 @@ def test_what_was_moved_away_is_written_anew_by_a_resume(evaluated: Path, tmp_pa
         cwd=evaluated.parent,
     )
     assert {name: json.loads((run / name).read_bytes()).keys() for name in names} == before
-    assert summarise_run(run).status["state"] == "done"
+    assert summarise_run(run).status.state == "done"
 
 
 def test_a_damaged_run_hides_no_other_from_the_list(

@@ -83,12 +83,12 @@ def show(run: RunFolder, json: Json = False) -> None:
 
     # The resolved recipe is complete: it needs neither its parents nor the overrides.
     again = f"rlsp run {run / 'resolved.yaml'}"
-    is_done = found.status["state"] == "done"
+    is_done = found.status.state == "done"
     facts = {
         "run": found.root,
-        "state": found.status["state"],
-        "stages": found.status["stages"],
-        "message": found.status.get("message"),
+        "state": found.status.state,
+        "stages": found.status.stages,
+        "message": found.status.message,
         "recipe": f"{found.name} {digest}, seed {seed}",
         "created": found.manifest["created"],
         "checkpoints": checkpoints,
@@ -124,8 +124,8 @@ def _row(root: Path) -> dict[str, Any]:
 
     return {
         "run": str(root),
-        "state": found.status["state"],
-        "stages": [f"{stage}:{state}" for stage, state in found.status["stages"].items()],
+        "state": found.status.state,
+        "stages": [f"{stage}:{state}" for stage, state in found.status.stages.items()],
         "accuracy": _accuracies(found),
         "created": found.manifest["created"],
     }

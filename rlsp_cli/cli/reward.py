@@ -119,14 +119,14 @@ def diff(
     from rlsp_cli.rewards.scorer import Scorer
     from rlsp_cli.rewards.token_count import token_counter
     from rlsp_cli.runs.run import open_run
-    from rlsp_cli.runs.shapes import Rollout
+    from rlsp_cli.runs.shapes import RolloutRow
     from rlsp_cli.runs.stream import read_rows
 
     # The run's own recipe, so that one override changes one thing.
     paths = open_run(run).paths
     loaded = _load(recipe or str(paths.resolved), overrides or [])
     file = paths.stage("ppo").rollouts
-    rows = list(read_rows(file, Rollout))
+    rows = list(read_rows(file, RolloutRow))
     samples = read_samples(file, token_counter(loaded.model, tokenizer))
 
     # Each step with the alpha that it had, which a schedule changes.

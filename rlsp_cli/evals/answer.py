@@ -135,10 +135,10 @@ class Scored(Answer):
 
 def read_waiting(path: Path) -> Iterator[Answer]:
     """The rows of waiting.jsonl; DataError names a damaged line."""
-    return map(Answer.from_json, read_rows(path, shapes.Answer))
+    return map(Answer.from_json, read_rows(path, shapes.AnswerRow))
 
 
-def read_scored(path: Path, shape: type[BaseModel] = shapes.Scored) -> Iterator[Scored]:
+def read_scored(path: Path, shape: type[BaseModel] = shapes.ScoredRow) -> Iterator[Scored]:
     """The rows of a samples.jsonl; DataError names a line that does not have the `shape`."""
     return map(Scored.from_json, read_rows(path, shape))
 

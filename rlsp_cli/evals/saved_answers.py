@@ -8,7 +8,7 @@ from typing import Any
 from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.answer import Scored, read_scored
 from rlsp_cli.runs.paths import AnswerPaths
-from rlsp_cli.runs.shapes import Judged
+from rlsp_cli.runs.shapes import JudgedRow
 from rlsp_cli.runs.stream import read_json
 
 _LAST = ("ppo", "sft")
@@ -80,7 +80,7 @@ def _samples(folder: Path) -> list[Path]:
 
 
 def _read(place: Path, file: Path) -> SavedAnswers:
-    rows = list(read_scored(file, Judged))
+    rows = list(read_scored(file, JudgedRow))
     folder = file.absolute().parent
     return SavedAnswers(str(place), folder.name, rows, _made(AnswerPaths(folder)))
 

@@ -77,7 +77,7 @@ def pick_stages(recipe: Recipe, wanted: Sequence[str]) -> tuple[str, ...]:
 
 def unfinished(recipe: Recipe, stages: Sequence[str], out: Path | None) -> tuple[str, ...]:
     """Those of `stages` that the run in `out`, or the newest of this name, has not done yet."""
-    done = run_to_resume(recipe, out).status()["stages"]
+    done = run_to_resume(recipe, out).status().stages
     return tuple(stage for stage in stages if done.get(stage) != "done")
 
 
@@ -113,7 +113,7 @@ def _print_plan(recipe: Recipe, stages: Sequence[str], screen: Console) -> None:
 
 
 def _is_done(run: Run, stage: str) -> bool:
-    is_done = run.status()["stages"].get(stage) == "done"
+    is_done = run.status().stages.get(stage) == "done"
 
     # An evaluation whose results were moved away is done once more, and scores the responses that
     # are still there.

@@ -24,7 +24,7 @@ from rlsp_cli.report.table import Table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.runs import shapes
 from rlsp_cli.runs.run import open_run
-from rlsp_cli.runs.shapes import Manifest
+from rlsp_cli.runs.shapes import Manifest, Status
 from rlsp_cli.runs.stream import read_json, read_rows
 
 
@@ -38,7 +38,7 @@ class Report:
     name: str
     root: str
     manifest: dict[str, Any]
-    status: dict[str, Any]
+    status: Status
     sft: list[dict[str, Any]] = field(default_factory=list)
     ppo: list[dict[str, Any]] = field(default_factory=list)
     evaluation: Results = field(default_factory=Results)
@@ -68,7 +68,7 @@ class Report:
             "name": self.name,
             "root": self.root,
             "manifest": self.manifest,
-            "status": self.status,
+            "status": self.status.model_dump(),
             "sft": self.sft,
             "ppo": self.ppo,
             "notes": self.notes,
@@ -88,7 +88,7 @@ def summarise_run(root: Path) -> Report:
     run = open_run(root)
     paths = run.paths
 
-    ppo = list(read_rows(paths.stage("ppo").metrics, shapes.Metrics))
+    ppo = list(read_rows(paths.stage("ppo").metrics, shapes.MetricsRow))
     evaluation = read_results(paths.stage("eval").results)
 
     remarks = [*bench_notes(evaluation), *curve_notes(evaluation), *strategy_notes(evaluation)]
@@ -97,7 +97,7 @@ def summarise_run(root: Path) -> Report:
         root=str(paths.root),
         manifest=read_json(paths.manifest, Manifest),
         status=run.status(),
-        sft=list(read_rows(paths.stage("sft").metrics, shapes.Metrics)),
+        sft=list(read_rows(paths.stage("sft").metrics, shapes.MetricsRow)),
         ppo=ppo,
         evaluation=evaluation,
         notes=notes(ppo) + remarks,
@@ -109,7 +109,7 @@ def read_results(path: Path) -> Results:
     if not path.exists():
         return Results()
 
-    data = read_json(path, shapes.Results)["data"]
+    data = read_json(path, shapes.ResultsDocument)["data"]
     try:
         return Results.from_json(data)
     except ValueError as error:

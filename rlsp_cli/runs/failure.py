@@ -13,18 +13,20 @@ VARIABLE = "RLSP_ERROR_FILE"
 
 
 def report_file() -> Path | None:
-    """Where the process that started this one looks for the reason of its end; None when it was typed by hand."""
+    """Where the process that started this one looks for the reason of its end.
+
+    None for a command that was typed by hand.
+    """
     path = os.environ.get(VARIABLE)
     return Path(path) if path else None
 
 
 def report(error: RlspError) -> int:
-    """Say on stderr and in error.json why this process ends; returns its exit code.
-
-    A reason that is there already stands: it is nearer to the cause.
-    """
+    """Write on stderr and into error.json why this process ends; returns its exit code."""
     print(f"rlsp: {error}", file=sys.stderr)
 
+    # A process that this one has started may have reported before; its reason is nearer to the
+    # cause, and its exit code belongs to it.
     path = report_file()
     if path is not None and not path.exists():
         write_failure(path, error)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rlsp_cli import __version__
 from rlsp_cli.data import source_digest
-from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.schema import Recipe, Rows
 from rlsp_cli.rewards.lexicon import load_lexicon
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sandbox import sandbox_words
@@ -18,7 +18,8 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "math-verify", "numpy", "ome
 
 
 def manifest(recipe: Recipe, run_id: str) -> dict[str, Any]:
-    """The document manifest.json, without anything secret: no environment variables, no command lines."""
+    """The document manifest.json."""
+    # Run folders are shared: nothing secret, so no environment variables and no command lines.
     return {
         "schema": "rlsp.manifest/1",
         "id": run_id,
@@ -51,7 +52,10 @@ def _versions() -> dict[str, str]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit and whether files differ from it, of the working directory's repository; None outside of one."""
+    """The commit of the working directory's repository, and how many files differ from it.
+
+    None outside of a repository, and without git.
+    """
     try:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
@@ -67,37 +71,31 @@ def _git() -> dict[str, Any] | None:
 def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses = [("verifier", recipe.reward.correctness.use)]
     uses += [("exploration_reward", use.use) for use in recipe.reward.exploration]
-    uses += [
-        ("task", rows.source.removeprefix("task:")) for _, rows in _rows(recipe) if rows.is_task
-    ]
-    found = {}
-    for kind, name in uses:
+    for rows in _sources(recipe).values():
+        if rows.is_task:
+            uses.append(("task", rows.source.removeprefix("task:")))
+
+    # A digest of the code, because a plugin may change between two runs under the same name.
+    found = []
+    for kind, name in dict.fromkeys(uses):
         plugin = get_plugin(kind, name, recipe.plugins)
-        found[kind, name] = {
-            "kind": kind,
-            "name": name,
-            "origin": plugin.origin,
-            "digest": plugin.digest,
-        }
-    return list(found.values())
+        found.append({"kind": kind, "name": name, "origin": plugin.origin, "digest": plugin.digest})
+    return found
 
 
 def _data(recipe: Recipe) -> list[dict[str, Any]]:
-    return [
-        {
-            "role": role,
-            "source": rows.source,
-            "rows": rows.rows,
-            "digest": source_digest(rows.source),
-        }
-        for role, rows in _rows(recipe)
-    ]
+    found = []
+    for role, rows in _sources(recipe).items():
+        digest = source_digest(rows.source)
+        found.append({"role": role, "source": rows.source, "rows": rows.rows, "digest": digest})
+    return found
 
 
-def _rows(recipe: Recipe) -> list[tuple[str, Any]]:
-    roles = {
+def _sources(recipe: Recipe) -> dict[str, Rows]:
+    """The data that a recipe names, by its role."""
+    roles: dict[str, Rows | None] = {
         "traces": recipe.data.traces,
         "prompts": recipe.data.prompts,
         "heldout": recipe.data.heldout,
     }
-    return [(role, rows) for role, rows in roles.items() if rows is not None]
+    return {role: rows for role, rows in roles.items() if rows is not None}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class AnswerPaths:
-    """What one model answered on one bench."""
+    """The files of one model's answers on one bench."""
 
     root: Path
 
@@ -17,12 +17,12 @@ class AnswerPaths:
 
     @property
     def waiting(self) -> Path:
-        """Answers that came and are still to be scored; gone when all are."""
+        """Answers that are still to be scored; removed when all are."""
         return self.root / "waiting.jsonl"
 
     @property
     def scores(self) -> Path:
-        """What a scorer gave the sampled responses after all were there."""
+        """Scores of a `scorer` for the sampled responses, made when all are there."""
         return self.root / "scores.jsonl"
 
     @property
@@ -67,11 +67,10 @@ class StagePaths:
         return self.checkpoints / f"model-{step:06d}"
 
     def all_exported(self) -> dict[int, Path]:
-        """Those that are there, by their step."""
-        found = {
-            int(folder.name.removeprefix("model-")): folder
-            for folder in self.checkpoints.glob("model-*")
-        }
+        """The models that were exported, by their step, in its order."""
+        found = {}
+        for folder in self.checkpoints.glob("model-*"):
+            found[int(folder.name.removeprefix("model-"))] = folder
         return dict(sorted(found.items()))
 
     @property
@@ -81,7 +80,7 @@ class StagePaths:
 
     @property
     def server_log(self) -> Path:
-        """What servers printed that answered in the eval stage."""
+        """Output of the servers that answered in the eval stage."""
         return self.root / "vllm.log"
 
     def attempt(self, number: int) -> Path:

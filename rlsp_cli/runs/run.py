@@ -20,13 +20,7 @@ from rlsp_cli.runs.shapes import Manifest, Status
 from rlsp_cli.runs.stream import read_json, write_json, write_text
 
 RUNS = Path("runs")
-_UNKNOWN: dict[str, Any] = {
-    "state": "unknown",
-    "stage": None,
-    "stages": {},
-    "exit_code": None,
-    "message": None,
-}
+_UNKNOWN = Status(state="unknown", stages={})
 
 
 @dataclass(frozen=True)
@@ -36,15 +30,15 @@ class Run:
     paths: RunPaths
     recipe: Recipe
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """The document status.json; without it nothing is known to be done."""
-        return (
-            read_json(self.paths.status, Status) if self.paths.status.exists() else dict(_UNKNOWN)
-        )
+        if not self.paths.status.exists():
+            return _UNKNOWN
+        return Status.model_validate(read_json(self.paths.status, Status))
 
     def update(self, **changes: Any) -> None:
         """Change fields of status.json; `stages` is merged."""
-        status = self.status()
+        status = self.status().model_dump()
         stages = {**status["stages"], **changes.pop("stages", {})}
         write_json(self.paths.status, {**status, **changes, "stages": stages, "updated": now()})
 
@@ -57,7 +51,11 @@ def free_folder(name: str, out: Path | None) -> Path:
 
 
 def create_run(recipe: Recipe, source: Path | None, root: Path) -> Run:
-    """Write recipe, resolved recipe, manifest and status into a folder; UsageError when it is used."""
+    """Write a new run into a folder: recipe, resolved recipe, manifest and status.
+
+    UsageError when the folder is used.
+    """
+    # Asked again, under the lock: another process may have started a run here meanwhile.
     _refuse_used(root)
     root.mkdir(parents=True, exist_ok=True)
 
@@ -96,33 +94,37 @@ def newest_run(name: str | None = None) -> Path:
 def changed_keys(run: Run, recipe: Recipe) -> list[str]:
     """Lines `key: was -> is` for everything in which `recipe` differs from the run's own."""
     before, after = flat(run.recipe.model_dump(mode="json")), flat(recipe.model_dump(mode="json"))
-    keys = [
-        key
-        for key in {**before, **after}
-        if before.get(key) != after.get(key) and key != "description"
-    ]
-    return [f"{key}: {before.get(key)!r} -> {after.get(key)!r}" for key in keys]
+
+    lines = []
+    for key in {**before, **after}:
+        # A description changes nothing that a run does.
+        if key != "description" and before.get(key) != after.get(key):
+            lines.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")
+    return lines
 
 
 def change_recipe(run: Run, recipe: Recipe, changed: Sequence[str]) -> Run:
-    """The run with another recipe from now on; its manifest keeps what changed, and when."""
+    """The run with another recipe from now on; its manifest records what changed, and when."""
     known = read_json(run.paths.manifest, Manifest)
     known["changes"] = [*known.get("changes", []), {"at": now(), "keys": list(changed)}]
     known["recipe_digest"] = recipe.digest
+
+    # The record first: when a crash comes between the two, the same change is asked for once more.
     write_json(run.paths.manifest, known)
     write_text(run.paths.resolved, dump_recipe(recipe))
     return Run(run.paths, recipe)
 
 
 def _created(root: Path) -> str:
-    """When a run was created; an empty text for a damaged manifest, so that the others are still found."""
+    """When a run was created, by its manifest."""
     try:
         return str(read_json(root / "manifest.json", Manifest)["created"])
     except DataError:
-        return ""
+        return ""  # a damaged one must not keep the others from being found
 
 
 def _refuse_used(root: Path) -> None:
+    # Its own lock is there before anything else.
     if root.exists() and (not root.is_dir() or any(file.name != LOCK for file in root.iterdir())):
         raise UsageError(
             f"{root}: this folder is used; choose another --out, or add --resume to go on with its run"
@@ -130,9 +132,10 @@ def _refuse_used(root: Path) -> None:
 
 
 def _new_folder(root: Path) -> Path:
-    """Make `root`, or the first of root-2, root-3, ... that does not exist: two runs may start in one second."""
+    """Make `root`, or the first of root-2, root-3, ... that does not exist."""
     number, candidate = 1, root
     while True:
+        # To make it is the only way to have it alone: two runs may start in the same second.
         try:
             candidate.mkdir(parents=True)
         except FileExistsError:

@@ -13,13 +13,13 @@ def _text(value: Any) -> str:
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, PlainValidator(_text)]
-"""Also with half a character in it, as models write them, which pydantic takes for no text."""
+"""A string; pydantic's own takes no lone surrogates, which models write now and then."""
 
 
 class Shape(BaseModel):
-    """Strict: text that looks like a number is none."""
+    """Strict: text that looks like a number is not a number."""
 
-    model_config = ConfigDict(strict=True, extra="allow")
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
 
 class Status(Shape):
@@ -44,37 +44,37 @@ class Manifest(Shape):
     changes: list[dict[str, Any]] = []
 
 
-class Results(Shape):
-    """results.json; `rlsp_cli.evals.results` reads what is in it."""
+class ResultsDocument(Shape):
+    """results.json; `rlsp_cli.evals.results` reads its data."""
 
     data: dict[str, Any]
 
 
-class Metrics(Shape):
-    """A row of metrics.jsonl; all else in it is a number."""
+class MetricsRow(Shape):
+    """A row of metrics.jsonl; everything else in it is a number."""
 
     __pydantic_extra__: dict[str, Number]
     step: int
     text: Text | None = None
 
 
-class Verdict(Shape):
-    """What a component gave."""
+class ComponentScore(Shape):
+    """The score of a response by one component."""
 
     outcome: Text
     value: Number | None
     answer: Text | None = None
 
 
-class Judged(Shape):
+class JudgedRow(Shape):
     """A row of any samples.jsonl, as far as a comparison needs it."""
 
     id: Text
     kind: Text
-    correctness: Verdict
+    correctness: ComponentScore
 
 
-class Answer(Shape):
+class AnswerRow(Shape):
     """A row of waiting.jsonl."""
 
     id: Text
@@ -86,25 +86,25 @@ class Answer(Shape):
     scores: dict[str, Number | None] | None = None
 
 
-class Scored(Answer):
+class ScoredRow(AnswerRow):
     """A row of samples.jsonl."""
 
-    correctness: Verdict
+    correctness: ComponentScore
 
 
-class Said(Shape):
-    """A response of any stream, as far as its behaviours are told from it."""
+class ResponseRow(Shape):
+    """A row of any stream with responses, as far as counting their behaviours needs it."""
 
     response: Text
     id: Text = ""
     kind: Text = ""
     step: int | None = None
     num_tokens: int | None = None
-    correctness: Verdict | None = None
+    correctness: ComponentScore | None = None
 
 
-class Rollout(Said):
+class RolloutRow(ResponseRow):
     """A row of rollouts.jsonl."""
 
-    correctness: Verdict
+    correctness: ComponentScore
     reward: Number | None

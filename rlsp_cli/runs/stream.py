@@ -1,7 +1,6 @@
-"""Files that a crash cannot half-write: append-only JSON Lines streams, and documents renamed into place.
+"""Files that a crash cannot half-write: append-only JSON Lines, and documents renamed into place.
 
-What is damaged all the same is a DataError with its place: a disk may lose what was written before
-    a power cut.
+A disk may still lose what was written before a power cut: damage is a DataError with its place.
 """
 
 import json
@@ -15,27 +14,28 @@ from pydantic import BaseModel, ValidationError
 from rlsp_cli.errors import DataError
 
 Row = dict[str, Any]
-_HALVES = "backslashreplace"
-"""How a lone surrogate is written, which UTF-8 cannot: as `\\ud83d`. In JSON that is its own spelling."""
+_SURROGATES = "backslashreplace"
+"""How a lone surrogate is encoded, for which UTF-8 has no bytes: as `\\ud83d`, its spelling in JSON."""
+_SHOWN = 40
+"""How much of a damaged line an error shows, in bytes or characters."""
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append one JSON object per line; non-finite numbers are refused, because JSON has none.
-
-    A half-written last line, of a process that was killed, is cut off first: else both would be one
-    broken line.
-    """
+    """Append one JSON object per line; non-finite numbers are refused, because JSON has none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
     with path.open("ab+") as stream:
+        # A process that was killed may have left half a line, which would swallow the first row.
         _cut_half_line(stream)
-        stream.write(text.encode(errors=_HALVES))
+        stream.write(text.encode(errors=_SURROGATES))
 
 
 def read_rows(path: Path, shape: type[BaseModel] | None = None) -> Iterator[Row]:
-    """The whole lines of a stream; a last line that was cut off by a crash is passed over. Nothing if it is missing.
+    """The rows in the whole lines of a stream; none if it is missing.
 
-    DataError names the line that is not an object, or not of the `shape`.
+    A last line that a crash has cut off is left out. DataError names the line that is not an
+    object, or not of the `shape`.
     """
     for number, line in enumerate(_whole_lines(path), 1):
         yield _row(line, path, number, shape)
@@ -54,11 +54,7 @@ def read_json(path: Path, shape: type[BaseModel] | None = None) -> Row:
 
 
 class Tail:
-    """Reads what is appended to a stream; starts again when the file was written anew.
-
-    It knows so by the last line that it read: a new file may already be longer than the old one
-        was.
-    """
+    """Reads what is appended to a stream; starts again when the file was written anew."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.position, self.last = path, 0, b""
@@ -71,26 +67,31 @@ class Tail:
         """The whole lines since the last call."""
         if not self.path.exists():
             return []
+
         with self.path.open("rb") as stream:
+            # Another file of this name has another line where the last one was read. Its size does
+            # not tell: the new file may already be longer than the old one.
             stream.seek(self.position - len(self.last))
             if stream.read(len(self.last)) != self.last:
                 self.position, self.last = stream.seek(0), b""
+
+            # What follows the last newline is still being written.
             whole, newline, _ = stream.read().rpartition(b"\n")
+
         lines = whole.splitlines(keepends=True)
         if lines:
-            self.position, self.last = (
-                self.position + len(whole) + len(newline),
-                lines[-1] + newline,
-            )
+            self.position += len(whole) + len(newline)
+            self.last = lines[-1] + newline
         return lines
 
 
 def drop_rows_from(path: Path, step: int) -> None:
-    """Remove what a resumed stage will write again: rows with `step` or later, and a half-written last line.
+    """Remove the rows that a resumed stage will write again: those of `step` and later.
 
-    Line by line, since rollouts are large; the file stays as it was until the new one is whole.
+    A half-written last line goes too. The file stays as it was until the new one is whole.
     """
     if path.exists():
+        # One line at a time, since rollouts are large.
         lines = enumerate(_whole_lines(path), 1)
         _write_bytes(
             path, (line for number, line in lines if _row(line, path, number, _Step)["step"] < step)
@@ -104,7 +105,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a large document line by line beside its place, then rename it."""
-    _write_bytes(path, (line.encode(errors=_HALVES) for line in lines))
+    _write_bytes(path, (line.encode(errors=_SURROGATES) for line in lines))
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -119,11 +120,17 @@ def write_json(path: Path, value: Any) -> None:
 
 def _write_bytes(path: Path, parts: Iterable[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+
+    # In the same folder, because only there a rename replaces a file in one step; and with a name
+    # of this process, because another one may write the same document.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with draft.open("wb") as stream:
         stream.writelines(parts)
         stream.flush()
-        os.fsync(stream.fileno())  # or a power cut could leave the new name with nothing in it
+
+        # A file system may write the new name before the content, and a power cut come in between.
+        os.fsync(stream.fileno())
+
     draft.replace(path)
 
 
@@ -140,27 +147,30 @@ def _row(line: bytes, path: Path, number: int | None, shape: type[BaseModel] | N
 
 
 def _object(text: bytes, shape: type[BaseModel] | None) -> Row:
-    """A JSON object; ValueError in one line when it is none, or not of the shape."""
+    """A JSON object; ValueError in one line when the text is something else, or not of the shape."""
     try:
         value: Row = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {text[:40]!r}") from error
+    except (ValueError, RecursionError) as error:  # RecursionError: a thousand brackets
+        raise ValueError(f"not JSON: {text[:_SHOWN]!r}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"expected an object, found {text[:40]!r}")
+        raise ValueError(f"expected an object, found {text[:_SHOWN]!r}")
+
     try:
         if shape is not None:
             shape.model_validate(value)
     except ValidationError as error:
+        # Its own message has several lines; the first error is enough to find the place.
         first = error.errors()[0]
         where, what = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        raise ValueError(
-            f"{where}: {what[0].lower()}{what[1:]}, found {first['input']!r:.40}"
-        ) from error
+        found = repr(first["input"])[:_SHOWN]
+        raise ValueError(f"{where}: {what[0].lower()}{what[1:]}, found {found}") from error
+
+    # The object itself and not the model: it may hold more, and is kept as it is.
     return value
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
-    """Bytes, because a line may have been cut off in the middle of a character."""
+    # Bytes, because a line may have been cut off in the middle of a character.
     if path.exists():
         with path.open("rb") as stream:
             yield from (line for line in stream if line.endswith(b"\n"))
@@ -168,8 +178,10 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 def _cut_half_line(stream: BinaryIO) -> None:
     """Leave a stream that was opened to append at the end of its last whole line."""
+    # The last byte alone tells, so that a large file is read only after a crash.
     end = stream.seek(0, os.SEEK_END)
     if end == 0 or stream.seek(end - 1) != end - 1 or stream.read(1) == b"\n":
         return
+
     stream.seek(0)
     stream.truncate(sum(len(line) for line in stream if line.endswith(b"\n")))

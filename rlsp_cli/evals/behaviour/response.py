@@ -10,7 +10,7 @@ from rlsp_cli.data import jsonl_rows
 from rlsp_cli.errors import UsageError
 from rlsp_cli.rewards.plain import as_sample
 from rlsp_cli.runs.run import open_run
-from rlsp_cli.runs.shapes import Said
+from rlsp_cli.runs.shapes import ResponseRow
 from rlsp_cli.runs.stream import read_rows
 
 _DECODING = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
@@ -48,14 +48,14 @@ def read_responses(target: Path) -> Iterator[tuple[Origin, list[SavedResponse]]]
     samples = open_run(target).paths.stage("eval").root.glob("*/*/samples.jsonl")
     for file in sorted(samples, key=lambda path: path.stat().st_mtime):
         model, bench = file.parent.parent.name, file.parent.name
-        yield from _by_decoding(model, bench, map(_response, read_rows(file, Said)))
+        yield from _by_decoding(model, bench, map(_response, read_rows(file, ResponseRow)))
 
 
 def read_rollouts(target: Path) -> Iterator[SavedResponse]:
     """The responses of a run's PPO rollouts, or those of a file that have a step."""
     if not target.is_dir():
         return (response for response in _read_file(target) if response.step is not None)
-    return map(_response, read_rows(open_run(target).paths.stage("ppo").rollouts, Said))
+    return map(_response, read_rows(open_run(target).paths.stage("ppo").rollouts, ResponseRow))
 
 
 def _by_decoding(
