@@ -41,10 +41,58 @@ class MemoryDashboard(Dashboard):
         return self.machines
 
     def state(self, what: str, detail: bool = False) -> list[dict[str, Any]]:
-        return [{"what": what}]
+        return STATE[what]
+
+    def stack(self, node: str, pid: int) -> str:
+        if pid == 8:
+            raise JobError("py-spy is missing")
+        return f"stack of {pid}"
 
     def stop(self, submission: str) -> None:
         self.stopped.append(submission)
+
+
+STATE: dict[str, list[dict[str, Any]]] = {
+    "nodes": [],
+    "placement_groups": [],
+    "actors": [
+        {
+            "job_id": "01",
+            "state": "ALIVE",
+            "node_id": "a",
+            "pid": 7,
+            "class_name": "Policy",
+            "name": "",
+        },
+        {
+            "job_id": "01",
+            "state": "DEAD",
+            "node_id": "a",
+            "pid": 6,
+            "class_name": "Policy",
+            "name": "",
+        },
+        {
+            "job_id": "02",
+            "state": "ALIVE",
+            "node_id": "a",
+            "pid": 5,
+            "class_name": "Other",
+            "name": "",
+        },
+    ],
+    "tasks": [
+        {
+            "job_id": "01",
+            "state": "RUNNING",
+            "node_id": "a",
+            "worker_pid": 7,
+            "name": "Policy.step",
+        },
+        {"job_id": "01", "state": "RUNNING", "node_id": "b", "worker_pid": 8, "name": "sample"},
+        {"job_id": "01", "state": "PENDING", "node_id": "b", "worker_pid": None, "name": "sample"},
+    ],
+}
 
 
 def node(name: str, alive: bool = True, message: str | None = None) -> Node:
@@ -179,8 +227,20 @@ def test_a_job_without_progress_is_diagnosed_and_ended(follow: Follow, tmp_path:
     dashboard.log = "step 1, secret\n"
     with pytest.raises(JobError, match="no progress for 0 s, so the job was stopped"):
         follow(dashboard).to_the_end(None, 0.05)
-    assert (tmp_path / "diagnostics" / "last_lines.txt").read_text() == "step 1, ***\n"
-    assert "actors" in (tmp_path / "diagnostics" / "actors.json").read_text()
+    folder = tmp_path / "diagnostics"
+    assert (folder / "last_lines.txt").read_text() == "step 1, ***\n"
+    assert "Policy" in (folder / "actors.json").read_text()
+
+
+def test_diagnostics_have_the_stack_of_each_process_of_the_job_or_why_not(
+    follow: Follow, tmp_path: Path
+) -> None:
+    with pytest.raises(JobError):
+        follow(MemoryDashboard("RUNNING")).to_the_end(None, 0)
+    assert (tmp_path / "diagnostics" / "stacks.txt").read_text() == (
+        "== actor Policy, process 7 on node a\nstack of 7\n\n"
+        "== task sample, process 8 on node b\nunavailable: py-spy is missing\n\n"
+    )
 
 
 def test_an_error_of_the_service_ends_the_job(follow: Follow) -> None:

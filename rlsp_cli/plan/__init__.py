@@ -31,7 +31,10 @@ _ESTIMATED = ("axolotl", "openrlhf")
 
 @dataclass(frozen=True)
 class Bundles:
-    """What Ray must have free at once: (who, GPUs), with one CPU for each GPU, and the GPUs of `cluster`."""
+    """GPUs that Ray must have free at once, for each set of models, and the GPUs of `cluster`.
+
+    Each GPU comes with one CPU.
+    """
 
     wanted: tuple[tuple[str, int], ...]
     available: int
@@ -39,7 +42,7 @@ class Bundles:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything of a recipe that is known before it runs; `notes` say what is not."""
+    """What is known of a recipe before it runs; `notes` say what is not."""
 
     counts: tuple[Counts, ...]
     bundles: Bundles | None
@@ -49,43 +52,47 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The same as data."""
-        estimates = [estimate.to_json() for estimate in self.estimates]
-        bundles = asdict(self.bundles) if self.bundles else None
-        counts = [asdict(count) for count in self.counts]
         embedded = [{"estimate": True, **asdict(one), "total": one.total} for one in self.embedded]
-        found = {"counts": counts, "bundles": bundles, "estimates": estimates, "embedded": embedded}
-        return {**found, "notes": list(self.notes)}
+        return {
+            "counts": [asdict(count) for count in self.counts],
+            "bundles": asdict(self.bundles) if self.bundles else None,
+            "estimates": [estimate.to_json() for estimate in self.estimates],
+            "embedded": embedded,
+            "notes": list(self.notes),
+        }
 
     @property
     def unreadable(self) -> list[str]:
         """Why data on this machine cannot be read."""
-        return [
-            f"{counts.stage}: {counts.unreadable}" for counts in self.counts if counts.unreadable
-        ]
+        wrong = [counts for counts in self.counts if counts.unreadable]
+        return [f"{counts.stage}: {counts.unreadable}" for counts in wrong]
 
 
 def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
     """The plan of a recipe that its backends accept; `gpu` is what it is to run on, a name in GPUS."""
     counted = list(count_stages(recipe))
-    estimates, notes = _estimates(recipe, gpu, counted)
-    embedded, unknown = _embedded(recipe, counted)
+    estimates, not_estimated = _estimates(recipe, gpu, counted)
+    embedded, not_known = _embedded(recipe, counted)
+
+    notes = []
+    for counts, _ in counted:
+        notes += [f"{counts.stage}: {note}" for note in counts.notes]
+
     return Plan(
         counts=tuple(counts for counts, _ in counted),
         bundles=_bundles(recipe),
         estimates=tuple(estimates),
-        notes=(
-            *(f"{counts.stage}: {note}" for counts, _ in counted for note in counts.notes),
-            *notes,
-            *unknown,
-        ),
+        notes=(*notes, *not_estimated, *not_known),
         embedded=tuple(embedded),
     )
 
 
 def headline(recipe: Recipe, stage: str) -> str | None:
-    """The plan of a stage that runs at scale on one line, for whoever starts it; None for the local engine."""
+    """The plan of a stage that runs at scale on one line; None for the local engine."""
+    # The local engine's own progress says the same, and its data is small.
     if backend_of(recipe, stage).name == "local":
         return None
+
     counts = next(counts for counts, _ in count_stages(recipe) if counts.stage == stage)
     named = {
         "rollouts": counts.rollouts,
@@ -108,21 +115,22 @@ def _bundles(recipe: Recipe) -> Bundles | None:
 def _embedded(
     recipe: Recipe, counted: list[tuple[Counts, Texts | None]]
 ) -> tuple[list[Embedded], list[str]]:
-    """Of the stages that train in the embedded engine, and what is not estimated."""
+    """Estimates of the stages that train in the embedded engine, and notes on what has none."""
     stages = [(counts.stage, texts) for counts, texts in counted if _trains_here(counts)]
     if not stages:
         return [], []
-    notes = [
-        "time is not estimated for the embedded engine: a run says what is left, after its first steps"
-    ]
+
+    # Machines differ by a factor of a hundred here, which no formula would catch.
+    no_time = "time is not estimated for the embedded engine: a run says what is left, after its first steps"
     shape = model_shape(recipe.model)
     if shape is None:
-        return [], [
-            f"the size of {recipe.model.path} is unknown: no estimate of memory (docs/plan.md)",
-            *notes,
-        ]
+        no_size = (
+            f"the size of {recipe.model.path} is unknown: no estimate of memory (docs/plan.md)"
+        )
+        return [], [no_size, no_time]
+
     found = [embedded_memory(recipe, stage, shape, texts) for stage, texts in stages]
-    return [one for one in found if one], notes
+    return [one for one in found if one], [no_time]
 
 
 def _trains_here(counts: Counts) -> bool:
@@ -132,19 +140,22 @@ def _trains_here(counts: Counts) -> bool:
 def _estimates(
     recipe: Recipe, gpu: str, counted: list[tuple[Counts, Texts | None]]
 ) -> tuple[list[Estimate], list[str]]:
-    """Of the stages that run at scale, and why there are none."""
+    """Estimates of the stages that run at scale, and notes on why there are none."""
     at_scale = [(counts, texts) for counts, texts in counted if counts.backend in _ESTIMATED]
-    if not at_scale or not recipe.cluster.gpus_per_node:
-        return [], ["memory and time are estimated on GPUs only"] if at_scale else []
+    if not at_scale:
+        return [], []
+    if not recipe.cluster.gpus_per_node:
+        return [], ["memory and time are estimated on GPUs only"]
+
     shape = model_shape(recipe.model)
     if shape is None:
-        return [], [
-            f"the size of {recipe.model.path} is unknown: no estimate of memory and time (docs/plan.md)"
-        ]
-    found = [
-        estimate_ppo(recipe, recipe.ppo, shape, GPUS[gpu], counts, texts)
-        if recipe.ppo and counts.stage == "ppo"
-        else estimate_sft(recipe, shape, GPUS[gpu], counts, texts)
-        for counts, texts in at_scale
-    ]
+        size = f"the size of {recipe.model.path} is unknown"
+        return [], [f"{size}: no estimate of memory and time (docs/plan.md)"]
+
+    found: list[Estimate | None] = []
+    for counts, texts in at_scale:
+        if recipe.ppo and counts.stage == "ppo":
+            found.append(estimate_ppo(recipe, recipe.ppo, shape, GPUS[gpu], counts, texts))
+        else:
+            found.append(estimate_sft(recipe, shape, GPUS[gpu], counts, texts))
     return [estimate for estimate in found if estimate], []

@@ -1,7 +1,7 @@
-"""How much a stage does: rows, rollouts, responses, optimiser steps, and the most tokens that this can be."""
+"""How much a stage does: rows, rollouts, responses, optimiser steps, and tokens at most."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ _CHARACTERS_PER_TOKEN = 4
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows of data, and mean tokens of their prompts and responses, estimated from the number of characters."""
+    """Rows of data, and mean tokens of their prompts and responses, estimated by characters."""
 
     rows: int
     prompt_tokens: float
@@ -27,9 +27,10 @@ class Texts:
 
 @dataclass(frozen=True)
 class Counts:
-    """One stage; None is unknown or not there. `tokens` is the most there can be, with prompts and all epochs.
+    """One stage; None is unknown or not there.
 
-    `unreadable` says why rows on this machine could not be read.
+    `tokens` is the most there can be, with prompts and all epochs. `unreadable` says why rows on
+    this machine could not be read.
     """
 
     stage: str
@@ -44,6 +45,20 @@ class Counts:
     unreadable: str | None = None
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What is known of a source's rows; without them `note` says why, or `unreadable` what is wrong."""
+
+    texts: Texts | None = None
+    note: str | None = None
+    unreadable: str | None = None
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows there are."""
+        return self.texts.rows if self.texts else None
+
+
 def count_stages(recipe: Recipe) -> Iterator[tuple[Counts, Texts | None]]:
     """Each stage in order, with what its data looks like where that can be read here."""
     for stage in stages_of(recipe):
@@ -56,112 +71,140 @@ def count_stages(recipe: Recipe) -> Iterator[tuple[Counts, Texts | None]]:
 
 
 def _sft(recipe: Recipe, sft: Sft) -> tuple[Counts, Texts | None]:
-    texts, note, wrong = _read(recipe, "traces")
-    backend, rows = sft.backend, texts.rows - sft.val_rows if texts else None
-    steps = _sft_steps(rows, sft, backend) if rows else sft.max_steps
-    notes = [note, "fewer steps with packing" if sft.axolotl.packing else None]
-    return Counts(
-        *("sft", backend, rows),
+    found = _read(recipe, "traces")
+    rows = found.rows - sft.val_rows if found.rows is not None else None
+    steps = _sft_steps(rows, sft) if rows else sft.max_steps
+
+    notes = [found.note] if found.note else []
+    if sft.axolotl.packing:
+        # How many examples fit into one sequence only the tokenizer knows.
+        notes.append("fewer steps with packing")
+
+    counts = Counts(
+        stage="sft",
+        backend=sft.backend,
+        rows=rows,
         optimizer_steps=steps,
         tokens=steps * sft.batch * _within_model(recipe, sft.max_length) if steps else None,
-        notes=tuple(filter(None, notes)),
-        unreadable=wrong,
-    ), texts
-
-
-def _sft_steps(rows: int, sft: Sft, backend: str) -> int:
-    """Our engine goes through the data without a seam; Axolotl ends each epoch with a step on what is left."""
-    whole = (
-        int(sft.epochs * rows / sft.batch)
-        if backend == "local"
-        else ceil(sft.epochs * ceil(rows / sft.batch))
+        notes=tuple(notes),
+        unreadable=found.unreadable,
     )
-    return min(max(1, whole), sft.max_steps or max(1, whole))
+    return counts, found.texts
+
+
+def _sft_steps(rows: int, sft: Sft) -> int:
+    """Optimiser steps of as many epochs as the recipe wants, and no more than `max_steps`."""
+    # Axolotl ends each epoch with a step on what is left.
+    steps = ceil(sft.epochs * ceil(rows / sft.batch))
+    if sft.backend == "local":
+        # The embedded engine goes through the data without a seam between epochs.
+        steps = int(sft.epochs * rows / sft.batch)
+
+    steps = max(1, steps)
+    return min(steps, sft.max_steps or steps)
 
 
 def _within_model(recipe: Recipe, length: int) -> int:
     """Tokens of a sequence, and no more than a model from scratch can read."""
-    return (
-        min(length, recipe.model.from_scratch.max_length) if recipe.model.from_scratch else length
-    )
+    scratch = recipe.model.from_scratch
+    return min(length, scratch.max_length) if scratch else length
 
 
 def _ppo(recipe: Recipe, ppo: Ppo) -> tuple[Counts, Texts | None]:
-    texts, note, wrong = _read(recipe, "prompts")
-    steps = ppo.num_steps(texts.rows) if texts else ppo.steps
-    size = ppo.responses
-    updates, critic = ppo.epochs * max(1, size // ppo.train_batch), ppo.estimator == "gae"
+    found = _read(recipe, "prompts")
+    steps = ppo.num_steps(found.rows) if found.rows is not None else ppo.steps
+
+    counts = Counts(
+        stage="ppo",
+        backend=ppo.backend,
+        rows=found.rows,
+        rollouts=steps,
+        notes=(found.note,) if found.note else (),
+        unreadable=found.unreadable,
+    )
+    if steps is None:
+        return counts, found.texts
+
+    # Each rollout is trained on in `epochs` passes of minibatches; only `gae` has a critic, and its
+    # first steps may train the critic alone.
+    updates = ppo.epochs * max(1, ppo.responses // ppo.train_batch)
+    has_critic = ppo.estimator == "gae"
+    warmup = ppo.critic_warmup_steps if has_critic else 0
     longest = _within_model(recipe, ppo.max_prompt_tokens + ppo.max_new_tokens)
-    known = {} if steps is None else {
-        "responses": steps * size,
-        "optimizer_steps": max(steps - (ppo.critic_warmup_steps if critic else 0), 0) * updates,
-        "critic_steps": steps * updates if critic else None,
-        "tokens": steps * size * longest,
-    }  # fmt: skip
-    rows, notes = texts.rows if texts else None, (note,) if note else ()
-    return Counts(
-        "ppo", ppo.backend, rows, rollouts=steps, notes=notes, unreadable=wrong, **known
-    ), texts
+
+    counts = replace(
+        counts,
+        responses=steps * ppo.responses,
+        optimizer_steps=max(steps - warmup, 0) * updates,
+        critic_steps=steps * updates if has_critic else None,
+        tokens=steps * ppo.responses * longest,
+    )
+    return counts, found.texts
 
 
 def _eval(recipe: Recipe, settings: Eval) -> Counts:
     if settings.responses is not None:
         return Counts("eval", "local", notes=("the responses are there",))
-    sizes = [_bench_size(name, recipe, settings) for name in settings.benches]
+
+    # The model that the recipe begins with, and one that each stage leaves.
     models = sum(map(bool, (recipe.model.path, recipe.sft, recipe.ppo)))
-    if any(size is None for size in sizes):
-        return Counts("eval", "local", notes=("a bench cannot be read here",))
+
     rows, responses, tokens = 0, 0, 0
-    for name, size in zip(settings.benches, sizes, strict=True):
-        drawn = Benches.of(recipe).sampling(name)
-        many = (size or 0) * models * (drawn.samples + drawn.greedy)
-        rows, responses, tokens = (
-            rows + (size or 0),
-            responses + many,
-            tokens + many * drawn.max_new_tokens,
-        )
+    for name in settings.benches:
+        size = _bench_size(name, recipe, settings)
+        if size is None:
+            return Counts("eval", "local", notes=("a bench cannot be read here",))
+
+        sampling = Benches.of(recipe).sampling(name)
+        asked = size * models * (sampling.samples + sampling.greedy)
+        rows += size
+        responses += asked
+        tokens += asked * sampling.max_new_tokens
+
     return Counts("eval", "local", rows, responses=responses, tokens=tokens)
 
 
 def _bench_size(name: str, recipe: Recipe, settings: Eval) -> int | None:
     try:
         prompts = Benches.of(recipe).prompts(name)
-        size = (
-            find_bench(name).problems
-            if prompts.on_hub
-            else len(source_rows(prompts, recipe.plugins))
-        )
+        # A plan asks no hub; the bench's own file says how many problems it has.
+        in_file = find_bench(name).problems if prompts.on_hub else None
+        size = in_file or len(source_rows(prompts, recipe.plugins))
     except (DataError, NotReadyError):
         return None
+
     return min(size, settings.limit or size)
 
 
-def _read(recipe: Recipe, role: str) -> tuple[Texts | None, str | None, str | None]:
-    """What `data.<role>` looks like, or why a plan does not know, or what is wrong with it."""
+def _read(recipe: Recipe, role: str) -> _Reading:
+    """What `data.<role>` looks like."""
     rows: Rows | None = getattr(recipe.data, role)
     assert rows, "checked by the recipe"
     if rows.on_hub:
-        return (
-            None,
-            f"data.{role} is on the hub, which a plan does not ask: its rows are unknown",
-            None,
+        return _Reading(
+            note=f"data.{role} is on the hub, which a plan does not ask: its rows are unknown"
         )
+
     try:
-        return (_of_prompts if isinstance(rows, Prompts) else _of_traces)(recipe), None, None
+        return _Reading((_of_prompts if isinstance(rows, Prompts) else _of_traces)(recipe))
     except (DataError, NotReadyError) as error:
-        return None, None, f"data.{role} cannot be read: {error}"
+        # Kept, so that all else of the plan is shown before it.
+        return _Reading(unreadable=f"data.{role} cannot be read: {error}")
 
 
 def _of_prompts(recipe: Recipe) -> Texts:
-    assert recipe.data.prompts
+    assert recipe.data.prompts, "checked by the recipe"
     found = prompt_rows(recipe.data.prompts, recipe.plugins)
+
+    # The template goes around each problem.
     around = len(recipe.data.template) + len(recipe.data.system or "")
     return Texts(len(found), _mean_tokens(found, lambda row: around + len(row.problem)))
 
 
 def _of_traces(recipe: Recipe) -> Texts:
-    assert recipe.data.traces
+    assert recipe.data.traces, "checked by the recipe"
     found = trace_rows(recipe.data.traces, recipe.plugins)
+
     prompts = _mean_tokens(
         found, lambda row: sum(len(turn.content) for turn in row.turns) or len(row.prompt)
     )

@@ -6,18 +6,18 @@ from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.recipe.schema import Ppo
 
 KEPT = 2
-"""Checkpoints of which OpenRLHF keeps the newest, unless `ckpt.max_num` says otherwise."""
-_STATES = 12
-"""Bytes of a parameter in DeepSpeed's checkpoint: float32 weights and Adam's two moments."""
-_WEIGHTS = 2
-"""Bytes of a parameter in bfloat16; stages below 3 save these weights too."""
+"""How many checkpoints OpenRLHF keeps, the newest, unless `ckpt.max_num` says otherwise."""
+_STATE_BYTES = 12
+"""A parameter in DeepSpeed's checkpoint: float32 weight and Adam's two moments."""
+_WEIGHT_BYTES = 2
+"""A weight in bfloat16."""
 _COPIES = 2
 """The trained model as OpenRLHF saves it, and as rlsp hands it over."""
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes of one checkpoint, how many are kept, bytes of the trained model, and of those that steps export."""
+    """Bytes of one checkpoint, how many are kept, and bytes of the trained and the exported models."""
 
     checkpoint: float
     kept: int
@@ -31,14 +31,18 @@ class Disk:
 
 
 def disk_space(shape: ModelShape, ppo: Ppo, steps: int | None) -> Disk:
-    """What checkpoints of actor and critic, and the trained model, take, after `steps` steps where they are known."""
+    """What checkpoints and models take after `steps` steps; exports count only where those are known."""
+    # A critic has no output layer over the vocabulary.
     trained = shape.parameters + (shape.trunk if ppo.estimator == "gae" else 0)
-    each = _STATES + (0 if ppo.openrlhf.sharding == "zero3" else _WEIGHTS)
-    one = _WEIGHTS * shape.parameters
+
+    # Stages below 3 also save the weights as they compute with them.
+    each = _STATE_BYTES + (0 if ppo.openrlhf.sharding == "zero3" else _WEIGHT_BYTES)
+
+    one_model = _WEIGHT_BYTES * shape.parameters
     exported = (steps or 0) // ppo.export_every if ppo.export_every else 0
     return Disk(
-        each * trained,
-        int(ppo.openrlhf.extra.get("ckpt.max_num", KEPT)),
-        _COPIES * one,
-        exported * one,
+        checkpoint=each * trained,
+        kept=int(ppo.openrlhf.extra.get("ckpt.max_num", KEPT)),
+        model=_COPIES * one_model,
+        exports=exported * one_model,
     )

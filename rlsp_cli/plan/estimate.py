@@ -15,14 +15,24 @@ from rlsp_cli.plan.memory import RoleMemory, busiest_gpu, role_memory
 from rlsp_cli.recipe.schema import Ppo, Recipe
 
 GIB = 2**30
+TERA = 1e12
+
+_PPO_ASSUMPTIONS = (
+    "micro-batches of such sequences, at most of the longest allowed; engines sleep while models "
+    "that share their GPUs train; what CUDA itself, communication and fragments take, some 2 to 6 "
+    "GiB, comes on top",
+    "the CPU's memory is without the processes themselves, some 2 to 4 GiB each, and what Ray sets "
+    "aside for its object store and does not fill, 30% of it",
+    "not counted: start, checkpoints, evaluation, waiting for rewards, moving weights to the engines",
+)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A stage on GPUs. Pairs are (short responses and a good use of the GPUs, the longest and a poor one).
+    """A stage on GPUs. Pairs are (short responses, GPUs used well), (the longest, GPUs used poorly).
 
-    `busiest` is what the GPU that holds most holds, in bytes, and `host` what the machine that
-    holds most has in the CPU's memory; the hours are None where the number of steps is unknown.
+    `busiest` are the bytes on the GPU that holds most, `host` those in the CPU's memory of the
+    machine that holds most. The hours are None where the number of steps is unknown.
     """
 
     stage: str
@@ -38,20 +48,21 @@ class Estimate:
     assumptions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Bytes, seconds and hours; says that it is an estimate."""
-        memory = [
-            [{**asdict(model), "total": model.total} for model in models]
-            for models in self.memory or ()
-        ]
+        """Bytes, seconds and hours, with the sums; `estimate` marks them as no measurement."""
+        memory = [list(map(_with_total, models)) for models in self.memory or ()]
         steps = [{**asdict(step), "seconds": step.seconds} for step in self.step or ()]
-        disk = {**asdict(self.disk), "total": self.disk.total} if self.disk else None
+
         return {
             "estimate": True,
             **asdict(self),
             "memory": memory or None,
             "step": steps or None,
-            "disk": disk,
+            "disk": _with_total(self.disk) if self.disk else None,
         }
+
+
+def _with_total(part: RoleMemory | Disk) -> dict[str, Any]:
+    return {**asdict(part), "total": part.total}
 
 
 def estimate_ppo(
@@ -60,36 +71,38 @@ def estimate_ppo(
     """PPO on OpenRLHF."""
     found, steps = roles(ppo, recipe.cluster), counts.rollouts
     prompt = min(texts.prompt_tokens, ppo.max_prompt_tokens) if texts else ppo.max_prompt_tokens
+    short_response, long_response = SHORT * ppo.max_new_tokens, LONG * ppo.max_new_tokens
+
+    short = Workload(shape, ppo, found, gpu, prompt, short_response)
+    long = Workload(shape, ppo, found, gpu, prompt, long_response)
+    hours = (short.gpu_hours(steps, GOOD), long.gpu_hours(steps, POOR)) if steps else None
+
+    # Time is a matter of means, memory of the longest sequence that may come.
     longest = ppo.max_prompt_tokens + ppo.max_new_tokens
-    good, poor = (
-        Workload(shape, ppo, found, gpu, prompt, share * ppo.max_new_tokens)
-        for share in (SHORT, LONG)
-    )
-    short, long = (
-        role_memory(shape, ppo, found, gpu, length)
-        for length in (prompt + SHORT * ppo.max_new_tokens, longest)
-    )
-    busiest = busiest_gpu(short, found, ppo), busiest_gpu(long, found, ppo)
+    least = role_memory(shape, ppo, found, gpu, prompt + short_response)
+    most = role_memory(shape, ppo, found, gpu, longest)
+    busiest = busiest_gpu(least, found, ppo), busiest_gpu(most, found, ppo)
+    cache = least[-1].cache  # the engines come last
+
+    origin = "characters / 4" if texts else "the limit: the data is not read"
     return Estimate(
-        *("ppo", gpu.name, shape.parameters),
-        gpu_hours=(good.gpu_hours(steps, GOOD), poor.gpu_hours(steps, POOR)) if steps else None,
-        step=(good.step(GOOD), poor.step(POOR)),
-        memory=(short, long),
+        stage="ppo",
+        gpu=gpu.name,
+        parameters=shape.parameters,
+        gpu_hours=hours,
+        step=(short.step(GOOD), long.step(POOR)),
+        memory=(least, most),
         busiest=busiest,
         host=host_memory(shape, ppo, found, recipe.cluster.gpus_per_node, longest),
         disk=disk_space(shape, ppo, steps),
-        warnings=tuple(_memory_warnings(shape, ppo, found, gpu, short[-1].cache, busiest)),
+        warnings=tuple(_memory_warnings(shape, ppo, found, gpu, cache, busiest)),
         assumptions=(
             _sheet(gpu),
             _compute(GOOD, POOR),
             _bandwidth(GOOD, POOR),
-            f"responses of {SHORT * ppo.max_new_tokens:.0f} to {LONG * ppo.max_new_tokens:.0f} tokens on average, "
-            f"after prompts of {prompt:.0f} tokens ({'letters / 4' if texts else 'the limit: the data is not read'})",
-            "micro-batches of such sequences, at most of the longest allowed; engines sleep while models that share "
-            "their GPUs train; what CUDA itself, communication and fragments take, some 2 to 6 GiB, comes on top",
-            "the CPU's memory is without the processes themselves, some 2 to 4 GiB each, and what Ray sets aside for "
-            "its object store and does not fill, 30% of it",
-            "not counted: start, checkpoints, evaluation, waiting for rewards, moving weights to the engines",
+            f"responses of {short_response:.0f} to {long_response:.0f} tokens on average, "
+            f"after prompts of {prompt:.0f} tokens ({origin})",
+            *_PPO_ASSUMPTIONS,
         ),
     )
 
@@ -101,18 +114,25 @@ def estimate_sft(
     sft = recipe.sft
     if sft is None or texts is None or counts.optimizer_steps is None:
         return None
-    tokens = (
-        counts.optimizer_steps
-        * sft.batch
-        * min(texts.prompt_tokens + texts.response_tokens, sft.max_length)
+
+    length = min(texts.prompt_tokens + texts.response_tokens, sft.max_length)
+    tokens = counts.optimizer_steps * sft.batch * length
+    good = sft_gpu_hours(shape, sft, tokens, gpu, GOOD)
+    poor = sft_gpu_hours(shape, sft, tokens, gpu, POOR)
+
+    learned = f"{tokens / 1e6:.3g} million tokens (characters / 4)"
+    return Estimate(
+        stage="sft",
+        gpu=gpu.name,
+        parameters=shape.parameters,
+        gpu_hours=(good, poor),
+        assumptions=(_sheet(gpu), learned, _compute(GOOD, POOR)),
     )
-    good, poor = (sft_gpu_hours(shape, sft, tokens, gpu, use) for use in (GOOD, POOR))
-    assumed = _sheet(gpu), f"{tokens / 1e6:.3g} million tokens (letters / 4)", _compute(GOOD, POOR)
-    return Estimate("sft", gpu.name, shape.parameters, (good, poor), assumptions=assumed)
 
 
 def _sheet(gpu: Gpu) -> str:
-    sizes = f"{gpu.memory / GIB:.0f} GiB, {gpu.flops / 1e12:.0f} TFLOP/s, {gpu.bandwidth / 1e12:.2f} TB/s"
+    memory, flops, bandwidth = gpu.memory / GIB, gpu.flops / TERA, gpu.bandwidth / TERA
+    sizes = f"{memory:.0f} GiB, {flops:.0f} TFLOP/s, {bandwidth:.2f} TB/s"
     return f"every GPU is an NVIDIA {gpu.name.upper()}: {sizes}"
 
 
@@ -130,21 +150,28 @@ def _memory_warnings(
     shape: ModelShape, ppo: Ppo, found: Roles, gpu: Gpu, cache: float, busiest: tuple[float, float]
 ) -> Iterator[str]:
     """What may not fit. Estimates warn and never refuse."""
-    if busiest[1] > gpu.memory:
-        always = busiest[0] > gpu.memory
-        size, when = (
-            (busiest[0], "even with short responses")
-            if always
-            else (busiest[1], "with the longest sequences")
+    least, most = busiest
+    if most > gpu.memory:
+        size, when = most, "with the longest sequences"
+        if least > gpu.memory:
+            size, when = least, "even with short responses"
+
+        yield (
+            f"one GPU would hold {size / GIB:.0f} of {gpu.memory / GIB:.0f} GiB {when}; "
+            f"{_relief(ppo, found)}"
         )
-        yield f"one GPU would hold {size / GIB:.0f} of {gpu.memory / GIB:.0f} GiB {when}; {_relief(ppo, found)}"
+
+    # vLLM refuses to start when a single sequence does not fit.
     longest = shape.kv_bytes * (ppo.max_prompt_tokens + ppo.max_new_tokens)
     if cache * found.tensor_parallel < longest:
-        yield "an engine has no room for one response; raise ppo.openrlhf.engines.gpu_memory or tensor_parallel"
+        yield (
+            "an engine has no room for one response; "
+            "raise ppo.openrlhf.engines.gpu_memory or tensor_parallel"
+        )
 
 
 def _relief(ppo: Ppo, found: Roles) -> str:
-    """What would need less, the cheapest first."""
+    """What would lower the memory, the cheapest first."""
     ways = {
         "ppo.openrlhf.gradient_checkpointing: true": not ppo.openrlhf.gradient_checkpointing,
         "a smaller ppo.micro_batch": ppo.micro_batch > 1,

@@ -1,4 +1,4 @@
-"""What a GPU can do, from the data sheets of its maker."""
+"""What a GPU can do, by NVIDIA's data sheets."""
 
 from dataclasses import dataclass
 
@@ -24,4 +24,4 @@ GPUS = {
         Gpu("h200", 141e9, 989e12, 4.8e12),
     )
 }
-"""NVIDIA's data sheets, SXM where there are several; without sparsity. An A800 or H800 counts as its A100 or H100."""
+"""The SXM form where there are several, without sparsity. An A800 or H800 counts as A100 or H100."""

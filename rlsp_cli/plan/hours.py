@@ -24,12 +24,15 @@ class Efficiency:
 
 GOOD, POOR = Efficiency(0.55, 0.8), Efficiency(0.2, 0.25)
 SHORT, LONG = 0.25, 1.0
-"""Mean response length as a share of `max_new_tokens`; in the paper's figures it is between 0.14 and 0.9."""
+"""Mean response length as a share of `max_new_tokens`; between 0.14 and 0.9 in the paper's figures."""
+_HOUR_S = 3600
+_WEIGHT_BYTES = 2
+"""A weight in bfloat16."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Seconds of one rollout step, by phase; the first overlaps the others when sampling is asynchronous."""
+    """Seconds of one rollout step, by phase; sampling overlaps the others when it is asynchronous."""
 
     generate: float
     forward: float
@@ -45,7 +48,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is asked of which GPUs: the model, the settings, who is where, and mean tokens of prompt and response."""
+    """What a PPO job asks of which GPUs, with mean tokens of prompts and responses."""
 
     shape: ModelShape
     ppo: Ppo
@@ -65,27 +68,34 @@ class Workload:
         return self.responses * (self.prompt_tokens + self.response_tokens)
 
     def step(self, use: Efficiency) -> Step:
-        """One rollout step."""
-        gpus = {
-            "actor": self.roles.actor,
-            "reference": self.roles.reference,
-            "critic": self.roles.critic,
-        }
-        seconds = {role: 2 * self.shape.parameters * self.tokens / (n * self.gpu.flops * use.compute)
-                   for role, n in gpus.items() if n}  # fmt: skip
-        times = self.ppo.epochs * _train_flops(self.ppo.openrlhf.gradient_checkpointing) / 2
-        training = {role: times * time for role, time in seconds.items() if role != "reference"}
-        overlap = self.ppo.openrlhf.async_rollout != "none"
+        """Seconds of one rollout step."""
+        roles = self.roles
+        gpus = {"actor": roles.actor, "reference": roles.reference, "critic": roles.critic}
+
+        # One forward pass of each model over the rollout, 2N operations a token.
+        forward = {}
+        for role, count in gpus.items():
+            if count:
+                flops = 2 * self.shape.parameters * self.tokens
+                forward[role] = flops / (count * self.gpu.flops * use.compute)
+
+        # Training is counted in such passes; the reference is not trained.
+        passes = self.ppo.epochs * _train_flops(self.ppo.openrlhf.gradient_checkpointing) / 2
+        train = {role: passes * time for role, time in forward.items() if role != "reference"}
+
         return Step(
-            _generate(self, use), self._slowest_set(seconds), self._slowest_set(training), overlap
+            generate=_generate(self, use),
+            forward=self._slowest_set(forward),
+            train=self._slowest_set(train),
+            overlap=self.ppo.openrlhf.async_rollout != "none",
         )
 
     def gpu_hours(self, steps: int, use: Efficiency) -> float:
         """Hours of all GPUs, those that wait included."""
-        return steps * self.step(use).seconds * self.roles.gpus / 3600
+        return steps * self.step(use).seconds * self.roles.gpus / _HOUR_S
 
     def _slowest_set(self, seconds: dict[str, float]) -> float:
-        """Models on the same GPUs take turns, others work at the same time."""
+        """Seconds until all are done: models on the same GPUs take turns, others work beside them."""
         return max(
             sum(seconds.get(role, 0) for role in names.split(" + "))
             for names, _ in self.roles.asked
@@ -94,28 +104,43 @@ class Workload:
 
 def sft_gpu_hours(shape: ModelShape, sft: Sft, tokens: float, gpu: Gpu, use: Efficiency) -> float:
     """GPU-hours of learning so many tokens."""
-    flops = (
-        _train_flops(sft.axolotl.gradient_checkpointing, adapters=sft.axolotl.lora is not None)
-        * shape.parameters
-        * tokens
-    )
-    return flops / (gpu.flops * use.compute) / 3600
+    has_adapters = sft.axolotl.lora is not None
+    each = _train_flops(sft.axolotl.gradient_checkpointing, has_adapters)
+    return each * shape.parameters * tokens / (gpu.flops * use.compute) / _HOUR_S
 
 
-def _train_flops(checkpointing: bool, adapters: bool = False) -> int:
-    """Operations for each parameter and token; frozen weights need no gradient of their own."""
-    return (4 if adapters else 6) + (2 if checkpointing else 0)
+def _train_flops(checkpointing: bool, has_adapters: bool = False) -> int:
+    """Operations for each parameter and token in a forward and a backward pass."""
+    # Backwards as much again for the inputs and for the weights; frozen weights need no gradient.
+    flops = 4 if has_adapters else 6
+
+    # With checkpointing the forward pass is repeated.
+    return flops + (2 if checkpointing else 0)
 
 
-def _generate(job: Workload, use: Efficiency) -> float:
-    """Seconds of sampling a rollout: bound by bytes, by operations, or by the longest response alone."""
-    shape, gpus, share = job.shape, job.roles.tensor_parallel, job.responses / job.roles.engines
-    weights, length = 2 * shape.parameters, job.prompt_tokens + job.response_tokens
-    space = engine_share(job.ppo) * job.gpu.memory * gpus - weights
-    at_once = min(max(space / (shape.kv_bytes * length), 1), share)
-    bandwidth, flops = gpus * job.gpu.bandwidth * use.bandwidth, gpus * job.gpu.flops * use.compute
-    each = weights / at_once + shape.kv_bytes * (job.prompt_tokens + job.response_tokens / 2)
-    by_bytes = share * job.response_tokens * each / bandwidth
-    longest = job.ppo.max_new_tokens * weights / bandwidth
-    by_flops = weights * share * job.response_tokens / flops
-    return max(by_bytes, longest, by_flops) + weights * share * job.prompt_tokens / flops
+def _generate(work: Workload, use: Efficiency) -> float:
+    """Seconds of sampling a rollout: bound by bytes, by operations, or by the longest response."""
+    shape, gpus = work.shape, work.roles.tensor_parallel
+    weights = _WEIGHT_BYTES * shape.parameters
+    responses = work.responses / work.roles.engines
+    bandwidth = gpus * work.gpu.bandwidth * use.bandwidth
+    flops = gpus * work.gpu.flops * use.compute
+
+    # As many responses at once as have room for their keys and values beside the weights.
+    length = work.prompt_tokens + work.response_tokens
+    space = engine_share(work.ppo) * work.gpu.memory * gpus - weights
+    at_once = min(max(space / (shape.kv_bytes * length), 1), responses)
+
+    # A token reads its share of the weights, and the keys and values of what came before it: on
+    # average those of the prompt and of half the response.
+    read = weights / at_once + shape.kv_bytes * (work.prompt_tokens + work.response_tokens / 2)
+    by_bytes = responses * work.response_tokens * read / bandwidth
+
+    # A token costs 2 operations a parameter, as many as its weights have bytes.
+    by_flops = weights * responses * work.response_tokens / flops
+    prompts = weights * responses * work.prompt_tokens / flops
+
+    # The last response ends alone, and reads all weights for each of its tokens.
+    longest = work.ppo.max_new_tokens * weights / bandwidth
+
+    return max(by_bytes, longest, by_flops) + prompts

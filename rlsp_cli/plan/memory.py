@@ -17,14 +17,27 @@ from rlsp_cli.backends.openrlhf.placement import Roles, takes_turns
 from rlsp_cli.plan.gpu import Gpu
 from rlsp_cli.recipe.schema import Ppo
 
-_GATHERED = 4
+_WEIGHT_BYTES = 2
+"""A weight in bfloat16."""
+_GRADIENT_BYTES = 2
+_ADAM_BYTES = 12
+"""A weight in float32, and Adam's two moments of it."""
 _LOGIT_BYTES = 12
 """A logit in bfloat16 and in float32, and the gradients of both."""
+_GATHERED_BYTES = 4
+"""A weight that stage 3 brings together, and its gradient."""
+
+_STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
+_ENGINE_SHARE_ASLEEP, _ENGINE_SHARE = 0.6, 0.9
+"""vLLM's share of a GPU, where it sleeps while other models work, and where it has the GPU alone."""
 
 
 @dataclass(frozen=True)
 class RoleMemory:
-    """Bytes on each GPU of one model; `passing` are activations and logits, which are there only while it works."""
+    """Bytes on each GPU of one model.
+
+    `passing` are activations and logits, which are there only while the model works.
+    """
 
     role: str
     gpus: int
@@ -47,101 +60,115 @@ class RoleMemory:
 
 def zero_states(parameters: float, sharding: str, ranks: int) -> list[float]:
     """[weights, gradients, Adam's states] in bytes on each of `ranks` GPUs."""
-    stage = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}[sharding]
-    whole = (2 * parameters, 2 * parameters, 12 * parameters)
-    return [
-        size / (ranks if stage >= first else 1)
-        for size, first in zip(whole, (3, 2, 1), strict=True)
-    ]
+    stage = _STAGES[sharding]
+
+    def each(bytes_each: int, first_stage: int) -> float:
+        return bytes_each * parameters / (ranks if stage >= first_stage else 1)
+
+    return [each(_WEIGHT_BYTES, 3), each(_GRADIENT_BYTES, 2), each(_ADAM_BYTES, 1)]
 
 
 def activations(shape: ModelShape, tokens: float, checkpointing: bool) -> float:
-    """Bytes that the blocks keep for the backward pass; with checkpointing their inputs, and one block in full."""
+    """Bytes that the blocks keep for the backward pass of `tokens`."""
     keys = shape.kv_heads * shape.head_size
     block = 20 * shape.hidden + 4 * keys + 8 * shape.intermediate + 4 * shape.heads + 8
-    return tokens * (
-        shape.layers * 2 * shape.hidden + block if checkpointing else shape.layers * block
-    )
+    if not checkpointing:
+        return tokens * (shape.layers * block)
+
+    # Only each block's input is kept, 2 bytes a number, and one block in full while it is computed
+    # again.
+    return tokens * (shape.layers * 2 * shape.hidden + block)
 
 
 def engine_share(ppo: Ppo) -> float:
     """Share of a GPU's memory that an engine takes."""
-    return ppo.openrlhf.engines.gpu_memory or (0.6 if takes_turns(ppo) else 0.9)
+    default = _ENGINE_SHARE_ASLEEP if takes_turns(ppo) else _ENGINE_SHARE
+    return ppo.openrlhf.engines.gpu_memory or default
 
 
 def states(role: str, shape: ModelShape, ppo: Ppo, gpus: int) -> list[float]:
-    """[weights, gradients, Adam's states] of a trained model on each GPU.
-
-    With Adam on the CPU the gradients go there as they come, from stage 2 on, as DeepSpeed's own
-    estimators say.
-    """
+    """[weights, gradients, Adam's states] of a trained model in bytes on each GPU."""
     parameters = shape.parameters if role == "actor" else shape.trunk
     weights, gradients, optimizer = zero_states(parameters, ppo.openrlhf.sharding, gpus)
     if "optimizer" not in ppo.openrlhf.offload:
         return [weights, gradients, optimizer]
+
+    # With Adam on the CPU the gradients go there as they come, from stage 2 on: so DeepSpeed's own
+    # estimators count.
     return [weights, gradients if ppo.openrlhf.sharding == "zero1" else 0, 0]
 
 
 def role_memory(
     shape: ModelShape, ppo: Ppo, found: Roles, gpu: Gpu, length: float
 ) -> tuple[RoleMemory, ...]:
-    """One entry for each model of the job, the engines last; micro-batches hold sequences of `length` tokens."""
+    """One entry for each model of the job, the engines last; sequences have `length` tokens."""
+    # A ring of GPUs shares each sequence.
     tokens = length / ppo.openrlhf.ring_attention
+
     models = [_trained("actor", found.actor, shape, ppo, tokens)]
     if found.critic:
         models.append(_trained("critic", found.critic, shape, ppo, tokens))
     if found.reference:
         models.append(_reference(found.reference, shape, ppo, tokens))
-    weights = 2 * shape.parameters / found.tensor_parallel
+
+    # vLLM fills its share of the GPU with the cache of keys and values.
+    weights = _WEIGHT_BYTES * shape.parameters / found.tensor_parallel
     cache = max(engine_share(ppo) * gpu.memory - weights, 0)
-    return *models, RoleMemory(
-        "engines", found.engines * found.tensor_parallel, weights=weights, cache=cache
-    )
+    gpus = found.engines * found.tensor_parallel
+    return *models, RoleMemory("engines", gpus, weights=weights, cache=cache)
 
 
 def busiest_gpu(models: Iterable[RoleMemory], found: Roles, ppo: Ppo) -> float:
-    """Bytes of the set of models that needs most: all that stays, and the most that one of them needs in its turn."""
+    """Bytes on the GPU that holds most, among those that different sets of models share."""
     by_role = {model.role: model for model in models}
-    sets = ([by_role[role] for role in names.split(" + ")] for names, _ in found.asked)
-    return max(_together(models, sleeping=takes_turns(ppo)) for models in sets)
+
+    needs = []
+    for names, _ in found.asked:
+        together = [by_role[role] for role in names.split(" + ")]
+        needs.append(_together(together, sleeping=takes_turns(ppo)))
+    return max(needs)
 
 
 def _together(models: list[RoleMemory], sleeping: bool) -> float:
-    """Weights always stay; gradients and Adam's states do where models do not sleep."""
+    """Bytes of models that share a GPU: what always stays, and the most that one has in its turn."""
     trained = [model for model in models if model.role != "engines"]
     engine = sum(model.weights + model.cache for model in models if model.role == "engines")
+
+    # Weights always stay. Models that sleep hand their gradients and Adam's states to the CPU, and
+    # have them here only in their turn; others keep them.
+    stays = sum(model.weights + (0 if sleeping else model.states) for model in trained)
     turns = [model.passing + (model.states if sleeping else 0) for model in trained]
-    return sum(model.weights + (0 if sleeping else model.states) for model in trained) + max(
-        [engine, *turns]
-    )
+    return stays + max([engine, *turns])
 
 
 def _trained(role: str, gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMemory:
     tokens = ppo.micro_batch * length
+
+    # A critic has one value for each token, and no logits.
     logits = _LOGIT_BYTES * tokens * shape.vocabulary if role == "actor" else 0
-    passing = (
-        activations(shape, tokens, ppo.openrlhf.gradient_checkpointing)
-        + logits
-        + gathered(shape, ppo, _GATHERED)
-    )
+    kept = activations(shape, tokens, ppo.openrlhf.gradient_checkpointing)
+    passing = kept + logits + gathered(shape, ppo, _GATHERED_BYTES)
+
     weights, gradients, optimizer = states(role, shape, ppo, gpus)
     return RoleMemory(role, gpus, weights, gradients, optimizer, passing)
 
 
 def _reference(gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMemory:
-    """Only weights, which only stage 3 shares, or leaves to the CPU; a block's activations and logits pass through."""
-    offloaded = "reference" in ppo.openrlhf.offload and ppo.openrlhf.sharding == "zero3"
-    weights = 2 * shape.parameters / (gpus if ppo.openrlhf.sharding == "zero3" else 1)
+    """Weights alone, and what passes through without gradients: one block's activations, logits."""
+    # Only stage 3 shares the weights, or leaves them to the CPU.
+    is_zero3 = ppo.openrlhf.sharding == "zero3"
+    weights = _WEIGHT_BYTES * shape.parameters / (gpus if is_zero3 else 1)
+    if is_zero3 and "reference" in ppo.openrlhf.offload:
+        weights = 0
+
     tokens = (ppo.openrlhf.micro_rollout_batch or ppo.micro_batch) * length
     passing = tokens * (_LOGIT_BYTES // 2 * shape.vocabulary + 8 * shape.intermediate)
-    passing += gathered(shape, ppo, _GATHERED // 2)
-    return RoleMemory("reference", gpus, weights=0 if offloaded else weights, passing=passing)
+    passing += gathered(shape, ppo, _GATHERED_BYTES // 2)
+    return RoleMemory("reference", gpus, weights=weights, passing=passing)
 
 
 def gathered(shape: ModelShape, ppo: Ppo, bytes_each: int) -> float:
-    """Bytes of the largest layer, which stage 3 brings together on every GPU; with its gradient four for a weight."""
-    return (
-        bytes_each * max(shape.embedding, shape.hidden * shape.intermediate)
-        if ppo.openrlhf.sharding == "zero3"
-        else 0
-    )
+    """Bytes of the largest layer, which stage 3 brings together on every GPU; 0 for other stages."""
+    if ppo.openrlhf.sharding != "zero3":
+        return 0
+    return bytes_each * max(shape.embedding, shape.hidden * shape.intermediate)
