@@ -1,4 +1,4 @@
-"""The rows of every stage: they exist, can be read, and have the columns that the recipe names."""
+"""A check of every stage's rows: they exist, can be read, and have the columns of the recipe."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,24 +15,26 @@ from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, Traces
 AnyRows = TypeVar("AnyRows", bound=Rows)
 
 _TASK_ROWS = 8
-"""Rows of a procedural task that are made: all are made by one function."""
+"""Rows of a procedural task that are read: one function makes them all."""
 _HUB_ROWS = 100
+"""Rows of a data set on the hub that are read; such a set may have millions."""
 
 
 def look_at_data(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterator[Issue]:
-    """A problem for each source that `stages` read and that is not as the recipe says."""
+    """An issue for each source that `stages` read and that is not as the recipe says."""
     for role in _roles(recipe, stages):
         yield from _look_at_rows(recipe, role, ask_hub)
-    if "eval" in stages and recipe.eval:
-        if not recipe.eval.benches:
-            yield Issue(
-                "eval.benches",
-                "eval.benches: nothing to evaluate on",
-                "name a bench, or remove `eval`",
-            )
-        yield from look_at_benches(recipe, ask_hub)
-        yield from _load_benches(recipe)
-        yield from _look_at_responses(recipe.eval.responses)
+
+    if "eval" not in stages or recipe.eval is None:
+        return
+
+    if not recipe.eval.benches:
+        message = "eval.benches: nothing to evaluate on"
+        yield Issue("eval.benches", message, "name a bench, or remove `eval`")
+
+    yield from look_at_benches(recipe, ask_hub)
+    yield from _load_benches(recipe)
+    yield from _look_at_responses(recipe.eval.responses)
 
 
 def first_row(prompts: Prompts, recipe: Recipe) -> Problem:
@@ -41,12 +43,16 @@ def first_row(prompts: Prompts, recipe: Recipe) -> Problem:
 
 
 def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
-    """The keys of `data` that the stages read; a model from scratch takes its vocabulary from all that it trains on."""
+    """The keys of `data` that the stages read."""
     roles = []
     if "sft" in stages:
         roles.append("traces")
+
+    # A model from scratch takes its vocabulary from all that it will train on, before the first
+    # stage.
     if "ppo" in stages or ("sft" in stages and recipe.model.from_scratch):
         roles.append("prompts")
+
     if "eval" in stages and recipe.eval and "heldout" in recipe.eval.benches:
         roles.append("heldout")
     return [role for role in roles if getattr(recipe.data, role)]
@@ -54,13 +60,15 @@ def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
 
 def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
     rows: Traces | Prompts = getattr(recipe.data, role)
+    place = f"data.{role}.source"
 
-    if rows.on_hub and (
-        found := _look_at_hub(f"data.{role}", rows.source, f"data.{role}.source", ask_hub)
-    ):
-        yield found
-        return
+    if rows.on_hub:
+        found = _look_at_hub(f"data.{role}", rows.source, place, ask_hub)
+        if found:
+            yield found
+            return
 
+    # What reads them in a stage reads them here, so that nothing is checked in two ways.
     try:
         if isinstance(rows, Traces):
             _read_traces(rows, recipe)
@@ -69,17 +77,20 @@ def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
         else:
             prompt_rows(_few(rows), recipe.plugins)
     except RlspError as error:
-        yield Issue(f"data.{role}.source", f"data.{role}: {error}", _hint(rows, str(error), role))
+        yield Issue(place, f"data.{role}: {error}", _hint(rows, str(error), role))
 
 
 def _read_traces(traces: Traces, recipe: Recipe) -> None:
     found = trace_rows(_few(traces), recipe.plugins)
+
+    # Whether enough rows are left beside those for validation only a whole file shows.
     if recipe.sft and traces.is_file:
         training_rows(found, recipe.sft.val_rows)
 
 
 def _few(rows: AnyRows) -> AnyRows:
-    """All rows of a file, since any of them may be broken, and the first of what is made or loaded."""
+    """The source with as many of its rows as are worth reading here."""
+    # Any row of a file may be broken.
     if rows.is_file:
         return rows
 
@@ -98,43 +109,50 @@ def _hint(rows: Rows, reason: str, role: str) -> str | None:
 
 
 def _look_at_hub(what: str, source: str, place: str, ask_hub: bool) -> Issue | None:
-    """What there is to say of a source on the hub before it is loaded."""
+    """Why a source on the hub cannot be loaded, or was not looked at; None when it can be loaded."""
     if not ask_hub:
         return Note(place, f"{what}: {source} is on the hub and was not looked at")
+
     reason = data_on_hub(source)
-    return (
-        Issue(place, f"{what}: {source} is not in the cache, and {reason}", "name a file")
-        if reason
-        else None
-    )
+    if reason is None:
+        return None
+    return Issue(place, f"{what}: {source} is not in the cache, and {reason}", "name a file")
 
 
 def look_at_benches(recipe: Recipe, ask_hub: bool) -> Iterator[Issue]:
-    """Benches whose problems come from the hub."""
-    assert recipe.eval, "called for recipes with `eval` only"
-    for name in (name for name in recipe.eval.benches if name != "heldout"):
+    """Issues of benches whose problems come from the hub."""
+    for name in _named_benches(recipe):
         with suppress(RlspError):  # reported where it is loaded
             rows = Benches.of(recipe).prompts(name)
-            if rows.on_hub and (
-                found := _look_at_hub(f"bench {name}", rows.source, "eval.benches", ask_hub)
-            ):
+            if not rows.on_hub:
+                continue
+
+            found = _look_at_hub(f"bench {name}", rows.source, "eval.benches", ask_hub)
+            if isinstance(found, Note):
+                yield found
+            elif found:
                 hint = f"--data FILE, or a folder with {name}.jsonl in eval.data or RLSP_DATA_DIR"
-                yield found if isinstance(found, Note) else Issue(found.path, found.message, hint)
+                yield Issue(found.path, found.message, hint)
 
 
 def _load_benches(recipe: Recipe) -> Iterator[Issue]:
-    """Benches whose problems are on this machine."""
-    assert recipe.eval, "called for recipes with `eval` only"
-    for name in (name for name in recipe.eval.benches if name != "heldout"):
+    """Issues of benches whose problems are on this machine."""
+    for name in _named_benches(recipe):
         try:
             if not Benches.of(recipe).prompts(name).on_hub:
                 Benches.of(recipe).load(name)
         except RecipeError:  # reported by the check of benches, with the place in the list
             continue
         except RlspError as error:
-            yield Issue(
-                "eval.benches", f"bench {name}: {str(error).removeprefix(f'bench {name}: ')}"
-            )
+            # Some of these errors begin with the bench's name already.
+            reason = str(error).removeprefix(f"bench {name}: ")
+            yield Issue("eval.benches", f"bench {name}: {reason}")
+
+
+def _named_benches(recipe: Recipe) -> list[str]:
+    """The benches of a recipe without `heldout`, whose rows are looked at as data of the recipe."""
+    assert recipe.eval, "called for recipes with `eval` only"
+    return [name for name in recipe.eval.benches if name != "heldout"]
 
 
 def _look_at_responses(responses: str | None) -> Iterator[Issue]:

@@ -22,8 +22,8 @@ class Findings:
 def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> Findings:
     """Look at the data, the model and the rewards of `stages`: files, columns, and one scored row.
 
-    No library of the engine is loaded. What lies on the hub is looked at only with `ask_hub`, else
-    it is noted.
+    Loads no library of the engine. Sources on the hub are looked at only with `ask_hub`; without it
+    there is a note on each.
     """
     found = [
         *look_at_model(recipe, stages, ask_hub),
@@ -31,5 +31,7 @@ def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> F
         *look_at_schedule(recipe, stages),
         *look_at_reward(recipe, stages),
     ]
+
+    issues = tuple(one for one in found if not isinstance(one, Note))
     notes = tuple(one for one in found if isinstance(one, Note))
-    return Findings(tuple(one for one in found if not isinstance(one, Note)), notes)
+    return Findings(issues, notes)

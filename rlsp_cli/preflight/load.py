@@ -1,4 +1,4 @@
-"""recipe.yaml -> Recipe, and what is looked at before a recipe is used."""
+"""recipe.yaml -> Recipe, and the checks before a recipe is used."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from rlsp_cli.rewards.registry import resolve_options
 
 
 def read_recipe(name: str, overrides: Sequence[str]) -> tuple[Recipe, Path]:
-    """The recipe of a file or shipped name, valid for the schema and its plugins, and its file."""
+    """The recipe of a file or of a shipped name, valid for the schema and its plugins; and its file."""
     path = find_recipe(name)
     return load_recipe(path, overrides, plugins=resolve_options), path
 
@@ -29,8 +29,9 @@ def inspect_recipe(
 ) -> list[str]:
     """Check a recipe against its backends, and look at all that its `stages` will use.
 
-    RecipeError for what would stop them; the lines are worth knowing all the same.
+    RecipeError with everything that would stop them; returns notes on the rest.
     """
+    # All of it in one error, so that a recipe is mended once, and not once for each issue.
     found = preflight(recipe, stages, ask_hub)
     refuse(recipe, [*check_recipe(recipe), *found.issues], path)
     return [f"{recipe.place(note.path) or path}: note: {note}" for note in found.notes]

@@ -1,4 +1,4 @@
-"""The model of a recipe: its folder has what a model needs, and its positions are enough for what is sampled."""
+"""A check of the model: its folder has what a model needs, and its positions are enough."""
 
 import json
 import re
@@ -24,9 +24,10 @@ _TOKENIZERS = (
     "spiece.model",
     "*.tiktoken",
 )
-_LONGEST = 255
-"""Bytes that a name in a path may have."""
+_LONGEST_NAME = 255
+"""Bytes that a name in a path may have, on every common file system."""
 _MOST_HEADS = 1024
+"""Where the search for a number of heads ends that divides the width."""
 _ROTARY = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi", "gpt_neox")
 """Common architectures that turn pairs of a head's numbers by the position."""
 
@@ -44,30 +45,33 @@ def look_at_model(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Itera
 def _look_at_new(spec: FromScratch) -> Iterator[Issue]:
     head, rest = divmod(spec.hidden_size, spec.num_heads)
     place = "model.from_scratch.num_heads"
+
     if rest:
-        most = min(spec.hidden_size, 2 * spec.num_heads, _MOST_HEADS)
-        divisors = [n for n in range(1, most + 1) if spec.hidden_size % n == 0]
-        near = min(divisors, key=lambda n: abs(n - spec.num_heads))
-        yield Issue(
-            place,
-            f"num_heads {spec.num_heads} does not divide hidden_size {spec.hidden_size}",
-            f"try {near}",
-        )
+        message = f"num_heads {spec.num_heads} does not divide hidden_size {spec.hidden_size}"
+        yield Issue(place, message, f"try {_nearest_divisor(spec.hidden_size, spec.num_heads)}")
     elif head % 2 and spec.model_type in _ROTARY:
-        yield Issue(
-            place,
-            f"a head would have {head} numbers, and {spec.model_type} needs an even size of heads",
-        )
-    if (known := _model_types()) and spec.model_type not in known:
+        message = f"a head would have {head} numbers, and {spec.model_type} needs an even number"
+        yield Issue(place, message)
+
+    known = _model_types()
+    if known and spec.model_type not in known:
         like = get_close_matches(spec.model_type, known, n=1)
         message = f"transformers has no model type {spec.model_type!r}"
-        yield Issue(
-            "model.from_scratch.model_type", message, f'did you mean "{like[0]}"?' if like else None
-        )
+        hint = f'did you mean "{like[0]}"?' if like else None
+        yield Issue("model.from_scratch.model_type", message, hint)
+
+
+def _nearest_divisor(width: int, heads: int) -> int:
+    """The number of heads nearest to `heads` that divides the width."""
+    # 1 divides every width, so nothing beyond twice the number can be nearer.
+    most = min(width, 2 * heads, _MOST_HEADS)
+    divisors = [number for number in range(1, most + 1) if width % number == 0]
+    return min(divisors, key=lambda number: abs(number - heads))
 
 
 def _model_types() -> set[str]:
-    """The folders of transformers' models, which are named by their types; nothing is imported."""
+    """The model types that transformers knows; none without transformers."""
+    # Each has a folder of its name. To import transformers for its own table would take seconds.
     found = find_spec("transformers")
     folders = Path(found.origin).parent.glob("models/*/") if found and found.origin else ()
     return {folder.name for folder in folders if (folder / "__init__.py").exists()}
@@ -75,7 +79,8 @@ def _model_types() -> set[str]:
 
 def _look_at_path(path: str, ask_hub: bool) -> Iterator[Issue]:
     folder = Path(path)
-    if any(len(part) > _LONGEST for part in folder.parts):
+    # To ask whether such a folder exists would raise an OSError.
+    if any(len(part) > _LONGEST_NAME for part in folder.parts):
         yield Issue("model.path", f"model.path: {path[:40]}...: too long for a path")
     elif folder.is_dir():
         yield from (Issue("model.path", f"model.path: {path}: {line}") for line in _lacks(folder))
@@ -93,11 +98,13 @@ def _lacks(folder: Path) -> Iterator[str]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
+        # Without it the rest is of no interest: the folder holds something else.
         yield "no config.json: this is not a model in the Hugging Face layout"
         return
     except (OSError, ValueError) as error:
         yield f"config.json cannot be read: {error}"
         return
+
     if not isinstance(config, dict) or "model_type" not in config:
         yield "config.json names no model_type"
     if not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
@@ -108,10 +115,12 @@ def _lacks(folder: Path) -> Iterator[str]:
 
 def _look_at_hub(path: str, ask_hub: bool) -> Iterator[Issue]:
     if not ask_hub:
-        yield Note(
-            "model.path", f"model.path: {path} is on the hub, if anywhere, and was not looked at"
-        )
-    elif reason := model_on_hub(path):
+        message = f"model.path: {path} is on the hub, if anywhere, and was not looked at"
+        yield Note("model.path", message)
+        return
+
+    reason = model_on_hub(path)
+    if reason:
         message = (
             f"model.path: {path} is neither a folder here nor in the hub's cache, and {reason}"
         )
@@ -127,10 +136,14 @@ def _look_at_template(template: str) -> Iterator[Issue]:
 
 
 def _look_at_positions(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
-    """Responses that cannot fit whatever the prompt is."""
+    """Responses that cannot fit, whatever the prompt is."""
     positions = _positions(recipe)
+    if positions is None:
+        return
+
+    # A prompt has one token at least, so as many new ones as positions are too many.
     for key, tokens in _longest(recipe, stages):
-        if positions is not None and tokens >= positions:
+        if tokens >= positions:
             message = (
                 f"a prompt and max_new_tokens {tokens} do not fit the model's {positions} positions"
             )
@@ -138,32 +151,36 @@ def _look_at_positions(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]
 
 
 def _longest(recipe: Recipe, stages: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """The longest response of each stage that samples, in tokens, with the key that sets it."""
     if recipe.ppo and "ppo" in stages:
         yield "ppo.max_new_tokens", recipe.ppo.max_new_tokens
+
     settings = recipe.eval
-    if (
-        settings is None
-        or "eval" not in stages
-        or settings.url
-        or settings.responses
-        or settings.serve
-    ):
+    if settings is None or "eval" not in stages or not settings.benches:
         return
-    if settings.benches:
-        try:
-            drawn = map(Benches.of(recipe).sampling, settings.benches)
-            yield "eval.max_new_tokens", max(sampling.max_new_tokens for sampling in drawn)
-        except RecipeError:  # reported by the check of benches
-            return
+
+    # A server has its own limit, and says so; responses that are given were sampled before.
+    if settings.url or settings.serve or settings.responses:
+        return
+
+    try:
+        samplings = [Benches.of(recipe).sampling(name) for name in settings.benches]
+    except RecipeError:  # reported by the check of benches
+        return
+    yield "eval.max_new_tokens", max(sampling.max_new_tokens for sampling in samplings)
 
 
 def _positions(recipe: Recipe) -> int | None:
-    """The model's longest sequence in tokens; None when its configuration is not here or does not say."""
+    """The model's longest sequence in tokens; None when its configuration does not say, or is away."""
     if recipe.model.from_scratch:
         return recipe.model.from_scratch.max_length
+
     try:
         config = model_config(recipe.model) or {}
     except (NotReadyError, OSError):  # reported with the folder
         return None
-    found = {**config, **(config.get("text_config") or {})}.get("max_position_embeddings")
+
+    # Models that also see images keep what is about text in a section of its own.
+    text = {**config, **(config.get("text_config") or {})}
+    found = text.get("max_position_embeddings")
     return found if isinstance(found, int) else None

@@ -1,4 +1,4 @@
-"""The rewards of a recipe, tried on one real row: a plugin that breaks on it will break in training."""
+"""A trial of the rewards on one real row: a plugin that breaks on it will break in training."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -19,26 +19,27 @@ _OF_LENGTH = "length"
 
 
 def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
-    """Score a response with the reference of the first row; a component that breaks is a problem."""
+    """Score a response with the reference of the first row; issues of components that break."""
     row = _first_row(recipe, stages)
     if row is None:
         return
+
+    # Only training asks for exploration rewards.
     trains = recipe.ppo is not None and "ppo" in stages
-    reward = _without_servers(
-        recipe.reward if trains else recipe.reward.model_copy(update={"exploration": ()})
-    )
-    yield from (
-        Note(f"reward.exploration.{number}", f"{use.use} asks a server and was not tried")
-        for number, use in enumerate(recipe.reward.exploration)
-        if trains and _asks_a_server(use)
-    )
-    if _asks_a_server(reward.correctness):
-        yield Note(
-            "reward.correctness", f"{reward.correctness.use} asks a server and was not tried"
-        )
+    exploration = recipe.reward.exploration if trains else ()
+    for number, use in enumerate(exploration):
+        if _asks_a_server(use):
+            place = f"reward.exploration.{number}"
+            yield Note(place, f"{use.use} asks a server and was not tried")
+
+    verifier = recipe.reward.correctness
+    if _asks_a_server(verifier):
+        yield Note("reward.correctness", f"{verifier.use} asks a server and was not tried")
         return
+
+    reward = recipe.reward.model_copy(update={"exploration": exploration})
     try:
-        yield from _broken(recipe, row, _score(recipe, reward, row))
+        yield from _broken(recipe, row, _score(recipe, _without_servers(reward), row))
     except PluginError as error:
         yield Issue("reward", str(error))
 
@@ -52,13 +53,13 @@ def _first_row(recipe: Recipe, stages: Sequence[str]) -> Problem | None:
 
     for rows in judged:
         if rows is not None and not rows.on_hub:
-            with suppress(RlspError):
+            with suppress(RlspError):  # reported with the data
                 return first_row(rows, recipe)
     return None
 
 
 def _asks_a_server(use: PluginUse) -> bool:
-    """Whether a score costs a call."""
+    # Such a server may not run yet, and a call may cost money.
     return "base_url" in use.options
 
 
@@ -69,58 +70,82 @@ def _without_servers(reward: Reward) -> Reward:
 
 
 def _score(recipe: Recipe, reward: Reward, row: Problem) -> list[SampleScore]:
-    """Scores of the reference as an answer: as long as it is, of one token, and of the most there can be."""
+    """Scores of a response that states the reference.
+
+    With a length reward it is scored twice more: as if it had one token, and as many as there can be.
+    """
+    # Where the reference is no answer, such as tests of a program, a row may bring a solution.
     text = str(row.metadata.get("gold") or honest(row.answer))
     most = recipe.ppo.max_new_tokens if recipe.ppo else None
-    samples = [Sample(row.problem, text, row.answer, row.id, row.metadata, len(text.split()), most)]
+    stated = Sample(
+        prompt=row.problem,
+        response=text,
+        reference=row.answer,
+        id=row.id,
+        metadata=row.metadata,
+        num_tokens=len(text.split()),
+        max_tokens=most,
+    )
 
+    samples = [stated]
     if most and any(use.use == _OF_LENGTH for use in reward.exploration):
-        samples += [replace(samples[0], id=f"{row.id}-{n}", num_tokens=n) for n in (1, most)]
+        for tokens in (1, most):
+            samples.append(replace(stated, id=f"{row.id}-{tokens}", num_tokens=tokens))
 
     with Scorer(reward, recipe.plugins) as scorer:
         return scorer.score(samples, alpha_of(recipe, 0))
 
 
 def _broken(recipe: Recipe, row: Problem, scores: list[SampleScore]) -> Iterator[Issue]:
-    """What the first score says of the rewards, and the others of the length reward."""
-    first = scores[0]
+    """Issues of components that break on the first score; notes on verdicts and values that surprise."""
+    first, *others = scores
     for part in first.components:
+        place = _place(recipe, part)
         if part.outcome == "error":
-            yield Issue(
-                _place(recipe, part),
-                f"{part.component} breaks on the first row (id {row.id}): {part.reason}",
-            )
-        elif part.outcome == "timeout":
-            yield Note(
-                _place(recipe, part),
-                f"{part.component} on the first row (id {row.id}): {part.reason}",
-            )
+            message = f"{part.component} breaks on the first row (id {row.id}): {part.reason}"
+            yield Issue(place, message)
 
-    if first.correctness.outcome in ("value", "abstain") and not is_right(first.correctness.value):
-        shown = "gives no value to" if first.correctness.value is None else "calls wrong"
-        message = f"{first.correctness.component} {shown} the reference of the first row, \\boxed{{{row.answer}}}"
-        hint = "fine where a reference is not an answer, such as tests, a schema or a query; else see `rlsp reward try`"
+        # This machine may be slower, or busier, than the one that trains.
+        elif part.outcome == "timeout":
+            yield Note(place, f"{part.component} on the first row (id {row.id}): {part.reason}")
+
+    verdict = first.correctness
+    if verdict.outcome in ("value", "abstain") and not is_right(verdict.value):
+        judged = "gives no value to" if verdict.value is None else "calls wrong"
+        answer = f"\\boxed{{{row.answer}}}"
+        message = f"{verdict.component} {judged} the reference of the first row, {answer}"
+        hint = (
+            "fine where a reference is not an answer, such as tests, a schema or a query; "
+            "else see `rlsp reward try`"
+        )
         yield Note("reward.correctness", message, hint)
 
-    yield from _constant(recipe, scores[1:])
+    yield from _constant(recipe, others)
 
 
 def _constant(recipe: Recipe, scores: list[SampleScore]) -> Iterator[Issue]:
-    """A length reward that is the same for the shortest and the longest response."""
-    values = {
-        part.value for score in scores for part in score.exploration if part.component == _OF_LENGTH
-    }
-    use = next((use for use in recipe.reward.exploration if use.use == _OF_LENGTH), None)
-    if use is not None and recipe.ppo and len(scores) == 2 and len(values) == 1:
-        message = f"length is {values.pop()} for every response of at most {recipe.ppo.max_new_tokens} tokens"
-        hint = f"lower its scale, {use.options['scale']:g}, or raise ppo.max_new_tokens"
-        yield Note(f"reward.exploration.{recipe.reward.exploration.index(use)}", message, hint)
+    """A note on a length reward that is the same for the shortest and the longest response."""
+    if recipe.ppo is None or len(scores) != 2:
+        return
+
+    values = set()
+    for score in scores:
+        values |= {part.value for part in score.exploration if part.component == _OF_LENGTH}
+
+    # With too large a scale all of them get the floor, and the reward teaches nothing.
+    for number, use in enumerate(recipe.reward.exploration):
+        if use.use == _OF_LENGTH and len(values) == 1:
+            most = recipe.ppo.max_new_tokens
+            message = f"length is {values.pop()} for every response of at most {most} tokens"
+            hint = f"lower its scale, {use.options['scale']:g}, or raise ppo.max_new_tokens"
+            yield Note(f"reward.exploration.{number}", message, hint)
+            return
 
 
 def _place(recipe: Recipe, part: Score) -> str:
+    """The key of the recipe that a score's component comes from."""
+    # A plugin of a file is named `file.py:function`, and its scores by the function alone.
     names = [use.use.rpartition(":")[2] for use in recipe.reward.exploration]
-    return (
-        f"reward.exploration.{names.index(part.component)}"
-        if part.component in names
-        else "reward.correctness"
-    )
+    if part.component in names:
+        return f"reward.exploration.{names.index(part.component)}"
+    return "reward.correctness"
