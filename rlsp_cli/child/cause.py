@@ -4,8 +4,8 @@ import re
 
 # The first match wins, so the order matters: an error that names its cause comes before the general
 # one that wraps it. Ray's OutOfMemoryError is about the machine and would else pass for the GPU's;
-# torch reports a port in use as a DistNetworkError too; the hub answers 401 for a name that does not
-# exist; and a KeyError may follow from anything.
+# torch reports a port in use as a DistNetworkError too; the hub answers 401 for a name that it does
+# not know; and a KeyError may follow from anything.
 _CAUSES = (
     (r"node running low on memory|ray\.exceptions\.OutOfMemoryError", "a node is out of memory (not a GPU)"),
     (r"CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED", "out of GPU memory; lower micro_batch"),

@@ -20,7 +20,7 @@ _GRACE_S = 20.0
 
 def dying_with_parent(argv: Sequence[str]) -> list[str]:
     """The command that runs `argv` and is killed when this process ends, however it ends."""
-    # -I keeps the user's PYTHONPATH, which is meant for `argv`, from changing what this file imports.
+    # -I: the user's PYTHONPATH is meant for `argv`, and must not change what this file imports.
     return [sys.executable, "-I", __file__, str(os.getpid()), *argv]
 
 

@@ -19,16 +19,18 @@ The kernel takes a socket's path of 107 characters at most, and the child adds t
 def short_folder() -> str:
     """A new temporary folder in which a child can have sockets."""
     home = tempfile.gettempdir()
-    return tempfile.mkdtemp(prefix="rlsp-", dir=home if len(home) <= _LONGEST_HOME else "/tmp")  # noqa: S108
+    if len(home) > _LONGEST_HOME:
+        home = "/tmp"  # noqa: S108 (the folder in it is ours alone)
+    return tempfile.mkdtemp(prefix="rlsp-", dir=home)
 
 
 @contextmanager
 def session(
     argv: Sequence[str], environment: Mapping[str, str], log: Path, folder: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command that works in `folder` and appends to `log`; it ends with the block, or with us.
+    """Run a command that works in `folder` and appends to `log`.
 
-    The folder is removed with it.
+    It ends with the block, or with us, and the folder is removed.
     """
     child = spawn(argv, environment, log)
     try:

@@ -136,7 +136,7 @@ def _last_model(run: Run) -> str | None:
 
 
 def _of_steps(run: Run) -> dict[int, str]:
-    """The models of a run's PPO by their step: the first, those that were exported, and the last."""
+    """The models of a run's PPO by their step: the first, the exported ones, and the last."""
     paths = run.paths.stage("ppo")
     exported = paths.all_exported()
     if not exported:

@@ -32,7 +32,7 @@ class Printer:
 
 
 class NoteReader:
-    """An observer that also shows the notes of a command: lines of its log that begin with `note: `."""
+    """An observer that also shows a command's notes: lines of its log that begin with `note: `."""
 
     def __init__(self, observer: Observer, log: Path) -> None:
         self.say = observer.say

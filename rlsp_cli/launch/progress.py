@@ -1,4 +1,4 @@
-"""What a person sees of a running stage: a live line on a terminal, else a plain one now and then."""
+"""What a person sees of a running stage: a live line on a terminal, or plain lines in a log."""
 
 import time
 from collections import deque
@@ -67,7 +67,7 @@ class StageProgress:
             self._show(rows[-1])
 
     def _show(self, row: dict[str, Any]) -> None:
-        """Show a row in the live line of a terminal; elsewhere on a line of its own, now and then."""
+        """Show a row in the live line of a terminal, or now and then on a line of its own."""
         done, total = row["step"] + 1, row.get("total_steps")
         left = self.pace.left(row.get("text", ""), done, total)
 
@@ -102,7 +102,7 @@ def clock() -> str:
 
 
 def describe(row: dict[str, Any]) -> str:
-    """The numbers of a metrics row that a person watches; correctness and exploration stay apart."""
+    """The numbers of a metrics row that a person watches."""
     parts = [text.format(row[key]) for key, text in _LABELS.items() if key in row]
 
     # exploration/NAME/mean of each exploration reward goes behind correctness, which comes first.

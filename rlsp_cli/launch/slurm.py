@@ -1,4 +1,4 @@
-"""A job on Slurm: submitted with sbatch, followed with squeue, its exit code read from its own file.
+"""A job on Slurm: submitted with sbatch, followed with squeue, its exit code read from a file.
 
 Where the script could not write that file, the exit code is sacct's, if the site has accounting.
 """

@@ -80,6 +80,6 @@ def _free_to_change(run: Run) -> tuple[str, ...]:
     beginnings = []
     for stage in STAGES:
         if not (run.paths.stage(stage).root / "attempts").exists():
-            # A key in the section, or the section itself where a recipe has none: `sft: None -> ...`
+            # A key in the section, or the section itself when one recipe lacks it.
             beginnings += [f"{stage}.", f"{stage}:"]
     return tuple(beginnings)

@@ -39,7 +39,7 @@ def call_for_workers(job: Job, cluster: Cluster, paths: StagePaths, observer: Ob
 
     # torchrun would fail too, but its error cannot name the setting to change.
     with socket.socket() as probe:
-        # As torchrun's own server does, so that a port in TIME_WAIT of an earlier run counts as free.
+        # As torchrun does: a port that an earlier run has left in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", cluster.port))

@@ -40,7 +40,7 @@ def run_recipe(
         signals: list[int] = []
 
         for stage in waiting:
-            # Compiled when its turn comes: it starts from the model that the stage before it leaves.
+            # Compiled in its turn: it starts from the model that the stage before it leaves.
             with _recorded(run, stage, resume_command, signals):
                 job = compile_for(run.recipe, stage, run.paths)  # Recipe -> Job
                 signals = launch(job, run, screen)  # Job -> Run
@@ -84,7 +84,7 @@ def unfinished(recipe: Recipe, stages: Sequence[str], out: Path | None) -> tuple
 def _ready_stages(
     run: Run, stages: Sequence[str], screen: Console, resume_command: ResumeCommand
 ) -> list[str]:
-    """Those of `stages` that are not done; StageError when an environment cannot run one of them."""
+    """Those of `stages` that are not done; StageError when an environment cannot run one."""
     waiting = []
     for stage in stages:
         if _is_done(run, stage):
@@ -142,7 +142,7 @@ def _recorded(
 
 @contextmanager
 def _recorded_failure(run: Run, stage: str, resume_command: ResumeCommand) -> Iterator[None]:
-    """Keep an error in status.json, and raise it as a StageError, with the next move where one helps."""
+    """Keep an error in status.json, and raise it as a StageError, with a next move if one helps."""
     try:
         yield
     except RlspError as error:

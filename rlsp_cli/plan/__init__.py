@@ -69,7 +69,7 @@ class Plan:
 
 
 def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
-    """The plan of a recipe that its backends accept; `gpu` is what it is to run on, a name in GPUS."""
+    """The plan of a recipe that its backends accept; `gpu` is a name in GPUS."""
     counted = list(count_stages(recipe))
     estimates, not_estimated = _estimates(recipe, gpu, counted)
     embedded, not_known = _embedded(recipe, counted)
@@ -121,7 +121,10 @@ def _embedded(
         return [], []
 
     # Machines differ by a factor of a hundred here, which no formula would catch.
-    no_time = "time is not estimated for the embedded engine: a run says what is left, after its first steps"
+    no_time = (
+        "time is not estimated for the embedded engine: "
+        "a run says what is left, after its first steps"
+    )
     shape = model_shape(recipe.model)
     if shape is None:
         no_size = (

@@ -47,7 +47,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What is known of a source's rows; without them `note` says why, or `unreadable` what is wrong."""
+    """What is known of a source's rows, or why it is not: by a `note`, or because of an error."""
 
     texts: Texts | None = None
     note: str | None = None

@@ -17,7 +17,7 @@ _COPIES = 2
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes of one checkpoint, how many are kept, and bytes of the trained and the exported models."""
+    """Bytes of one checkpoint, how many are kept, and bytes of trained and exported models."""
 
     checkpoint: float
     kept: int
@@ -31,7 +31,7 @@ class Disk:
 
 
 def disk_space(shape: ModelShape, ppo: Ppo, steps: int | None) -> Disk:
-    """What checkpoints and models take after `steps` steps; exports count only where those are known."""
+    """Bytes of checkpoints and models after `steps` steps; without them no exports are counted."""
     # A critic has no output layer over the vocabulary.
     trained = shape.parameters + (shape.trunk if ppo.estimator == "gae" else 0)
 

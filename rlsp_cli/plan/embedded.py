@@ -1,4 +1,4 @@
-"""An estimate of what the embedded engine holds in memory: the GPU's, or the machine's without one."""
+"""An estimate of what the embedded engine holds in memory, of the GPU or else of the machine."""
 
 from dataclasses import dataclass
 

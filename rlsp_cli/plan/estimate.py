@@ -23,13 +23,14 @@ _PPO_ASSUMPTIONS = (
     "GiB, comes on top",
     "the CPU's memory is without the processes themselves, some 2 to 4 GiB each, and what Ray sets "
     "aside for its object store and does not fill, 30% of it",
-    "not counted: start, checkpoints, evaluation, waiting for rewards, moving weights to the engines",
+    "not counted: start, checkpoints, evaluation, waiting for rewards, moving weights to the "
+    "engines",
 )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A stage on GPUs. Pairs are (short responses, GPUs used well), (the longest, GPUs used poorly).
+    """A stage on GPUs. Pairs are for (short responses, a good use), (the longest, a poor use).
 
     `busiest` are the bytes on the GPU that holds most, `host` those in the CPU's memory of the
     machine that holds most. The hours are None where the number of steps is unknown.

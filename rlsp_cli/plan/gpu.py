@@ -24,4 +24,4 @@ GPUS = {
         Gpu("h200", 141e9, 989e12, 4.8e12),
     )
 }
-"""The SXM form where there are several, without sparsity. An A800 or H800 counts as A100 or H100."""
+"""The SXM form where there are several; no sparsity. An A800 or H800 counts as A100 or H100."""

@@ -1,9 +1,9 @@
 """An estimate of what a PPO job holds in the CPU's memory of the machine that holds most.
 
-For Adam's step on the CPU DeepSpeed's own estimators give the numbers, without and with the buffers
-that they add (`estimate_zero2_model_states_mem_needs` and its sibling for stage 3, version 0.19.6);
-a test compares. An engine that sleeps keeps its weights there, and models that sleep beside it their
-gradients and Adam's states.
+For Adam's step on the CPU the numbers are those of DeepSpeed's estimators, without and with the
+buffers that they add (`estimate_zero2_model_states_mem_needs` and its sibling for stage 3, version
+0.19.6); a test compares. An engine that sleeps keeps its weights there, and models that sleep
+beside it their gradients and Adam's states.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +38,7 @@ class HostPart:
 
 
 def zero_host(parameters: float, sharding: str, gpus: int, nodes: int, factor: float = 1) -> float:
-    """Bytes on each of `nodes` machines for Adam's step on the CPU, when `gpus` in all share a model."""
+    """Bytes on each of `nodes` machines for Adam's step on the CPU; `gpus` in all share a model."""
     if sharding == "zero3":
         return _STEP_BYTES * parameters / nodes * factor
 

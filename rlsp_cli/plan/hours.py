@@ -16,7 +16,7 @@ from rlsp_cli.recipe.schema import Ppo, Sft
 
 @dataclass(frozen=True)
 class Efficiency:
-    """Shares of a GPU's peak: `compute` in training and forward passes (MFU), `bandwidth` in sampling."""
+    """Shares of a GPU's peak: `compute` in training and forward passes, `bandwidth` in sampling."""
 
     compute: float
     bandwidth: float
@@ -24,7 +24,7 @@ class Efficiency:
 
 GOOD, POOR = Efficiency(0.55, 0.8), Efficiency(0.2, 0.25)
 SHORT, LONG = 0.25, 1.0
-"""Mean response length as a share of `max_new_tokens`; between 0.14 and 0.9 in the paper's figures."""
+"""Mean response length as a share of `max_new_tokens`; 0.14 to 0.9 in the paper's figures."""
 _HOUR_S = 3600
 _WEIGHT_BYTES = 2
 """A weight in bfloat16."""
@@ -32,7 +32,7 @@ _WEIGHT_BYTES = 2
 
 @dataclass(frozen=True)
 class Step:
-    """Seconds of one rollout step, by phase; sampling overlaps the others when it is asynchronous."""
+    """Seconds of one rollout step, by phase; asynchronous sampling overlaps the others."""
 
     generate: float
     forward: float
@@ -95,7 +95,7 @@ class Workload:
         return steps * self.step(use).seconds * self.roles.gpus / _HOUR_S
 
     def _slowest_set(self, seconds: dict[str, float]) -> float:
-        """Seconds until all are done: models on the same GPUs take turns, others work beside them."""
+        """Seconds until all are done: models on the same GPUs take turns."""
         return max(
             sum(seconds.get(role, 0) for role in names.split(" + "))
             for names, _ in self.roles.asked

@@ -29,7 +29,7 @@ _GATHERED_BYTES = 4
 
 _STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
 _ENGINE_SHARE_ASLEEP, _ENGINE_SHARE = 0.6, 0.9
-"""vLLM's share of a GPU, where it sleeps while other models work, and where it has the GPU alone."""
+"""vLLM's share of a GPU: where it sleeps while others work, and where it has the GPU alone."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def busiest_gpu(models: Iterable[RoleMemory], found: Roles, ppo: Ppo) -> float:
 
 
 def _together(models: list[RoleMemory], sleeping: bool) -> float:
-    """Bytes of models that share a GPU: what always stays, and the most that one has in its turn."""
+    """Bytes of models that share a GPU: what stays, and the most that one has in its turn."""
     trained = [model for model in models if model.role != "engines"]
     engine = sum(model.weights + model.cache for model in models if model.role == "engines")
 
@@ -168,7 +168,7 @@ def _reference(gpus: int, shape: ModelShape, ppo: Ppo, length: float) -> RoleMem
 
 
 def gathered(shape: ModelShape, ppo: Ppo, bytes_each: int) -> float:
-    """Bytes of the largest layer, which stage 3 brings together on every GPU; 0 for other stages."""
+    """Bytes of the largest layer, which stage 3 gathers on every GPU; 0 for other stages."""
     if ppo.openrlhf.sharding != "zero3":
         return 0
     return bytes_each * max(shape.embedding, shape.hidden * shape.intermediate)

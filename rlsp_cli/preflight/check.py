@@ -13,7 +13,7 @@ from rlsp_cli.rewards.lexicon import load_lexicon
 
 
 def check_recipe(recipe: Recipe) -> list[Issue]:
-    """Issues of its backends, benches, scorer and lexicon, and of problems that are trained on too."""
+    """Issues of backends, benches, scorer and lexicon, and of training on a bench's problems."""
     return [
         *backends.check(recipe),
         *check_benches(recipe),

@@ -109,7 +109,7 @@ def _hint(rows: Rows, reason: str, role: str) -> str | None:
 
 
 def _look_at_hub(what: str, source: str, place: str, ask_hub: bool) -> Issue | None:
-    """Why a source on the hub cannot be loaded, or was not looked at; None when it can be loaded."""
+    """Why a source on the hub cannot be loaded, or was not looked at; None when it can."""
     if not ask_hub:
         return Note(place, f"{what}: {source} is on the hub and was not looked at")
 

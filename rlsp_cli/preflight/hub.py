@@ -1,4 +1,4 @@
-"""Whether the hub can be asked. Its own client tries for half a minute before it says that it cannot."""
+"""Whether the hub can be asked; its own client tries for half a minute before it gives up."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ def model_on_hub(path: str) -> str | None:
 
 
 def data_on_hub(source: str) -> str | None:
-    """Why a data set `hf:org/name` cannot be loaded from the hub; None when it can, or is in the cache."""
+    """Why a data set `hf:org/name` cannot be loaded; None when it can, or is in the cache."""
     from huggingface_hub.constants import HF_HOME
 
     # Where `datasets` keeps what it has loaded; it is not imported, because that takes seconds.

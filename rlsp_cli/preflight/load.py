@@ -12,7 +12,7 @@ from rlsp_cli.rewards.registry import resolve_options
 
 
 def read_recipe(name: str, overrides: Sequence[str]) -> tuple[Recipe, Path]:
-    """The recipe of a file or of a shipped name, valid for the schema and its plugins; and its file."""
+    """The recipe of a file or a shipped name, valid for schema and plugins; and its file."""
     path = find_recipe(name)
     return load_recipe(path, overrides, plugins=resolve_options), path
 

@@ -171,7 +171,7 @@ def _longest(recipe: Recipe, stages: Sequence[str]) -> Iterator[tuple[str, int]]
 
 
 def _positions(recipe: Recipe) -> int | None:
-    """The model's longest sequence in tokens; None when its configuration does not say, or is away."""
+    """The model's longest sequence in tokens; None when no configuration here says it."""
     if recipe.model.from_scratch:
         return recipe.model.from_scratch.max_length
 

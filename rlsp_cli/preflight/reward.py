@@ -72,7 +72,7 @@ def _without_servers(reward: Reward) -> Reward:
 def _score(recipe: Recipe, reward: Reward, row: Problem) -> list[SampleScore]:
     """Scores of a response that states the reference.
 
-    With a length reward it is scored twice more: as if it had one token, and as many as there can be.
+    With a length reward it is scored twice more: as of one token, and as of the most there can be.
     """
     # Where the reference is no answer, such as tests of a program, a row may bring a solution.
     text = str(row.metadata.get("gold") or honest(row.answer))
@@ -97,7 +97,7 @@ def _score(recipe: Recipe, reward: Reward, row: Problem) -> list[SampleScore]:
 
 
 def _broken(recipe: Recipe, row: Problem, scores: list[SampleScore]) -> Iterator[Issue]:
-    """Issues of components that break on the first score; notes on verdicts and values that surprise."""
+    """Issues of components that break on the first response; notes on what surprises."""
     first, *others = scores
     for part in first.components:
         place = _place(recipe, part)

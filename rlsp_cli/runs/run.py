@@ -127,7 +127,8 @@ def _refuse_used(root: Path) -> None:
     # Its own lock is there before anything else.
     if root.exists() and (not root.is_dir() or any(file.name != LOCK for file in root.iterdir())):
         raise UsageError(
-            f"{root}: this folder is used; choose another --out, or add --resume to go on with its run"
+            f"{root}: this folder is used; "
+            "choose another --out, or add --resume to go on with its run"
         )
 
 

@@ -15,7 +15,7 @@ from rlsp_cli.errors import DataError
 
 Row = dict[str, Any]
 _SURROGATES = "backslashreplace"
-"""How a lone surrogate is encoded, for which UTF-8 has no bytes: as `\\ud83d`, its spelling in JSON."""
+"""A lone surrogate, for which UTF-8 has no bytes, is written as `\\ud83d`, its form in JSON."""
 _SHOWN = 40
 """How much of a damaged line an error shows, in bytes or characters."""
 
@@ -147,7 +147,7 @@ def _row(line: bytes, path: Path, number: int | None, shape: type[BaseModel] | N
 
 
 def _object(text: bytes, shape: type[BaseModel] | None) -> Row:
-    """A JSON object; ValueError in one line when the text is something else, or not of the shape."""
+    """A JSON object; ValueError in one line for anything else, or for another shape."""
     try:
         value: Row = json.loads(text)
     except (ValueError, RecursionError) as error:  # RecursionError: a thousand brackets

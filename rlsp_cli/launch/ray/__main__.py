@@ -1,7 +1,8 @@
-"""`python -m rlsp_cli.launch.ray RUN/STAGE/job.json` drives a job. Batch scripts use two steps more:
+"""`python -m rlsp_cli.launch.ray RUN/STAGE/job.json` drives a job.
 
-`... node WORDS` runs `ray start --block` as one node; `... wait URL NODES SECONDS PID...` waits
-until so many have joined, as long as all these processes live.
+Batch scripts use two steps more: `... node WORDS` runs `ray start --block` as one node, and
+`... wait URL NODES SECONDS PID...` waits until so many have joined, as long as all these processes
+live.
 """
 
 import os

@@ -40,7 +40,7 @@ def _is_free(port: int) -> bool:
 
 
 def our_address(peers: Iterable[str]) -> str:
-    """The address under which all of `peers` reach this machine; loopback when there are no others."""
+    """The address under which all of `peers` reach this machine; loopback without other ones."""
     ours = {peer: _address_towards(peer) for peer in peers}
 
     # Towards itself a machine has the peer's own address.
@@ -55,7 +55,7 @@ def _address_towards(peer: str) -> str:
     """Our address on the network that leads to a peer."""
     family = socket.AF_INET6 if ":" in peer else socket.AF_INET
 
-    # To connect a UDP socket sends nothing: the kernel only picks the route, and with it our address.
+    # Connecting a UDP socket sends nothing: the kernel only picks the route, and our address on it.
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.connect((peer, _DISCARD_PORT))
         return str(probe.getsockname()[0])

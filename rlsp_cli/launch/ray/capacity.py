@@ -20,8 +20,8 @@ def refuse_small(job: RayJob, dashboard: Dashboard) -> list[Node]:
 
     if total < job.bundles:
         raise NotReadyError(
-            f"it asks Ray for {job.bundles} GPUs with a CPU each, and the cluster can place {total} "
-            f"at most; use fewer GPUs, or a larger cluster\n{table(job, nodes)}"
+            f"it asks Ray for {job.bundles} GPUs with a CPU each, and the cluster can place "
+            f"{total} at most; use fewer GPUs, or a larger cluster\n{table(job, nodes)}"
         )
     return nodes
 
@@ -42,8 +42,8 @@ def wait_for_room(job: RayJob, dashboard: Dashboard, say: Callable[[str], None])
             return
         if time.monotonic() > deadline:
             raise NotReadyError(
-                f"the cluster was busy for {job.join_timeout_s} s: {free} of {total} GPUs with a CPU"
-                f" each are free, and the job asks for {job.bundles}\n{table(job, nodes)}"
+                f"the cluster was busy for {job.join_timeout_s} s: {free} of {total} GPUs with a "
+                f"CPU each are free, and the job asks for {job.bundles}\n{table(job, nodes)}"
             )
 
         if not has_said:

@@ -85,7 +85,7 @@ def _ask_for_machines(
 
 
 def _running_cluster(named: str, origin: str, say: Callable[[str], None]) -> RayCluster:
-    """The cluster at an address, which `origin` gives; NotReadyError when no cluster answers there."""
+    """The cluster at an address that `origin` names; NotReadyError when none answers there."""
     address = read_ray_address(named, origin)
     dashboard = _dashboard(address)
     say(f"using the Ray {_version(dashboard, origin)} cluster at {dashboard.url}")

@@ -20,7 +20,7 @@ _NVIDIA_SMI_S = 60
 def gather_diagnostics(
     dashboard: Dashboard, info: JobInfo, log: str, folder: Path, conceal: Callable[[str], str]
 ) -> None:
-    """Write the stacks of the job's processes, Ray's state, the last lines and the state of GPUs here.
+    """Write the stacks of the job's processes, Ray's state, the last lines and the GPUs' state.
 
     A part that is unavailable is a file that says why.
     """

@@ -1,4 +1,4 @@
-"""The driver of a job on Ray: cluster, room, service, submission. It ends all that it has started."""
+"""The driver of a job on Ray: cluster, room, service, submission. It ends all that it starts."""
 
 import os
 import secrets

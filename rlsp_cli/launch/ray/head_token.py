@@ -1,4 +1,4 @@
-"""The token of a head that we start: a variable of its processes, and a file for further machines."""
+"""The token of a head that we start: a variable of its processes, a file for other machines."""
 
 import os
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def shared_token(token: str, stage: Path) -> Iterator[None]:
 
 
 def read_token(stage: Path) -> str:
-    """The token that the head's machine has written; NotReadyError when there is nothing to read."""
+    """The token that the head's machine has written; NotReadyError when there is none."""
     path = stage / _FILE
     try:
         return path.read_text(encoding="utf-8")

@@ -55,7 +55,8 @@ def join_cluster(head: str, run: Path | None, gpus: int | None, say: Callable[[s
         raise NotReadyError(f"--join {head}: Ray could not join: {last_error(log)}")
     if _answers(head):
         raise JobError(
-            f"the node here ended with code {code}, and the Ray cluster at {head} goes on without it"
+            f"the node here ended with code {code}, "
+            f"and the Ray cluster at {head} goes on without it"
         )
     say(f"the Ray cluster at {head} has ended")
 

@@ -1,4 +1,4 @@
-"""The reward service of a job: a child of the driver, started again on the same port when it dies."""
+"""The reward service of a job: a child of the driver, started again on its port when it dies."""
 
 import os
 import re
@@ -27,7 +27,7 @@ class RewardService:
         self, argv: tuple[str, ...], host: str, token: str, logs: Path, say: Callable[[str], None]
     ) -> None:
         # On a cluster of several machines the workers that ask are elsewhere.
-        everywhere = () if host == LOOPBACK else ("--host", "0.0.0.0")  # noqa: S104 (a token guards it)
+        everywhere = ("--host", "0.0.0.0") if host != LOOPBACK else ()  # noqa: S104 (it wants a token)
         self.argv = (*argv, *everywhere)
         self.host, self.say = host, say
         self.log, self.report = logs / "service.log", logs / "service.error.json"

@@ -1,4 +1,4 @@
-"""A submitted job, followed to its end: its log, its service, its nodes, and whether it is active."""
+"""A submitted job, followed to its end: its log, its service, its nodes, its activity."""
 
 import re
 import sys
@@ -28,7 +28,7 @@ _NODE_LOSS = re.compile(
 
 
 class Submission:
-    """One job on a cluster, under a name of its own; its output goes to our stdout without secrets."""
+    """One job on a cluster, under a name of its own; it prints to our stdout, without secrets."""
 
     def __init__(
         self,
