@@ -96,10 +96,10 @@ class Workload:
 
     def _slowest_set(self, seconds: dict[str, float]) -> float:
         """Seconds until all are done: models on the same GPUs take turns."""
-        return max(
-            sum(seconds.get(role, 0) for role in names.split(" + "))
-            for names, _ in self.roles.asked
-        )
+        together = []
+        for names, _ in self.roles.asked:
+            together.append(sum(seconds.get(role, 0) for role in names.split(" + ")))
+        return max(together)
 
 
 def sft_gpu_hours(shape: ModelShape, sft: Sft, tokens: float, gpu: Gpu, use: Efficiency) -> float:
