@@ -116,6 +116,6 @@ def test_a_package_that_rays_dashboard_would_not_take_is_refused(
 ) -> None:
     (tmp_path / "a.bin").write_bytes(b"")
     size = len(pack(tmp_path, ["a.bin"])[1])
-    monkeypatch.setattr(package, "_MOST", size - 1)
+    monkeypatch.setattr(package, "_LARGEST", size - 1)
     with pytest.raises(NotReadyError, match=r"a\.bin pack to 0 MiB, and Ray's dashboard takes 0"):
         pack(tmp_path, ["a.bin"])
