@@ -350,6 +350,10 @@ def test_data_that_is_not_the_benchs_is_refused_from_its_source_and_said_of_a_gi
     ):
         load(str(mine))
 
+    mine.write_text(MINE.replace("problems: 2", "problems: 3"))
+    with pytest.raises(DataError, match="2 problems, expected 3;"):
+        load(str(mine))
+
 
 def test_changed_data_is_noted_in_results_and_report(shared_data: Path, tmp_path: Path) -> None:
     rows = [{**row, "answer": "0"} for row in read_rows(shared_data / "aime24.jsonl")]
@@ -407,11 +411,12 @@ def test_benches_are_listed_and_shown(mine: Path, shared_data: Path, tmp_path: P
     assert rlsp("benches", "show", "aime42", check=False).returncode == 3
 
 
-def test_the_page_lists_every_bench_and_its_example_is_one(tmp_path: Path) -> None:
+def test_the_docs_list_every_bench_and_their_example_is_one(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "benches.md").read_text()
     for name, count in ((name, find_bench(name).problems) for name in shipped_benches()):
         assert re.search(rf"^\|.*`{name}`.*\| {count}( each)? \|", page, re.MULTILINE), name
-    (tmp_path / "sums.yaml").write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    own = (ROOT / "docs" / "own_bench.md").read_text()
+    (tmp_path / "sums.yaml").write_text(re.search(r"```yaml\n(.*?)```", own, re.DOTALL)[1])
     (tmp_path / "sums.jsonl").write_text(SUMS)
     assert load(str(tmp_path / "sums.yaml")).ask("1+1").endswith("within \\boxed{}.")
 

@@ -3,7 +3,9 @@
 import re
 import runpy
 import shlex
+import sys
 from pathlib import Path
+from subprocess import run
 
 import pytest
 import typer
@@ -38,12 +40,19 @@ def test_the_recipe_reference_is_current() -> None:
     assert (ROOT / "docs" / "recipe.md").read_text() == page()
 
 
-def test_the_plugin_of_the_docs_works_in_the_recipe_of_the_docs(tmp_path: Path) -> None:
+def test_the_plugins_of_the_docs_work_in_the_recipes_of_the_docs(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "plugins.md").read_text()
-    (tmp_path / "variety.py").write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1])
-    recipe = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1]
-    (tmp_path / "r.yaml").write_text(f"extends: quickstart\n{recipe}")
-    assert "ok" in rlsp("check", "r.yaml", cwd=tmp_path).stdout
+    verifier, verifier_test, reward = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    verifier_recipe, reward_recipe = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "close_to.py").write_text(verifier)
+    (tmp_path / "test_close_to.py").write_text(verifier_test)
+    (tmp_path / "my.yaml").write_text(verifier_recipe)
+    (tmp_path / "variety.py").write_text(reward)
+    (tmp_path / "r.yaml").write_text(f"extends: quickstart\n{reward_recipe}")
+
+    run([sys.executable, "-m", "pytest", "-q", "test_close_to.py"], cwd=tmp_path, check=True)
+    for recipe in ("my.yaml", "r.yaml"):
+        assert "ok" in rlsp("check", recipe, cwd=tmp_path).stdout
 
 
 def printed_commands(page: Path) -> list[list[str]]:

@@ -31,7 +31,7 @@ NAMES = [
 ]
 LEVELS = {level.name: level for level in levels()}
 KNOWN = {("landlock", "stat_outside")}
-"""What Landlock does not stop, and docs/rewards.md says so."""
+"""What Landlock does not stop, and docs/code_exec.md says so."""
 
 pytestmark = pytest.mark.skipif(
     platform.machine() != "x86_64", reason="the attacks have x86-64's system calls"

@@ -131,6 +131,8 @@ def test_an_unknown_name_a_wrong_kind_and_a_missing_file_are_told_apart(tmp_path
         get_plugin("verifier", f"{tmp_path}/none.py:mine")
     with pytest.raises(PluginError, match="decorate it with @verifier"):
         get_plugin("verifier", f"{path}:yours")
+    with pytest.raises(PluginError, match=r"names a file and no verifier in it; write .*:FUNCTION"):
+        get_plugin("verifier", str(path))
 
 
 @pytest.mark.parametrize(

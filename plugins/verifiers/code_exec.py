@@ -27,7 +27,7 @@ def code_exec(
 
     Each test starts the program anew: `seconds` of processor time and `memory_mb` are its limits,
         it has no network,
-    starts no process and changes no file of the machine (docs/rewards.md says what that can't
+    starts no process and changes no file of the machine (docs/code_exec.md says what that can't
     stop). `isolation: strict` refuses to run it without namespaces. Give the component a
     `timeout_s` that all tests fit in.
     """

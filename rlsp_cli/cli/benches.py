@@ -124,6 +124,6 @@ def _digest(seen: "Inspection") -> str:
     verdicts = {
         True: "not the bench's problems",
         False: "as the file says",
-        None: "the file has none to compare with",
+        None: "the bench's file has none to compare with",
     }
     return f"{seen.digest} ({verdicts[seen.changed]})"

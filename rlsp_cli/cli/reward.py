@@ -347,7 +347,7 @@ def _refuse_holes(found: Sequence["Finding"]) -> None:
         parts.append(f"more than a right answer, or outlive the deadline: {', '.join(grave)}")
     if slight:
         parts.append(f"more than an honest wrong answer alone: {', '.join(slight)}")
-    raise CheckError("; ".join([*parts, "docs/rewards.md says what helps"]))
+    raise CheckError("; ".join([*parts, "docs/reward_tests.md says what helps"]))
 
 
 def _number(value: Any) -> Any:

@@ -117,6 +117,9 @@ def _from_entry_point(kind: str, point: importlib.metadata.EntryPoint) -> Plugin
 
 
 def _unknown(kind: str, name: str, files: Sequence[str]) -> str:
+    if name.endswith(".py"):
+        return f"{name}: names a file and no {_words(kind)} in it; write {name}:FUNCTION"
+
     known = {*built_in(kind), *(point.name for point in _entry_points(kind))}
     for file in files:
         known |= {n for k, n in plugins_of(load_file(Path(file)), file) if k == kind}

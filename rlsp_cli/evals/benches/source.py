@@ -87,10 +87,13 @@ def is_changed(
         changed = True if len(problems) != file.problems else None
 
     if changed and not is_given:
+        found, expected = f"{len(problems)} problems", f"{file.problems}"
+        if file.sha256:
+            found += f" with SHA-256 {digest}"
+            expected += f" with {file.sha256}"
         raise DataError(
             f"bench {file.name}: {source} is not what the bench's file says: "
-            f"{len(problems)} problems with SHA-256 {digest}, "
-            f"expected {file.problems} with {file.sha256 or 'any'}; results would not be comparable"
+            f"{found}, expected {expected}; results would not be comparable"
         )
     return changed
 
