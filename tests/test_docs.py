@@ -71,7 +71,9 @@ def test_the_commands_of_a_page_exist_with_their_options(page: Path) -> None:
             assert name in command.commands, f"rlsp {' '.join(words)}"
             command = command.commands[name]
 
-        known = {option for parameter in command.params for option in parameter.opts} | {"-h"}
+        known = {"-h"}
+        for parameter in command.params:
+            known |= {*parameter.opts, *parameter.secondary_opts}
         given = {word.partition("=")[0] for word in rest if word.startswith("-")}
         assert given <= known, f"rlsp {' '.join(words)}"
 
