@@ -49,6 +49,22 @@ eval: {samples: 2, max_new_tokens: 16}
 """
 
 
+TIMEOUT_S = {"unit": 120, "integration": 1800, "nightly": 7200}
+"""How long a test of each tier may take on a busy machine, its fixtures included, before all stacks are shown."""
+
+
+def tier(item: pytest.Item) -> str:
+    """The tier of a test; one without a marker is a unit test."""
+    markers = {marker.name for marker in item.iter_markers()}
+    return next((name for name in ("nightly", "integration") if name in markers), "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the time that its tier has."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(TIMEOUT_S[tier(item)]))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with AIME and MATH-500; tests that need it are skipped where it is missing."""

@@ -30,7 +30,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/v1"
 
 
-def chat(text: str, **more: Any) -> Reply:
+def chat(text: str | None, **more: Any) -> Reply:
     """A chat completion of one token."""
     choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop", **more}
     return 200, {}, {"choices": [choice], "usage": {"completion_tokens": 1}}

@@ -123,7 +123,8 @@ def test_advantages_are_whitened_where_the_recipe_asks_and_the_estimator_does(
     estimator: str, whitened: bool
 ) -> None:
     def advantages(asked: bool) -> torch.Tensor:
-        settings = Ppo(estimator=estimator, whiten_advantages=asked, samples_per_prompt=2)
+        options = {"whiten_advantages": asked, "samples_per_prompt": 2}
+        settings = Ppo.model_validate({"estimator": estimator, **options})
         return advantages_and_returns(torch.tensor([1.0, 3.0]), zeros, zeros, MASK, 0.0, settings)[
             0
         ]

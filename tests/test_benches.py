@@ -19,6 +19,7 @@ from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import ROOT, rlsp
+from tests.optional import present
 
 TASKS = ("countdown", "cryptarithm", "knights_knaves", "mini_sudoku")
 MINE = """\
@@ -416,7 +417,8 @@ def test_the_docs_list_every_bench_and_their_example_is_one(tmp_path: Path) -> N
     for name, count in ((name, find_bench(name).problems) for name in shipped_benches()):
         assert re.search(rf"^\|.*`{name}`.*\| {count}( each)? \|", page, re.MULTILINE), name
     own = (ROOT / "docs" / "own_bench.md").read_text()
-    (tmp_path / "sums.yaml").write_text(re.search(r"```yaml\n(.*?)```", own, re.DOTALL)[1])
+    block = present(re.search(r"```yaml\n(.*?)```", own, re.DOTALL))
+    (tmp_path / "sums.yaml").write_text(block[1])
     (tmp_path / "sums.jsonl").write_text(SUMS)
     assert load(str(tmp_path / "sums.yaml")).ask("1+1").endswith("within \\boxed{}.")
 

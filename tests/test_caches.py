@@ -65,7 +65,7 @@ JAMBA = {
     "mamba_d_state": 8,
     "mamba_dt_rank": 4,
 }
-GRIFFIN = {"num_hidden_layers": 3, "lru_width": 32, "attention_window_size": 6}
+GRIFFIN: dict[str, Any] = {"num_hidden_layers": 3, "lru_width": 32, "attention_window_size": 6}
 GRIFFIN |= {"block_types": ["recurrent", "recurrent", "attention"]}
 STATES = {"state_size": 8, "num_heads": 8, "n_groups": 2, "expand": 2, "chunk_size": 8}
 

@@ -13,6 +13,7 @@ import typer
 
 from rlsp_cli.cli import _PANELS, app
 from tests.conftest import ROOT, rlsp
+from tests.optional import present
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,10 @@ def test_help_begins_with_a_short_line_and_has_an_example(name: str, command: An
 
 
 def test_each_command_takes_one_line_of_the_overview() -> None:
-    for word, command in typer.main.get_command(app).commands.items():
-        assert len(command.help.split("\n")[0]) <= 62, word
+    overview = typer.main.get_command(app)
+    assert isinstance(overview, typer.core.TyperGroup)
+    for word, command in overview.commands.items():
+        assert len(present(command.help).split("\n")[0]) <= 62, word
 
 
 def test_the_version_is_on_stdout() -> None:

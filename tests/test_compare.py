@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ MADE = {
 }
 
 
-def evaluation(root: Path, chances: np.ndarray, seed: int, made: dict = MADE) -> Path:
+def evaluation(root: Path, chances: np.ndarray, seed: int, made: dict[str, Any] = MADE) -> Path:
     """The folder of an evaluated run, with four responses to each problem."""
     rng = np.random.default_rng(seed)
     rows = [
@@ -82,7 +83,7 @@ def test_a_better_model_is_told_from_a_worse_one_and_equal_ones_are_not(
     ],
 )
 def test_what_was_made_differently_is_compared_only_when_told_to(
-    tmp_path: Path, chances: np.ndarray, made: dict, words: str
+    tmp_path: Path, chances: np.ndarray, made: dict[str, Any], words: str
 ) -> None:
     base = evaluation(tmp_path / "base", chances, 1)
     other = evaluation(tmp_path / "other", chances, 2, made)
@@ -135,7 +136,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
     problems = [{"id": str(i), "problem": f"{i} + 1", "answer": str(i + 1)} for i in range(6)]
     (folder / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
-    answers = [
+    answers: list[list[str | None]] = [
         ["1", "1", "5", "7"],
         ["2", "x", "3"],
         ["0.5", "1/2", "3"],
@@ -156,7 +157,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def evaluate(bench: Path, *more: object, check: bool = True) -> dict:
+def evaluate(bench: Path, *more: object, check: bool = True) -> Any:
     done = rlsp(
         "eval", "--bench", "aime24", "--data", "aime24.jsonl", "--responses", "r.jsonl", "--json", *more,
         cwd=bench, check=check,

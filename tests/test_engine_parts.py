@@ -29,7 +29,7 @@ from rlsp_cli.engine.rollout import as_tensors, log_probabilities
 from rlsp_cli.engine.seed import derive_seed, generator
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
-from rlsp_cli.recipe.schema import FromScratch, Ppo, Recipe, Sft
+from rlsp_cli.recipe.schema import Data, FromScratch, Model, Ppo, Prompts, Recipe, Sft
 
 TEXTS = ["Which two of 3, 7 add up to 10?", "3 + 7 = 10, 10 wanted: correct. \\boxed{3 + 7}"]
 
@@ -77,7 +77,7 @@ def test_new_models_are_the_same_for_the_same_seed_and_load_again(tmp_path) -> N
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:  # type: ignore[no-untyped-def]
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model and its tokenizer as a stage leaves them."""
     path = tmp_path_factory.mktemp("saved") / "final"
     save_model(
@@ -171,8 +171,9 @@ def test_prompts_are_measured_as_the_model_sees_them_and_long_ones_left_out() ->
     lengths = [len(tokenizer(f"add up to {problem.problem}")["input_ids"]) for problem in problems]
 
     def recipe(limit: int) -> Recipe:
-        data = {"template": "add up to {problem}", "prompts": {"source": "task:pair_sum"}}
-        return Recipe(name="x", model={"path": "x"}, data=data, ppo=Ppo(max_prompt_tokens=limit))
+        data = Data(template="add up to {problem}", prompts=Prompts(source="task:pair_sum"))
+        ppo = Ppo(max_prompt_tokens=limit)
+        return Recipe(name="x", model=Model(path="x"), data=data, ppo=ppo)
 
     assert lengths == sorted(set(lengths))
     assert fitting(problems, recipe(lengths[-1]), tokenizer) == (problems, 0)
@@ -278,7 +279,7 @@ def test_a_step_is_adamws_with_the_recipes_numbers_on_the_clipped_gradient() -> 
     weight = torch.nn.Parameter(torch.tensor([1.0]))
     optimiser = Optimiser([weight], settings, 0.2, 4)
     weight.grad = torch.tensor([8.0])
-    assert optimiser.step() == (8.0, pytest.approx(0.1))  # the first of two steps of warm-up
+    assert optimiser.step() == pytest.approx((8.0, 0.1))  # the first of two steps of warm-up
     state = optimiser.adamw.state[weight]
     assert float(state["exp_avg"]) == pytest.approx(0.2 * 2.0)
     assert float(state["exp_avg_sq"]) == pytest.approx(0.4 * 2.0**2)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
@@ -37,7 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     return folder
 
 
-def results(run: Path) -> dict:
+def results(run: Path) -> Any:
     return json.loads((run / "eval" / "results.json").read_text())["data"]["models"]
 
 

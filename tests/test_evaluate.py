@@ -1,7 +1,7 @@
 """Evaluation: every response written down, restarts that end the same, benches that are complete."""
 
 import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -110,6 +110,7 @@ def test_two_problems_of_one_id_are_refused(tmp_path: Path) -> None:
 def test_the_protocol_tells_prompts_and_benches_apart(tmp_path: Path) -> None:
     settings = Eval(samples=0)
     benches = [Benches(settings, heldout(rows)).load("heldout") for rows in (3, 4)]
+    prompts: tuple[Callable[[str], str], ...] = (str, str.upper)
     protocols = [
         evaluate(
             bench,
@@ -121,7 +122,7 @@ def test_the_protocol_tells_prompts_and_benches_apart(tmp_path: Path) -> None:
             paths=AnswerPaths(tmp_path / f"{i}{j}"),
         ).protocol
         for i, bench in enumerate(benches)
-        for j, prompt in enumerate((str, str.upper))
+        for j, prompt in enumerate(prompts)
     ]
     assert len({p.bench_digest for p in protocols}) == 2
     assert len({p.prompt_digest for p in protocols}) == 4

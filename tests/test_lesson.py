@@ -90,7 +90,8 @@ def test_traces_that_were_cut_in_their_thinking_are_left_out_and_counted(
     cut, whole = Trace("1+1", "<think>\nso \\boxed{2}"), Trace("1+1", THOUGHT)
     assert closed_traces([cut, whole, cut]) == [whole]
     assert "2 of 3 traces left out: thinking not closed" in capsys.readouterr().out
-    later = Trace("1+1", THOUGHT, (("user", "1+1"), ("assistant", cut.response), ("user", "1+1")))
+    asked = Turn("user", "1+1")
+    later = Trace("1+1", THOUGHT, (asked, Turn("assistant", cut.response), asked))
     assert closed_traces([later, whole]) == [whole]
     with pytest.raises(DataError, match="none of 1 traces closes its thinking"):
         closed_traces([cut])

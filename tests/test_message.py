@@ -2,12 +2,13 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rlsp_cli.data import trace_rows
+from rlsp_cli.data import Trace, trace_rows
 from rlsp_cli.data.message import message_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Traces
@@ -145,7 +146,8 @@ def test_a_column_of_thinking_goes_before_its_response(tmp_path: Path) -> None:
             read(tmp_path, {**row, "reasoning_content": thought, "solution": answer})[0].response
             == WHOLE
         )
-    for nothing in (None, "", [], math.nan):
+    absent: tuple[Any, ...] = (None, "", [], math.nan)
+    for nothing in absent:
         assert read(tmp_path, {**row, "reasoning_content": nothing})[0].response == "2"
     with pytest.raises(
         DataError, match=r"rows\.jsonl:1: columns 'solution' and 'reasoning_content': .* not known"
@@ -156,7 +158,7 @@ def test_a_column_of_thinking_goes_before_its_response(tmp_path: Path) -> None:
 
 
 def test_traces_are_made_with_the_thinking_and_without_those_that_were_cut(tmp_path: Path) -> None:
-    said = [
+    said: list[dict[str, str | None]] = [
         {"reasoning_content": "hm", "content": "\\boxed{2}"},
         {"reasoning_content": "\\boxed{2}", "content": None},
         {"content": "<think>so \\boxed{2}"},
@@ -186,9 +188,9 @@ def test_traces_are_made_with_the_thinking_and_without_those_that_were_cut(tmp_p
     } == {"thinking not closed": 2}
 
 
-def read(folder: Path, row: dict[str, Any], **columns: str) -> list[Any]:
+def read(folder: Path, row: dict[str, Any], **columns: str) -> Sequence[Trace]:
     """The traces of one row."""
     source = folder / "rows.jsonl"
     source.write_text(json.dumps(row) + "\n")
     columns = {"prompt": "problem", "response": "solution"} | columns
-    return trace_rows(Traces(source=str(source), **columns))
+    return trace_rows(Traces.model_validate({"source": str(source), **columns}))

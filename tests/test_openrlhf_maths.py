@@ -315,7 +315,7 @@ def our_advantages(
 ) -> tuple[torch.Tensor, ...]:
     """What PpoTrainer makes of a rollout in which every response has a score."""
     options = {"samples_per_prompt": SAMPLES, "gae_lambda": GAE_LAMBDA, "whiten_advantages": whiten}
-    settings = Ppo(estimator=estimator, gamma=gamma, **options)
+    settings = Ppo.model_validate({"estimator": estimator, "gamma": gamma, **options})
     scores = advantage.mixed(
         batch.scores[:, None], [1.0], torch.ones(len(batch.scores)), SAMPLES, estimator
     )

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,7 +98,7 @@ ppo:
   openrlhf: {{eval_every: 2}}
 cluster: {{gpus_per_node: 0}}
 """
-PROBLEMS = [
+PROBLEMS: list[dict[str, Any]] = [
     {"problem": "What is 3 + 4 ?", "answer": "7"},
     {"problem": 'Say "so" in words: raise slow hold nan inf none good \\boxed{}', "answer": "good"},
     {"problem": "Wie gro\u00df ist 2 + 5 \u2014 {genau} ?", "answer": 7, "id": "\u00fcbung/1"},
@@ -614,14 +615,15 @@ def test_a_request_that_is_asked_again_gets_the_same_answer_and_counts_once(
     other = varied(stage, tmp_path)
     prompt = other.prompt(0)
 
-    def ask(number: int, text: str) -> Any:
+    def asked(service: Serving, number: int, text: str) -> Any:
         label = {"id": "0", "reference": "7"}
         body = {"query": f"{prompt} {text} ", "prompts": prompt, "labels": label, "request": number}
-        status, said = serving.post("/", body)
+        status, said = service.post("/", body)
         assert status == 200
         return said
 
     with other.serving() as serving, ThreadPoolExecutor() as threads:
+        ask = partial(asked, serving)
         first = ask(1, RIGHT)
         twice = [threads.submit(ask, 2, WRONG) for _ in range(2)]
         assert twice[0].result() == twice[1].result() and ask(1, RIGHT) == first
@@ -829,7 +831,7 @@ def test_separate_streams_are_those_of_our_engine_and_off_nothing_changes(
     for estimator, found, plain in zip(estimators, apart, off, strict=True):
         streams, ones = torch.stack([correctness, exploration], 1), torch.ones(rows)
         scores = advantage.mixed(streams, [alpha, 1 - alpha], ones, size, estimator)
-        settings = Ppo(estimator=estimator, samples_per_prompt=size)
+        settings = Ppo.model_validate({"estimator": estimator, "samples_per_prompt": size})
         ours, _ = advantage.advantages_and_returns(
             scores, kl, torch.zeros_like(kl), mask, kl_coef, settings
         )

@@ -5,6 +5,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,7 @@ from rlsp_cli.recipe.schema import FromScratch, Traces
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import append_rows, read_rows
 from tests.conftest import TINY, rlsp
+from tests.optional import present
 
 
 def index(problems: dict[str, str]) -> OverlapIndex:
@@ -358,7 +360,7 @@ def test_a_stage_refuses_too_because_check_reads_no_hub_and_not_all_of_a_task(
 
 
 def test_a_stage_says_which_bench_it_could_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("RLSP_DATA_DIR", raising=False)
     recipe = load_recipe(
@@ -366,7 +368,7 @@ def test_a_stage_says_which_bench_it_could_not_read(
     )
     (tmp_path / "empty").mkdir()
     absent = recipe.model_copy(
-        update={"eval": recipe.eval.model_copy(update={"data": str(tmp_path / "empty")})}
+        update={"eval": present(recipe.eval).model_copy(update={"data": str(tmp_path / "empty")})}
     )
     refuse_overlap(absent, "traces", [Trace("a problem", "its solution")])
     assert "data.traces is not compared with a bench: bench aime24" in capsys.readouterr().err
@@ -419,7 +421,7 @@ def test_the_span_of_every_copied_problem_is_the_problem(shared_data: Path) -> N
         assert made.span(text, Match("bench", id, "exact")) == (0, len(text))
 
 
-def training_file(folder: Path, bench: Path) -> list[dict]:
+def training_file(folder: Path, bench: Path) -> list[dict[str, Any]]:
     """train.jsonl: the second row is the bench's first problem, the third has its second one in another text."""
     problems = list(read_rows(bench))
     rows = [
@@ -635,7 +637,7 @@ def test_every_command_finds_the_same_rows(tmp_path: Path) -> None:
     rows = [{"id": "0", "problem": STAMPS.format(5, 2), "answer": "3"}]
     append_rows(tmp_path / "heldout.jsonl", rows)
     copy, family = STAMPS.format(5, 2).replace("Lee", "Anna"), STAMPS.format(9, 2)
-    train = [
+    train: list[dict[str, Any]] = [
         {"problem": copy, "gold": "3", "level": 1, "solution": "s"},
         {"problem": family, "gold": "7", "level": [2], "solution": "s"},
         {

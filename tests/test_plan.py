@@ -37,11 +37,15 @@ from rlsp_cli.plan.memory import (
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.openrlhf import OpenRlhf
-from rlsp_cli.recipe.schema import Model, Ppo, Recipe
+from rlsp_cli.recipe.schema import FromScratch, Model, Ppo, Recipe, Sft
 from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import ROOT, TINY, rlsp
+from tests.optional import present
+
+MODELS = json.loads((ROOT / "rlsp_cli/backends/models.json").read_text())["models"]
+LLAMA_8B, QWEN_7B = (present(shape_of(MODELS[number])) for number in (0, 3))
 
 
 def section(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +126,7 @@ def test_the_counts_are_those_of_the_run(run: Path) -> None:
 
 
 def test_optimiser_steps_are_those_of_the_checkpoint(run: Path) -> None:
-    checkpoint = newest_checkpoint(run / "run/ppo/checkpoints")
+    checkpoint = present(newest_checkpoint(run / "run/ppo/checkpoints"))
     plan = planned(run, f"ppo.steps={checkpoint.step}")["ppo"]
     assert plan["optimizer_steps"] == checkpoint.trainer["policy_optimiser"]["steps"]
     assert plan["critic_steps"] == checkpoint.trainer["critic_optimiser"]["steps"]
@@ -253,7 +257,12 @@ def test_estimates_are_called_estimates(capsys: pytest.CaptureFixture[str]) -> N
         r"on disk at the end: [\d.]+ GiB: 2 checkpoints of [\d.]+, and the model, twice", told
     )
     assert plan.to_json()["estimates"][0]["estimate"] is True
-    assert plan.bundles.wanted == (("actor", 1), ("reference", 1), ("critic", 1), ("engines", 1))
+    assert present(plan.bundles).wanted == (
+        ("actor", 1),
+        ("reference", 1),
+        ("critic", 1),
+        ("engines", 1),
+    )
 
 
 def test_an_unknown_model_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,7 +275,8 @@ def test_an_unknown_model_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_gpus_there_is_nothing_to_estimate() -> None:
     plan = make_plan(recipe(gpus=0, steps=1))
     assert plan.estimates == () and plan.notes == ("memory and time are estimated on GPUs only",)
-    assert sum(gpus for _, gpus in plan.bundles.wanted) <= plan.bundles.available
+    bundles = present(plan.bundles)
+    assert sum(gpus for _, gpus in bundles.wanted) <= bundles.available
 
 
 def test_too_much_memory_warns_and_does_not_refuse() -> None:
@@ -293,7 +303,7 @@ def dealt(responses: int, micro: int, ranks: int) -> list[int]:
     return [pieces[rank * each : (rank + 1) * each].count(micro) for rank in range(ranks)]
 
 
-SETTINGS = [
+SETTINGS: list[dict[str, Any]] = [
     {
         "rollout_batch": rollout,
         "samples_per_prompt": n,
@@ -316,11 +326,8 @@ SETTINGS = [
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_what_is_let_through_comes_out_even_on_every_rank(settings: dict[str, Any]) -> None:
     found = recipe(**settings)
-    ppo, gpus, size = (
-        found.ppo,
-        roles(found.ppo, found.cluster),
-        found.ppo.rollout_batch * found.ppo.samples_per_prompt,
-    )
+    ppo = present(found.ppo)
+    gpus, size = roles(ppo, found.cluster), ppo.rollout_batch * ppo.samples_per_prompt
     everyone, trained = {gpus.actor, gpus.critic, gpus.reference}, {gpus.actor, gpus.critic}
     hands = [
         dealt(size, ppo.openrlhf.micro_rollout_batch or ppo.micro_batch, ranks)
@@ -338,7 +345,7 @@ def test_what_is_let_through_comes_out_even_on_every_rank(settings: dict[str, An
 def offers(problem: Issue) -> list[dict[str, int]]:
     """The values that a hint offers, by key: what stands between `; or`, with each number of a list."""
     found = []
-    for way in problem.hint.split("; or "):
+    for way in present(problem.hint).split("; or "):
         *fixed, choice = way.split(", and ")
         words = {"micro_rollout_batch": "micro_rollout", "rollout_batch": "rollout_batch"}
         key = next(
@@ -419,12 +426,12 @@ def test_activations_are_what_torch_keeps(sizes: tuple[int, int, int, int]) -> N
     }
     tokens = torch.zeros(2, 128, dtype=torch.long)
     two, three = (saved_bytes({**config, "num_hidden_layers": layers}, tokens) for layers in (2, 3))
-    shape = shape_of({**config, "num_hidden_layers": 1})
+    shape = present(shape_of({**config, "num_hidden_layers": 1}))
     assert three - two == activations(shape, tokens.numel(), checkpointing=False)
 
 
 def test_less_is_kept_with_checkpointing_sharding_and_offload() -> None:
-    shape, gpu, found = shape_of(QWEN_7B), GPUS["h100"], Roles(8, 8, 8, 8, 1, (("actor", 8),))
+    shape, gpu, found = QWEN_7B, GPUS["h100"], Roles(8, 8, 8, 8, 1, (("actor", 8),))
     plain = Ppo()
     less: list[dict[str, Any]] = [
         {"gradient_checkpointing": True},
@@ -440,7 +447,7 @@ def test_less_is_kept_with_checkpointing_sharding_and_offload() -> None:
 
 def test_a_model_that_sleeps_beside_others_has_its_states_on_the_gpu_in_its_turn_alone() -> None:
     shape, gpu, found = (
-        shape_of(QWEN_7B),
+        QWEN_7B,
         GPUS["h100"],
         Roles(8, 8, 8, 8, 1, (("actor + critic + engines", 8),)),
     )
@@ -473,7 +480,7 @@ def deepspeed_estimator(packages: Path, stage: int) -> Callable[..., tuple[int, 
 def test_offloaded_states_are_what_deepspeeds_estimators_say(
     openrlhf_source: Path, nodes: int, per_node: int, factor: float
 ) -> None:
-    shape, gpus = shape_of(QWEN_7B), nodes * per_node
+    shape, gpus = QWEN_7B, nodes * per_node
     sizes = {"num_gpus_per_node": per_node, "num_nodes": nodes, "additional_buffer_factor": factor}
     largest = max(shape.embedding, shape.hidden * shape.intermediate)
     for stage, more in (
@@ -501,7 +508,7 @@ def host(**ppo: Any) -> dict[str, float]:
 
 
 def test_what_waits_in_the_cpus_memory_is_counted_by_part() -> None:
-    billions = shape_of(QWEN_7B).parameters / 2**30
+    billions = QWEN_7B.parameters / 2**30
     asleep = host()
     assert asleep["engines: weights while they sleep"] == pytest.approx(8 * 2 * billions)
     assert asleep["actor: gradients and Adam's states while it sleeps"] == pytest.approx(
@@ -547,7 +554,7 @@ def test_of_several_machines_the_one_that_holds_most_is_shown() -> None:
 def test_disk_holds_the_checkpoints_that_are_kept_and_the_model_twice(
     ppo: dict[str, Any], bytes_each: int, kept: int
 ) -> None:
-    shape, disk = shape_of(QWEN_7B), make_plan(recipe(**ppo)).estimates[0].disk
+    shape, disk = QWEN_7B, present(make_plan(recipe(**ppo)).estimates[0].disk)
     assert (
         disk.total
         == kept * bytes_each * (shape.parameters + shape.trunk) + 2 * 2 * shape.parameters
@@ -555,16 +562,14 @@ def test_disk_holds_the_checkpoints_that_are_kept_and_the_model_twice(
 
 
 def test_disk_holds_every_model_that_is_exported() -> None:
+    choices: tuple[dict[str, Any], ...] = ({}, {"export_every": 3})
     without, found = (
-        make_plan(recipe(steps=10, **more)).estimates[0].disk for more in ({}, {"export_every": 3})
+        present(make_plan(recipe(steps=10, **more)).estimates[0].disk) for more in choices
     )
-    assert found.total - without.total == found.exports == 3 * 2 * shape_of(QWEN_7B).parameters
+    assert found.total - without.total == found.exports == 3 * 2 * QWEN_7B.parameters
 
 
 # Models
-
-LLAMA_8B = json.loads((ROOT / "rlsp_cli/backends/models.json").read_text())["models"][0]
-QWEN_7B = json.loads((ROOT / "rlsp_cli/backends/models.json").read_text())["models"][3]
 
 
 @pytest.mark.parametrize(
@@ -578,17 +583,15 @@ QWEN_7B = json.loads((ROOT / "rlsp_cli/backends/models.json").read_text())["mode
     ],
 )
 def test_known_models_have_their_published_size(name: str, parameters: int) -> None:
-    assert model_shape(Model(path=name)).parameters == pytest.approx(
+    assert present(model_shape(Model(path=name))).parameters == pytest.approx(
         parameters, rel=1e-3
     )  # biases are not counted
 
 
 def test_a_folder_says_its_size(tmp_path: Path) -> None:
-    model, _ = new_model(
-        Model.model_validate({"from_scratch": {}}).from_scratch, ["one two three"], 0
-    )
+    model, _ = new_model(FromScratch(), ["one two three"], 0)
     model.config.save_pretrained(tmp_path)
-    assert model_shape(Model(path=str(tmp_path))).parameters == model.num_parameters()
+    assert present(model_shape(Model(path=str(tmp_path)))).parameters == model.num_parameters()
     (tmp_path / "config.json").write_text('{"model_type": "mixtral"}')
     assert model_shape(Model(path=str(tmp_path))) is None
 
@@ -680,7 +683,7 @@ RUNS = [
     ),
     Published(
         "GRPO, Llama-3.1-8B, 16 H100",
-        Workload(shape_of(LLAMA_8B), GRPO, together(16), GPUS["h100"], 127, 1019),
+        Workload(LLAMA_8B, GRPO, together(16), GPUS["h100"], 127, 1019),
         92.8,
     ),
     Published(
@@ -707,15 +710,18 @@ def test_the_calibration_table_of_the_docs_is_what_the_model_says(known: Publish
 
 def test_the_whole_range_holds_a_run_whose_lengths_nobody_told() -> None:
     """SimpleRL-Zoo's README: Qwen2.5-7B, 100 steps of 1024 x 8 responses of at most 8192 tokens, 16 H100, 15 hours."""
-    settings = {
+    settings: dict[str, Any] = {
         "rollout_batch": 1024,
         "samples_per_prompt": 8,
         "estimator": "group_norm",
         "max_new_tokens": 8192,
     }
-    more = {"gradient_checkpointing": True, "engines": {"tensor_parallel": 2, "gpu_memory": 0.75}}
+    more: dict[str, Any] = {
+        "gradient_checkpointing": True,
+        "engines": {"tensor_parallel": 2, "gpu_memory": 0.75},
+    }
     estimate = make_plan(recipe(gpus=8, nodes=2, steps=100, **settings, **more)).estimates[0]
-    low, high = estimate.gpu_hours
+    low, high = present(estimate.gpu_hours)
     assert low < 16 * 15 < high
     row = next(
         line
@@ -739,16 +745,8 @@ def test_time_follows_the_work() -> None:
 
 
 def test_sft_costs_six_operations_for_each_parameter_and_token() -> None:
-    sft = Recipe.model_validate(
-        {
-            "name": "a",
-            "model": {"path": "x/y"},
-            "data": {"traces": {"source": "task:pair_sum"}},
-            "sft": {},
-        }
-    ).sft
-    shape, gpu = shape_of(QWEN_7B), GPUS["h100"]
-    hours = sft_gpu_hours(shape, sft, 1e9, gpu, GOOD)
+    shape, gpu = QWEN_7B, GPUS["h100"]
+    hours = sft_gpu_hours(shape, Sft(), 1e9, gpu, GOOD)
     assert hours * 3600 * gpu.flops * GOOD.compute == pytest.approx(6 * shape.parameters * 1e9)
 
 

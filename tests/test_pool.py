@@ -280,7 +280,6 @@ def test_a_threaded_ray_actor_scores_as_everybody_else(monkeypatch: pytest.Monke
         "RAY_AUTH_MODE", "disabled"
     )  # else Ray wants a token from every later cluster of this process
 
-    @ray.remote(max_concurrency=4)
     class Grader:
         def __init__(self) -> None:
             self.use = Use("verifier", "math_verify", {})
@@ -292,7 +291,7 @@ def test_a_threaded_ray_actor_scores_as_everybody_else(monkeypatch: pytest.Monke
 
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        grader = Grader.remote()
+        grader = ray.remote(max_concurrency=4)(Grader).remote()
         boxes = ["\\boxed{0.5}", "\\boxed{3}", "\\boxed{9^{9^{9^{9}}}}", "\\boxed{\\frac12}"]
         found = ray.get([grader.verify.remote(box) for box in boxes * 3])
     finally:

@@ -29,7 +29,7 @@ from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.engine.trial import handling_of
 from rlsp_cli.errors import SafetyError, StoppedError
-from rlsp_cli.recipe.schema import FromScratch, Ppo, Recipe, Reward
+from rlsp_cli.recipe.schema import Data, FromScratch, Model, Ppo, Prompts, Recipe, Reward, Schedule
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import read_rows
@@ -88,7 +88,7 @@ def scored(reward: float | None, streams: tuple[float, float] | None = None) -> 
 def make_trainer(
     folder: Path,
     rewards: Sequence[float | None] = REWARDS,
-    alpha: object = 0.8,
+    alpha: float | Schedule = 0.8,
     seed: int = 0,
     precision: str = "auto",
     **changes: Any,
@@ -104,8 +104,8 @@ def make_trainer(
     ppo = Ppo(
         **{**settings, "critic_warmup_steps": 0, "temperature": 1.0, "warmup_ratio": 0.0, **changes}
     )
-    data = {"template": "{problem}", "prompts": {"source": "task:pair_sum"}}
-    start = {"from_scratch": SPEC, "precision": precision}
+    data = Data(template="{problem}", prompts=Prompts(source="task:pair_sum"))
+    start = Model.model_validate({"from_scratch": SPEC, "precision": precision})
     recipe = Recipe(
         name="x", seed=seed, model=start, data=data, reward=Reward(alpha=alpha), ppo=ppo
     )
@@ -164,7 +164,7 @@ def repeated(values: Sequence[float]) -> list[Any]:
     ]
 
 
-GROUPED = {"samples_per_prompt": 2, "rollout_batch": 2}
+GROUPED: dict[str, Any] = {"samples_per_prompt": 2, "rollout_batch": 2}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,12 @@ def test_advantages_returns_and_losses_of_gae_by_hand(tmp_path: Path) -> None:
 def test_separate_streams_are_mixed_by_alpha_after_their_baselines(tmp_path: Path) -> None:
     streams = [(1.0, 0.2), (0.0, 0.6), (1.0, -0.5), (1.0, 0.5)]
     scores = [scored(0.0, pair) for pair in streams]
-    options = {"estimator": "rloo", "advantages": "separate", "kl_coef": 0, **GROUPED}
+    options: dict[str, Any] = {
+        "estimator": "rloo",
+        "advantages": "separate",
+        "kl_coef": 0,
+        **GROUPED,
+    }
     rollout = written_rollout(scores)
     advantages = make_trainer(tmp_path, alpha=0.75, **options).targets(rollout)[0].advantages
     # rloo of two is the difference to the other: correctness 1, -1, 0, 0 and exploration -0.4, 0.4,
@@ -235,8 +240,14 @@ def test_separate_streams_are_mixed_by_alpha_after_their_baselines(tmp_path: Pat
 
 
 def test_separate_streams_follow_the_schedule_of_alpha(tmp_path: Path) -> None:
-    options = {"estimator": "rloo", "advantages": "separate", "kl_coef": 0, "steps": 3, **GROUPED}
-    trainer = make_trainer(tmp_path, alpha={"start": 0.0, "end": 1.0}, **options)
+    options: dict[str, Any] = {
+        "estimator": "rloo",
+        "advantages": "separate",
+        "kl_coef": 0,
+        "steps": 3,
+        **GROUPED,
+    }
+    trainer = make_trainer(tmp_path, alpha=Schedule(start=0.0, end=1.0), **options)
     rollout = written_rollout([scored(0.0, (1.0, 0.0)), scored(0.0, (0.0, 0.5))] * 2)
     first = [
         trainer.targets(replace(rollout, samples=[replace(s, step=step) for s in rollout.samples]))
@@ -383,15 +394,13 @@ def test_a_value_head_that_warms_up_does_not_touch_the_policy(tmp_path: Path) ->
 def test_a_critic_of_its_own_never_moves_the_policy(critic_only: bool, tmp_path: Path) -> None:
     flat = make_trainer(tmp_path, kl_coef=0, whiten_advantages=False)
     targets, _ = flat.targets(written_rollout())
-    flat.optimiser = Recorder(flat.optimiser)  # type: ignore[assignment]
+    recorder = Recorder(flat.optimiser)
+    flat.optimiser = recorder  # type: ignore[assignment]
     nothing_to_gain = replace(targets, advantages=torch.zeros_like(targets.advantages))
     metrics = flat.update(0, written_rollout(), nothing_to_gain, critic_only)
     assert metrics["grad_norm/critic"] > 0
-    assert (
-        vector(flat.optimiser.parameters).norm()
-        == 0
-        == sum(g.norm() for g in flat.optimiser.gradients)
-    )  # type: ignore[attr-defined]
+    assert vector(flat.optimiser.parameters).norm() == 0
+    assert sum(gradient.norm() for gradient in recorder.gradients) == 0
 
 
 def test_the_value_loss_weighs_value_coef_beside_the_policy_loss(tmp_path: Path) -> None:
@@ -508,8 +517,9 @@ def test_rollouts_are_drawn_at_the_recipes_temperature(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, temperature=1e-4)
     samples = trainer.step(0)[0].samples
     prompts = [trainer.context.tokenizer(sample.prompt)["input_ids"] for sample in samples]
-    limits = {"max_new_tokens": 6, "eos_ids": {EOS}, "pad_id": 0}
-    greedy = generate(trainer.reference, prompts, temperature=0, **limits)
+    greedy = generate(
+        trainer.reference, prompts, max_new_tokens=6, temperature=0, eos_ids={EOS}, pad_id=0
+    )
     assert [s.response for s in samples] == trainer.context.tokenizer.batch_decode(
         [response.tokens for response in greedy], skip_special_tokens=True
     )
@@ -535,7 +545,7 @@ def test_every_matrix_product_is_in_bfloat16_where_the_recipe_says_so(
 
 
 def test_the_scorer_mixes_by_the_alpha_of_its_step(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, alpha={"start": 0.0, "end": 1.0}, steps=3)
+    trainer = make_trainer(tmp_path, alpha=Schedule(start=0.0, end=1.0), steps=3)
     trainer.run()
     assert trainer.scorer.alphas == [row["alpha"] for row in rows_of(trainer)] == [0, 0.5, 1]  # type: ignore
 
@@ -567,14 +577,14 @@ def rows_of(trainer: PpoTrainer) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("warm_up", "critic"), [(0, "own"), (2, "own"), (2, "value_head")])
 def test_both_schedules_end_with_the_last_update(warm_up: int, critic: str, tmp_path: Path) -> None:
-    options = {
+    options: dict[str, Any] = {
         "steps": 5,
         "critic_warmup_steps": warm_up,
         "epochs": 2,
         "train_batch": 2,
         "critic": critic,
     }
-    rates = {
+    rates: dict[str, Any] = {
         "learning_rate": 1e-3,
         "critic_learning_rate": 2e-3,
         "schedule": "linear",
@@ -624,9 +634,14 @@ def orders(folder: Path, steps: Sequence[int], seed: int = 0) -> list[list[int]]
         folder, rollout_batch=32, train_batch=8, epochs=2, seed=seed, estimator="reinforce"
     )
     seen: list[list[int]] = []
-    trainer._minibatch = lambda rollout, targets, rows, critic_only: (
-        seen.append(rows.tolist()) or {}
-    )  # type: ignore
+
+    def minibatch(
+        rollout: object, targets: object, rows: torch.Tensor, critic_only: bool
+    ) -> dict[str, float]:
+        seen.append(rows.tolist())
+        return {}
+
+    trainer._minibatch = minibatch  # type: ignore[method-assign]
     for step in steps:
         trainer.step(step)
     assert [len(rows) for rows in seen] == [8] * 8 * len(steps)
@@ -651,7 +666,7 @@ def test_unscored_responses_are_in_no_minibatch_and_make_no_update_less(tmp_path
 
 
 def test_the_kl_target_is_per_token(tmp_path: Path) -> None:
-    options = {"kl_estimator": "k2", "kl_coef": 0.5, "kl_horizon": 40}
+    options: dict[str, Any] = {"kl_estimator": "k2", "kl_coef": 0.5, "kl_horizon": 40}
 
     def after_a_step(**more: Any) -> tuple[PpoTrainer, dict[str, float]]:
         trainer = make_trainer(tmp_path, **options, **more)
@@ -688,7 +703,7 @@ def test_checkpoints_come_every_so_many_steps_and_not_beside_the_final_model(
 ) -> None:
     trainer = make_trainer(tmp_path, steps=steps, save_every=2)
     found: list[int] = []
-    trainer._save = found.append  # type: ignore[method-assign]
+    trainer._save = found.append  # type: ignore[assignment]
     trainer.run()
     assert found == saved
 

@@ -53,7 +53,7 @@ def load(folder: Path, data: Data | None = None, **settings: Any) -> Bench:
     return Benches(asked, data or Data()).load(str(folder / "mine.yaml"))
 
 
-def cards(run: Path) -> dict[str, Any]:
+def cards(run: Path) -> Any:
     return json.loads((run / "eval" / "results.json").read_text())["data"]["benches"]
 
 

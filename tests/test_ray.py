@@ -205,7 +205,7 @@ class Started:
 
     @property
     def error(self) -> str:
-        return json.loads((self.attempt / "error.json").read_text())["message"]
+        return str(json.loads((self.attempt / "error.json").read_text())["message"])
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.issue import OptionsError
+from rlsp_cli.rewards.plugin_file import load_file
 from rlsp_cli.rewards.registry import (
     BrokenPlugin,
     built_in,
     get_plugin,
     list_plugins,
-    load_file,
     resolve_options,
 )
 from rlsp_cli.rewards.sample import Sample

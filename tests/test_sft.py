@@ -22,7 +22,7 @@ from rlsp_cli.engine.sft import (
 )
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import DataError, StoppedError
-from rlsp_cli.recipe.schema import FromScratch, Recipe, Sft
+from rlsp_cli.recipe.schema import Data, FromScratch, Model, Recipe, Sft, Traces
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import read_rows
 
@@ -42,8 +42,9 @@ def make_context(
     settings = Sft(
         **{"batch": 4, "micro_batch": 2, "warmup_ratio": 0.0, "learning_rate": 1e-2, **changes}
     )
-    data = {"template": "{problem}", "traces": {"source": "task:pair_sum"}}
-    recipe = Recipe(name="x", seed=seed, model={"from_scratch": spec}, data=data, sft=settings)
+    data = Data(template="{problem}", traces=Traces(source="task:pair_sum"))
+    start = Model(from_scratch=spec)
+    recipe = Recipe(name="x", seed=seed, model=start, data=data, sft=settings)
     model, tokenizer = new_model(spec, [WORDS], seed=1)
     return Context(recipe, StagePaths(folder), model, tokenizer, torch.device("cpu")), settings
 
@@ -211,7 +212,7 @@ def test_training_lowers_the_loss_and_the_trained_model_is_what_is_saved(tmp_pat
 
 
 def test_another_seed_is_another_order(tmp_path: Path) -> None:
-    losses = []
+    losses: list[list[float]] = []
     for seed in (0, 1, 0):
         context, settings = make_context(tmp_path / str(len(losses)), seed, batch=2)
         train_sft(context, settings, TRACES)

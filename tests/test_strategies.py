@@ -36,6 +36,7 @@ from rlsp_cli.evals.strategies.token_budget import (
 )
 from rlsp_cli.evals.strategies.weibull import fit_mixture
 from rlsp_cli.rewards.sample import Score
+from tests.optional import present
 
 VOTE = STRATEGIES["self_consistency"]
 self_consistency, weighted_vote, best_of_n, rpc = (
@@ -44,12 +45,12 @@ self_consistency, weighted_vote, best_of_n, rpc = (
 
 
 def strategy_metrics(
-    rows: list[dict],
+    rows: list[dict[str, Any]],
     names: list[str],
     same: SameAnswer | None = None,
     scorer: str | None = None,
     against: SingleAnswers | None = None,
-) -> dict:
+) -> Any:
     """What results.json has of the table, read back once."""
     table = strategy_table(list(map(Scored.from_json, rows)), names, same, scorer, against)
     data = asdict(table)
@@ -57,7 +58,7 @@ def strategy_metrics(
     return data
 
 
-def one_answer(label: str, rows: list[dict], kinds: list[str]) -> SingleAnswers | None:
+def one_answer(label: str, rows: list[dict[str, Any]], kinds: list[str]) -> SingleAnswers | None:
     return single_answers(label, list(map(Scored.from_json, rows)), kinds)
 
 
@@ -78,7 +79,7 @@ def row(
     tokens: int | None = 10,
     kind: str = "sample",
     **more: object,
-) -> dict:
+) -> dict[str, Any]:
     correctness = {"outcome": "value", "value": float(answer == "3"), "answer": answer}
     made = {
         "id": id,
@@ -90,7 +91,7 @@ def row(
     return {**made, "truncated": False, "correctness": correctness, **more}
 
 
-def only(found: dict, strategy: str, selection: str) -> dict:
+def only(found: Any, strategy: str, selection: str) -> Any:
     (match,) = [
         one for one in found["rows"] if (one["strategy"], one["selection"]) == (strategy, selection)
     ]
@@ -227,9 +228,10 @@ def test_equal_tokens_are_those_of_the_mean_over_lots(seed: int) -> None:
         for one, tokens in zip(answers, rng.integers(5, 50, 8).tolist(), strict=True)
     ]
     budget = 90.0
-    paid = list(itertools.accumulate(one.tokens for one in several))
+    lengths = [present(one.tokens) for one in several]
+    paid = list(itertools.accumulate(lengths))
     count = sum(total <= budget for total in paid)
-    takes = rng.random(20_000) < (budget - paid[count - 1]) / several[count].tokens
+    takes = rng.random(20_000) < (budget - paid[count - 1]) / lengths[count]
     by_lot = [choose_within(several[: count + int(take)], math.inf, VOTE) for take in (False, True)]
     found = choose_within(several, budget, VOTE)
     assert found.accuracy == pytest.approx(
@@ -403,9 +405,9 @@ def test_there_is_no_vote_where_only_the_reference_would_tell_which_answers_are_
 
 
 def test_a_remembering_ask_asks_once() -> None:
-    asked: Counter = Counter()
+    asked: Counter[tuple[int, str]] = Counter()
 
-    def ask(pairs: list) -> list[bool]:
+    def ask(pairs: Sequence[tuple[Scored, str]]) -> list[bool]:
         asked.update((one.index, text) for one, text in pairs)
         return [one.extracted == text for one, text in pairs]
 

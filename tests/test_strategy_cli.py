@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,19 @@ from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.samplers import ReplaySampler
 from rlsp_cli.evals.strategies.run import reference_answers, run_strategies
 from rlsp_cli.launch.evaluation import evaluation_recipe
-from rlsp_cli.recipe.schema import Data, Eval, FromScratch, PluginUse, Recipe
+from rlsp_cli.recipe.schema import Data, Eval, FromScratch, PluginUse, Recipe, StrategyName
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.stream import read_rows, write_rows
 from tests.conftest import rlsp
 
-ALL = ("self_consistency", "best_of_n", "weighted_vote", "rpc", "budget_forcing")
+ALL: tuple[StrategyName, ...] = (
+    "self_consistency",
+    "best_of_n",
+    "weighted_vote",
+    "rpc",
+    "budget_forcing",
+)
 
 BLIND = '''\
 from rlsp_cli.rewards import Sample, exploration_reward
@@ -39,7 +46,7 @@ def sure(sample: Sample) -> float | None:
 
 
 def responses(
-    file: Path, problems: list[dict], count: int, tokens: int, right: float, seed: int
+    file: Path, problems: list[dict[str, Any]], count: int, tokens: int, right: float, seed: int
 ) -> Path:
     """JSON Lines: right ones are `sure`, every fifth is `unsure`."""
     rng, rows = random.Random(seed), []
@@ -162,7 +169,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_drawn(
     ],
 )
 def test_a_wrong_strategy_is_told_with_the_next_move(
-    tmp_path: Path, settings: dict, words: str
+    tmp_path: Path, settings: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(RecipeError, match=words):
         evaluation_recipe(str(tmp_path), {"benches": ["aime24"], **settings})

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rlsp_cli.runs import stream
 from rlsp_cli.runs.stream import Tail, append_rows, drop_rows_from, read_rows
 
 ROWS = [{"step": step, "text": "é" * step} for step in range(5)]
@@ -58,7 +57,7 @@ def test_a_kill_while_rows_are_dropped_loses_none(
             raise KeyboardInterrupt
         return read(line)
 
-    monkeypatch.setattr(stream.json, "loads", killed)
+    monkeypatch.setattr(json, "loads", killed)
     with pytest.raises(KeyboardInterrupt):
         drop_rows_from(path, 4)
     monkeypatch.undo()

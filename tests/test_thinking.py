@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_thinking_that_never_closes_has_no_answer(tags: tuple[str, str]) -> None
     assert last_boxed(f"{cut}{tags[1]} \\boxed{{4}}") == "4" and closing(f"{cut}{tags[1]}") == ""
 
 
-UNCLOSED = {
+UNCLOSED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "code_exec": ("<think>```python\ndef f(): return 1\n```", '["assert f() == 1"]', {}),
     "countdown": ("<think>\\boxed{1+2}", "3", {"numbers": [1, 2]}),
     "exact_match": ("<think>\\boxed{8}", "8", {}),
