@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv quickstart test lint types check mutants golden docs clean
+.PHONY: venv quickstart unit test nightly coverage lint types check mutants golden docs clean
 
 venv: .venv/made
 
@@ -16,9 +16,21 @@ quickstart: venv
 	$(BIN)/rlsp run recipes/quickstart.yaml
 
 # A worker for each processor, a file's tests in one of them, in the order of their names: by default the files with the
-# fewest tests come last, and those are the slowest. Models this small are slower with several threads.
-test: venv
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+# fewest tests come last, and those are the slowest. A test that hangs ends the run: a new worker would start it again.
+# Models this small are slower with several threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
+TESTS_unit := not integration and not nightly
+TESTS_test := not nightly
+TESTS_nightly := nightly
+
+unit test nightly: venv
+	$(PYTEST) -m "$(TESTS_$@)"
+
+# Of what `make test` runs, or with TIER=unit of what `make unit` does; in processes that tests start, too.
+TIER ?= test
+coverage: venv
+	$(PYTEST) -m "$(TESTS_$(TIER))" --cov --cov-report=term:skip-covered
 
 lint: venv
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from rlsp_cli import preflight
 from rlsp_cli.backends.environment import Environment, default_folder
@@ -50,7 +51,7 @@ eval: {samples: 2, max_new_tokens: 16}
 
 
 TIMEOUT_S = {"unit": 120, "integration": 1800, "nightly": 7200}
-"""How long a test of each tier may take on a busy machine, its fixtures included, before all stacks are shown."""
+"""Seconds for a test of each tier on a busy machine, fixtures included; a test run alone then shows all stacks."""
 
 
 def tier(item: pytest.Item) -> str:
@@ -88,6 +89,20 @@ def tiny_recipe(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny.yaml and `run`, its whole run: made once for all workers, and only read by tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "run" / "report.json").exists():
+            folder.mkdir(exist_ok=True)
+            (folder / "tiny.yaml").write_text(TINY)
+            done = rlsp("run", "tiny.yaml", "--out", "run", "--json", cwd=folder)
+            assert json.loads(done.stdout)["schema"] == "rlsp.report/1"
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ from rlsp_cli.rewards.registry import resolve_options
 from tests.conftest import TINY, free_port, load_checked, rlsp
 from tests.test_axolotl import EVERY_OPTION, RECIPE
 
+pytestmark = pytest.mark.integration
+
 STEPS = 24
 SFT = f"""\
 sft:
@@ -108,7 +110,7 @@ def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(
     assert sorted(theirs) == sorted(kept) and len(kept) > 50
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ["sdpa", pytest.param("eager", marks=pytest.mark.nightly)])
 def test_packed_examples_do_not_see_each_other(recipe: Path, attention: str) -> None:
     """All examples in one step, each in a row of its own or all in one: the same loss and the same gradient."""
     shape = "{hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_length: 1024, init_std: 0.5}"
@@ -257,7 +259,9 @@ def test_adapters_are_merged_into_the_model_that_is_handed_over(
     assert moved and all("proj" in name for name in moved)
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+@pytest.mark.parametrize(
+    "launcher", ["torchrun", pytest.param("accelerate", marks=pytest.mark.nightly)]
+)
 def test_launchers_of_one_machine_train_as_a_bare_process_does(
     trained: Path, recipe: Path, launcher: str
 ) -> None:

@@ -132,6 +132,7 @@ def test_a_wrong_lexicon_is_told_with_its_file(
     assert str(tmp_path / "verify.yaml") in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.integration
 def test_a_recipe_names_its_lexicon_and_a_missing_one_is_found_by_check(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("extends: quickstart\nreward:\n  lexicon: ./words\n")
     done = rlsp("check", tmp_path / "r.yaml", check=False)
@@ -216,6 +217,7 @@ def run(tiny_recipe: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.integration
 def test_a_runs_behaviours_are_told_by_model_bench_verdict_and_step(run: Path) -> None:
     assert json.loads((run / "manifest.json").read_text())["lexicon"] == load_lexicon().digest
     append_rows(run / "eval" / "ppo" / "heldout" / "samples.jsonl", ROWS)
@@ -241,6 +243,7 @@ def test_a_runs_behaviours_are_told_by_model_bench_verdict_and_step(run: Path) -
         assert column in text
 
 
+@pytest.mark.integration
 def test_a_file_of_responses_is_enough_and_a_wrong_one_is_told(tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text(json.dumps({"response": "Let me check: 4."}) + "\n")
@@ -262,6 +265,7 @@ def test_a_file_of_responses_is_enough_and_a_wrong_one_is_told(tmp_path: Path) -
         )
 
 
+@pytest.mark.integration
 def test_an_empty_run_has_no_behaviours_to_show(run: Path) -> None:
     done = rlsp("behaviour", run, check=False)
     assert done.returncode == 2 and "no responses in it yet" in done.stderr
@@ -342,6 +346,7 @@ def test_a_judge_agrees_with_the_lexicon_so_far_and_what_it_does_not_label_is_no
     assert report.behaviour["subgoal"].kappa is None
 
 
+@pytest.mark.integration
 def test_the_judge_is_asked_on_the_command_line(judge: str, tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text("".join(json.dumps(each) + "\n" for each in ROWS))
     arguments = ["behaviour", tmp_path / "s.jsonl", "--judge", judge, "--judge-samples", 3]

@@ -115,6 +115,7 @@ def test_every_shipped_file_says_what_it_is_and_names_plugins_that_exist(name: s
     assert completed(file).verifier.options.keys() >= file.verifier.options.keys()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("name", "count"), [("aime24", 30), ("math500", 500)])
 def test_the_data_that_goes_around_is_the_benchs_and_all_its_references_verify(
     name: str, count: int, shared_data: Path, tmp_path: Path
@@ -137,6 +138,7 @@ def test_the_data_that_goes_around_is_the_benchs_and_all_its_references_verify(
     assert greedy["accuracy"]["value"] == 1.0 and greedy["unscored"] == {}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", TASKS)
 def test_benches_of_tasks_are_made_offline_are_always_the_same_and_their_golds_verify(
     name: str,
@@ -147,6 +149,7 @@ def test_benches_of_tasks_are_made_offline_are_always_the_same_and_their_golds_v
     assert set(values(bench, ["\\boxed{nothing}"] * 20)) == {0.0}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", RAW)
 def test_rows_as_the_hub_has_them_become_problems_whose_golds_verify(
     name: str, tmp_path: Path
@@ -245,6 +248,7 @@ def test_columns_of_a_benchs_own_source_are_taken_by_their_word(mine: Path, tmp_
         load(str(mine))
 
 
+@pytest.mark.integration
 def test_the_score_card_of_a_users_bench_says_what_was_asked_and_who_judged(
     mine: Path, tmp_path: Path
 ) -> None:
@@ -303,6 +307,7 @@ def recipe_of(*benches: str, data: Path | None = None) -> Recipe:
     )
 
 
+@pytest.mark.integration
 def test_check_tells_unknown_benches_and_wrong_plugins_with_their_place(
     mine: Path, tmp_path: Path
 ) -> None:
@@ -356,6 +361,7 @@ def test_data_that_is_not_the_benchs_is_refused_from_its_source_and_said_of_a_gi
         load(str(mine))
 
 
+@pytest.mark.integration
 def test_changed_data_is_noted_in_results_and_report(shared_data: Path, tmp_path: Path) -> None:
     rows = [{**row, "answer": "0"} for row in read_rows(shared_data / "aime24.jsonl")]
     lines(tmp_path / "aime24.jsonl", rows)
@@ -392,6 +398,7 @@ def test_missing_data_says_which_file_to_put_where(
     assert load("gsm8k").problems[0].answer == "3"
 
 
+@pytest.mark.integration
 def test_benches_are_listed_and_shown(mine: Path, shared_data: Path, tmp_path: Path) -> None:
     listed = json.loads(rlsp("benches", "list", "--data", shared_data, "--json").stdout)["data"]
     where = {row["name"]: row["where"] for row in listed}
@@ -431,6 +438,7 @@ IFEVAL = {
 }
 
 
+@pytest.mark.integration
 def test_ifeval_wants_all_instructions_kept_and_leaves_no_prompt_out(tmp_path: Path) -> None:
     german = {
         **IFEVAL,
@@ -448,6 +456,7 @@ def test_ifeval_wants_all_instructions_kept_and_leaves_no_prompt_out(tmp_path: P
     assert values(bench, said) == [1.0, 0.0, 0.0, 1.0, 0.0]
 
 
+@pytest.mark.integration
 def test_ifevals_four_numbers_are_in_the_results_and_in_the_report(tmp_path: Path) -> None:
     """Two prompts, two instructions each. The loose rule forgives a first line, so that the second one has no comma."""
     data = lines(tmp_path / "x.jsonl", [IFEVAL, IFEVAL | {"key": 2}])

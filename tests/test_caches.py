@@ -212,6 +212,7 @@ def test_training_refuses_a_model_that_sees_what_comes_after() -> None:
         refuse_leaks(bert)
 
 
+@pytest.mark.integration
 def test_a_run_that_could_not_sample_ends_before_its_sft_begins(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(TINY)
     model = ("model.from_scratch.model_type=rwkv", "model.from_scratch.num_layers=2")

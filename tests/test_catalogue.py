@@ -511,6 +511,7 @@ FIELDS: dict[str, Any] = {
 }
 
 
+@pytest.mark.integration
 def test_every_plugin_gives_the_same_from_main_thread_thread_and_event_loop(
     judge: str, tmp_path: Path
 ) -> None:

@@ -15,6 +15,8 @@ from rlsp_cli.cli import _PANELS, app
 from tests.conftest import ROOT, rlsp
 from tests.optional import present
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize(
     "command", [[], *([name] for commands in _PANELS.values() for name in commands)]

@@ -572,6 +572,7 @@ def test_strict_isolation_wants_namespaces() -> None:
             verdict(ADD, TESTS, isolation="strict")
 
 
+@pytest.mark.integration
 def test_a_limit_of_the_scoring_process_holds_for_programs_too() -> None:
     """`memory_mb` may be more than `reward.memory_gb` leaves: the lower one counts, and right programs stay right."""
     code = (

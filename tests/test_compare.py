@@ -93,6 +93,7 @@ def test_what_was_made_differently_is_compared_only_when_told_to(
     assert len(found.comparisons) == len(found.differs) == 1
 
 
+@pytest.mark.integration
 def test_the_command_prints_words_and_numbers_and_names_other_differences(
     tmp_path: Path, chances: np.ndarray
 ) -> None:
@@ -166,6 +167,7 @@ def evaluate(bench: Path, *more: object, check: bool = True) -> Any:
     return {"stderr": done.stderr, **json.loads(done.stdout)["data"]["benches"]["aime24"]}
 
 
+@pytest.mark.integration
 def test_the_score_card_of_given_responses(bench: Path) -> None:
     card = evaluate(bench, "--fail-below", "aime24=0.99", check=False)
     means = [2 / 4, 1 / 3, 1 / 3, 0, 1, 2 / 3]
@@ -188,6 +190,7 @@ def test_the_score_card_of_given_responses(bench: Path) -> None:
     assert card["protocol"]["samples"] == 4
 
 
+@pytest.mark.integration
 def test_k_beyond_the_responses_is_refused_and_within_them_given(bench: Path) -> None:
     assert list(evaluate(bench, "eval.k=[1,3]")["pass_at"]) == ["1", "3"]
     for change in ("eval.k=[4]", "eval.samples=4"):

@@ -40,6 +40,7 @@ def test_the_recipe_reference_is_current() -> None:
     assert (ROOT / "docs" / "recipe.md").read_text() == page()
 
 
+@pytest.mark.integration
 def test_the_plugins_of_the_docs_work_in_the_recipes_of_the_docs(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "plugins.md").read_text()
     verifier, verifier_test, reward = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

@@ -243,6 +243,7 @@ def test_who_stops_waits_for_nobody() -> None:
         answers(EndpointSampler(server.url, "m", tick=stop), requests(3), DECODING)
 
 
+@pytest.mark.integration
 def test_a_server_that_goes_in_mid_run_leaves_what_it_answered(tmp_path: Path) -> None:
     with serving(
         lambda body: (400, {}, "gone") if len(server.asked) > 20 else right(body)
@@ -292,6 +293,7 @@ def kill_when(server: Server, many: int, command: list[str], folder: Path) -> No
     running.wait()
 
 
+@pytest.mark.integration
 def test_kill_9_again_and_again_ends_with_each_of_2000_answers_once(tmp_path: Path) -> None:
     file = bench(tmp_path, 500, 3)  # and one greedy answer to each
     with serving(right, seconds=0.02) as server:

@@ -15,6 +15,8 @@ from rlsp_cli.recipe.schema import FromScratch
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import TINY, rlsp
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from rlsp_cli.runs.paths import StagePaths
 from tests.conftest import rlsp
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,6 +10,8 @@ from ruamel.yaml import YAML
 
 from tests.conftest import rlsp
 
+pytestmark = pytest.mark.integration
+
 PROBLEMS = [{"question": f"{n} + 1", "answer": str(n + 1)} for n in range(8)]
 TRACES = [{"problem": f"{n} + 2", "solution": f"so \\boxed{{{n + 2}}}"} for n in range(8)]
 HELDOUT = [{"problem": "5 + 5", "final_answer": "10"}]

@@ -173,6 +173,7 @@ def test_a_published_model_stops_where_it_was_taught_to(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.integration
 def test_a_server_is_told_to_stop_where_turns_end_and_where_the_model_did(tmp_path: Path) -> None:
     folder = str(byte_model(tmp_path / "model", byte_tokenizer(chatml())))
     turn, text = byte_tokenizer(chatml()).convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
@@ -243,6 +244,7 @@ def test_the_embedded_engine_gives_responses_with_the_tag_that_the_prompt_opened
     assert begun.prefix + same.text == first.text
 
 
+@pytest.mark.integration
 def test_axolotl_is_given_what_the_embedded_engine_learns(tmp_path: Path) -> None:
     recipe = written(
         tmp_path, "axolotl", {"content": THOUGHT}, {"content": "2"}, {"content": "<think>\ncut"}
@@ -262,6 +264,7 @@ def test_axolotl_is_given_what_the_embedded_engine_learns(tmp_path: Path) -> Non
     assert load_tokenizer(str(run / "sft" / "tokenizer")).eos_token == "<|im_end|>"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("backend", ["local", "axolotl"])
 def test_check_shows_the_first_example_with_what_is_learned(tmp_path: Path, backend: str) -> None:
     answer = {"reasoning_content": "hm", "content": "2"}
@@ -291,6 +294,7 @@ def test_check_shows_the_first_example_with_what_is_learned(tmp_path: Path, back
     assert [part["learned"] for part in data["examples"][0]["parts"]] == [False, True]
 
 
+@pytest.mark.integration
 def test_showing_an_example_where_every_prompt_is_too_long_says_so(tmp_path: Path) -> None:
     recipe = written(tmp_path, "local", {"content": THOUGHT})
     shown = rlsp("check", recipe, "--show-example", "ppo.max_prompt_tokens=5", check=False)

@@ -157,6 +157,7 @@ def test_a_column_of_thinking_goes_before_its_response(tmp_path: Path) -> None:
         read(tmp_path, row, response="response")
 
 
+@pytest.mark.integration
 def test_traces_are_made_with_the_thinking_and_without_those_that_were_cut(tmp_path: Path) -> None:
     said: list[dict[str, str | None]] = [
         {"reasoning_content": "hm", "content": "\\boxed{2}"},

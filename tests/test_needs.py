@@ -150,6 +150,7 @@ def test_extra_replaces_open_settings_and_no_others() -> None:
     )
 
 
+@pytest.mark.integration
 def test_all_stages_are_looked_at_before_the_first_one_starts(tmp_path: Path) -> None:
     path, run = tmp_path / "tiny.yaml", tmp_path / "run"
     path.write_text(TINY)

@@ -96,6 +96,7 @@ def read(recipe: Recipe, source: Path) -> dict[str, Any]:
     return ask_parser([sys.executable], str(source), argv)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("overrides", EVERY_OPTION, ids=lambda o: o[0])
 def test_every_option_compiles_to_a_command_that_the_real_parser_takes(
     recipe_file: Path, overrides: list[str], openrlhf_source: Path
@@ -106,6 +107,7 @@ def test_every_option_compiles_to_a_command_that_the_real_parser_takes(
     assert "error" not in answer, answer
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_passes_the_real_parser(name: str, openrlhf_source: Path) -> None:
     recipe = load_recipe(shipped_recipes()[name], plugins=resolve_options)
@@ -115,6 +117,7 @@ def test_every_shipped_recipe_passes_the_real_parser(name: str, openrlhf_source:
             assert "error" not in answer and answer["warnings"] == [], answer
 
 
+@pytest.mark.integration
 def test_what_an_untested_version_refuses_names_the_tested_one(
     recipe_file: Path, openrlhf_environment: Environment
 ) -> None:
@@ -126,6 +129,7 @@ def test_what_an_untested_version_refuses_names_the_tested_one(
     )
 
 
+@pytest.mark.integration
 def test_the_papers_values_arrive_in_openrlhf_as_they_are(
     recipe_file: Path, openrlhf_source: Path
 ) -> None:
@@ -192,6 +196,7 @@ def test_what_would_go_wrong_later_is_refused_with_its_place(
     assert line.startswith(("override #", str(recipe_file), "job.yaml", "default"))
 
 
+@pytest.mark.integration
 def test_what_openrlhfs_parser_refuses_is_told_in_its_words(
     recipe_file: Path, openrlhf_environment: Environment
 ) -> None:
@@ -234,6 +239,7 @@ def test_a_job_is_made_of_our_driver_and_of_what_the_cluster_runs(recipe_file: P
     assert ray.env["WANDB_RUN_ID"] != other.inputs["ray"]["env"]["WANDB_RUN_ID"]
 
 
+@pytest.mark.integration
 def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: Path) -> None:
     sft = ["data.traces={source: task:pair_sum}", "sft.max_steps=1", "cluster.gpus_per_node=1"]
     assert render_stage(load_checked(recipe_file, *sft), None).backend == "openrlhf"
@@ -249,6 +255,7 @@ def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: 
         render_stage(load_checked(recipe_file, *sft, "ppo=null"), None)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("overrides", "wanted"),
     [
@@ -275,6 +282,7 @@ def test_rollouts_of_another_policy_are_weighted_and_others_are_measured(
     )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("overrides", "cached"),
     [

@@ -26,6 +26,7 @@ def recipe() -> Recipe:
     return load_recipe(shipped_recipes()["openrlhf_cpu"], plugins=resolve_options)
 
 
+@pytest.mark.integration
 def test_every_option_of_the_installed_parser_is_of_one_kind(openrlhf_source: Path) -> None:
     options = ask_parser([sys.executable], str(openrlhf_source)).keys()
     assert sorted([*FREE, *RECIPE, *REFUSED]) == sorted(options), "look at what a new one changes"

@@ -25,6 +25,8 @@ from rlsp_cli.errors import JobError
 from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.share import share
 
+pytestmark = pytest.mark.integration
+
 OWN_PINS = ("deepspeed", "flash-attn", "ray", "transformers", "vllm")
 TEMPLATES = share("templates") / "openrlhf"
 
@@ -187,7 +189,6 @@ def test_doctor_says_that_a_ray_cluster_does_not_answer(
     assert problem.endswith("not the address of a dashboard, as http://HOST:8265")
 
 
-@pytest.mark.slow
 def test_doctor_shows_a_ray_cluster(
     diagnose: Any, monkeypatch: pytest.MonkeyPatch, ray_head: str
 ) -> None:

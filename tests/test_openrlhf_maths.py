@@ -23,6 +23,8 @@ from rlsp_cli.engine.rollout import log_probabilities
 from rlsp_cli.recipe.openrlhf import OpenRlhf as OpenRlhfSection
 from rlsp_cli.recipe.schema import Ppo
 
+pytestmark = pytest.mark.integration
+
 GROUPS, SAMPLES, POSITIONS = 4, 3, 9
 KL_COEF, GAE_LAMBDA = 0.05, 0.95
 

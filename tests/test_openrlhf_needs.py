@@ -12,6 +12,8 @@ from rlsp_cli.backends.openrlhf.needs import NEEDS
 from tests.conftest import load_checked
 from tests.test_openrlhf import RECIPE
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def recipe_file(tmp_path: Path) -> Path:

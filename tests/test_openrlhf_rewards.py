@@ -41,6 +41,8 @@ from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.runs.run import create_run
 from rlsp_cli.runs.stream import read_rows
 
+pytestmark = pytest.mark.integration
+
 SEAM = Path(__file__).parent / "openrlhf" / "seam.py"
 TOKEN, SAMPLES, STEPS = "s3cret", 4, 4
 PLUGINS = """

@@ -23,6 +23,8 @@ from rlsp_cli.backends.environment import Environment
 from rlsp_cli.runs.paths import StagePaths
 from tests.conftest import free_port, rlsp
 
+pytestmark = pytest.mark.integration
+
 PATIENCE_S = 1200
 
 
@@ -67,17 +69,17 @@ def optimiser_steps(root: Path, model: str, rollouts: int) -> int:
 
 @pytest.fixture(scope="module")
 def trained(openrlhf_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the shipped recipe whose driver was killed in the critic's warm-up, and that then went on."""
+    """The README's `rlsp run openrlhf_cpu`, whose driver was killed in the critic's warm-up, and that then went on."""
     root = tmp_path_factory.mktemp("openrlhf") / "run"
-    arguments = ("openrlhf_cpu", "ppo.save_every=1", f"cluster.port={free_port()}", "--out", root)
-    rlsp("sft", *arguments)
-    first = start("ppo", *arguments, "--resume")
+    changes = ("ppo.save_every=1", f"cluster.port={free_port()}")
+    arguments = ("run", "openrlhf_cpu", *changes, "--out", root)
+    first = start(*arguments)
     until_step(first, root / "ppo" / "metrics.jsonl", 0)
     (driver,) = processes_of(f"rlsp_cli.launch.ray {root}/ppo/job.json")
     os.kill(driver, signal.SIGKILL)
     said = first.communicate()[1]
     assert first.returncode == 5 and "code -9" in said, said
-    done = rlsp("run", *arguments, "--resume")
+    done = rlsp(*arguments, "--resume")
     (root / "said").write_text(done.stderr)
     return root
 
@@ -155,6 +157,7 @@ def on_two_nodes(*arguments: object) -> "tuple[subprocess.Popen[str], subprocess
     return process, start(*told.partition("there: rlsp ")[2].split(), "--gpus", 2)
 
 
+@pytest.mark.nightly
 def test_with_filters_streams_apart_and_a_ctrl_c_in_between_a_run_on_two_nodes_does_what_its_recipe_says(
     trained: Path, tmp_path: Path
 ) -> None:

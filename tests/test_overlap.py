@@ -230,6 +230,7 @@ def test_copies_of_aime24_in_another_layout_are_found_and_nothing_else(shared_da
     assert [id for id, text in others.items() if made.match(text)] == []
 
 
+@pytest.mark.integration
 def test_aime24_and_math500_share_no_problem(shared_data: Path) -> None:
     aime, math = texts(shared_data, "aime24"), texts(shared_data, "math500")
     assert not [id for id, text in math.items() if index(aime).match(text)]
@@ -318,6 +319,7 @@ def overlapping(folder: Path) -> Path:
     return folder / "r.yaml"
 
 
+@pytest.mark.integration
 def test_check_refuses_training_on_a_bench_unless_it_is_allowed(tmp_path: Path) -> None:
     overlapping(tmp_path)
     done = rlsp("check", "r.yaml", cwd=tmp_path, check=False)
@@ -332,6 +334,7 @@ def test_check_refuses_training_on_a_bench_unless_it_is_allowed(tmp_path: Path) 
     assert "ok" in rlsp("check", "r.yaml", "data.allow_overlap=true", cwd=tmp_path).stdout
 
 
+@pytest.mark.integration
 def test_what_cannot_be_read_is_told_and_no_overlap(tmp_path: Path) -> None:
     overlapping(tmp_path)
     (tmp_path / "traces.jsonl").write_text("{")
@@ -342,6 +345,7 @@ def test_what_cannot_be_read_is_told_and_no_overlap(tmp_path: Path) -> None:
         assert "traces.jsonl:1:" in done.stderr and "prompts.jsonl: no such file" in done.stderr
 
 
+@pytest.mark.integration
 def test_a_stage_refuses_too_because_check_reads_no_hub_and_not_all_of_a_task(
     tmp_path: Path,
 ) -> None:
@@ -433,6 +437,7 @@ def training_file(folder: Path, bench: Path) -> list[dict[str, Any]]:
     return problems
 
 
+@pytest.mark.integration
 def test_data_check_tells_row_problem_and_place_and_exits_with_6(
     shared_data: Path, tmp_path: Path
 ) -> None:
@@ -475,6 +480,7 @@ def test_data_check_tells_row_problem_and_place_and_exits_with_6(
     assert shown.returncode == 6 and "train.jsonl:3" in shown.stdout and "8-gram" in shown.stdout
 
 
+@pytest.mark.integration
 def test_data_check_of_clean_data_ends_with_0_whatever_the_format(
     shared_data: Path, tmp_path: Path
 ) -> None:
@@ -498,6 +504,7 @@ def test_heldout_without_a_recipe_is_told_to_be_a_recipes_data() -> None:
         benches_against(["heldout"], None, None)
 
 
+@pytest.mark.integration
 def test_data_that_is_missing_or_cannot_be_read_is_not_clean(
     shared_data: Path, tmp_path: Path
 ) -> None:
@@ -530,6 +537,7 @@ def test_data_that_is_missing_or_cannot_be_read_is_not_clean(
     assert done.returncode == 3 and 'did you mean "math500"?' in done.stderr
 
 
+@pytest.mark.integration
 def test_data_check_looks_at_all_that_a_recipe_trains_on(tmp_path: Path) -> None:
     overlapping(tmp_path)
     done = rlsp(
@@ -541,6 +549,7 @@ def test_data_check_looks_at_all_that_a_recipe_trains_on(tmp_path: Path) -> None
     assert done.returncode == 6 and found == [("traces", "row 2", "7"), ("prompts", "row 3", "8")]
 
 
+@pytest.mark.integration
 def test_an_evaluation_says_which_problems_the_run_was_trained_on(tmp_path: Path) -> None:
     overlapping(tmp_path)
     rlsp("sft", "r.yaml", "data.allow_overlap=true", "--dry-run", "--out", "run", cwd=tmp_path)
@@ -633,6 +642,7 @@ def test_evaluation_says_what_is_only_like_the_training_data(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.integration
 def test_every_command_finds_the_same_rows(tmp_path: Path) -> None:
     rows = [{"id": "0", "problem": STAMPS.format(5, 2), "answer": "3"}]
     append_rows(tmp_path / "heldout.jsonl", rows)

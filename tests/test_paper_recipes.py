@@ -96,6 +96,7 @@ def understood(source: Path, recipe: Recipe) -> dict[str, Any]:
     return values
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("nodes", NODES)
 @pytest.mark.parametrize("name", RUNS)
 def test_openrlhf_reads_the_papers_settings(openrlhf_source: Path, name: str, nodes: int) -> None:
@@ -116,6 +117,7 @@ def test_openrlhf_reads_the_papers_settings(openrlhf_source: Path, name: str, no
     )
 
 
+@pytest.mark.integration
 def test_the_largest_model_has_settings_of_its_own_for_one_node(openrlhf_source: Path) -> None:
     found = understood(openrlhf_source, loaded("paper/qwen25_32b_aime_1node"))
     wanted = APPENDIX_B | RELEASED_CODE
@@ -127,6 +129,7 @@ def test_the_largest_model_has_settings_of_its_own_for_one_node(openrlhf_source:
     )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ONE_GPU)
 def test_the_recipes_for_one_gpu_are_accepted(openrlhf_source: Path, name: str) -> None:
     recipe = loaded(name)
@@ -274,6 +277,7 @@ def test_the_prompt_is_that_of_the_released_code(
     )
 
 
+@pytest.mark.integration
 def test_a_copy_of_a_recipe_is_the_same_run(tmp_path: Path) -> None:
     rlsp("recipes", "copy", "paper/qwen25_32b_aime_1node", "mine.yaml", cwd=tmp_path)
     copy = load_checked(tmp_path / "mine.yaml")

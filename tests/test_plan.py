@@ -79,23 +79,6 @@ def uneven(found: Recipe) -> list[Issue]:
 # Counts
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SFT and PPO of the tiny recipe, as they really happen."""
-    folder = tmp_path_factory.mktemp("plan")
-    (folder / "tiny.yaml").write_text(TINY)
-    for stage in ("sft", "ppo"):
-        rlsp(
-            stage,
-            "tiny.yaml",
-            "--out",
-            "run",
-            *(["--resume"] if stage == "ppo" else []),
-            cwd=folder,
-        )
-    return folder
-
-
 def planned(folder: Path, *overrides: str) -> dict[str, dict[str, Any]]:
     """The counts of each stage, by the command line."""
     document = json.loads(rlsp("plan", "tiny.yaml", *overrides, "--json", cwd=folder).stdout)
@@ -103,6 +86,7 @@ def planned(folder: Path, *overrides: str) -> dict[str, dict[str, Any]]:
     return {counts["stage"]: counts for counts in document["data"]["counts"]}
 
 
+@pytest.mark.integration
 def test_no_tokens_are_counted_that_a_model_from_scratch_cannot_read(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     model, beyond = "model.from_scratch.max_length=64", "sft.max_length=8192"
@@ -112,26 +96,29 @@ def test_no_tokens_are_counted_that_a_model_from_scratch_cannot_read(tmp_path: P
     )
 
 
-def test_the_counts_are_those_of_the_run(run: Path) -> None:
-    plan = planned(run)
+@pytest.mark.integration
+def test_the_counts_are_those_of_the_run(tiny_run: Path) -> None:
+    plan = planned(tiny_run)
     sft, rollouts = (
-        list(read_rows(run / "run/sft/metrics.jsonl")),
-        list(read_rows(run / "run/ppo/rollouts.jsonl")),
+        list(read_rows(tiny_run / "run/sft/metrics.jsonl")),
+        list(read_rows(tiny_run / "run/ppo/rollouts.jsonl")),
     )
     assert plan["sft"]["optimizer_steps"] == len(sft) == 4
     assert sum(row["tokens"] for row in sft) <= plan["sft"]["tokens"]
-    assert plan["ppo"]["rollouts"] == len(list(read_rows(run / "run/ppo/metrics.jsonl"))) == 4
+    assert plan["ppo"]["rollouts"] == len(list(read_rows(tiny_run / "run/ppo/metrics.jsonl"))) == 4
     assert plan["ppo"]["responses"] == len(rollouts) == 64
     assert sum(row["num_tokens"] for row in rollouts) <= plan["ppo"]["tokens"]
 
 
-def test_optimiser_steps_are_those_of_the_checkpoint(run: Path) -> None:
-    checkpoint = present(newest_checkpoint(run / "run/ppo/checkpoints"))
-    plan = planned(run, f"ppo.steps={checkpoint.step}")["ppo"]
+@pytest.mark.integration
+def test_optimiser_steps_are_those_of_the_checkpoint(tiny_run: Path) -> None:
+    checkpoint = present(newest_checkpoint(tiny_run / "run/ppo/checkpoints"))
+    plan = planned(tiny_run, f"ppo.steps={checkpoint.step}")["ppo"]
     assert plan["optimizer_steps"] == checkpoint.trainer["policy_optimiser"]["steps"]
     assert plan["critic_steps"] == checkpoint.trainer["critic_optimiser"]["steps"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("override", "stage", "steps"),
     [
@@ -157,6 +144,7 @@ def test_an_epoch_of_axolotl_ends_with_what_is_left() -> None:
     assert make_plan(sft).counts[0].optimizer_steps == 10 * ceil(400 / 32)
 
 
+@pytest.mark.integration
 def test_evaluation_counts_all_models_and_samples(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     counts = planned(tmp_path)["eval"]
@@ -166,6 +154,7 @@ def test_evaluation_counts_all_models_and_samples(tmp_path: Path) -> None:
     )  # two models, two samples and a greedy response
 
 
+@pytest.mark.integration
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(
         TINY.replace("source: task:pair_sum, rows: 64}", "source: hf:org/name}", 1)
@@ -174,6 +163,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     assert "sft: data.traces is on the hub, which a plan does not ask" in told
 
 
+@pytest.mark.integration
 def test_data_that_is_missing_is_exit_code_3_after_what_is_known(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     done = rlsp("plan", "tiny.yaml", "data.prompts.source=./none.jsonl", cwd=tmp_path, check=False)
@@ -216,6 +206,7 @@ ppo: {steps: 4, rollout_batch: 64, train_batch: 32, max_new_tokens: 128, critic_
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("micro_batch", "seen"), [(16, (16.6, 38.7)), (32, (16.2, 40.7))])
 def test_memory_on_a_gpu_is_what_an_h200_was_seen_to_allocate(
     micro_batch: int, seen: tuple[float, float], tmp_path: Path
@@ -230,6 +221,7 @@ def test_memory_on_a_gpu_is_what_an_h200_was_seen_to_allocate(
 # The command
 
 
+@pytest.mark.integration
 def test_a_wrong_recipe_gives_every_problem_and_exit_code_3(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     done = rlsp(
@@ -475,6 +467,7 @@ def deepspeed_estimator(packages: Path, stage: int) -> Callable[..., tuple[int, 
     return cast(Callable[..., tuple[int, ...]], names[name])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("nodes", "per_node"), [(1, 1), (1, 8), (2, 8), (4, 2)])
 @pytest.mark.parametrize("factor", [1, 1.5])
 def test_offloaded_states_are_what_deepspeeds_estimators_say(

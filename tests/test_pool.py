@@ -132,6 +132,7 @@ def test_a_worker_imports_no_torch(tmp_path: Path) -> None:
         assert pool.map(call(spy, "x"))[0][0].value == 0.0
 
 
+@pytest.mark.integration
 def test_a_worker_in_an_endless_loop_dies_with_its_parent(use: Use, tmp_path: Path) -> None:
     code = (
         "import os, sys, time, threading\n"
@@ -187,6 +188,7 @@ def children(parent: int) -> list[int]:
     ]
 
 
+@pytest.mark.integration
 def test_a_process_that_somebody_kills_costs_no_sample(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(
@@ -274,6 +276,7 @@ def test_a_reward_of_a_group_sees_all_samples_of_a_prompt_at_once(tmp_path: Path
     ] == [True, True]
 
 
+@pytest.mark.integration
 def test_a_threaded_ray_actor_scores_as_everybody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
     monkeypatch.setenv(

@@ -191,6 +191,7 @@ def test_a_wrong_protocol_is_told_with_its_place(
     assert words in str(caught.value)
 
 
+@pytest.mark.integration
 def test_check_tells_unknown_protocols_and_benches_that_one_says_nothing_of(folder: Path) -> None:
     recipe = "name: r\nmodel: {path: m}\neval:\n  benches: [./mine.yaml]\n  protocol: %s\n"
     for protocol, words in (
@@ -209,6 +210,7 @@ def test_check_tells_unknown_protocols_and_benches_that_one_says_nothing_of(fold
     rlsp("check", "r.yaml", cwd=folder)
 
 
+@pytest.mark.integration
 def test_the_command_line_runs_like_somebody_else_and_says_what_differs(folder: Path) -> None:
     arguments = ("eval", "--bench", "./mine.yaml", "--responses", "r.jsonl", "--out", "run")
     done = rlsp(*arguments, "eval.protocol=./theirs.yaml", "--fail-below", "sums=0.9", cwd=folder)
@@ -226,6 +228,7 @@ def test_the_command_line_runs_like_somebody_else_and_says_what_differs(folder: 
     )
 
 
+@pytest.mark.integration
 def test_a_floor_is_for_the_name_of_a_users_bench(folder: Path) -> None:
     arguments = ("eval", "--bench", "./mine.yaml", "--responses", "r.jsonl", "--out", "run")
     done = rlsp(
@@ -238,6 +241,7 @@ def test_a_floor_is_for_the_name_of_a_users_bench(folder: Path) -> None:
     )
 
 
+@pytest.mark.integration
 def test_protocols_are_listed_and_shown(folder: Path) -> None:
     listed = rlsp("benches", "protocols", "--json").stdout
     assert {p["name"] for p in json.loads(listed)["data"]} == set(shipped_protocols())
@@ -298,6 +302,7 @@ def test_the_protocol_of_the_page_works(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.integration
 def test_a_protocol_that_is_asked_for_beats_what_the_runs_recipe_said_before(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,8 @@ from rlsp_cli.recipe.schema import Cluster
 from tests.conftest import rlsp
 from tests.observer import Recorder
 
+pytestmark = pytest.mark.integration
+
 SECRET, TOKEN = "wandb-7f3a9c", "the-clusters-token"
 PASSWORD = "p@ss/word"
 PASSWORDS = [
@@ -940,7 +942,7 @@ def test_the_batch_script_says_what_the_recipe_asks_for() -> None:
 
 
 @pytest.mark.usefixtures("slurm")
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("fails", [False, pytest.param(True, marks=pytest.mark.nightly)])
 def test_on_slurm_the_head_the_workers_and_the_driver_run_in_one_allocation(
     tmp_path: Path, python: tuple[str, ...], prepare: Any, fails: bool
 ) -> None:

@@ -80,6 +80,7 @@ def test_an_address_that_is_no_dashboard_is_refused_before_anything_starts(
         )
 
 
+@pytest.mark.integration
 def test_a_ray_address_that_leads_nowhere_is_told_before_the_stages_before_ppo(
     tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

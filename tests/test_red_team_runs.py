@@ -25,6 +25,8 @@ from rlsp_cli.runs.lock import LOCK, locked
 from rlsp_cli.runs.run import newest_run, open_run
 from tests.conftest import load_checked, rlsp
 
+pytestmark = pytest.mark.integration
+
 PROBLEMS = [{"problem": "1 + 1?", "answer": "2"}, {"problem": "2 + 2?", "answer": "4"}]
 
 BENCH = """\

@@ -33,9 +33,12 @@ LEVELS = {level.name: level for level in levels()}
 KNOWN = {("landlock", "stat_outside")}
 """What Landlock does not stop, and docs/code_exec.md says so."""
 
-pytestmark = pytest.mark.skipif(
-    platform.machine() != "x86_64", reason="the attacks have x86-64's system calls"
-)
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(
+        platform.machine() != "x86_64", reason="the attacks have x86-64's system calls"
+    ),
+]
 
 
 @pytest.fixture(scope="module", params=LEVELS)

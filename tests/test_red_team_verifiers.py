@@ -207,6 +207,7 @@ LONG: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.integration
 def test_no_check_of_ifeval_takes_longer_than_the_text_is_long() -> None:
     """Where the time grows with the square of a text, these would take minutes."""
     use = Use("verifier", "ifeval", {"partial": False})
@@ -552,6 +553,7 @@ def odd_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.integration
 def test_no_command_shows_odd_text_raw_and_all_of_them_end_well(odd_folder: Path) -> None:
     commands: list[list[str]] = [
         ["eval", "--bench", "b.yaml", "--responses", "r.jsonl", "--out", "run"],
@@ -584,11 +586,13 @@ def test_no_command_shows_odd_text_raw_and_all_of_them_end_well(odd_folder: Path
     assert (results["avg"], results["errors"]) == (0.5, 0)
 
 
+@pytest.mark.integration
 def test_a_file_whose_name_would_be_obeyed_is_spelled_out_in_the_error(tmp_path: Path) -> None:
     done = rlsp("benches", "show", f"./{ESCAPE}.yaml", cwd=tmp_path, check=False)
     assert done.returncode == 3 and is_harmless(done.stderr) and "\\u001b[2J" in done.stderr
 
 
+@pytest.mark.integration
 def test_an_ascii_terminal_ends_no_command(odd_folder: Path) -> None:
     environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
     for more in ([], ["--json"]):

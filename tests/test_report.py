@@ -148,6 +148,7 @@ def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
         summarise_run(tmp_path)
 
 
+@pytest.mark.integration
 def test_the_page_shows_its_curves_in_a_browser(run: Path, tmp_path: Path) -> None:
     """Chromium, where there is one, lays the page out and finds every figure with a size."""
     import shutil

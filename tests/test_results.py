@@ -14,12 +14,12 @@ from rlsp_cli.evals.metrics import summarise
 from rlsp_cli.evals.overlap import Contamination
 from rlsp_cli.evals.results import BenchResult, ModelResult, Results
 from rlsp_cli.evals.score_card import score_cards
-from rlsp_cli.rewards.sample import Score
+from rlsp_cli.rewards.sample import Outcome, Score
 from tests.provenance import made
 
 
 def scored(id: str, index: int, value: float | None, **more: Any) -> Scored:
-    outcome = "timeout" if value is None else "value"
+    outcome: Outcome = "timeout" if value is None else "value"
     score = Score("v", outcome, value, answer="3")
     return Scored(id=id, kind=SAMPLE, index=index, correctness=score, **more)
 

@@ -8,6 +8,8 @@ import pytest
 from rlsp_cli.runs.stream import append_rows
 from tests.conftest import rlsp
 
+pytestmark = pytest.mark.integration
+
 
 def test_try_scores_one_response_with_every_component() -> None:
     response = (
@@ -75,24 +77,9 @@ def test_a_malformed_sample_is_told_with_its_line(tmp_path: Path, line: str, wor
     assert done.returncode == 3 and words in done.stderr
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.conftest import TINY
-
-    folder = tmp_path_factory.mktemp("diff")
-    (folder / "tiny.yaml").write_text(TINY)
-    rlsp(
-        "run",
-        folder / "tiny.yaml",
-        "--stage",
-        "sft",
-        "--stage",
-        "ppo",
-        "--out",
-        folder / "run",
-        cwd=folder,
-    )
-    return folder / "run"
+@pytest.fixture
+def run(tiny_run: Path) -> Path:
+    return tiny_run / "run"
 
 
 def test_diff_of_a_reward_with_itself_finds_nothing(run: Path) -> None:
@@ -102,11 +89,11 @@ def test_diff_of_a_reward_with_itself_finds_nothing(run: Path) -> None:
     assert found["rank_correlation"] == pytest.approx(1.0)
 
 
-def test_diff_with_another_reward_counts_flips_ranks_and_signs(run: Path) -> None:
+def test_diff_with_another_reward_counts_flips_ranks_and_signs(run: Path, tmp_path: Path) -> None:
     linear = "reward.exploration={use: length, form: linear, scale: 20}"
     data = json.loads(rlsp("reward", "diff", run, linear, "--json").stdout)["data"]
     assert data["rank_correlation"] > 0.5  # both grow with length
-    always = run.parent / "always.py"
+    always = tmp_path / "always.py"
     head = "from rlsp_cli.rewards import Sample, verifier\n\n@verifier\n"
     always.write_text(f"{head}def always(sample: Sample) -> bool:\n    return True\n")
     done = rlsp("reward", "diff", run, f"reward.correctness={{use: {always}:always}}")

@@ -136,6 +136,7 @@ def test_all_references_of_aime_and_math500_verify_against_themselves(shared_dat
     assert [gold for gold, s in zip(golds, scores, strict=True) if s.value != 1.0] == []
 
 
+@pytest.mark.integration
 def test_adversarial_answers_neither_hang_nor_run_nor_count(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import rlsp
+
+pytestmark = pytest.mark.integration
 
 
 def metrics(run: Path, stage: str) -> list[dict[str, Any]]:
@@ -41,15 +44,9 @@ def outcome(run: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One uninterrupted run of the tiny recipe."""
-    from tests.conftest import TINY
-
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "tiny.yaml").write_text(TINY)
-    done = rlsp("run", folder / "tiny.yaml", "--out", folder / "run", "--json", cwd=folder)
-    assert json.loads(done.stdout)["schema"] == "rlsp.report/1"
-    return folder / "run"
+    return shutil.copytree(tiny_run / "run", tmp_path_factory.mktemp("whole") / "run")
 
 
 def test_a_run_leaves_everything_that_is_needed_to_redo_it(whole: Path) -> None:
@@ -229,19 +226,25 @@ def test_resuming_with_another_recipe_is_refused_key_by_key(
             "ppo.rollout_batch=4",
             "ppo.advantages=separate",
         ],
-        [
-            "ppo.critic=value_head",
-            "model.from_scratch.model_type=gpt2",
-            "reward.combine=released_code",
-            "ppo.kl_target=0.5",
-            "ppo.kl_horizon=100",
-        ],
-        [
-            "reward.alpha={start: 0.5, end: 1.0}",
-            "model.from_scratch.model_type=qwen3",
-            "ppo.epochs=2",
-            "ppo.kl_estimator=k2",
-        ],
+        pytest.param(
+            [
+                "ppo.critic=value_head",
+                "model.from_scratch.model_type=gpt2",
+                "reward.combine=released_code",
+                "ppo.kl_target=0.5",
+                "ppo.kl_horizon=100",
+            ],
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            [
+                "reward.alpha={start: 0.5, end: 1.0}",
+                "model.from_scratch.model_type=qwen3",
+                "ppo.epochs=2",
+                "ppo.kl_estimator=k2",
+            ],
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_groups_a_value_head_and_schedules_train_through_the_whole_command(
@@ -360,8 +363,6 @@ def test_bad_input_is_one_line_and_the_documented_exit_code(
 def test_a_model_folder_without_tokenizer_or_without_model_is_told(
     whole: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     broken = tmp_path / "broken"
     shutil.copytree(whole / "sft" / "checkpoints" / "final", broken)
     for name in ("tokenizer.json", "tokenizer_config.json"):

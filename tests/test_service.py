@@ -24,6 +24,8 @@ from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.service.gather import Gatherer
 
+pytestmark = pytest.mark.integration
+
 PLUGINS = """
 import time
 from collections.abc import Sequence

@@ -18,6 +18,8 @@ from rlsp_cli.launch.attempt import Attempt
 from rlsp_cli.recipe.schema import Cluster
 from tests.observer import Recorder
 
+pytestmark = pytest.mark.integration
+
 SBATCH = """\
 #!/bin/sh
 echo 0 > "$RLSP_EXIT_FILE"

@@ -101,6 +101,7 @@ def long(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     return folder
 
 
+@pytest.mark.integration
 def test_the_papers_table_3_is_one_command(long: Path, shared_data: Path, tmp_path: Path) -> None:
     problems = list(read_rows(shared_data / "aime24.jsonl"))
     given = responses(tmp_path / "votes.jsonl", problems, 7, 600, 0.4, 1)

@@ -20,6 +20,8 @@ from rlsp_cli.runs.stream import append_rows, read_rows
 from rlsp_cli.traces.keys import RejectionSampling, TraceSettings
 from tests.conftest import rlsp
 
+pytestmark = pytest.mark.integration
+
 MARKED = (
     "<|begin_of_thought|>\n\nhm, 4?\n\n<|end_of_thought|>\n\n"
     "<|begin_of_solution|>\n\nIt is \\boxed{4}.\n\n<|end_of_solution|>"

@@ -29,6 +29,8 @@ from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 from tests.conftest import ROOT, rlsp
 
+pytestmark = pytest.mark.integration
+
 GB = 1e9
 TO_BE_KILLED = """
 import sys

@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.integration
+
 ONE_STEP = [
     *(
         "data.traces.rows=64",
@@ -93,7 +95,6 @@ def test_the_installed_package_is_the_wheel_and_knows_its_recipes(
     assert "quickstart" in run(installed / "rlsp", "recipes", "list", cwd=tmp_path)
 
 
-@pytest.mark.slow
 def test_a_recipe_runs_to_its_report_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     run(installed / "rlsp", "run", "quickstart", *ONE_STEP, "--out", "out", cwd=tmp_path)
     assert (tmp_path / "out" / "report.html").stat().st_size > 0
