@@ -1,10 +1,9 @@
-"""Running a model's Python: no file of the machine to write, no network, no other process, and a verdict of our own.
+"""Run a model's Python without writable files, network or other processes, and judge it outside.
 
-Two things surround a program: the system calls that are left to it (`calls`), and the level of the
-    machine (`level`),
-either namespaces made by bubblewrap or Landlock. Its tests run in another process than the program
-(`box`), which calls it from there, so that it neither sees what is expected nor says whether it
-passed.
+Two things confine a program: the system calls that it may use (`calls`), and what this machine
+offers beyond that (`level`), namespaces made by bubblewrap or else Landlock. Its tests run in
+another process (`box`), which calls the program from there. So the program neither sees what a
+test expects nor reports whether it passed.
 """
 
 from rlsp_cli.rewards.sandbox.box.launcher import Limits

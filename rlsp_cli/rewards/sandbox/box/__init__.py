@@ -1,1 +1,1 @@
-"""What runs inside a sandbox: standard library only, and nothing else of rlsp, which is not there to be imported."""
+"""What runs inside a sandbox: the standard library only, since nothing else of rlsp is there."""

@@ -1,8 +1,8 @@
-"""The first process of a sandbox: it has the program tested, and says how each test ended.
+"""The first process of a sandbox: it starts the tests of a program and reports how each ended.
 
-It runs neither the program nor a test itself. Each test has two new processes: one loads the
-program, which gets no sight of the test; the other runs the test, and calls the program through a
-socket. For a pair of input and output there is only the first, and its output is compared here.
+It runs neither the program nor a test itself. Each test gets two new processes: one loads the
+program and never sees the test; the other runs the test and calls the program through a socket. A
+pair of input and output needs the first alone; its output is compared here.
 """
 
 import json
@@ -19,28 +19,38 @@ from .launcher import Launcher, Program, read_program
 from .peer import Peer, UnsendableError
 
 _MOST_OUTPUT = 1 << 20
-_CPUCLOCK_SCHED = 2
+_CHUNK = 1 << 16
 _PASSED, _FAILED = b"passed", b"failed"
 _START_S = 1.0
-"""What a test may wait beside the time of the program."""
+"""What a test may wait beyond the program's own seconds."""
 _ROUNDS = 10
-"""How often a program may take that long while it computes: on a busy machine it computes slowly."""
+"""How often a test may wait that long while its program computes, slowly on a busy machine."""
 _COMPUTES_S = 0.02
-"""Processor time of a round in which a program does not merely wait."""
+"""Processor time in one wait that tells computing from waiting."""
+
+# A clock id of linux/posix-timers.h: the complement of a process id, and three bits that say
+# which of its clocks, as clock_getcpuclockid(3) puts them together.
+_CPUCLOCK_SCHED = 2
+_CPUCLOCK_BITS = 3
 
 
 def main() -> None:
-    """Arguments: file descriptors of the program and of the tests, and what may be read where no folder is hidden."""
+    """Arguments: descriptors of program and tests; under Landlock, the readable paths too."""
     die_with_parent()
     program_file, tests_file, *readable = sys.argv[1:]
     program = read_program(_read(int(program_file)))
+
+    # bubblewrap has done both where there are namespaces.
     if readable:
         drop_privileges()
         read_only(readable)
 
+    # Before the tests are read: what is forked later would have them in its memory.
     launcher = Launcher(program)
+
     asked = json.loads(_read(int(tests_file)))
     _say({"ready": True})
+
     for test in asked["tests"]:
         passed = (_exchange if "stdout" in test else _assertion)(test, program, launcher)
         _say({"passed": passed})
@@ -59,22 +69,24 @@ def _say(message: dict[str, Any]) -> None:
 
 def _exchange(test: dict[str, Any], program: Program, launcher: Launcher) -> bool:
     """Whether the program writes this output, up to white space, when it reads this input."""
+    # A file, not a pipe: a program that reads nothing would leave us waiting to write.
     stdin = os.memfd_create("stdin")
     os.write(stdin, test["stdin"].encode("utf-8", "surrogatepass"))
     os.lseek(stdin, 0, os.SEEK_SET)
     output, write_end = os.pipe()
 
+    # Our own write end is closed, or the pipe would stay open after the program's end.
     pid = launcher.start(stdin, write_end)
     os.close(stdin)
     os.close(write_end)
+
     patience = program.limits.seconds + _START_S
     written = _until_closed(output, patience, pid, most=_MOST_OUTPUT + 2 * len(test["stdout"]))
     code = launcher.end(pid, monotonic() + patience if written is not None else None)
-    return (
-        code == 0
-        and written is not None
-        and written.decode("utf-8", "replace").split() == test["stdout"].split()
-    )
+    if written is None or code != 0:
+        return False
+    expected: str = test["stdout"]
+    return written.decode("utf-8", "replace").split() == expected.split()
 
 
 def _assertion(test: dict[str, Any], program: Program, launcher: Launcher) -> bool:
@@ -84,16 +96,19 @@ def _assertion(test: dict[str, Any], program: Program, launcher: Launcher) -> bo
 
     pid = launcher.start(theirs.fileno())
     theirs.close()
+
     tester = os.fork()
     if tester == 0:
         _become_tester(test, program, ours.detach(), write_end)
     ours.close()
     os.close(write_end)
+
     said = _until_closed(verdict, program.limits.seconds + _START_S, pid, tester)
     os.kill(tester, signal.SIGKILL)
     os.waitpid(tester, 0)
     launcher.end(pid)
 
+    # Only the tester holds the write end, so anything else is what is wrong with the test itself.
     if said not in (_PASSED, _FAILED, b"", None):
         _say({"problem": said.decode()})
         sys.exit()
@@ -101,26 +116,30 @@ def _assertion(test: dict[str, Any], program: Program, launcher: Launcher) -> bo
 
 
 def _become_tester(test: dict[str, Any], program: Program, channel: int, verdict: int) -> None:
-    """Run a test as this process's last act, and write down how it ended."""
+    """Run a test as the last thing that this process does, and write how it ended."""
     null = os.open(os.devnull, os.O_RDWR)
     for place in (0, 1, 2):
         os.dup2(null, place)
+    # The tester, too: a test runs code of a data set, on values that a program has returned.
     program.shut_in()
+
     try:
         peer = Peer(channel)
         defined = peer.ask("load", *test["names"])
+
+        # The names that were asked for, and no others: a program might send an `abs` of its own.
         scope = {"__name__": "__main__"}
-        scope |= {
-            name: defined[name] for name in test["names"] if name in defined
-        }  # it may offer others, such as abs
+        scope |= {name: defined[name] for name in test["names"] if name in defined}
         exec(compile(test["code"], "test.py", "exec", dont_inherit=True), scope)  # noqa: S102
         said = _PASSED
     except UnsendableError as error:
         said = f"the test passes something to the program that cannot be passed: {error}".encode()
     except ModuleNotFoundError as error:
+        # The test's own import names the module; an error that has come from the program does not.
         said = f"the test imports what is not there: {error}".encode() if error.name else _FAILED
-    except BaseException:
+    except BaseException:  # SystemExit, too, by which a program would end its test
         said = _FAILED
+
     os.write(verdict, said)
     os._exit(0)
 
@@ -128,17 +147,18 @@ def _become_tester(test: dict[str, Any], program: Program, channel: int, verdict
 def _until_closed(
     file: int, patience: float, *processes: int, most: int = _MOST_OUTPUT
 ) -> bytes | None:
-    """What is written before the other end closes; None when that is too much, or when it takes too long.
+    """What is written before the other end closes; None when it is too much, or takes too long.
 
-    Processor time has its own limit. Beside it processes may wait for so many seconds, or longer
-    while they compute.
+    `patience` is in seconds, and starts anew as long as the processes compute: the kernel limits
+    their processor time, and a busy machine is not their fault.
     """
     written, used, rounds = b"", 0.0, _ROUNDS
     deadline = monotonic() + patience
+
     with os.fdopen(file, "rb", buffering=0) as stream:
         while len(written) <= most:
             if select([stream], [], [], max(deadline - monotonic(), 0))[0]:
-                chunk = stream.read(1 << 16)
+                chunk = stream.read(_CHUNK)
                 if not chunk:
                     return written
                 written += chunk
@@ -149,12 +169,13 @@ def _until_closed(
             if used - before < _COMPUTES_S or not rounds:
                 return None
             deadline += patience
+
     return None
 
 
 def _processor_time(process: int) -> float:
     """Seconds that a process has computed; nothing when it has ended."""
     try:
-        return clock_gettime(~process << 3 | _CPUCLOCK_SCHED)  # as clock_getcpuclockid(3) makes it
+        return clock_gettime(~process << _CPUCLOCK_BITS | _CPUCLOCK_SCHED)
     except OSError:
         return 0.0
