@@ -1,4 +1,4 @@
-"""The answer of a response: where it stands (docs/answers.md), how it is written, and whether two are the same."""
+"""Answers (docs/answers.md): where they stand, how they are written, and which are equal."""
 
 from rlsp_cli.rewards.answers.equality import number, same_answer
 from rlsp_cli.rewards.answers.extraction import (

@@ -1,4 +1,4 @@
-"""Finding the final answer in a response: one rule, the same in training and evaluation (docs/answers.md)."""
+"""Find the final answer of a response, by one rule in training and evaluation (docs/answers.md)."""
 
 import math
 import re
@@ -9,21 +9,33 @@ from rlsp_cli.rewards.answers.statement import last_statement, last_value
 from rlsp_cli.rewards.thinking import without_thinking
 
 _TOKEN = re.compile(
-    r"(?P<box>\\{1,2}boxed\s*\{)|(?P<frame>\\{1,2}(?:fbox|framebox)\s*\{)|(?P<escaped>\\.)|(?P<brace>[{}])",
-    re.DOTALL,
+    r"""
+      (?P<box>   \\{1,2} boxed \s* \{ )                # two backslashes in text written as a string
+    | (?P<frame> \\{1,2} (?:fbox|framebox) \s* \{ )
+    | (?P<escaped> \\. )                             # above all \{ and \}, which count as letters
+    | (?P<brace> [{}] )
+    """,
+    re.VERBOSE | re.DOTALL,
 )
 _LABEL = r"(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?\s*=|\(?(?:[a-h]|i{1,3}|\d)[).])"
 _JOINER = rf"(?:[,;]|\\text\{{[^{{}}]*\}}|\b(?:and|or|also)\b|{_LABEL})"
+# Possessive: otherwise each blank between two boxes doubles the ways to match them.
 _FILLER = r"(?:[\s$.*]|\\(?:quad|qquad|[,;! ()\[\]]))*+"
 _BETWEEN_BOXES = re.compile(rf"{_FILLER}(?:{_JOINER}{_FILLER})+", re.IGNORECASE)
 _FARTHEST = 60
 """Characters that may stand between two boxes of one answer."""
+
 _RULED = ("countdown", "exact_match", "math_verify", "multiple_choice", "numeric")
 _RULES = {
     "boxed": "the last box after the thinking",
-    "stated": 'the last box after the thinking, else the last <answer> tags, else what "answer is" or "####" says',
+    "stated": (
+        "the last box after the thinking, else the last <answer> tags,"
+        ' else what "answer is" or "####" says'
+    ),
 }
 _RULES["anywhere"] = f"{_RULES['stated']}, else the last formula or number"
+
+# Possessive as well: otherwise a text of many "<answer><" takes the square of its length.
 _TAGGED = re.compile(r"<answer>([^<]*+(?:<(?!/?answer>)[^<]*+)*+)</answer>", re.IGNORECASE)
 _CANDIDATE = re.compile(
     r"\banswer(?:\s+is|\s*:)[ \t*:]*([^\s*][^\n]{0,80}?)"
@@ -34,7 +46,7 @@ _CONFIDENCE = re.compile(r"confidence\W{0,20}?(\d+(?:\.\d+)?)\s*(%|/\s*(\d+))?",
 
 
 def answer_rule(verifier: Mapping[str, Any]) -> str | None:
-    """The rule by which a built-in verifier finds the answer, in a line; None for one that has a rule of its own."""
+    """A built-in verifier's rule for finding the answer, in a line; None if it is its own."""
     if verifier["use"] not in _RULED:
         return None
     return _RULES[verifier.get("extract", "stated")]
@@ -43,9 +55,9 @@ def answer_rule(verifier: Mapping[str, Any]) -> str | None:
 def last_boxed(text: str) -> str | None:
     r"""Content of the last complete `\boxed{...}` after the thinking ends; None when there is none.
 
-    Braces are matched, `\{` and `\}` are letters of the answer; a box that is never closed does not
-    count. One pass: the time grows with the length of the text, whatever is in it. `\fbox` and
-    `\framebox` outside a box are boxes too.
+    Braces are matched, `\{` and `\}` belong to the answer; a box that never closes does not count.
+    One pass: the time is linear in the length of any text. `\fbox` and `\framebox` outside of a
+    box are boxes too.
     """
     text = without_thinking(text)
     boxes = _boxes(text)
@@ -53,27 +65,28 @@ def last_boxed(text: str) -> str | None:
 
 
 def boxed_answer(text: str) -> str | None:
-    """The last box, joined by commas to those before it when only `,`, `and`, `or` or a label like `x =` is between."""
+    """The last box, and those before it with only `,`, `and`, `or` or a label between."""
     text = without_thinking(text)
     boxes = _boxes(text)
+
     run = boxes[-1:]  # from the last to the first
     for start, end in reversed(boxes[:-1]):
+        # Up to the backslash of the next box's command.
         between = text[end + 1 : text.rfind("\\", end, run[-1][0])]
         if len(between) > _FARTHEST or not _BETWEEN_BOXES.fullmatch(between):
             break
         run.append((start, end))
 
-    listed = dict.fromkeys(
-        text[start:end].strip() for start, end in reversed(run)
-    )  # said twice is said once
+    # A box that is repeated, as at the end of a summary, is one answer.
+    listed = dict.fromkeys(text[start:end].strip() for start, end in reversed(run))
     return ", ".join(listed) if listed else None
 
 
 def stated_answers(text: str) -> Iterator[str]:
-    """What a response gives for its answer: in boxes, in the last `<answer>` tags, by the last statement.
+    """The answers of a response: in boxes, in the last `<answer>` tags, in its last statement.
 
-    The first of them is the answer. The others are for verifiers that want a form (a letter) which
-    it may not have.
+    The first one is the answer. The others serve verifiers that need it in some form, such as a
+    letter, which the first may not have.
     """
     boxed = boxed_answer(text)
     if boxed is not None:
@@ -90,18 +103,18 @@ def stated_answers(text: str) -> Iterator[str]:
 
 
 def stated_answer(text: str) -> str | None:
-    """The answer: the last box, or else the last `<answer>` tags, or else the last "answer is", "Answer:" or "####"."""
+    """The last box, else the last `<answer>` tags, else what "answer is" or "####" states."""
     return next(stated_answers(text), None)
 
 
 def found_answer(text: str) -> str | None:
-    """The stated answer, or where nothing is stated the last formula or number."""
+    """The stated answer, or the last formula or number of a text that states none."""
     stated = stated_answer(text)
     return last_value(without_thinking(text)) if stated is None else stated
 
 
 def stated_confidence(text: str, out_of: float = 10.0) -> float | None:
-    """The last stated confidence, from 0 to 1; None when there is none, or one that is no share.
+    """The last stated confidence, from 0 to 1; None without one, or if it is above its scale.
 
     `confidence: 8` means 8 / `out_of`; `80%` and `8/10` mean what they say.
     """
@@ -109,33 +122,41 @@ def stated_confidence(text: str, out_of: float = 10.0) -> float | None:
     if not stated:
         return None
     number, unit, whole = stated[-1]
-    scale = 100.0 if unit == "%" else float(whole) if whole else out_of
+    if unit == "%":
+        whole = "100"
+    scale = float(whole) if whole else out_of
+
+    # "8/0" is no confidence, and no reason to fail.
     share = float(number) / scale if scale else math.inf
     return share if share <= 1 else None
 
 
 def candidate_answers(text: str) -> list[str]:
-    """The different answers that all of a text offers, its thinking too, in order: boxes, and what "answer is" says.
+    """All different answers of a text, its thinking included, in order: boxes and "answer is".
 
-    Answers are told apart by their text without white space and dollar signs.
+    They are compared as text, without white space and dollar signs.
     """
     found = [(start, text[start:end]) for start, end in _boxes(text)]
+
+    # "The answer is \boxed{4}" is there already, as a box.
     found += [
         (said.start(), said[1]) for said in _CANDIDATE.finditer(text) if "boxed" not in said[1]
     ]
+
     plain = ["".join(answer.replace("$", "").split()) for _, answer in sorted(found)]
     return list(dict.fromkeys(answer for answer in plain if answer))
 
 
 def _boxes(text: str) -> list[tuple[int, int]]:
     """Start and end of the content of every complete box, in the order in which they start."""
-    open_braces: list[
-        tuple[int, bool]
-    ] = []  # where each one's content starts, and whether it is a box
+    # Of each brace: where its content starts, and whether it is a box's.
+    open_braces: list[tuple[int, bool]] = []
     open_boxes = 0
     found = []
+
     for token in _TOKEN.finditer(text):
         if token["box"] or token["frame"] or token["brace"] == "{":
+            # Within a box a frame is decoration, as in \boxed{\fbox{3}}.
             is_box = bool(token["box"] or (token["frame"] and not open_boxes))
             open_braces.append((token.end(), is_box))
             open_boxes += is_box
@@ -144,4 +165,6 @@ def _boxes(text: str) -> list[tuple[int, int]]:
             open_boxes -= is_box
             if is_box:
                 found.append((content, token.start()))
+
+    # Boxes were found in the order in which they close.
     return sorted(found)
