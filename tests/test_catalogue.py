@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.pool import Pool
-from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.registry import built_in, get_plugin
 from rlsp_cli.rewards.sample import Sample, Score
 
@@ -314,7 +314,7 @@ def test_length_has_three_forms() -> None:
         0.5,
         1.0,
     ]
-    with pytest.raises(ValueError, match="nobody counted"):
+    with pytest.raises(ValueError, match="unknown number of tokens"):
         reward("length", sample("x"))
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.errors import PluginError
+from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.pool import Pool
-from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.sample import Sample, Score
 
 HOSTILE = """
@@ -137,7 +137,7 @@ def test_a_worker_in_an_endless_loop_dies_with_its_parent(use: Use, tmp_path: Pa
     code = (
         "import os, sys, time, threading\n"
         "from rlsp_cli.rewards.pool import Pool\n"
-        "from rlsp_cli.rewards.process import Call, Use\nfrom rlsp_cli.rewards.sample import Sample\n"
+        "from rlsp_cli.rewards.call import Call, Use\nfrom rlsp_cli.rewards.sample import Sample\n"
         f"use = Use('exploration_reward', {use.reference!r}, {{}})\n"
         "pool = Pool([use], 1, 600.0, 1.0)\n"
         "hang = Call(use, (Sample(prompt='', response='hang'),))\n"

@@ -13,13 +13,13 @@ import pytest
 
 from rlsp_cli.errors import UsageError
 from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.pool import Pool
-from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.rewards.service.app import Service
 from rlsp_cli.rewards.service.body import Bodies, TooSlowError
 from rlsp_cli.rewards.service.gather import Gatherer
-from rlsp_cli.rewards.service.serve import TOKEN_VARIABLE, serve
+from rlsp_cli.rewards.service.server import TOKEN_VARIABLE, run_service
 from tests.test_service import ask, get, serving
 
 ODD = """
@@ -100,7 +100,7 @@ def test_an_odd_sample_shifts_and_spoils_no_other_verdict(pool: Pool, use: Use, 
 
 def test_an_answer_that_names_no_request_is_nobodys(pool: Pool, use: Use) -> None:
     (score,) = scored(pool, use, ["forge"])
-    assert score.outcome == "error" and "no answer" in (score.reason or "")
+    assert score.outcome == "error" and "not an answer" in (score.reason or "")
 
 
 def test_a_sample_whose_processes_are_killed_ends_after_a_few(pool: Pool, use: Use) -> None:
@@ -257,4 +257,4 @@ def test_a_blank_token_is_none(host: str, tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "r.yaml").write_text("name: x\nreward: {correctness: {use: exact_match}}\n")
     monkeypatch.setenv(TOKEN_VARIABLE, " \n")
     with pytest.raises(UsageError, match="is blank"):
-        serve(load_recipe(tmp_path / "r.yaml"), host, 0, print)
+        run_service(load_recipe(tmp_path / "r.yaml"), host, 0, print)

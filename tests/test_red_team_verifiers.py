@@ -22,11 +22,11 @@ from rlsp_cli.evals.samplers import (
 from rlsp_cli.evals.saved_answers import read_answers
 from rlsp_cli.http import retry_after
 from rlsp_cli.outside import read_json, strict_json
+from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.pool import Pool
-from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample, Score
-from rlsp_cli.rewards.worker import score
+from rlsp_cli.rewards.worker import run_plugin
 from rlsp_cli.runs.stream import append_rows, read_rows
 from rlsp_cli.terminal import printable
 from tests.conftest import rlsp
@@ -42,7 +42,7 @@ def judged(name: str, response: str, reference: str | None = "4", **metadata: An
     """What a verifier gives, as its process would answer; without a process."""
     use = {"kind": "verifier", "reference": name, "files": [], "takes_group": False}
     options = get_plugin("verifier", name).options.model_validate({}).model_dump()
-    found, _ = score(
+    found, _ = run_plugin(
         {**use, "options": options}, [Sample("", response, reference, metadata=metadata)]
     )
     return Score(name, **json.loads(json.dumps(found["outcomes"][0])))

@@ -12,7 +12,7 @@ from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.rewards.answers import last_boxed
 from rlsp_cli.rewards.cache import VerdictCache
-from rlsp_cli.rewards.process import Use
+from rlsp_cli.rewards.call import Use
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.scorer import Scorer

@@ -195,7 +195,7 @@ def serve(
     """
     # Starlette and uvicorn are an extra.
     try:
-        from rlsp_cli.rewards.service.serve import serve as run_service
+        from rlsp_cli.rewards.service.server import run_service
     except ImportError as error:
         raise NotReadyError(
             f"serving needs `pip install 'rlsp[serve]'` ({error.name} is missing)"

@@ -1,4 +1,4 @@
-"""Rewards: what a plugin author needs, re-exported. A plugin is a plain typed function under one of the decorators."""
+"""What a plugin author imports. A plugin is a typed function under one of the decorators."""
 
 from rlsp_cli.rewards.answers import (
     boxed_answer,

@@ -1,4 +1,4 @@
-"""Verdicts that were given before, in a SQLite file that runs and processes of one machine can share."""
+"""Verdicts of earlier runs, in a SQLite file that the processes of one machine can share."""
 
 import hashlib
 import importlib.metadata
@@ -12,29 +12,29 @@ from functools import cache
 from pathlib import Path
 
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.rewards.process import Use
+from rlsp_cli.rewards.call import Use
 from rlsp_cli.rewards.sample import Sample, Score
 
 _UNSEEN = ("id", "step")
-"""What a verdict does not depend on."""
+"""Of a sample: what its verdict does not depend on."""
 _PATIENCE_S = 60.0
 """Seconds that another process may hold the file."""
 
 
 class VerdictCache:
-    """Keeps values and abstentions; what failed is tried again. Usable from any thread."""
+    """Values and abstentions, but no failures, which are tried again. Usable from any thread."""
 
     def __init__(self, path: Path, patience_s: float = _PATIENCE_S) -> None:
         self.path, self._lock = path, threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, timeout=patience_s, check_same_thread=False)
+            # Readers and a writer at once; a power cut may cost verdicts, never the file.
             self._file.execute("PRAGMA journal_mode=WAL")
+            self._file.execute("PRAGMA synchronous=NORMAL")
             self._file.execute(
-                "PRAGMA synchronous=NORMAL"
-            )  # a power cut may cost verdicts, never the file
-            self._file.execute(
-                "CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, score TEXT) WITHOUT ROWID"
+                "CREATE TABLE IF NOT EXISTS verdicts"
+                " (key BLOB PRIMARY KEY, score TEXT) WITHOUT ROWID"
             )
         except (OSError, sqlite3.Error) as error:
             raise NotReadyError(
@@ -42,24 +42,24 @@ class VerdictCache:
             ) from error
 
     def key(self, use: Use, sample: Sample) -> bytes:
-        """Of the plugin's source, its options, all installed packages, and all that the plugin sees."""
+        """A digest of all that a verdict depends on: source, options, packages, and the sample."""
         seen = {name: value for name, value in asdict(sample).items() if name not in _UNSEEN}
         parts = [use.name, use.digest, use.options, _environment(), seen]
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).digest()
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, Score]:
-        """The scores that are there; a damaged one is not."""
+        """The scores that it has; a damaged one counts as missing."""
+        found = {}
         with self._usable() as file:
-            found = file.execute
-            rows = [
-                found("SELECT key, score FROM verdicts WHERE key = ?", (key,)).fetchone()
-                for key in keys
-            ]
-        scores = {key: _score(text) for key, text in filter(None, rows)}
-        return {key: score for key, score in scores.items() if score is not None}
+            for key in keys:
+                row = file.execute("SELECT score FROM verdicts WHERE key = ?", (key,)).fetchone()
+                score = _score(row[0]) if row else None
+                if score is not None:
+                    found[key] = score
+        return found
 
     def put(self, scores: Mapping[bytes, Score]) -> None:
-        """Keep the scores that did not fail."""
+        """Add the scores that did not fail."""
         rows = [
             (key, json.dumps(score.to_row())) for key, score in scores.items() if not score.failed
         ]
@@ -88,11 +88,13 @@ def _score(text: str) -> Score | None:
         score = Score(**json.loads(text))
     except (ValueError, TypeError, RecursionError):
         return None
+
+    # The file is the user's, and may come from another version, or from an editor.
     is_whole = score.outcome in ("value", "abstain") and isinstance(score.value, float | None)
     return score if is_whole and isinstance(score.answer, str | None) else None
 
 
 @cache
 def _environment() -> str:
-    """Another version of a library may judge otherwise."""
+    """All installed packages: another version of a library may give other verdicts."""
     return repr(sorted({f"{d.name} {d.version}" for d in importlib.metadata.distributions()}))

@@ -1,4 +1,4 @@
-"""How correctness and exploration become one reward: the only place where they meet."""
+"""Combine correctness and exploration into one reward: the only place where they meet."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,14 +15,17 @@ def alpha_at(alpha: float | Schedule, step: int, total_steps: int) -> float:
     """The weight of correctness at a rollout step, counted from 0."""
     if not isinstance(alpha, Schedule):
         return alpha
-    progress = min(step / max((alpha.steps or total_steps) - 1, 1), 1.0)
+
+    # Step 0 has the start value and the last step the end value, so n steps are n - 1 apart.
+    last = max((alpha.steps or total_steps) - 1, 1)
+    progress = min(step / last, 1.0)
     if alpha.shape == "cosine":
         progress = (1 - math.cos(math.pi * progress)) / 2
     return alpha.start + (alpha.end - alpha.start) * progress
 
 
 def alpha_of(recipe: Recipe, step: int) -> float:
-    """Alpha at a rollout step where no trainer knows their total; UsageError when the recipe does not tell the end."""
+    """Alpha at a rollout step without a trainer; UsageError for a schedule whose end is unknown."""
     alpha, total = recipe.reward.alpha, recipe.ppo.steps if recipe.ppo else None
     if step > 0 and isinstance(alpha, Schedule) and not (alpha.steps or total):
         raise UsageError(
@@ -34,13 +37,13 @@ def alpha_of(recipe: Recipe, step: int) -> float:
 def combine(
     correctness: Score, exploration: Sequence[Score], reward: Reward, alpha: float
 ) -> SampleScore:
-    """A sample's components with their mixture, which is None when a component has no value and no penalty.
+    """A sample's components and their mixture, None if one has neither a value nor a penalty.
 
-    With c correctness, e_i the exploration rewards and E their weighted sum:
+    With c for correctness, e_i for the exploration rewards and E for their weighted sum:
 
     - `rlsp`: alpha * c + (1 - alpha) * E (arXiv 2502.06773, Eq. 1).
-    - `released_code`: c + E, c = -0.5 without an answer, as the paper's released code with its
-      length penalty.
+    - `released_code`: c + E, with c = -0.5 without an answer, as in the paper's released code with
+      its length penalty.
     - `gated_correct`, `gated_wrong`: as `rlsp`, with E only for a correct, or only for a wrong
       response.
     - `rm_shaping`: sigmoid(alpha * E) + c - 1: any right answer outranks any wrong one
@@ -48,27 +51,30 @@ def combine(
     - `ensemble`: alpha * c + (1 - alpha) * min(c, e_1, ...): nominal and worst case (after
       2409.15360).
     """
+    pairs = list(zip(exploration, reward.exploration, strict=True))
     c = _value(correctness, reward.correctness)
-    values = [
-        _value(score, use) for score, use in zip(exploration, reward.exploration, strict=True)
-    ]
+    values = [_value(score, use) for score, use in pairs]
     known = [value for value in values if value is not None]
+
+    # An unscored component is not 0.0: the sample would be trained against for a plugin's failure.
     if c is None or len(known) < len(values):
         return SampleScore(correctness, tuple(exploration), None)
+
     if reward.combine == "released_code" and correctness.answer is None and not c:
         c = _NO_ANSWER
+
     explored = sum(use.weight * value for use, value in zip(reward.exploration, known, strict=True))
     worst = min([c, *known])
     mixed = _MODES[reward.combine](c, explored, worst, alpha)
-    return SampleScore(
-        correctness, tuple(exploration), max(-reward.clip, min(reward.clip, mixed)), (c, explored)
-    )
+    clipped = max(-reward.clip, min(reward.clip, mixed))
+    return SampleScore(correctness, tuple(exploration), clipped, (c, explored))
 
 
 def _value(score: Score, use: PluginUse) -> float | None:
-    """What the component contributes: its value, or the penalty that the recipe sets for how it ended."""
+    """A component's value, or the penalty that the recipe sets for the way it ended."""
     if score.value is not None:
         return score.value
+
     policy = use.policy(score.outcome)
     return policy.penalise if isinstance(policy, Penalise) else None
 

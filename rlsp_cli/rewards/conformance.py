@@ -1,16 +1,17 @@
-"""Does a plugin do what a run will ask of it? The same function in processes, threads and an event loop."""
+"""Check that a plugin does what a run asks of it, from processes, threads and an event loop."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.options import complete_options
 from rlsp_cli.rewards.plugin import Plugin
 from rlsp_cli.rewards.pool import Pool
-from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.sample import Sample, Score
 
 _TEXTS = (
@@ -18,11 +19,15 @@ _TEXTS = (
     "no answer here",
     r"so \boxed{4}",
     r"<think>maybe \boxed{5}</think> The answer is \boxed{4}. Confidence: 8",
-    r"\boxed{\frac{1}{2} and \u221a2 \u00e9\u4e2d",
+    r"\boxed{\frac{1}{2} and \u221a2 \u00e9\u4e2d",  # cut off within its box
     "wait, let me check. " * 2000 + r"\boxed{4}",
     "\x00\ud7ff\u202e{}[]<script>`rm`",
 )
+"""What models write sooner or later."""
 _TIMEOUT_S, _MEMORY_GB = 30.0, 4.0
+_MOST_TOKENS = 10**6
+_QUOTED = 40
+"""Characters of a response that a failed check shows."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,10 @@ class Check:
 
 
 def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
-    """What holds for a verifier or an exploration reward; its signature was checked when it was loaded.
+    """The checks of a verifier or an exploration reward; loading it has checked its signature.
 
-    It is run on awkward responses, with the prompt, reference and metadata of the first `given`
-    sample, and on those.
+    It is run on the `given` samples, and on awkward responses with the prompt, reference and
+    metadata of the first of them.
     """
     options = complete_options(plugin.options, {}, plugin.name)
     use = Use(plugin.kind, plugin.reference, options, takes_group=plugin.takes_group)
@@ -47,35 +52,34 @@ def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
         replace(base, response=text, id=str(i), **_known(i, text)) for i, text in enumerate(_TEXTS)
     ]
     samples += [replace(sample, **_known(i, sample.response)) for i, sample in enumerate(given)]
-    calls = (
-        [Call(use, tuple(samples))]
-        if plugin.takes_group
-        else [Call(use, (sample,)) for sample in samples]
-    )
+    calls = [Call(use, (sample,)) for sample in samples]
+    if plugin.takes_group:
+        calls = [Call(use, tuple(samples))]
+
     with Pool([use], 2, _TIMEOUT_S, _MEMORY_GB) as pool:
         first = pool.map(calls)
         others = {"thread": _in_thread(pool, calls), "event loop": _in_event_loop(pool, calls)}
-    with Pool([use], 1, _TIMEOUT_S, _MEMORY_GB) as pool:  # a new process has another hash seed
+
+    # A new process has another hash seed, which shows in what depends on the order of a set.
+    with Pool([use], 1, _TIMEOUT_S, _MEMORY_GB) as pool:
         others["another process"] = pool.map(calls)
-    scores = [score for result in first for score in result]
+
+    scores = list(itertools.chain(*first))
+    slowest = max(score.ms for score in scores)
     return [
         Check("runs in a process of its own", True, f"{len(scores)} samples scored"),
         _no_failure(scores, samples),
         *(_same(where, first, result) for where, result in others.items()),
         _in_range(plugin, scores),
-        Check(
-            "time",
-            True,
-            f"{max(score.ms for score in scores):.0f} ms for the slowest of {len(scores)} samples",
-        ),
+        Check("time", True, f"{slowest:.0f} ms for the slowest of {len(scores)} samples"),
     ]
 
 
 def _known(number: int, text: str) -> dict[str, Any]:
-    """What a run would know of a response."""
+    """What a run knows of a response; every other one is right."""
     return {
         "num_tokens": len(text.split()) + 1,
-        "max_tokens": 10**6,
+        "max_tokens": _MOST_TOKENS,
         "correct": float(number % 2),
         "answer": "4",
     }
@@ -91,33 +95,31 @@ def _in_thread(pool: Pool, calls: Sequence[Call]) -> list[list[Score]]:
 
 def _in_event_loop(pool: Pool, calls: Sequence[Call]) -> list[list[Score]]:
     async def gathered() -> list[list[Score]]:
-        return await asyncio.gather(
-            *(asyncio.wrap_future(pool.submit(partial(pool.run, call))) for call in calls)
-        )
+        futures = [pool.submit(partial(pool.run, call)) for call in calls]
+        return await asyncio.gather(*map(asyncio.wrap_future, futures))
 
     return asyncio.run(gathered())
 
 
 def _no_failure(scores: Sequence[Score], samples: Sequence[Sample]) -> Check:
-    """Every sample ends as a value or an abstention, whatever is in it."""
+    """Whether every sample ends as a value or an abstention."""
+    name = "finite, and no exception"
     for score, sample in zip(scores, samples, strict=True):
         if score.failed:
-            return Check(
-                "finite, and no exception",
-                False,
-                f"{sample.response[:40]!r}: {score.outcome}: {score.reason}",
-            )
-    return Check("finite, and no exception", True, "values or abstentions only")
+            words = f"{sample.response[:_QUOTED]!r}: {score.outcome}: {score.reason}"
+            return Check(name, False, words)
+
+    return Check(name, True, "values or abstentions only")
 
 
 def _same(where: str, first: Sequence[Sequence[Score]], again: Sequence[Sequence[Score]]) -> Check:
-    pairs = [pair for a, b in zip(first, again, strict=True) for pair in zip(a, b, strict=True)]
-    different = next((pair for pair in pairs if _key(pair[0]) != _key(pair[1])), None)
-    if different is None:
-        return Check(f"the same from {where}", True, "equal values")
-    return Check(
-        f"the same from {where}", False, f"{_key(different[0])} and then {_key(different[1])}"
-    )
+    """Whether the samples end as before, wherever the plugin is called from."""
+    name = f"the same from {where}"
+    for one, other in zip(itertools.chain(*first), itertools.chain(*again), strict=True):
+        if _key(one) != _key(other):
+            return Check(name, False, f"{_key(one)} and then {_key(other)}")
+
+    return Check(name, True, "equal values")
 
 
 def _key(score: Score) -> tuple[object, ...]:
@@ -128,6 +130,8 @@ def _in_range(plugin: Plugin, scores: Sequence[Score]) -> Check:
     values = [score.value for score in scores if score.value is not None]
     if not values:
         return Check("gives a value", False, "it abstained from every sample")
+
     shown = f"{min(values):g} to {max(values):g}"
-    outside = plugin.kind == "verifier" and not all(0 <= value <= 1 for value in values)
-    return Check("gives a value", not outside, f"{shown}, expected 0 to 1" if outside else shown)
+    if plugin.kind == "verifier" and not all(0 <= value <= 1 for value in values):
+        return Check("gives a value", False, f"{shown}, expected 0 to 1")
+    return Check("gives a value", True, shown)

@@ -1,4 +1,4 @@
-"""Samples that are scored together: one alone, or those of a prompt when a reward compares them."""
+"""Samples that are scored together: a single one, or all of a prompt if a reward compares them."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -8,9 +8,9 @@ from functools import partial
 from typing import NamedTuple
 
 from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.combine import combine
 from rlsp_cli.rewards.pool import Pool
-from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 
 
@@ -18,11 +18,11 @@ class _Judged(NamedTuple):
     sample: Sample
     verdict: Score
     parts: dict[int, Score]
-    """Scores of the exploration rewards that look at one sample, by their place in the recipe."""
+    """Scores of the exploration rewards of a single sample, by their place in the recipe."""
 
 
 class Group:
-    """Judges each sample by itself, in the pool's threads; the last one asks the rewards that compare them."""
+    """Scores each sample in a thread of the pool; the last one runs the rewards that compare."""
 
     def __init__(
         self, pool: Pool, exploration: Sequence[Use], reward: Reward, samples: Sequence[Sample]
@@ -39,17 +39,21 @@ class Group:
         alphas: Sequence[float],
         futures: Sequence["Future[SampleScore]"],
     ) -> None:
-        """Fulfil the futures some time; an error of the pool is theirs too. Waits when too much is in the pool."""
+        """Begin to score, which fulfils or fails the futures; blocks while the pool is full."""
         self._alphas, self._futures = alphas, futures
+
+        # As running, they cannot be cancelled: a client that stops waiting for its sample must not
+        # take the scores of the others along.
         for future in futures:
-            future.set_running_or_notify_cancel()  # or a client that stops waiting would end the scoring of the others
+            future.set_running_or_notify_cancel()
+
         for sample, verdict in zip(self._samples, verdicts, strict=True):
             job = self._pool.submit(partial(self._judge, sample, verdict))
             self._jobs.append(job)
             job.add_done_callback(lambda _: self._count_down())
 
     def _judge(self, sample: Sample, verdict: Callable[[], Score]) -> _Judged:
-        """The verdict first: exploration rewards see it."""
+        """The verdict, then the exploration rewards, which see it in the sample."""
         score = verdict()
         sample = replace(sample, correct=score.value, answer=score.answer)
         parts = {n: self._pool.run(Call(use, (sample,)))[0] for n, use in self._alone.items()}
@@ -60,9 +64,11 @@ class Group:
             self._left -= 1
             if self._left:
                 return
+
+        # This is the thread of the last job, so all results are there.
         try:
             scores = self._scores([job.result() for job in self._jobs])
-        except Exception as error:  # those who wait on the futures must hear of it, whatever it was
+        except Exception as error:  # or those who wait on the futures would wait for ever
             for future in self._futures:
                 future.set_exception(error)
         else:
@@ -70,13 +76,15 @@ class Group:
                 future.set_result(score)
 
     def _scores(self, judged: Sequence[_Judged]) -> list[SampleScore]:
-        """The mixture of each sample, after the rewards that compare them have seen all."""
+        """The score of each sample, once the rewards that compare them have run."""
         samples = tuple(one.sample for one in judged)
         compared = {n: self._pool.run(Call(use, samples)) for n, use in self._comparing.items()}
 
         scores = []
         for row, (one, alpha) in enumerate(zip(judged, self._alphas, strict=True)):
             parts = one.parts | {n: column[row] for n, column in compared.items()}
+
+            # In the recipe's order, which is that of the weights.
             in_order = [parts[n] for n in sorted(parts)]
             scores.append(combine(one.verdict, in_order, self._reward, alpha))
         return scores

@@ -1,4 +1,4 @@
-"""Whether a process that ran a plugin can be trusted with the next sample, and its surroundings put back for that."""
+"""Whether a worker can be trusted with the next sample after what a plugin has done to it."""
 
 import errno
 import os
@@ -8,33 +8,37 @@ from collections.abc import Iterator
 
 _LIMITS = [value for name, value in vars(resource).items() if name.startswith("RLIMIT_")]
 _EXHAUSTED = frozenset(
+    # Files of this process, files of the machine, memory, processes, a closed file, a size limit.
     (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EBADF, errno.EFBIG)
 )
-"""Errors that tell of the process in which they are raised, and not of a sample."""
+"""Errors that are about the process, not about a sample."""
 _STRIKES = 3
-"""Calls in a row that end in an error of the system, whichever it is, after which the process is in doubt."""
+"""Calls in a row that end in any error of the system, after which the process is in doubt."""
 
 
 class Health:
-    """This process as it is now, and how its calls end from now on."""
+    """The state of this process, to which every call is to return it."""
 
     def __init__(self) -> None:
         self._folder = os.open(".", os.O_RDONLY)
         self._environment = dict(os.environ)
+        # It can only be read by setting it.
         self._mask = os.umask(0)
         os.umask(self._mask)
+
         self._limits = {limit: resource.getrlimit(limit) for limit in _LIMITS}
         self._strikes, self._exhausted = 0, False
 
     def is_fit_after(self, error: Exception | None) -> bool:
-        """Put back what a call that ended with `error` has changed; False when this is not the process it was."""
+        """Undo what a call has changed; False if its `error` puts the process in doubt."""
+        # A plugin may have wrapped an error of the system in one of its own.
         causes = [cause for cause in _chain(error) if isinstance(cause, OSError | MemoryError)]
         self._strikes = self._strikes + 1 if causes else 0
         self._exhausted |= any(getattr(cause, "errno", None) in _EXHAUSTED for cause in causes)
         return self._restored() and not self._exhausted and self._strikes < _STRIKES
 
     def _restored(self) -> bool:
-        """Working directory, environment, mask, limits and alarm; whether all could be put back."""
+        """Put back folder, environment, mask, limits and alarm; False where one cannot be."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         os.umask(self._mask)
 
@@ -42,6 +46,8 @@ class Health:
             os.environ.clear()
             os.environ.update(self._environment)
 
+        # By its descriptor, since the folder may have been renamed. A hard limit that a plugin has
+        # lowered cannot be raised again.
         try:
             os.fchdir(self._folder)
             for limit, was in self._limits.items():

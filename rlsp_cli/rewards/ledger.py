@@ -1,6 +1,7 @@
-"""What one step of rewards tells the reader: components apart, how they end, and what they pay for."""
+"""The metrics of one step of rewards: each component, how it ended, and what it pays for."""
 
 import bisect
+import itertools
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ _SAME = 1e-9
 def ledger(
     samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward, alpha: float
 ) -> dict[str, float]:
-    """The metrics of one step, as docs/metrics.md names them; a mean over nothing is left out, not called 0."""
+    """The metrics of one step (docs/metrics.md); a mean over nothing is left out instead of 0."""
     rewards = [score.reward for score in scores if score.reward is not None]
     return {
         "alpha": alpha,
@@ -35,7 +36,7 @@ def ledger(
 def _exploration(
     samples: Sequence[Sample], scores: Sequence[SampleScore], reward: Reward, alpha: float
 ) -> dict[str, float]:
-    """Mean of each exploration reward, its share of the mixture's size, and what it goes along with."""
+    """Each exploration reward's mean, share of the mixture, and correlations."""
     found: dict[str, float] = {}
     size = _sizes(scores, reward, alpha)
     for n in range(len(reward.exploration)):
@@ -44,60 +45,63 @@ def _exploration(
         found |= _mean(f"{name}/mean", column)
         if sum(size):
             found[f"{name}/share"] = size[n + 1] / sum(size)
-        found |= _correlation(
-            f"{name}/corr_tokens", column, [sample.num_tokens for sample in samples]
-        )
-        found |= _correlation(
-            f"{name}/corr_correct", column, [score.correctness.value for score in scores]
-        )
+
+        # A reward for quality that grows with length alone is a reward for length.
+        tokens = [sample.num_tokens for sample in samples]
+        correct = [score.correctness.value for score in scores]
+        found |= _correlation(f"{name}/corr_tokens", column, tokens)
+        found |= _correlation(f"{name}/corr_correct", column, correct)
+
     return found
 
 
 def _sizes(scores: Sequence[SampleScore], reward: Reward, alpha: float) -> list[float]:
-    """How much correctness and each exploration reward move the linear mixture: weight times standard deviation."""
+    """How much each component moves the linear mixture: its weight times its standard deviation."""
     weights = [alpha, *((1 - alpha) * use.weight for use in reward.exploration)]
-    columns = zip(
-        *(
-            (score.correctness.value, *(part.value for part in score.exploration))
-            for score in scores
-        ),
-        strict=True,
-    )
-    known = [[value for value in column if value is not None] for column in columns]
-    return [
-        weight * statistics.pstdev(c) if c else 0.0
-        for weight, c in zip(weights, known, strict=True)
-    ]
+    rows = [[part.value for part in score.components] for score in scores]
+
+    sizes = []
+    for weight, column in zip(weights, zip(*rows, strict=True), strict=True):
+        known = [value for value in column if value is not None]
+        sizes.append(weight * statistics.pstdev(known) if known else 0.0)
+    return sizes
 
 
 def _ranks(samples: Sequence[Sample], scores: Sequence[SampleScore]) -> dict[str, float]:
-    """How often a wrong answer outranks a right one of its group, and how many groups have nothing to learn from.
+    """The share of pairs in a group with the wrong answer on top, and of groups without spread.
 
-    Groups are the samples of one prompt; where every prompt has one, the whole step is the group.
+    A group is the samples of one prompt; where every prompt has one sample, it is the whole step.
     """
     groups: dict[tuple[str, str], list[SampleScore]] = defaultdict(list)
     for sample, score in zip(samples, scores, strict=True):
         if score.reward is not None:
             groups[sample.group].append(score)
+
     found = {}
     several = [group for group in groups.values() if len(group) > 1]
     if several:
         found["reward/flat_groups"] = statistics.fmean(_is_flat(group) for group in several)
+
     inversions = pairs = 0
-    everyone = [score for group in groups.values() for score in group]
-    for group in several or [everyone]:
-        right = sorted(
-            s.reward for s in group if s.reward is not None and is_right(s.correctness.value)
-        )
-        wrong = [
-            s.reward for s in group if s.reward is not None and not is_right(s.correctness.value)
-        ]
-        pairs += len(right) * len(wrong)
-        inversions += sum(bisect.bisect_left(right, value - _SAME) for value in wrong)
-    return {**found, "reward/wrong_over_right": inversions / pairs} if pairs else found
+    whole_step = list(itertools.chain(*groups.values()))
+    for group in several or [whole_step]:
+        rewards: dict[bool, list[float]] = {True: [], False: []}
+        for score in group:
+            if score.reward is not None:
+                rewards[is_right(score.correctness.value)].append(score.reward)
+
+        # Sorted, each wrong answer finds the right ones below it without looking at every pair.
+        right = sorted(rewards[True])
+        pairs += len(right) * len(rewards[False])
+        inversions += sum(bisect.bisect_left(right, wrong - _SAME) for wrong in rewards[False])
+
+    if pairs:
+        found["reward/wrong_over_right"] = inversions / pairs
+    return found
 
 
 def _is_flat(group: Sequence[SampleScore]) -> bool:
+    """Whether all rewards of a group are equal, so that every advantage in it is 0."""
     rewards = [score.reward for score in group if score.reward is not None]
     return max(rewards) - min(rewards) < _SAME
 
@@ -112,30 +116,28 @@ def _shape(
     samples: Sequence[Sample], scores: Sequence[SampleScore], lexicon: str | None
 ) -> dict[str, float]:
     """Length, truncation, answers, repetition and search behaviours."""
-    behaviours = [behaviour_counts(sample.response, lexicon) for sample in samples]
-    return {
+    mean = statistics.fmean
+    found = {
         **_mean("response/tokens", (sample.num_tokens for sample in samples)),
-        "response/truncated": statistics.fmean(sample.truncated for sample in samples),
-        "response/answered": statistics.fmean(
-            score.correctness.answer is not None for score in scores
-        ),
-        "response/repetition": statistics.fmean(repetition(sample.response) for sample in samples),
+        "response/truncated": mean(sample.truncated for sample in samples),
+        "response/answered": mean(score.correctness.answer is not None for score in scores),
+        "response/repetition": mean(repetition(sample.response) for sample in samples),
         "response/unique_4grams": _unique_ngrams([sample.response for sample in samples]),
-        **{
-            f"behaviour/{name}": statistics.fmean(b[name] for b in behaviours)
-            for name in behaviours[0]
-        },
     }
+
+    behaviours = [behaviour_counts(sample.response, lexicon) for sample in samples]
+    for name in behaviours[0]:
+        found[f"behaviour/{name}"] = mean(counts[name] for counts in behaviours)
+    return found
 
 
 def _unique_ngrams(texts: Iterable[str], n: int = 4) -> float:
-    """Share of the n-grams of words of all texts together that differ, 0 to 1: it falls when responses grow alike."""
-    grams = [
-        tuple(words[i : i + n])
-        for text in texts
-        for words in [text.split()]
-        for i in range(len(words) - n + 1)
-    ]
+    """Share of distinct n-grams of words over all texts, 0 to 1: low when responses are alike."""
+    grams = []
+    for text in texts:
+        words = text.split()
+        grams += [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+
     return len(set(grams)) / len(grams) if grams else 1.0
 
 
@@ -147,10 +149,12 @@ def _mean(name: str, column: Iterable[float | None]) -> dict[str, float]:
 def _correlation(
     name: str, xs: Sequence[float | None], ys: Sequence[float | None]
 ) -> dict[str, float]:
-    """Pearson's, over the samples that have both; none when one of them does not vary."""
+    """Pearson's correlation over samples that have both values; nothing if one does not vary."""
     pairs = [(x, y) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None]
-    if len(pairs) < 2 or any(
-        max(column) - min(column) < _SAME for column in zip(*pairs, strict=True)
-    ):
+    if len(pairs) < 2:
         return {}
-    return {name: statistics.correlation(*map(list, zip(*pairs, strict=True)))}
+
+    columns = [list(column) for column in zip(*pairs, strict=True)]
+    if any(max(column) - min(column) < _SAME for column in columns):
+        return {}
+    return {name: statistics.correlation(*columns)}

@@ -1,4 +1,4 @@
-"""The lexicon of search behaviours: files of words that anyone can read and change."""
+"""The lexicon of search behaviours: YAML files of words that anyone can read and change."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ from rlsp_cli.errors import PluginError
 from rlsp_cli.share import share
 
 _START = r"\b(?=\w)(?<![\"'\u201c\u2018])"
-"""Words start here, and not right after an opening quotation mark: those are quoted, not meant."""
+"""Where words start; not right after an opening quotation mark, which makes them a quotation."""
 _END = r"(?!\w)"
 _SPECIAL = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|\((?!\?)|\^(\w?)| ")
-"""What is not taken as it stands in a pattern's words; characters that are escaped or in a class keep their meaning."""
+"""What a pattern's words write differently; escaped characters and classes are left as they are."""
 
 
 class Mark(NamedTuple):
@@ -31,7 +31,7 @@ class Mark(NamedTuple):
 
 
 class Pattern(BaseModel):
-    """Words of one kind: regular expressions, of which one must match, with examples that say what is meant."""
+    """Words of one kind as regular expressions, with examples that do and do not match."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +42,7 @@ class Pattern(BaseModel):
 
 
 class Words(BaseModel):
-    """One file: the words of one behaviour; the file's name is the behaviour's."""
+    """One file: the words of a behaviour, whose name is that of the file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,14 +52,14 @@ class Words(BaseModel):
 
 
 class Lexicon:
-    """Behaviours by name. A text is read in lower case, and words match as a whole.
+    """Behaviours by name. Texts are read in lower case, and only whole words match.
 
-    Where words of two behaviours start at the same character, they are those of the behaviour that
-    comes first.
+    Where words of two behaviours start at the same character, the first behaviour gets them.
     """
 
     def __init__(self, behaviours: dict[str, Words]) -> None:
         self.behaviours = behaviours
+        # One expression for all words: a text is gone through once, not once a word.
         words: list[str] = []
         self._owners: list[str] = []
         for name, file in behaviours.items():
@@ -70,7 +70,7 @@ class Lexicon:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the files say."""
+        """SHA-256 of the files' contents."""
         files = {name: words.model_dump(mode="json") for name, words in self.behaviours.items()}
         return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
@@ -80,12 +80,14 @@ class Lexicon:
         return {name: found[name] for name in self.behaviours}
 
     def marks(self, text: str) -> list[Mark]:
-        """The occurrences in the order of the text; those of one behaviour are apart, of two they may overlap."""
+        """Occurrences in the order of the text; only those of different behaviours may overlap."""
         marks: list[Mark] = []
         free = dict.fromkeys(self.behaviours, 0)
         for place in self._finder.finditer(_plain(text)):
             number = place.lastindex or 0
             name, start, end = self._owners[number - 1], place.start(), place.end(number)
+
+            # "wait, wait" within words of the same behaviour has been counted already.
             if start >= free[name]:
                 free[name] = end
                 marks.append(Mark(start, end, name))
@@ -94,33 +96,31 @@ class Lexicon:
 
 @cache
 def load_lexicon(path: str | None = None) -> Lexicon:
-    """The lexicon of a folder of YAML files, or of one; the shipped one (`plugins/behaviour`) without a path.
+    """The lexicon in a YAML file or a folder of them; without a path that of `plugins/behaviour`.
 
-    PluginError for a file that is wrong, also when a pattern does not do what its own examples say.
+    PluginError for a file that is wrong, also when a pattern contradicts its own examples.
     """
     root = Path(path) if path else share("plugins") / "behaviour"
     files = [root] if root.is_file() else sorted(root.glob("*.yaml"))
     if not files:
-        raise PluginError(
-            f"{root}: no lexicon; expected a YAML file of a behaviour, or a folder with such files"
-        )
+        raise PluginError(f"{root}: no lexicon; expected a YAML file, or a folder of them")
     return Lexicon({file.stem: _read(file) for file in files})
 
 
 def behaviour_counts(text: str, lexicon: str | None = None) -> dict[str, int]:
-    """Occurrences of each behaviour's words, of the shipped lexicon or of another file or folder."""
+    """Occurrences of each behaviour's words in the shipped lexicon, or in that of a path."""
     return load_lexicon(lexicon).counts(text)
 
 
 def _read(file: Path) -> Words:
     try:
-        words = Words.model_validate(
-            YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-        )
+        found = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        words = Words.model_validate(found)
     except YAMLError as error:
         raise PluginError(f"{file}: no YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise PluginError(f"{file}: {_first(error)}; plugins/behaviour shows the form") from error
+
     for pattern in words.patterns:
         _check(file, pattern)
     return words
@@ -132,44 +132,47 @@ def _first(error: ValidationError) -> str:
 
 
 def _check(file: Path, pattern: Pattern) -> None:
-    """PluginError unless the words are regular expressions that do what the examples say."""
+    """PluginError unless the words are regular expressions that agree with the examples."""
     place = f"{file}: pattern {pattern.name!r}"
     try:
         finder = _finder(pattern.words)
     except re.error as error:
         raise PluginError(f"{place}: no regular expression: {error}") from error
+    # The number of a group says whose words have matched, so no word may bring one of its own.
     if finder.groups != len(pattern.words):
         raise PluginError(f"{place}: has a named group; write (a|b) instead")
     if finder.search(""):
         raise PluginError(f"{place}: matches an empty text; expected words")
-    missed = [text for text in pattern.match if not finder.search(_plain(text))]
-    caught = [text for text in pattern.not_ if finder.search(_plain(text))]
-    for text, what in [(t, "match") for t in missed] + [(t, "not match") for t in caught]:
-        raise PluginError(
-            f"{place}: its example {text!r} should {what}; change the words or the example"
-        )
+
+    wrong = [(text, "match") for text in pattern.match if not finder.search(_plain(text))]
+    wrong += [(text, "not match") for text in pattern.not_ if finder.search(_plain(text))]
+    for text, expected in wrong:
+        words = f"{place}: its example {text!r} should {expected}"
+        raise PluginError(f"{words}; change the words or the example")
 
 
 def _finder(words: Sequence[str]) -> re.Pattern[str]:
-    """Finds where words start; the number of the group that matched is that of the word, its place is the end."""
+    """Finds where words start; the group that matched has the number of the word, and its end."""
+    # In a look-ahead, so that words that overlap are all found.
     choices = "|".join(f"(?:{_translated(word)}){_END}()" for word in words)
     return re.compile(f"{_START}(?={choices})")
 
 
 def _translated(word: str) -> str:
-    """As Python reads it: a blank stands for any white space, ^ for the start of a line, sentence or clause."""
+    """Words as a regular expression: a blank is any white space, ^ the start of a clause."""
     return _SPECIAL.sub(_meaning, word)
 
 
 def _meaning(special: re.Match[str]) -> str:
     text, letter = special[0], special[1]
-    if (
-        letter is not None
-    ):  # the letter comes first, because a search that knows it passes over other places fast
+
+    # The letter before the look-behind: a search that knows its first letter skips the rest fast.
+    if letter is not None:
         return rf"{letter}(?<![^.,;:!?\n][ \t]{letter})"
     return "(?:" if text == "(" else text.replace(" ", r"\s")
 
 
 def _plain(text: str) -> str:
-    """As the patterns read it, character by character in the same places (a dotted capital I has two in lower case)."""
+    """A text as the patterns read it, with every character in its place."""
+    # In lower case, a dotted capital I would become two characters.
     return text.replace("İ", "I").lower().replace("\u2019", "'")

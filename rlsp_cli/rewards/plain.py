@@ -9,6 +9,8 @@ from rlsp_cli.outside import count_of, valid_text
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.rewards.thinking import whole
 
+_QUOTED = 20
+"""Characters of a value that an error shows."""
 _TYPES: dict[str, Any] = {
     "prompt": str,
     "response": str,
@@ -28,25 +30,15 @@ def as_sample(
     """One sample from plain data; DataError says what is wrong with it."""
     if "response" not in row:
         raise DataError(f"{place}: no key 'response'; its keys: {', '.join(row)}")
+
     given = {key: row[key] for key in _TYPES if key in row}
-    for key, value in given.items():
-        if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and key != "truncated"):
-            raise DataError(
-                f"{place}: {key} holds {type(value).__name__}, expected {_words(_TYPES[key])}"
-            )
-    for key in ("num_tokens", "max_tokens"):
-        if given.get(key) is not None and count_of(given[key]) is None:
-            raise DataError(
-                f"{place}: {key} is {str(given[key])[:20]}, expected a number of tokens"
-            )
+    _check(given, place)
+
     reference = given.get("reference")
-    if isinstance(reference, float) and not math.isfinite(reference):
-        raise DataError(
-            f"{place}: reference is {reference}, which is no number; expected one, or text"
-        )
     num_tokens = given.get("num_tokens")
     if num_tokens is None and count is not None:
         num_tokens = count(valid_text(given["response"]))
+
     prompt = valid_text(given.get("prompt", ""))
     return Sample(
         prompt=prompt,
@@ -61,12 +53,29 @@ def as_sample(
     )
 
 
+def _check(given: Mapping[str, Any], place: str) -> None:
+    """DataError for a value of the wrong type, or one that means nothing."""
+    for key, value in given.items():
+        # To Python, True is an integer as well.
+        if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and key != "truncated"):
+            expected = _words(_TYPES[key])
+            raise DataError(f"{place}: {key} holds {type(value).__name__}, expected {expected}")
+
+    for key in ("num_tokens", "max_tokens"):
+        if given.get(key) is not None and count_of(given[key]) is None:
+            found = str(given[key])[:_QUOTED]
+            raise DataError(f"{place}: {key} is {found}, expected a number of tokens")
+
+    # JSON as Python reads it has NaN and Infinity.
+    reference = given.get("reference")
+    if isinstance(reference, float) and not math.isfinite(reference):
+        raise DataError(f"{place}: reference is {reference}, expected a finite number, or text")
+
+
 def _words(kind: Any) -> str:
-    return " or ".join(
-        part.strip()
-        for part in str(getattr(kind, "__name__", kind)).split("|")
-        if "None" not in part
-    )
+    """A type, or the members of a union, as a message names them."""
+    members = str(getattr(kind, "__name__", kind)).split("|")
+    return " or ".join(member.strip() for member in members if "None" not in member)
 
 
 def plain_score(sample: Sample, score: SampleScore) -> dict[str, Any]:
@@ -76,7 +85,7 @@ def plain_score(sample: Sample, score: SampleScore) -> dict[str, Any]:
 
 
 def rollout_row(step: int, sample: Sample, score: SampleScore) -> dict[str, Any]:
-    """One response of a rollout as a row of rollouts.jsonl, every component apart."""
+    """One response of a rollout as a row of rollouts.jsonl, with each component by itself."""
     return {
         "step": step,
         "id": sample.id,
@@ -94,7 +103,7 @@ def rollout_row(step: int, sample: Sample, score: SampleScore) -> dict[str, Any]
 
 
 def plain_part(score: Score) -> dict[str, Any]:
-    """One component: how it ended, its value or None, and in what time."""
+    """One component: how it ended, its value or None, and how long it took."""
     return {
         "component": score.component,
         "outcome": score.outcome,

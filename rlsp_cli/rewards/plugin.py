@@ -22,9 +22,9 @@ _SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {
     "task": {(int, str): {dict}},
     "row_shape": {(dict[str, Any],): {dict}},
 }
-"""For each kind, the types of its positional parameters, and the types that it may return for these."""
+"""By kind: the types of its positional parameters, and what it may return for each."""
 _TAKEN = frozenset(ExplorationUse.model_fields)
-"""Keys of a recipe's plugin entry that are ours, so that no option can have their names."""
+"""Keys of a recipe's plugin entry, which no option may be called."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,8 +32,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def exploration_reward(function: Function) -> Function:
     """Register `f(sample: Sample, *, options) -> float`; None abstains.
 
-    A function of `Sequence[Sample]` is given all samples of one prompt at once and returns a list,
-    one item each.
+    A function of `Sequence[Sample]` gets all samples of a prompt at once and returns a list with an
+    item for each.
     """
     return _register("exploration_reward", function)
 
@@ -44,18 +44,18 @@ def verifier(function: Function) -> Function:
 
 
 def task(function: Function) -> Function:
-    """Register `f(index: int, split: str, *, options) -> dict`, the row of that number, always the same one."""
+    """Register `f(index: int, split: str, *, options) -> dict`: row `index`, always the same."""
     return _register("task", function)
 
 
 def row_shape(function: Function) -> Function:
-    """Register `f(row: dict[str, Any], *, options) -> dict`: a bench's row as `problem`, `answer` and the like."""
+    """Register `f(row: dict[str, Any], *, options) -> dict`, with `problem`, `answer` and so on."""
     return _register("row_shape", function)
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A registered function; `origin` is its file or entry point, `digest` that of its source."""
+    """A registered function; `origin` is its file or its entry point."""
 
     kind: str
     name: str
@@ -69,7 +69,7 @@ class Plugin:
 
     @property
     def reference(self) -> str:
-        """A name that finds it from anywhere: `file.py:function`, or that of an installed one."""
+        """A name by which any process finds it: `file.py:function`, or that of an entry point."""
         return f"{self.origin}:{self.name}" if self.origin.endswith(".py") else self.name
 
     @cached_property
@@ -80,7 +80,7 @@ class Plugin:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the file, and of modules of its own that it imports."""
+        """SHA-256 of its file, and of the user's own modules that the file imports."""
         return source_digest(Path(inspect.getfile(self.function)))
 
     @property
@@ -90,7 +90,7 @@ class Plugin:
 
 
 def _register(kind: str, function: Function) -> Function:
-    """Check the signature and mark the function."""
+    """Check the signature and mark the function, so that a file's plugins can be found in it."""
     code = function.__code__
     where = f"{code.co_filename}:{code.co_firstlineno}: @{kind} {function.__name__}"
     try:
@@ -98,11 +98,13 @@ def _register(kind: str, function: Function) -> Function:
     except NameError as error:
         raise PluginError(f"{where}: its annotations cannot be read: {error}") from error
 
+    # What is positional is ours to give; what comes after the star is for recipes to set.
     parameters = list(inspect.signature(function).parameters.values())
     positional = [
         parameter for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY
     ]
     given = tuple(hints.get(parameter.name) for parameter in positional)
+
     may_return = _SIGNATURES[kind].get(given)
     if may_return is None or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         expected = " or ".join(f"({_type_names(types)}, *, options)" for types in _SIGNATURES[kind])
@@ -122,11 +124,12 @@ def _register(kind: str, function: Function) -> Function:
 
 
 def _check_option(option: inspect.Parameter, hints: dict[str, Any], where: str) -> None:
+    """PluginError unless a recipe can leave the option out, and can set it."""
     if option.name not in hints or option.default is option.empty:
         raise PluginError(f"{where}: option {option.name!r} needs a type and a default")
     if option.name in _TAKEN:
         raise PluginError(
-            f"{where}: option {option.name!r}: recipes use this key themselves; rename it"
+            f"{where}: option {option.name!r}: recipes use this key already; rename it"
         )
 
 
@@ -135,7 +138,7 @@ def _type_names(annotations: Sequence[Any]) -> str:
 
 
 def _type_name(annotation: Any) -> str:
-    """As an author writes it: `Sample`, `Sequence[Sample]`."""
+    """A type as an author writes it: `Sample`, `Sequence[Sample]`."""
     if annotation is None:
         return "no type"
     if isinstance(annotation, type) and not get_args(annotation):

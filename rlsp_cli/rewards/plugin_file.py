@@ -1,4 +1,4 @@
-"""A plugin file: a Python file of the user's or of rlsp, imported once, and the plugins that it defines."""
+"""A plugin file, the user's or one of ours: import it once, and find the plugins in it."""
 
 import hashlib
 import importlib.util
@@ -12,8 +12,10 @@ from rlsp_cli.rewards.plugin import Plugin
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a plugin file as a real module, once; PluginError with its own file:line when it fails."""
+    """Import a plugin file as a module, once; PluginError with file and line when that fails."""
     path = path.absolute()
+
+    # By the path, since two files of the same name may be in use.
     name = f"rlsp_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
@@ -23,6 +25,8 @@ def load_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None, "a .py file always has a loader"
     module = importlib.util.module_from_spec(spec)
+
+    # Before it runs: a dataclass looks its module up while it is defined.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -41,6 +45,8 @@ def plugins_of(module: ModuleType, origin: str) -> dict[tuple[str, str], Plugin]
     found = {}
     for function in vars(module).values():
         kind = getattr(function, "__rlsp_kind__", None)
+
+        # One that the file has imported from another is not its own.
         if kind is not None and getattr(function, "__module__", None) == module.__name__:
             found[kind, function.__name__] = Plugin(kind, function.__name__, function, origin)
     return found

@@ -1,4 +1,4 @@
-"""Plugins by name: built in, installed (entry points), or from a file."""
+"""Find plugins by name: built in, installed (through entry points), or in a file."""
 
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
@@ -39,18 +39,20 @@ class BrokenPlugin:
 
 
 def get_plugin(kind: str, reference: str, files: Sequence[str] = ()) -> Plugin:
-    """The plugin named by name or by `path/file.py:function`; PluginError when there is none or there are two."""
+    """The plugin of a name or of `path/file.py:function`; PluginError if there is none, or two."""
     path, colon, name = reference.rpartition(":")
     if colon and path.endswith(".py"):
         return _from_file(kind, Path(path), name)
+
     found = [*_named(kind, reference, files)]
     if not found:
         raise PluginError(_unknown(kind, reference, files))
+
+    # None takes the place of another: an installed package could redefine a reward unseen.
     if len(found) > 1:
         sources = " and ".join(origin for origin, _ in found)
-        raise PluginError(
-            f"{_words(kind)} {reference!r} is there twice: {sources}; rename one, or say file.py:{reference}"
-        )
+        words = f"{_words(kind)} {reference!r} is defined twice: {sources}"
+        raise PluginError(f"{words}; rename one, or write file.py:{reference}")
     return found[0][1]()
 
 
@@ -74,13 +76,14 @@ def list_plugins() -> list[Plugin | BrokenPlugin]:
                 found.append(get_plugin(kind, name))
             except PluginError as error:
                 found.append(BrokenPlugin(kind, name, "", str(error)))
+
     return found
 
 
 def _named(
     kind: str, name: str, files: Sequence[str]
 ) -> Iterator[tuple[str, Callable[[], Plugin]]]:
-    """Every source that has this name, as (its description, how to load it)."""
+    """Every source of this name: its description, and a function that loads it."""
     path = built_in(kind).get(name)
     if path is not None:
         yield f"built in ({path})", partial(_from_file, kind, path, name)
@@ -101,15 +104,14 @@ def _from_file(kind: str, path: Path, name: str) -> Plugin:
         raise PluginError(f"{path}: {name!r} is {_a(others[0])}, expected {_a(kind)}")
 
     known = [n for k, n in found if k == kind]
-    raise PluginError(
-        f"{path}: no {_words(kind)} {name!r} - {did_you_mean(name, known)}; decorate it with @{kind}"
-    )
+    words = f"{path}: no {_words(kind)} {name!r} - {did_you_mean(name, known)}"
+    raise PluginError(f"{words}; decorate it with @{kind}")
 
 
 def _from_entry_point(kind: str, point: importlib.metadata.EntryPoint) -> Plugin:
     try:
         function = point.load()
-    except Exception as error:
+    except Exception as error:  # a package may fail in any way while it is imported
         raise PluginError(f"{_words_of(point)}: {type(error).__name__}: {error}") from error
     if getattr(function, "__rlsp_kind__", None) != kind:
         raise PluginError(f"{_words_of(point)}: {point.value} is not decorated with @{kind}")

@@ -1,4 +1,4 @@
-"""Saved rollouts under another reward: what would have been learnt otherwise?"""
+"""Compare the rewards of saved rollouts with those of another recipe."""
 
 import bisect
 import statistics
@@ -10,12 +10,12 @@ from typing import Any
 from rlsp_cli.rewards.sample import Sample, SampleScore, is_right
 
 _EXAMPLES = 5
-"""Flips that are named."""
+"""Flips that are listed."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Old and new reward of the same responses. Shares and correlations are None where nothing can be compared."""
+    """Old and new rewards of the same responses; what cannot be compared is None."""
 
     responses: int
     compared: int
@@ -45,18 +45,16 @@ def rescore(
     of a step, or within the step where every prompt has one sample. Rank correlation is Spearman's,
     averaged over groups.
     """
-    steps: dict[int, list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        steps[row.get("step") or 0].append(i)
-    new: dict[int, SampleScore] = {}
-    for step, members in steps.items():
-        new.update(zip(members, score([samples[i] for i in members], step), strict=True))
+    new = _rescored(rows, samples, score)
     pairs = {i: (row["reward"], new[i].reward) for i, row in enumerate(rows)}
+
+    # Only rewards that both recipes gave: an unscored response has no rank.
     known = {
         i: (old, now) for i, (old, now) in pairs.items() if old is not None and now is not None
     }
-    groups = _groups(rows, list(known))
+    groups = [[known[i] for i in group] for group in _groups(rows, list(known))]
     flips = [_flip(row, samples[i], new[i]) for i, row in enumerate(rows) if _flipped(row, new[i])]
+
     return Difference(
         responses=len(rows),
         compared=len(known),
@@ -64,20 +62,38 @@ def rescore(
         now_wrong=sum(not flip["now"] for flip in flips),
         unscored_before=sum(old is None for old, _ in pairs.values()),
         unscored_now=sum(now is None for _, now in pairs.values()),
-        rank_correlation=_mean([_spearman([known[i] for i in group]) for group in groups]),
-        sign_changes=_sign_changes([[known[i] for i in group] for group in groups]),
+        rank_correlation=_mean([_spearman(group) for group in groups]),
+        sign_changes=_sign_changes(groups),
         reward_before=_mean([old for old, _ in known.values()]),
         reward_now=_mean([now for _, now in known.values()]),
         flips=flips[:_EXAMPLES],
     )
 
 
+def _rescored(
+    rows: Sequence[Mapping[str, Any]],
+    samples: Sequence[Sample],
+    score: Callable[[Sequence[Sample], int], list[SampleScore]],
+) -> dict[int, SampleScore]:
+    """The new score of each row. A step at a time, since alpha may follow a schedule."""
+    steps: dict[int, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        steps[row.get("step") or 0].append(i)
+
+    new: dict[int, SampleScore] = {}
+    for step, members in steps.items():
+        new.update(zip(members, score([samples[i] for i in members], step), strict=True))
+    return new
+
+
 def _groups(rows: Sequence[Mapping[str, Any]], known: Sequence[int]) -> list[list[int]]:
+    """Rows to compare with each other: those of a prompt, else those of a step; at least two."""
     by_prompt: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     by_step: dict[Any, list[int]] = defaultdict(list)
     for i in known:
         by_prompt[rows[i].get("step"), rows[i].get("id"), rows[i].get("prompt")].append(i)
         by_step[rows[i].get("step")].append(i)
+
     several = [group for group in by_prompt.values() if len(group) > 1]
     return several or [group for group in by_step.values() if len(group) > 1]
 
@@ -99,7 +115,7 @@ def _flip(row: Mapping[str, Any], sample: Sample, score: SampleScore) -> dict[st
 
 
 def _spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Spearman's rank correlation; None when one side does not vary."""
+    """Spearman's rank correlation; None if one side does not vary."""
     old, new = zip(*pairs, strict=True)
     if len(set(old)) < 2 or len(set(new)) < 2:
         return None
@@ -109,9 +125,11 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
 def _ranks(values: Sequence[float]) -> list[float]:
     """Ranks from 0; equal values share their mean rank."""
     ordered = sorted(values)
-    return [
-        (bisect.bisect_left(ordered, v) + bisect.bisect_right(ordered, v) - 1) / 2 for v in values
-    ]
+    ranks = []
+    for value in values:
+        first, behind_last = bisect.bisect_left(ordered, value), bisect.bisect_right(ordered, value)
+        ranks.append((first + behind_last - 1) / 2)
+    return ranks
 
 
 def _sign_changes(groups: Sequence[Sequence[tuple[float, float]]]) -> float | None:
@@ -120,6 +138,7 @@ def _sign_changes(groups: Sequence[Sequence[tuple[float, float]]]) -> float | No
     for group in groups:
         means = [statistics.fmean(side) for side in zip(*group, strict=True)]
         changed += [(old > means[0]) != (new > means[1]) for old, new in group]
+
     return statistics.fmean(changed) if changed else None
 
 

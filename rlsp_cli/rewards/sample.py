@@ -1,4 +1,4 @@
-"""What a plugin sees (`Sample`) and what scoring it gave (`Verdict`, `Score`, `SampleScore`)."""
+"""A `Sample`, as plugins see it, and its scores: `Verdict`, `Score`, `SampleScore`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,10 +11,10 @@ Outcome = Literal["value", "abstain", "error", "timeout"]
 class Sample:
     """One response to one prompt.
 
-    `num_tokens` counts response tokens, `max_tokens` is their limit, None when nobody knows;
-    `truncated` says that the limit ended the response; `step` is the rollout step in training, None
-    elsewhere. `correct` and `answer` are the verifier's, for exploration rewards, which are scored
-    after it; `correct` is None when it gave no value.
+    `num_tokens` counts the response's tokens and `max_tokens` is their limit, None if unknown;
+    `truncated` is True when the limit ended the response; `step` is the rollout step in training,
+    None elsewhere. `correct` and `answer` are the verifier's, for exploration rewards, which come
+    after it; `correct` is None when the verifier gave no value.
     """
 
     prompt: str
@@ -31,32 +31,30 @@ class Sample:
 
     @property
     def group(self) -> tuple[str, str]:
-        """Samples that agree in this are responses to the same prompt."""
+        """A key that samples of one prompt share."""
         return self.id, self.prompt
 
     def length(self) -> int:
-        """`num_tokens`; ValueError when nobody counted, because a guess would be a wrong reward."""
+        """`num_tokens`; ValueError when it is unknown, since a guess would be a wrong reward."""
         if self.num_tokens is None:
-            raise ValueError(
-                "nobody counted this response's tokens; name a tokenizer, or give num_tokens"
-            )
+            raise ValueError("unknown number of tokens; name a tokenizer, or give num_tokens")
         return self.num_tokens
 
 
 def is_right(correct: float | None) -> bool:
-    """Whether a verifier's value counts as right where yes or no is needed: partial credit does above one half."""
+    """Whether a value counts as right where only yes or no will do: above one half."""
     return correct is not None and correct > 0.5
 
 
 class Verdict(NamedTuple):
-    """A verifier's answer, for those that extract one: `correct` is a bool, or a share of 1 for partial credit."""
+    """A verifier's result with the answer that it found; `correct` is from 0 to 1."""
 
     correct: float
     answer: str | None
 
 
 class CheckedVerdict(NamedTuple):
-    """A verifier's answer where it checks several things of a response: under each rule's name, which of them hold."""
+    """A `Verdict` on several instructions: `checks` has, by rule, which of them are kept."""
 
     correct: float
     answer: str | None
@@ -76,19 +74,21 @@ class Score:
     checks: Mapping[str, Sequence[bool]] | None = None
 
     def to_row(self) -> dict[str, Any]:
-        """Plain data for a file; `checks` where there are some."""
+        """Plain data for a file, with `checks` if there are any."""
         row = asdict(self)
-        return row if self.checks else {key: value for key, value in row.items() if key != "checks"}
+        if not self.checks:
+            del row["checks"]
+        return row
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Score":
-        """The score in a row of a file, which needs no more than `outcome` and `value`."""
+        """The score in a row of a file, which has at least `outcome` and `value`."""
         known = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
         return cls(**{"component": "", **known})
 
     @property
     def failed(self) -> bool:
-        """Whether the plugin broke; an abstention is its own choice."""
+        """Whether the plugin broke; an abstention is no failure."""
         return self.outcome in ("error", "timeout")
 
 
@@ -96,8 +96,8 @@ class Score:
 class SampleScore:
     """All components of one sample, and their mixture.
 
-    `streams` is what is mixed: correctness and weighted exploration. It and `reward` are None when
-    one is unscored.
+    `streams` are correctness and the weighted sum of exploration, from which `reward` is mixed.
+    Both are None when a component is unscored.
     """
 
     correctness: Score

@@ -1,4 +1,4 @@
-"""Scoring samples as a recipe says: the verifier, then the exploration rewards, then the mixture."""
+"""Score samples as a recipe says: the verifier, then the exploration rewards, then the mixture."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -7,15 +7,18 @@ from pathlib import Path
 
 from rlsp_cli.recipe.schema import PluginUse, Reward
 from rlsp_cli.rewards.cache import VerdictCache
+from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.group import Group
 from rlsp_cli.rewards.pool import Pool
-from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 
 
 class Scorer:
-    """The reward section of a recipe, running; a context manager. One for training, evaluation and the service."""
+    """A recipe's reward section in action, for training, evaluation and the service alike.
+
+    A context manager: it holds the processes in which plugins run.
+    """
 
     def __init__(self, reward: Reward, plugin_files: Sequence[str] = ()) -> None:
         self.reward = reward
@@ -30,19 +33,18 @@ class Scorer:
 
     @property
     def deadline_s(self) -> float:
-        """The longest that one component may take for one sample."""
-        return max(
-            use.timeout_s or self.reward.timeout_s for use in (self.verifier, *self.exploration)
-        )
+        """The longest time in seconds that any component may take for one sample."""
+        uses = (self.verifier, *self.exploration)
+        return max(use.timeout_s or self.reward.timeout_s for use in uses)
 
     def score(self, samples: Sequence[Sample], alpha: float) -> list[SampleScore]:
-        """All components of every sample, and their mixture with this alpha; samples of one prompt are a group."""
+        """The components of every sample and their mixture; samples of one prompt are a group."""
         return [future.result() for future in self.submit(samples, [alpha] * len(samples))]
 
     def submit(
         self, samples: Sequence[Sample], alphas: Sequence[float]
     ) -> list["Future[SampleScore]"]:
-        """As `score`, with an alpha for each sample; each is done when it is, or when its group is."""
+        """As `score`, with an alpha for each sample, and without waiting for the results."""
         asked = self._ask(samples)
         futures: list[Future[SampleScore]] = [Future() for _ in samples]
 
@@ -56,16 +58,16 @@ class Scorer:
         return futures
 
     def verify(self, samples: Sequence[Sample]) -> list[Score]:
-        """Correctness alone; verdicts that the cache has are not asked for again."""
-        return [
-            future.result() for future in [self.pool.submit(asked) for asked in self._ask(samples)]
-        ]
+        """Correctness alone, from the cache where it has the verdict."""
+        futures = [self.pool.submit(verdict) for verdict in self._ask(samples)]
+        return [future.result() for future in futures]
 
     def _ask(self, samples: Sequence[Sample]) -> list[Callable[[], Score]]:
-        """A function for each sample that gives its verdict, from the cache, which is read once, or by the verifier."""
+        """For each sample, a function that gets its verdict from the cache or the verifier."""
         if self.cache is None:
             return [partial(self._verdict, sample, None) for sample in samples]
 
+        # All at once, here: within the jobs each look-up would wait for the lock of the file.
         keys = [self.cache.key(self.verifier, sample) for sample in samples]
         known = self.cache.get(keys)
         asked: list[Callable[[], Score]] = []
@@ -83,7 +85,7 @@ class Scorer:
         return score
 
     def _together(self, samples: Sequence[Sample]) -> list[list[int]]:
-        """The rows of samples that are scored together: those of one prompt, when a reward compares them."""
+        """Rows to score together: all of a prompt if a reward compares them, else each alone."""
         if not any(use.takes_group for use in self.exploration):
             return [[row] for row in range(len(samples))]
 
@@ -93,7 +95,7 @@ class Scorer:
         return list(groups.values())
 
     def close(self) -> None:
-        """End the pool's processes."""
+        """End the workers, and close the cache."""
         self.pool.close()
         if self.cache:
             self.cache.close()

@@ -1,4 +1,4 @@
-"""Counting response tokens where no engine did: in the service, and when rewards are tried."""
+"""Count the tokens of responses where no engine did: in the service, and in `rlsp reward try`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +20,17 @@ def word_split() -> Any:
 
 
 def token_counter(model: Model, tokenizer: str | None = None) -> Callable[[str], int] | None:
-    """Counts the tokens of a response as the model would, its end token included; None when the model is not known.
+    """A function that counts the tokens of a response; None if the model is not known.
 
-    `tokenizer` is a folder or a hub id; the recipe's model when not given.
+    It counts as the model does, the end token included. `tokenizer` is a folder or a hub id, by
+    default the recipe's model.
     """
     if tokenizer is None and model.path is None:
         if model.from_scratch is None:
             return None
         split = word_split()
         return lambda text: len(split.pre_tokenize_str(text)) + 1
+
     loaded = _load(tokenizer or str(model.path))
     return lambda text: len(loaded.encode(text, add_special_tokens=False).ids) + 1
 
@@ -36,31 +38,29 @@ def token_counter(model: Model, tokenizer: str | None = None) -> Callable[[str],
 def special_tokens(model: Model, tokenizer: str | None = None) -> list[str]:
     """Special tokens that may end a response, the longest first; none for models from scratch.
 
-    Tags of thinking, which are special tokens of some models, end none.
+    Tags of thinking are left out, which are special tokens of some models.
     """
     if tokenizer is None and model.path is None:
         return []
+
     added = _load(tokenizer or str(model.path)).get_added_tokens_decoder().values()
-    return sorted(
-        (token.content for token in added if token.special and not is_tag(token.content)),
-        key=len,
-        reverse=True,
-    )
+    endings = [token.content for token in added if token.special and not is_tag(token.content)]
+
+    # The longest first, since one may be the end of another.
+    return sorted(endings, key=len, reverse=True)
 
 
 def _load(name: str) -> Any:
+    """A tokenizer from a folder or from the hub."""
     from tokenizers import Tokenizer
 
     file = Path(name) / "tokenizer.json"
     repository, _, revision = name.partition("@")
     try:
-        return (
-            Tokenizer.from_file(str(file))
-            if file.is_file()
-            else Tokenizer.from_pretrained(repository, revision or "main")
-        )
+        if file.is_file():
+            return Tokenizer.from_file(str(file))
+        return Tokenizer.from_pretrained(repository, revision or "main")
     except Exception as error:  # the library raises plain Exception
         reason = str(error).strip().partition("\n")[0]
-        raise NotReadyError(
-            f"{name}: no tokenizer to count tokens with: {reason}; name a folder that has one"
-        ) from error
+        words = f"{name}: no tokenizer to count tokens with: {reason}"
+        raise NotReadyError(f"{words}; name a folder that has one") from error

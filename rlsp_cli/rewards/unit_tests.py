@@ -1,4 +1,4 @@
-"""Tests of a program as a data set gives them, and the program among a response's fenced blocks."""
+"""Read the tests of a data set's reference, and find the program in a response."""
 
 import ast
 import builtins
@@ -15,31 +15,36 @@ from rlsp_cli.rewards.sandbox import Assertion, Exchange, Test
 from rlsp_cli.rewards.thinking import without_thinking
 
 _PYTHON = re.compile(r"i?py(?:thon)?[\d_-]*(?:code)?|")
-"""Labels of Python, or none; another one that begins like them, such as pycon, is of a session."""
+"""Labels of Python, or none; others that begin alike, such as pycon, mark a session."""
 _ALIASES = {"np": "numpy"}
-"""Names under which tests use a module without importing it."""
+"""Names by which tests use a module without importing it."""
 _DEFINITION = re.compile(
     r"^(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|^(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+([^#\n]+)",
     re.MULTILINE,
 )
+_QUOTED = 80
+"""Characters of a test that an error shows."""
 _RUNNER = re.compile(r"\b(?:unittest|pytest)\.main\(")
 
 
 def read_tests(reference: str) -> list[Test]:
-    """Tests from JSON or from plain Python; ValueError says which one is none, and why."""
+    """Tests from JSON or from plain Python; ValueError says which one is not a test, and why."""
     found = _listed(reference)
     return [_test(test, f"test {number} of the reference") for number, test in enumerate(found, 1)]
 
 
 def find_program(response: str, tests: Sequence[Test]) -> str | None:
-    """The last Python block that defines what the tests call; None without any block of Python or without a label.
+    """The last Python block that defines what the tests call; None if no block may be Python.
 
-    Where tests give input and output, or no block defines what they call, it is the last block that
-    is labelled as Python, or the last one without a label. Other blocks that define functions,
-    classes or imports which it uses and does not define stand before it. A response without any
-    fence is a program when it defines what the tests call.
+    Where tests give input and output, or no block defines what they call, it is the last block with
+    a label of Python, else the last without a label. Before it come other blocks that define what
+    it uses and lacks. A response without fences is a program if it defines what the tests call.
     """
-    names = {name for test in tests if isinstance(test, Assertion) for name in test.names}
+    names: set[str] = set()
+    for test in tests:
+        if isinstance(test, Assertion):
+            names.update(test.names)
+
     fenced = fenced_blocks(response)
     if not fenced:
         texts = [*stated_answers(response), without_thinking(response).strip()]
@@ -48,23 +53,27 @@ def find_program(response: str, tests: Sequence[Test]) -> str | None:
     blocks = [block for block in fenced if _PYTHON.fullmatch(block.language)]
     if not blocks:
         return None
+    # Sorting is stable: of equal ones the last. The last block alone may be an example of its use.
     ranked = sorted(blocks, key=lambda block: (_defined(block.code, names), bool(block.language)))
-    program = ranked[-1].code  # sorting is stable: of equal ones the last
+    program = ranked[-1].code
     return "\n\n".join([*_helpers(program, names, [block.code for block in blocks]), program])
 
 
 def _helpers(program: str, names: set[str], blocks: Sequence[str]) -> list[str]:
-    """The blocks that define what a program lacks, of two the last; none that is another try, or an example."""
+    """The blocks that define what a program lacks; the last one of several that do."""
     defined = _definitions(program)
     tried = names & defined
     lacking = (_words(program) | names) - defined
+
     found: list[str] = []
     for block in reversed(blocks):
+        # A block that mentions the function itself is an earlier attempt, or calls it.
         if lacking & _definitions(block) and not tried & _words(block):
             defined |= _definitions(block)
             lacking |= _words(block) - defined
             lacking -= _definitions(block)
             found.insert(0, block)
+
     return found
 
 
@@ -73,18 +82,24 @@ def _words(code: str) -> set[str]:
 
 
 def _definitions(code: str) -> set[str]:
-    """The functions, classes and imports at the top of a program, by its text."""
+    """The functions, classes and imports at the top level of a program, by its text."""
     found = set()
     for name, imported in _DEFINITION.findall(code):
-        words = (part.split() for part in imported.strip("() \t").split(","))
-        found.update([name] if name else [known_as[-1] for known_as in words if known_as])
+        if name:
+            found.add(name)
+            continue
+
+        # The last word of `numpy as np` is the name that it defines.
+        for part in imported.strip("() \t").split(","):
+            found.update(part.split()[-1:])
     return found
 
 
 def _listed(reference: str) -> list[Any]:
-    """The tests of JSON, or a text that is none as one test."""
+    """The tests of a JSON document; any other text is one test."""
     if not reference.strip():
         return []
+
     try:
         found = json.loads(reference)
     except (ValueError, RecursionError):
@@ -93,47 +108,51 @@ def _listed(reference: str) -> list[Any]:
 
 
 def _test(found: Any, where: str) -> Test:
+    """A test from an element of the reference."""
     if isinstance(found, str):
         return _assertion(found, where)
     if isinstance(found, dict) and "output" in found:
         return Exchange(_text(found.get("input", ""), where), _text(found["output"], where))
-    raise ValueError(
-        f'{where} is {str(found)[:80]!r}, expected code or {{"input": ..., "output": ...}}'
-    )
+    expected = 'code or {"input": ..., "output": ...}'
+    raise ValueError(f"{where} is {str(found)[:_QUOTED]!r}, expected {expected}")
 
 
 def _text(value: Any, where: str) -> str:
-    """Input or output; numbers stand for their text, lists for lines."""
+    """Input or output as text: a number as it is printed, a list as lines."""
     if isinstance(value, list):
         return "\n".join(_text(line, where) for line in value)
     if isinstance(value, str):
         return value
     if isinstance(value, int | float):
         return str(value)
-    raise ValueError(f"{where} has {str(value)[:80]!r} as input or output, expected text")
+    raise ValueError(f"{where} has {str(value)[:_QUOTED]!r} as input or output, expected text")
 
 
 def _assertion(code: str, where: str) -> Assertion:
-    """A test, with the modules imported that it uses and does not import, and with its test functions called."""
+    """A test that imports the modules it uses, and calls its own test functions."""
     try:
         tree, free = ast.parse(code), set(_free_names(symtable.symtable(code, "test", "exec")))
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"{where} is no Python: {error}") from error
 
+    # `math.isclose(...)` uses a module; a function called `math` is one of the program.
     own = free - vars(builtins).keys()
     modules = own & (sys.stdlib_module_names | _ALIASES.keys()) - _used_alone(tree)
+
+    # Where nothing else is left, a program may be about a module's or a built-in's name.
     names = own - modules or own or free
     code, used = _with_calls(code)
     if not names & used:
-        raise ValueError(f"{where} calls nothing of the program: {code[:80]!r}")
+        raise ValueError(f"{where} calls nothing of the program: {code[:_QUOTED]!r}")
+
     imports = [f"import {_ALIASES.get(name, name)} as {name}\n" for name in sorted(modules - names)]
     return Assertion("".join(imports) + code, tuple(sorted(names)))
 
 
 def _with_calls(code: str) -> tuple[str, set[str]]:
-    """A test that calls what pytest or unittest would call, and all names that are used when it is run.
+    """A test with calls of what pytest or unittest would call, and all names that it uses then.
 
-    Functions that nothing calls test nothing, so that any program would pass.
+    A function that nothing calls tests nothing, so any program would pass.
     """
     module = ast.parse(code)
     if _RUNNER.search(code):
@@ -141,12 +160,11 @@ def _with_calls(code: str) -> tuple[str, set[str]]:
         code = ast.unparse(module)
 
     used = _names_used(module)
-    calls = [
-        call
-        for node in module.body
-        if getattr(node, "name", None) not in used
-        for call in _calls(node)
-    ]
+    calls: list[str] = []
+    for node in module.body:
+        if getattr(node, "name", None) not in used:
+            calls += _calls(node)
+
     code = "\n".join([code, *calls])
     return code, _names_used(ast.parse(code))
 
@@ -161,23 +179,24 @@ class _WithoutRunner(ast.NodeTransformer):
 def _calls(node: ast.stmt) -> list[str]:
     """The calls by which pytest or unittest would run a definition."""
     if isinstance(node, ast.FunctionDef):
+        # One with parameters wants a fixture, which nothing here would give it.
         return [f"{node.name}()"] if node.name.startswith("test") and not node.args.args else []
     if not isinstance(node, ast.ClassDef):
         return []
+
+    # `debug` raises the first failure, where `run` would collect it.
     if any(ast.unparse(base).endswith("TestCase") for base in node.bases):
-        return [
-            f"__import__('unittest').defaultTestLoader.loadTestsFromTestCase({node.name}).debug()"
-        ]
-    methods = [
-        part.name
-        for part in node.body
-        if isinstance(part, ast.FunctionDef) and part.name.startswith("test")
-    ]
-    return [f"{node.name}().{name}()" for name in methods] if node.name.startswith("Test") else []
+        loader = "__import__('unittest').defaultTestLoader"
+        return [f"{loader}.loadTestsFromTestCase({node.name}).debug()"]
+
+    if not node.name.startswith("Test"):
+        return []
+    methods = [part.name for part in node.body if isinstance(part, ast.FunctionDef)]
+    return [f"{node.name}().{name}()" for name in methods if name.startswith("test")]
 
 
 def _names_used(module: ast.Module) -> set[str]:
-    """The names in a module's own statements, and in the functions and classes that those use."""
+    """The names in a module's statements, and in the functions and classes that they use."""
     used: set[str] = set()
     within: dict[str, set[str]] = {}
     for node in module.body:
@@ -187,6 +206,7 @@ def _names_used(module: ast.Module) -> set[str]:
         else:
             used |= names
 
+    # What a function uses counts once the function is used itself.
     while waiting := used & within.keys():
         for name in waiting:
             used |= within.pop(name)
@@ -194,26 +214,24 @@ def _names_used(module: ast.Module) -> set[str]:
 
 
 def _used_alone(tree: ast.AST) -> set[str]:
-    """Names that stand somewhere without an attribute after them."""
+    """Names that occur somewhere without an attribute behind them."""
     nodes = [*ast.walk(tree)]
     followed = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
     return {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in followed}
 
 
 def _free_names(module: symtable.SymbolTable) -> Iterator[str]:
-    """Names that code uses and does not define."""
-    bound = {
-        s.get_name()
-        for s in module.get_symbols()
-        if s.is_assigned() or s.is_imported() or s.is_namespace()
-    }
+    """Names that code uses without defining them."""
+    bound = set()
+    for symbol in module.get_symbols():
+        if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
+            bound.add(symbol.get_name())
+
     for table in _tables(module):
         for symbol in table.get_symbols():
-            if (
-                symbol.is_referenced()
-                and (symbol.is_global() or table is module)
-                and symbol.get_name() not in bound
-            ):
+            # In a function, a name that is neither its own nor an outer function's is global.
+            is_global = symbol.is_global() or table is module
+            if symbol.is_referenced() and is_global and symbol.get_name() not in bound:
                 yield symbol.get_name()
 
 
@@ -224,13 +242,13 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 
 
 def _defined(code: str, names: set[str]) -> int:
-    """How many of the names a program defines at its top, by its text: a parser would trust it with our stack."""
-    return sum(
-        re.search(
-            rf"^(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^{name}[ \t]*(?::[^=\n]*)?=(?!=)",
-            code,
-            re.M,
-        )
-        is not None
-        for name in names
-    )
+    """How many of the names a program defines at its top level.
+
+    By its text, since ast.parse recurses: a program nested deeply enough would end this process.
+    """
+    found = 0
+    for name in names:
+        definition = rf"^(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b"
+        assignment = rf"^{name}[ \t]*(?::[^=\n]*)?=(?!=)"
+        found += re.search(f"{definition}|{assignment}", code, re.MULTILINE) is not None
+    return found

@@ -1,8 +1,8 @@
 """The process that runs plugins: `python -P -m rlsp_cli.rewards.worker`.
 
-It reads JSON lines {id, use, samples} and answers each with one JSON line of the same id, so that
-the parent never loads objects from here, and never takes an answer for another's. What a plugin
-prints goes to stderr.
+It reads JSON lines {id, use, samples} and answers each with one JSON line of the same id: the
+parent loads no objects from here, and cannot mistake one answer for another. What a plugin prints
+goes to stderr.
 """
 
 import ctypes
@@ -26,17 +26,19 @@ from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
 
 _PR_SET_PDEATHSIG = 1
+"""Of linux/prctl.h: the signal that a process gets when its parent ends."""
 _LONGEST_REASON = 2000
 """Characters of a plugin's message that are kept."""
 
 
 def main() -> None:
     """Answer requests until the parent closes the pipe."""
+    # Standard output becomes standard error, so that a plugin's print is no answer.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C is for the parent, which ends its workers itself
+
+    # Ctrl-C is for the parent, which ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
 
     own = os.getpid()
@@ -47,36 +49,42 @@ def main() -> None:
     health = Health()
     for line in sys.stdin:
         request = json.loads(line)
-        reply, error = score(request["use"], [Sample(**data) for data in request["samples"]])
+        samples = [Sample(**data) for data in request["samples"]]
+        reply, error = run_plugin(request["use"], samples)
         _say(replies, own, {"id": request["id"], **reply, "fit": health.is_fit_after(error)})
 
 
-def score(
+def run_plugin(
     use: dict[str, Any], samples: Sequence[Sample]
 ) -> tuple[dict[str, Any], Exception | None]:
-    """Run one plugin on one sample, or on the group; what it raises is an outcome, not a crash, and returned too."""
+    """The outcomes of a plugin on a sample or on a group, and the error that it raised, if any."""
     began, raised = time.perf_counter(), None
     try:
-        outcomes = [_outcome(result) for result in _call(use, samples)]
-    except Exception as error:
+        outcomes = [_outcome(result) for result in _results(use, samples)]
+    except Exception as error:  # what a plugin raises is an outcome, not a crash
         raised = error
         outcomes = [{"outcome": "error", "reason": _reason(error)}] * len(samples)
-    return {"outcomes": outcomes, "ms": round((time.perf_counter() - began) * 1000, 3)}, raised
+
+    ms = round((time.perf_counter() - began) * 1000, 3)
+    return {"outcomes": outcomes, "ms": ms}, raised
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "MemoryError: over reward.memory_gb"
+
     frame = traceback.extract_tb(error.__traceback__)[-1]
     words = f"{type(error).__name__}: {error}"
     return f"{words[:_LONGEST_REASON]} ({Path(frame.filename).name}:{frame.lineno})"
 
 
-def _call(use: dict[str, Any], samples: Sequence[Sample]) -> Sequence[Any]:
-    """One result for each sample."""
+def _results(use: dict[str, Any], samples: Sequence[Sample]) -> Sequence[Any]:
+    """What the plugin returns for each sample."""
     function = _plugin(use["kind"], use["reference"], tuple(use["files"])).function
     if not use["takes_group"]:
         return [function(samples[0], **use["options"])]
+
+    # A list that is too short would give the scores of one sample to another.
     results = function(samples, **use["options"])
     if not isinstance(results, list) or len(results) != len(samples):
         found = f"{len(results)} items" if isinstance(results, list) else type(results).__name__
@@ -88,30 +96,23 @@ def _outcome(result: Any) -> dict[str, Any]:
     """What a plugin returned, as an outcome; a value that is not a finite number is an error."""
     if result is None:
         return {"outcome": "abstain"}
+
     answer, checks = None, None
     if isinstance(result, CheckedVerdict):
         result, answer, checks = result
     elif isinstance(result, Verdict):
         result, answer = result
+    # One NaN among the rewards makes NaN of every weight of the policy.
     if not isinstance(result, bool | int | float) or not math.isfinite(result):
-        return {
-            "outcome": "error",
-            "reason": f"returned {repr(result)[:_LONGEST_REASON]}, expected a finite number",
-        }
-    return {
-        "outcome": "value",
-        "value": float(result),
-        "answer": None if answer is None else str(answer),
-        **_plain(checks),
-    }
+        found = repr(result)[:_LONGEST_REASON]
+        return {"outcome": "error", "reason": f"returned {found}, expected a finite number"}
 
-
-def _plain(checks: Any) -> dict[str, Any]:
-    return (
-        {"checks": {str(rule): [bool(one) for one in each] for rule, each in checks.items()}}
-        if checks
-        else {}
-    )
+    outcome = {"outcome": "value", "value": float(result), "answer": None}
+    if answer is not None:
+        outcome["answer"] = str(answer)
+    if checks:
+        outcome["checks"] = {str(rule): list(map(bool, each)) for rule, each in checks.items()}
+    return outcome
 
 
 @cache
@@ -122,34 +123,38 @@ def _plugin(kind: str, reference: str, files: tuple[str, ...]) -> Plugin:
 def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:
     """Import the plugins and run each once, so that no sample pays for slow imports.
 
-    One that is missing, or that cannot work on this machine, is reported. Exploration rewards get
-    an empty response, for which none needs to ask a server.
+    A plugin that is missing, or that cannot work on this machine, is reported.
     """
     for use in uses:
+        # A verifier loads what it needs only for an answer; on an empty response a judge, which is
+        # an exploration reward, asks no server.
         response = "\\boxed{1}" if use["kind"] == "verifier" else ""
         try:
             _plugin(use["kind"], use["reference"], tuple(use["files"]))
-            _call(use, [Sample(prompt="1", response=response, reference="2", num_tokens=1)])
+            _results(use, [Sample(prompt="1", response=response, reference="2", num_tokens=1)])
         except (PluginError, NotReadyError) as error:
             return {"ready": False, "reason": str(error)}
-        except Exception:  # noqa: S112 (so short a sample may be an error to a plugin, and no reason not to start)
+        except Exception:  # noqa: S112 (this sample lacks metadata that a plugin may need)
             continue
+
     return {"ready": True}
 
 
 def _die_with_parent() -> None:
-    """A plugin in an endless loop would not notice that its parent has ended; on Linux the kernel kills it then."""
+    """Let the kernel kill this process when its parent ends, where it can (Linux)."""
+    # A plugin in an endless loop would not see the closed pipe.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _limit(memory_bytes: int) -> None:
+    # Both limits, so that a plugin cannot raise the soft one; no core file of many gigabytes.
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _say(replies: TextIO, own: int, message: dict[str, Any]) -> None:
-    """Answer, in the process that was asked: a copy of it that a plugin forked would answer twice."""
+    """Answer, unless this is a process that a plugin has forked: it would answer a second time."""
     if os.getpid() != own:
         os._exit(0)
     replies.write(json.dumps(message) + "\n")

@@ -16,7 +16,7 @@ from rlsp_cli.terminal import print
 def serve_job(step: JobStep, *options: str) -> None:
     """Serve until told to end; `options` are `--host HOST` and `--port PORT`, in this order, both optional."""
     try:
-        from rlsp_cli.rewards.service.serve import serve
+        from rlsp_cli.rewards.service.server import run_service
     except ImportError as error:
         raise NotReadyError(
             f"openrlhf needs `pip install 'rlsp[serve]'` ({error.name} is missing)"
@@ -37,7 +37,7 @@ def serve_job(step: JobStep, *options: str) -> None:
     with closing(
         Journal(recipe, files, total, expected, Path(report) if report else None)
     ) as journal:
-        serve(
+        run_service(
             recipe,
             given.get("--host", "127.0.0.1"),
             int(given.get("--port", "0")),

@@ -7,8 +7,8 @@ from itertools import chain
 from rlsp_cli.evals.answer import CONFIDENCE, LOGPROB, Scored
 from rlsp_cli.recipe.issue import Issue, OptionsError
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.pool import Pool
-from rlsp_cli.rewards.process import Call, Use
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.sample import Sample, Score
 

@@ -32,10 +32,10 @@ from rlsp_cli.rewards.service.openrlhf import (
     request_number,
 )
 
-_WINDOW, _JUDGED_FROM = 512, 64
-"""Samples that the breaker looks back on, and how many it wants to see before it judges."""
-
-
+_WINDOW = 512
+"""Samples over which the breaker counts failures."""
+_JUDGED_FROM = 64
+"""Samples that the breaker waits for: one failure among the first three is no rate."""
 _STATUS: dict[type[Exception], int] = {
     TooLargeError: 413,
     TooSlowError: 408,
@@ -43,22 +43,22 @@ _STATUS: dict[type[Exception], int] = {
     DataError: 422,
     JobError: 409,
 }
-"""Errors of a request, or of the training that it reports; any other error is ours or a plugin's."""
+"""Errors of a request, or of the training that it reports; all others are ours or a plugin's."""
 
 
-class Journal(Protocol):
-    """Writes down what a training job does: its samples, and the events that it reports."""
+class JobJournal(Protocol):
+    """The record of a training job: its samples, and the events that it reports."""
 
     @property
     def step(self) -> int:
-        """The rollout step that samples belong to now."""
+        """The rollout step of the samples that come now."""
 
     @property
     def means(self) -> Means:
-        """What stands for values that are missing, as it was left by a service before this one."""
+        """What stands in for missing values, as a service before this one left it."""
 
     def replies(self) -> Iterator[tuple[int, Any]]:
-        """The replies of such a service to requests that may come again."""
+        """Its replies, by request number, to requests that may be repeated."""
 
     def add(
         self,
@@ -67,18 +67,19 @@ class Journal(Protocol):
         scores: Sequence[SampleScore],
         said: Any,
     ) -> None:
-        """Samples of this step, and what was replied."""
+        """Record samples of this step, and the reply to them."""
 
     def event(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Take in an event of the job; returns the reply to it."""
+        """Record an event of the job, and return the reply to it."""
 
 
 @dataclass
 class Service:
-    """What the endpoints share.
+    """The endpoints and what they share.
 
-    `step_at` gives the rollout step by the number of served samples, where no `journal` knows it;
-    `alpha_at` the alpha of a step. `stop` is called once, when failing rewards end the service.
+    `step_at` turns the number of served samples into a rollout step, where no `journal` knows it;
+    `alpha_at` turns a step into its alpha. `stop` is called once, when failing rewards end the
+    service.
     """
 
     reward: Reward
@@ -90,7 +91,7 @@ class Service:
     endings: Sequence[str] = ()
     max_tokens: int | None = None
     token: str | None = None
-    journal: Journal | None = None
+    journal: JobJournal | None = None
     stop: Callable[[SafetyError], None] = lambda error: None
     tripped: SafetyError | None = None
     served: int = 0
@@ -100,8 +101,8 @@ class Service:
     counters: Counters = field(default_factory=Counters)
     bodies: Bodies = field(default_factory=Bodies)
 
-    def follow(self, journal: Journal) -> None:
-        """Keep this journal, and go on where a service before this one was when it died."""
+    def follow(self, journal: JobJournal) -> None:
+        """Keep this journal, and go on where a service that died has left it."""
         self.journal, self.means = journal, journal.means
         for number, said in journal.replies():
             self.once.know(number, said)
@@ -122,13 +123,15 @@ class Service:
         """OpenRLHF's protocol."""
         body = await self.bodies.read(request)
         samples, scalar = read_request(body, self.count, self.endings, self.max_tokens)
+
+        # Not a sample of the training: it counts for no step, and its reward is of no use.
         if is_heldout(body):
             (score,) = await asyncio.to_thread(self.verify, samples)
             return JSONResponse(heldout_reply(score))
+
         number = request_number(body)
-        return JSONResponse(
-            await self.once.reply(number, lambda: self._reply(number, samples, scalar))
-        )
+        answer = await self.once.reply(number, lambda: self._reply(number, samples, scalar))
+        return JSONResponse(answer)
 
     async def native(self, request: Request) -> Response:
         """All components of `{"samples": [{prompt, response, reference, ...}]}`."""
@@ -136,6 +139,7 @@ class Service:
         rows = body.get("samples") if isinstance(body, dict) else None
         if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
             raise RequestError("expected an object with a list of samples")
+
         samples = [as_sample(row, f"sample {n}", self.count) for n, row in enumerate(rows)]
         scores = await self._score(samples)
         data = [plain_score(sample, score) for sample, score in zip(samples, scores, strict=True)]
@@ -167,7 +171,8 @@ class Service:
         return PlainTextResponse(self.counters.page(self.gatherer))
 
     async def _reply(self, number: int | None, samples: Sequence[Sample], scalar: bool) -> Any:
-        """OpenRLHF's answer; the journal has it, too."""
+        """The reply in OpenRLHF's form, after the journal has recorded it."""
+        # Before the scoring: the step may change while samples wait for the others of a group.
         alpha = self.alpha_at(self.step)
         scores = await self._score(samples)
         answer = reply(scores, self.reward, self.means, alpha, scalar)
@@ -180,23 +185,27 @@ class Service:
         samples = [
             sample if sample.step is not None else replace(sample, step=step) for sample in samples
         ]
+
         with self.counters.seconds.time():
             gathered = await self.gatherer.score(samples)
         self.served += len(samples)
 
+        # A reward that compares samples may abstain where some of the group never came: that is no
+        # failure of the reward.
         judged = []
         for sample, one in zip(samples, gathered, strict=True):
             self.counters.count(one.score)
             if one.is_whole:
                 judged.append((sample, one.score))
+
         self._judge(judged)
         return [one.score for one in gathered]
 
     def _judge(self, scored: Sequence[tuple[Sample, SampleScore]]) -> None:
-        """Trip the breaker when a component ended as `stop`, or when too many of the last samples failed.
+        """Trip the breaker when a component ended as `stop`, or too many recent samples failed.
 
-        Without a journal, clients may send samples that cannot be judged, so only components that
-        broke have failed.
+        Without a journal, clients may send samples that cannot be judged; then only a component
+        that broke counts as a failure.
         """
         self.window.extend(_outline(sample, score) for sample, score in scored)
         refuse = refuse_broken if self.journal is None else refuse_failing
@@ -213,7 +222,7 @@ class Service:
     def _guarded(
         self, endpoint: Callable[[Request], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
-        """Refuse strangers, and turn what is wrong with a request into a status and one line."""
+        """The endpoint for clients with the token, with errors as a status and one line."""
 
         async def answer(request: Request) -> Response:
             if not self._knows(request):
@@ -222,6 +231,7 @@ class Service:
                 )
             if self.tripped is not None:
                 return _error(503, f"stopped: {self.tripped}")
+
             try:
                 return await endpoint(request)
             except BusyError:
@@ -235,15 +245,18 @@ class Service:
     def _knows(self, request: Request) -> bool:
         if self.token is None:
             return True
+
+        # Some clients are configured by a URL alone, so that may carry the token.
         scheme, _, header = request.headers.get("Authorization", "").partition(" ")
-        given = (
-            header.strip() if scheme.lower() == "bearer" else request.query_params.get("token", "")
-        )
+        query = request.query_params.get("token", "")
+        given = header.strip() if scheme.lower() == "bearer" else query
+
+        # In constant time, or the time to refuse would tell how much of a guess is right.
         return hmac.compare_digest(given.encode(), self.token.encode())
 
 
 def _outline(sample: Sample, score: SampleScore) -> tuple[Sample, SampleScore]:
-    """What the breaker needs of a sample: not its text, which may be large, and would be kept for hours."""
+    """A sample and its score without the texts, which the window would keep for hours."""
     correctness = replace(score.correctness, answer=None)
     exploration = tuple(replace(part, answer=None) for part in score.exploration)
     light = replace(score, correctness=correctness, exploration=exploration)

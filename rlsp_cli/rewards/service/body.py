@@ -1,4 +1,4 @@
-"""What a request says: JSON of a bounded size and depth, that comes within a bounded time."""
+"""Read a request: JSON of bounded size and depth, within a bounded time."""
 
 import asyncio
 import ctypes
@@ -13,14 +13,15 @@ from rlsp_cli.rewards.service.gather import BusyError
 from rlsp_cli.rewards.service.openrlhf import RequestError
 
 _LARGEST = 64 << 20
-"""Bytes of a request."""
+"""Bytes of one request."""
 _TOGETHER = 2 * _LARGEST
-"""Bytes of all requests that are being read."""
+"""Bytes of all requests that are being read at a time."""
 _LARGE = 1 << 20
-"""A request from which on its memory is worth giving back."""
+"""Bytes from which on a request's memory is given back to the system."""
 _DEEPEST = 64
 """Levels of lists and objects."""
 _SECONDS = 60.0
+"""From the head of a request to its end."""
 
 
 class TooLargeError(RequestError):
@@ -32,23 +33,26 @@ class TooSlowError(RequestError):
 
 
 class Bodies:
-    """Reads requests' bodies; those that are read at one time have a common limit. Belongs to one event loop."""
+    """Reads the bodies of requests, which share a limit on memory. Belongs to one event loop."""
 
     def __init__(self, seconds: float = _SECONDS) -> None:
         self.seconds, self._held = seconds, 0
 
     async def read(self, request: Request) -> Any:
-        """The JSON that a request holds; RequestError, or BusyError when too many large ones are read."""
+        """The JSON of a request; RequestError, or BusyError while too much else is being read."""
         data = bytearray()
         try:
             async with asyncio.timeout(self.seconds):
                 async for part in request.stream():
                     self._hold(len(part), len(data) + len(part))
                     data += part
+
+            # In a thread: a large body would hold up all other requests while it is parsed.
             return await asyncio.to_thread(_parsed, data)
         except TimeoutError as error:
             raise TooSlowError(f"a request has at most {self.seconds:g} seconds") from error
         finally:
+            # A client that hangs up in the middle gives its share back, too.
             self._held -= len(data)
             if len(data) > _LARGE:
                 del data
@@ -74,22 +78,22 @@ def _parsed(data: bytearray) -> Any:
 
 
 def _refuse_deep(value: Any) -> None:
-    """Level by level: what is parsed may be too deep to be written again."""
+    """RequestError for a value that may be too deep for json.dumps, which recurses."""
     level = [value]
     for _ in range(_DEEPEST + 1):
-        parts = [
-            node.values() if isinstance(node, dict) else node
-            for node in level
-            if isinstance(node, dict | list)
-        ]
-        level = [child for part in parts for child in part]
-        if not level:
+        children: list[Any] = []
+        for node in level:
+            if isinstance(node, dict | list):
+                children += node.values() if isinstance(node, dict) else node
+        if not children:
             return
+        level = children
+
     raise RequestError(f"the body is nested deeper than {_DEEPEST} levels")
 
 
 def _give_memory_back() -> None:
-    """The C library keeps what was freed in small pieces for itself; glibc can be told not to."""
+    """Return freed memory to the system: glibc keeps what was freed in small pieces."""
     if sys.platform == "linux":
         with suppress(AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""A connection that says within a few seconds what it wants: slow ones would take the places of all others."""
+"""Connections with a deadline for their requests: slow ones would take the place of all others."""
 
 import asyncio
 from typing import Any
@@ -6,30 +6,31 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HEAD_S = 5.0
-"""Seconds for a request's head, however its bytes trickle; the body has a deadline of its own."""
+"""Seconds for a request's head, however slowly it comes; the body has a deadline of its own."""
 
 
 class Connection(H11Protocol):
-    """uvicorn's, which waits for the first head, and for the rest of a begun one, for ever."""
+    """uvicorn's connection, which would wait for ever for a first head, or for the rest of one."""
 
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Somebody has connected."""
+        """Start the deadline of the first request."""
         super().connection_made(transport)
         self._wait_or_not()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Stop the deadline once a head is complete."""
         super().data_received(data)
         self._wait_or_not()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """Leave no timer behind."""
         super().connection_lost(exc)
         self._stop_waiting()
 
     def _wait_or_not(self) -> None:
+        # uvicorn has a cycle from a complete head to the end of the response.
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
         elif self._deadline is None:

@@ -1,4 +1,4 @@
-"""Samples that arrive one by one, handed on in batches: whatever came meanwhile, and groups when they are complete."""
+"""Gather samples that arrive one by one into batches, and into groups where a reward compares."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -30,28 +30,24 @@ _Group = list[_Waiting]
 
 
 class BusyError(Exception):
-    """So many samples wait that more would only wait longer."""
+    """Too many samples are in work; the client is to try again later."""
 
 
 class Gatherer:
-    """Hands samples to `submit` in batches, and answers each as soon as it is scored.
+    """Passes samples to `submit` in batches, and answers each as soon as it is scored.
 
-    Samples go on at once, or in groups of `group_size` of one prompt, or as many of them as have
-    come after `wait_s` seconds. What comes while a batch is handed on makes the next one. At most
-    `backlog` samples are in work; more are refused with BusyError. Belongs to one event loop.
+    Samples are passed on at once, or in groups of `group_size` to one prompt; a group that is
+    incomplete after `wait_s` seconds goes as it is. What comes meanwhile makes the next batch. At
+    most `backlog` samples are in work; more are refused with BusyError. Belongs to one event loop.
     """
 
     def __init__(self, submit: Submit, group_size: int, wait_s: float, backlog: int) -> None:
-        self.submit, self.group_size, self.wait_s, self.backlog = (
-            submit,
-            group_size,
-            wait_s,
-            backlog,
-        )
+        self.submit, self.group_size = submit, group_size
+        self.wait_s, self.backlog = wait_s, backlog
         self.in_work = self.incomplete = self.batches = 0
-        self._thread = ThreadPoolExecutor(
-            1, thread_name_prefix="rlsp-service"
-        )  # it waits when the pool is full
+
+        # `submit` blocks while the pool's queue is full, which the event loop must not.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rlsp-service")
         self._groups: dict[_Key, _Group] = {}
         self._next: list[_Waiting] = []
         self._handing_on: asyncio.Task[None] | None = None
@@ -73,11 +69,13 @@ class Gatherer:
     async def _score(self, sample: Sample) -> Gathered:
         waiting = _Waiting(sample, asyncio.get_running_loop().create_future())
         self._join(waiting)
+
+        # Shielded: a client that hangs up must not cancel what others of the batch wait for.
         score = await asyncio.wrap_future(await asyncio.shield(waiting.submitted))
         return Gathered(score, waiting.is_whole)
 
     def _join(self, waiting: _Waiting) -> None:
-        """Wait for the others of the prompt; the first of them sets the deadline."""
+        """Wait for the rest of the group, whose first sample sets the deadline."""
         key = waiting.sample.group
         group = self._groups.setdefault(key, [])
         group.append(waiting)
@@ -87,6 +85,7 @@ class Gatherer:
             asyncio.get_running_loop().call_later(self.wait_s, self._release_late, key, group)
 
     def _release_late(self, key: _Key, group: _Group) -> None:
+        # By then another group may be waiting under this key.
         if self._groups.get(key) is group:
             self.incomplete += 1
             for waiting in group:
@@ -99,15 +98,15 @@ class Gatherer:
             self._handing_on = asyncio.get_running_loop().create_task(self._hand_on())
 
     async def _hand_on(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._next:
             batch, self._next = self._next, []
             self.batches += 1
             samples = [waiting.sample for waiting in batch]
+
             try:
-                scores = await asyncio.get_running_loop().run_in_executor(
-                    self._thread, self.submit, samples
-                )
-            except Exception as error:  # those who wait must hear of it, whatever it was
+                scores = await loop.run_in_executor(self._thread, self.submit, samples)
+            except Exception as error:  # or the requests would wait for ever
                 for waiting in batch:
                     waiting.submitted.set_exception(error)
             else:

@@ -1,11 +1,11 @@
-"""A request that is asked again is answered as before, and counts once."""
+"""Answer a repeated request as before, and count it once: clients repeat when a reply is lost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 _KNOWN = 1 << 16
-"""Replies that are kept; far more than are asked for at one time."""
+"""Replies that are kept: far more than the requests of one training step."""
 
 
 class Once:
@@ -16,19 +16,21 @@ class Once:
         self._under_way: dict[int, asyncio.Future[Any]] = {}
 
     def know(self, number: int, reply: Any) -> None:
-        """The reply to a request; the oldest is forgotten when there are too many."""
+        """Keep the reply to a request, and forget the oldest when there are too many."""
         self._known[number] = reply
         while len(self._known) > _KNOWN:
             del self._known[next(iter(self._known))]
 
     async def reply(self, number: int | None, make: Callable[[], Awaitable[Any]]) -> Any:
-        """The reply that is known or being made, else what `make` gives; what fails is made again when asked again."""
+        """The reply that is known or under way, else that of `make`; a failure is not kept."""
         if number is None:
             return await make()
         if number in self._known:
             return self._known[number]
         if number not in self._under_way:
             self._under_way[number] = asyncio.ensure_future(self._make(number, make))
+
+        # Shielded: the client that hangs up is often the one that asks again.
         return await asyncio.shield(self._under_way[number])
 
     async def _make(self, number: int, make: Callable[[], Awaitable[Any]]) -> Any:

@@ -1,0 +1,31 @@
+"""What a worker is asked to do: run a plugin on a sample, or on all samples of a prompt."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rlsp_cli.rewards.sample import Sample
+
+
+@dataclass(frozen=True)
+class Use:
+    """A plugin with its options, as a worker is told of it; `digest` is that of its source."""
+
+    kind: str
+    reference: str
+    options: dict[str, Any]
+    files: tuple[str, ...] = ()
+    takes_group: bool = False
+    digest: str = ""
+    timeout_s: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The component's name in scores and metrics: the function's."""
+        return self.reference.rpartition(":")[2]
+
+
+class Call(NamedTuple):
+    """A plugin and the sample to score, or all samples of a prompt when it takes a group."""
+
+    use: Use
+    samples: tuple[Sample, ...]
