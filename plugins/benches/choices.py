@@ -1,4 +1,4 @@
-"""Questions with choices: the choices stand below the question, the reference is a letter."""
+"""Multiple-choice questions: the choices below the question, a letter for the reference."""
 
 import random
 from typing import Any, Literal
@@ -19,20 +19,24 @@ def choices(
     id: str = "question_id",
     seed: int | None = None,
 ) -> dict[str, Any]:
-    """`options` names the column of a list, or a column for each choice; `answer` the right one's.
+    """Multiple-choice questions, from a column with a list of choices or a column for each.
 
-    With a `seed` the choices are shuffled, in an order that follows from seed and question alone;
-    of choices with the same text each is then right. Without one the data's own letter is the
-    reference.
+    `options` names that column or those, `answer` the right one's letter or text. With a `seed` the
+    choices are shuffled, in an order that follows from seed and question alone, and of choices with
+    the same text each is right. Without one, the reference is the letter of the data.
     """
     columns = [row[column] for column in options]
     listed = list(columns[0]) if len(columns) == 1 else [str(text).strip() for text in columns]
     wanted = str(row[answer]).strip()
     letter = wanted if answer_is == "letter" else _LETTERS[listed.index(wanted)]
+
+    # By the question, not by the row's number, which differs between versions of a data set.
     if seed is not None:
         right = listed[_LETTERS.index(letter)]
         random.Random(f"{seed}:{row[problem]}").shuffle(listed)
         letter = " or ".join(_LETTERS[place] for place, text in enumerate(listed) if text == right)
     shown = "\n".join(f"{name}. {text}" for name, text in zip(_LETTERS, listed, strict=False))
     shaped = {"problem": f"{str(row[problem]).strip()}\n\n{shown}", "answer": letter}
-    return {**shaped, **({"id": row[id]} if id in row else {})}
+    if id in row:
+        shaped["id"] = row[id]
+    return shaped

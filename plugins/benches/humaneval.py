@@ -8,10 +8,10 @@ from rlsp_cli.rewards import row_shape
 
 @row_shape
 def humaneval(row: dict[str, Any]) -> dict[str, Any]:
-    """The reference is one test, the row's `check` called with the function; `gold` is its own solution.
+    """HumanEval: a function to complete, tested by the row's `check`; `gold` is its own solution.
 
-    What a problem gives before the function, imports and sometimes functions, stands before the
-    program and the test.
+    What a problem gives before the function, imports and sometimes functions, is run before the
+    program and before the test.
     """
     name = row["entry_point"]
     given = row["prompt"].rpartition(f"def {name}(")[0]

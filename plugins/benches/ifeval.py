@@ -1,4 +1,4 @@
-"""IFEval: prompts with instructions whose keeping a program can check."""
+"""IFEval: prompts with instructions that a program can check."""
 
 from typing import Any
 
@@ -7,11 +7,13 @@ from rlsp_cli.rewards import row_shape
 
 @row_shape
 def ifeval(row: dict[str, Any]) -> dict[str, Any]:
-    """`instructions` hold `id` and arguments of each, for the verifier ifeval; the reference only names them."""
-    pairs = zip(row["instruction_id_list"], row["kwargs"], strict=True)
-    instructions = [
-        {"id": id, **{k: v for k, v in given.items() if v is not None}} for id, given in pairs
-    ]
+    """IFEval: `instructions` with the arguments of each, for the verifier ifeval."""
+    instructions = []
+    for id, given in zip(row["instruction_id_list"], row["kwargs"], strict=True):
+        # A table has a column for every argument, and None where an instruction has no such one.
+        arguments = {name: value for name, value in given.items() if value is not None}
+        instructions.append({"id": id, **arguments})
+
     named = ", ".join(row["instruction_id_list"])
     return {
         "id": row["key"],

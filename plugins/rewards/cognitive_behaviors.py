@@ -1,4 +1,4 @@
-"""Pays for the words of thinking: verification, backtracking, subgoals, alternatives."""
+"""Reward the words of verification, backtracking, subgoals and alternatives."""
 
 from rlsp_cli.rewards import Sample, behaviour_counts, exploration_reward
 
@@ -15,24 +15,24 @@ def cognitive_behaviors(
     cap: int = 3,
     lexicon: str | None = None,
 ) -> float:
-    """Weighted mean of min(count, cap) / cap over the behaviours of the lexicon, 0 to 1.
+    """Words of verification, backtracking, subgoals and alternatives, counted up to a cap; 0 to 1.
 
-    The behaviours follow Four Habits (2503.01307); the form is ours, the words are in
-    plugins/behaviour, or in the folder or file `lexicon`. It pays for words, which a model can say
-    without thinking: watch accuracy.
+    The weighted mean of min(count, cap) / cap over the behaviours. They follow Four Habits
+    (2503.01307); the form is ours. The words are those of plugins/behaviour, or of the folder or
+    file `lexicon`. A model can write them without thinking: watch accuracy.
     """
     weights = {
         "verify": verify,
         "backtrack": backtrack,
         "subgoal": subgoal,
         "alternative": alternative,
+        "self_correction": self_correction,
     }
-    weights["self_correction"] = self_correction
-    counts = behaviour_counts(sample.response, lexicon)
     total = sum(weights.values())
-    return (
-        sum(weight * min(counts.get(name, 0), cap) / cap for name, weight in weights.items())
-        / total
-        if total
-        else 0.0
-    )
+    if not total:
+        return 0.0
+
+    # The cap, or one word said a hundred times would pay for all others.
+    counts = behaviour_counts(sample.response, lexicon)
+    capped = {name: min(counts.get(name, 0), cap) for name in weights}
+    return sum(weight * capped[name] / cap for name, weight in weights.items()) / total

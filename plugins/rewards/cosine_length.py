@@ -1,4 +1,4 @@
-"""Short when right, long when wrong: the cosine length reward."""
+"""The cosine length reward: be short when right, long when wrong."""
 
 import math
 
@@ -16,7 +16,7 @@ def cosine_length(
     exceeded: float = -1.0,
     max_tokens: int | None = None,
 ) -> float | None:
-    """Half a cosine over the length from the `short` to the `long` value, one pair for right and one for wrong.
+    """Short pays when right, long when wrong, along half a cosine of the length.
 
     long + (short - long) / 2 * (1 + cos(pi * L / L_max)), and `exceeded` at the limit (Demystifying
     Long CoT, 2502.03373; the default values are ours). L_max is `max_tokens`, else the limit of the
@@ -29,7 +29,8 @@ def cosine_length(
         return None
     if sample.truncated or sample.length() >= limit:
         return exceeded
-    short, long = (
-        (right_short, right_long) if is_right(sample.correct) else (wrong_short, wrong_long)
-    )
+
+    short, long = wrong_short, wrong_long
+    if is_right(sample.correct):
+        short, long = right_short, right_long
     return long + (short - long) / 2 * (1 + math.cos(math.pi * sample.length() / limit))

@@ -1,4 +1,4 @@
-"""The paper's length reward, and two of its relatives."""
+"""The paper's length reward, and two relatives of it."""
 
 import math
 from typing import Literal
@@ -14,14 +14,16 @@ def length(
     floor: float = -1.0,
     form: Literal["inverse", "inverse_sqrt", "linear"] = "inverse",
 ) -> float:
-    """-scale / L, at least `floor`: rises towards 0 with the L tokens of a response (arXiv 2502.06773, section 2.2).
+    """The paper's length reward: -scale / tokens, at least `floor`, which rises towards 0.
 
-    `inverse_sqrt`: -scale / sqrt(L), which rises more slowly. `linear`: L / scale, at most 1: a
-    plain cap.
+    arXiv 2502.06773, section 2.2. Two other forms: `inverse_sqrt` is -scale / sqrt(tokens), which
+    rises more slowly, and `linear` is tokens / scale, at most 1.
     """
     tokens = sample.length()
     if form == "linear":
         return min(tokens / scale, 1.0)
     if tokens == 0:
         return floor
-    return max(floor, -scale / (tokens if form == "inverse" else math.sqrt(tokens)))
+
+    size = tokens if form == "inverse" else math.sqrt(tokens)
+    return max(floor, -scale / size)

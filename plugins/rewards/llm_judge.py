@@ -1,4 +1,4 @@
-"""A language model grades how a response thinks."""
+"""A language model grades the search in a response."""
 
 import hashlib
 import json
@@ -22,6 +22,15 @@ Answer with one JSON object and nothing else: {"score": N}, N a whole number fro
 honest search)."""
 _TRIES = 3
 _WORTH_ANOTHER_TRY = (429, 500, 502, 503, 504)
+_HIGHEST = 10
+"""The highest grade of the rubric."""
+_MINUTE_S = 60
+_LOCKED_S = 60
+"""Seconds to wait for the file while another process writes."""
+_POLL_S = 0.5
+_MARKER_DIGITS = 24
+_QUOTED = 80
+"""Characters of a reply that an error shows."""
 
 
 @exploration_reward
@@ -36,61 +45,63 @@ def llm_judge(
     calls_per_minute: int = 60,
     most_calls: int = 10000,
 ) -> float | None:
-    """Grade of an OpenAI-compatible endpoint, 0 to 1, for the effort of search (the paper's creativity reward).
+    """A language model's grade for the effort of search, 0 to 1 (the paper's creativity reward).
 
-    The grade is asked for once per response and kept in `cache`, where processes also share the
-    limits `calls_per_minute` and `most_calls` (the spend cap, over the life of the file). An answer
-    that is not exactly {"score": 0..10} is an error, never a middle grade. An empty response
-    abstains. The key is read from the environment variable `key_variable`. Give the component a
-    `timeout_s` that a call fits in.
+    It asks an OpenAI-compatible endpoint once per response and keeps the grade in `cache`, where
+    processes also share the limits `calls_per_minute` and `most_calls` (the spend cap, over the
+    life of the file). A reply that is not exactly {"score": 0..10} is an error, never a middle
+    grade. An empty response abstains. The key is read from the environment variable `key_variable`.
+    Give the component a `timeout_s` that a call fits in.
     """
     if not sample.response.strip():
         return None
+
     messages = [
         {"role": "system", "content": rubric},
         {"role": "user", "content": _delimited(sample)},
     ]
     body = {"model": model, "messages": messages, "temperature": 0, "seed": 0}
     body["response_format"] = {"type": "json_object"}
-    book = _Book(Path(cache), calls_per_minute, most_calls)
-    key = hashlib.sha256(json.dumps([base_url, body]).encode()).hexdigest()
-    grade = book.grade(key)
+
+    # All that the grade depends on, the rubric too; the API key is no part of it.
+    digest = hashlib.sha256(json.dumps([base_url, body]).encode()).hexdigest()
+    grades = _Grades(Path(cache), calls_per_minute, most_calls)
+    grade = grades.get(digest)
     if grade is None:
-        grade = _grade(
-            _ask(f"{base_url.rstrip('/')}/chat/completions", body, read_key(key_variable), book)
-        )
-        book.keep(key, grade)
+        url = f"{base_url.rstrip('/')}/chat/completions"
+        grade = _grade(_ask(url, body, read_key(key_variable), grades))
+        grades.keep(digest, grade)
     return grade
 
 
 def _delimited(sample: Sample) -> str:
-    """The response between markers that it cannot contain, because they are made from a hash of it."""
-    marker = hashlib.sha256(
-        f"{sample.prompt}\0{sample.response}".encode(errors="replace")
-    ).hexdigest()[:24]
+    """The response between markers that it cannot contain, since they are a hash of it."""
+    text = f"{sample.prompt}\0{sample.response}".encode(errors="replace")
+    marker = hashlib.sha256(text).hexdigest()[:_MARKER_DIGITS]
     return f"Problem:\n{sample.prompt}\n\n<<<{marker}\n{sample.response}\n{marker}>>>"
 
 
 def _grade(text: str) -> float:
     """The grade in the judge's reply; ValueError for anything but {"score": 0..10}."""
     reply = strict_json(without_thinking(text))
+
+    # Nothing beside the score: a response may talk its judge into another object.
     score = reply["score"] if isinstance(reply, dict) and set(reply) == {"score"} else None
-    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 10:
-        raise ValueError(f"the judge said {text[:80]!r}, expected {{'score': 0..10}}")
-    return score / 10
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= _HIGHEST:
+        raise ValueError(f"the judge said {text[:_QUOTED]!r}, expected {{'score': 0..10}}")
+    return score / _HIGHEST
 
 
-def _ask(url: str, body: dict[str, Any], key: str, book: "_Book") -> str:
-    """The judge's reply; waits when it is told to, and gives up after some tries."""
+def _ask(url: str, body: dict[str, Any], key: str, grades: "_Grades") -> str:
+    """The judge's reply; waits as the server asks, and gives up after some tries."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"base_url {url!r} is no http address")
     import httpx2
 
-    with httpx2.Client(
-        timeout=None, **client_settings(url, key)
-    ) as client:  # the deadline is the process's
+    # Without a timeout: the deadline is the worker's.
+    with httpx2.Client(timeout=None, **client_settings(url, key)) as client:
         for attempt in range(1, _TRIES + 1):
-            book.enter()
+            grades.count_call()
             reply = client.post(url, content=json.dumps(body))
             if reply.status_code == 200:
                 return str(read_json(reply.content)["choices"][0]["message"]["content"])
@@ -102,35 +113,39 @@ def _ask(url: str, body: dict[str, Any], key: str, book: "_Book") -> str:
     raise AssertionError("the last try returns or raises")
 
 
-class _Book:
-    """Grades and calls in a SQLite file that all scoring processes share."""
+class _Grades:
+    """Grades and calls, in a SQLite file that all workers share."""
 
     def __init__(self, path: Path, per_minute: int, most: int) -> None:
         self.per_minute, self.most = per_minute, most
-        self.file = sqlite3.connect(path, timeout=60, isolation_level=None)
+        # Without the module's own transactions: count_call begins and ends them.
+        self.file = sqlite3.connect(path, timeout=_LOCKED_S, isolation_level=None)
         self.file.execute("CREATE TABLE IF NOT EXISTS grades (key TEXT PRIMARY KEY, grade REAL)")
         self.file.execute("CREATE TABLE IF NOT EXISTS calls (at REAL)")
 
-    def grade(self, key: str) -> float | None:
-        row = self.file.execute("SELECT grade FROM grades WHERE key = ?", (key,)).fetchone()
+    def get(self, digest: str) -> float | None:
+        row = self.file.execute("SELECT grade FROM grades WHERE key = ?", (digest,)).fetchone()
         return row[0] if row else None
 
-    def keep(self, key: str, grade: float) -> None:
-        self.file.execute("INSERT OR REPLACE INTO grades VALUES (?, ?)", (key, grade))
+    def keep(self, digest: str, grade: float) -> None:
+        self.file.execute("INSERT OR REPLACE INTO grades VALUES (?, ?)", (digest, grade))
 
-    def enter(self) -> None:
-        """Count a call; waits for the rate, RuntimeError at the cap."""
+    def count_call(self) -> None:
+        """Count a call that is about to be made; waits for the rate, RuntimeError at the cap."""
         while True:
+            # The lock first: two processes that have both counted 59 would make 61 calls.
             self.file.execute("BEGIN IMMEDIATE")
             (total,) = self.file.execute("SELECT count(*) FROM calls").fetchone()
+            since = (time.time() - _MINUTE_S,)
             (lately,) = self.file.execute(
-                "SELECT count(*) FROM calls WHERE at > ?", (time.time() - 60,)
+                "SELECT count(*) FROM calls WHERE at > ?", since
             ).fetchone()
             if total < self.most and lately < self.per_minute:
                 self.file.execute("INSERT INTO calls VALUES (?)", (time.time(),))
             self.file.execute("COMMIT")
+
             if total >= self.most:
                 raise RuntimeError(f"most_calls is reached: {total} calls to the judge")
             if lately < self.per_minute:
                 return
-            time.sleep(0.5)
+            time.sleep(_POLL_S)

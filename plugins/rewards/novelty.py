@@ -1,4 +1,4 @@
-"""Pays for going another way than the other responses to the same prompt."""
+"""Reward responses that differ from the others to the same prompt."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -8,17 +8,23 @@ from rlsp_cli.rewards import Sample, exploration_reward
 
 @exploration_reward
 def novelty(group: Sequence[Sample], *, n: int = 3) -> list[float | None]:
-    """1 - mean Jaccard similarity of the n-grams of words with the others of the group, 0 to 1; alone it abstains."""
+    """How much a response differs from the others of its group, 0 to 1; alone it abstains.
+
+    1 - mean Jaccard similarity of its n-grams of words with those of each other response.
+    """
+    if len(group) == 1:
+        return [None]
+
     grams = [_grams(sample.response.lower().split(), n) for sample in group]
-    return [
-        1 - fmean(_jaccard(own, other) for j, other in enumerate(grams) if j != i)
-        if len(grams) > 1
-        else None
-        for i, own in enumerate(grams)
-    ]
+    rewards: list[float | None] = []
+    for i, own in enumerate(grams):
+        others = grams[:i] + grams[i + 1 :]
+        rewards.append(1 - fmean(_jaccard(own, other) for other in others))
+    return rewards
 
 
 def _grams(words: list[str], n: int) -> set[tuple[str, ...]]:
+    # At least one, so that a text of fewer words has something to compare.
     return {tuple(words[i : i + n]) for i in range(max(len(words) - n + 1, 1))}
 
 

@@ -1,4 +1,4 @@
-"""Charges for saying the same thing again."""
+"""Penalise repetition."""
 
 from rlsp_cli.rewards import Sample, exploration_reward, is_right, repetition
 
@@ -7,9 +7,10 @@ from rlsp_cli.rewards import Sample, exploration_reward, is_right, repetition
 def repetition_penalty(
     sample: Sample, *, n: int = 4, penalty: float = -1.0, only_wrong: bool = False
 ) -> float:
-    """`penalty` * (1 - distinct / all n-grams of words); 0 for a response of fewer words (after 2502.03373).
+    """A penalty for repeated n-grams of words.
 
-    `only_wrong` leaves right answers alone, as that paper does.
+    `penalty` * (1 - distinct / all n-grams); 0 for a response of fewer than n words. After
+    2502.03373; `only_wrong` leaves right answers alone, as that paper does.
     """
     if only_wrong and is_right(sample.correct):
         return 0.0

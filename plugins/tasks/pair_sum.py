@@ -1,8 +1,8 @@
 """A search with checks, small enough for a laptop: which two of these numbers add up to the target?
 
-The demonstrations try pairs in order, check each sum, go back when a number has no partner, and are
-right in every step, but after each failed try they give up with probability `give_up`. What they
-lack is persistence: that is for reinforcement learning to find.
+The demonstrations try pairs in order, check each sum, and go back when a number has no partner.
+Every step is right, but after each failed try they give up with probability `give_up`. What they
+lack is persistence, which reinforcement learning is to find.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from rlsp_cli.rewards import task
 def pair_sum(
     index: int, split: str, *, numbers: int = 4, largest: int = 15, give_up: float = 0.5
 ) -> dict[str, Any]:
-    """Row `index` of `split`: `problem`, `answer` such as "3 + 7", and `solution`, a demonstration.
+    """Which two of these numbers add up to the target? With a demonstration as `solution`.
 
     The numbers are distinct, lie in 1..largest, and exactly one pair has the wanted sum. A tenth of
     all problems, chosen by hash, make up the split `test` and never occur in another split.
@@ -28,10 +28,11 @@ def pair_sum(
         pairs = list(itertools.combinations(given, 2))
         wanted = rng.choice(pairs)
         target = sum(wanted)
-        if sum(sum(pair) == target for pair in pairs) == 1 and _is_test(given, target) == (
-            split == "test"
-        ):
+
+        is_unique = sum(sum(pair) == target for pair in pairs) == 1
+        if is_unique and _is_test(given, target) == (split == "test"):
             break
+
     return {
         "id": f"{split}-{index}",
         "problem": f"Which two of {', '.join(map(str, given))} add up to {target}?",
@@ -41,7 +42,8 @@ def pair_sum(
 
 
 def _is_test(given: list[int], target: int) -> bool:
-    """Whether the set of numbers and the target fall into the test split, whatever the order of the numbers."""
+    """Whether a problem is in the test split: one in ten is, whatever the order of its numbers."""
+    # Not Python's hash, which differs from process to process.
     return hashlib.sha256(f"{sorted(given)} {target}".encode()).digest()[0] % 10 == 0
 
 
@@ -49,6 +51,7 @@ def _demonstration(
     pairs: list[tuple[int, int]], target: int, give_up: float, rng: random.Random
 ) -> str:
     text, first = f"Start with {pairs[0][0]}.", pairs[0][0]
+
     for a, b in pairs:
         if a != first:
             text += f" No partner for {first}, go back. Start with {a}."
@@ -59,4 +62,5 @@ def _demonstration(
         text += "too low." if a + b < target else "too high."
         if rng.random() < give_up:
             break
+
     return text + " I give up. \\boxed{none}"

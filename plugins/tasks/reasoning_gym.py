@@ -6,10 +6,13 @@ from typing import Any
 
 from rlsp_cli.rewards import task
 
+_ROWS = 1 << 30
+"""More rows than any run reads; each is made when it is read."""
+
 
 @task
 def reasoning_gym(index: int, split: str, *, name: str = "countdown") -> dict[str, Any]:
-    """Row `index` of the task `name` of reasoning-gym; splits have seeds of their own."""
+    """A procedural task of reasoning-gym, by `name`; each split has a seed of its own."""
     entry = _dataset(name, split)[index]
     return {
         "id": f"{name}-{split}-{index}",
@@ -24,4 +27,4 @@ def _dataset(name: str, split: str) -> Any:
     import reasoning_gym as library
 
     seed = int.from_bytes(hashlib.sha256(split.encode()).digest()[:4], "big")
-    return library.create_dataset(name, seed=seed, size=1 << 30)
+    return library.create_dataset(name, seed=seed, size=_ROWS)

@@ -1,4 +1,4 @@
-"""Unit tests on a program, in a sandbox."""
+"""Run unit tests on a program, in a sandbox."""
 
 from typing import Literal
 
@@ -17,19 +17,18 @@ def code_exec(
     memory_mb: int = 512,
     isolation: Literal["any", "strict"] = "any",
 ) -> Verdict | None:
-    """The program passes all tests of `reference`; with `partial`, the share of tests that it passes.
+    """The program passes all tests, run in a sandbox; with `partial`, the share that it passes.
 
     The program is the last fenced Python block that defines what the tests call, after those that
-    it needs. Tests are a JSON list of code that raises when the program is wrong (`"assert add(1,
-    2) == 3"`) and of {"input": ..., "output": ...} (standard input and output); or plain Python, as
-    one test. Code in `metadata.prelude`, such as imports that the problem gives, is run before the
-    program.
+    it needs. `reference` is a JSON list of tests: code that raises when the program is wrong
+    (`"assert add(1, 2) == 3"`), or {"input": ..., "output": ...} for standard input and output; or
+    it is plain Python, as one test. Code in `metadata.prelude`, such as imports that the problem
+    gives, is run before the program.
 
     Each test starts the program anew: `seconds` of processor time and `memory_mb` are its limits,
-        it has no network,
-    starts no process and changes no file of the machine (docs/code_exec.md says what that can't
-    stop). `isolation: strict` refuses to run it without namespaces. Give the component a
-    `timeout_s` that all tests fit in.
+    it has no network, starts no process and changes no file of the machine (docs/code_exec.md says
+    what that cannot stop). `isolation: strict` refuses to run it without namespaces. Give the
+    component a `timeout_s` that all tests fit in.
     """
     level = strongest_level()
     if isolation == "strict" and level.name != "namespaces":
@@ -37,9 +36,11 @@ def code_exec(
             f"isolation: strict needs namespaces, this machine grants {level.words}"
         )
 
+    # Without tests any program would pass.
     tests = read_tests(sample.reference or "")
     if not tests:
         return None
+
     program = find_program(sample.response, tests)
     if program is None:
         return Verdict(False, None)

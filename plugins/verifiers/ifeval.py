@@ -1,4 +1,4 @@
-"""The instructions of IFEval (arXiv 2311.07911), as its own code judges them: strictly, and loosely beside it."""
+"""The instructions of IFEval (arXiv 2311.07911), as its own code judges them."""
 
 import json
 import re
@@ -12,22 +12,23 @@ from rlsp_cli.rewards import CheckedVerdict, Sample, verifier, without_thinking
 Instruction = Mapping[str, Any]
 _YES_NO = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _POSTSCRIPTS = {"P.S.": r"p\.\s?s\.", "P.P.S": r"p\.\s?p\.\s?s"}
-"""The two markers of IFEval's prompts, in lower case; others are looked for as they are."""
+"""The two markers of IFEval's prompts as patterns; any other is searched for as it is."""
+# Fields of nltk's English model that are sets; its fourth, ortho_context, is a dictionary.
 _MODEL = ("abbrev_types", "collocations", "sent_starters")
 
 
 @verifier
 def ifeval(sample: Sample, *, partial: bool = False) -> CheckedVerdict:
-    """All instructions of `metadata["instructions"]` are kept; with `partial`, the share that is.
+    """All instructions of IFEval in the prompt are followed; with `partial`, the share that is.
 
-    That is IFEval's strict rule. `checks` also has its loose one, which forgives emphasis and a
-    first or last line that is not the answer. Sentences, words and languages are told by the
-    libraries that IFEval uses: nltk and langdetect.
+    `metadata["instructions"]` has them. The verdict is by IFEval's strict rule. `checks` also has
+    the loose one, which forgives emphasis and a first or last line that is not the answer. As in
+    IFEval, nltk finds sentences and words, and langdetect languages.
     """
-    (
-        _sentence_tokenizer(),
-        _detector(),
-    )  # read while the process warms up, so that no sample pays for it
+    # First, so that both are read while the worker warms up: no sample pays for it.
+    _sentence_tokenizer()
+    _detector()
+
     instructions: list[Instruction] = sample.metadata["instructions"]
     text = _answer(sample.response)
     strict = [_is_kept(instruction, [text]) for instruction in instructions]
@@ -37,31 +38,31 @@ def ifeval(sample: Sample, *, partial: bool = False) -> CheckedVerdict:
 
 
 def _answer(response: str) -> str:
-    """What follows the thinking; a response without any stays as it is, blank lines too."""
+    """What follows the thinking; a response without any keeps its leading blank lines."""
     text = without_thinking(response)
     return text if text == response else text.lstrip()
 
 
 def _is_kept(instruction: Instruction, texts: list[str]) -> bool:
-    """Whether any of these texts keeps it; an empty one keeps nothing."""
+    """Whether any of these texts follows the instruction; an empty one follows none."""
     check = CHECKS[instruction["id"]]
     return any(check(text, instruction) for text in texts if text.strip())
 
 
 def _loosely(text: str) -> list[str]:
-    """The text with and without its first line, its last line and its asterisks."""
+    """IFEval's variants: without the first line, the last, both; each without asterisks too."""
     lines = text.split("\n")
     cut = [text, *("\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1]))]
     return list(dict.fromkeys([*cut, *(one.replace("*", "") for one in cut)]))
 
 
 def _related(found: int, relation: str, wanted: int) -> bool:
-    """The two relations of IFEval."""
+    """IFEval's two relations: "less than", and "at least"."""
     return found < wanted if relation == "less than" else found >= wanted
 
 
 def _number(given: Instruction, name: str) -> int:
-    """Data that went through a table may hold 3.0 for 3."""
+    """An argument as an integer: data from a table with gaps has 3.0 for 3."""
     return int(given[name])
 
 
@@ -71,7 +72,7 @@ def _count(pattern: str, text: str, flags: int = 0) -> int:
 
 @cache
 def _sentence_tokenizer() -> Any:
-    """Punkt for English, as nltk runs it; its model comes from a package, where nltk would download the same."""
+    """Punkt for English, as in nltk, with the model from a package instead of a download."""
     import punkt
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
@@ -96,12 +97,12 @@ def _capital_words(text: str, given: Instruction) -> bool:
 
 
 def _reaches(found: Iterable[object], relation: str, wanted: int) -> bool:
-    """As `_related`, without finding more than it takes to tell."""
+    """As `_related`, but it stops counting once the relation is decided."""
     return _related(sum(1 for _ in islice(found, wanted)), relation, wanted)
 
 
 def _words(text: str) -> Iterator[str]:
-    """Those of the Penn Treebank, sentence by sentence."""
+    """Words by the rules of the Penn Treebank, sentence by sentence."""
     from nltk.tokenize.destructive import NLTKWordTokenizer
 
     tokenizer = NLTKWordTokenizer()
@@ -111,16 +112,17 @@ def _words(text: str) -> Iterator[str]:
 
 @cache
 def _detector() -> Any:
-    """The library langdetect, with its profiles read; without a seed it would not always tell a text the same."""
+    """The library langdetect, with its profiles loaded."""
     import langdetect
 
+    # It draws at random; without a seed one text may get two verdicts.
     langdetect.DetectorFactory.seed = 0
     langdetect.detector_factory.init_factory()
     return langdetect
 
 
 def _is_in(language: str, text: str) -> bool:
-    """Whether langdetect takes the text for this language; a text without any words passes, as with IFEval."""
+    """Whether langdetect finds this language; a text without words passes, as in IFEval."""
     detector = _detector()
     try:
         return bool(detector.detect(text) == language)
@@ -139,7 +141,7 @@ def _two_responses(text: str, _: Instruction) -> bool:
 
 
 def _between(parts: list[str]) -> list[str]:
-    """What stands between separators; empty parts count unless they are the first or the last."""
+    """The parts between separators, stripped; an empty one counts unless it is first or last."""
     stripped = [part.strip() for part in parts]
     return [part for place, part in enumerate(stripped) if part or 0 < place < len(parts) - 1]
 
@@ -149,6 +151,7 @@ def _first_word(text: str, given: Instruction) -> bool:
     filled = sum(bool(part.strip()) for part in parts)
     if filled != _number(given, "num_paragraphs") or nth > filled or not parts[nth - 1].strip():
         return False
+
     first = parts[nth - 1].split()[0].lstrip("'").lstrip('"')
     return re.split(r"[.,?!'\"]", first)[0].lower() == str(given["first_word"]).lower()
 
@@ -157,15 +160,18 @@ def _is_json(text: str, _: Instruction) -> bool:
     bare = re.sub(r"\A```(?:json|Json|JSON)?|```\Z", "", text.strip())
     try:
         json.loads(bare)
-    except (ValueError, RecursionError):  # a nesting that Python cannot read is no answer either
+    except (ValueError, RecursionError):  # too deeply nested for Python
         return False
     return True
 
 
 def _placeholders(text: str, given: Instruction) -> bool:
-    """Brackets are paired by hand: a pattern would look through the rest of the line for each that never closes."""
-    closed = (part for line in text.split("\n") for part in line.split("]")[:-1])
-    return sum("[" in part for part in closed) >= _number(given, "num_placeholders")
+    """Whether there are enough pairs of brackets, each on one line."""
+    # By hand: a pattern would search the rest of the line for each bracket that never closes.
+    found = 0
+    for line in text.split("\n"):
+        found += sum("[" in part for part in line.split("]")[:-1])
+    return found >= _number(given, "num_placeholders")
 
 
 def _title(text: str, _: Instruction) -> bool:
@@ -173,7 +179,7 @@ def _title(text: str, _: Instruction) -> bool:
 
 
 def _titled(line: str) -> str:
-    """From the first `<<` to the last `>>`, both included; nothing where they hold nothing between them."""
+    """From the first `<<` to the last `>>`, both included, or an empty text."""
     start, end = line.find("<<"), line.rfind(">>")
     return line[start : end + 2] if 0 <= start < end - 2 else ""
 
@@ -186,7 +192,8 @@ def _bullets(text: str, given: Instruction) -> bool:
 
 
 def _highlights(text: str, given: Instruction) -> bool:
-    """Spans between single asterisks, then those between double ones: with three on each side a span counts twice."""
+    """Whether there are enough highlighted spans, as IFEval counts them."""
+    # A span within three asterisks matches both patterns, and counts twice there as well.
     spans = re.findall(r"\*[^\n*]*\*", text) + re.findall(r"\*\*[^\n*]*\*\*", text)
     return sum(bool(span.strip("*").strip()) for span in spans) >= _number(given, "num_highlights")
 
@@ -201,6 +208,7 @@ def _postscript(text: str, given: Instruction) -> bool:
     return re.search(_POSTSCRIPTS.get(marker, re.escape(marker.lower())), text.lower()) is not None
 
 
+# By IFEval's own names.
 CHECKS: dict[str, Callable[[str, Instruction], bool]] = {
     "keywords:existence": lambda text, given: all(
         re.search(re.escape(word), text, re.IGNORECASE) for word in given["keywords"]

@@ -1,4 +1,4 @@
-"""How many of the instructions were followed?"""
+"""Check simple constraints on a text: its length, its words, its form."""
 
 import re
 from collections.abc import Callable
@@ -10,16 +10,21 @@ from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
 
 @verifier
 def instruction_constraints(sample: Sample, *, all_of_them: bool = False) -> Verdict | None:
-    """Share of `metadata["constraints"]` that the text after the thinking satisfies; or 1 if all, else 0.
+    """The share of simple constraints (length, words, form) that the text satisfies.
 
-    Each is an object such as {"max_words": 50}, {"min_words": 10}, {"include": "tea"}, {"exclude":
-    "coffee"}, {"starts_with": "Dear"}, {"ends_with": "Yours."}, {"lines": 3}, {"bullets": 4},
-    {"lowercase": true}, {"uppercase": true}, {"json": true}, {"matches": "^[a-z ]+$"}. Abstains
-    when there are none. The share as a dense reward is Light-IF's idea.
+    `metadata["constraints"]` are objects such as {"max_words": 50}, {"min_words": 10}, {"include":
+    "tea"}, {"exclude": "coffee"}, {"starts_with": "Dear"}, {"ends_with": "Yours."}, {"lines": 3},
+    {"bullets": 4}, {"lowercase": true}, {"uppercase": true}, {"json": true}, {"matches": "^[a-z
+    ]+$"}. They are checked on what follows the thinking. With `all_of_them`, 1 if all hold, else 0.
+    Abstains when there are none. The share as a dense reward is Light-IF's idea.
     """
-    constraints = [pair for item in sample.metadata.get("constraints", []) for pair in item.items()]
+    constraints: list[tuple[str, Any]] = []
+    for item in sample.metadata.get("constraints", []):
+        constraints += item.items()
     if not constraints:
         return None
+
+    # An empty text has no more than 50 words, and follows nothing.
     text = without_thinking(sample.response).strip()
     kept = [bool(text) and CHECKS[kind](text, wanted) for kind, wanted in constraints]
     share = sum(kept) / len(kept)

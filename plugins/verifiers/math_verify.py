@@ -1,4 +1,4 @@
-"""Mathematical equality of the answer and the reference, by math-verify."""
+"""Compare answer and reference as mathematics, by math-verify."""
 
 from typing import Literal
 
@@ -17,16 +17,15 @@ from rlsp_cli.rewards import (
 def math_verify(
     sample: Sample, *, extract: Literal["anywhere", "stated", "boxed"] = "anywhere"
 ) -> Verdict:
-    r"""The answer and the reference are the same mathematical object, read by math-verify (docs/answers.md).
+    r"""The answer equals the reference as mathematics, read by math-verify.
 
-    `boxed` takes the last `\boxed{}` after the thinking for the answer, `stated` also `<answer>`
-    tags and what "answer is", "Answer:" or "####" say, and `anywhere` the last formula or number of
-    a text that states nothing. One
-    text is the answer: a right number elsewhere does not count. A reference may be a solution,
-        whose answer is found
-    in the same way. Deadlines are the worker process's.
+    The answer (docs/answers.md) is the last `\boxed{}` after the thinking (`extract: boxed`), else
+    what `<answer>` tags, "answer is", "Answer:" or "####" state (`stated`), else the last formula
+    or number (`anywhere`). It is one text: a right number elsewhere does not count. A reference may be
+    a solution, whose answer is found in the same way.
     """
     answer = boxed_answer(sample.response) if extract == "boxed" else stated_answer(sample.response)
+    # What was only found is judged, but not reported as an answer: it would count in a vote.
     judged = found_answer(sample.response) if answer is None and extract == "anywhere" else answer
     reference = stated_answer(sample.reference or "") or sample.reference or ""
     return Verdict(judged is not None and same_answer(reference, judged), answer)

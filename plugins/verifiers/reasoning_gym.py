@@ -1,4 +1,4 @@
-"""Any task of reasoning-gym, by its own scoring."""
+"""Score tasks of reasoning-gym by their own functions."""
 
 from typing import Any
 
@@ -7,10 +7,11 @@ from rlsp_cli.rewards import Sample, Verdict, stated_answer, verifier, without_t
 
 @verifier
 def reasoning_gym(sample: Sample, *, partial: bool = True) -> Verdict:
-    r"""What reasoning-gym's task gives the answer, 0 to 1; rows come from `task:reasoning_gym`, or have its `entry`.
+    r"""The score of a reasoning-gym task, 0 to 1, by its own function.
 
-    Some tasks give wrong answers a little; without `partial` only 1 counts. The answer is the last
-    box, what follows "answer is", or else all that follows the thinking.
+    Rows come from `task:reasoning_gym`, or have its `entry`. Some tasks give partial credit to
+    wrong answers; without `partial` only 1 counts. The answer is the last box, what follows "answer
+    is", or else all that follows the thinking.
     """
     import reasoning_gym as library
 
@@ -18,6 +19,7 @@ def reasoning_gym(sample: Sample, *, partial: bool = True) -> Verdict:
     answer = stated_answer(sample.response) or without_thinking(sample.response).strip()
     if not answer:
         return Verdict(0.0, None)
+
     score = library.get_score_answer_fn(entry["metadata"]["source_dataset"])
     credit = float(score(answer=answer, entry=entry))
     return Verdict(credit if partial else float(credit == 1), answer)

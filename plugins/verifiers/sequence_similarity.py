@@ -1,4 +1,4 @@
-"""How alike are the answer and a reference text?"""
+"""Compare the answer with a reference text, character by character."""
 
 import difflib
 
@@ -7,12 +7,14 @@ from rlsp_cli.rewards import Sample, Verdict, verifier, without_thinking
 
 @verifier
 def sequence_similarity(sample: Sample) -> Verdict:
-    """Ratio of matching characters, 0 to 1, of what follows the thinking and the reference (difflib, as SWE-RL).
+    """The similarity of answer and reference as texts, 0 to 1 (difflib's ratio, as in SWE-RL).
 
-    The time grows with the product of both lengths: give long texts a longer `timeout_s`.
+    The answer is what follows the thinking. The time grows with the product of both lengths: give
+    long texts a longer `timeout_s`.
     """
     answer = without_thinking(sample.response).strip()
-    matcher = difflib.SequenceMatcher(
-        None, answer, (sample.reference or "").strip(), autojunk=False
-    )
+    reference = (sample.reference or "").strip()
+
+    # autojunk would drop the frequent characters of any text of 200 or more.
+    matcher = difflib.SequenceMatcher(None, answer, reference, autojunk=False)
     return Verdict(matcher.ratio() if answer else 0.0, answer or None)

@@ -1,4 +1,4 @@
-"""A query that gives the same rows as the reference query."""
+"""Compare the rows of a query with those of the reference query."""
 
 import re
 import sqlite3
@@ -12,30 +12,33 @@ _ALLOWED = {
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
 }
+"""What SQLite may do for a query: nothing that writes, or attaches a file."""
 _MOST_ROWS = 100_000
 
 
 @verifier
 def sql_result(sample: Sample) -> Verdict:
-    """The last fenced SQL block gives the same rows as the query in `reference`, in SQLite.
+    """The last fenced SQL block returns the same rows as the query in `reference`, in SQLite.
 
-    Both run on a fresh database in memory made by the script `metadata["setup"]`, and may only
-    read. The order of rows counts when the reference says ORDER BY. A reference that gives more
+    Each runs on a new database in memory, made by the script `metadata["setup"]`, and may only
+    read. The order of rows counts if the reference has an ORDER BY. A reference that returns more
     than 100,000 rows is an error.
     """
     query = last_fenced(sample.response, "sql", "sqlite")
     if query is None:
         return Verdict(False, None)
+
     query, gold = query.rstrip(";"), (sample.reference or "").strip().rstrip(";")
     wanted = _rows(sample.metadata["setup"], gold, _MOST_ROWS + 1)
     if len(wanted) > _MOST_ROWS:
         raise ValueError(f"the reference gives more than {_MOST_ROWS:,} rows")
+
+    # One row more than wanted is wrong, however many follow: a join may return billions.
     try:
-        found = _rows(
-            sample.metadata["setup"], query, len(wanted) + 1
-        )  # one more is wrong, however many follow
+        found = _rows(sample.metadata["setup"], query, len(wanted) + 1)
     except (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError):
         return Verdict(False, query)
+
     ordered = re.search(r"\border\s+by\b", gold, re.IGNORECASE)
     return Verdict(found == wanted if ordered else Counter(found) == Counter(wanted), query)
 
@@ -44,6 +47,8 @@ def _rows(setup: str, query: str, most: int) -> list[tuple[object, ...]]:
     database = sqlite3.connect(":memory:")
     try:
         database.executescript(setup)
+
+        # After the setup, which has to write.
         database.set_authorizer(
             lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
         )
