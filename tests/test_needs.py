@@ -160,3 +160,23 @@ def test_all_stages_are_looked_at_before_the_first_one_starts(tmp_path: Path) ->
     assert done.returncode == 4 and "ppo: no environment for openrlhf" in done.stderr, done.stderr
     assert not (run / "sft" / "attempts").exists()
     assert json.loads((run / "status.json").read_text())["stages"] == {"ppo": "failed"}
+
+
+def test_an_environment_is_examined_once_for_a_command(tmp_path: Path) -> None:
+    """The interpreter notes each question for its version; Axolotl itself is missing, so the job fails at once."""
+    path, asked, python = tmp_path / "job.yaml", tmp_path / "asked", tmp_path / "python"
+    path.write_text(
+        RECIPE.replace("{path: org/model}", "{from_scratch: {}}").replace(
+            "per_node: 8", "per_node: 0"
+        )
+    )
+    python.write_text(
+        f'#!/bin/sh\n[ "$3" = axolotl ] && echo {TESTED[-1]} && echo version >> {asked} && exit\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+
+    run = ("--out", tmp_path / "run", f"backends.axolotl.python={python}")
+    done = rlsp("sft", path, *run, check=False)
+    assert done.returncode == 5 and "No module named 'axolotl'" in done.stderr, done.stderr
+    assert asked.read_text().splitlines() == ["version"]

@@ -1,4 +1,4 @@
-"""Backends turn a stage of a recipe into a Job. `BACKENDS` is the table of them; `backend.py` says what each one is."""
+"""Backends turn a stage of a recipe into a Job: `BACKENDS` lists them, `backend.py` is their contract."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ BACKENDS: Mapping[str, Backend] = {
     backend.name: backend for backend in (LocalBackend(), AxolotlBackend(), OpenRlhfBackend())
 }
 STAGES = ("sft", "ppo", "eval")
-"""All stages, in the order in which they run."""
+"""All stages in the order they run: each takes the model that the one before it published."""
 
 
 def stages_of(recipe: Recipe) -> tuple[str, ...]:
@@ -29,25 +29,33 @@ def stages_of(recipe: Recipe) -> tuple[str, ...]:
 
 
 def backend_of(recipe: Recipe, stage: str) -> Backend:
-    """The backend of a stage; evaluation is always local."""
+    """The backend of a stage; evaluation has no such key, and is always local."""
     return BACKENDS[getattr(getattr(recipe, stage), "backend", "local")]
 
 
 def check(recipe: Recipe) -> list[Issue]:
     """What a valid recipe asks for that the backends of its stages cannot do."""
-    return [issue for stage in stages_of(recipe) for issue in _check_stage(recipe, stage)]
+    issues: list[Issue] = []
+    for stage in stages_of(recipe):
+        issues += _check_stage(recipe, stage)
+    return issues
 
 
 def ready_environment(recipe: Recipe, stage: str) -> Environment:
-    """The environment of a stage's backend, which can run it.
+    """Find the environment of a stage's backend and examine whether it can run the stage.
 
-    RecipeError for what this version of the backend cannot do; NotReadyError when it is missing or
-    untested, or lacks a package that the recipe needs.
+    The only step before a job that starts processes, some of which import torch: ask once for each
+    stage of a command. RecipeError for what the installed version cannot do; NotReadyError for an
+    environment that is missing or untested, or that lacks a package the recipe needs.
     """
     backend = backend_of(recipe, stage)
     environment = usable_environment(backend.name, recipe, backend.tested)
+
+    # An evaluation runs in our own environment, and borrows vLLM from another.
     if stage == "eval" and recipe.eval and recipe.eval.serve:
         serving_environment(recipe)
+
+    # Two kinds of error, because the next move differs: edit the recipe, or install something.
     if issues := list(backend.check(recipe, stage, environment)):
         raise RecipeError("\n".join(f"{recipe.origin(issue.path)}: {issue}" for issue in issues))
     if issues := list(backend.missing_packages(recipe, stage, environment)):
@@ -62,26 +70,24 @@ def compile_stage(
     environment: Environment,
     resume: Path | None = None,
 ) -> Job:
-    """The job of one stage, for a run that will lie in `paths`; `resume` is the checkpoint to go on from.
+    """The job of one stage, for a run that will lie in `paths`; `resume` is a checkpoint.
 
-    A function of its arguments and of the texts that come with rlsp: nothing is written, and no
-        backend is asked.
+    Depends on its arguments and on the templates alone: writes nothing and asks no backend.
     """
     return backend_of(recipe, stage).compile_job(recipe, stage, paths, environment, resume)
 
 
-def compile_for(recipe: Recipe, stage: str, paths: RunPaths) -> Job:
-    """The job of one stage for the environment that is there, from the newest whole checkpoint if there is one.
+def compile_for(recipe: Recipe, stage: str, paths: RunPaths, environment: Environment) -> Job:
+    """The job of one stage from its newest whole checkpoint, if any, for a ready environment.
 
-    Errors are those of `ready_environment`.
+    Compile a stage when it is its turn, and not earlier: the checkpoint is looked for now.
     """
-    environment = ready_environment(recipe, stage)
     checkpoint = backend_of(recipe, stage).newest_checkpoint(paths.stage(stage))
     return compile_stage(recipe, stage, paths, environment, checkpoint)
 
 
 def _check_stage(recipe: Recipe, stage: str) -> Iterator[Issue]:
-    """What its backend cannot do, and keys of other backends, which have no effect on it."""
+    """What its backend cannot do, and keys for other backends, which would have no effect."""
     backend = backend_of(recipe, stage)
     yield from backend.check(recipe, stage)
     for other in BACKENDS:

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rlsp_cli.backends import compile_for, ready_environment, stages_of
+from rlsp_cli.backends.environment import Environment
 from rlsp_cli.data import forget_rows
 from rlsp_cli.errors import NotReadyError, RlspError, StageError, StoppedError, UsageError
 from rlsp_cli.launch.job import command_line, launch, prepare
@@ -35,14 +36,14 @@ def run_recipe(
     """
     with starting_run(recipe, start) as run, stopping_on_signals("stopped"):
         screen.print(f"run folder: {run.paths.root}", soft_wrap=True)
-        waiting = _ready_stages(run, stages, screen, resume_command)
-        _print_plan(run.recipe, waiting, screen)
+        ready = _ready_stages(run, stages, screen, resume_command)
+        _print_plan(run.recipe, tuple(ready), screen)
         signals: list[int] = []
 
-        for stage in waiting:
+        for stage, environment in ready.items():
             # Compiled in its turn: it starts from the model that the stage before it leaves.
             with _recorded(run, stage, resume_command, signals):
-                job = compile_for(run.recipe, stage, run.paths)  # Recipe -> Job
+                job = compile_for(run.recipe, stage, run.paths, environment)  # Recipe -> Job
                 signals = launch(job, run, screen)  # Job -> Run
 
         _record_end(run)
@@ -54,7 +55,8 @@ def plan_recipe(recipe: Recipe, stages: Sequence[str], start: Start) -> list[str
     commands = []
     with starting_run(recipe, start) as run:
         for stage in stages:
-            job = compile_for(run.recipe, stage, run.paths)
+            environment = ready_environment(run.recipe, stage)
+            job = compile_for(run.recipe, stage, run.paths, environment)
             paths = run.paths.stage(stage)
 
             prepare(job, paths)
@@ -83,8 +85,11 @@ def unfinished(recipe: Recipe, stages: Sequence[str], out: Path | None) -> tuple
 
 def _ready_stages(
     run: Run, stages: Sequence[str], screen: Console, resume_command: ResumeCommand
-) -> list[str]:
-    """Those of `stages` that are not done; StageError when an environment cannot run one."""
+) -> dict[str, Environment]:
+    """Those of `stages` that are not done, each with the environment that will run it.
+
+    StageError when an environment cannot run one. Each is examined here, and only here.
+    """
     waiting = []
     for stage in stages:
         if _is_done(run, stage):
@@ -94,10 +99,11 @@ def _ready_stages(
 
     # All of them before the first one starts: a later stage should not fail for a missing package
     # after an earlier one has trained for hours.
+    ready = {}
     for stage in waiting:
         with _recorded_failure(run, stage, resume_command):
-            ready_environment(run.recipe, stage)
-    return waiting
+            ready[stage] = ready_environment(run.recipe, stage)
+    return ready
 
 
 def _print_plan(recipe: Recipe, stages: Sequence[str], screen: Console) -> None:
