@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from rlsp_cli.backends.axolotl.batch import batch_problem
 from rlsp_cli.backends.axolotl.checkpoint import newest_checkpoint
@@ -23,6 +22,7 @@ from rlsp_cli.backends.job import RESTORED, Job, Resources
 from rlsp_cli.backends.need import missing
 from rlsp_cli.backends.probe import Probe, run_probe
 from rlsp_cli.backends.sbatch import BATCH, batch_script
+from rlsp_cli.backends.sections import sft_section
 from rlsp_cli.backends.settings import Setting, settings_text, taken, unused, with_extra
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe, Sft
@@ -31,20 +31,24 @@ from rlsp_cli.share import share
 
 SCOPE = ("model", "data.traces", "data.system", "data.template", "sft", "cluster", "tracking")
 """Parts of a recipe that this backend must honour or refuse."""
-_ELSEWHERE = ("sft.backend", "model.path", "sft.val_every", "tracking.project")
-"""Keys that decide the command, or that have a meaning only beside another key."""
-_COMMAND = ("cluster.launcher", "cluster.port", "cluster.join_timeout_s", "cluster.env")
-_OF_LAUNCHER = {"torchrun": ("cluster.host",), "slurm": ("cluster.slurm",)}
-_SOMEWHERE = RunPaths(Path("run"))
-_ON_CPU = {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true", "OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that spin while they wait would starve a busy machine."""
-_TO_RAYS_WORKERS = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Ray reads from it what the workers of a job get, on all machines."""
+_READ_ELSEWHERE = (
+    *("sft.backend", "sft.val_every", "sft.axolotl.extra"),
+    *("model.path", "tracking.project"),
+    *("cluster.launcher", "cluster.port", "cluster.join_timeout_s", "cluster.env"),
+)
+"""Keys that no setting names: they decide the command, or matter only beside another key."""
+_READ_BY_LAUNCHER = {"torchrun": ("cluster.host",), "slurm": ("cluster.slurm",)}
+_ANY_RUN = RunPaths(Path("run"))
+"""Stands for a run folder where only keys and values matter, and not the paths in them."""
 _QUIET = {"AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+_ON_CPU = {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true", "OMP_WAIT_POLICY": "PASSIVE"}
+"""The last one because threads that spin while they wait would starve a busy machine."""
+_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray reads from this variable what it gives to a job's workers on all machines."""
 
 
 class AxolotlBackend(Backend):
-    """Axolotl's training, between a setup that writes its data and a finish that checks and hands over the model."""
+    """Axolotl's training, between a setup that writes its data and a finish that publishes the model."""
 
     name = "axolotl"
     stages = ("sft",)
@@ -53,22 +57,23 @@ class AxolotlBackend(Backend):
     def check(
         self, recipe: Recipe, stage: str, environment: Environment | None = None
     ) -> Iterator[Issue]:
-        """What Axolotl cannot do; what an installed version that is not the tested one cannot, it is asked."""
-        sft = _section(recipe)
-        longest, hint = sft.max_length, "lower it: longer examples are left out"
-        yield from overflow(recipe.model, longest, "sft.max_length", "an example", hint)
+        """What Axolotl cannot do. An untested version in the `environment` is asked for its keys."""
+        sft = sft_section(recipe)
+        hint = "lower it: longer examples are left out"
+        yield from overflow(recipe.model, sft.max_length, "sft.max_length", "an example", hint)
         yield from filter(None, [batch_problem(recipe, sft), cluster_problem(recipe.cluster)])
 
+        # The tested version's keys come with rlsp: to ask Axolotl takes half a minute of imports.
         version = environment.version if environment else TESTED[-1]
         keys = asked_keys(environment) if environment and version not in TESTED else known_keys()
-        yield from _unknown(recipe, sft, version, keys)
+        yield from _key_issues(recipe, sft, version, keys)
         yield from conflicts(recipe, sft, keys)
 
     def missing_packages(
         self, recipe: Recipe, stage: str, environment: Environment
     ) -> Sequence[Issue]:
         """Packages that the options need and the environment does not have."""
-        return missing(environment, self.rendered(recipe, _SOMEWHERE), NEEDS)
+        return missing(environment, self.rendered(recipe, _ANY_RUN), NEEDS)
 
     def compile_job(
         self,
@@ -78,28 +83,29 @@ class AxolotlBackend(Backend):
         environment: Environment,
         resume: Path | None = None,
     ) -> Job:
-        """The job: files that Axolotl reads, its command, and what rlsp does before and after it."""
+        """Axolotl's files and command, and the steps of rlsp before and after it."""
         files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
-        python, ours = (
-            environment.python(paths.root),
-            (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl"),
-        )
+        python = environment.python(paths.root)
+        step = (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl")
         job = str(files.stage.job)
 
+        name = f"{recipe.name}-{paths.root.name}"
         program = (str(files.stage.root / "start.py"), str(files.config))
-        argv = launch_command(cluster, python, program, f"{recipe.name}-{paths.root.name}")
+        argv = launch_command(cluster, python, program, name)
         env = _variables(recipe, files)
-        texts = _texts(_section(recipe), files, _rendered(recipe, paths, resume))
-        if cluster.launcher == "slurm":
+        texts = _texts(sft_section(recipe), files, _rendered(recipe, paths, resume))
+
+        on_slurm = cluster.launcher == "slurm"
+        if on_slurm:
             texts[BATCH] = batch_script(cluster, f"{recipe.name}-{stage}", argv, env)
 
         return Job(
             stage=stage,
             backend=self.name,
             argv=argv,
-            batch=BATCH if cluster.launcher == "slurm" else None,
-            setup=((*ours, "setup", job),),
-            finish=((*ours, "finish", job),),
+            batch=BATCH if on_slurm else None,
+            setup=((*step, "setup", job),),
+            finish=((*step, "finish", job),),
             stop_file="stop",
             resumes=f"going on from {resume.name}: {RESTORED}" if resume else None,
             env=env,
@@ -122,17 +128,12 @@ class AxolotlBackend(Backend):
         return run_probe(environment)
 
     def rendered(self, recipe: Recipe, paths: RunPaths) -> list[Setting]:
-        """The configuration file as settings that know where they come from."""
+        """The configuration file, `sft.axolotl.extra` included."""
         return _rendered(recipe, paths)
 
 
-def _section(recipe: Recipe) -> Sft:
-    assert recipe.sft, "a stage of Axolotl's is sft"
-    return recipe.sft
-
-
 def _rendered(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
-    sft = _section(recipe)
+    sft = sft_section(recipe)
     own = settings(recipe, sft, StageFiles(paths.stage("sft")), resume)
     return with_extra(own, sft.axolotl.extra, "sft.axolotl.extra")
 
@@ -141,37 +142,40 @@ def _variables(recipe: Recipe, files: StageFiles) -> dict[str, str]:
     """Variables of the training's processes on every machine."""
     cluster = recipe.cluster
     hidden = {} if cluster.gpus_per_node else _ON_CPU
+
+    # The folder holds rlsp_follow.py, which Axolotl imports as a plugin by its module name.
     env = {**_QUIET, **hidden, **cluster.env, "PYTHONPATH": str(files.stage.root)}
+
+    # Workers that Ray starts elsewhere do not inherit the environment of this process.
     if cluster.launcher == "ray" and cluster.env:
-        env[_TO_RAYS_WORKERS] = json.dumps({"runtime_env": {"env_vars": cluster.env}})
+        env[_JOB_CONFIG] = json.dumps({"runtime_env": {"env_vars": cluster.env}})
     return env
 
 
-def _texts(sft: Sft, files: StageFiles, found: list[Setting]) -> dict[str, str]:
-    """The configuration, DeepSpeed's own, and the program that starts Axolotl with our plugin."""
-    texts = {files.config.name: settings_text(found)}
+def _texts(sft: Sft, files: StageFiles, rendered: list[Setting]) -> dict[str, str]:
+    """The configurations of Axolotl and DeepSpeed, and the program that starts Axolotl with our plugin."""
+    texts = {files.config.name: settings_text(rendered)}
     for name in ("start.py", "rlsp_follow.py"):
         texts[name] = (share("templates") / "axolotl" / name).read_text(encoding="utf-8")
+
     if sft.axolotl.sharding.startswith("zero"):
-        half: Any = next(setting.value for setting in found if setting.key == "bf16")
-        texts[files.deepspeed.name] = deepspeed_config(int(sft.axolotl.sharding[-1]), half)
+        bf16 = any(setting.key == "bf16" and setting.value for setting in rendered)
+        texts[files.deepspeed.name] = deepspeed_config(int(sft.axolotl.sharding[-1]), bf16)
     return texts
 
 
-def _unknown(recipe: Recipe, sft: Sft, version: str, keys: Keys) -> Iterator[Issue]:
-    """Keys that Axolotl would drop or that are not the user's, and recipe keys that reach none of its keys."""
-    own, extra = settings(recipe, sft, StageFiles(_SOMEWHERE.stage("sft"))), sft.axolotl.extra
-    config = {setting.key: setting.value for setting in with_extra(own, extra, "sft.axolotl.extra")}
+def _key_issues(recipe: Recipe, sft: Sft, version: str, keys: Keys) -> Iterator[Issue]:
+    """Keys that Axolotl would drop or the user may not set, and recipe keys that reach none of them."""
+    own, extra = settings(recipe, sft, StageFiles(_ANY_RUN.stage("sft"))), sft.axolotl.extra
+    section = "sft.axolotl.extra"
+
+    config = {setting.key: setting.value for setting in with_extra(own, extra, section)}
     for key, message in wrong_keys(config, keys):
-        yield Issue(f"sft.axolotl.extra.{key}", f"{message} (version {version})")
-    yield from taken(own, extra, "sft.axolotl.extra")
+        yield Issue(f"{section}.{key}", f"{message} (version {version})")
+    yield from taken(own, extra, section)
     yield from refused(sft, own, keys)
 
-    used = [source for setting in own for source in setting.sources]
-    used += [
-        "sft.axolotl.extra",
-        *_ELSEWHERE,
-        *_COMMAND,
-        *_OF_LAUNCHER.get(recipe.cluster.launcher, ()),
-    ]
+    used = [*_READ_ELSEWHERE, *_READ_BY_LAUNCHER.get(recipe.cluster.launcher, ())]
+    for setting in own:
+        used += setting.sources
     yield from unused(recipe, SCOPE, used, "Axolotl")

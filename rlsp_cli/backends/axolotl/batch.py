@@ -16,17 +16,33 @@ def accumulation_steps(recipe: Recipe, sft: Sft) -> int:
 
 
 def batch_problem(recipe: Recipe, sft: Sft) -> Issue | None:
-    """What is wrong when the batch cannot be made up exactly, with the three nearest that can."""
+    """What is wrong with a batch that is not whole micro-batches, with the three nearest that are.
+
+    Axolotl would round: it takes micro-batches and accumulation steps, and never the batch itself.
+    """
     world = world_size(recipe)
-    unit = sft.micro_batch * world
-    if sft.batch % unit == 0:
+    if sft.batch % (sft.micro_batch * world) == 0:
         return None
-    nearest = sorted(
-        range(unit, sft.batch + 3 * unit, unit), key=lambda size: (abs(size - sft.batch), size)
-    )[:3]
-    message = f"batch {sft.batch} is no multiple of micro_batch {sft.micro_batch} x {world} process{'es' * (world > 1)}"
-    hint = f"the nearest batches are {', '.join(map(str, sorted(nearest)))}"
-    micro = [m for m in range(sft.micro_batch, 0, -1) if sft.batch % (m * world) == 0]
-    return Issue(
-        "sft.batch", message, f"{hint}; or set sft.micro_batch to {micro[0]}" if micro else hint
-    )
+
+    processes = f"{world} process{'es' * (world > 1)}"
+    message = f"batch {sft.batch} is no multiple of micro_batch {sft.micro_batch} x {processes}"
+    nearest = ", ".join(map(str, _nearest_multiples(sft.micro_batch * world, sft.batch)))
+    hint = f"the nearest batches are {nearest}"
+    smaller = _smaller_micro_batch(sft, world)
+    if smaller is not None:
+        hint += f"; or set sft.micro_batch to {smaller}"
+    return Issue("sft.batch", message, hint)
+
+
+def _nearest_multiples(unit: int, wanted: int, count: int = 3) -> list[int]:
+    """The `count` multiples of `unit` next to `wanted`, in ascending order."""
+    multiples = range(unit, wanted + count * unit, unit)
+    return sorted(sorted(multiples, key=lambda size: (abs(size - wanted), size))[:count])
+
+
+def _smaller_micro_batch(sft: Sft, world: int) -> int | None:
+    """The largest micro-batch, up to the recipe's, that the batch is made of."""
+    for size in range(sft.micro_batch, 0, -1):
+        if sft.batch % (size * world) == 0:
+            return size
+    return None

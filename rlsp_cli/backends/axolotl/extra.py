@@ -2,8 +2,8 @@
 
 Axolotl has about 400 keys, and each version adds some. Those that are listed here change how fast,
 in how much memory or by which steps the same examples are learned. All others may decide the task,
-the data, the tokenizer, the model or what is saved, which rlsp takes from the recipe, and are
-refused unless they are looked at and listed.
+the data, the tokenizer, the model or what is saved, which rlsp takes from the recipe. A key is
+refused until it has been reviewed and listed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -76,36 +76,35 @@ _INSTEAD = {
     "tracking.to": "use_mlflow use_tensorboard use_trackio use_wandb",
     "cluster.launcher": "ray_num_workers use_ray",
 }
-"""Recipe keys that say what these of Axolotl's would."""
+"""Recipe key -> Axolotl's keys that would decide the same."""
 
 
 def refused(sft: Sft, own: Iterable[Setting], known: Iterable[str]) -> Iterator[Issue]:
-    """An issue for each key of `sft.axolotl.extra` that Axolotl has, that is not among `own` and must not be set."""
+    """An issue for each key of `sft.axolotl.extra` that must not be set.
+
+    `own` are rlsp's settings, of which `settings.taken` says which may be replaced; keys that Axolotl
+    does not have, those not `known`, are reported by `wrong_keys`.
+    """
     ours = {setting.key for setting in own}
     for key in sft.axolotl.extra:
-        if key in ours or key not in known:
-            continue
-        path = f"sft.axolotl.extra.{key}"
-        if key in _PARALLEL:
-            yield Issue(
-                path,
-                "Axolotl divides the batch by it, which sft.batch does not count",
-                "leave it out",
-            )
-        elif key not in ALLOWED:
-            yield Issue(
-                path, "it may change the task, the data, the model or what is saved", _hint(key)
-            )
-        elif key in _ADAPTERS.split() and sft.axolotl.lora is None:
-            yield Issue(path, "it has no effect without adapters", "give sft.axolotl.lora")
+        if key not in ours and key in known:
+            yield from _refused_key(key, sft)
+
+
+def _refused_key(key: str, sft: Sft) -> Iterator[Issue]:
+    path = f"sft.axolotl.extra.{key}"
+    if key in _PARALLEL:
+        message = "Axolotl divides the batch by it, which sft.batch does not count"
+        yield Issue(path, message, "leave it out")
+    elif key not in ALLOWED:
+        message = "it may change the task, the data, the model or what is saved"
+        yield Issue(path, message, _hint(key))
+    elif key in _ADAPTERS.split() and sft.axolotl.lora is None:
+        yield Issue(path, "it has no effect without adapters", "give sft.axolotl.lora")
 
 
 def _hint(key: str) -> str:
-    instead = next(
-        (recipe_key for recipe_key, keys in _INSTEAD.items() if key in keys.split()), None
-    )
-    return (
-        f"set {instead} instead"
-        if instead
-        else "leave it out; docs/axolotl.md lists the keys that can be set"
-    )
+    for recipe_key, keys in _INSTEAD.items():
+        if key in keys.split():
+            return f"set {recipe_key} instead"
+    return "leave it out; docs/axolotl.md lists the keys that can be set"

@@ -1,6 +1,6 @@
 """What Axolotl's options need beside Axolotl."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rlsp_cli.backends.need import Need
@@ -8,7 +8,6 @@ from rlsp_cli.backends.need import Need
 _INTO = "install it into the environment that Axolotl runs in"
 _SDPA = "or set model.attention: sdpa, which needs nothing"
 _FORK = "git+https://github.com/axolotl-ai-cloud/ml-cross-entropy"
-
 
 _OPTIMISERS = {
     "bitsandbytes": ("adamw_8bit", "adamw_bnb", "ademamix", "lion_", "paged_", "rmsprop_bnb"),
@@ -23,7 +22,7 @@ _OPTIMISERS = {
     "q_galore_torch": ("q_galore_",),
     "schedulefree": ("schedule_free_",),
 }
-"""Packages, and how the names of the optimisers begin that come from them; the others are torch's and Axolotl's own."""
+"""Package -> how the names of its optimisers begin. Those not listed are torch's and Axolotl's own."""
 _TRACKERS = {
     "wandb": "wandb",
     "mlflow": "mlflow",
@@ -33,7 +32,7 @@ _TRACKERS = {
 }
 
 
-def _is(name: str) -> Callable[[Any], bool]:
+def _equals(name: str) -> Callable[[Any], bool]:
     return lambda value: value == name
 
 
@@ -41,52 +40,68 @@ def _begins(*beginnings: str) -> Callable[[Any], bool]:
     return lambda value: str(value).startswith(beginnings)
 
 
+def _attention() -> Iterator[Need]:
+    """Builds of flash attention, each with the kernel of the hub that Axolotl takes in its place.
+
+    `kernels` finds one in its cache without a network; a kernel that is not there yet would have to
+    be downloaded by a node that may have no way out.
+    """
+    built = f"{_INTO} (pip install flash-attn --no-build-isolation), {_SDPA}"
+    found = f"{_INTO}, {_SDPA}"
+    builds = (
+        ("flash_attention_2", "flash_attn", "kernels-community/flash-attn2", built),
+        (
+            "flash_attention_3",
+            "flash_attn_interface",
+            "kernels-community/vllm-flash-attn3",
+            found,
+        ),
+        # flash-attn 4 installs into the package of version 2, so that name alone tells nothing.
+        (
+            "flash_attention_4",
+            "flash_attn.cute.interface:",
+            "kernels-community/flash-attn4",
+            found,
+        ),
+    )
+    for name, module, kernel, hint in builds:
+        yield Need("attn_implementation", _equals(name), (module, kernel), hint)
+
+    for key in ("flash_attn_cross_entropy", "flash_attn_fuse_mlp"):
+        yield Need(key, bool, ("flash_attn",), f"{_INTO}, or leave it out")
+
+
+def _optimisers() -> Iterator[Need]:
+    hint = f"{_INTO}, or set sft.axolotl.optimizer: adamw"
+    for package, beginnings in _OPTIMISERS.items():
+        yield Need("optimizer", _begins(*beginnings), (package,), hint)
+
+
+def _trackers() -> Iterator[Need]:
+    hint = f"{_INTO}, or leave it out of tracking.to"
+    for name, package in _TRACKERS.items():
+        yield Need(f"use_{name}", bool, (package,), hint)
+
+
+def _kernels() -> Iterator[Need]:
+    without_liger = f"{_INTO}, or leave sft.axolotl.kernels out"
+    yield Need("liger_rope", bool, ("liger_kernel",), without_liger)
+
+    # The release on PyPI has the same name and lacks what Axolotl imports: a word tells them apart.
+    fork = ("cut_cross_entropy.transformers.patch:AXOLOTL_CCE_FORK",)
+    install = f"pip install 'cut-cross-entropy[transformers] @ {_FORK}'"
+    hint = f"{_INTO} ({install}), or set sft.axolotl.kernels: [liger]"
+    yield Need("cut_cross_entropy", bool, fork, hint)
+
+
 NEEDS = (
-    Need(
-        "attn_implementation",
-        _is("flash_attention_2"),
-        ("flash_attn", "kernels-community/flash-attn2"),
-        f"{_INTO} (pip install flash-attn --no-build-isolation), {_SDPA}",
-    ),
-    Need(
-        "attn_implementation",
-        _is("flash_attention_3"),
-        ("flash_attn_interface", "kernels-community/vllm-flash-attn3"),
-        f"{_INTO}, {_SDPA}",
-    ),
-    Need(
-        "attn_implementation",
-        _is("flash_attention_4"),
-        ("flash_attn.cute.interface:", "kernels-community/flash-attn4"),
-        f"{_INTO}, {_SDPA}",
-    ),
-    *(
-        Need(key, bool, ("flash_attn",), f"{_INTO}, or leave it out")
-        for key in ("flash_attn_cross_entropy", "flash_attn_fuse_mlp")
-    ),
+    *_attention(),
+    *_optimisers(),
+    *_trackers(),
+    *_kernels(),
     Need("load_in_4bit", bool, ("bitsandbytes",), _INTO),
     Need("load_in_8bit", bool, ("bitsandbytes",), _INTO),
-    *(
-        Need(
-            "optimizer",
-            _begins(*beginnings),
-            (package,),
-            f"{_INTO}, or set sft.axolotl.optimizer: adamw",
-        )
-        for package, beginnings in _OPTIMISERS.items()
-    ),
-    *(
-        Need(f"use_{name}", bool, (package,), f"{_INTO}, or leave it out of tracking.to")
-        for name, package in _TRACKERS.items()
-    ),
     Need("use_ray", bool, ("ray",), _INTO),
     Need("deepspeed", bool, ("deepspeed",), f"{_INTO}, or set sft.axolotl.sharding: fsdp2"),
-    Need("liger_rope", bool, ("liger_kernel",), f"{_INTO}, or leave sft.axolotl.kernels out"),
-    Need(
-        "cut_cross_entropy",
-        bool,
-        ("cut_cross_entropy.transformers.patch:AXOLOTL_CCE_FORK",),
-        f"{_INTO} (pip install 'cut-cross-entropy[transformers] @ {_FORK}'), or set sft.axolotl.kernels: [liger]",
-    ),
 )
-"""Keys of the configuration whose values need a package or kernel that Axolotl itself comes without."""
+"""Keys of the configuration whose values need a package or kernel that does not come with Axolotl."""
