@@ -176,7 +176,7 @@ def test_an_environment_is_examined_once_for_a_command(tmp_path: Path) -> None:
     )
     python.chmod(0o755)
 
-    run = ("--out", tmp_path / "run", f"backends.axolotl.python={python}")
+    run = ("--out", tmp_path / "run", "sft.max_length=64", f"backends.axolotl.python={python}")
     done = rlsp("sft", path, *run, check=False)
     assert done.returncode == 5 and "No module named 'axolotl'" in done.stderr, done.stderr
     assert asked.read_text().splitlines() == ["version"]

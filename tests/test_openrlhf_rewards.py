@@ -298,7 +298,7 @@ def varied(stage: Stage, folder: Path, *changes: str) -> Stage:
     """The same stage in another place, with another recipe and no journal."""
     old, new = stage.paths.root.parent, folder / "run"
     shutil.copytree(old, new)
-    for name in ("metrics.jsonl", "rollouts.jsonl", "answers.jsonl"):
+    for name in ("metrics.jsonl", "rollouts.jsonl", "replies.jsonl"):
         (new / "ppo" / name).unlink(missing_ok=True)
     paths = RunPaths(new)
     paths.resolved.write_text(
@@ -900,13 +900,13 @@ def test_a_service_that_dies_while_it_writes_a_step_down_writes_it_once(
     )
 
     def journal() -> "closing[Journal]":
-        return closing(Journal(recipe, StageFiles(other.paths), STEPS, 0, None))
+        return closing(Journal(recipe, recipe.ppo, StageFiles(other.paths), STEPS, 0, None))
 
     def tell(told: Journal, step: int) -> None:
         told.event({"event": "rollout", "step": step, "requests": [7]})
         told.event({"event": "step", "step": step, "numbers": {}})
 
-    for step, cut in enumerate((["metrics.jsonl", "answers.jsonl"], ["answers.jsonl"])):
+    for step, cut in enumerate((["metrics.jsonl", "replies.jsonl"], ["replies.jsonl"])):
         files = [other.paths.root / name for name in cut]
         with journal() as first:
             first.add(7, [Sample("p", f"r{step}")], [score], {"rewards": 1.0})

@@ -8,7 +8,7 @@ from rlsp_cli.runs.paths import StagePaths
 BRIDGE, HOOK = "rlsp_reward.py", "rlsp_hook.py"
 STOP_FILE = "stop"
 SHIPPED = (BRIDGE, HOOK, "rlsp_trainer.py", "rlsp_prompts.py", "rlsp_advantages.py")
-"""What every machine of the cluster gets as its working directory. Ray takes 100 MiB, so data is not among it."""
+"""The working directory of every machine of the cluster. Ray takes 100 MiB, so data is not among it."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class StageFiles:
         return self.stage.root / "prompts.jsonl"
 
     def problems(self) -> int:
-        """Prompts that were written."""
+        """Prompts that were written: those longer than `ppo.max_prompt_tokens` were left out."""
         with self.prompts.open("rb") as stream:
             return sum(1 for _ in stream)
 
@@ -33,9 +33,9 @@ class StageFiles:
         return self.stage.root / "heldout.jsonl"
 
     @property
-    def answers(self) -> Path:
-        """What the reward service answered for steps that are not over."""
-        return self.stage.root / "answers.jsonl"
+    def replies(self) -> Path:
+        """What the reward service replied for steps that are not over."""
+        return self.stage.root / "replies.jsonl"
 
     @property
     def base(self) -> Path:

@@ -1,17 +1,21 @@
-"""What a training job tells the reward service, written into the run folder: metrics, rollouts, how it ended."""
+"""What a training job reports to the reward service, written into the run folder.
+
+Metrics, rollouts and the reason of an end come from here, by the same code as in the embedded
+engine; OpenRLHF's half of the conversation is `templates/openrlhf/rlsp_trainer.py`.
+"""
 
 import hashlib
 import signal
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.backends.openrlhf.answers import Answer, Answers, Rollout
 from rlsp_cli.backends.openrlhf.config import rollout_correction
 from rlsp_cli.backends.openrlhf.files import STOP_FILE, StageFiles
+from rlsp_cli.backends.openrlhf.replies import Replies, Reply, Rollout
 from rlsp_cli.errors import JobError, RlspError, SafetyError, StoppedError
-from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.ledger import ledger
 from rlsp_cli.rewards.plain import rollout_row
@@ -20,7 +24,7 @@ from rlsp_cli.rewards.service.openrlhf import Means
 from rlsp_cli.runs.failure import write_failure
 from rlsp_cli.runs.stream import append_rows, drop_rows_from, read_rows
 
-_NAMES = {
+_METRICS = {
     "policy_loss": "loss/policy",
     "critic_loss": "loss/value",
     "kl": "kl/token",
@@ -45,8 +49,8 @@ _NAMES = {
     "timing/broadcast": "time/sync_s",
     "timing/step_total": "time/step_s",
 }
-"""OpenRLHF's names, and those of docs/metrics.md; what is not among them is kept as `openrlhf/NAME`."""
-_OURS = (
+"""OpenRLHF's name -> that of docs/metrics.md. Others are kept as `openrlhf/NAME`."""
+_LEDGERS_OWN = (
     "rlsp_",
     "eval_",
     "reward",
@@ -56,37 +60,42 @@ _OURS = (
     "rollout/response",
     "total_length",
 )
-"""What the ledger tells better, from the samples themselves."""
-_KEPT = 64
+"""Beginnings of OpenRLHF's names that are dropped: the ledger computes these from the samples themselves."""
+_ROLLOUT_ROWS = 64
 """Responses of a step that rollouts.jsonl keeps."""
+
+Pair = tuple[Sample, SampleScore]
 
 
 class Journal:
-    """Keeps the samples of steps that are under way, and writes a step down when the trainer says that it is over.
+    """Holds the samples of steps under way, and writes a step down when the trainer reports its end.
 
-    `total` steps are wanted; training must begin with step `expected`: 0, or that of the checkpoint
-    it goes on from.
+    `total` steps are wanted. Training must begin with step `expected`: 0, or that of the checkpoint
+    it resumes from. An error that ends the job is written to the file `report`.
+
+    The trainer repeats an event until it is answered, so each may arrive more than once: the service
+    may have died after it wrote, and before it answered. A step's row in metrics.jsonl is what
+    makes it over, for this service and for one that is started after it.
     """
 
     def __init__(
-        self, recipe: Recipe, files: StageFiles, total: int, expected: int, report: Path | None
+        self,
+        recipe: Recipe,
+        ppo: Ppo,
+        files: StageFiles,
+        total: int,
+        expected: int,
+        report: Path | None,
     ) -> None:
-        assert recipe.ppo, "a job of OpenRLHF trains by PPO"
-        self.recipe, self.ppo, self.files = recipe, recipe.ppo, files
+        self.recipe, self.ppo, self.files = recipe, ppo, files
         self.total, self.expected, self.report = total, expected, report
-        self.paths, self._answers = files.stage, Answers(files.answers)
+        self.paths, self._replies = files.stage, Replies(files.replies)
 
+        # A service that was started again goes on where the one before it was.
         last = max((row["step"] for row in read_rows(self.paths.metrics)), default=-1)
-        self._step = max(
-            last + 1, expected
-        )  # a service that was started again goes on where it was
-        self._rollout = max(self._step, *(step + 1 for step in self._answers.made), 0)
+        self._step = max(last + 1, expected)
+        self._rollout = max(self._step, *(step + 1 for step in self._replies.made), 0)
         drop_rows_from(self.paths.rollouts, self._step)
-
-    @property
-    def _has_weights(self) -> bool:
-        """Whether importance weights have bounds; where they only measure, all of them lie outside."""
-        return rollout_correction(self.ppo.openrlhf) != "none"
 
     @property
     def step(self) -> int:
@@ -96,39 +105,51 @@ class Journal:
     @property
     def means(self) -> Means:
         """Running means, as a service before this one left them."""
-        return self._answers.means
+        return self._replies.means
 
     def replies(self) -> Iterator[tuple[int, Any]]:
-        """What was replied to requests of steps that are not over."""
-        made = self._answers.made.values()
-        for answer in (*(a for r in made for a in (*r.taken, *r.filtered)), *self._answers.open):
-            if answer.request is not None:
-                yield answer.request, answer.said
+        """(request, body) of what was replied for steps that are not over."""
+        replies: list[Reply] = []
+        for rollout in self._replies.made.values():
+            replies += rollout.replies
+        replies += self._replies.current
+
+        for reply in replies:
+            if reply.request is not None:
+                yield reply.request, reply.body
 
     def add(
         self,
         request: int | None,
         samples: Sequence[Sample],
         scores: Sequence[SampleScore],
-        said: Any,
+        body: Any,
     ) -> None:
         """Samples of this step, and what was replied."""
-        self._answers.add(
-            [Answer(request, *pair, said) for pair in zip(samples, scores, strict=True)]
-        )
+        pairs = zip(samples, scores, strict=True)
+        self._replies.add([Reply(request, sample, score, body) for sample, score in pairs])
 
     def event(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What training tells, and `plan`, which it asks; JobError when it does not go on where it should."""
+        """What the trainer reports, answered with whether to stop; or its question for the plan.
+
+        JobError when training does not begin where it should.
+        """
         if body["event"] == "plan":
             return self._plan()
-        kinds = {"begin": self._begin, "rollout": self._end_rollout, "step": self._end_step}
-        kinds |= {"stopped": self._stopped, "failed": self._failed}
-        kinds[body["event"]](body)
+
+        events: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "begin": self._begin,
+            "rollout": self._end_rollout,
+            "step": self._end_step,
+            "stopped": self._stopped,
+            "failed": self._failed,
+        }
+        events[body["event"]](body)
         return {"stop": (self.paths.root / STOP_FILE).exists()}
 
     def close(self) -> None:
-        """Nothing more is told."""
-        self._answers.close()
+        """Nothing more is reported."""
+        self._replies.close()
 
     def _plan(self) -> dict[str, Any]:
         evaluates = self.recipe.data.heldout is not None
@@ -140,84 +161,88 @@ class Journal:
         }
 
     def _begin(self, body: Mapping[str, Any]) -> None:
+        # OpenRLHF starts from the beginning, without a word, when it finds no checkpoint.
         step = int(body["step"])
         if step != self.expected:
-            raise JobError(
-                f"OpenRLHF goes on from step {step}, not from {self.expected}; its checkpoint was not loaded"
-            )
+            problem = f"OpenRLHF goes on from step {step}, not from {self.expected}"
+            raise JobError(f"{problem}; its checkpoint was not loaded")
+
         for stream in (self.paths.metrics, self.paths.rollouts):
             drop_rows_from(stream, step)
         self._step = self._rollout = step
-        self._answers.clear()
+        self._replies.clear()
 
     def _end_rollout(self, body: Mapping[str, Any]) -> None:
         step = int(body["step"])
-        if step >= self._rollout:  # else it is told again: the service ended before it could answer
-            self._answers.complete(step, map(int, body["requests"]))
-            self._rollout = step + 1
+        if step < self._rollout:
+            return  # a repetition
+
+        self._replies.complete(step, map(int, body["requests"]))
+        self._rollout = step + 1
 
     def _end_step(self, body: Mapping[str, Any]) -> None:
         step = int(body["step"])
         if step < self._step:
-            return  # it is told again
+            return  # a repetition
 
-        rollout = self._answers.made.get(step, Rollout([], []))
-        samples = [(answer.sample, answer.score) for answer in rollout.taken]
-        told = _renamed(body["numbers"], self._has_weights)
-        row = {"step": step, "total_steps": self.total, **self._ledger(samples, step), **told}
+        rollout = self._replies.made.get(step, Rollout())
+        samples = [(reply.sample, reply.score) for reply in rollout.taken]
+        measured = _renamed(body["numbers"], self._has_weights)
+        row = {"step": step, "total_steps": self.total, **self._ledger(samples, step), **measured}
+        row |= self._filtered(rollout)
+        row |= _speed(row, rollout)
 
-        append_rows(
-            self.paths.rollouts, [rollout_row(step, *pair) for pair in _some(samples, step)]
-        )
-        append_rows(
-            self.paths.metrics, [{**row, **self._filtered(rollout), **_speed(row, rollout)}]
-        )
-        self._step = (
-            step + 1
-        )  # its row is what tells a service that is started again that it is over
-        self._answers.forget(step)
+        # Metrics come last: the row there says that the step is over.
+        rows = [rollout_row(step, *pair) for pair in _random_groups(samples, step)]
+        append_rows(self.paths.rollouts, rows)
+        append_rows(self.paths.metrics, [row])
+        self._step = step + 1
+        self._replies.forget(step)
+
+    @property
+    def _has_weights(self) -> bool:
+        """Whether importance weights have bounds; where they only measure, all of them lie outside."""
+        return rollout_correction(self.ppo.openrlhf) != "none"
 
     def _filtered(self, rollout: Rollout) -> dict[str, float]:
         """How many responses no step learns from, because of their prompt's mean score."""
         return {"filtered": len(rollout.filtered)} if self.ppo.openrlhf.dynamic_filtering else {}
 
     def _stopped(self, body: Mapping[str, Any]) -> None:
-        self._report(
-            StoppedError(f"stopped after step {body['step']}, with a checkpoint", signal.SIGTERM)
-        )
+        message = f"stopped after step {body['step']}, with a checkpoint"
+        self._report(StoppedError(message, signal.SIGTERM))
 
     def _failed(self, body: Mapping[str, Any]) -> None:
         self._report(SafetyError(str(body["message"])))
 
     def _report(self, error: RlspError) -> None:
-        """Why the job ends, for those who wait for it."""
+        """Why the job ends, for the driver that waits for it."""
         if self.report is not None:
             write_failure(self.report, error)
 
-    def _ledger(self, samples: Sequence[tuple[Sample, SampleScore]], step: int) -> dict[str, float]:
-        if not any(score.reward is not None for _, score in samples):
+    def _ledger(self, pairs: Sequence[Pair], step: int) -> dict[str, float]:
+        if not any(score.reward is not None for _, score in pairs):
             return {}
-        scores = [score for _, score in samples]
-        return ledger(
-            [sample for sample, _ in samples],
-            scores,
-            self.recipe.reward,
-            alpha_of(self.recipe, step),
-        )
+        samples, scores = [sample for sample, _ in pairs], [score for _, score in pairs]
+        return ledger(samples, scores, self.recipe.reward, alpha_of(self.recipe, step))
 
 
 def _renamed(numbers: Mapping[str, float], has_weights: bool) -> dict[str, float]:
-    dropped = () if has_weights else ("is_filter_ratio",)
-    known = {name: value for name, value in numbers.items() if name not in dropped}
-    kept = {
-        name: value for name, value in known.items() if name in _NAMES or not name.startswith(_OURS)
-    }
-    return {_NAMES.get(name, f"openrlhf/{name}"): value for name, value in kept.items()}
+    """OpenRLHF's numbers under the names of docs/metrics.md, without those that the ledger has."""
+    renamed = {}
+    for name, value in numbers.items():
+        if name == "is_filter_ratio" and not has_weights:
+            continue
+        if name in _METRICS:
+            renamed[_METRICS[name]] = value
+        elif not name.startswith(_LEDGERS_OWN):
+            renamed[f"openrlhf/{name}"] = value
+    return renamed
 
 
 def _speed(row: Mapping[str, Any], rollout: Rollout) -> dict[str, float]:
     """Response tokens a second, filtered ones too: of the whole step, and of the engines while they sampled."""
-    tokens = sum(answer.sample.num_tokens or 0 for answer in (*rollout.taken, *rollout.filtered))
+    tokens = sum(reply.sample.num_tokens or 0 for reply in rollout.replies)
     times = {
         "time/tokens_per_s": row.get("time/step_s"),
         "time/sampled_tokens_per_s": row.get("time/rollout_s"),
@@ -227,14 +252,20 @@ def _speed(row: Mapping[str, Any], rollout: Rollout) -> dict[str, float]:
     }
 
 
-def _some(
-    samples: Sequence[tuple[Sample, SampleScore]], step: int
-) -> list[tuple[Sample, SampleScore]]:
-    """A random part of a step's samples, whole groups together: the first to come would be the shortest."""
-    groups: dict[bytes, list[tuple[Sample, SampleScore]]] = defaultdict(list)
-    for pair in sorted(samples, key=lambda pair: pair[0].response):
-        groups[hashlib.sha256(f"{step}:{pair[0].group}".encode()).digest()].append(pair)
-    kept = [groups[rank] for rank in sorted(groups)]
-    while len(kept) > 1 and sum(map(len, kept)) > _KEPT:
-        kept.pop()
-    return [pair for group in kept for pair in group][:_KEPT]
+def _random_groups(samples: Sequence[Pair], step: int) -> list[Pair]:
+    """At most `_ROLLOUT_ROWS` of a step's samples, whole groups where they fit.
+
+    The order is a hash of step and group, so it is the same when a step is written again. The first
+    that were scored would not do: short responses are ready first.
+    """
+    groups: dict[bytes, list[Pair]] = defaultdict(list)
+    for sample, score in sorted(samples, key=lambda pair: pair[0].response):
+        rank = hashlib.sha256(f"{step}:{sample.group}".encode()).digest()
+        groups[rank].append((sample, score))
+
+    kept: list[Pair] = []
+    for rank in sorted(groups):
+        if kept and len(kept) + len(groups[rank]) > _ROLLOUT_ROWS:
+            break
+        kept += groups[rank]
+    return kept[:_ROLLOUT_ROWS]

@@ -97,48 +97,46 @@ def nodes_and_gpus(gpus: int, gpus_per_node: int) -> tuple[int, int]:
 
 def placement_problems(ppo: Ppo, cluster: Cluster) -> Iterator[Issue]:
     """What cannot be placed, with what can."""
-    found, total, per_node = roles(ppo, cluster), total_gpus(ppo, cluster), cluster.gpus_per_node
-    if found.gpus > total:
-        parts = ", ".join(f"{who} {count}" for who, count in found.asked)
-        message = f"{found.gpus} GPUs are wanted ({parts}), and the cluster has {total}"
+    placed, total, per_node = roles(ppo, cluster), total_gpus(ppo, cluster), cluster.gpus_per_node
+    if placed.gpus > total:
+        parts = ", ".join(f"{who} {count}" for who, count in placed.asked)
+        message = f"{placed.gpus} GPUs are wanted ({parts}), and the cluster has {total}"
         hint = "lower them, share more, or set cluster.nodes and gpus_per_node"
         yield Issue("ppo.openrlhf.placement", message, hint)
 
-    if per_node and found.tensor_parallel > per_node:
-        message = f"{found.tensor_parallel} GPUs are more than a node has"
-        yield Issue(
-            "ppo.openrlhf.engines.tensor_parallel", message, f"set it to at most {per_node}"
-        )
+    # An engine's GPUs exchange activations for every token, so rlsp keeps them on one node.
+    if per_node and placed.tensor_parallel > per_node:
+        path = "ppo.openrlhf.engines.tensor_parallel"
+        message = f"{placed.tensor_parallel} GPUs are more than a node has"
+        yield Issue(path, message, f"set it to at most {per_node}")
 
-    for who, count in found.asked:
+    for who, count in placed.asked:
         if per_node and count > per_node and count % per_node:
             below = count // per_node * per_node
             message = f"{who}: {count} GPUs are not whole nodes of {per_node}"
-            yield Issue(
-                "ppo.openrlhf.placement", message, f"the nearest are {below} and {below + per_node}"
-            )
+            hint = f"the nearest are {below} and {below + per_node}"
+            yield Issue("ppo.openrlhf.placement", message, hint)
 
-    yield from _unshared(ppo, found)
+    yield from _unshared(ppo, placed)
 
 
-def _unshared(ppo: Ppo, found: Roles) -> Iterator[Issue]:
-    """Models that share GPUs have the same ones."""
-    place, engine_gpus = ppo.openrlhf.placement, found.engines * found.tensor_parallel
+def _unshared(ppo: Ppo, placed: Roles) -> Iterator[Issue]:
+    """Models that share GPUs and are given different ones; OpenRLHF asserts the same after Ray is up."""
+    place, engine_gpus = ppo.openrlhf.placement, placed.engines * placed.tensor_parallel
     with_actor = next(models for models in _sets(ppo) if "actor" in models)
-    for model in ("reference", "critic"):
-        wanted = getattr(place, model)
-        if model in with_actor and wanted not in (None, found.actor):
-            message = f"it shares the actor's {found.actor} GPUs, not {wanted}"
-            yield Issue(
-                f"ppo.openrlhf.placement.{model}",
-                message,
-                "leave it out, or set placement.share: none",
-            )
+    wanted = {"reference": place.reference, "critic": place.critic}
 
-    if "engines" in with_actor and engine_gpus != found.actor:
-        message = f"{found.engines} engines of {found.tensor_parallel} GPUs are not the actor's {found.actor}"
-        nearest = [n for n in range(1, found.actor + 1) if found.actor % n == 0]
-        hint = f"tensor_parallel can be {', '.join(map(str, nearest))}; leave count out"
+    for model, gpus in wanted.items():
+        if model in with_actor and gpus not in (None, placed.actor):
+            message = f"it shares the actor's {placed.actor} GPUs, not {gpus}"
+            hint = "leave it out, or set placement.share: none"
+            yield Issue(f"ppo.openrlhf.placement.{model}", message, hint)
+
+    if "engines" in with_actor and engine_gpus != placed.actor:
+        engines = f"{placed.engines} engines of {placed.tensor_parallel} GPUs"
+        message = f"{engines} are not the actor's {placed.actor}"
+        fitting = [str(n) for n in range(1, placed.actor + 1) if placed.actor % n == 0]
+        hint = f"tensor_parallel can be {', '.join(fitting)}; leave count out"
         yield Issue("ppo.openrlhf.engines", message, hint)
 
 
@@ -154,12 +152,13 @@ def _sets(ppo: Ppo) -> list[tuple[str, ...]]:
     Engines that sample during training cannot share GPUs with what trains.
     """
     share = ppo.openrlhf.placement.share
-    reference = ["reference"] if ppo.kl_coef else []
-    critic = ["critic"] if ppo.estimator == "gae" else []
+    reference = ("reference",) if ppo.kl_coef else ()
+    critic = ("critic",) if ppo.estimator == "gae" else ()
 
     if share == "all":
-        models = ["actor", *reference, *critic]
-        return [(*models, "engines")] if takes_turns(ppo) else [tuple(models), ("engines",)]
+        models = ("actor", *reference, *critic)
+        return [(*models, "engines")] if takes_turns(ppo) else [models, ("engines",)]
     if share == "actor_reference":
-        return [("actor", *reference), *((model,) for model in critic), ("engines",)]
+        apart = [critic] if critic else []
+        return [("actor", *reference), *apart, ("engines",)]
     return [(model,) for model in ("actor", *reference, *critic, "engines")]

@@ -9,40 +9,47 @@ from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.openrlhf.checkpoint import checkpoint_step
 from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.backends.openrlhf.journal import Journal
+from rlsp_cli.backends.sections import ppo_section
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.terminal import print
 
+_ROLLOUTS_WAITING = 8
+"""Rollouts whose samples may wait for a score before the service refuses more."""
+
 
 def serve_job(step: JobStep, *options: str) -> None:
-    """Serve until told to end; `options` are `--host HOST` and `--port PORT`, in this order, both optional."""
+    """Serve until stopped; `options` are `--host HOST` and `--port PORT`, both optional.
+
+    The driver that starts the service names in RLSP_JOB_ERROR_FILE where the reason of the job's
+    end belongs.
+    """
     try:
         from rlsp_cli.rewards.service.server import run_service
     except ImportError as error:
-        raise NotReadyError(
-            f"openrlhf needs `pip install 'rlsp[serve]'` ({error.name} is missing)"
-        ) from error
+        missing = f"({error.name} is missing)"
+        raise NotReadyError(f"openrlhf needs `pip install 'rlsp[serve]'` {missing}") from error
 
     given = dict(zip(options[::2], options[1::2], strict=True))
     recipe, files = step.recipe, StageFiles(step.run.stage("ppo"))
-    assert recipe.ppo, "checked by the recipe"
-    total, resume = recipe.ppo.num_steps(files.problems()), step.resume
+    expected = checkpoint_step(step.resume) if step.resume else 0
     report = os.environ.get("RLSP_JOB_ERROR_FILE")
-    responses = recipe.ppo.responses
-    recipe = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"steps": total})})
-    expected = checkpoint_step(resume) if resume else 0
+
+    # Schedules of rewards run over all steps, whose number `ppo.episodes` alone does not tell.
+    total = ppo_section(recipe).num_steps(files.problems())
+    ppo = ppo_section(recipe).model_copy(update={"steps": total})
+    recipe = recipe.model_copy(update={"ppo": ppo})
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    with closing(
-        Journal(recipe, files, total, expected, Path(report) if report else None)
-    ) as journal:
+    journal = Journal(recipe, ppo, files, total, expected, Path(report) if report else None)
+    with closing(journal):
         run_service(
             recipe,
             given.get("--host", "127.0.0.1"),
             int(given.get("--port", "0")),
             say,
             tokenizer=step.inputs["model"],
-            backlog=8 * responses,
+            backlog=_ROLLOUTS_WAITING * ppo.responses,
             journal=journal,
         )

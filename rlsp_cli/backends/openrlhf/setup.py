@@ -11,6 +11,7 @@ from rlsp_cli.backends.job_step import JobStep, say_note
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.backends.openrlhf.checkpoint import choose
 from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.backends.sections import ppo_section, prompts_section
 from rlsp_cli.data import Problem, prompt_rows
 from rlsp_cli.engine.ending import refuse_other_end
 from rlsp_cli.engine.model import load_tokenizer
@@ -24,10 +25,9 @@ from rlsp_cli.runs.stream import drop_rows_from, write_lines
 def setup(step: JobStep) -> None:
     """Write what the command names, and choose the checkpoint that a resumed training goes on from."""
     recipe, files = step.recipe, StageFiles(step.run.stage("ppo"))
-    ppo, prompts, heldout = recipe.ppo, recipe.data.prompts, recipe.data.heldout
-    assert ppo and prompts, "checked by the recipe"
+    ppo, heldout = ppo_section(recipe), recipe.data.heldout
 
-    problems = prompt_rows(prompts, recipe.plugins)
+    problems = prompt_rows(prompts_section(recipe), recipe.plugins)
     refuse_overlap(recipe, "prompts", problems)
     tokenizer = _tokenizer(recipe, step.inputs["model"], files)
 
@@ -44,12 +44,12 @@ def setup(step: JobStep) -> None:
 
 def _prepare_checkpoints(files: StageFiles, ppo: Ppo, resume: Path | None) -> None:
     """Let OpenRLHF go on from a checkpoint, or forget what an earlier training has written."""
-    files.answers.unlink(missing_ok=True)  # a rollout that was cut off is made anew
+    files.replies.unlink(missing_ok=True)  # an interrupted rollout is made anew
+
+    # Both folders from the beginning: a checkpoint counts only if all models that have one have it.
     models = ["_actor", "_critic"] if ppo.estimator == "gae" else ["_actor"]
     for model in models:
-        (files.checkpoints / model).mkdir(
-            parents=True, exist_ok=True
-        )  # so that one without the other does not count
+        (files.checkpoints / model).mkdir(parents=True, exist_ok=True)
 
     if resume is None:
         drop_rows_from(files.stage.metrics, 0)
@@ -59,12 +59,14 @@ def _prepare_checkpoints(files: StageFiles, ppo: Ppo, resume: Path | None) -> No
 
 
 def _tokenizer(recipe: Recipe, model: str, files: StageFiles) -> PreTrainedTokenizerBase:
-    """That of the model which training starts from, made here when it is a new one."""
+    """The tokenizer of the model that training starts from; a new model is written first."""
     if recipe.sft:
         return load_tokenizer(model, recipe.model.chat_template)
+
     if recipe.model.from_scratch is not None:
         write_new_model(recipe, files.base)
         return starting_tokenizer(recipe, files.base)
+
     tokenizer = starting_tokenizer(recipe, files.base)
     refuse_other_end(model, tokenizer)
     return tokenizer
@@ -81,8 +83,18 @@ def _rows(
     return [_line(_prompt(problem, recipe, tokenizer), problem) for problem in kept]
 
 
+def _heldout(source: Prompts, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Iterable[str]:
+    for problem in prompt_rows(source, recipe.plugins):
+        yield _line(_prompt(problem, recipe, tokenizer), problem, heldout=True)
+
+
 def _prompt(problem: Problem, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The prompt as a text that OpenRLHF reads as our tokens, and writes again in front of each response."""
+    """The prompt as a text that OpenRLHF reads as our tokens.
+
+    It decodes them again, special tokens kept, in front of each response that it sends to the
+    reward function, where this text tells prompt and response apart. DataError when the tokenizer
+    cannot do that.
+    """
     ids = encode_prompt(prompt_text(problem.problem, recipe.data, tokenizer), tokenizer)
     text = str(tokenizer.decode(ids, skip_special_tokens=False))
     if tokenizer(text, add_special_tokens=False)["input_ids"] != ids:
@@ -94,21 +106,15 @@ def _prompt(problem: Problem, recipe: Recipe, tokenizer: PreTrainedTokenizerBase
 
 
 def _line(prompt: str, problem: Problem, **more: Any) -> str:
-    """A row of OpenRLHF's data: the label is for our bridge, which hands it to the reward service."""
+    """A row of OpenRLHF's data; its label is for our bridge, which hands it to the reward service.
+
+    The label is a text of JSON: OpenRLHF passes texts through untouched.
+    """
     label = {
         "id": problem.id,
         "reference": problem.answer,
         "metadata": dict(problem.metadata),
         **more,
     }
-    return (
-        json.dumps(
-            {"prompt": prompt, "label": json.dumps(label, ensure_ascii=False)}, ensure_ascii=False
-        )
-        + "\n"
-    )
-
-
-def _heldout(source: Prompts, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Iterable[str]:
-    for problem in prompt_rows(source, recipe.plugins):
-        yield _line(_prompt(problem, recipe, tokenizer), problem, heldout=True)
+    row = {"prompt": prompt, "label": json.dumps(label, ensure_ascii=False)}
+    return json.dumps(row, ensure_ascii=False) + "\n"
