@@ -10,15 +10,14 @@ from rlsp_cli.terminal import print
 
 
 def finish(step: JobStep) -> None:
-    """Publish `checkpoints/final` and the models of steps, with the tokenizer and chat template they started from."""
+    """Publish `checkpoints/final` and the exported steps, with the tokenizer that they started from."""
     files = StageFiles(step.run.stage("ppo"))
     tokenizer = load_tokenizer(step.inputs["model"], step.recipe.model.chat_template)
+
     for export in sorted(files.exports.glob("step-??????")):
-        publish(
-            export,
-            tokenizer.save_pretrained,
-            files.stage.exported(int(export.name.removeprefix("step-"))),
-        )
+        number = int(export.name.removeprefix("step-"))
+        publish(export, tokenizer.save_pretrained, files.stage.exported(number))
         shutil.rmtree(export)
+
     publish(files.model, tokenizer.save_pretrained, files.stage.final)
     print(f"ppo: checked and handed over: {files.stage.final}")

@@ -1,4 +1,4 @@
-"""A command of OpenRLHF: its words, and what OpenRLHF's own parser says to them."""
+"""A command of OpenRLHF as words, and what OpenRLHF's own parser says about them."""
 
 import json
 import subprocess
@@ -17,16 +17,21 @@ TESTED = ("0.11.2",)
 
 
 def words(settings: Sequence[Setting]) -> tuple[str, ...]:
-    """The settings as a command's words: a switch stands alone, a list is several words, None is left out."""
+    """The settings as words of a command.
+
+    A switch is a word alone, a list several words; False and None are left out, as argparse has no
+    word for them.
+    """
     found: list[str] = []
     for setting in settings:
         if setting.value is None or setting.value is False:
             continue
-        value = [] if setting.value is True else setting.value
-        found += [
-            f"--{setting.key}",
-            *map(str, value if isinstance(value, list | tuple) else [value]),
-        ]
+
+        found.append(f"--{setting.key}")
+        if isinstance(setting.value, list | tuple):
+            found += map(str, setting.value)
+        elif setting.value is not True:
+            found.append(str(setting.value))
     return tuple(found)
 
 
@@ -38,23 +43,24 @@ def parser_error(environment: Environment, argv: Sequence[str]) -> str | None:
 def ask_parser(
     python: Sequence[str], package: str, argv: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """The answer of `templates/openrlhf/parser.py`; NotReadyError when OpenRLHF's command is not as it was known."""
+    """The answer of `templates/openrlhf/parser.py`, which imports neither torch nor Ray.
+
+    `package` is OpenRLHF's folder, `-` for the one of that interpreter; without `argv` the answer
+    is the list of options. NotReadyError when OpenRLHF's command is not laid out as that script
+    expects.
+    """
     with tempfile.TemporaryDirectory() as folder:
         answer, command = Path(folder) / "answer.json", Path(folder) / "command.json"
-        command.write_text(json.dumps(argv), encoding="utf-8")
-        script = str(share("templates") / "openrlhf" / "parser.py")
-        asked = [
-            *python,
-            script,
-            package,
-            str(answer),
-            *([str(command)] if argv is not None else []),
-        ]
+        asked = [*python, str(share("templates") / "openrlhf" / "parser.py"), package, str(answer)]
+        if argv is not None:
+            command.write_text(json.dumps(argv), encoding="utf-8")
+            asked.append(str(command))
+
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise NotReadyError(
-                f"{python[0]}: OpenRLHF's parser cannot be asked: {reason}; install a tested version"
-            )
+            problem = f"OpenRLHF's parser cannot be asked: {reason}"
+            raise NotReadyError(f"{python[0]}: {problem}; install a tested version")
+
         data: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
         return data

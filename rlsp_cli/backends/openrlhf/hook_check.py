@@ -8,6 +8,9 @@ from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.openrlhf.files import HOOK
 from rlsp_cli.share import share
 
+_PREFIX = "rlsp: "
+"""How the hook's own line begins on a stderr that libraries write to as well."""
+
 
 @cache
 def misfit(environment: Environment) -> str | None:
@@ -17,7 +20,9 @@ def misfit(environment: Environment) -> str | None:
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     if not done.returncode:
         return None
+
     lines = done.stderr.strip().splitlines() or ["no reason given"]
-    return next((line for line in lines if line.startswith("rlsp: ")), lines[-1]).removeprefix(
-        "rlsp: "
-    )
+    for line in lines:
+        if line.startswith(_PREFIX):
+            return line.removeprefix(_PREFIX)
+    return lines[-1]

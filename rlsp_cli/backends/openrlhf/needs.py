@@ -1,4 +1,4 @@
-"""What OpenRLHF's options need beside OpenRLHF. Its lock for GPUs has all of it but cupy, that for the CPU little."""
+"""What OpenRLHF's options need beside OpenRLHF: rlsp's lock for GPUs has all but cupy, that for the CPU little."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from rlsp_cli.backends.need import Need
 _INTO = "install it into the environment that OpenRLHF runs in"
 
 
-def _is(name: str) -> Callable[[Any], bool]:
+def _equals(name: str) -> Callable[[Any], bool]:
     return lambda value: value == name
 
 
@@ -26,13 +26,13 @@ NEEDS = (
     Need("ds.use_liger_kernel", bool, ("liger_kernel",), f"{_INTO}, or leave it out"),
     Need(
         "ds.attn_implementation",
-        _is("flash_attention_2"),
+        _equals("flash_attention_2"),
         ("flash_attn",),
         f"{_INTO} (pip install flash-attn --no-build-isolation)",
     ),
     Need(
         "ds.attn_implementation",
-        _is("flash_attention_3"),
+        _equals("flash_attention_3"),
         ("flash_attn_interface", "kernels-community/vllm-flash-attn3"),
         f"{_INTO}, or set model.attention: flash_attention_2",
     ),

@@ -1,7 +1,6 @@
-"""What `ppo.openrlhf.extra` may say: every option of OpenRLHF's PPO command is of one of three kinds.
+"""What `ppo.openrlhf.extra` may set: every option of OpenRLHF's PPO command is of one of three kinds.
 
-An option that a newer version adds is of none, and refused until somebody has looked at what it
-changes.
+An option that a newer version adds is of none, and is refused until it has been reviewed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,38 +14,23 @@ def _both(*names: str) -> tuple[str, ...]:
     return tuple(f"{model}.{name}" for model in ("actor", "critic") for name in names)
 
 
-FREE = frozenset(
-    (
-        *(
-            "actor.dual_clip",
-            "actor.eps_clip_low_high",
-            "actor.policy_loss_type",
-            "actor.loss_agg_mode",
-        ),
-        *("actor.entropy_coef", "actor.aux_loss_coef", "actor.gradient_checkpointing_reentrant"),
-        *_both(
-            "optim",
-            "adam.eps",
-            "muon.lr",
-            "muon.momentum",
-            "muon.nesterov",
-            "muon.no_nesterov",
-            "muon.ns_steps",
-        ),
-        *("algo.advantage.no_std_norm", "algo.kl.use_loss", "algo.kl.unbiased_gradient"),
-        *("ckpt.max_num", "critic.save_value_network", "data.dataloader_num_workers"),
-        *(
-            "ds.deepcompile",
-            "ds.experts_implementation",
-            "ds.grad_accum_dtype",
-            "ds.overlap_comm",
-            "ds.zpg",
-        ),
-        *("ds.ring_attn_head_stride", "ds.use_liger_kernel", "ds.value_head_prefix"),
-        *("logger.wandb.group", "logger.wandb.org"),
-        *("train.async_queue_size", "train.full_determinism_enable", "vllm.sync_with_ray"),
-    )
+_LOSS = """
+    actor.aux_loss_coef actor.dual_clip actor.entropy_coef actor.eps_clip_low_high actor.loss_agg_mode
+    actor.policy_loss_type algo.advantage.no_std_norm algo.kl.unbiased_gradient algo.kl.use_loss
+"""
+_OPTIMISERS = _both(
+    *("optim", "adam.eps"),
+    *("muon.lr", "muon.momentum", "muon.nesterov", "muon.no_nesterov", "muon.ns_steps"),
 )
+_MEMORY_AND_SPEED = """
+    actor.gradient_checkpointing_reentrant data.dataloader_num_workers ds.deepcompile ds.experts_implementation
+    ds.grad_accum_dtype ds.overlap_comm ds.ring_attn_head_stride ds.use_liger_kernel ds.zpg train.async_queue_size
+    train.full_determinism_enable vllm.sync_with_ray
+"""
+_OUTPUT = """
+    ckpt.max_num critic.save_value_network ds.value_head_prefix logger.wandb.group logger.wandb.org
+"""
+FREE = frozenset((*f"{_LOSS} {_MEMORY_AND_SPEED} {_OUTPUT}".split(), *_OPTIMISERS))
 """Options that change how the policy is trained, and nothing on which rlsp relies."""
 LISTS = frozenset({"actor.eps_clip_low_high"})
 """Those of them that take several words."""
@@ -203,33 +187,36 @@ REFUSED: Mapping[str, str] = {
 
 
 def extra_problems(extra: Mapping[str, Any]) -> Iterator[Issue]:
-    """What `ppo.openrlhf.extra` may not say, each with the next move."""
+    """What `ppo.openrlhf.extra` may not set, each with the next move."""
     for key, value in extra.items():
         path = f"ppo.openrlhf.extra.{key}"
         if key in RECIPE:
             yield Issue(path, f"rlsp sets this option from {RECIPE[key]}", "set that instead")
         elif key in REFUSED:
-            yield Issue(
-                path, f"this option is not for ppo.openrlhf.extra: {REFUSED[key]}", "leave it out"
-            )
+            message = f"this option is not for ppo.openrlhf.extra: {REFUSED[key]}"
+            yield Issue(path, message, "leave it out")
         elif key not in FREE:
             message = f"OpenRLHF {TESTED[-1]} has no option --{key}"
             yield Issue(path, message, did_you_mean(key, [*RECIPE, *REFUSED, *FREE]))
-        elif isinstance(value, str) and value.startswith("-"):
-            yield Issue(path, f"{value!r} would be read as another option", "give the value alone")
-        elif not _is_value(value, key in LISTS):
-            expected = "a list of numbers" if key in LISTS else "a number, a text, true or false"
-            yield Issue(
-                path, f"{value!r} is no value of this option", f"give {expected}, or leave it out"
-            )
+        else:
+            yield from _value_problem(path, value, several=key in LISTS)
+
+
+def _value_problem(path: str, value: Any, several: bool) -> Iterator[Issue]:
+    # argparse takes a value that begins with a dash for the next option.
+    if isinstance(value, str) and value.startswith("-"):
+        yield Issue(path, f"{value!r} would be read as another option", "give the value alone")
+    elif not _is_value(value, several):
+        expected = "a list of numbers" if several else "a number, a text, true or false"
+        message = f"{value!r} is no value of this option"
+        yield Issue(path, message, f"give {expected}, or leave it out")
 
 
 def _is_value(value: Any, several: bool) -> bool:
-    """Whether it becomes one word of the command, or several words where the option takes them."""
+    """Whether a value becomes one word of the command, or several numbers where the option takes them."""
     if several:
-        return isinstance(value, list | tuple) and all(
-            isinstance(one, int | float) for one in value
-        )
-    return isinstance(value, int | float) or (
-        isinstance(value, str) and value.strip() != "" and "\0" not in value
-    )
+        is_list = isinstance(value, list | tuple)
+        return is_list and all(isinstance(one, int | float) for one in value)
+    if isinstance(value, str):
+        return value.strip() != "" and "\0" not in value
+    return isinstance(value, int | float)
