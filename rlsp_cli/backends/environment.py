@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,12 +16,13 @@ from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.recipe.schema import BackendEnvironment, Recipe
 
 SETTINGS = "rlsp.toml"
+"""Names environments for all recipes of a folder."""
 _ASK_VERSION = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An installed backend: the words that start its interpreter, where `{run}` is the run folder; its version."""
+    """An installed backend: its version, and the command of its interpreter, in which `{run}` is the run folder."""
 
     backend: str
     command: tuple[str, ...]
@@ -31,7 +31,7 @@ class Environment:
 
     @property
     def in_container(self) -> bool:
-        """Whether words of a container stand before the interpreter."""
+        """Whether the interpreter is started by a container's command."""
         return len(self.command) > 1
 
     def python(self, run: Path) -> tuple[str, ...]:
@@ -50,29 +50,35 @@ def default_folder(backend: str) -> Path:
 
 
 def find_environment(backend: str, recipe: Recipe | None = None) -> Environment:
-    """The environment that the recipe, or rlsp.toml, names, or the installed one; NotReadyError when there is none."""
+    """The environment that the recipe names, or else rlsp.toml, or else the installed one.
+
+    Its interpreter is started once, for the backend's version. NotReadyError when there is none.
+    """
     if backend == "local":
         return LOCAL
+
     named = (recipe.backends.get(backend) if recipe else None) or _from_settings(backend)  # type: ignore[call-overload]
     command = _command(backend, named or BackendEnvironment())
-    hint = f"`rlsp backends install {backend}` makes one; or name yours in {SETTINGS}: [backends.{backend}] python"
+    yours = f"or name yours in {SETTINGS}: [backends.{backend}] python"
+    hint = f"`rlsp backends install {backend}` makes one; {yours}"
+
+    # A container needs some folder in the place of the run's, which is not there yet.
+    words = [word.replace("{run}", str(Path.cwd())) for word in command]
+    asked = [*words, "-c", _ASK_VERSION, backend]
     try:
-        words = [word.replace("{run}", str(Path.cwd())) for word in command]
-        done = subprocess.run(
-            [*words, "-c", _ASK_VERSION, backend], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise NotReadyError(
-            f"no environment for {backend}: {command[0]}: {error.strerror}; {hint}"
-        ) from error
+        problem = f"no environment for {backend}: {command[0]}: {error.strerror}"
+        raise NotReadyError(f"{problem}; {hint}") from error
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise NotReadyError(f"{shlex.join(command)} has no {backend} ({reason}); {hint}")
+
     return Environment(backend, command, done.stdout.strip(), bool(named and named.allow_untested))
 
 
 def usable_environment(backend: str, recipe: Recipe, tested: Sequence[str]) -> Environment:
-    """As `find_environment`; NotReadyError too for a version that nobody has tested, unless that is allowed."""
+    """As `find_environment`; NotReadyError too for an untested version, unless the recipe allows it."""
     found = find_environment(backend, recipe)
     if found.version not in tested and not found.allow_untested:
         raise NotReadyError(
@@ -83,13 +89,13 @@ def usable_environment(backend: str, recipe: Recipe, tested: Sequence[str]) -> E
 
 
 def _command(backend: str, named: BackendEnvironment) -> tuple[str, ...]:
-    if named.container is None:
+    container = named.container
+    if container is None:
         return (named.python or str(default_folder(backend) / "bin" / "python"),)
-    words = shlex.split(named.container.command)
-    return (
-        *(word.replace("{image}", named.container.image) for word in words),
-        named.python or "python",
-    )
+
+    # The command is split before the image is put in, so that its name stays one word.
+    words = [word.replace("{image}", container.image) for word in shlex.split(container.command)]
+    return (*words, named.python or "python")
 
 
 def _from_settings(backend: str) -> BackendEnvironment | None:
@@ -102,12 +108,11 @@ def _from_settings(backend: str) -> BackendEnvironment | None:
 
 def _read_settings(path: Path) -> dict[str, BackendEnvironment]:
     try:
-        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("backends", {})
-        return {name: BackendEnvironment.model_validate(part) for name, part in data.items()}
+        sections = tomllib.loads(path.read_text(encoding="utf-8")).get("backends", {})
+        return {name: BackendEnvironment.model_validate(part) for name, part in sections.items()}
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(
-            f"{path}: backends.{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from error
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{path}: backends.{where}: {first['msg']}") from error

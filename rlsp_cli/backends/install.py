@@ -1,4 +1,4 @@
-"""Making a backend's environment: a venv of its own, filled from a lock that rlsp has been tested with."""
+"""Making a backend's environment: a venv, filled from a lock that rlsp has been tested with."""
 
 import datetime
 import hashlib
@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rlsp_cli.backends import BACKENDS
 from rlsp_cli.errors import NotReadyError, UsageError
@@ -19,9 +19,24 @@ from rlsp_cli.runs.stream import write_json
 _MARK = "rlsp-backend.json"
 _TORCH = "torch"
 _BUILT_HERE = ("flash-attn",)
-"""Packages whose build imports torch, so they come last and are built among the packages that are then there."""
+"""Packages whose build imports torch: they come last, and are built beside the packages that are then there."""
 _WITHOUT_CUDA = {"FLASH_ATTENTION_SKIP_CUDA_BUILD": "TRUE", "FLASH_ATTENTION_FORCE_BUILD": "TRUE"}
-"""flash-attn's own switches: only its Python code, and no look for a build of someone else's."""
+"""flash-attn's own switches: only its Python code, and no download of a ready build."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What `install` made in a folder, as a file there says."""
+
+    backend: str
+    version: str
+    profile: str
+    lock: str
+    """Digest of the lock's text: another lock is installed anew."""
+    installed: str
+    """When, in UTC."""
+    seconds: float
+    bytes: int
 
 
 def locks(backend: str) -> list[Path]:
@@ -52,91 +67,103 @@ def site_packages(folder: Path) -> Path:
     return next(folder.glob("lib/python3*/site-packages"))
 
 
-def installed_state(folder: Path) -> dict[str, Any] | None:
-    """What was installed into a folder, and from which lock; None when rlsp made nothing there."""
+def read_installation(folder: Path) -> Installation | None:
+    """What was installed into a folder; None when rlsp made nothing there."""
     mark = folder / _MARK
-    return json.loads(mark.read_text(encoding="utf-8"))["data"] if mark.is_file() else None
+    if not mark.is_file():
+        return None
+    return Installation(**json.loads(mark.read_text(encoding="utf-8"))["data"])
 
 
-def install(backend: str, profile: str, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def install(backend: str, profile: str, folder: Path, say: Callable[[str], None]) -> Installation:
     """Make the environment, unless the same lock was installed there before; returns what is there.
 
-    torch comes with its own dependencies, from wherever pip is set up to find it; the rest is as
-    the lock says, and
-    nothing else: resolving would pull packages that training never imports. NotReadyError when pip
-        fails.
+    UsageError for a folder that rlsp did not make; NotReadyError when pip fails.
     """
     lock = lock_file(backend, profile)
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    before = installed_state(folder)
-    if before is not None and before["lock"] == digest:
+
+    before = read_installation(folder)
+    if before is not None and before.lock == digest:
         say(f"{folder}: installed before")
         BACKENDS[backend].finish_install(profile, site_packages(folder))
         return before
+
+    # The folder is emptied below: it must be ours, or hold nothing.
     if before is None and folder.exists() and any(folder.iterdir()):
-        raise UsageError(
-            f"{folder}: this folder is used, and not by rlsp; name another with --path"
-        )
+        used = f"{folder}: this folder is used, and not by rlsp"
+        raise UsageError(f"{used}; name another with --path")
+
     began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     _fill(lock, folder, say)
     BACKENDS[backend].finish_install(profile, site_packages(folder))
-    state = {
-        "backend": backend,
-        "version": pins(lock)[backend],
-        "profile": profile,
-        "lock": digest,
-        "installed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - began, 1),
-        "bytes": sum(
-            file.stat().st_size
-            for file in folder.rglob("*")
-            if file.is_file() and not file.is_symlink()
-        ),
-    }
-    write_json(folder / _MARK, {"schema": "rlsp.backend/1", "data": state})
-    return state
+
+    made = Installation(
+        backend=backend,
+        version=pins(lock)[backend],
+        profile=profile,
+        lock=digest,
+        installed=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - began, 1),
+        bytes=_size(folder),
+    )
+    # Last, so that an installation which failed half-way counts as none.
+    write_json(folder / _MARK, {"schema": "rlsp.backend/1", "data": asdict(made)})
+    return made
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files; those that a link leads to lie elsewhere."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(file.stat().st_size for file in files)
 
 
 def _fill(lock: Path, folder: Path, say: Callable[[str], None]) -> None:
-    """Uv is faster where it is there; pip is everywhere."""
+    """Make the venv and install the lock: torch, then the others, then what is built here."""
     uv, python = shutil.which("uv"), str(folder / "bin" / "python")
     say(f"{folder}: a new environment, with {'uv' if uv else 'pip'}")
-    make = (
-        [uv, "venv", "--python", sys.executable, str(folder)]
-        if uv
-        else [sys.executable, "-m", "venv", str(folder)]
-    )
-    add = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
+
+    # uv is faster where it is there; pip is everywhere.
+    if uv:
+        make = [uv, "venv", "--python", sys.executable, str(folder)]
+        add = [uv, "pip", "install", "--python", python]
+    else:
+        make = [sys.executable, "-m", "venv", str(folder)]
+        add = [python, "-m", "pip", "install"]
+    _run(make)
+
+    # torch brings its CUDA libraries from wherever pip is set up to find them.
     wanted = {name: f"{name}=={version}" for name, version in pins(lock).items()}
     built = [wanted.pop(name) for name in _BUILT_HERE if name in wanted]
-    _run(make)
     say(f"{wanted[_TORCH]}, with its dependencies")
     _run([*add, wanted[_TORCH], "--constraint", str(lock)])
+
+    # To resolve the others would pull packages that training never imports.
     say(f"{len(wanted)} packages from {lock.parent.parent.name}/locks/{lock.name}")
     _run([*add, "--no-deps", *wanted.values()])
+
     if built:
         say(f"{', '.join(built)}, built here")
         _build([*add, "--no-deps", "--no-build-isolation", *built], lock.stem)
 
 
-def _build(argv: Sequence[str | None], profile: str) -> None:
-    """Without CUDA for the CPU, and then apart from the cache, which would hand that build to a GPU environment."""
+def _build(argv: Sequence[str], profile: str) -> None:
     if profile == "cpu":
+        # Apart from the cache, which would hand a build without CUDA to a GPU environment.
         _run([*argv, "--no-cache-dir"], _WITHOUT_CUDA)
     else:
         _run(argv)
 
 
-def _run(argv: Sequence[str | None], settings: Mapping[str, str] | None = None) -> None:
+def _run(argv: Sequence[str], settings: Mapping[str, str] | None = None) -> None:
+    """Run an installer; NotReadyError with the error that it names, or else its last line."""
     env = {**os.environ, **(settings or {})}
-    done = subprocess.run(
-        [word for word in argv if word], capture_output=True, text=True, env=env, check=False
-    )
-    if done.returncode:
-        lines = [
-            line for line in done.stderr.splitlines() if line.startswith("ERROR")
-        ] or done.stderr.splitlines()
-        raise NotReadyError(
-            f"{' '.join(map(str, argv[:4]))}: {lines[-1] if lines else 'failed without a word'}"
-        )
+    done = subprocess.run(argv, capture_output=True, text=True, env=env, check=False)
+    if done.returncode == 0:
+        return
+
+    lines = done.stderr.splitlines()
+    errors = [line for line in lines if line.startswith("ERROR")]
+    reason = (errors or lines or ["failed without a message"])[-1]
+    raise NotReadyError(f"{' '.join(argv[:4])}: {reason}")

@@ -1,4 +1,4 @@
-"""A Job: everything that one stage will write and start, as a value. Nothing has happened yet."""
+"""A Job: all that one stage will write and start, as a value. Nothing has happened yet."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 RESTORED = "weights, optimiser, schedule, data position, random numbers"
-"""What both SFT engines and PPO restore from a checkpoint."""
+"""What the SFT of both engines and the embedded PPO restore from a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -20,34 +20,33 @@ class Resources:
 
 @dataclass(frozen=True)
 class Job:
-    """One stage, compiled. `files` maps names inside the stage's folder to their text.
-
-    `argv` is what the cluster runs; the commands of `setup` before it and of `finish` after it run
-    where rlsp does. `batch` names the one of `files` that is to be submitted to Slurm, and that
-    holds `argv`. A job with a `stop_file` saves and leaves when that file appears; others do so on
-    SIGTERM. `resumes` says what it goes on from.
-    """
+    """One stage, compiled."""
 
     stage: str
     backend: str
     argv: tuple[str, ...]
+    """What the cluster runs."""
     setup: tuple[tuple[str, ...], ...] = ()
+    """Commands before it, which run where rlsp does."""
     finish: tuple[tuple[str, ...], ...] = ()
+    """Commands after it, which run where rlsp does."""
     batch: str | None = None
+    """The one of `files` that is submitted to Slurm, and that holds `argv`."""
     stop_file: str | None = None
+    """A file that makes the job save and leave; without one it does so on SIGTERM."""
     resumes: str | None = None
+    """What it goes on from, as a phrase for the screen."""
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    """Name inside the stage's folder -> text."""
     resources: Resources = Resources()
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    """What the backend's own steps read from job.json."""
 
     def by_hand(self, folder: Path) -> list[tuple[str, ...]]:
-        """The commands that somebody would type, one after the other, with the files in `folder`."""
-        return [
-            *self.setup,
-            ("sbatch", str(folder / self.batch)) if self.batch else self.argv,
-            *self.finish,
-        ]
+        """The commands to type one after the other, with the files in `folder`."""
+        command = ("sbatch", str(folder / self.batch)) if self.batch else self.argv
+        return [*self.setup, command, *self.finish]
 
     def to_json(self) -> str:
         """The document job.json; the text of `files` lies beside it and is not repeated."""

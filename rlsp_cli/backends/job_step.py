@@ -1,4 +1,4 @@
-"""A step that rlsp itself does for a job, in a process of its own: it ends with an exit code and a report."""
+"""A step that rlsp itself does for a job in a process of its own, which ends with an exit code and a report."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from rlsp_cli.terminal import print
 
 
 def say_note(text: str) -> None:
-    """Tell the person who watches: lines of this form are passed on from a command's log."""
+    """Print a note for the screen: the launcher passes on lines of this form from a command's log."""
     print(f"note: {text}", file=sys.stderr, flush=True)
 
 
@@ -43,12 +43,14 @@ class JobStep:
 
 
 def run_step(steps: Mapping[str, Callable[..., None]], argv: list[str]) -> int:
-    """Do the step `argv[0]` with the inputs of the job.json `argv[1]` and the words after it.
+    """Do a step for `argv`: its name, the path of its job.json, and words that it takes.
 
     An error of a known kind is one line on stderr and in the attempt's error.json.
     """
+    name, job, *options = argv
     try:
-        steps[argv[0]](JobStep.of(read_inputs(Path(argv[1]))[1]), *argv[2:])
+        _, inputs = read_inputs(Path(job))
+        steps[name](JobStep.of(inputs), *options)
     except RlspError as error:
         return report(error)
     return 0

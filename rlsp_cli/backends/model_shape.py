@@ -12,6 +12,7 @@ from rlsp_cli.recipe.schema import FromScratch, Model
 _TABLE = Path(__file__).parent / "models.json"
 _GATED = ("llama", "mistral", "qwen2", "qwen3")
 """Architectures of this form: grouped attention, a gated feed-forward part of three matrices, no experts."""
+_BYTES_16_BITS = 2
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class ModelShape:
     @property
     def trunk(self) -> int:
         """Weights without the output layer: what a critic has. Biases, below 0.1%, are not counted."""
-        block = (
-            sum(inputs * outputs for inputs, outputs in self.matrices.values()) + 2 * self.hidden
-        )
-        return self.layers * block + self.hidden + self.embedding
+        matrices = sum(inputs * outputs for inputs, outputs in self.matrices.values())
+        norms = 2 * self.hidden  # before attention, and before the feed-forward part
+        last_norm = self.hidden
+        return self.layers * (matrices + norms) + last_norm + self.embedding
 
     @property
     def parameters(self) -> int:
@@ -62,15 +63,14 @@ class ModelShape:
     @property
     def kv_bytes(self) -> int:
         """Bytes of keys and values for one token, in 16 bits."""
-        return 2 * 2 * self.layers * self.kv_heads * self.head_size
+        return 2 * _BYTES_16_BITS * self.layers * self.kv_heads * self.head_size
 
 
 def model_shape(model: Model) -> ModelShape | None:
     """The shape of a recipe's model; None when its configuration is not here or describes no dense decoder.
 
-    A folder is read, the hub is not asked: only its cache and the table `models.json` are looked
-        at. A model from
-    scratch counts without its vocabulary, which depends on the data.
+    The hub is not asked: a folder, the hub's cache and the table `models.json` are looked at. A
+    model from scratch counts without its vocabulary, which depends on the data.
     """
     if model.from_scratch is not None:
         return _of_scratch(model.from_scratch)
@@ -101,28 +101,36 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape | None:
 
 
 def _of_scratch(spec: FromScratch) -> ModelShape | None:
-    sizes = {
-        "hidden_size": spec.hidden_size,
-        "intermediate_size": spec.intermediate_size,
-        "vocab_size": 0,
-    }
-    counts = {"num_hidden_layers": spec.num_layers, "num_attention_heads": spec.num_heads}
-    return shape_of({"model_type": spec.model_type, "tie_word_embeddings": True, **sizes, **counts})
+    return shape_of(
+        {
+            "model_type": spec.model_type,
+            "hidden_size": spec.hidden_size,
+            "intermediate_size": spec.intermediate_size,
+            "num_hidden_layers": spec.num_layers,
+            "num_attention_heads": spec.num_heads,
+            "tie_word_embeddings": True,
+            "vocab_size": 0,
+        }
+    )
 
 
 def _config(path: str) -> dict[str, Any] | None:
     """The configuration of a folder, of a model in the hub's cache, or of the table."""
     name, _, revision = path.partition("@")
-    here = Path(path) / "config.json"
-    file = here if here.is_file() else None if Path(path).is_dir() else _cached(name, revision)
-    if file is not None:
-        return _read(file)
+    if (Path(path) / "config.json").is_file():
+        return _read(Path(path) / "config.json")
+
+    # The cache is asked for hub ids only: a folder without a configuration is no hub id.
+    cached = None if Path(path).is_dir() else _cached(name, revision)
+    if cached is not None:
+        return _read(cached)
+
     known = json.loads(_TABLE.read_text(encoding="utf-8"))["models"]
     return next((entry for entry in known if name in entry["names"]), None)
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The object in a file; NotReadyError when there is none."""
+    """The JSON object in a file; NotReadyError when there is none."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

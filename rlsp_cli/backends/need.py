@@ -16,10 +16,10 @@ from rlsp_cli.share import share
 
 @dataclass(frozen=True)
 class Need:
-    """The option `key` needs one of `any_of` where `when` says so of its value; `hint` says how to get it.
+    """An option that needs a package: `key` with a value for which `when` is true needs one of `any_of`.
 
     `any_of` holds modules, `package.module:WORD` for a word in a module's file, and kernels of the
-    hub as `org/name`.
+    hub as `org/name`. `hint` says how to get one.
     """
 
     key: str
@@ -31,14 +31,22 @@ class Need:
 def missing(
     environment: Environment, settings: Iterable[Setting], needs: Sequence[Need]
 ) -> list[Issue]:
-    """A problem for each setting that needs what the environment does not have, at the recipe key it comes from."""
+    """An issue for each setting that needs what the environment lacks, at the recipe key it comes from."""
     wanted = list(_wanted(settings, needs))
     if not wanted:
         return []
-    here = _here(environment, sorted({name for _, need in wanted for name in need.any_of}))
-    return [
-        _problem(setting, need) for setting, need in wanted if not here.intersection(need.any_of)
-    ]
+
+    # One question for all names: to start an interpreter in a container takes seconds.
+    names: set[str] = set()
+    for _, need in wanted:
+        names.update(need.any_of)
+    here = _installed(environment, sorted(names))
+
+    issues = []
+    for setting, need in wanted:
+        if not here.intersection(need.any_of):
+            issues.append(_issue(setting, need))
+    return issues
 
 
 def _wanted(settings: Iterable[Setting], needs: Sequence[Need]) -> Iterator[tuple[Setting, Need]]:
@@ -48,23 +56,25 @@ def _wanted(settings: Iterable[Setting], needs: Sequence[Need]) -> Iterator[tupl
                 yield setting, need
 
 
-def _problem(setting: Setting, need: Need) -> Issue:
+def _issue(setting: Setting, need: Need) -> Issue:
     names = " or ".join(name.partition(":")[0] for name in need.any_of)
     value = "" if isinstance(setting.value, bool | dict | list) else f" {setting.value}"
+    message = f"{setting.key}{value} needs {names}, which the environment does not have"
     path = setting.sources[0] if setting.sources else setting.key
-    return Issue(
-        path, f"{setting.key}{value} needs {names}, which the environment does not have", need.hint
-    )
+    return Issue(path, message, need.hint)
 
 
-def _here(environment: Environment, names: Sequence[str]) -> set[str]:
-    """Those of the names that the environment has; the script goes in as a word, so that a container takes it too."""
+def _installed(environment: Environment, names: Sequence[str]) -> set[str]:
+    """Those of the names that the environment has, as `templates/look.py` says; NotReadyError if it cannot."""
+    # The script travels in the command line, because a container may not see our files.
     script = (share("templates") / "look.py").read_text(encoding="utf-8")
     argv = [*environment.python(Path.cwd()), "-c", script, *names]
+
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise NotReadyError(
-            f"{argv[0]}: cannot say which packages it has: {reason}; install {environment.backend} anew"
-        )
+        problem = f"{argv[0]}: cannot say which packages it has: {reason}"
+        raise NotReadyError(f"{problem}; install {environment.backend} anew")
+
+    # The last line: a library that is imported at start-up may have printed others before it.
     return set(json.loads(done.stdout.splitlines()[-1]))

@@ -1,4 +1,4 @@
-"""Asking a backend what it is: its own interpreter runs `templates/BACKEND/probe.py`, which answers in JSON."""
+"""Asking an environment what it has: its own interpreter runs `templates/BACKEND/probe.py`, which answers in JSON."""
 
 import json
 import os
@@ -69,32 +69,33 @@ class Probe:
 def run_probe(environment: Environment) -> Probe:
     """The answer of the backend's probe script; NotReadyError with its last line when there is none."""
     with tempfile.TemporaryDirectory() as folder:
+        # Into a file, because libraries print to stdout when they are imported.
         answer = Path(folder) / "answer.json"
         script = share("templates") / environment.backend / "probe.py"
         argv = [*environment.python(Path(folder)), str(script), str(answer)]
-        handed = json.dumps({"ray": _way_to_ray()})
 
+        # Headers may be secret: they go through a pipe, which no command line shows.
+        handed = json.dumps({"ray": _way_to_ray()})
         done = subprocess.run(argv, input=handed, capture_output=True, text=True, check=False)
         if done.returncode or not answer.exists():
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise NotReadyError(
-                f"{argv[0]}: {environment.backend} does not load here: {reason}; install it anew"
-            )
+            problem = f"{argv[0]}: {environment.backend} does not load here: {reason}"
+            raise NotReadyError(f"{problem}; install it anew")
+
         return Probe.from_json(json.loads(answer.read_text(encoding="utf-8")))
 
 
 def _way_to_ray() -> dict[str, Any] | None:
-    """The dashboard that RAY_ADDRESS names, with the headers that open it; they go through a pipe, and no further."""
+    """The dashboard that RAY_ADDRESS names with the headers that open it, or what is wrong with it."""
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         return None
+
     try:
         ray = read_ray_address(address, "RAY_ADDRESS")
     except UsageError:
-        return {
-            "address": shown(address),
-            "problem": "not the address of a dashboard, as http://HOST:8265",
-        }
+        problem = "not the address of a dashboard, as http://HOST:8265"
+        return {"address": shown(address), "problem": problem}
     except NotReadyError as error:
         return {"address": shown(address), "problem": str(error)}
     return {"address": ray.url, "url": ray.url, "headers": dict(ray.headers)}

@@ -1,4 +1,4 @@
-"""A model that a backend has saved: is it whole, and then where rlsp looks for it."""
+"""A model that a backend has saved: checked, and then put where rlsp looks for it."""
 
 import shutil
 from collections.abc import Callable
@@ -13,17 +13,19 @@ _MODEL = ("config.json", "generation_config.json", "*.safetensors", "*.safetenso
 
 def publish(saved: Path, write_tokenizer: Callable[[Path], Any], final: Path) -> None:
     """Copy a model to `final`, with its tokenizer, once it is checked; JobError when it is not whole."""
+    # Beside `final`, so that a rename puts it there at once: a folder of that name is always whole.
     draft = final.with_name(f"draft-{final.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
+
     write_tokenizer(draft)
     for pattern in _MODEL:
         for file in saved.glob(pattern):
-            shutil.copyfile(
-                file, draft / file.name
-            )  # without its mode: safetensors writes for its owner alone
+            # Without its mode: safetensors writes for its owner alone.
+            shutil.copyfile(file, draft / file.name)
     name_end(draft)
     check_model(draft)
+
     shutil.rmtree(final, ignore_errors=True)
     draft.rename(final)
 
@@ -36,6 +38,8 @@ def name_end(folder: Path) -> None:
         settings = GenerationConfig.from_pretrained(folder)
     else:
         settings = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+
+    # A base model's settings name the end of a text, its tokenizer perhaps that of a turn.
     stated, end = settings.eos_token_id, AutoTokenizer.from_pretrained(folder).eos_token_id
     known = [stated] if isinstance(stated, int) else list(stated or [])
     if end not in known:
@@ -48,16 +52,19 @@ def check_model(folder: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    # On the device "meta" a model has names and shapes, and takes no memory.
     shapes = tensor_shapes(folder)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+
+    # An output layer that is the embedding is saved once.
     tied = set(getattr(model, "all_tied_weights_keys", None) or [])
     missing = sorted(wanted.keys() - shapes.keys() - tied)
     if missing:
         raise JobError(f"{folder}: {len(missing)} tensors are missing, such as {missing[0]}")
+
     for name in sorted(wanted.keys() & shapes.keys()):
         if wanted[name] != shapes[name]:
-            raise JobError(
-                f"{folder}: tensor {name} has shape {shapes[name]}, its config says {wanted[name]}"
-            )
+            problem = f"tensor {name} has shape {shapes[name]}, its config says {wanted[name]}"
+            raise JobError(f"{folder}: {problem}")

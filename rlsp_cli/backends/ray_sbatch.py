@@ -11,6 +11,7 @@ from rlsp_cli.share import share
 
 _RAY = ("-P", "-m", "rlsp_cli.launch.ray")
 _LAST_PORT = 65530
+"""A head on a later port has its other three ports below it instead of above."""
 
 
 def ray_batch_script(
@@ -31,15 +32,12 @@ def ray_batch_script(
 
     template = (share("templates") / "ray.sbatch.j2").read_text(encoding="utf-8")
     page = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(template)  # noqa: S701 (shell)
-    start = [*python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
-    offers = [f"--num-gpus={cluster.gpus_per_node}"] if cluster.gpus_per_node else []
-    cpus = cpus_of(cluster)
-    offers += [f"--num-cpus={cpus}"] if cpus else []
+    start = [*python, *_ray_start(cluster)]
     next_port = 1 if cluster.port < _LAST_PORT else -1
     return page.render(
         cluster=cluster,
         slurm=cluster.slurm,
-        cpus=cpus,
+        cpus=cpus_of(cluster),
         alone=SINGLE_MACHINE if cluster.nodes == 1 else {},
         token=shlex.join([ours, "-c", "import secrets; print(secrets.token_hex(32))"]),
         name=name,
@@ -47,8 +45,19 @@ def ray_batch_script(
         dashboard_port=cluster.port + next_port,
         client_port=cluster.port + 2 * next_port,
         agent_port=cluster.port + 3 * next_port,
-        node=shlex.join([ours, *_RAY, "node", *start, "--dashboard-agent-listen-port=0", *offers]),
+        node=shlex.join([ours, *_RAY, "node", *start]),
         wait=shlex.join([ours, *_RAY, "wait"]),
         driver=shlex.join([ours, *_RAY, str(job)]),
         stop_file=shlex.quote(str(stop_file)),
     )
+
+
+def _ray_start(cluster: Cluster) -> list[str]:
+    """`ray start` on a node, with what Slurm gave to the job there; Ray would count the whole machine."""
+    gpus, cpus = cluster.gpus_per_node, cpus_of(cluster)
+    return [
+        *("-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
+        "--dashboard-agent-listen-port=0",
+        *([f"--num-gpus={gpus}"] if gpus else []),
+        *([f"--num-cpus={cpus}"] if cpus else []),
+    ]

@@ -1,4 +1,4 @@
-"""A compiled stage as text: the backend's keys, and where each is from."""
+"""A compiled stage as text: the keys that the backend is given, and where each comes from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,35 +23,34 @@ class Page:
     settings: tuple[Setting, ...]
 
     def text(self, origins: Recipe | None = None) -> str:
-        """The configuration file; with a recipe, where each key is from stands behind it."""
+        """The configuration file; with a recipe, a comment behind each key says where it comes from."""
         return f"# {self.backend} {self.version}\n" + settings_text(self.settings, origins)
 
     def to_json(self, recipe: Recipe) -> dict[str, Any]:
-        """The same as data."""
-        rows = [
-            {"key": s.key, "value": s.value, "from": list(s.sources), "origin": explain(s, recipe)}
-            for s in self.settings
-        ]
+        """The same as data, for `--json`."""
+        rows = []
+        for setting in self.settings:
+            origin = explain(setting, recipe)
+            source = {"from": list(setting.sources), "origin": origin}
+            rows.append({"key": setting.key, "value": setting.value, **source})
         return {"backend": self.backend, "version": self.version, "settings": rows}
 
 
 def render_stage(recipe: Recipe, stage: str | None) -> Page:
-    """The settings of a stage, of the first that has any when none is named.
+    """The settings of a stage, or of the first that has any when none is named.
 
-    UsageError for a stage that is not there, or that has no settings.
+    UsageError for a stage that the recipe does not have, or whose backend is given no keys.
     """
-    stage = stage or _first_rendered(recipe) or next(iter(stages_of(recipe)), "")
-    if stage not in stages_of(recipe):
-        raise UsageError(
-            f"stage {stage!r}: this recipe has {', '.join(stages_of(recipe)) or 'no stage'}"
-        )
+    given = stages_of(recipe)
+    stage = stage or _first_rendered(recipe) or next(iter(given), "")
+    if stage not in given:
+        raise UsageError(f"stage {stage!r}: this recipe has {', '.join(given) or 'no stage'}")
 
     backend = backend_of(recipe, stage)
     settings = backend.rendered(recipe, _RUN)
     if settings is None:
-        raise UsageError(
-            f"{stage} runs on the {backend.name} backend, which reads the recipe itself; see `rlsp check --resolved`"
-        )
+        reads = f"{stage} runs on the {backend.name} backend, which reads the recipe itself"
+        raise UsageError(f"{reads}; see `rlsp check --resolved`")
     return Page(backend.name, backend.tested[-1], tuple(settings))
 
 

@@ -15,8 +15,8 @@ class Setting:
     """`key: value` for the backend; `sources` are the dotted recipe keys that decide it, none when rlsp does.
 
     `open` marks a value that a recipe's `extra` may replace: a default of ours, on which nothing
-    else relies. All others are the job's meaning, or what rlsp counts on when it follows, resumes
-    and finishes the job.
+    else relies. All others make the job what the recipe says, or are what rlsp counts on when it
+    follows, resumes and finishes the job.
     """
 
     key: str
@@ -26,64 +26,71 @@ class Setting:
 
 
 def with_extra(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> list[Setting]:
-    """The settings with the user's own keys of the section `where`, as `sft.axolotl.extra`; mappings are merged."""
-    found = {setting.key: setting for setting in own}
+    """The settings with the user's own keys of the section `where`, as `sft.axolotl.extra`.
+
+    A mapping is merged into ours, so that one inner key can be set without the others.
+    """
+    merged = {setting.key: setting for setting in own}
     for key, value in extra.items():
-        ours = found[key].value if key in found else None
-        merged = {**ours, **value} if isinstance(ours, dict) and isinstance(value, dict) else value
-        found[key] = Setting(key, merged, (f"{where}.{key}",))
-    return list(found.values())
+        ours = merged[key].value if key in merged else None
+        whole = ours | value if isinstance(ours, dict) and isinstance(value, dict) else value
+        merged[key] = Setting(key, whole, (f"{where}.{key}",))
+    return list(merged.values())
 
 
 def taken(own: Iterable[Setting], extra: Mapping[str, Any], where: str) -> Iterator[Issue]:
-    """A problem for each of the user's own keys that rlsp sets and that is not open."""
+    """An issue for each of the user's own keys that rlsp sets and that is not open."""
     for setting in own:
-        if setting.key in extra and not setting.open:
-            sources = ", ".join(setting.sources)
-            message = (
-                f"rlsp sets this key from {sources}"
-                if sources
-                else "rlsp relies on its own value of this key"
-            )
-            yield Issue(
-                f"{where}.{setting.key}", message, "set that instead" if sources else "remove it"
-            )
+        if setting.key not in extra or setting.open:
+            continue
+
+        message, hint = "rlsp relies on its own value of this key", "remove it"
+        if setting.sources:
+            message = f"rlsp sets this key from {', '.join(setting.sources)}"
+            hint = "set that instead"
+        yield Issue(f"{where}.{setting.key}", message, hint)
 
 
 def explain(setting: Setting, recipe: Recipe) -> str:
-    """Where a setting comes from: `sft.batch (recipes/x.yaml:12:3)`; keys at their default where none is written."""
+    """Where a setting comes from: `sft.batch (recipes/x.yaml:12:3)`.
+
+    Only keys that are written are named, or the first one where all are at their default.
+    """
     if not setting.sources:
         return "set by rlsp"
     written = [source for source in setting.sources if recipe.origin(source) is not DEFAULT]
-    return ", ".join(
-        f"{source} ({recipe.origin(source)})" for source in written or setting.sources[:1]
-    )
+    named = written or setting.sources[:1]
+    return ", ".join(f"{source} ({recipe.origin(source)})" for source in named)
 
 
 def settings_text(settings: Iterable[Setting], origins: Recipe | None = None) -> str:
-    """Settings as YAML that PyYAML too takes as we mean it; with a recipe, each says where it is from."""
+    """Settings as YAML that YAML 1.1 readers such as PyYAML take alike.
+
+    With a recipe as `origins`, a comment behind each key says where it comes from.
+    """
     found = list(settings)
     data = {setting.key: setting.value for setting in found}
     if origins is None:
         return dump_data(data)
+
     comments = {setting.key: f"  # {explain(setting, origins)}" for setting in found}
 
-    def comment(path: str) -> str:  # a key may have dots of its own
+    def comment(path: str) -> str:
+        # A key may have dots of its own, so the longest that fits is the setting's.
         return comments[max((key for key in comments if _within(path, [key])), key=len)]
 
     return dump_data(data, comment)
 
 
 def unused(recipe: Recipe, scope: Iterable[str], used: Sequence[str], by: str) -> Iterator[Issue]:
-    """An issue for each key in the `scope` (sections or keys) that is not at its default and has no effect.
+    """An issue for each key in the `scope` that is set and has no effect.
 
-    `by` names what would have to read it.
+    `scope` and `used` are sections or keys, `by` names what would have to read them.
     """
+    hint = "remove it, or choose another backend"
     for path in flat(recipe.model_dump(mode="json", exclude_defaults=True)):
         if _within(path, scope) and not _within(path, used):
-            yield Issue(
-                path, f"{path} has no effect on {by}", "remove it, or choose another backend"
-            )
+            yield Issue(path, f"{path} has no effect on {by}", hint)
 
 
 def _within(path: str, keys: Iterable[str]) -> bool:

@@ -1,6 +1,7 @@
 """`rlsp backends list|install|doctor`."""
 
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,13 +74,13 @@ def install(
 
     # Absolute, since the environment's scripts hold the path of their interpreter.
     folder = (path or default_folder(backend)).absolute()
-    state = make(backend, profile, folder, lambda text: print(text, file=sys.stderr))
+    made = make(backend, profile, folder, lambda text: print(text, file=sys.stderr))
     if json:
-        print_json("backend", {**state, "path": str(folder)})
+        print_json("backend", {**asdict(made), "path": str(folder)})
         return
 
-    size = f"{state['bytes'] / 2**30:.1f} GiB, {state['seconds']:.0f} s"
-    print(f"{backend} {state['version']} ({profile}): {folder}, {size}")
+    size = f"{made.bytes / 2**30:.1f} GiB, {made.seconds:.0f} s"
+    print(f"{backend} {made.version} ({profile}): {folder}, {size}")
 
     # Only the default folder is looked in without being told.
     if path is not None:

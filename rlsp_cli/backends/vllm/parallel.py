@@ -7,9 +7,9 @@ from rlsp_cli.backends.model_shape import model_shape
 from rlsp_cli.recipe.schema import Model
 
 _WEIGHTS_SHARE = 0.6
-"""Share of a GPU that weights may take: vLLM uses 0.92 of it, and a third is left for keys, values and activations.
+"""Share of a GPU that weights may take. vLLM uses 0.92 of it, so a third is left for keys, values and activations.
 
-At less than that a batch of long responses does not fit, and sharding costs less than a batch that waits.
+With less a batch of long responses does not fit, and sharding costs less than a batch that waits.
 """
 
 
@@ -30,15 +30,19 @@ def parallel(
     divide the second or are multiples of it. Where nothing holds the weights, one copy spans all
     the GPUs that it can. Without GPUs it is one copy.
     """
-    spans = [
-        2**n for n in range(gpus.bit_length()) if 2**n <= max(gpus, 1) and _even(2**n, heads)
-    ] or [1]
-    span = next((span for span in spans if weights / span <= _WEIGHTS_SHARE * memory), spans[-1])
-    return Parallelism(span, max(gpus // span, 1))
+    if not gpus:
+        return Parallelism()
+
+    powers = [2**exponent for exponent in range(gpus.bit_length())]
+    spans = [power for power in powers if _divides(power, heads)]
+    for span in spans:
+        if weights / span <= _WEIGHTS_SHARE * memory:
+            return Parallelism(span, gpus // span)
+    return Parallelism(spans[-1], gpus // spans[-1])
 
 
 def weights_of(model: str, bytes_each: int) -> float:
-    """Bytes of a model's weights as they are served; those of its files where its form is not known, 0 if not here."""
+    """Bytes of a model's weights as they are served; of its files if its shape is unknown, 0 without files."""
     shape = model_shape(Model(path=model))
     if shape is not None:
         return float(bytes_each * shape.parameters)
@@ -46,12 +50,14 @@ def weights_of(model: str, bytes_each: int) -> float:
 
 
 def heads_of(model: str) -> tuple[int, int] | None:
-    """Attention heads of queries and of keys; None where the model's form is not known."""
+    """Attention heads of queries and of keys; None if the model's shape is unknown."""
     shape = model_shape(Model(path=model))
     return (shape.heads, shape.kv_heads) if shape else None
 
 
-def _even(span: int, heads: tuple[int, int] | None) -> bool:
-    return heads is None or (
-        heads[0] % span == 0 and (heads[1] % span == 0 or span % heads[1] == 0)
-    )
+def _divides(span: int, heads: tuple[int, int] | None) -> bool:
+    """Whether heads of queries and keys can be shared out evenly; more GPUs than keys hold copies of them."""
+    if heads is None:
+        return True
+    queries, keys = heads
+    return queries % span == 0 and (keys % span == 0 or span % keys == 0)

@@ -1,6 +1,5 @@
 """vLLM's server for one model, from the environment of OpenRLHF: started, waited for, and ended with all it started."""
 
-import json
 import os
 import re
 import secrets
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rlsp_cli.backends.environment import Environment, usable_environment
 from rlsp_cli.backends.openrlhf.flags import TESTED
@@ -20,23 +19,26 @@ from rlsp_cli.backends.vllm.parallel import Parallelism, heads_of, parallel, wei
 from rlsp_cli.child.cause import last_error, likely_cause
 from rlsp_cli.child.session import session, short_folder
 from rlsp_cli.errors import JobError, NotReadyError
+from rlsp_cli.http import client_settings
 from rlsp_cli.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    import httpx2
 
 _LOOPBACK = "127.0.0.1"
 _POLL_S = 0.2
 _ANSWER_S = 30.0
 """The longest that a server which is there takes to say so."""
 _QUIET_S = 900.0
-"""Seconds without a new word in the log after which a loading server counts as hung; one large file takes long."""
+"""Seconds without a new line in the log after which a loading server counts as hung; one large file takes long."""
 _ON_CPU = {
-    "VLLM_CPU_KVCACHE_SPACE": "2",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "OMP_WAIT_POLICY": "PASSIVE",
+    "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB for keys and values
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # threads wherever the system puts them
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin would starve each other
 }
-"""GiB for keys and values; threads wherever the system puts them, which would starve each other if they waited busily.
-
-Variables that are set already win.
-"""
+"""What the environment does not set otherwise."""
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Of one weight."""
 _TOO_LARGE = re.compile(
     r"out of memory|OutOfMemory|not enough GPU memory|No available memory|is less than (desired|requested)"
 )
@@ -45,7 +47,7 @@ _TOO_LARGE = re.compile(
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers; `length` is the most tokens that a prompt and its response may have together."""
+    """A server that is ready; `length` is the most tokens that a prompt and its response may have together."""
 
     url: str
     model: str
@@ -68,7 +70,7 @@ class _Process:
     begin: int
 
     def failure(self) -> JobError:
-        """What it died of, and the next move."""
+        """Why it ended, and the next move. The log may hold servers before this one."""
         with self.log.open("rb") as stream:
             stream.seek(self.begin)
             text = stream.read().decode("utf-8", errors="replace")
@@ -111,46 +113,46 @@ def serving(
     """
     dtype = _dtype(precision, gpus)
     parallelism = _parallelism(model, environment, gpus, dtype)
+    python = environment.python(run)
+
+    # Sockets have short names; the key keeps other users of this machine out.
     begin, folder, key = _size(log), short_folder(), secrets.token_urlsafe(24)
     with _port() as port:
-        command = serve_command(
-            environment.python(run), model, port, dtype, parallelism, on_cpu=not gpus
-        )
+        command = serve_command(python, model, port, dtype, parallelism, on_cpu=not gpus)
         with session(command, _variables(key, folder, gpus), log, folder) as child:
             process = _Process(child, log, begin)
             url = f"http://{_LOOPBACK}:{port}"
-            length = _await(url, key, process, tick)
+            length = _wait_until_ready(url, key, process, tick)
             yield Server(f"{url}/v1", model, key, length, process)
 
 
 def serve_command(
     python: Sequence[str], model: str, port: int, dtype: str, parallelism: Parallelism, on_cpu: bool
 ) -> list[str]:
-    """`vllm serve` for a model.
-
-    No sampling default of the model's generation_config.json counts. `auto` takes the model's own
-    length, or what fits into memory. On a CPU compiling would double the start.
-    """
+    """`vllm serve` for a model, a folder or hub id `org/name[@revision]`."""
     name, _, revision = model.partition("@")
     if Path(model).is_dir():
         name, revision = str(Path(model).absolute()), ""
 
-    options: dict[str, Any] = {
+    options: dict[str, str | int] = {
         "host": _LOOPBACK,
         "port": port,
         "served-model-name": model,
         "dtype": dtype,
+        # Or a model's generation_config.json would decide what a request leaves out.
         "generation-config": "vllm",
+        # The model's own length, or what fits into memory.
         "max-model-len": "auto",
         "tensor-parallel-size": parallelism.tensor,
         "data-parallel-size": parallelism.data,
-        **({"revision": revision, "tokenizer-revision": revision} if revision else {}),
     }
-    flags = [
-        "--enable-prefix-caching",
-        "--disable-uvicorn-access-log",
-        *(["--enforce-eager"] if on_cpu else []),
-    ]
+    if revision:
+        options |= {"revision": revision, "tokenizer-revision": revision}
+
+    flags = ["--enable-prefix-caching", "--disable-uvicorn-access-log"]
+    if on_cpu:
+        flags.append("--enforce-eager")  # to compile would double the start
+
     words = [f"--{option}={value}" for option, value in options.items()]
     return [*python, "-m", "vllm.entrypoints.cli.main", "serve", name, *words, *flags]
 
@@ -165,14 +167,14 @@ def _dtype(precision: str, gpus: int) -> str:
 def _parallelism(model: str, environment: Environment, gpus: int, dtype: str) -> Parallelism:
     if not gpus:
         return Parallelism()
+
     memory = run_probe(environment).gpu_memory[:gpus]
     if len(memory) < gpus:
-        raise NotReadyError(
-            f"cluster.gpus_per_node is {gpus}, but vLLM's environment sees {len(memory)} GPUs"
-        )
-    return parallel(
-        weights_of(model, 4 if dtype == "float32" else 2), min(memory), gpus, heads_of(model)
-    )
+        sees = f"vLLM's environment sees {len(memory)} GPUs"
+        raise NotReadyError(f"cluster.gpus_per_node is {gpus}, but {sees}")
+
+    weights = weights_of(model, _BYTES[dtype])
+    return parallel(weights, min(memory), gpus, heads_of(model))
 
 
 def _variables(key: str, folder: str, gpus: int) -> dict[str, str]:
@@ -183,41 +185,50 @@ def _variables(key: str, folder: str, gpus: int) -> dict[str, str]:
 
 @contextmanager
 def _port() -> Iterator[int]:
-    """A port that nobody else is given: we are bound to it without listening, which SO_REUSEADDR lets vLLM join."""
+    """A port that the system gives to no other process while the block runs.
+
+    We are bound to it without listening, and SO_REUSEADDR lets vLLM bind to it beside us.
+    """
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind((_LOOPBACK, 0))
         yield int(held.getsockname()[1])
 
 
-def _await(url: str, key: str, process: _Process, tick: Callable[[], None]) -> int:
-    """Return the server's length when it serves; raise as soon as it has ended, or is silent for long."""
-    size, at = process.begin, time.monotonic()
+def _wait_until_ready(url: str, key: str, process: _Process, tick: Callable[[], None]) -> int:
+    """The most tokens that the server takes, as soon as it serves.
+
+    JobError when it has ended; NotReadyError when it is silent for long.
+    """
+    size, last_output = process.begin, time.monotonic()
     while True:
         if process.child.poll() is not None:
             raise process.failure()
         tick()
-        if _get(f"{url}/health", key) is not None and (models := _get(f"{url}/v1/models", key)):
-            return int(json.loads(models)["data"][0]["max_model_len"])
-        if size != (size := _size(process.log)):
-            at = time.monotonic()
-        elif time.monotonic() - at > _QUIET_S:
-            raise NotReadyError(
-                f"vLLM has loaded without any output for {_QUIET_S:.0f} s; see {process.log}"
-            )
+
+        if _get(f"{url}/health", key) is not None:
+            models = _get(f"{url}/v1/models", key)
+            if models is not None:
+                return int(models.json()["data"][0]["max_model_len"])
+
+        before, size = size, _size(process.log)
+        if size != before:
+            last_output = time.monotonic()
+        elif time.monotonic() - last_output > _QUIET_S:
+            silent = f"vLLM has loaded without any output for {_QUIET_S:.0f} s"
+            raise NotReadyError(f"{silent}; see {process.log}")
         time.sleep(_POLL_S)
 
 
-def _get(url: str, key: str) -> bytes | None:
-    """The body of an answer of our own server, which no proxy reaches; None before it listens, or when it refuses."""
+def _get(url: str, key: str) -> "httpx2.Response | None":
+    """A successful answer; None before the server listens, or when it refuses."""
     import httpx2
 
-    headers = {"Authorization": f"Bearer {key}"}
     try:
-        answer = httpx2.get(url, headers=headers, timeout=_ANSWER_S, trust_env=False)
+        answer = httpx2.get(url, timeout=_ANSWER_S, **client_settings(url, key))
     except httpx2.HTTPError:
         return None
-    return answer.content if answer.is_success else None
+    return answer if answer.is_success else None
 
 
 def _size(log: Path) -> int:
