@@ -1,6 +1,8 @@
-"""Print what an Axolotl environment is and which configuration keys it knows, as one JSON object.
+"""Write what an Axolotl environment has and which configuration keys it knows, as one JSON object.
 
-Runs in Axolotl's own interpreter; needs nothing but that. A key is told with its inner keys
+    python probe.py ANSWER.json
+
+Runs in Axolotl's own interpreter, and needs nothing else. A key comes with the keys inside it
 (`keys`), and with whether it takes any mapping (`open`).
 """
 
@@ -15,11 +17,11 @@ PLUGINS = {
     "axolotl.integrations.liger.args": "LigerArgs",
     "axolotl.integrations.cut_cross_entropy.args": "CutCrossEntropyArgs",
 }
-"""Schemas that come with plugins which rlsp can switch on."""
+"""Modules of plugins that rlsp can switch on, and their schemas: Axolotl merges these into its own."""
 
 
 def models(annotation):
-    """The pydantic models inside a type."""
+    """The pydantic models inside a type, such as those of `list[A | B]`."""
     from pydantic import BaseModel
 
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
@@ -29,29 +31,28 @@ def models(annotation):
 
 
 def is_open(annotation):
-    """Whether any mapping will do."""
+    """Whether a type takes any mapping."""
     if annotation in (dict, typing.Any) or typing.get_origin(annotation) is dict:
         return True
     return any(is_open(part) for part in typing.get_args(annotation))
 
 
 def names(name, field):
-    """The spellings of a field."""
-    choices = getattr(field.validation_alias, "choices", None)
-    return [
-        *[choice for choice in choices or () if isinstance(choice, str)],
-        field.alias or name,
-        name,
-    ]
+    """The spellings of a field: its aliases, and its own name."""
+    choices = getattr(field.validation_alias, "choices", None) or ()
+    aliases = [choice for choice in choices if isinstance(choice, str)]
+    return [*aliases, field.alias or name, name]
 
 
 def keys(model, seen=()):
-    """All keys of a model, with those of the models inside it."""
+    """All keys of a model, with those of the models inside it; `seen` are those around it."""
     found = {}
     for name, field in model.model_fields.items():
         inner = {}
         for part in models(field.annotation):
-            inner.update(keys(part, (*seen, model)) if part not in seen else {})
+            if part not in seen:  # a model may hold its own kind
+                inner.update(keys(part, (*seen, model)))
+
         entry = {"keys": inner} if inner else {}
         if is_open(field.annotation):
             entry["open"] = True
@@ -60,7 +61,7 @@ def keys(model, seen=()):
 
 
 def all_keys():
-    """The keys of Axolotl and of the plugins that are there."""
+    """The keys of Axolotl and of its plugins."""
     from axolotl.utils.schemas.config import AxolotlInputConfig
 
     found = keys(AxolotlInputConfig)

@@ -1,6 +1,7 @@
-"""Axolotl plugin: numbers go into metrics.jsonl beside this file; SIGTERM or a file `stop` lead to a checkpoint.
+"""Axolotl plugin: numbers go into metrics.jsonl beside this file, and a request to stop leads to a checkpoint.
 
-It also keeps the weights that are trained in float32.
+A request is SIGTERM, or a file `stop` beside this file. The plugin also keeps the weights that are
+trained in float32.
 """
 
 import json
@@ -20,86 +21,103 @@ NAMES = {
     "eval_loss": "eval_loss",
     "epoch": "epoch",
 }
-"""Numbers that are kept, and what rlsp calls them."""
+"""The trainer's numbers that are kept -> their names in metrics.jsonl."""
 STOPPED = 143
+"""Exit code of a process that SIGTERM ended."""
 
 
 class Follow(BasePlugin):
-    """What Axolotl loads."""
+    """The plugin that axolotl.yaml names."""
 
     def load_datasets(self, cfg, preprocess=False):
-        """Load trained weights in float32: with `bf16`, which asks for the computation, Axolotl loads bfloat16 ones.
+        """Have the trained weights loaded in float32, which Axolotl does not with `bf16`.
 
-        This is the last hook before the model is loaded; the data is left to Axolotl. DeepSpeed
-        keeps float32 copies of its own, and a model beside adapters is frozen.
+        That key asks for the computation, and updates of a small learning rate vanish in bfloat16
+        weights. The hook has another purpose, but is the last one before the model is loaded;
+        it returns nothing, which leaves the data to Axolotl.
         """
         import torch
 
+        # DeepSpeed keeps float32 copies of its own, and a model beside adapters is frozen.
         if not cfg.adapter and not cfg.deepspeed:
             cfg.torch_dtype = torch.float32
 
     def add_callbacks_post_trainer(self, cfg, trainer):
-        """Follow the trainer."""
+        """Add our callback to the trainer's."""
         return [Follower(Path(__file__).parent)]
 
 
 class Follower(TrainerCallback):
-    """Writes one line for each log entry of the first process; a process that is told to stop tells the others."""
+    """Writes a line for each log entry of the first process, and stops all processes when one is asked to."""
 
     def __init__(self, folder):
-        self.metrics, self.stop, self.told = folder / "metrics.jsonl", folder / "stop", False
+        self.metrics, self.stop_file = folder / "metrics.jsonl", folder / "stop"
+        self.asked_to_stop = False
         self.began = 0
 
     def on_train_begin(self, args, state, control, **_):
-        """Listen; and refuse to train when the processes of the job do not train together."""
+        """Listen for SIGTERM. RuntimeError when the processes of the job do not train together."""
+        # Each would train on all data by itself: the numbers would look right and be wrong.
         wanted = int(os.environ.get("WORLD_SIZE", "1"))
         if args.world_size != wanted:
             raise RuntimeError(
                 f"{wanted} processes were started, and each trains as one of {args.world_size}"
             )
-        signal.signal(signal.SIGTERM, self._stop)
+
+        signal.signal(signal.SIGTERM, self._ask_to_stop)
         self.began = state.global_step
 
     def on_log(self, args, state, control, logs=None, **_):
-        """Append what is a number, but not what is measured once more when a training goes on."""
-        if 0 < self.began == state.global_step and "eval_loss" in (logs or {}):
-            return
-        found = {name: logs[key] for key, name in NAMES.items() if key in (logs or {})}
-        row = {name: value for name, value in found.items() if math.isfinite(value)}
+        """Append a row to metrics.jsonl; numbers that are not finite are named in its `text`."""
+        logs = logs or {}
+        found = {name: logs[key] for key, name in NAMES.items() if key in logs}
         if not state.is_world_process_zero or not {"loss", "eval_loss"} & set(found):
             return
+
+        # What a resumed training measures before its first step is in the file already.
+        if 0 < self.began == state.global_step and "eval_loss" in logs:
+            return
+
+        row = {name: value for name, value in found.items() if math.isfinite(value)}
         if row.keys() != found.keys():
             row["text"] = "not finite: " + ", ".join(sorted(found.keys() - row.keys()))
+
+        # The trainer counts steps that are done, metrics.jsonl numbers them from 0.
         steps = {"step": max(state.global_step - 1, 0), "total_steps": state.max_steps}
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({**steps, **row}) + "\n")
 
     def on_step_end(self, args, state, control, **_):
-        """Save and leave when any process was told to."""
-        if self._anybody_told(args):
+        """Save and leave when any process was asked to stop."""
+        if self._any_asked_to_stop(args):
             control.should_save = control.should_training_stop = True
 
     def on_train_end(self, args, state, control, **_):
-        """A stopped training is not a finished one: what it has saved is a checkpoint, not a model to hand over."""
-        if state.global_step < state.max_steps and self._anybody_told(args):
-            if state.is_world_process_zero and (report := os.environ.get("RLSP_ERROR_FILE")):
-                message = f"stopped after step {state.global_step}, with a checkpoint"
-                Path(report).write_text(
-                    json.dumps({"exit_code": STOPPED, "message": message}), encoding="utf-8"
-                )
-            sys.exit(STOPPED)
+        """End a stopped process here: what it saved is a checkpoint, and not a model to publish."""
+        if state.global_step >= state.max_steps or not self._any_asked_to_stop(args):
+            return
 
-    def _stop(self, *_):
-        self.told = True
+        report = os.environ.get("RLSP_ERROR_FILE")
+        if state.is_world_process_zero and report:
+            message = f"stopped after step {state.global_step}, with a checkpoint"
+            text = json.dumps({"exit_code": STOPPED, "message": message})
+            Path(report).write_text(text, encoding="utf-8")
+        sys.exit(STOPPED)
 
-    def _anybody_told(self, args):
+    def _ask_to_stop(self, *_):
+        self.asked_to_stop = True
+
+    def _any_asked_to_stop(self, args):
         import torch
         from torch import distributed
 
-        self.told = self.told or self.stop.exists()
+        self.asked_to_stop = self.asked_to_stop or self.stop_file.exists()
         if not distributed.is_initialized():
-            return self.told
-        flag = torch.tensor([float(self.told)], device=args.device)
+            return self.asked_to_stop
+
+        # A signal reaches one process before another, and a file is seen late on some: all take the
+        # same step as their last, or those that go on would wait for the others for ever.
+        flag = torch.tensor([float(self.asked_to_stop)], device=args.device)
         distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
-        self.told = bool(flag.item())
-        return self.told
+        self.asked_to_stop = bool(flag.item())
+        return self.asked_to_stop

@@ -1,4 +1,7 @@
-"""Start Axolotl's training in one process of a job; rlsp puts this file beside the configuration."""
+"""Start Axolotl's training in one process of a job; rlsp puts this file beside the configuration.
+
+Not by `axolotl train`, which would start the job's processes once more.
+"""
 
 import os
 import sys
@@ -8,20 +11,22 @@ def main(config):
     """Train as the configuration file says."""
     from axolotl.cli import train
 
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    without_gpus = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    if without_gpus and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         train_on_cpus(config)
     else:
         train.do_cli(config)
 
 
 def train_on_cpus(config):
-    """One of several processes without a GPU, of which Axolotl takes for granted that they have one."""
+    """Train as one of several processes without a GPU; Axolotl assumes one for each process."""
     from accelerate import PartialState
     from axolotl.cli.args import TrainerCliArgs
     from axolotl.cli.config import load_cfg
     from axolotl.cli.train import do_train
 
-    PartialState(cpu=True)  # whoever makes it first decides how processes talk
+    # The first who makes this state decides how processes talk: Axolotl would choose NCCL.
+    PartialState(cpu=True)
     cfg = load_cfg(config)
     cfg.device_map = {"": "cpu"}
     do_train(cfg, TrainerCliArgs())

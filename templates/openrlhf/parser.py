@@ -1,12 +1,11 @@
-"""Ask OpenRLHF's own PPO parser: which options it has, or what it makes of a command. Imports neither torch nor Ray.
+"""Ask OpenRLHF's own PPO parser: which options it has, or what it makes of a command.
 
-    python parser.py PACKAGE ANSWER.json              the options
-    python parser.py PACKAGE ANSWER.json COMMAND.json what a list of words is read as, or what is
-    wrong with it
+    python parser.py PACKAGE ANSWER.json                the options
+    python parser.py PACKAGE ANSWER.json COMMAND.json   how a list of words is read, or what is wrong
 
 PACKAGE is OpenRLHF's folder, or `-` for the one of this interpreter. Its command keeps parser and
 checks under `if __name__ == "__main__"`; that block is read and run here, with the training taken
-out.
+out. That takes a tenth of a second, because neither torch nor Ray is imported.
 """
 
 import argparse
@@ -24,11 +23,11 @@ COMMAND = Path("cli") / "train_ppo_ray.py"
 
 
 class _DoneError(Exception):
-    """Carries what the block has come to."""
+    """Carries a result out of the block."""
 
 
 def package_folder(word):
-    """The folder that the word stands for."""
+    """The folder that PACKAGE stands for."""
     if word != "-":
         return Path(word)
     spec = importlib.util.find_spec("openrlhf")
@@ -41,9 +40,10 @@ def run_block(package, train):
     """Run the command's main block with `train` in place of the training."""
     _stand_in(package)
     body = ast.parse((package / COMMAND).read_text(encoding="utf-8")).body
-    block = next(
-        node for node in body if isinstance(node, ast.If) and "__main__" in ast.dump(node.test)
-    ).body
+    conditions = (node for node in body if isinstance(node, ast.If))
+    block = next(node.body for node in conditions if "__main__" in ast.dump(node.test))
+
+    # What the file imports above the block, but for torch and Ray.
     names = {
         "__name__": "openrlhf_command",
         "argparse": argparse,
@@ -54,7 +54,7 @@ def run_block(package, train):
 
 
 def _stand_in(package):
-    """Of the package, only the one module that the block uses; the package itself would import torch."""
+    """Load the one module of the package that the block uses; the package itself would import torch."""
     for name in ("openrlhf", "openrlhf.utils"):
         sys.modules[name] = types.ModuleType(name)
     path = package / "utils" / "config.py"
@@ -75,46 +75,62 @@ def options(package):
     try:
         run_block(package, None)
     except _DoneError as done:
-        return {a.option_strings[0][2:]: _describe(a) for a in done.args[0] if a.dest != "help"}
+        actions = [action for action in done.args[0] if action.dest != "help"]
+        return {
+            action.option_strings[0].removeprefix("--"): _describe(action) for action in actions
+        }
     finally:
         argparse.ArgumentParser.parse_args = before
 
 
 def _describe(action):
-    entry = (
-        {"switch": True} if action.nargs == 0 else {"type": getattr(action.type, "__name__", "str")}
-    )
+    kind = getattr(action.type, "__name__", "str")
+    entry = {"switch": True} if action.nargs == 0 else {"type": kind}
     if action.nargs:
         entry["words"] = action.nargs
-    return {**entry, "choices": list(action.choices)} if action.choices else entry
+    if action.choices:
+        entry["choices"] = list(action.choices)
+    return entry
 
 
 def read(package, words):
-    """What OpenRLHF reads the words as: {"values": ...}, or {"error": one line}."""
+    """How OpenRLHF reads the words: {"values": ..., "warnings": ...}, or {"error": one line}."""
     sys.argv = ["train_ppo_ray", *words]
-    before = argparse.ArgumentParser.__init__
-    argparse.ArgumentParser.__init__ = lambda self, *a, **k: before(
-        self, *a, **{**k, "allow_abbrev": False}
-    )
-    said, found = io.StringIO(), []
+    _demand_exact_options()
+
+    output, found = io.StringIO(), []
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
             run_block(package, found.append)
-    except SystemExit:
-        return {"error": said.getvalue().strip().splitlines()[-1].partition("error: ")[2]}
-    except Exception as error:
+    except SystemExit:  # argparse has printed what is wrong
+        last = output.getvalue().strip().splitlines()[-1]
+        return {"error": last.partition("error: ")[2]}
+    except Exception as error:  # one of the checks behind the parser, which are assertions
         return {"error": f"{type(error).__name__}: {error}"}
-    warnings = [line for line in said.getvalue().splitlines() if line.strip()]
+
+    warnings = [line for line in output.getvalue().splitlines() if line.strip()]
     return {"values": _plain(found[0]), "warnings": warnings}
 
 
+def _demand_exact_options():
+    """Let argparse refuse abbreviations: a misspelt option would be taken for another one."""
+    before = argparse.ArgumentParser.__init__
+
+    def init(self, *args, **kwargs):
+        before(self, *args, **{**kwargs, "allow_abbrev": False})
+
+    argparse.ArgumentParser.__init__ = init
+
+
 def _plain(args):
+    """Nested namespaces as {dotted key: value}."""
     found = {}
     for key, value in vars(args).items():
-        inner = _plain(value) if hasattr(value, "__dict__") else None
-        found.update(
-            {f"{key}.{k}": v for k, v in inner.items()} if inner is not None else {key: value}
-        )
+        if hasattr(value, "__dict__"):
+            for inner, one in _plain(value).items():
+                found[f"{key}.{inner}"] = one
+        else:
+            found[key] = value
     return found
 
 

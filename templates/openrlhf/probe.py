@@ -1,6 +1,8 @@
-"""Print what an OpenRLHF environment is, and the Ray cluster that it would join, as one JSON object.
+"""Write what an OpenRLHF environment has, and the Ray cluster that it would join, as one JSON object.
 
-Runs in OpenRLHF's own interpreter; needs nothing but that. Its stdin holds `ray`, the way to the
+    python probe.py ANSWER.json
+
+Runs in OpenRLHF's own interpreter, and needs nothing else. Its stdin holds `ray`, the way to the
 dashboard: address, url and headers, or a problem; null for no cluster.
 """
 
@@ -15,6 +17,7 @@ import urllib.request
 from pathlib import Path
 
 EXACT = re.compile(r"([\w.-]+)(?:\[[\w,-]+\])?==([^;\s]+)")
+"""A requirement of one version, with or without extras: `ray[default]==2.55.0`."""
 RAY_TIMEOUT_S = 20
 
 
@@ -24,7 +27,7 @@ def packages():
 
 
 def pins():
-    """What this OpenRLHF was made for, package -> version; that of its extra for vLLM is among them."""
+    """Packages that this OpenRLHF pins -> version; the vLLM of its extra is among them."""
     found = (EXACT.match(line) for line in importlib.metadata.requires("openrlhf") or ())
     return {match[1].lower(): match[2] for match in found if match}
 
@@ -40,9 +43,8 @@ def gpu_memory():
     """Bytes of each of these GPUs."""
     import torch
 
-    return [
-        torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count())
-    ]
+    devices = range(torch.cuda.device_count())
+    return [torch.cuda.get_device_properties(n).total_memory for n in devices]
 
 
 def driver():
@@ -71,25 +73,22 @@ def ray(dashboard):
         status = ask(dashboard, "api/cluster_status")["clusterStatus"]
         version = ask(dashboard, "api/version")["ray_version"]
     except urllib.error.HTTPError as error:
-        return {
-            **known,
-            "problem": f"no answer from Ray: {error.code} {error.reason}{hint(error, dashboard['headers'])}",
-        }
+        reason = f"{error.code} {error.reason}{hint(error, dashboard['headers'])}"
+        return {**known, "problem": f"no answer from Ray: {reason}"}
     except (OSError, ValueError, KeyError, TypeError) as error:
         return {**known, "problem": f"no answer from Ray: {getattr(error, 'reason', error)}"}
+
     alive = [node for node in nodes if node["state"] == "ALIVE"]
-    used = status and status["loadMetricsReport"]["usage"]
-    return {
-        **known,
-        "version": version,
-        "nodes": len(alive),
-        **{f"{name.lower()}s": free(name, alive, used) for name in ("CPU", "GPU")},
-    }
+    used = status and status["loadMetricsReport"]["usage"]  # null on a cluster that is still new
+    counts = {"cpus": free("CPU", alive, used), "gpus": free("GPU", alive, used)}
+    return {**known, "version": version, "nodes": len(alive), **counts}
 
 
 def ask(dashboard, path):
-    """The data of one answer of the dashboard; no redirect takes the headers elsewhere."""
+    """The data of one answer of the dashboard."""
     request = urllib.request.Request(f"{dashboard['url']}/{path}")
+
+    # Headers may be secret: no redirect takes them to another place, and no proxy sees them.
     for name, value in dashboard["headers"].items():
         request.add_unredirected_header(name, value)
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -104,18 +103,17 @@ def hint(error, headers):
         return ""
     if error.headers.get("WWW-Authenticate", "").lower().startswith("basic"):
         return "; it wants a user and a password: RAY_ADDRESS=http://USER:PASSWORD@HOST:PORT"
-    sent = any(value.startswith("Bearer ") for value in headers.values())
-    return (
-        "; RAY_AUTH_TOKEN is not this cluster's token"
-        if sent
-        else "; set RAY_AUTH_TOKEN to the cluster's token"
-    )
+    if any(value.startswith("Bearer ") for value in headers.values()):
+        return "; RAY_AUTH_TOKEN is not this cluster's token"
+    return "; set RAY_AUTH_TOKEN to the cluster's token"
 
 
 def free(name, nodes, used):
-    """[free, all] of a resource; a new cluster does not know yet what is used, and then free is None."""
+    """[free, all] of a resource; a new cluster does not know yet what is `used`, and then free is None."""
     total = sum(node["resources_total"].get(name, 0) for node in nodes)
-    return [None if used is None else total - used.get(name, [0])[0], total]
+    if used is None:
+        return [None, total]
+    return [total - used.get(name, [0])[0], total]
 
 
 if __name__ == "__main__":

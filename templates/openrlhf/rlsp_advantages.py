@@ -1,14 +1,17 @@
-"""Advantages in OpenRLHF: what whole responses tell is noted, and the two streams of rewards are mixed here.
+"""Advantages in OpenRLHF: numbers of whole responses are kept, and the two streams of rewards are mixed.
 
-With RLSP_ADVANTAGES=separate, correctness and exploration each get their group's baseline before
-they are mixed.
+With RLSP_ADVANTAGES=separate, correctness and exploration each lose their group's baseline before
+alpha mixes them. Otherwise the reward is one number already, and nothing is changed.
 """
 
 import os
 
+SMALLEST_STD = 1e-9
+"""As in OpenRLHF's group_norm."""
+
 
 def follow_experience(module):
-    """Wrap the advantages: what responses tell is noted, and streams are mixed here if the recipe says so."""
+    """Wrap the computation of advantages, which sees every experience before the trainers do."""
     maker = module.RemoteExperienceMaker
     compute = maker.compute_advantages_and_returns
     if os.environ.get("RLSP_ADVANTAGES") == "separate":
@@ -23,13 +26,14 @@ def follow_experience(module):
 
 
 def measured(experience):
-    """Of each response: its KL to the reference, and minus the mean log-probability of its tokens.
+    """Of each response, (n,): its KL to the reference, and minus the mean log-probability of its tokens.
 
     The second estimates the entropy without keeping a distribution for each token, as OpenRLHF's
-    own number does. Where the KL is a loss, OpenRLHF keeps the reference's log-probabilities
-    instead of it.
+    own number does.
     """
     mask, logp = experience.action_mask.float(), experience.action_log_probs.float()
+
+    # Where the KL is a loss, OpenRLHF keeps the reference's log-probabilities in its place.
     reference = experience.base_action_log_probs
     kl = experience.kl if reference is None else logp - reference.float()
     return {
@@ -39,14 +43,15 @@ def measured(experience):
 
 
 def with_separate_streams(compute):
-    """Baselines are taken off correctness and exploration apart, then alpha mixes them."""
+    """The computation of advantages for streams that have lost their baselines apart."""
 
     def compute_advantages_and_returns(self, experiences):
         advantage = self.strategy.args.algo.advantage
         estimator, size = advantage.estimator, self.strategy.args.rollout.n_samples_per_prompt
         mix_streams(experiences, estimator, size)
-        # What is left to do is what an estimator without groups does; whitening only where this one
-        # has it.
+
+        # What is left to do is what an estimator without groups does. `reinforce` whitens, as
+        # reinforce_baseline does; a name that OpenRLHF does not know whitens nothing.
         advantage.estimator = "reinforce" if estimator == "reinforce_baseline" else "mixed by rlsp"
         try:
             return compute(self, experiences)
@@ -60,32 +65,38 @@ def mix_streams(experiences, estimator, size):
     """Set each experience's rewards (n,) to alpha * A(correctness) + (1 - alpha) * A(exploration)."""
     import torch
 
+    # Micro-batches are made by length; by `index` the samples of a group are neighbours.
+    sizes = [len(experience.index) for experience in experiences]
     order = torch.tensor([index for experience in experiences for index in experience.index])
 
     def column(name):
-        found = torch.cat([experience.info[name].double() for experience in experiences])
-        ordered = torch.empty_like(found)
-        ordered[order] = found
-        return ordered
+        values = torch.cat([experience.info[name].double() for experience in experiences])
+        by_group = torch.empty_like(values)
+        by_group[order] = values
+        return by_group
 
     alpha = column("rlsp_alpha")
-    streams = [
-        centred(column(f"rlsp_{name}").view(-1, size), estimator)
-        for name in ("correctness", "exploration")
-    ]
-    mixed = (alpha * streams[0] + (1 - alpha) * streams[1])[order].float()
-    for experience, rewards in zip(
-        experiences, mixed.split([len(e.index) for e in experiences]), strict=True
-    ):
+    correctness = centred(column("rlsp_correctness").view(-1, size), estimator)
+    exploration = centred(column("rlsp_exploration").view(-1, size), estimator)
+
+    mixed = (alpha * correctness + (1 - alpha) * exploration)[order].float()
+    for experience, rewards in zip(experiences, mixed.split(sizes), strict=True):
         experience.rewards = rewards
         experience.info["separate_advantage"] = rewards.abs()
 
 
 def centred(groups, estimator):
-    """(groups, n) scores without their group's baseline, flat; float64, or group_norm makes much of rounding."""
+    """Scores (groups, n) without their group's baseline, (groups * n,).
+
+    In float64: group_norm would divide the rounding of equal scores by their standard deviation,
+    which is as small.
+    """
+    n = groups.shape[1]
     centred = groups - groups.mean(1, keepdim=True)
-    if estimator == "rloo":  # the mean of the others
-        centred = centred * groups.shape[1] / (groups.shape[1] - 1)
+
+    # x - mean of the others = (x - mean of all) * n / (n - 1)
+    if estimator == "rloo":
+        centred = centred * n / (n - 1)
     if estimator == "group_norm":
-        centred = centred / (groups.std(1, keepdim=True) + 1e-9)
+        centred = centred / (groups.std(1, keepdim=True) + SMALLEST_STD)
     return centred.flatten()

@@ -2,10 +2,9 @@
 
 `rlsp backends install openrlhf --profile cpu` places this file in that environment, as
 `rlsp_cpu_shim`, and every interpreter there imports it, Ray's workers too. It does nothing unless
-RLSP_OPENRLHF_CPU=1 is set. It changes no
-algorithm: the same tensors are made, sent and trained, on another device and over another wire. It
-    uses the standard
-library, and torch and vLLM once these are imported by OpenRLHF itself.
+RLSP_OPENRLHF_CPU=1 is set. It changes no algorithm: the same tensors are made, sent and trained, on
+another device and by another transport. It uses the standard library, and torch and vLLM once
+OpenRLHF itself has imported these.
 """
 
 import importlib.machinery
@@ -32,14 +31,18 @@ class GlooBroadcast:
         self.group = group
 
     def broadcast(self, tensor, src, stream=None):
-        """Send `tensor` from rank `src`, or receive into it; as bytes, because gloo does not know every dtype."""
+        """Send `tensor` from rank `src`, or receive into it."""
         import torch
         from torch.distributed import BroadcastOptions
 
         options = BroadcastOptions()
         options.rootRank = src
+
+        # As bytes, because gloo does not know every dtype.
         whole = tensor.contiguous()
         self.group.broadcast([whole.view(-1).view(torch.uint8)], options).wait()
+
+        # Where `contiguous` made a copy, what was received is in that.
         if whole.data_ptr() != tensor.data_ptr():
             tensor.copy_(whole)
 
@@ -63,6 +66,7 @@ def adapt_torch(torch):
     torch.cuda.current_device = lambda: CpuDevice("cpu")
     for name in ("set_device", "synchronize", "empty_cache", "manual_seed_all", "current_stream"):
         setattr(torch.cuda, name, ignored())
+
     empty = torch.empty
 
     def empty_on_cpu(*args, **kwargs):
@@ -105,7 +109,7 @@ def adapt_strategy(module):
 
 
 def adapt_linear_layers(module):
-    """Plain matrix products in vLLM: it would pack weights for the CPU, and then no new weights could be loaded."""
+    """Plain matrix products in vLLM: weights that it has packed for the CPU cannot be replaced by new ones."""
 
     def keep_weight(layer, remove_weight):
         import torch
@@ -122,14 +126,14 @@ ADAPTED = {
     "openrlhf.utils.deepspeed.deepspeed": adapt_strategy,
     "vllm.model_executor.layers.utils": adapt_linear_layers,
 }
-"""Modules that are changed, each right after it is loaded and before anything can take a name from it."""
+"""Module -> its change, made right after it is loaded, before anything can take a name from it."""
 
 
 class Loader(importlib.machinery.SourceFileLoader):
     """Loads a module and then adapts it."""
 
     def exec_module(self, module):
-        """As Python does, and then our change."""
+        """Run the module as Python does, and then change it."""
         super().exec_module(module)
         ADAPTED[module.__name__](module)
 
@@ -139,12 +143,10 @@ class Finder:
 
     @staticmethod
     def find_spec(fullname, path=None, target=None):
-        """None for every other module: Python goes on looking."""
-        spec = (
-            importlib.machinery.PathFinder.find_spec(fullname, path)
-            if fullname in ADAPTED
-            else None
-        )
+        """The spec of such a module with our loader; None for every other one, so that Python looks further."""
+        if fullname not in ADAPTED:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path)
         if spec is not None:
             spec.loader = Loader(fullname, spec.origin)
         return spec

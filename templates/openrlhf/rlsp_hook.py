@@ -1,9 +1,9 @@
 """What rlsp adds to OpenRLHF's workers; Ray calls `install` in each of them before it does anything else.
 
-OpenRLHF's own files stay as they are: its functions are changed when it is loaded, and only after
-everything that the changes rely on was found as they know it. `rlsp_trainer.py` has what concerns
-training, `rlsp_advantages.py` the two streams of rewards. `python rlsp_hook.py` tells whether the
-installed version fits.
+OpenRLHF's own files stay as they are: its functions are changed when a module is loaded, and only
+if everything that the changes rely on is there as they expect it. `rlsp_trainer.py` has what
+concerns training, `rlsp_advantages.py` the two streams of rewards. `python rlsp_hook.py` checks
+whether the installed version fits.
 """
 
 import asyncio
@@ -21,9 +21,11 @@ import rlsp_advantages
 import rlsp_trainer
 
 THREADS = 1024
-"""Samples of one engine that wait for their reward at the same time."""
+"""Samples of one engine that may wait for their reward at the same time."""
 PORTS = range(20_000, 30_000)
-"""Above those that Ray gives its workers, below those that Linux gives to whoever asks."""
+"""Above those that Ray gives its workers, below those that Linux picks when a program names none."""
+RAYS_OWN = "_ray_"
+"""How parameters begin that Ray adds to the methods of actors."""
 
 
 class SeamError(Exception):
@@ -36,10 +38,14 @@ def install():
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules of `CHANGES` and changes them after they have run."""
+    """Finds the modules of `CHANGES`, so that `Loader` changes them after they have run.
+
+    At import, because Ray imports OpenRLHF in its workers itself, after `install` and before
+    anything that could call us again.
+    """
 
     def find_spec(self, name, path=None, target=None):
-        """The usual spec, with our loader around its own."""
+        """The usual spec of such a module with our loader around its own; None for others."""
         if name not in CHANGES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
@@ -59,7 +65,7 @@ class Loader(importlib.abc.Loader):
         return self.inner.create_module(spec)
 
     def exec_module(self, module):
-        """As the module's own loader, and then the change; SeamError when it would not fit."""
+        """As the module's own loader does, and then change the module; SeamError where the change would not fit."""
         self.inner.exec_module(module)
         refuse_other(module)
         CHANGES[module.__name__](module)
@@ -76,49 +82,48 @@ def refuse_other(module):
             found = getattr(found, part, None)
         if found is None:
             raise misfit(f"{module.__name__} has no {name}")
-        names = inspect.signature(found).parameters
-        parameters = " ".join(
-            name for name in names if not name.startswith("_ray_")
-        )  # Ray adds some of its own
+
+        names = [one for one in inspect.signature(found).parameters if not one.startswith(RAYS_OWN)]
+        parameters = " ".join(names)
         if known is not None and parameters != known:
             raise misfit(f"{module.__name__}.{name} takes ({parameters}) instead of ({known})")
 
 
 def misfit(found):
-    """The error of a version that is another one."""
+    """The error for what was `found` in another version."""
     version = importlib.metadata.version("openrlhf")
-    return SeamError(
-        f"OpenRLHF {version} is not as rlsp knows it: {found}; install a tested version"
-    )
+    problem = f"OpenRLHF {version} is not as rlsp knows it: {found}"
+    return SeamError(f"{problem}; install a tested version")
 
 
 def widen(module):
     """Ask for rewards in threads of our own, one for each sample that waits.
 
     asyncio has at most 32 by itself. They could all hold samples of different prompts, and wait for
-    a reward that compares samples of the same one.
+    ever for a reward that compares samples of the same one.
     """
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="rlsp-reward")
 
     async def fetch(self, queries_list, prompts_list, labels_list):
+        columns = (queries_list, prompts_list, labels_list)
         loop = asyncio.get_running_loop()
-        return [
-            await loop.run_in_executor(
-                threads, self.reward_func, queries_list, prompts_list, labels_list
-            )
-        ]
+        return [await loop.run_in_executor(threads, self.reward_func, *columns)]
 
     module.SingleTurnAgentExecutor._fetch_rewards_via_func = fetch
 
 
 def change_launcher(module):
-    """Let models meet where nobody else comes, and save themselves where they are told to."""
+    """Let a model's processes meet on a port of ours, and save the model into a folder that we name."""
     module.BaseDistributedActor._get_free_port = staticmethod(free_port)
     module.BaseModelActor.export = rlsp_trainer.export
 
 
 def free_port():
-    """A free port of `PORTS`, drawn at random: the system may give OpenRLHF's own choice away once more."""
+    """A free port of `PORTS`, drawn at random.
+
+    OpenRLHF lets the system choose and closes the port again: the system may give it to another
+    process before it is used. OSError when none is free.
+    """
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         with socket.socket() as probe:
             try:
@@ -169,11 +174,11 @@ SEAMS = {
         "RemoteExperienceMaker.compute_advantages_and_returns": "self experiences",
     },
 }
-"""What each module is relied on for, with the names of its parameters."""
+"""What is changed or called in each module, with the names of its parameters; None for any."""
 
 
 def main():
-    """Import all that is changed; the exit code says whether it fits, and stderr why not."""
+    """Import all that is changed; the exit code says whether it fits, and a line on stderr why not."""
     install()
     try:
         for name in CHANGES:

@@ -3,7 +3,7 @@
 from random import Random
 
 LIMIT = 20
-"""Prompts that may be asked for each one that a rollout needs, before nothing is learnt by going on."""
+"""Prompts that may be taken for each one that a rollout needs; a filter that passes fewer wastes the engines."""
 
 
 class FilteredError(Exception):
@@ -19,8 +19,10 @@ class Prompts:
 
     def __init__(self, rows, seed, steps, size):
         self.rows, self.seed, self.steps, self.size = rows, seed, steps, size
-        self.position = self.begun = self.made = 0
-        self.order = None
+        self.position = 0  # prompts that were handed out
+        self.begun = 0  # those before the present rollout
+        self.made = 0  # rollouts that are whole
+        self.order = None  # (pass, its rows), made when the pass begins
 
     def __len__(self):
         return self.steps * self.size
@@ -28,17 +30,19 @@ class Prompts:
     def __iter__(self):
         while True:
             if self.position - self.begun >= LIMIT * self.size:
-                asked = f"step {self.made}: {LIMIT * self.size} prompts were asked for a rollout of {self.size}"
+                taken = f"{LIMIT * self.size} prompts were asked for a rollout of {self.size}"
                 raise FilteredError(
-                    f"{asked}, and ppo.openrlhf.dynamic_filtering leaves too few of them; widen its range, "
-                    "or take prompts of another difficulty"
+                    f"step {self.made}: {taken}, and ppo.openrlhf.dynamic_filtering leaves too few of them; "
+                    "widen its range, or take prompts of another difficulty"
                 )
+
+            # Counted before it is handed out: a generator does not go on after its last `next`.
             row = self.row()
             self.position += 1
             yield self.rows.collate_fn([self.rows[row]])
 
     def row(self):
-        """The row at the position; the same rule as rlsp_cli/engine/batch.py."""
+        """The row at the position, by the same rule as rlsp_cli/engine/batch.py."""
         passes, place = divmod(self.position, len(self.rows))
         if self.order is None or self.order[0] != passes:
             order = list(range(len(self.rows)))
@@ -47,19 +51,19 @@ class Prompts:
         return self.order[1][place]
 
     def begin(self):
-        """Here begins a rollout; False when all are made, as for a training that was saved after its last step."""
+        """Begin a rollout; False when all are made, as for a training that was saved after its last step."""
         self.begun = self.position
         return self.made < self.steps
 
     def end(self):
-        """A rollout was made; its number, and whether it was the last."""
+        """End a rollout; its number, and whether it was the last."""
         self.made += 1
         return self.made - 1, self.made == self.steps
 
     def state_dict(self):
-        """Where to go on; OpenRLHF puts it into its checkpoints."""
+        """The state that OpenRLHF puts into its checkpoints, by torchdata's name."""
         return {"position": self.position, "made": self.made}
 
     def load_state_dict(self, state):
-        """Go on where a checkpoint was."""
+        """Go on from the state in a checkpoint."""
         self.position, self.made = state["position"], state["made"]

