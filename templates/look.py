@@ -1,8 +1,8 @@
 """Print which of the given names are installed, as a JSON list; runs in a backend's interpreter.
 
 A name is a module (`flash_attn`), a word in a module's file (`package.module:WORD`), or a kernel of
-the hub that is in its cache (`org/name`). None of them is imported: some take half a minute, and a build
-for another torch would fail although it is there.
+the hub that is in its cache (`org/name`). None of them is imported: some take half a minute, and a
+build for another torch would fail although it is there.
 """
 
 import importlib.util
@@ -35,7 +35,7 @@ def has_module(name):
 
 
 def has_kernel(name):
-    """Whether a snapshot of a kernel is in the cache of the package `kernels`, which is there, too."""
+    """Whether the package `kernels` is there, and a snapshot of this kernel in its cache."""
     if importlib.util.find_spec("kernels") is None:
         return False
     from huggingface_hub.constants import HF_HUB_CACHE

@@ -1,4 +1,4 @@
-"""Backends turn a stage of a recipe into a Job: `BACKENDS` lists them, `backend.py` is their contract."""
+"""Backends turn stages into Jobs: `BACKENDS` lists them, `backend.py` is the contract."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

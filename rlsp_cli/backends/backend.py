@@ -1,4 +1,4 @@
-"""What rlsp asks of a backend: a value of this form in the backend's folder, and a line in the table of `backends`."""
+"""What rlsp asks of a backend: one class in its folder, one line in the table of `backends`."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
@@ -22,17 +22,17 @@ class Backend(Protocol):
     """
 
     name: ClassVar[str]
-    """As in `ppo.backend`; keys of this backend alone stand in the section of its name, as `ppo.openrlhf`."""
+    """As in `ppo.backend`, and that of the section with its own keys, such as `ppo.openrlhf`."""
     stages: ClassVar[tuple[str, ...]]
     """What it can run of `sft`, `ppo` and `eval`."""
     tested: ClassVar[tuple[str, ...]]
-    """Versions that rlsp supports, the newest last; others are refused unless `allow_untested` is set."""
+    """Versions that rlsp supports, newest last; others need `allow_untested`."""
 
     @abstractmethod
     def check(
         self, recipe: Recipe, stage: str, environment: Environment | None = None
     ) -> Iterable[Issue]:
-        """What it cannot do of a valid recipe; what the installed version cannot, where its environment is given."""
+        """What it cannot do of a valid recipe; with an `environment`, what that version cannot."""
 
     @abstractmethod
     def missing_packages(
@@ -49,7 +49,7 @@ class Backend(Protocol):
         environment: Environment,
         resume: Path | None = None,
     ) -> Job:
-        """The job of a stage, for a run that will lie in `paths`; `resume` is the checkpoint to go on from."""
+        """The job of a stage, for a run that will lie in `paths`; `resume` is a checkpoint."""
 
     @abstractmethod
     def newest_checkpoint(self, paths: StagePaths) -> Path | None:
@@ -60,7 +60,7 @@ class Backend(Protocol):
         """What the environment has; NotReadyError when it cannot be asked."""
 
     def finish_install(self, profile: str, packages: Path) -> None:
-        """Add what `rlsp backends install` has to put among the installed packages; nothing, as a rule."""
+        """Add what `rlsp backends install` must put among the packages; nothing, as a rule."""
         return
 
     @abstractmethod

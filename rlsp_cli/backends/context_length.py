@@ -8,11 +8,11 @@ from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Model
 
 _SCALING_INCLUDED = ("default", "llama3", "longrope", "su")
-"""Kinds of RoPE whose `max_position_embeddings` counts their scaling already (transformers, modeling_rope_utils)."""
+"""Kinds of RoPE whose `max_position_embeddings` includes their scaling (modeling_rope_utils.py)."""
 
 
 def context_length(model: Model) -> int | None:
-    """Positions of a model with its RoPE scaling, as vLLM counts them; None where its configuration is not here.
+    """Positions of a model with its RoPE scaling, as vLLM counts them; None without its configuration.
 
     The hub is not asked: a folder, the hub's cache and the table `models.json` are looked at.
     """

@@ -24,7 +24,7 @@ class Finding:
 
 
 def examine(backend: str, recipe: Recipe | None = None) -> Finding:
-    """Load the backend in its own interpreter, compare its packages with the lock, and look for GPUs."""
+    """Load the backend in its interpreter, compare packages with the lock, and look for GPUs."""
     try:
         environment = find_environment(backend, recipe)
         probe = BACKENDS[backend].probe(environment)
@@ -70,7 +70,8 @@ def _free(counts: Iterable[float | None]) -> str:
 def _untested(environment: Environment) -> Iterator[str]:
     tested = BACKENDS[environment.backend].tested
     if environment.version not in tested and not environment.allow_untested:
-        yield f"version {environment.version} is not the tested one, {', '.join(tested)}; install that"
+        found, wanted = environment.version, ", ".join(tested)
+        yield f"version {found} is not the tested one, {wanted}; install that"
 
 
 def _differences(backend: str, probe: Probe) -> list[str]:
@@ -106,7 +107,7 @@ def _version(probe: Probe, name: str) -> str | None:
 
 
 def _ray_problems(probe: Probe) -> Iterator[str]:
-    """Why the cluster of RAY_ADDRESS cannot be used; Ray's parts talk to each other in one version only."""
+    """Why the cluster of RAY_ADDRESS cannot be used. All of Ray's parts must be of one version."""
     ray, here = probe.ray, probe.packages.get("ray")
     if ray is None:
         return

@@ -1,4 +1,7 @@
-"""Where a backend is installed: an interpreter that has it, alone or inside a container. rlsp imports none of them."""
+"""Where a backend is installed: an interpreter, alone or inside a container.
+
+rlsp starts these interpreters, and imports nothing from them.
+"""
 
 import os
 import shlex
@@ -22,7 +25,7 @@ _ASK_VERSION = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]
 
 @dataclass(frozen=True)
 class Environment:
-    """An installed backend: its version, and the command of its interpreter, in which `{run}` is the run folder."""
+    """An installed backend. `command` starts its interpreter; `{run}` in it is the run folder."""
 
     backend: str
     command: tuple[str, ...]
@@ -78,11 +81,12 @@ def find_environment(backend: str, recipe: Recipe | None = None) -> Environment:
 
 
 def usable_environment(backend: str, recipe: Recipe, tested: Sequence[str]) -> Environment:
-    """As `find_environment`; NotReadyError too for an untested version, unless the recipe allows it."""
+    """As `find_environment`; NotReadyError too for an untested version that is not allowed."""
     found = find_environment(backend, recipe)
     if found.version not in tested and not found.allow_untested:
         raise NotReadyError(
-            f"{backend} {found.version}: rlsp is tested with {', '.join(tested)}; install one of them, "
+            f"{backend} {found.version}: rlsp is tested with {', '.join(tested)}; "
+            f"install one of them, "
             f"or set backends.{backend}.allow_untested: true"
         )
     return found

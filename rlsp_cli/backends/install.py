@@ -19,7 +19,7 @@ from rlsp_cli.runs.stream import write_json
 _MARK = "rlsp-backend.json"
 _TORCH = "torch"
 _BUILT_HERE = ("flash-attn",)
-"""Packages whose build imports torch: they come last, and are built beside the packages that are then there."""
+"""Packages whose build imports torch: they come last, built beside what is then there."""
 _WITHOUT_CUDA = {"FLASH_ATTENTION_SKIP_CUDA_BUILD": "TRUE", "FLASH_ATTENTION_FORCE_BUILD": "TRUE"}
 """flash-attn's own switches: only its Python code, and no download of a ready build."""
 
@@ -45,7 +45,7 @@ def locks(backend: str) -> list[Path]:
 
 
 def lock_file(backend: str, profile: str) -> Path:
-    """The lock of a backend's profile; UsageError names the backends, or the profiles, that there are."""
+    """The lock of a backend's profile; UsageError names the backends or profiles that there are."""
     found = {path.stem: path for path in locks(backend)}
     if not found:
         known = ", ".join(name for name in BACKENDS if locks(name))

@@ -1,4 +1,4 @@
-"""A step that rlsp itself does for a job in a process of its own, which ends with an exit code and a report."""
+"""A step of a job that rlsp itself does, in a process that ends with a code and a report."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from rlsp_cli.terminal import print
 
 
 def say_note(text: str) -> None:
-    """Print a note for the screen: the launcher passes on lines of this form from a command's log."""
+    """Print a note: the launcher passes lines of this form from a command's log to the screen."""
     print(f"note: {text}", file=sys.stderr, flush=True)
 
 

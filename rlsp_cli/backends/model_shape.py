@@ -11,7 +11,7 @@ from rlsp_cli.recipe.schema import FromScratch, Model
 
 _TABLE = Path(__file__).parent / "models.json"
 _GATED = ("llama", "mistral", "qwen2", "qwen3")
-"""Architectures of this form: grouped attention, a gated feed-forward part of three matrices, no experts."""
+"""Architectures with grouped attention and a gated feed-forward part, without experts."""
 _BYTES_16_BITS = 2
 
 
@@ -49,7 +49,7 @@ class ModelShape:
 
     @property
     def trunk(self) -> int:
-        """Weights without the output layer: what a critic has. Biases, below 0.1%, are not counted."""
+        """Weights without the output layer, as in a critic; without biases, which are below 0.1%."""
         matrices = sum(inputs * outputs for inputs, outputs in self.matrices.values())
         norms = 2 * self.hidden  # before attention, and before the feed-forward part
         last_norm = self.hidden
@@ -67,7 +67,7 @@ class ModelShape:
 
 
 def model_shape(model: Model) -> ModelShape | None:
-    """The shape of a recipe's model; None when its configuration is not here or describes no dense decoder.
+    """The shape of a recipe's model; None without its configuration, or if it is no dense decoder.
 
     The hub is not asked: a folder, the hub's cache and the table `models.json` are looked at. A
     model from scratch counts without its vocabulary, which depends on the data.
@@ -79,7 +79,7 @@ def model_shape(model: Model) -> ModelShape | None:
 
 
 def model_config(model: Model) -> dict[str, Any] | None:
-    """`config.json` of a model with a path: in its folder, in the hub's cache, or in the table; else None."""
+    """`config.json` of a model with a path: its folder's, the hub cache's, or the table's."""
     return _config(model.path) if model.path else None
 
 

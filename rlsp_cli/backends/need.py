@@ -16,7 +16,7 @@ from rlsp_cli.share import share
 
 @dataclass(frozen=True)
 class Need:
-    """An option that needs a package: `key` with a value for which `when` is true needs one of `any_of`.
+    """An option that needs a package: if `when` is true of the value of `key`, one of `any_of`.
 
     `any_of` holds modules, `package.module:WORD` for a word in a module's file, and kernels of the
     hub as `org/name`. `hint` says how to get one.
@@ -31,7 +31,7 @@ class Need:
 def missing(
     environment: Environment, settings: Iterable[Setting], needs: Sequence[Need]
 ) -> list[Issue]:
-    """An issue for each setting that needs what the environment lacks, at the recipe key it comes from."""
+    """An issue for each setting whose need the environment lacks, at the recipe key behind it."""
     wanted = list(_wanted(settings, needs))
     if not wanted:
         return []
@@ -65,7 +65,7 @@ def _issue(setting: Setting, need: Need) -> Issue:
 
 
 def _installed(environment: Environment, names: Sequence[str]) -> set[str]:
-    """Those of the names that the environment has, as `templates/look.py` says; NotReadyError if it cannot."""
+    """Those of the names that the environment has; NotReadyError if it cannot say."""
     # The script travels in the command line, because a container may not see our files.
     script = (share("templates") / "look.py").read_text(encoding="utf-8")
     argv = [*environment.python(Path.cwd()), "-c", script, *names]

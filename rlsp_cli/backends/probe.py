@@ -1,4 +1,4 @@
-"""Asking an environment what it has: its own interpreter runs `templates/BACKEND/probe.py`, which answers in JSON."""
+"""Asking an environment what it has: its interpreter runs `templates/BACKEND/probe.py`."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from rlsp_cli.share import share
 
 @dataclass(frozen=True)
 class RayCluster:
-    """The cluster that RAY_ADDRESS names, or the `problem` with it; pairs are (free, all), None where unknown."""
+    """The cluster of RAY_ADDRESS, or the `problem` with it; pairs are (free, all), None if unknown."""
 
     address: str
     problem: str | None = None
@@ -67,7 +67,7 @@ class Probe:
 
 
 def run_probe(environment: Environment) -> Probe:
-    """The answer of the backend's probe script; NotReadyError with its last line when there is none."""
+    """The answer of the backend's probe script; NotReadyError with its last line if there is none."""
     with tempfile.TemporaryDirectory() as folder:
         # Into a file, because libraries print to stdout when they are imported.
         answer = Path(folder) / "answer.json"
@@ -86,7 +86,7 @@ def run_probe(environment: Environment) -> Probe:
 
 
 def _way_to_ray() -> dict[str, Any] | None:
-    """The dashboard that RAY_ADDRESS names with the headers that open it, or what is wrong with it."""
+    """The dashboard of RAY_ADDRESS with the headers that open it, or what is wrong with it."""
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         return None

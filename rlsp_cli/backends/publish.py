@@ -12,7 +12,7 @@ _MODEL = ("config.json", "generation_config.json", "*.safetensors", "*.safetenso
 
 
 def publish(saved: Path, write_tokenizer: Callable[[Path], Any], final: Path) -> None:
-    """Copy a model to `final`, with its tokenizer, once it is checked; JobError when it is not whole."""
+    """Copy a model to `final`, with its tokenizer, once checked; JobError when it is not whole."""
     # Beside `final`, so that a rename puts it there at once: a folder of that name is always whole.
     draft = final.with_name(f"draft-{final.name}")
     shutil.rmtree(draft, ignore_errors=True)
@@ -48,7 +48,7 @@ def name_end(folder: Path) -> None:
 
 
 def check_model(folder: Path) -> None:
-    """JobError when the files of a model are not whole, or when their tensors are not those of its architecture."""
+    """JobError when files are not whole, or tensors are not those of the architecture."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

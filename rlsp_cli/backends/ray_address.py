@@ -1,4 +1,4 @@
-"""Where a Ray cluster is: the address of its dashboard without anything secret, and the headers that it wants."""
+"""Where a Ray cluster is: its dashboard's address without secrets, and the headers for it."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from rlsp_cli.errors import NotReadyError, UsageError
 
 SINGLE_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Ray's switch for a cluster of one machine: all of its processes listen on the loopback address alone."""
+"""Ray's switch for a cluster of one machine: all processes listen on the loopback alone."""
 _AUTHORIZATION = "Authorization"
 _AUTHORIZATION_TOO = "X-Ray-Authorization"
 """Ray looks here for its token where a proxy needs the usual header for itself."""
@@ -87,7 +87,7 @@ def _is_host(name: str | None) -> bool:
 
 
 def _is_path(path: str) -> bool:
-    """Whether a request can ask for it; one with an @ is the rest of a password that has a slash."""
+    """Whether a request can ask for it. With an @ it is the end of a password that has a slash."""
     return path.isascii() and path.isprintable() and "@" not in path
 
 
@@ -136,7 +136,7 @@ def _token() -> str | None:
 
 
 def _token_file() -> tuple[str, str]:
-    """(where it stands, token); an empty token where no file is named, and Ray's usual one is not there."""
+    """(file, token); the token is empty where no file is named and Ray's usual one is missing."""
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
     path = Path(named or "~/.ray/auth_token").expanduser()
     try:

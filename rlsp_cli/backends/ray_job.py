@@ -1,4 +1,7 @@
-"""What a Ray job is made of, as job.json holds it under `inputs.ray`: a backend compiles it, the launcher drives it."""
+"""What a Ray job is made of, as job.json has it under `inputs.ray`.
+
+A backend compiles it, the launcher drives it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

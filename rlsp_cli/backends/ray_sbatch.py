@@ -1,4 +1,4 @@
-"""The batch script of a job on Ray: a head and its workers on the machines of the allocation, then the job's driver."""
+"""The batch script of a job on Ray: a head and its workers on all machines, then the driver."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ def ray_batch_script(
     stop_file: Path,
     env: Mapping[str, str],
 ) -> str:
-    """The script's text. `python` starts the interpreter that has Ray, `ours` is the one that has rlsp.
+    """The script's text. `python` starts the interpreter with Ray, `ours` is the one with rlsp.
 
     The driver of `job`, a job.json, finds the cluster by RAY_ADDRESS, and leaves a checkpoint when
     `stop_file` appears.
@@ -53,7 +53,7 @@ def ray_batch_script(
 
 
 def _ray_start(cluster: Cluster) -> list[str]:
-    """`ray start` on a node, with what Slurm gave to the job there; Ray would count the whole machine."""
+    """`ray start` with what Slurm gave to the job on a node; Ray would count the whole machine."""
     gpus, cpus = cluster.gpus_per_node, cpus_of(cluster)
     return [
         *("-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),

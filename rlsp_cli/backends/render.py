@@ -23,7 +23,7 @@ class Page:
     settings: tuple[Setting, ...]
 
     def text(self, origins: Recipe | None = None) -> str:
-        """The configuration file; with a recipe, a comment behind each key says where it comes from."""
+        """The configuration file; with a recipe, each key has a comment with where it comes from."""
         return f"# {self.backend} {self.version}\n" + settings_text(self.settings, origins)
 
     def to_json(self, recipe: Recipe) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def _quoted(word: str) -> str:
 
 
 def cpus_of(cluster: Cluster) -> int | None:
-    """CPUs to ask for on each node; None leaves them to Slurm's default, or to the recipe's own options."""
+    """CPUs to ask for on each node; None leaves them to Slurm, or to the recipe's own options."""
     if cluster.slurm.cpus:
         return cluster.slurm.cpus
     if any(option.startswith(_OWN_CPUS) for option in cluster.slurm.options):

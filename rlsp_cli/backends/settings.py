@@ -12,7 +12,7 @@ from rlsp_cli.recipe.schema import Recipe
 
 @dataclass(frozen=True)
 class Setting:
-    """`key: value` for the backend; `sources` are the dotted recipe keys that decide it, none when rlsp does.
+    """`key: value` for the backend. The recipe keys `sources` decide it; none when rlsp does.
 
     `open` marks a value that a recipe's `extra` may replace: a default of ours, on which nothing
     else relies. All others make the job what the recipe says, or are what rlsp counts on when it

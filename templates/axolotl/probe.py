@@ -17,7 +17,7 @@ PLUGINS = {
     "axolotl.integrations.liger.args": "LigerArgs",
     "axolotl.integrations.cut_cross_entropy.args": "CutCrossEntropyArgs",
 }
-"""Modules of plugins that rlsp can switch on, and their schemas: Axolotl merges these into its own."""
+"""Modules of plugins that rlsp can switch on -> schemas that Axolotl merges into its own."""
 
 
 def models(annotation):

@@ -1,4 +1,4 @@
-"""Axolotl plugin: numbers go into metrics.jsonl beside this file, and a request to stop leads to a checkpoint.
+"""Axolotl plugin: writes metrics.jsonl beside this file, and saves when it is asked to stop.
 
 A request is SIGTERM, or a file `stop` beside this file. The plugin also keeps the weights that are
 trained in float32.
@@ -48,7 +48,7 @@ class Follow(BasePlugin):
 
 
 class Follower(TrainerCallback):
-    """Writes a line for each log entry of the first process, and stops all processes when one is asked to."""
+    """Writes a line for each log entry, and stops all processes when one is asked to."""
 
     def __init__(self, folder):
         self.metrics, self.stop_file = folder / "metrics.jsonl", folder / "stop"

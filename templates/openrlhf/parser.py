@@ -1,7 +1,7 @@
 """Ask OpenRLHF's own PPO parser: which options it has, or what it makes of a command.
 
     python parser.py PACKAGE ANSWER.json                the options
-    python parser.py PACKAGE ANSWER.json COMMAND.json   how a list of words is read, or what is wrong
+    python parser.py PACKAGE ANSWER.json COMMAND.json   how words are read, or what is wrong
 
 PACKAGE is OpenRLHF's folder, or `-` for the one of this interpreter. Its command keeps parser and
 checks under `if __name__ == "__main__"`; that block is read and run here, with the training taken
@@ -54,7 +54,7 @@ def run_block(package, train):
 
 
 def _stand_in(package):
-    """Load the one module of the package that the block uses; the package itself would import torch."""
+    """Load the one module that the block uses; the package itself would import torch."""
     for name in ("openrlhf", "openrlhf.utils"):
         sys.modules[name] = types.ModuleType(name)
     path = package / "utils" / "config.py"

@@ -1,4 +1,4 @@
-"""Write what an OpenRLHF environment has, and the Ray cluster that it would join, as one JSON object.
+"""Write what an OpenRLHF environment has, and the Ray cluster it would join, as a JSON object.
 
     python probe.py ANSWER.json
 
@@ -64,7 +64,7 @@ def nccl():
 
 
 def ray(dashboard):
-    """The cluster behind a dashboard: nodes, and [free, all] of its CPUs and GPUs; `problem` if it does not answer."""
+    """The cluster behind a dashboard: nodes, [free, all] of CPUs and GPUs, or the `problem`."""
     known = {"address": dashboard["address"]}
     if "problem" in dashboard:
         return {**known, "problem": dashboard["problem"]}
@@ -109,7 +109,7 @@ def hint(error, headers):
 
 
 def free(name, nodes, used):
-    """[free, all] of a resource; a new cluster does not know yet what is `used`, and then free is None."""
+    """[free, all] of a resource; free is None while a new cluster does not know what is `used`."""
     total = sum(node["resources_total"].get(name, 0) for node in nodes)
     if used is None:
         return [None, total]

@@ -1,4 +1,4 @@
-"""Advantages in OpenRLHF: numbers of whole responses are kept, and the two streams of rewards are mixed.
+"""Advantages in OpenRLHF: numbers of responses are kept, and two streams of rewards mixed.
 
 With RLSP_ADVANTAGES=separate, correctness and exploration each lose their group's baseline before
 alpha mixes them. Otherwise the reward is one number already, and nothing is changed.
@@ -26,7 +26,7 @@ def follow_experience(module):
 
 
 def measured(experience):
-    """Of each response, (n,): its KL to the reference, and minus the mean log-probability of its tokens.
+    """Of each response, (n,): its KL to the reference, and minus its tokens' mean log-probability.
 
     The second estimates the entropy without keeping a distribution for each token, as OpenRLHF's
     own number does.
@@ -62,7 +62,7 @@ def with_separate_streams(compute):
 
 
 def mix_streams(experiences, estimator, size):
-    """Set each experience's rewards (n,) to alpha * A(correctness) + (1 - alpha) * A(exploration)."""
+    """Set rewards, (n,), to alpha * A(correctness) + (1 - alpha) * A(exploration)."""
     import torch
 
     # Micro-batches are made by length; by `index` the samples of a group are neighbours.

@@ -1,4 +1,4 @@
-"""OpenRLHF on a machine without GPUs: devices and transports of the CPU where its code names those of a GPU.
+"""OpenRLHF without GPUs: devices and transports of the CPU where its code names a GPU's.
 
 `rlsp backends install openrlhf --profile cpu` places this file in that environment, as
 `rlsp_cpu_shim`, and every interpreter there imports it, Ray's workers too. It does nothing unless
@@ -15,17 +15,17 @@ SWITCH = "RLSP_OPENRLHF_CPU"
 
 
 class CpuDevice(str):
-    """What `torch.cuda.current_device()` answers: "cpu" as a device, and 0 in a name such as f"cuda:{device}"."""
+    """What `torch.cuda.current_device()` answers: "cpu", and 0 in a name such as f"cuda:{device}"."""
 
     __slots__ = ()
 
     def __format__(self, spec):
-        """As the number of a GPU: such names are only compared, and never used to place a tensor."""
+        """As a GPU's number: such names are only compared, and never used to place a tensor."""
         return format(0, spec)
 
 
 class GlooBroadcast:
-    """The actor's new weights on their way to the rollout engines; has the method of vLLM's NCCL communicator."""
+    """The actor's new weights on their way to the engines, in place of vLLM's NCCL communicator."""
 
     def __init__(self, group):
         self.group = group
@@ -62,7 +62,7 @@ def ignored():
 
 
 def adapt_torch(torch):
-    """Calls of torch.cuda that fail without a driver, and the buffer into which a rollout engine takes new weights."""
+    """Calls of torch.cuda that fail without a driver, and buffers for an engine's new weights."""
     torch.cuda.current_device = lambda: CpuDevice("cpu")
     for name in ("set_device", "synchronize", "empty_cache", "manual_seed_all", "current_stream"):
         setattr(torch.cuda, name, ignored())
@@ -86,7 +86,7 @@ def adapt_device_mesh(module):
 
 
 def adapt_weight_sync(module):
-    """The group of the actor and the rollout engines: vLLM's own kind of it, with gloo in place of NCCL."""
+    """The group of actor and engines: vLLM's own kind of it, with gloo in place of NCCL."""
 
     def stateless_init_process_group(master_address, master_port, rank, world_size, device):
         from vllm.distributed.utils import stateless_init_torch_distributed_process_group
@@ -109,7 +109,7 @@ def adapt_strategy(module):
 
 
 def adapt_linear_layers(module):
-    """Plain matrix products in vLLM: weights that it has packed for the CPU cannot be replaced by new ones."""
+    """Plain matrix products in vLLM: weights packed for the CPU cannot be replaced by new ones."""
 
     def keep_weight(layer, remove_weight):
         import torch
@@ -143,7 +143,7 @@ class Finder:
 
     @staticmethod
     def find_spec(fullname, path=None, target=None):
-        """The spec of such a module with our loader; None for every other one, so that Python looks further."""
+        """The spec of such a module with our loader; None for others, so that Python looks further."""
         if fullname not in ADAPTED:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path)

@@ -1,4 +1,4 @@
-"""What rlsp adds to OpenRLHF's workers; Ray calls `install` in each of them before it does anything else.
+"""What rlsp adds to OpenRLHF's workers; Ray calls `install` in each of them first of all.
 
 OpenRLHF's own files stay as they are: its functions are changed when a module is loaded, and only
 if everything that the changes rely on is there as they expect it. `rlsp_trainer.py` has what
@@ -23,7 +23,7 @@ import rlsp_trainer
 THREADS = 1024
 """Samples of one engine that may wait for their reward at the same time."""
 PORTS = range(20_000, 30_000)
-"""Above those that Ray gives its workers, below those that Linux picks when a program names none."""
+"""Above those that Ray gives its workers, below those that Linux picks by itself."""
 RAYS_OWN = "_ray_"
 """How parameters begin that Ray adds to the methods of actors."""
 
@@ -65,7 +65,7 @@ class Loader(importlib.abc.Loader):
         return self.inner.create_module(spec)
 
     def exec_module(self, module):
-        """As the module's own loader does, and then change the module; SeamError where the change would not fit."""
+        """Run the module, then change it; SeamError where the change would not fit."""
         self.inner.exec_module(module)
         refuse_other(module)
         CHANGES[module.__name__](module)
@@ -75,7 +75,7 @@ class Loader(importlib.abc.Loader):
 
 
 def refuse_other(module):
-    """SeamError unless everything that we change or call in a module is there, with the parameters that we know."""
+    """SeamError unless all that we change or call in a module has the parameters that we know."""
     for name, known in SEAMS[module.__name__].items():
         found = module
         for part in name.split("."):
@@ -113,7 +113,7 @@ def widen(module):
 
 
 def change_launcher(module):
-    """Let a model's processes meet on a port of ours, and save the model into a folder that we name."""
+    """Let a model's processes meet on a port of ours, and save it into a folder that we name."""
     module.BaseDistributedActor._get_free_port = staticmethod(free_port)
     module.BaseModelActor.export = rlsp_trainer.export
 
@@ -178,7 +178,7 @@ SEAMS = {
 
 
 def main():
-    """Import all that is changed; the exit code says whether it fits, and a line on stderr why not."""
+    """Import all that is changed; the exit code says whether it fits, a line on stderr why not."""
     install()
     try:
         for name in CHANGES:

@@ -1,9 +1,9 @@
-"""The recipe's prompts for OpenRLHF: as many as are asked for, in the order of rlsp's own engine."""
+"""The recipe's prompts for OpenRLHF: as many as it takes, in the order of rlsp's own engine."""
 
 from random import Random
 
 LIMIT = 20
-"""Prompts that may be taken for each one that a rollout needs; a filter that passes fewer wastes the engines."""
+"""Prompts to try for each one that a rollout needs."""
 
 
 class FilteredError(Exception):
@@ -11,7 +11,7 @@ class FilteredError(Exception):
 
 
 class Prompts:
-    """An endless loader of single prompts: shuffled passes over all rows, which run into each other.
+    """An endless loader of single prompts: shuffled passes over all rows, one after another.
 
     Rollouts are whole however many prompts are filtered out of them. `rows` has `__getitem__`,
     `__len__` and `collate_fn`; `steps` rollouts of `size` prompts are wanted.
@@ -32,7 +32,8 @@ class Prompts:
             if self.position - self.begun >= LIMIT * self.size:
                 taken = f"{LIMIT * self.size} prompts were asked for a rollout of {self.size}"
                 raise FilteredError(
-                    f"step {self.made}: {taken}, and ppo.openrlhf.dynamic_filtering leaves too few of them; "
+                    f"step {self.made}: {taken}, and ppo.openrlhf.dynamic_filtering leaves too few of "
+                    f"them; "
                     "widen its range, or take prompts of another difficulty"
                 )
 
@@ -51,7 +52,7 @@ class Prompts:
         return self.order[1][place]
 
     def begin(self):
-        """Begin a rollout; False when all are made, as for a training that was saved after its last step."""
+        """Begin a rollout; False when all are made, as after a resume from the last step."""
         self.begun = self.position
         return self.made < self.steps
 

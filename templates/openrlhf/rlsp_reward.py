@@ -28,7 +28,7 @@ NUMBER_BITS = 52
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """The service is on this network: a proxy of the environment does not lead to it."""
 DRAWN = random.SystemRandom()
-"""Draws the numbers of requests from the system: a generator that a library seeds could repeat them."""
+"""Draws requests' numbers from the system: a generator with a seed could repeat them."""
 
 
 class RefusedError(Exception):
@@ -36,7 +36,7 @@ class RefusedError(Exception):
 
 
 def reward_func(queries, prompts, labels):
-    """The reward of one sample with its components; OpenRLHF passes each argument as a list of one."""
+    """The reward of one sample with its components; each argument is a list of one."""
     try:
         # The service recognises a request that comes again by its number, and the trainer names the
         # numbers that make up a rollout.

@@ -1,4 +1,4 @@
-"""Training in OpenRLHF as the recipe says: how many rollouts, what the policy learns from, what is measured when.
+"""Training in OpenRLHF as the recipe says: how many rollouts, and what is measured when.
 
 The reward service has the plan and keeps the journal (rlsp_cli/backends/openrlhf/journal.py). This
 file reports to it when training begins, what makes up a rollout, and what a step measured, with the
@@ -39,7 +39,7 @@ def change_trainer(module):
 
 
 def take_our_prompts(module):
-    """Put our endless prompts in the place of OpenRLHF's data loader, and our evaluation in that of its own.
+    """Put our endless prompts and our evaluation in the place of OpenRLHF's.
 
     OpenRLHF would count its steps by epochs, in which filtered prompts leave fewer rollouts.
     """
@@ -49,7 +49,7 @@ def take_our_prompts(module):
         rows = read_prompts(module, args.data.prompt_dataset, strategy, tokenizer)
         prompts = Prompts(rows, args.train.seed, steps, args.rollout.batch_size)
 
-        # Without a data set for evaluation OpenRLHF does not evaluate; the last number is the length
+        # Without a data set for it OpenRLHF does not evaluate; the last number is the length
         # of the learning rates' schedules.
         return prompts, None, steps * updates(args)
 
@@ -99,7 +99,7 @@ def follow_rollouts(module):
 
 
 def follow_steps(module):
-    """Report when training begins and what each step measured; evaluate, export, save and end when it is time."""
+    """Report the beginning and each step; evaluate, export, save and end when it is time."""
     trainer = module.BasePPOTrainer
     begin, save = trainer.init_checkpoint_states, trainer.save_logs_and_checkpoints
 
@@ -174,13 +174,13 @@ def export_policy(module, trainer, step):
     """Let all processes of the policy save it together: each may have a shard of it."""
     folder = f"{plan()['exports']}/step-{step:06d}"
 
-    # `execute_batch` calls a method with each value between two indices: here once, with the folder.
+    # `execute_batch` calls a method with each value between two indices: here once.
     batch = ("execute_batch", "export", {"folder": [folder]}, 0, 1)
     module.ray.get(trainer.actor_model_group.async_run_method(*batch))
 
 
 def export(self, folder):
-    """Save the model of this process and the others in the Hugging Face layout; a `folder` there is whole."""
+    """Save the model, all processes together, in the Hugging Face layout; `folder` is whole."""
     draft = f"{folder}.draft"
     self.strategy.save_model(self.actor, self.tokenizer, draft)
 
@@ -228,12 +228,12 @@ class Unfed:
 
 
 def warm_up(args):
-    """Rollouts that train only the critic: OpenRLHF freezes the policy while `global_step <= freezing_steps`."""
+    """Rollouts that train only the critic: the policy waits while `global_step <= freezing_steps`."""
     return args.critic.freezing_steps + 1
 
 
 def shorten_schedule(module):
-    """Let the policy's learning rate end with its last update: it makes none in the critic's warm-up."""
+    """Let the policy's schedule end with its last update: in the critic's warm-up it has none."""
     strategy = module.DeepspeedStrategy
     prepare = strategy._ds_init_train_model
 

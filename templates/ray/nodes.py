@@ -1,4 +1,4 @@
-"""Ask every node of a Ray cluster whether it can do its part of a job; the last line printed is the answer, in JSON.
+"""Ask every node of a Ray cluster whether it can do its part of a job; prints the answer in JSON.
 
 Runs as a Ray job of its own before the other, in the same interpreter. Its argument is what that
 job needs: `packages`, `versions` of some of them, `folder` and the `nonce` (name, text) of a file
@@ -40,7 +40,7 @@ def version(name):
 
 
 def differences(found, wanted):
-    """A phrase for each package that is not what the job has elsewhere; what it lacks there is not looked for."""
+    """A phrase for each package that differs from the job's; what the job lacks too is no matter."""
     for name, there in wanted.items():
         here = found[name]
         if there is None or here == there:
@@ -81,7 +81,7 @@ def writing_problem(folder):
 
 
 def model_problem(model, is_folder):
-    """Why the model cannot be read here: its files, or its configuration from the hub or the hub's cache."""
+    """Why the model cannot be read here: its files, or the configuration of one on the hub."""
     if not is_folder:
         return hub_problem(model)
     try:
@@ -94,7 +94,7 @@ def model_problem(model, is_folder):
 
 
 def hub_problem(model):
-    """Why this node cannot read a model of the hub; its configuration is asked for, from the cache first."""
+    """Why this node cannot read a model of the hub: its configuration is fetched, or found cached."""
     from huggingface_hub import hf_hub_download
 
     try:

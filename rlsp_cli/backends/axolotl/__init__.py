@@ -1,4 +1,4 @@
-"""Axolotl as a backend of SFT: the recipe becomes its configuration file, and it runs in its own environment."""
+"""Axolotl as a backend of SFT."""
 
 from rlsp_cli.backends.axolotl.backend import AxolotlBackend
 

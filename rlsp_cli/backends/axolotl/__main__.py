@@ -1,4 +1,4 @@
-"""What rlsp does around Axolotl's training: `python -m rlsp_cli.backends.axolotl setup|finish RUN/sft/job.json`."""
+"""Steps around Axolotl's training: `python -m rlsp_cli.backends.axolotl setup|finish JOB.json`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Axolotl as a backend of SFT: the recipe becomes its configuration file, and it runs in its own environment."""
+"""Axolotl as a backend of SFT: a configuration file, in an environment of its own."""
 
 import json
 import sys
@@ -48,7 +48,7 @@ _JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 class AxolotlBackend(Backend):
-    """Axolotl's training, between a setup that writes its data and a finish that publishes the model."""
+    """Axolotl's training, between a setup of its data and a finish that publishes the model."""
 
     name = "axolotl"
     stages = ("sft",)
@@ -57,7 +57,7 @@ class AxolotlBackend(Backend):
     def check(
         self, recipe: Recipe, stage: str, environment: Environment | None = None
     ) -> Iterator[Issue]:
-        """What Axolotl cannot do. An untested version in the `environment` is asked for its keys."""
+        """What Axolotl cannot do; an untested version in the `environment` is asked for its keys."""
         sft = sft_section(recipe)
         hint = "lower it: longer examples are left out"
         yield from overflow(recipe.model, sft.max_length, "sft.max_length", "an example", hint)
@@ -153,7 +153,7 @@ def _variables(recipe: Recipe, files: StageFiles) -> dict[str, str]:
 
 
 def _texts(sft: Sft, files: StageFiles, rendered: list[Setting]) -> dict[str, str]:
-    """The configurations of Axolotl and DeepSpeed, and the program that starts Axolotl with our plugin."""
+    """Configurations of Axolotl and DeepSpeed, and the program that starts it with our plugin."""
     texts = {files.config.name: settings_text(rendered)}
     for name in ("start.py", "rlsp_follow.py"):
         texts[name] = (share("templates") / "axolotl" / name).read_text(encoding="utf-8")
@@ -165,7 +165,7 @@ def _texts(sft: Sft, files: StageFiles, rendered: list[Setting]) -> dict[str, st
 
 
 def _key_issues(recipe: Recipe, sft: Sft, version: str, keys: Keys) -> Iterator[Issue]:
-    """Keys that Axolotl would drop or the user may not set, and recipe keys that reach none of them."""
+    """Keys that Axolotl would drop or the user may not set, and recipe keys without effect."""
     own, extra = settings(recipe, sft, StageFiles(_ANY_RUN.stage("sft"))), sft.axolotl.extra
     section = "sft.axolotl.extra"
 

@@ -11,7 +11,7 @@ def world_size(recipe: Recipe) -> int:
 
 
 def accumulation_steps(recipe: Recipe, sft: Sft) -> int:
-    """Forward passes of one process in one optimiser step; exact, because `batch_problem` is asked first."""
+    """Forward passes of a process in an optimiser step; exact once `batch_problem` found nothing."""
     return sft.batch // (sft.micro_batch * world_size(recipe))
 
 

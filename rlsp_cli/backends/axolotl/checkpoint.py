@@ -34,6 +34,6 @@ def _is_whole(folder: Path) -> bool:
         json.loads((folder / _STATE).read_text(encoding="utf-8"))
         tensor_shapes(folder)
     except (ValueError, JobError):
-        # FSDP may keep the model in shards too, and then there is no safetensors file to be damaged.
+        # FSDP may keep the model in shards too: then no safetensors file is there to be damaged.
         return sharded and not list(folder.glob("*.safetensors"))
     return True

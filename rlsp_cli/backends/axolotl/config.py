@@ -264,7 +264,7 @@ def _saving(sft: Sft, files: StageFiles, resume: Path | None) -> Iterator[Settin
 
 
 def _trackers(recipe: Recipe) -> Iterator[Setting]:
-    """Trackers to switch on. Their logins come from the environment: this file is no place for secrets."""
+    """Trackers to switch on. Logins come from the environment: this file is no place for secrets."""
     project = recipe.tracking.project or recipe.name
     keys = {
         "wandb": ("wandb_project", "wandb_name"),

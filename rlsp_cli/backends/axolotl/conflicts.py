@@ -1,4 +1,4 @@
-"""Settings that Axolotl accepts together and that go wrong later, or that it refuses after its slow start."""
+"""Settings that go wrong together later, or that Axolotl refuses after its slow start."""
 
 import json
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def _on_cpu(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
 
 
 def _optimiser(sft: Sft) -> Iterator[Issue]:
-    """The same pairs that `axolotl/utils/schemas/validation.py` refuses, before Axolotl is started."""
+    """Pairs that `axolotl/utils/schemas/validation.py` refuses, before Axolotl is started."""
     extra, sharding = sft.axolotl.extra, sft.axolotl.sharding
     name = str(extra.get("optimizer", sft.axolotl.optimizer))
     path = "sft.axolotl.extra.optimizer" if "optimizer" in extra else "sft.axolotl.optimizer"
@@ -69,7 +69,7 @@ def _optimiser(sft: Sft) -> Iterator[Issue]:
 
 
 def _sharding(sft: Sft) -> Iterator[Issue]:
-    """The user's own FSDP and DeepSpeed settings must shard as the recipe says, and save a whole model."""
+    """The user's own FSDP or DeepSpeed must shard as the recipe says, and save a whole model."""
     fsdp = sft.axolotl.extra.get("fsdp_config")
     if isinstance(fsdp, dict):
         in_shards = fsdp.get("state_dict_type", _FULL) != _FULL
@@ -89,7 +89,8 @@ def _deepspeed(given: Any, stage: int) -> Iterator[Issue]:
         zero = dict(_deepspeed_options(given)["zero_optimization"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"no options of ZeRO ({type(error).__name__})"
-        hint = "give DeepSpeed's options with zero_optimization, or an absolute path of a JSON file of them"
+        whole = "DeepSpeed's options with zero_optimization"
+        hint = f"give {whole}, or an absolute path of a JSON file of them"
         yield Issue(path, message, hint)
         return
 
@@ -122,6 +123,7 @@ def _kernels(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
         yield Issue(path, message, "set model.precision to auto")
     elif trained_in_float32(recipe, sft) and sft.axolotl.sharding == "none":
         # FSDP's mixed precision computes in 16 bits whatever the weights are; here nothing does.
-        message = "cut_cross_entropy needs hidden states in bfloat16, and those of float32 weights are float32"
+        needs = "cut_cross_entropy needs hidden states in bfloat16"
+        message = f"{needs}, and those of float32 weights are float32"
         hint = "set sft.axolotl.kernels: [liger], or sft.axolotl.sharding, or train adapters"
         yield Issue(path, message, hint)

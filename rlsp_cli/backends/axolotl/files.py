@@ -8,7 +8,7 @@ from rlsp_cli.runs.paths import StagePaths
 
 @dataclass(frozen=True)
 class StageFiles:
-    """Names inside the stage's folder; the first four are written by the job's setup, before Axolotl starts."""
+    """Names inside the stage's folder; the job's setup writes the first four."""
 
     stage: StagePaths
 

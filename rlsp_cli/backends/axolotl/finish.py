@@ -1,4 +1,4 @@
-"""After Axolotl's training: adapters merged, the model checked, and put where PPO and evaluation look for it."""
+"""After Axolotl's training: adapters merged, the model checked and published."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The configuration keys that Axolotl knows: it drops unknown ones silently, so rlsp checks them first."""
+"""The configuration keys that Axolotl knows: it drops others silently, so rlsp looks first."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from rlsp_cli.backends.probe import run_probe
 from rlsp_cli.recipe.issue import did_you_mean
 
 Keys = Mapping[str, Any]
-"""Key -> what is known of its value: `keys`, those inside a mapping, and `open`, whether any key will do."""
+"""Key -> {`keys`: those inside a mapping, `open`: whether it takes any mapping}."""
 TESTED = ("0.19.0",)
 """Versions that rlsp is tested with: the newest. Its keys lie beside this file, in keys.json."""
 
@@ -24,7 +24,7 @@ def known_keys() -> Keys:
 
 
 def asked_keys(environment: Environment) -> Keys:
-    """The keys of an untested version, asked of its own interpreter, which imports Axolotl for that."""
+    """The keys of an untested version, whose interpreter imports Axolotl to list them."""
     return run_probe(environment).keys
 
 

@@ -22,7 +22,7 @@ _OPTIMISERS = {
     "q_galore_torch": ("q_galore_",),
     "schedulefree": ("schedule_free_",),
 }
-"""Package -> how the names of its optimisers begin. Those not listed are torch's and Axolotl's own."""
+"""Package -> how names of its optimisers begin. Others are torch's and Axolotl's own."""
 _TRACKERS = {
     "wandb": "wandb",
     "mlflow": "mlflow",
@@ -104,4 +104,4 @@ NEEDS = (
     Need("use_ray", bool, ("ray",), _INTO),
     Need("deepspeed", bool, ("deepspeed",), f"{_INTO}, or set sft.axolotl.sharding: fsdp2"),
 )
-"""Keys of the configuration whose values need a package or kernel that does not come with Axolotl."""
+"""Keys whose values need a package or kernel that does not come with Axolotl."""

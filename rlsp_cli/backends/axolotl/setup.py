@@ -1,4 +1,4 @@
-"""Before Axolotl's training: the data as text, the tokenizer, and a model from scratch when the recipe wants one."""
+"""Before Axolotl's training: the data as text, the tokenizer, and a new model if wanted."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from rlsp_cli.terminal import print
 
 
 def setup(step: JobStep) -> None:
-    """Write what the configuration names, and drop the metrics that a resumed training will write again."""
+    """Write what the configuration names; drop metrics that a resumed training writes again."""
     recipe, files = step.recipe, StageFiles(step.run.stage("sft"))
     traces = trace_rows(traces_section(recipe), recipe.plugins)
     refuse_overlap(recipe, "traces", traces)

@@ -1,4 +1,4 @@
-"""OpenRLHF as a backend of PPO: the recipe becomes a command for its Ray cluster, with our rewards in it."""
+"""OpenRLHF as a backend of PPO."""
 
 from rlsp_cli.backends.openrlhf.backend import OpenRlhfBackend
 

@@ -1,4 +1,7 @@
-"""What rlsp does around OpenRLHF's training: `python -m rlsp_cli.backends.openrlhf setup|serve|finish JOB.json`."""
+"""Steps around OpenRLHF's training.
+
+python -m rlsp_cli.backends.openrlhf setup|serve|finish JOB.json
+"""
 
 import sys
 

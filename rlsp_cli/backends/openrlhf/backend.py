@@ -1,4 +1,4 @@
-"""OpenRLHF as a backend of PPO: the recipe becomes a command for its Ray cluster, with our rewards in it."""
+"""OpenRLHF as a backend of PPO: a command for its Ray cluster, with our rewards in it."""
 
 import hashlib
 import os
@@ -45,7 +45,7 @@ _READ_ELSEWHERE = (
     *("cluster.launcher", "cluster.port", "cluster.join_timeout_s", "cluster.ray_address"),
     *("cluster.env", "cluster.slurm"),
 )
-"""Keys that no option names: they decide the job around the command, or matter only beside another key."""
+"""Keys that no option names: they decide the job around it, or matter beside another key."""
 _ANY_RUN = RunPaths(Path("run"))
 """Stands for a run folder where only options and values matter, and not the paths in them."""
 
@@ -54,7 +54,7 @@ _PASSED = (
     *("HF_ENDPOINT", "HF_HUB_OFFLINE", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_MODE"),
     *("WANDB_NOTES", "WANDB_RUN_GROUP", "WANDB_TAGS"),
 )
-"""Variables without a secret that mean the same on every machine, and so are passed on like the secrets."""
+"""Variables that mean the same on every machine, and so are passed on like the secrets."""
 _DRIVERS_OWN = ("TOKENIZERS_PARALLELISM", "NCCL_DEBUG", "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS")
 """Variables that OpenRLHF's driver gives to its workers itself.
 
@@ -78,7 +78,7 @@ _ON_CPU = {
 
 
 class OpenRlhfBackend(Backend):
-    """OpenRLHF's training on Ray, started and followed by our driver, between a setup and a finish of ours."""
+    """OpenRLHF's training on Ray, driven by `launch.ray`, between a setup and a finish of ours."""
 
     name = "openrlhf"
     stages = ("ppo",)
@@ -87,7 +87,7 @@ class OpenRlhfBackend(Backend):
     def check(
         self, recipe: Recipe, stage: str, environment: Environment | None = None
     ) -> Iterator[Issue]:
-        """What OpenRLHF cannot do. The parser of an installed version is asked about its command."""
+        """What OpenRLHF cannot do; the parser of an installed version is asked about its command."""
         ppo = ppo_section(recipe)
         if _in_container(recipe, environment):
             message = "OpenRLHF runs in Ray's processes, and rlsp does not start Ray in a container"

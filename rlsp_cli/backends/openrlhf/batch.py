@@ -22,7 +22,7 @@ from rlsp_cli.recipe.schema import Ppo, Recipe
 
 @dataclass(frozen=True)
 class _Batches:
-    """Sizes in responses. Ranks are counted so that they are whole for each of the models at once."""
+    """Sizes in responses. Ranks are those of all models at once: their least common multiple."""
 
     ppo: Ppo
     rollout_ranks: int
@@ -157,7 +157,7 @@ def _ring_problem(ppo: Ppo, placed: Roles) -> Issue | None:
 
 
 def _heads_problem(recipe: Recipe, placed: Roles) -> Issue | None:
-    """Each GPU of an engine holds whole attention heads; vLLM judges a model that rlsp does not know."""
+    """GPUs of an engine that do not get whole attention heads; vLLM judges an unknown model."""
     size, shape = placed.tensor_parallel, model_shape(recipe.model)
     if shape is None or shape.heads % size == 0:
         return None

@@ -1,4 +1,4 @@
-"""OpenRLHF's checkpoints: DeepSpeed's folders `_actor/global_stepN` and, with a critic, `_critic/global_stepN`."""
+"""OpenRLHF's checkpoints: DeepSpeed's `_actor/global_stepN` and, with a critic, `_critic/...`."""
 
 import re
 import zipfile
@@ -7,7 +7,10 @@ from pathlib import Path
 from rlsp_cli.backends.openrlhf.files import StageFiles
 from rlsp_cli.runs.checkpoints import numbered
 
-RESTORED = "weights, optimisers, schedules, step, data position (not: the adaptive KL coefficient, random numbers)"
+RESTORED = (
+    "weights, optimisers, schedules, step, data position "
+    "(not: the adaptive KL coefficient, random numbers)"
+)
 """What OpenRLHF restores from a checkpoint."""
 
 
@@ -30,7 +33,7 @@ def checkpoint_step(checkpoint: Path) -> int:
 
 
 def choose(files: StageFiles, checkpoint: Path) -> None:
-    """Let OpenRLHF load this checkpoint: DeepSpeed takes the one that each model's file `latest` names."""
+    """Let OpenRLHF load this checkpoint: DeepSpeed takes the one named in each model's `latest`."""
     for model in files.checkpoints.glob("_*"):
         if (model / checkpoint.name).is_dir():
             (model / "latest").write_text(checkpoint.name, encoding="utf-8")
@@ -42,7 +45,8 @@ def _whole_steps(model: Path) -> set[int]:
     if not latest.exists():
         return set()
 
-    # DeepSpeed names a checkpoint here after all processes have written it: a newer one was cut off.
+    # DeepSpeed names a checkpoint here after all processes have written it; a newer one was cut
+    # off.
     last = checkpoint_step(Path(latest.read_text(encoding="utf-8").strip()))
     tags = numbered(model, "global_step")
     states = {step: _states(tag) for step, tag in tags.items() if step <= last}
@@ -57,7 +61,7 @@ def _whole_steps(model: Path) -> set[int]:
 
 
 def _states(tag: Path) -> list[Path]:
-    """The files of a checkpoint: the model's state, and each process' part of it and of the optimiser's."""
+    """Files of a checkpoint: the model's state, and each process' part and optimiser."""
     return [*tag.glob("*model_states.pt"), *tag.glob("*optim_states.pt")]
 
 

@@ -31,7 +31,7 @@ engines are from the trainer.
 """
 
 _MEMORY_SHARED, _MEMORY_ALONE, _MEMORY_CPU = 0.6, 0.9, 0.05
-"""Share of a GPU's memory that an engine takes: beside sleeping models, alone, and of the host without GPUs."""
+"""Memory for an engine: of a GPU beside sleeping models, of a GPU alone, of a host without any."""
 _ALL_ROWS = 10**9
 """`data.max_samples` has no value for "all"."""
 _CHECKPOINTS_KEPT = 2
@@ -285,7 +285,7 @@ def _memory(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
 
 
 def _evaluation(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting]:
-    """OpenRLHF's evaluation while it trains; the bridge answers held-out rows with correctness alone."""
+    """OpenRLHF's evaluation while it trains, for which the bridge gives correctness alone."""
     every = ppo.openrlhf.eval_every
     if every is None or recipe.data.heldout is None:
         return

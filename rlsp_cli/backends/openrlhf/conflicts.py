@@ -96,7 +96,8 @@ def _extra(ppo: Ppo) -> Iterator[Issue]:
     extra = ppo.openrlhf.extra
     for model in ("actor", "critic"):
         if extra.get(f"{model}.optim") == "muon" and ppo.grad_clip < _NO_CLIP:
-            message = "DeepSpeed clips Muon's finished step, whose norm is in the hundreds, not its gradient"
+            step = "Muon's finished step, whose norm is in the hundreds"
+            message = f"DeepSpeed clips {step}, not its gradient"
             hint = f"set ppo.grad_clip: {_NO_CLIP:.1e}, which clips nothing"
             yield Issue(f"ppo.openrlhf.extra.{model}.optim", message, hint)
 

@@ -8,12 +8,12 @@ from rlsp_cli.runs.paths import StagePaths
 BRIDGE, HOOK = "rlsp_reward.py", "rlsp_hook.py"
 STOP_FILE = "stop"
 SHIPPED = (BRIDGE, HOOK, "rlsp_trainer.py", "rlsp_prompts.py", "rlsp_advantages.py")
-"""The working directory of every machine of the cluster. Ray takes 100 MiB, so data is not among it."""
+"""Every machine's working directory. Without data: Ray takes no more than 100 MiB."""
 
 
 @dataclass(frozen=True)
 class StageFiles:
-    """Names inside the stage's folder, which all machines must see: data, models and checkpoints lie there."""
+    """Names inside the stage's folder, which all machines must see."""
 
     stage: StagePaths
 

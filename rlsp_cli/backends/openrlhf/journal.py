@@ -60,7 +60,7 @@ _LEDGERS_OWN = (
     "rollout/response",
     "total_length",
 )
-"""Beginnings of OpenRLHF's names that are dropped: the ledger computes these from the samples themselves."""
+"""Beginnings of names that are dropped: the ledger computes these from the samples themselves."""
 _ROLLOUT_ROWS = 64
 """Responses of a step that rollouts.jsonl keeps."""
 
@@ -68,12 +68,12 @@ Pair = tuple[Sample, SampleScore]
 
 
 class Journal:
-    """Holds the samples of steps under way, and writes a step down when the trainer reports its end.
+    """Holds samples of steps under way, and writes a step down when the trainer reports its end.
 
     `total` steps are wanted. Training must begin with step `expected`: 0, or that of the checkpoint
     it resumes from. An error that ends the job is written to the file `report`.
 
-    The trainer repeats an event until it is answered, so each may arrive more than once: the service
+    The trainer repeats an event until it is answered, so each may arrive twice: the service
     may have died after it wrote, and before it answered. A step's row in metrics.jsonl is what
     makes it over, for this service and for one that is started after it.
     """
@@ -99,7 +99,7 @@ class Journal:
 
     @property
     def step(self) -> int:
-        """The step whose rollout is being made; with asynchronous rollouts it is ahead of training."""
+        """The step whose rollout is being made; asynchronous rollouts are ahead of training."""
         return self._rollout
 
     @property
@@ -201,7 +201,7 @@ class Journal:
 
     @property
     def _has_weights(self) -> bool:
-        """Whether importance weights have bounds; where they only measure, all of them lie outside."""
+        """Whether importance weights have bounds; where they only measure, all lie outside."""
         return rollout_correction(self.ppo.openrlhf) != "none"
 
     def _filtered(self, rollout: Rollout) -> dict[str, float]:
@@ -241,7 +241,7 @@ def _renamed(numbers: Mapping[str, float], has_weights: bool) -> dict[str, float
 
 
 def _speed(row: Mapping[str, Any], rollout: Rollout) -> dict[str, float]:
-    """Response tokens a second, filtered ones too: of the whole step, and of the engines while they sampled."""
+    """Response tokens a second, filtered ones too: of the step, and of the engines' sampling."""
     tokens = sum(reply.sample.num_tokens or 0 for reply in rollout.replies)
     times = {
         "time/tokens_per_s": row.get("time/step_s"),

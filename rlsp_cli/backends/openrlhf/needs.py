@@ -1,4 +1,7 @@
-"""What OpenRLHF's options need beside OpenRLHF: rlsp's lock for GPUs has all but cupy, that for the CPU little."""
+"""What OpenRLHF's options need beside OpenRLHF.
+
+rlsp's lock for GPUs has all of it but cupy, that for the CPU little.
+"""
 
 from collections.abc import Callable
 from typing import Any

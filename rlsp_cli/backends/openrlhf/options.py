@@ -1,4 +1,4 @@
-"""What `ppo.openrlhf.extra` may set: every option of OpenRLHF's PPO command is of one of three kinds.
+"""What `ppo.openrlhf.extra` may set: each option of OpenRLHF's command is of one of three kinds.
 
 An option that a newer version adds is of none, and is refused until it has been reviewed.
 """
@@ -15,17 +15,19 @@ def _both(*names: str) -> tuple[str, ...]:
 
 
 _LOSS = """
-    actor.aux_loss_coef actor.dual_clip actor.entropy_coef actor.eps_clip_low_high actor.loss_agg_mode
-    actor.policy_loss_type algo.advantage.no_std_norm algo.kl.unbiased_gradient algo.kl.use_loss
+    actor.aux_loss_coef actor.dual_clip actor.entropy_coef actor.eps_clip_low_high
+    actor.loss_agg_mode actor.policy_loss_type algo.advantage.no_std_norm algo.kl.unbiased_gradient
+    algo.kl.use_loss
 """
 _OPTIMISERS = _both(
     *("optim", "adam.eps"),
     *("muon.lr", "muon.momentum", "muon.nesterov", "muon.no_nesterov", "muon.ns_steps"),
 )
 _MEMORY_AND_SPEED = """
-    actor.gradient_checkpointing_reentrant data.dataloader_num_workers ds.deepcompile ds.experts_implementation
-    ds.grad_accum_dtype ds.overlap_comm ds.ring_attn_head_stride ds.use_liger_kernel ds.zpg train.async_queue_size
-    train.full_determinism_enable vllm.sync_with_ray
+    actor.gradient_checkpointing_reentrant data.dataloader_num_workers ds.deepcompile
+    ds.experts_implementation ds.grad_accum_dtype ds.overlap_comm ds.ring_attn_head_stride
+    ds.use_liger_kernel ds.zpg train.async_queue_size train.full_determinism_enable
+    vllm.sync_with_ray
 """
 _OUTPUT = """
     ckpt.max_num critic.save_value_network ds.value_head_prefix logger.wandb.group logger.wandb.org
@@ -136,7 +138,10 @@ _REWARD = "rewards come from the recipe's reward section, which alone is logged 
 _REWARD_MODEL = f"there is no reward model: {_REWARD}"
 _IMAGES = "rlsp's prompts have no images"
 _EVEN = "the rules by which rlsp makes batches come out even on every process do not know it"
-_EMA = "OpenRLHF keeps the average in bfloat16, where steps this small vanish: it would save the start model"
+_EMA = (
+    "OpenRLHF keeps the average in bfloat16, where steps this small vanish: "
+    "it would save the start model"
+)
 _ADAPTERS = "OpenRLHF cannot hand adapters over to vLLM, which knows no weights of their names"
 REFUSED: Mapping[str, str] = {
     "actor.freeze_visual_encoder": _IMAGES,
@@ -183,7 +188,7 @@ REFUSED: Mapping[str, str] = {
     "train.max_tokens_per_gpu": _EVEN,
     "use_ms": "the model is the one that model.path names, on the hub or in a folder",
 }
-"""Options that would change what rlsp relies on, and no recipe key stands for; each with the reason."""
+"""Options that would change what rlsp relies on, and that no recipe key decides -> the reason."""
 
 
 def extra_problems(extra: Mapping[str, Any]) -> Iterator[Issue]:
@@ -213,7 +218,7 @@ def _value_problem(path: str, value: Any, several: bool) -> Iterator[Issue]:
 
 
 def _is_value(value: Any, several: bool) -> bool:
-    """Whether a value becomes one word of the command, or several numbers where the option takes them."""
+    """Whether a value is one word of the command, or several numbers where the option takes them."""
     if several:
         is_list = isinstance(value, list | tuple)
         return is_list and all(isinstance(one, int | float) for one in value)

@@ -9,7 +9,7 @@ from rlsp_cli.recipe.schema import Cluster, Ppo
 
 @dataclass(frozen=True)
 class Roles:
-    """GPUs of each model, 0 for one that is not there. `asked` is (who, GPUs) for each set that is reserved at once.
+    """GPUs of each model, 0 for one that is not there; `asked` has (models, GPUs) of each set.
 
     Without GPUs the processes are counted as if each had one: Ray places them by that number.
     """
@@ -33,18 +33,18 @@ def total_gpus(ppo: Ppo, cluster: Cluster) -> int:
 
 
 def takes_turns(ppo: Ppo) -> bool:
-    """Whether models and engines on the same GPUs give their memory back while another one works."""
+    """Whether models and engines on the same GPUs free their memory while the others work."""
     return ppo.openrlhf.placement.share == "all" and ppo.openrlhf.async_rollout == "none"
 
 
 def roles(ppo: Ppo, cluster: Cluster) -> Roles:
     """GPUs of every model, and of every set of models that share theirs.
 
-    | the recipe gives                           | GPUs of the set                                    |
-    |--------------------------------------------|----------------------------------------------------|
-    | `placement.MODEL`, for one of its models   | that many                                          |
-    | `engines.count`, for engines by themselves | count x tensor_parallel                            |
-    | neither                                    | an even share of what the other sets leave, or one |
+    | the recipe gives                           | GPUs of the set                       |
+    |--------------------------------------------|---------------------------------------|
+    | `placement.MODEL`, for one of its models   | that many                             |
+    | `engines.count`, for engines by themselves | count x tensor_parallel               |
+    | neither                                    | an even share of what is left, or one |
 
     Engines take whole multiples of tensor_parallel, and so may leave some GPUs of a share idle.
     """
@@ -121,7 +121,7 @@ def placement_problems(ppo: Ppo, cluster: Cluster) -> Iterator[Issue]:
 
 
 def _unshared(ppo: Ppo, placed: Roles) -> Iterator[Issue]:
-    """Models that share GPUs and are given different ones; OpenRLHF asserts the same after Ray is up."""
+    """Models that share GPUs and are given different ones, as OpenRLHF asserts after Ray is up."""
     place, engine_gpus = ppo.openrlhf.placement, placed.engines * placed.tensor_parallel
     with_actor = next(models for models in _sets(ppo) if "actor" in models)
     wanted = {"reference": place.reference, "critic": place.critic}
@@ -141,15 +141,16 @@ def _unshared(ppo: Ppo, placed: Roles) -> Iterator[Issue]:
 
 
 def _sets(ppo: Ppo) -> list[tuple[str, ...]]:
-    """The models that share GPUs, by set; the reference is there with a KL penalty, the critic with `gae`.
+    """The models that share GPUs, by set. A KL penalty needs the reference, `gae` the critic.
 
-    | `placement.share` | sets                                                                          |
-    |-------------------|-------------------------------------------------------------------------------|
-    | `all`             | actor + reference + critic + engines; with async rollouts engines have theirs |
-    | `actor_reference` | actor + reference, critic, engines                                            |
-    | `none`            | actor, reference, critic, engines                                             |
+    | `placement.share` | sets                                                     |
+    |-------------------|----------------------------------------------------------|
+    | `all`             | actor + reference + critic + engines                     |
+    | `all`, async      | actor + reference + critic, engines                      |
+    | `actor_reference` | actor + reference, critic, engines                       |
+    | `none`            | actor, reference, critic, engines                        |
 
-    Engines that sample during training cannot share GPUs with what trains.
+    Engines of asynchronous rollouts sample during training, and so share no GPUs with what trains.
     """
     share = ppo.openrlhf.placement.share
     reference = ("reference",) if ppo.kl_coef else ()

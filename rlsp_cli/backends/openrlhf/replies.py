@@ -1,4 +1,7 @@
-"""What the reward service replied for steps that are not over, on disk, so that a service that dies loses nothing."""
+"""What the reward service replied for steps that are not over.
+
+It lies on disk, so that a service that dies loses nothing.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -69,7 +72,7 @@ class Replies:
         self._append([{**reply.to_json(), "means": self.means.sums} for reply in replies])
 
     def complete(self, step: int, requests: Iterable[int]) -> None:
-        """The current rollout is made of these requests; the trainer's filter left out the others."""
+        """The current rollout is made of these requests; the trainer's filter left others out."""
         row = {"rollout": step, "requests": list(requests)}
         self._apply(row)
         self._append([row])

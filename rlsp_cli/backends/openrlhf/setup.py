@@ -23,7 +23,7 @@ from rlsp_cli.runs.stream import drop_rows_from, write_lines
 
 
 def setup(step: JobStep) -> None:
-    """Write what the command names, and choose the checkpoint that a resumed training goes on from."""
+    """Write what the command names; choose the checkpoint that a resumed training loads."""
     recipe, files = step.recipe, StageFiles(step.run.stage("ppo"))
     ppo, heldout = ppo_section(recipe), recipe.data.heldout
 
@@ -99,7 +99,8 @@ def _prompt(problem: Problem, recipe: Recipe, tokenizer: PreTrainedTokenizerBase
     text = str(tokenizer.decode(ids, skip_special_tokens=False))
     if tokenizer(text, add_special_tokens=False)["input_ids"] != ids:
         raise DataError(
-            f"problem {problem.id}: the tokenizer does not read back what it writes, so OpenRLHF would train on "
+            f"problem {problem.id}: the tokenizer does not read back what it writes, so OpenRLHF "
+            f"would train on "
             "another prompt; use the local backend, or another tokenizer"
         )
     return text

@@ -1,4 +1,4 @@
-"""Serving a model with vLLM on this machine, from the environment of OpenRLHF, which brings vLLM along."""
+"""Serving a model with vLLM on this machine, from the environment of OpenRLHF."""
 
 from rlsp_cli.backends.vllm.server import Server, serving, serving_environment
 

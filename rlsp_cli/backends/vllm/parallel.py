@@ -7,14 +7,14 @@ from rlsp_cli.backends.model_shape import model_shape
 from rlsp_cli.recipe.schema import Model
 
 _WEIGHTS_SHARE = 0.6
-"""Share of a GPU that weights may take. vLLM uses 0.92 of it, so a third is left for keys, values and activations.
+"""Share of a GPU that weights may take: vLLM uses 0.92, so a third is left for the rest.
 
 With less a batch of long responses does not fit, and sharding costs less than a batch that waits.
 """
 
 
 class Parallelism(NamedTuple):
-    """How the GPUs are used: `tensor` of them share one copy of the model, and there are `data` copies."""
+    """How GPUs are used: `tensor` of them share a copy of the model, and there are `data` copies."""
 
     tensor: int = 1
     data: int = 1
@@ -42,7 +42,7 @@ def parallel(
 
 
 def weights_of(model: str, bytes_each: int) -> float:
-    """Bytes of a model's weights as they are served; of its files if its shape is unknown, 0 without files."""
+    """Bytes of a model's weights as served; of its files if its shape is unknown, else 0."""
     shape = model_shape(Model(path=model))
     if shape is not None:
         return float(bytes_each * shape.parameters)
@@ -56,7 +56,7 @@ def heads_of(model: str) -> tuple[int, int] | None:
 
 
 def _divides(span: int, heads: tuple[int, int] | None) -> bool:
-    """Whether heads of queries and keys can be shared out evenly; more GPUs than keys hold copies of them."""
+    """Whether heads are shared out evenly; more GPUs than heads of keys hold copies of them."""
     if heads is None:
         return True
     queries, keys = heads

@@ -1,4 +1,7 @@
-"""vLLM's server for one model, from the environment of OpenRLHF: started, waited for, and ended with all it started."""
+"""vLLM's server for one model: started, waited for, and ended with all that it started.
+
+vLLM comes with the environment of OpenRLHF.
+"""
 
 import os
 import re
@@ -30,7 +33,7 @@ _POLL_S = 0.2
 _ANSWER_S = 30.0
 """The longest that a server which is there takes to say so."""
 _QUIET_S = 900.0
-"""Seconds without a new line in the log after which a loading server counts as hung; one large file takes long."""
+"""Without a new line in its log a loading server counts as hung; one large file takes long."""
 _ON_CPU = {
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB for keys and values
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # threads wherever the system puts them
@@ -40,14 +43,15 @@ _ON_CPU = {
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Of one weight."""
 _TOO_LARGE = re.compile(
-    r"out of memory|OutOfMemory|not enough GPU memory|No available memory|is less than (desired|requested)"
+    r"out of memory|OutOfMemory|not enough GPU memory|No available memory"
+    r"|is less than (desired|requested)"
 )
 """How vLLM says that a model, or keys and values beside it, do not fit."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is ready; `length` is the most tokens that a prompt and its response may have together."""
+    """A server that is ready; `length` is the most tokens of a prompt and its response together."""
 
     url: str
     model: str
@@ -87,7 +91,7 @@ class _Process:
 
 
 def serving_environment(recipe: Recipe) -> Environment:
-    """The environment that has vLLM; NotReadyError with what to type when it is missing or untested."""
+    """The environment that has vLLM; NotReadyError with what to type if missing or untested."""
     try:
         return usable_environment("openrlhf", recipe, TESTED)
     except NotReadyError as error:
@@ -104,7 +108,7 @@ def serving(
     log: Path,
     tick: Callable[[], None],
 ) -> Iterator[Server]:
-    """A server for a folder or hub id `org/name[@revision]`, that answers on this machine alone while the block runs.
+    """A server for a folder or hub id `org/name[@revision]`, for this machine alone.
 
     `gpus` is 0 for the CPU; `precision` the recipe's. What it prints is appended to `log`; `tick`
     is called a few times a second while it loads, and what it raises ends the server. It ends too
@@ -178,7 +182,7 @@ def _parallelism(model: str, environment: Environment, gpus: int, dtype: str) ->
 
 
 def _variables(key: str, folder: str, gpus: int) -> dict[str, str]:
-    """The server's variables: its sockets lie in `folder`, and no file here shadows one of its modules."""
+    """The server's variables: sockets lie in `folder`, and no file here shadows a module."""
     own = {"VLLM_API_KEY": key, "TMPDIR": folder, "DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1"}
     return {**({} if gpus else _ON_CPU), **os.environ, **own}
 
