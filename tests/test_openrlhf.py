@@ -330,9 +330,9 @@ def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:
         "ppo.openrlhf.engines.tensor_parallel=4",
     )
     assert (placed(large).actor, placed(large).engines) == (16, 4)
-    assert [who for who, _ in placed(load_checked(recipe_file, "ppo.kl_coef=0.0")).asked] == [
-        "actor + critic + engines"
-    ]
+    assert [
+        who for who, _ in placed(load_checked(recipe_file, "ppo.kl_coef=0.0")).placement_groups
+    ] == ["actor + critic + engines"]
 
 
 def _checkpoint(

@@ -269,7 +269,7 @@ def test_a_job_finds_its_files_its_hook_and_its_room_on_two_nodes(
     job = start(
         PLACED,
         address=cluster.dashboard.url,
-        asked=[["actor", 2], ["critic", 2]],
+        placement_groups=[["actor", 2], ["critic", 2]],
         setup_hook="hook.install",
     )
     assert job.wait() == 0, job.err
@@ -304,7 +304,7 @@ def test_a_token_is_found_where_ray_keeps_it(start: Any, cluster: TwoNodes, tmp_
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"{TOKEN}\n")
         environment = {"RAY_AUTH_TOKEN": None, "HOME": str(tmp_path), **named}
-        job = start("", environment, address=cluster.dashboard.url, asked=[["actor", 5]])
+        job = start("", environment, address=cluster.dashboard.url, placement_groups=[["actor", 5]])
         assert job.wait() == 4 and "5 GPUs with a CPU each" in job.error
         path.unlink()
 
@@ -523,7 +523,7 @@ def test_what_wandb_login_has_left_is_handed_to_the_job_and_not_shown(
 
 
 def test_a_job_that_cannot_be_placed_is_refused_with_a_table(start: Any, cluster: TwoNodes) -> None:
-    job = start("", address=cluster.dashboard.url, asked=[["actor", 3], ["vllm", 2]])
+    job = start("", address=cluster.dashboard.url, placement_groups=[["actor", 3], ["vllm", 2]])
     assert job.wait() == 4
     first, *table = job.error.splitlines()
     assert "5 GPUs with a CPU each, and the cluster can place 4 at most" in first
@@ -545,10 +545,14 @@ def test_a_job_waits_for_a_busy_cluster_and_sigterm_stops_it_there(
     first.wait_for(
         lambda: not sum(map(free_room, cluster.dashboard.nodes()))
     )  # Ray tells it some seconds later
-    second = start("", address=cluster.dashboard.url, asked=[["actor", 1]], join_timeout_s=8)
+    second = start(
+        "", address=cluster.dashboard.url, placement_groups=[["actor", 1]], join_timeout_s=8
+    )
     assert second.wait() == 4 and "0 of 4 GPUs with a CPU each are free" in second.error
     assert "note: the cluster is busy" in second.err
-    third = start("print('my turn')", address=cluster.dashboard.url, asked=[["actor", 4]])
+    third = start(
+        "print('my turn')", address=cluster.dashboard.url, placement_groups=[["actor", 4]]
+    )
     third.wait_for(lambda: "note: the cluster is busy" in third.err)
     first.process.send_signal(signal.SIGTERM)
     assert first.wait() == 143
@@ -681,7 +685,7 @@ def test_a_head_of_our_own_meets_a_worker_and_dies_with_its_driver(
     start: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     (port,) = free_ports(1)
-    job = start(HELD, nodes=2, fake_gpus=2, asked=[["actor", 4]], port=port)
+    job = start(HELD, nodes=2, fake_gpus=2, placement_groups=[["actor", 4]], port=port)
     job.wait_for(lambda: "rlsp launch worker --join " in job.err)
     command = [
         sys.executable,
@@ -800,7 +804,7 @@ while not os.path.exists("go"):
 
 def test_a_head_of_one_machine_listens_to_this_machine_and_to_its_own_job_alone(start: Any) -> None:
     """Though the user has set another token for all clusters of the site."""
-    job = start(LISTENING, {"RAY_AUTH_MODE": "token"}, asked=[["actor", 2]])
+    job = start(LISTENING, {"RAY_AUTH_MODE": "token"}, placement_groups=[["actor", 2]])
     job.wait_for(lambda: "up" in job.out.split("\n"))
     (head,) = [
         pid

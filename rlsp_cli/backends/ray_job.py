@@ -36,7 +36,7 @@ class RayJob:
     """`module.function` that every worker calls first; the module is one of `ship`."""
     ship: tuple[str, ...]
     """Files of the stage's folder that are the working directory on every node."""
-    asked: tuple[tuple[str, int], ...]
+    placement_groups: tuple[tuple[str, int], ...]
     """Placement groups as (who, GPUs); each GPU comes with one CPU."""
     nodes: int
     gpus_per_node: int
@@ -64,7 +64,7 @@ class RayJob:
     @property
     def bundles(self) -> int:
         """Placement bundles of one GPU and one CPU over all groups."""
-        return sum(gpus for _, gpus in self.asked)
+        return sum(gpus for _, gpus in self.placement_groups)
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data, for a job.json."""

@@ -109,7 +109,7 @@ def _bundles(recipe: Recipe) -> Bundles | None:
     ppo, cluster = recipe.ppo, recipe.cluster
     if ppo is None or ppo.backend != "openrlhf":
         return None
-    return Bundles(roles(ppo, cluster).asked, total_gpus(ppo, cluster))
+    return Bundles(roles(ppo, cluster).placement_groups, total_gpus(ppo, cluster))
 
 
 def _embedded(

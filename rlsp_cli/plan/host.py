@@ -51,7 +51,7 @@ def host_memory(
 ) -> tuple[HostPart, ...]:
     """The parts on the machine that holds most; `length` is the longest sequence in tokens."""
     sets = []
-    for names, gpus in found.asked:
+    for names, gpus in found.placement_groups:
         parts = _parts(names.split(" + "), shape, ppo, found, gpus_per_node)
         sets.append((list(parts), gpus))
 

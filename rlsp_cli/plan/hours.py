@@ -97,7 +97,7 @@ class Workload:
     def _slowest_set(self, seconds: dict[str, float]) -> float:
         """Seconds until all are done: models on the same GPUs take turns."""
         together = []
-        for names, _ in self.roles.asked:
+        for names, _ in self.roles.placement_groups:
             together.append(sum(seconds.get(role, 0) for role in names.split(" + ")))
         return max(together)
 

@@ -123,7 +123,7 @@ def busiest_gpu(models: Iterable[RoleMemory], found: Roles, ppo: Ppo) -> float:
     by_role = {model.role: model for model in models}
 
     needs = []
-    for names, _ in found.asked:
+    for names, _ in found.placement_groups:
         together = [by_role[role] for role in names.split(" + ")]
         needs.append(_together(together, sleeping=takes_turns(ppo)))
     return max(needs)

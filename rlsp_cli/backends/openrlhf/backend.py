@@ -228,7 +228,7 @@ def _ray_job(
         env=_variables(recipe, ppo, paths),
         setup_hook="rlsp_hook.install",
         ship=SHIPPED,
-        asked=placed.asked,
+        placement_groups=placed.placement_groups,
         nodes=cluster.nodes,
         gpus_per_node=cluster.gpus_per_node,
         fake_gpus=0 if cluster.gpus_per_node else ceil(placed.gpus / cluster.nodes),

@@ -9,7 +9,7 @@ from rlsp_cli.recipe.schema import Cluster, Ppo
 
 @dataclass(frozen=True)
 class Roles:
-    """GPUs of each model, 0 for one that is not there; `asked` has (models, GPUs) of each set.
+    """GPUs of each model, 0 for one that is not there; `placement_groups` has (models, GPUs).
 
     Without GPUs the processes are counted as if each had one: Ray places them by that number.
     """
@@ -19,12 +19,12 @@ class Roles:
     critic: int
     engines: int
     tensor_parallel: int
-    asked: tuple[tuple[str, int], ...]
+    placement_groups: tuple[tuple[str, int], ...]
 
     @property
     def gpus(self) -> int:
         """GPUs of the whole job, and one CPU for each."""
-        return sum(count for _, count in self.asked)
+        return sum(count for _, count in self.placement_groups)
 
 
 def total_gpus(ppo: Ppo, cluster: Cluster) -> int:
@@ -65,7 +65,7 @@ def roles(ppo: Ppo, cluster: Cluster) -> Roles:
         critic=gpus.get("critic", 0),
         engines=ppo.openrlhf.engines.count or gpus["engines"] // per_engine,
         tensor_parallel=per_engine,
-        asked=tuple((" + ".join(models), gpus[models[0]]) for models in sets),
+        placement_groups=tuple((" + ".join(models), gpus[models[0]]) for models in sets),
     )
 
 
@@ -99,7 +99,7 @@ def placement_problems(ppo: Ppo, cluster: Cluster) -> Iterator[Issue]:
     """What cannot be placed, with what can."""
     placed, total, per_node = roles(ppo, cluster), total_gpus(ppo, cluster), cluster.gpus_per_node
     if placed.gpus > total:
-        parts = ", ".join(f"{who} {count}" for who, count in placed.asked)
+        parts = ", ".join(f"{who} {count}" for who, count in placed.placement_groups)
         message = f"{placed.gpus} GPUs are wanted ({parts}), and the cluster has {total}"
         hint = "lower them, share more, or set cluster.nodes and gpus_per_node"
         yield Issue("ppo.openrlhf.placement", message, hint)
@@ -110,7 +110,7 @@ def placement_problems(ppo: Ppo, cluster: Cluster) -> Iterator[Issue]:
         message = f"{placed.tensor_parallel} GPUs are more than a node has"
         yield Issue(path, message, f"set it to at most {per_node}")
 
-    for who, count in placed.asked:
+    for who, count in placed.placement_groups:
         if per_node and count > per_node and count % per_node:
             below = count // per_node * per_node
             message = f"{who}: {count} GPUs are not whole nodes of {per_node}"

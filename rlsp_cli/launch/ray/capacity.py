@@ -71,7 +71,7 @@ def free_room(node: Node) -> int:
 def table(job: RayJob, nodes: Sequence[Node]) -> str:
     """Which roles want how many GPUs and CPUs, and what each node has."""
     rows = [("wanted by", "GPUs", "CPUs")]
-    for role, gpus in job.asked:
+    for role, gpus in job.placement_groups:
         rows.append((role, str(gpus), str(gpus)))
     rows.append(("together", str(job.bundles), str(job.bundles)))
 
