@@ -14,7 +14,7 @@ from rlsp_cli.backends import backend_of, check, compile_stage, stages_of
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.openrlhf import OpenRlhfBackend
 from rlsp_cli.backends.openrlhf.checkpoint import choose, newest_checkpoint
-from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.backends.openrlhf.files import OpenRlhfFiles
 from rlsp_cli.backends.openrlhf.flags import TESTED, ask_parser, words
 from rlsp_cli.backends.openrlhf.placement import Roles, roles
 from rlsp_cli.backends.ray_job import RayJob
@@ -336,7 +336,7 @@ def test_models_share_gpus_as_the_recipe_says(recipe_file: Path) -> None:
 
 
 def _checkpoint(
-    files: StageFiles, model: str, step: int, ranks: int = 4, *, cut: bool = False
+    files: OpenRlhfFiles, model: str, step: int, ranks: int = 4, *, cut: bool = False
 ) -> None:
     """What a model's processes have written of a checkpoint; with `cut`, the last file by half."""
     folder = files.checkpoints / model / f"global_step{step}"
@@ -349,19 +349,19 @@ def _checkpoint(
         (folder / name).write_bytes((folder / name).read_bytes()[:500])
 
 
-def _latest(files: StageFiles, model: str, step: int) -> None:
+def _latest(files: OpenRlhfFiles, model: str, step: int) -> None:
     """DeepSpeed's word that a checkpoint is whole, which it writes last."""
     (files.checkpoints / model).mkdir(parents=True, exist_ok=True)
     (files.checkpoints / model / "latest").write_text(f"global_step{step}")
 
 
-def _newest(files: StageFiles) -> str | None:
+def _newest(files: OpenRlhfFiles) -> str | None:
     found = newest_checkpoint(files)
     return found.name if found else None
 
 
 def test_a_checkpoint_counts_when_actor_and_critic_have_it_whole(tmp_path: Path) -> None:
-    files = StageFiles(StagePaths(tmp_path))
+    files = OpenRlhfFiles(StagePaths(tmp_path))
     assert newest_checkpoint(files) is None
     for model in ("_actor", "_critic"):
         _checkpoint(files, model, 8)
@@ -376,7 +376,7 @@ def test_a_checkpoint_counts_when_actor_and_critic_have_it_whole(tmp_path: Path)
 
 
 def test_a_checkpoint_that_processes_are_missing_from_does_not_count(tmp_path: Path) -> None:
-    files = StageFiles(StagePaths(tmp_path))
+    files = OpenRlhfFiles(StagePaths(tmp_path))
     _checkpoint(files, "_actor", 20)
     assert _newest(files) is None  # DeepSpeed has not said that it is whole
     _latest(files, "_actor", 20)

@@ -12,7 +12,7 @@ from rlsp_cli.recipe.schema import Recipe
 
 
 @dataclass(frozen=True)
-class Finding:
+class Examination:
     """The state of one backend's environment, which is ready when it has no `problems`."""
 
     backend: str
@@ -23,13 +23,13 @@ class Finding:
     problems: tuple[str, ...] = field(default=())
 
 
-def examine(backend: str, recipe: Recipe | None = None) -> Finding:
+def examine(backend: str, recipe: Recipe | None = None) -> Examination:
     """Load the backend in its interpreter, compare packages with the lock, and look for GPUs."""
     try:
         environment = find_environment(backend, recipe)
         probe = BACKENDS[backend].probe(environment)
     except NotReadyError as error:
-        return Finding(backend, problems=(str(error),))
+        return Examination(backend, problems=(str(error),))
 
     problems = [
         *_untested(environment),
@@ -39,7 +39,7 @@ def examine(backend: str, recipe: Recipe | None = None) -> Finding:
     ]
     if recipe is not None:
         problems += _recipe_problems(environment, recipe, probe)
-    return Finding(
+    return Examination(
         backend,
         " ".join(environment.command),
         environment.version,

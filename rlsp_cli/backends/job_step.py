@@ -32,6 +32,7 @@ class JobStep:
     @classmethod
     def of(cls, inputs: Mapping[str, Any]) -> "JobStep":
         """The step with these inputs, of a run whose resolved recipe lies in its folder."""
+        # The resolved recipe, and not the user's file, which may have changed since the run began.
         run = RunPaths(Path(inputs["run"]))
         return cls(load_recipe(run.resolved, plugins=resolve_options), run, inputs)
 

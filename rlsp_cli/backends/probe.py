@@ -16,7 +16,7 @@ from rlsp_cli.share import share
 
 
 @dataclass(frozen=True)
-class RayCluster:
+class RayProbe:
     """The cluster of RAY_ADDRESS, or the `problem` with it; pairs are (free, all), None if unknown."""
 
     address: str
@@ -45,7 +45,7 @@ class Probe:
     """Versions of packages that the backend itself asks for."""
     keys: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the backend's configuration file, each with the keys inside it."""
-    ray: RayCluster | None = None
+    ray: RayProbe | None = None
     """The Ray cluster that a job would join."""
     facts: tuple[str, ...] = ()
     """What else a person would like to know."""
@@ -55,13 +55,14 @@ class Probe:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Probe":
         """From the answer of a probe script."""
+        # Each backend's script answers with what it knows of these.
         cluster = data.get("ray")
         known = {name: data[name] for name in ("driver", "nccl", "pins", "keys") if name in data}
         return cls(
             packages=data["packages"],
             gpus=tuple(data["gpus"]),
             gpu_memory=tuple(data.get("gpu_memory", ())),
-            ray=RayCluster(**cluster) if cluster else None,
+            ray=RayProbe(**cluster) if cluster else None,
             **known,
         )
 

@@ -13,6 +13,8 @@ from rlsp_cli.errors import NotReadyError, UsageError
 
 SINGLE_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray's switch for a cluster of one machine: all processes listen on the loopback alone."""
+_HEADER_NAME = r"[\w!#$%&'*+.^`|~-]+"
+"""A token of RFC 9110, 5.6.2."""
 _AUTHORIZATION = "Authorization"
 _AUTHORIZATION_TOO = "X-Ray-Authorization"
 """Ray looks here for its token where a proxy needs the usual header for itself."""
@@ -42,12 +44,16 @@ def read_ray_address(address: str, origin: str) -> RayAddress:
     """
     parts = _parts(address.strip(), origin)
     headers, token = _given_headers(), _token()
+
+    # A proxy in front of the dashboard may want a user, and Ray a token: each gets a header.
     if parts.username is not None:
         user, password = unquote(parts.username), unquote(parts.password or "")
         words = base64.b64encode(f"{user}:{password}".encode()).decode()
         _add(headers, f"Basic {words}", _AUTHORIZATION)
     if token:
         _add(headers, f"Bearer {token}", _AUTHORIZATION, _AUTHORIZATION_TOO)
+
+    # What follows is shown, logged and written: without user and password.
     host = parts.netloc.rpartition("@")[2]
     return RayAddress(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", headers, token)
 
@@ -70,15 +76,14 @@ def _parts(address: str, origin: str) -> SplitResult:
     try:
         parts = urlsplit(address)
         known = parts.scheme in ("http", "https") and parts.port != 0 and _is_host(parts.hostname)
-    except (
-        ValueError
-    ):  # a port that is no number, a bracket that is not closed, a host that DNS cannot have
+    except ValueError:
+        # A port that is no number, a bracket that is not closed, a host that DNS cannot have.
         known = False
+
     if not known or re.search(r"[\s\\?#]", address) or not _is_path(parts.path):
-        raise UsageError(
-            f"{origin}: {shown(address)!r} is no dashboard; expected the address of its jobs API, "
-            f"as http://{_host(address)}:8265"
-        )
+        problem = f"{shown(address)!r} is no dashboard"
+        expected = f"expected the address of its jobs API, as http://{_host(address)}:8265"
+        raise UsageError(f"{origin}: {problem}; {expected}")
     return parts
 
 
@@ -109,24 +114,23 @@ def _given_headers() -> dict[str, str]:
     """RAY_JOB_HEADERS, which Ray's own commands honour too."""
     text = os.environ.get("RAY_JOB_HEADERS", "").strip()
     try:
-        found = json.loads(text) if text else {}
-        if (
-            isinstance(found, dict)
-            and all(map(_is_header, found.values()))
-            and all(map(_is_name, found))
-        ):
-            return found
+        headers = json.loads(text) if text else {}
     except ValueError:
-        pass
-    raise NotReadyError(
-        """RAY_JOB_HEADERS: expected a JSON object of texts, as {"Authorization": "Bearer TOKEN"}"""
-    )
+        headers = None
+
+    # The value is not shown: it may be secret.
+    if not isinstance(headers, dict) or not all(map(_is_pair, headers.items())):
+        example = '{"Authorization": "Bearer TOKEN"}'
+        raise NotReadyError(f"RAY_JOB_HEADERS: expected a JSON object of texts, as {example}")
+    return headers
 
 
 def _token() -> str | None:
     """Ray's token where Ray itself looks for it; None where there is none."""
     if os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled":
         return None
+
+    # The order is Ray's: the variable, the file that a variable names, the file in the home.
     origin, token = "RAY_AUTH_TOKEN", os.environ.get("RAY_AUTH_TOKEN", "").strip()
     if not token:
         origin, token = _token_file()
@@ -150,8 +154,10 @@ def _token_file() -> tuple[str, str]:
         ) from error
 
 
-def _is_name(text: str) -> bool:
-    return re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", text, re.ASCII) is not None
+def _is_pair(item: tuple[str, object]) -> bool:
+    """Whether a header can have this name and value."""
+    name, value = item
+    return re.fullmatch(_HEADER_NAME, name, re.ASCII) is not None and _is_header(value)
 
 
 def _is_header(text: object) -> bool:

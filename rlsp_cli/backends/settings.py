@@ -88,6 +88,7 @@ def unused(recipe: Recipe, scope: Iterable[str], used: Sequence[str], by: str) -
     `scope` and `used` are sections or keys, `by` names what would have to read them.
     """
     hint = "remove it, or choose another backend"
+    # A key at its default says nothing, also where the recipe writes it down.
     for path in flat(recipe.model_dump(mode="json", exclude_defaults=True)):
         if _within(path, scope) and not _within(path, used):
             yield Issue(path, f"{path} has no effect on {by}", hint)

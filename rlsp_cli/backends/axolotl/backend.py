@@ -11,7 +11,7 @@ from rlsp_cli.backends.axolotl.config import settings
 from rlsp_cli.backends.axolotl.conflicts import conflicts
 from rlsp_cli.backends.axolotl.deepspeed import deepspeed_config
 from rlsp_cli.backends.axolotl.extra import refused
-from rlsp_cli.backends.axolotl.files import StageFiles
+from rlsp_cli.backends.axolotl.files import AxolotlFiles
 from rlsp_cli.backends.axolotl.keys import TESTED, Keys, asked_keys, known_keys, wrong_keys
 from rlsp_cli.backends.axolotl.launcher import cluster_problem, launch_command
 from rlsp_cli.backends.axolotl.needs import NEEDS
@@ -84,7 +84,7 @@ class AxolotlBackend(Backend):
         resume: Path | None = None,
     ) -> Job:
         """Axolotl's files and command, and the steps of rlsp before and after it."""
-        files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
+        files, cluster = AxolotlFiles(paths.stage(stage)), recipe.cluster
         python = environment.python(paths.root)
         step = (sys.executable, "-P", "-m", "rlsp_cli.backends.axolotl")
         job = str(files.stage.job)
@@ -121,7 +121,7 @@ class AxolotlBackend(Backend):
 
     def newest_checkpoint(self, paths: StagePaths) -> Path | None:
         """The newest whole `checkpoint-N` in Axolotl's output."""
-        return newest_checkpoint(StageFiles(paths).output)
+        return newest_checkpoint(AxolotlFiles(paths).output)
 
     def probe(self, environment: Environment) -> Probe:
         """What the environment has, with the configuration keys of its Axolotl."""
@@ -134,11 +134,11 @@ class AxolotlBackend(Backend):
 
 def _rendered(recipe: Recipe, paths: RunPaths, resume: Path | None = None) -> list[Setting]:
     sft = sft_section(recipe)
-    own = settings(recipe, sft, StageFiles(paths.stage("sft")), resume)
+    own = settings(recipe, sft, AxolotlFiles(paths.stage("sft")), resume)
     return with_extra(own, sft.axolotl.extra, "sft.axolotl.extra")
 
 
-def _variables(recipe: Recipe, files: StageFiles) -> dict[str, str]:
+def _variables(recipe: Recipe, files: AxolotlFiles) -> dict[str, str]:
     """Variables of the training's processes on every machine."""
     cluster = recipe.cluster
     hidden = {} if cluster.gpus_per_node else _ON_CPU
@@ -152,7 +152,7 @@ def _variables(recipe: Recipe, files: StageFiles) -> dict[str, str]:
     return env
 
 
-def _texts(sft: Sft, files: StageFiles, rendered: list[Setting]) -> dict[str, str]:
+def _texts(sft: Sft, files: AxolotlFiles, rendered: list[Setting]) -> dict[str, str]:
     """Configurations of Axolotl and DeepSpeed, and the program that starts it with our plugin."""
     texts = {files.config.name: settings_text(rendered)}
     for name in ("start.py", "rlsp_follow.py"):
@@ -166,7 +166,7 @@ def _texts(sft: Sft, files: StageFiles, rendered: list[Setting]) -> dict[str, st
 
 def _key_issues(recipe: Recipe, sft: Sft, version: str, keys: Keys) -> Iterator[Issue]:
     """Keys that Axolotl would drop or the user may not set, and recipe keys without effect."""
-    own, extra = settings(recipe, sft, StageFiles(_ANY_RUN.stage("sft"))), sft.axolotl.extra
+    own, extra = settings(recipe, sft, AxolotlFiles(_ANY_RUN.stage("sft"))), sft.axolotl.extra
     section = "sft.axolotl.extra"
 
     config = {setting.key: setting.value for setting in with_extra(own, extra, section)}

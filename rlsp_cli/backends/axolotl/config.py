@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends.axolotl.batch import accumulation_steps, world_size
-from rlsp_cli.backends.axolotl.files import StageFiles
+from rlsp_cli.backends.axolotl.files import AxolotlFiles
 from rlsp_cli.backends.settings import Setting
 from rlsp_cli.recipe.schema import Recipe, Sft
 
@@ -27,7 +27,7 @@ _LORA_KERNELS = ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel")
 
 
 def settings(
-    recipe: Recipe, sft: Sft, files: StageFiles, resume: Path | None = None
+    recipe: Recipe, sft: Sft, files: AxolotlFiles, resume: Path | None = None
 ) -> list[Setting]:
     """The configuration file in its order, without `sft.axolotl.extra`."""
     parts = (
@@ -72,7 +72,7 @@ def _own(*names: str) -> tuple[str, ...]:
     return tuple(f"sft.axolotl.{name}" for name in names)
 
 
-def _model(recipe: Recipe, files: StageFiles) -> Iterator[Setting]:
+def _model(recipe: Recipe, files: AxolotlFiles) -> Iterator[Setting]:
     if recipe.model.from_scratch is not None:
         yield Setting("base_model", str(files.base), ("model.from_scratch", "seed"))
     else:
@@ -88,7 +88,7 @@ def _model(recipe: Recipe, files: StageFiles) -> Iterator[Setting]:
     yield Setting("attn_implementation", attention(recipe), ("model.attention",))
 
 
-def _data(recipe: Recipe, sft: Sft, files: StageFiles) -> Iterator[Setting]:
+def _data(recipe: Recipe, sft: Sft, files: AxolotlFiles) -> Iterator[Setting]:
     """Examples as text segments with a label each (axolotl/prompt_strategies/input_output.py).
 
     Not as conversations: Axolotl would render those by its chat templates, some of which cut the
@@ -224,7 +224,7 @@ def _adapters(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
             yield Setting(kernel, False, (_GPUS,), open=True)
 
 
-def _sharding(sft: Sft, files: StageFiles) -> Iterator[Setting]:
+def _sharding(sft: Sft, files: AxolotlFiles) -> Iterator[Setting]:
     sources = _own("sharding")
     if sft.axolotl.sharding.startswith("zero"):
         yield Setting("deepspeed", str(files.deepspeed), sources, open=True)
@@ -254,7 +254,7 @@ def _plugins(sft: Sft) -> Iterator[Setting]:
     yield Setting("plugins", plugins, sources)
 
 
-def _saving(sft: Sft, files: StageFiles, resume: Path | None) -> Iterator[Setting]:
+def _saving(sft: Sft, files: AxolotlFiles, resume: Path | None) -> Iterator[Setting]:
     yield Setting("output_dir", str(files.output))
     yield Setting("save_steps", sft.save_every, ("sft.save_every",))
     yield Setting("save_total_limit", _CHECKPOINTS_KEPT, open=True)

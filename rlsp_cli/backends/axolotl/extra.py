@@ -53,6 +53,7 @@ _WATCHING = """
 ALLOWED = frozenset(" ".join((_OPTIMISER, _ADAPTERS, _MEMORY, _SPEED, _WATCHING)).split())
 """Keys that `sft.axolotl.extra` may set, beside the open ones among those that rlsp sets itself."""
 
+# Axolotl's world size for the batch is processes / these, which would change what sft.batch means.
 _PARALLEL = (
     "context_parallel_size",
     "sequence_parallel_degree",

@@ -7,7 +7,7 @@ from rlsp_cli.runs.paths import StagePaths
 
 
 @dataclass(frozen=True)
-class StageFiles:
+class AxolotlFiles:
     """Names inside the stage's folder; the job's setup writes the first four."""
 
     stage: StagePaths

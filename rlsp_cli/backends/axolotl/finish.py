@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from rlsp_cli.backends.axolotl.files import StageFiles
+from rlsp_cli.backends.axolotl.files import AxolotlFiles
 from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.publish import publish
 from rlsp_cli.backends.sections import sft_section
@@ -16,7 +16,7 @@ from rlsp_cli.terminal import print
 
 def finish(step: JobStep) -> None:
     """Publish `checkpoints/final`: a whole model with the tokenizer that it was trained with."""
-    files = StageFiles(step.run.stage("sft"))
+    files = AxolotlFiles(step.run.stage("sft"))
     has_adapters = sft_section(step.recipe).axolotl.lora is not None
     saved = _merged(files, step.inputs["python"]) if has_adapters else files.output
 
@@ -27,7 +27,7 @@ def finish(step: JobStep) -> None:
     print(f"sft: checked and handed over: {files.stage.final}")
 
 
-def _merged(files: StageFiles, python: list[str]) -> Path:
+def _merged(files: AxolotlFiles, python: list[str]) -> Path:
     """The model with its adapters merged in, by Axolotl, which trained them."""
     tensor_shapes(files.output)  # a damaged adapter would end in a long traceback of Axolotl's
     lora = f"--lora_model_dir={files.output}"

@@ -55,6 +55,7 @@ def _torchrun(cluster: Cluster, run_id: str) -> tuple[str, ...]:
     They meet at `cluster.host`, where the first of them opens a store, and start when all are there
     (torchrun's c10d rendezvous), so none has to wait a fixed time.
     """
+    # On Slurm the first machine is known only when the batch script runs.
     host = _SLURM_HOST if cluster.launcher == "slurm" else cluster.host or "127.0.0.1"
     patience = cluster.join_timeout_s
     return (

@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.backends.axolotl.checkpoint import checkpoint_step
-from rlsp_cli.backends.axolotl.files import StageFiles
+from rlsp_cli.backends.axolotl.files import AxolotlFiles
 from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.backends.sections import sft_section, traces_section
@@ -23,10 +23,12 @@ from rlsp_cli.terminal import print
 
 def setup(step: JobStep) -> None:
     """Write what the configuration names; drop metrics that a resumed training writes again."""
-    recipe, files = step.recipe, StageFiles(step.run.stage("sft"))
+    recipe, files = step.recipe, AxolotlFiles(step.run.stage("sft"))
     traces = trace_rows(traces_section(recipe), recipe.plugins)
     refuse_overlap(recipe, "traces", traces)
 
+    # Both with our own code, so that a new model has the weights and the vocabulary that the
+    # embedded engine would start from.
     if recipe.model.from_scratch is not None:
         write_new_model(recipe, files.base)
     tokenizer = starting_tokenizer(recipe, files.base)
@@ -71,7 +73,7 @@ def _start_text(tokenizer: PreTrainedTokenizerBase) -> str:
     return str(tokenizer.bos_token) if opens else ""
 
 
-def _drop_metrics(files: StageFiles, resume: Path | None) -> None:
+def _drop_metrics(files: AxolotlFiles, resume: Path | None) -> None:
     """Drop the rows of steps that this training does again."""
     if resume is None:
         files.stage.metrics.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from rlsp_cli.backends.openrlhf.batch import batch_problems
 from rlsp_cli.backends.openrlhf.checkpoint import RESTORED, newest_checkpoint
 from rlsp_cli.backends.openrlhf.config import settings, start
 from rlsp_cli.backends.openrlhf.conflicts import conflicts
-from rlsp_cli.backends.openrlhf.files import SHIPPED, STOP_FILE, StageFiles
+from rlsp_cli.backends.openrlhf.files import SHIPPED, STOP_FILE, OpenRlhfFiles
 from rlsp_cli.backends.openrlhf.flags import TESTED, parser_error, words
 from rlsp_cli.backends.openrlhf.hook_check import misfit
 from rlsp_cli.backends.openrlhf.install import prepare_cpu
@@ -71,8 +71,8 @@ _ON_CPU = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": "1",
-    "DS_BUILD_OPS": "0",
-    "HF_HUB_OFFLINE": "1",
+    "DS_BUILD_OPS": "0",  # or DeepSpeed compiles its CUDA code
+    "HF_HUB_OFFLINE": "1",  # no process asks the hub for a model that the setup has written
 }
 """What the CPU profile's environment needs to run without GPUs."""
 
@@ -135,7 +135,7 @@ class OpenRlhfBackend(Backend):
         resume: Path | None = None,
     ) -> Job:
         """Our driver's command, what the cluster runs, and the files shipped to every machine."""
-        files, cluster = StageFiles(paths.stage(stage)), recipe.cluster
+        files, cluster = OpenRlhfFiles(paths.stage(stage)), recipe.cluster
         ours, job = (sys.executable, "-P", "-m"), str(files.stage.job)
         step = (*ours, "rlsp_cli.backends.openrlhf")
 
@@ -168,7 +168,7 @@ class OpenRlhfBackend(Backend):
 
     def newest_checkpoint(self, paths: StagePaths) -> Path | None:
         """The newest `_actor/global_stepN` that is whole."""
-        return newest_checkpoint(StageFiles(paths))
+        return newest_checkpoint(OpenRlhfFiles(paths))
 
     def probe(self, environment: Environment) -> Probe:
         """What the environment has; its problem is where our hook would not fit."""
@@ -203,7 +203,7 @@ def _refused_command(environment: Environment, options: Sequence[Setting]) -> It
     yield Issue("ppo", f"OpenRLHF {environment.version} refuses its command: {error}", hint)
 
 
-def _batch_script(recipe: Recipe, stage: str, files: StageFiles, python: Sequence[str]) -> str:
+def _batch_script(recipe: Recipe, stage: str, files: OpenRlhfFiles, python: Sequence[str]) -> str:
     return ray_batch_script(
         recipe.cluster,
         name=f"{recipe.name}-{stage}",
@@ -226,11 +226,13 @@ def _ray_job(
         python=python,
         entrypoint=_entrypoint(recipe, python, words(_rendered(recipe, paths, resume))),
         env=_variables(recipe, ppo, paths),
+        # Ray calls this in each worker before OpenRLHF is imported there.
         setup_hook="rlsp_hook.install",
         ship=SHIPPED,
         placement_groups=placed.placement_groups,
         nodes=cluster.nodes,
         gpus_per_node=cluster.gpus_per_node,
+        # Ray places by the number of GPUs alone: a head without any claims one for each process.
         fake_gpus=0 if cluster.gpus_per_node else ceil(placed.gpus / cluster.nodes),
         address=cluster.ray_address,
         port=cluster.port,

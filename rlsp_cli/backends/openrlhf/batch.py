@@ -77,7 +77,7 @@ def batch_problems(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     ring = _ring_problem(ppo, placed)
     yield from filter(None, [ring, _heads_problem(recipe, placed)])
 
-    # Ranks are GPUs / ring: without whole rings there is no number to advise with.
+    # Ranks are GPUs / ring: without whole rings there are no numbers to advise.
     if ring is None:
         # The reference scores rollouts beside actor and critic, and does not train.
         batches = _Batches(ppo, _ranks(ppo, placed, placed.reference), _ranks(ppo, placed))
@@ -134,6 +134,8 @@ def _train_problem(batches: _Batches, rollout_changes: bool) -> Issue | None:
 
 def _train_hint(batches: _Batches, rollout_changes: bool) -> str:
     """What fits the rollout, or else the nearest rollouts that anything fits."""
+    # One of the two is fixed before the other is chosen: the rollout where nothing asks to change
+    # it, else the train batch, to which the advised rollouts belong.
     if rollout_changes:
         return f"the nearest: {batches.train_batch}"
     if batches.responses % batches.train_unit == 0:

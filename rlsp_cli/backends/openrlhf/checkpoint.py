@@ -4,7 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.backends.openrlhf.files import OpenRlhfFiles
 from rlsp_cli.runs.checkpoints import numbered
 
 RESTORED = (
@@ -14,7 +14,7 @@ RESTORED = (
 """What OpenRLHF restores from a checkpoint."""
 
 
-def newest_checkpoint(files: StageFiles) -> Path | None:
+def newest_checkpoint(files: OpenRlhfFiles) -> Path | None:
     """The newest `_actor/global_stepN` that is whole, as is its critic where there is one."""
     models = [files.checkpoints / name for name in ("_actor", "_critic")]
     models = [model for model in models if model.is_dir()]
@@ -32,7 +32,7 @@ def checkpoint_step(checkpoint: Path) -> int:
     return int(found[1])
 
 
-def choose(files: StageFiles, checkpoint: Path) -> None:
+def choose(files: OpenRlhfFiles, checkpoint: Path) -> None:
     """Let OpenRLHF load this checkpoint: DeepSpeed takes the one named in each model's `latest`."""
     for model in files.checkpoints.glob("_*"):
         if (model / checkpoint.name).is_dir():

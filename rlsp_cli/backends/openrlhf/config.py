@@ -7,7 +7,7 @@ changed between versions without a note.
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlsp_cli.backends.openrlhf.files import BRIDGE, StageFiles
+from rlsp_cli.backends.openrlhf.files import BRIDGE, OpenRlhfFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles, takes_turns
 from rlsp_cli.backends.settings import Setting
 from rlsp_cli.evals.benches import Sampling
@@ -55,7 +55,7 @@ def settings(
     recipe: Recipe, ppo: Ppo, paths: RunPaths, resume: Path | None = None
 ) -> list[Setting]:
     """The options in the order of the command, without `ppo.openrlhf.extra`."""
-    files = StageFiles(paths.stage("ppo"))
+    files = OpenRlhfFiles(paths.stage("ppo"))
     parts = (
         _models(recipe, ppo, paths),
         _places(recipe, ppo),
@@ -78,7 +78,7 @@ def start(recipe: Recipe, paths: RunPaths) -> str:
     """The model that PPO starts from: the SFT stage's, the recipe's, or a new one."""
     if recipe.sft:
         return str(paths.stage("sft").final)
-    return recipe.model.path or str(StageFiles(paths.stage("ppo")).base)
+    return recipe.model.path or str(OpenRlhfFiles(paths.stage("ppo")).base)
 
 
 def attention(recipe: Recipe) -> str:
@@ -170,7 +170,7 @@ def _engine_memory(recipe: Recipe, ppo: Ppo) -> float:
     return _MEMORY_SHARED if takes_turns(ppo) else _MEMORY_ALONE
 
 
-def _data(ppo: Ppo, files: StageFiles) -> Iterator[Setting]:
+def _data(ppo: Ppo, files: OpenRlhfFiles) -> Iterator[Setting]:
     """Prompts as text, rendered as in SFT and evaluation, and a label for our bridge."""
     rows = (*(f"data.prompts.{key}" for key in _ROWS), "data.system", "data.template")
     yield Setting("data.prompt_dataset", str(files.prompts), (*rows, "ppo.steps", "ppo.episodes"))
@@ -284,7 +284,7 @@ def _memory(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
     yield Setting("actor.gradient_checkpointing_enable", checkpointing, sources)
 
 
-def _evaluation(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting]:
+def _evaluation(recipe: Recipe, ppo: Ppo, files: OpenRlhfFiles) -> Iterator[Setting]:
     """OpenRLHF's evaluation while it trains, for which the bridge gives correctness alone."""
     every = ppo.openrlhf.eval_every
     if every is None or recipe.data.heldout is None:
@@ -302,7 +302,7 @@ def _evaluation(recipe: Recipe, ppo: Ppo, files: StageFiles) -> Iterator[Setting
     yield Setting("eval.n_samples_per_prompt", samples, ("eval.samples",))
 
 
-def _saving(ppo: Ppo, files: StageFiles, resume: Path | None) -> Iterator[Setting]:
+def _saving(ppo: Ppo, files: OpenRlhfFiles, resume: Path | None) -> Iterator[Setting]:
     yield Setting("ckpt.output_dir", str(files.model))
     yield Setting("ckpt.path", str(files.checkpoints))
     yield Setting("ckpt.save_steps", ppo.save_every, ("ppo.save_every",))
@@ -313,7 +313,7 @@ def _saving(ppo: Ppo, files: StageFiles, resume: Path | None) -> Iterator[Settin
     yield Setting("ckpt.load_enable", resume is not None)
 
 
-def _trackers(recipe: Recipe, files: StageFiles) -> Iterator[Setting]:
+def _trackers(recipe: Recipe, files: OpenRlhfFiles) -> Iterator[Setting]:
     yield Setting("logger.logging_steps", 1)
     if "tensorboard" in recipe.tracking.to:
         yield Setting("logger.tensorboard_dir", str(files.tensorboard), ("tracking.to",))

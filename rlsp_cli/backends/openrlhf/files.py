@@ -12,7 +12,7 @@ SHIPPED = (BRIDGE, HOOK, "rlsp_trainer.py", "rlsp_prompts.py", "rlsp_advantages.
 
 
 @dataclass(frozen=True)
-class StageFiles:
+class OpenRlhfFiles:
     """Names inside the stage's folder, which all machines must see."""
 
     stage: StagePaths

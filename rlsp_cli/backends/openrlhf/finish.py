@@ -3,7 +3,7 @@
 import shutil
 
 from rlsp_cli.backends.job_step import JobStep
-from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.backends.openrlhf.files import OpenRlhfFiles
 from rlsp_cli.backends.publish import publish
 from rlsp_cli.engine.model import load_tokenizer
 from rlsp_cli.terminal import print
@@ -11,7 +11,7 @@ from rlsp_cli.terminal import print
 
 def finish(step: JobStep) -> None:
     """Publish `checkpoints/final` and exported steps, with the tokenizer that they started from."""
-    files = StageFiles(step.run.stage("ppo"))
+    files = OpenRlhfFiles(step.run.stage("ppo"))
     tokenizer = load_tokenizer(step.inputs["model"], step.recipe.model.chat_template)
 
     for export in sorted(files.exports.glob("step-??????")):

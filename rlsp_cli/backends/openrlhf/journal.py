@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends.openrlhf.config import rollout_correction
-from rlsp_cli.backends.openrlhf.files import STOP_FILE, StageFiles
-from rlsp_cli.backends.openrlhf.replies import Replies, Reply, Rollout
+from rlsp_cli.backends.openrlhf.files import STOP_FILE, OpenRlhfFiles
+from rlsp_cli.backends.openrlhf.replies import FilteredRollout, Replies, Reply
 from rlsp_cli.errors import JobError, RlspError, SafetyError, StoppedError
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.rewards.combine import alpha_of
@@ -82,7 +82,7 @@ class Journal:
         self,
         recipe: Recipe,
         ppo: Ppo,
-        files: StageFiles,
+        files: OpenRlhfFiles,
         total: int,
         expected: int,
         report: Path | None,
@@ -145,6 +145,8 @@ class Journal:
             "failed": self._failed,
         }
         events[body["event"]](body)
+
+        # A file asks the job to stop: one on other machines gets no signal from here.
         return {"stop": (self.paths.root / STOP_FILE).exists()}
 
     def close(self) -> None:
@@ -185,7 +187,7 @@ class Journal:
         if step < self._step:
             return  # a repetition
 
-        rollout = self._replies.made.get(step, Rollout())
+        rollout = self._replies.made.get(step, FilteredRollout())
         samples = [(reply.sample, reply.score) for reply in rollout.taken]
         measured = _renamed(body["numbers"], self._has_weights)
         row = {"step": step, "total_steps": self.total, **self._ledger(samples, step), **measured}
@@ -204,7 +206,7 @@ class Journal:
         """Whether importance weights have bounds; where they only measure, all lie outside."""
         return rollout_correction(self.ppo.openrlhf) != "none"
 
-    def _filtered(self, rollout: Rollout) -> dict[str, float]:
+    def _filtered(self, rollout: FilteredRollout) -> dict[str, float]:
         """How many responses no step learns from, because of their prompt's mean score."""
         return {"filtered": len(rollout.filtered)} if self.ppo.openrlhf.dynamic_filtering else {}
 
@@ -221,6 +223,7 @@ class Journal:
             write_failure(self.report, error)
 
     def _ledger(self, pairs: Sequence[Pair], step: int) -> dict[str, float]:
+        # Without any score there are no means; a run whose rewards fail ends by its breaker.
         if not any(score.reward is not None for _, score in pairs):
             return {}
         samples, scores = [sample for sample, _ in pairs], [score for _, score in pairs]
@@ -240,7 +243,7 @@ def _renamed(numbers: Mapping[str, float], has_weights: bool) -> dict[str, float
     return renamed
 
 
-def _speed(row: Mapping[str, Any], rollout: Rollout) -> dict[str, float]:
+def _speed(row: Mapping[str, Any], rollout: FilteredRollout) -> dict[str, float]:
     """Response tokens a second, filtered ones too: of the step, and of the engines' sampling."""
     tokens = sum(reply.sample.num_tokens or 0 for reply in rollout.replies)
     times = {

@@ -37,6 +37,8 @@ FREE = frozenset((*f"{_LOSS} {_MEMORY_AND_SPEED} {_OUTPUT}".split(), *_OPTIMISER
 LISTS = frozenset({"actor.eps_clip_low_high"})
 """Those of them that take several words."""
 
+# The table is by option, because that is what a user has in hand; settings of config.py name the
+# same keys as their sources where the option is given.
 _PLACES = {"actor": "actor", "ref": "reference", "critic": "critic"}
 """OpenRLHF's names of models, and those of `ppo.openrlhf.placement`."""
 _OPTIMISER = {

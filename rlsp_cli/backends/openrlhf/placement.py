@@ -49,6 +49,8 @@ def roles(ppo: Ppo, cluster: Cluster) -> Roles:
     Engines take whole multiples of tensor_parallel, and so may leave some GPUs of a share idle.
     """
     sets, per_engine = _sets(ppo), ppo.openrlhf.engines.tensor_parallel
+
+    # Sets with a number of their own come first: the others share what is left.
     given = {models: _given_gpus(models, ppo) for models in sets}
     share = _even_share(total_gpus(ppo, cluster), list(given.values()))
 
@@ -56,6 +58,8 @@ def roles(ppo: Ppo, cluster: Cluster) -> Roles:
     for models in sets:
         size = given[models] or share
         gpus.update(dict.fromkeys(models, size))
+
+        # An engine is all of its GPUs or none; a set with models as well keeps its size for them.
         if "engines" in models and given[models] is None:
             gpus["engines"] = max(share // per_engine, 1) * per_engine
 

@@ -35,7 +35,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Rollout:
+class FilteredRollout:
     """The replies whose samples the trainer takes, and those that its filter leaves out."""
 
     taken: Sequence[Reply] = ()
@@ -59,7 +59,7 @@ class Replies:
     def __init__(self, path: Path) -> None:
         self.path, self.means = path, Means()
         self.current: list[Reply] = []
-        self.made: dict[int, Rollout] = {}
+        self.made: dict[int, FilteredRollout] = {}
         for row in read_rows(path):
             self._apply(row)
 
@@ -113,7 +113,7 @@ class Replies:
             requests = set(row["requests"])
             taken = [reply for reply in self.current if reply.request in requests]
             filtered = [reply for reply in self.current if reply.request not in requests]
-            self.current, self.made[row["rollout"]] = [], Rollout(taken, filtered)
+            self.current, self.made[row["rollout"]] = [], FilteredRollout(taken, filtered)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         """The shortest rows from which `_apply` makes the present state."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.openrlhf.checkpoint import checkpoint_step
-from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.backends.openrlhf.files import OpenRlhfFiles
 from rlsp_cli.backends.openrlhf.journal import Journal
 from rlsp_cli.backends.sections import ppo_section
 from rlsp_cli.errors import NotReadyError
@@ -30,7 +30,7 @@ def serve_job(step: JobStep, *options: str) -> None:
         raise NotReadyError(f"openrlhf needs `pip install 'rlsp[serve]'` {missing}") from error
 
     given = dict(zip(options[::2], options[1::2], strict=True))
-    recipe, files = step.recipe, StageFiles(step.run.stage("ppo"))
+    recipe, files = step.recipe, OpenRlhfFiles(step.run.stage("ppo"))
     expected = checkpoint_step(step.resume) if step.resume else 0
     report = os.environ.get("RLSP_JOB_ERROR_FILE")
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from rlsp_cli.backends.job_step import JobStep, say_note
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.backends.openrlhf.checkpoint import choose
-from rlsp_cli.backends.openrlhf.files import StageFiles
+from rlsp_cli.backends.openrlhf.files import OpenRlhfFiles
 from rlsp_cli.backends.sections import ppo_section, prompts_section
 from rlsp_cli.data import Problem, prompt_rows
 from rlsp_cli.engine.ending import refuse_other_end
@@ -24,7 +24,7 @@ from rlsp_cli.runs.stream import drop_rows_from, write_lines
 
 def setup(step: JobStep) -> None:
     """Write what the command names; choose the checkpoint that a resumed training loads."""
-    recipe, files = step.recipe, StageFiles(step.run.stage("ppo"))
+    recipe, files = step.recipe, OpenRlhfFiles(step.run.stage("ppo"))
     ppo, heldout = ppo_section(recipe), recipe.data.heldout
 
     problems = prompt_rows(prompts_section(recipe), recipe.plugins)
@@ -42,7 +42,7 @@ def setup(step: JobStep) -> None:
     )
 
 
-def _prepare_checkpoints(files: StageFiles, ppo: Ppo, resume: Path | None) -> None:
+def _prepare_checkpoints(files: OpenRlhfFiles, ppo: Ppo, resume: Path | None) -> None:
     """Let OpenRLHF go on from a checkpoint, or forget what an earlier training has written."""
     files.replies.unlink(missing_ok=True)  # an interrupted rollout is made anew
 
@@ -58,7 +58,7 @@ def _prepare_checkpoints(files: StageFiles, ppo: Ppo, resume: Path | None) -> No
         choose(files, resume)
 
 
-def _tokenizer(recipe: Recipe, model: str, files: StageFiles) -> PreTrainedTokenizerBase:
+def _tokenizer(recipe: Recipe, model: str, files: OpenRlhfFiles) -> PreTrainedTokenizerBase:
     """The tokenizer of the model that training starts from; a new model is written first."""
     if recipe.sft:
         return load_tokenizer(model, recipe.model.chat_template)
@@ -67,6 +67,7 @@ def _tokenizer(recipe: Recipe, model: str, files: StageFiles) -> PreTrainedToken
         write_new_model(recipe, files.base)
         return starting_tokenizer(recipe, files.base)
 
+    # vLLM stops at the end of the model's own tokenizer, which has to be ours.
     tokenizer = starting_tokenizer(recipe, files.base)
     refuse_other_end(model, tokenizer)
     return tokenizer
