@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rlsp_cli.backends.doctor import Finding, examine
+from rlsp_cli.backends.doctor import Examination, examine
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.install import lock_file, pins
 from rlsp_cli.backends.openrlhf import OpenRlhfBackend
@@ -153,7 +153,7 @@ def diagnose(openrlhf_environment: Environment, monkeypatch: pytest.MonkeyPatch)
 
     probe = OpenRlhfBackend().probe
 
-    def finding(**others: str | None) -> Finding:
+    def finding(**others: str | None) -> Examination:
         found = probe(openrlhf_environment)
         there = {**found.packages, **others}
         changed = replace(

@@ -27,6 +27,7 @@ from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.job import Job
 from rlsp_cli.backends.openrlhf.files import OpenRlhfFiles
 from rlsp_cli.backends.openrlhf.journal import Journal
+from rlsp_cli.backends.sections import ppo_section
 from rlsp_cli.engine import advantage
 from rlsp_cli.engine.batch import batch_rows
 from rlsp_cli.errors import SafetyError
@@ -900,7 +901,9 @@ def test_a_service_that_dies_while_it_writes_a_step_down_writes_it_once(
     )
 
     def journal() -> "closing[Journal]":
-        return closing(Journal(recipe, recipe.ppo, OpenRlhfFiles(other.paths), STEPS, 0, None))
+        return closing(
+            Journal(recipe, ppo_section(recipe), OpenRlhfFiles(other.paths), STEPS, 0, None)
+        )
 
     def tell(told: Journal, step: int) -> None:
         told.event({"event": "rollout", "step": step, "requests": [7]})

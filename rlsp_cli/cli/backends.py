@@ -15,7 +15,7 @@ from rlsp_cli.errors import NotReadyError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
-    from rlsp_cli.backends.doctor import Finding
+    from rlsp_cli.backends.doctor import Examination
 
 app = Commands("List, install and examine Axolotl and OpenRLHF.")
 
@@ -122,7 +122,7 @@ def doctor(
         raise NotReadyError(f"not ready: {', '.join(failed)}")
 
 
-def _line(found: "Finding") -> str:
+def _line(found: "Examination") -> str:
     # Without an interpreter the problem says everything, and names the backend.
     state = "; ".join(found.problems) or "ready"
     if not found.python:

@@ -5,6 +5,7 @@ alpha mixes them. Otherwise the reward is one number already, and nothing is cha
 """
 
 import os
+from itertools import chain
 
 SMALLEST_STD = 1e-9
 """As in OpenRLHF's group_norm."""
@@ -67,7 +68,7 @@ def mix_streams(experiences, estimator, size):
 
     # Micro-batches are made by length; by `index` the samples of a group are neighbours.
     sizes = [len(experience.index) for experience in experiences]
-    order = torch.tensor([index for experience in experiences for index in experience.index])
+    order = torch.tensor(list(chain.from_iterable(one.index for one in experiences)))
 
     def column(name):
         values = torch.cat([experience.info[name].double() for experience in experiences])

@@ -5,6 +5,7 @@ writes them, except the lists of what `sft.axolotl.extra` may set.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def settings(
         _saving(sft, files, resume),
         _trackers(recipe),
     )
-    return [setting for part in parts for setting in part]
+    return list(chain(*parts))
 
 
 def attention(recipe: Recipe) -> str:

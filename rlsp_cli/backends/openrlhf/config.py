@@ -5,6 +5,7 @@ changed between versions without a note.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from rlsp_cli.backends.openrlhf.files import BRIDGE, OpenRlhfFiles
@@ -71,7 +72,7 @@ def settings(
         _saving(ppo, files, resume),
         _trackers(recipe, files),
     )
-    return [setting for part in parts for setting in part]
+    return list(chain(*parts))
 
 
 def start(recipe: Recipe, paths: RunPaths) -> str:

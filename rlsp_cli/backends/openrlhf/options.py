@@ -4,6 +4,7 @@ An option that a newer version adds is of none, and is refused until it has been
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from rlsp_cli.backends.openrlhf.flags import TESTED
@@ -11,7 +12,7 @@ from rlsp_cli.recipe.issue import Issue, did_you_mean
 
 
 def _both(*names: str) -> tuple[str, ...]:
-    return tuple(f"{model}.{name}" for model in ("actor", "critic") for name in names)
+    return tuple(map(".".join, product(("actor", "critic"), names)))
 
 
 _LOSS = """

@@ -67,7 +67,7 @@ def _tokenizer(recipe: Recipe, model: str, files: OpenRlhfFiles) -> PreTrainedTo
         write_new_model(recipe, files.base)
         return starting_tokenizer(recipe, files.base)
 
-    # vLLM stops at the end of the model's own tokenizer, which has to be ours.
+    # OpenRLHF loads the model by itself, and has to stop where turns end in our prompts.
     tokenizer = starting_tokenizer(recipe, files.base)
     refuse_other_end(model, tokenizer)
     return tokenizer
