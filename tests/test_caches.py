@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from rlsp_cli.engine.batch import micro_batches
-from rlsp_cli.engine.decode import Generated, generate
+from rlsp_cli.engine.decode import Generated, Sampling, generate
 from rlsp_cli.engine.rollout import as_tensors, log_probabilities
 from rlsp_cli.engine.trial import Handling, handling_of, refuse_leaks
 from rlsp_cli.errors import RecipeError
@@ -19,6 +19,7 @@ from tests.conftest import TINY, rlsp
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PAD, NEW = 0, 12
+GREEDY = Sampling(NEW, temperature=0.0)
 WIDTHS = {
     "vocab_size": 20,
     "hidden_size": 32,
@@ -139,24 +140,33 @@ def ended(response: list[int], eos: set[int]) -> list[int]:
 
 
 def decode(
-    model: PreTrainedModel, prompts: list[list[int]], eos: set[int], **options: Any
+    model: PreTrainedModel,
+    prompts: list[list[int]],
+    eos: set[int],
+    sampling: Sampling = GREEDY,
+    at_once: int = 64,
 ) -> list[Generated]:
-    settings = {"temperature": 0.0, "max_new_tokens": NEW, **options}
-    return generate(model, prompts, eos_ids=eos, pad_id=PAD, **settings)
+    seeds = list(range(len(prompts)))
+    responses = dict(
+        generate(model, prompts, sampling, seeds=seeds, eos_ids=eos, pad_id=PAD, at_once=at_once)
+    )
+    return [responses[row] for row in range(len(prompts))]
 
 
+@pytest.mark.parametrize("at_once", [64, 3])
 @pytest.mark.parametrize("lengths", [(9, 3, 14, 3, 1, 9), (7, 7, 7, 7)])
 @pytest.mark.parametrize("model_type", KINDS)
 def test_greedy_responses_are_those_of_passes_without_a_cache(
-    model_type: str, lengths: tuple[int, ...]
+    model_type: str, lengths: tuple[int, ...], at_once: int
 ) -> None:
     model, prompts = tiny(model_type), some_prompts(*lengths)
     expected = [without_cache(model, prompt) for prompt in prompts]
     assert len(set(map(tuple, expected))) > 1
-    assert [response.tokens for response in decode(model, prompts, set())] == expected
+    got = decode(model, prompts, set(), at_once=at_once)
+    assert [response.tokens for response in got] == expected
     words = sorted(expected[0][2:5])  # so that some sequences end early, at different times
     eos = {words[1], expected[1][6]}
-    got = decode(model, prompts, eos)
+    got = decode(model, prompts, eos, at_once=at_once)
     assert [response.tokens for response in got] == [ended(response, eos) for response in expected]
     assert len({len(response.tokens) for response in got}) > 1
 
@@ -164,8 +174,8 @@ def test_greedy_responses_are_those_of_passes_without_a_cache(
 @pytest.mark.parametrize("model_type", KINDS)
 def test_training_sees_the_log_probabilities_that_tokens_were_sampled_with(model_type: str) -> None:
     model, prompts = tiny(model_type), some_prompts(9, 3, 14, 3, 1, 9)
-    random = torch.Generator().manual_seed(0)
-    generated = decode(model, prompts, {2, 3, 4}, temperature=1.0, random=random, logprobs=True)
+    sampling = Sampling(NEW, temperature=1.0, record=1.0)
+    generated = decode(model, prompts, {2, 3, 4}, sampling, at_once=4)
     tokens, mask, lengths = as_tensors(prompts, generated, PAD, model.device)
     assert len(set(lengths.tolist())) > 2
     for rows in micro_batches(lengths, torch.arange(len(prompts)), 4):
@@ -173,7 +183,7 @@ def test_training_sees_the_log_probabilities_that_tokens_were_sampled_with(model
         with torch.no_grad():
             logp = log_probabilities(model(part, use_cache=False).logits, part, 1.0)
         sums = (logp * mask[rows, : logp.shape[1]]).sum(1)
-        expected = torch.tensor([generated[row].logprob for row in rows.tolist()])
+        expected = torch.tensor([math.fsum(generated[row].logp) for row in rows.tolist()])
         torch.testing.assert_close(sums, expected, atol=2e-3, rtol=1e-3)
 
 
@@ -225,8 +235,9 @@ def test_a_run_that_could_not_sample_ends_before_its_sft_begins(tmp_path: Path) 
 
 
 def test_a_model_is_handled_as_its_cache_allows() -> None:
-    assert handling_of(tiny("llama")) == Handling(mixes_lengths=True, drops_rows=True)
-    assert handling_of(tiny("falcon_h1")) == Handling(mixes_lengths=True, drops_rows=True)
+    for model_type in ("llama", "gpt2", "gemma3_text", "deepseek_v3"):
+        assert handling_of(tiny(model_type)).grows
+    assert handling_of(tiny("falcon_h1")) == Handling(False, mixes_lengths=True, drops_rows=True)
     assert not handling_of(
         tiny("mamba")
     ).mixes_lengths  # it applies the mask of the prompt to each later token

@@ -20,7 +20,7 @@ import torch
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.batch import batch_rows
 from rlsp_cli.engine.checkpoint import newest_checkpoint
-from rlsp_cli.engine.decode import Generated, generate
+from rlsp_cli.engine.decode import Generated, Sampling, generate
 from rlsp_cli.engine.model import load_tokenizer, new_model
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.ppo import PpoTrainer
@@ -517,11 +517,10 @@ def test_rollouts_are_drawn_at_the_recipes_temperature(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, temperature=1e-4)
     samples = trainer.step(0)[0].samples
     prompts = [trainer.context.tokenizer(sample.prompt)["input_ids"] for sample in samples]
-    greedy = generate(
-        trainer.reference, prompts, max_new_tokens=6, temperature=0, eos_ids={EOS}, pad_id=0
-    )
+    limits = {"seeds": [0] * len(prompts), "eos_ids": {EOS}, "pad_id": 0, "at_once": 4}
+    greedy = dict(generate(trainer.reference, prompts, Sampling(6, temperature=0), **limits))
     assert [s.response for s in samples] == trainer.context.tokenizer.batch_decode(
-        [response.tokens for response in greedy], skip_special_tokens=True
+        [greedy[row].tokens for row in range(len(prompts))], skip_special_tokens=True
     )
 
 

@@ -1,134 +1,220 @@
-"""Sampling responses with a key-value cache, dropping sequences as they finish.
+"""Sampling responses with a key-value cache: sequences leave as they finish, and others take their place.
 
-Shapes: B sequences still running, V words of the vocabulary.
+Shapes: B sequences that are decoded at once, V words of the vocabulary.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from transformers import PreTrainedModel
 
+from rlsp_cli.engine.draw import choose, uniforms
 from rlsp_cli.engine.running import Running
-from rlsp_cli.engine.trial import handling_of
+from rlsp_cli.engine.trial import Handling, handling_of
 
 _COMPACT_BELOW = 0.8
-"""Share of running sequences in the batch below which the finished ones are dropped: each drop copies the cache."""
+"""Share of the batch that is still running below which the finished ones are dropped: each drop copies the cache."""
+
+_LOOK_EVERY = 8
+"""Tokens between two looks at what has finished, on a GPU: each look waits for all that it has been given to do."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn; `temperature` 0 is greedy.
+
+    With `record`, the log-probability of each token and the entropy of its choice are kept, both in
+    nats and of the softmax at that temperature.
+    """
+
+    max_new_tokens: int
+    temperature: float
+    top_p: float = 1.0
+    record: float | None = None
 
 
 @dataclass(frozen=True)
 class Generated:
     """Tokens of one response, its end token included; `truncated` when the length limit ended it.
 
-    `logprob` is the sum of their log-probabilities (nats, at temperature 1), where it was asked
-    for.
+    `logp` and `entropy` have an entry for each token, where they were recorded.
     """
 
     tokens: list[int]
     truncated: bool
-    logprob: float | None = None
+    logp: list[float] = field(default_factory=list)
+    entropy: list[float] = field(default_factory=list)
 
 
 @torch.no_grad()  # not inference_mode, under which autocast would cast every weight again at each step
 def generate(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
     *,
-    max_new_tokens: int,
-    temperature: float,
-    top_p: float = 1.0,
+    seeds: Sequence[int],
     eos_ids: Collection[int],
     pad_id: int,
-    random: torch.Generator | None = None,
-    logprobs: bool = False,
-) -> list[Generated]:
-    """One response to each prompt, in order; `temperature` 0 is greedy.
+    at_once: int,
+) -> Iterator[tuple[int, Generated]]:
+    """(row, response) to each prompt, as they finish; at most `at_once` are decoded at the same time.
 
-    RecipeError for a model whose cache cannot be relied on (see `trial.py`).
+    A response depends on its prompt and its seed alone, up to the rounding of sums in batches of
+    other sizes. Equal prompts that start together are read once. RecipeError for a model whose
+    cache cannot be relied on (see `trial.py`).
     """
     handling = handling_of(model)
-    responses = [Generated([], True)] * len(prompts)
-    for rows in _batches(prompts, handling.mixes_lengths):
-        decoded = _decode(
-            Running(model, [prompts[row] for row in rows], pad_id),
-            max_new_tokens,
-            partial(choose, temperature=temperature, top_p=top_p, random=random),
-            torch.tensor(sorted(eos_ids), device=model.device),
-            handling.drops_rows,
-            logprobs,
-        )
-        for row, response in zip(rows, decoded, strict=True):
-            responses[row] = response
-    return responses
+    batch = _Batch(model, sampling, eos_ids)
+    for group in _groups(prompts, handling):
+        waiting = deque(group)
+        while waiting or batch.going:
+            free = at_once - len(batch.going)
+            if waiting and (not batch.going or (handling.grows and free >= _refill(at_once))):
+                rows = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+                starting = Running(model, [prompts[row] for row in rows], pad_id, handling.grows)
+                batch.start(rows, starting, [seeds[row] for row in rows])
+            elif handling.drops_rows and len(batch.going) < _COMPACT_BELOW * len(batch.rows):
+                batch.drop_finished()
+            yield from batch.advance()
 
 
-def _batches(prompts: Sequence[Sequence[int]], mix: bool) -> Iterator[list[int]]:
-    """Rows that are decoded together: all of them, or those with prompts of one length."""
-    if mix:
+def _refill(at_once: int) -> int:
+    """Free places that are worth a copy of the cache."""
+    return max(1, round(at_once * (1 - _COMPACT_BELOW)))
+
+
+def _groups(prompts: Sequence[Sequence[int]], handling: Handling) -> Iterator[list[int]]:
+    """Rows that can be decoded together: all of them, or those with prompts of one length."""
+    if handling.mixes_lengths:
         yield list(range(len(prompts)))
         return
     for length in sorted({len(prompt) for prompt in prompts}):
         yield [row for row, prompt in enumerate(prompts) if len(prompt) == length]
 
 
-def _decode(
-    running: Running,
-    max_new_tokens: int,
-    choice: Callable[[torch.Tensor], torch.Tensor],
-    eos: torch.Tensor,
-    drops_rows: bool,
-    logprobs: bool,
-) -> list[Generated]:
-    """A batch to its end; `choice` takes (B, V) logits to (B,) tokens."""
-    count = running.count
-    responses: list[list[int]] = [[] for _ in range(count)]
-    logprob = torch.zeros(count, dtype=torch.float64)
-    finished = [False] * count
-    rows = torch.arange(count)  # (B,) index of each running row in `responses`
-    done = torch.zeros(count, dtype=torch.bool, device=eos.device)  # (B,)
-    for _ in range(max_new_tokens):
-        logits = running.logits()
-        chosen = choice(logits)
-        for row, token, over in zip(rows.tolist(), chosen.tolist(), done.tolist(), strict=True):
-            if not over:
-                responses[row].append(token)
-        if logprobs:
-            of_chosen = logits.float().log_softmax(-1).gather(1, chosen[:, None])[:, 0]
-            logprob[rows] += of_chosen.masked_fill(done, 0.0).double().cpu()
-        done = done | torch.isin(chosen, eos)
-        for row in rows[done.cpu()].tolist():
-            finished[row] = True
-        going = ~done
-        if not going.any():
-            break
-        running.append(chosen)
-        if drops_rows and going.sum() < _COMPACT_BELOW * len(going):
-            running.keep(going.nonzero()[:, 0])
-            rows, done = rows[going.cpu()], done[going]
-    sums = logprob.tolist() if logprobs else [None] * count
-    return [
-        Generated(r, not over, total)
-        for r, over, total in zip(responses, finished, sums, strict=True)
-    ]
+@dataclass
+class _Partial:
+    """A response that is being written."""
+
+    tokens: list[int] = field(default_factory=list)
+    logp: list[float] = field(default_factory=list)
+    entropy: list[float] = field(default_factory=list)
 
 
-def choose(
-    logits: torch.Tensor, temperature: float, top_p: float, random: torch.Generator | None
-) -> torch.Tensor:
-    """(B, V) logits -> (B,) tokens. Sampling takes the winner of an exponential race, which needs no cumulative sum."""
-    if temperature == 0:
-        return logits.argmax(-1)
-    probabilities = torch.softmax(logits.float() / temperature, -1)
-    if top_p < 1:
-        probabilities = _nucleus(probabilities, top_p)
-    return (probabilities / torch.empty_like(probabilities).exponential_(generator=random)).argmax(
-        -1
-    )
+@dataclass(frozen=True)
+class _Choice:
+    """(B,) tokens that were drawn at one position; with what was recorded of the draw, (B, 2)."""
+
+    tokens: torch.Tensor
+    recorded: torch.Tensor | None
 
 
-def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Zero all but the smallest set of words whose probabilities reach `top_p`; the most probable word always stays."""
-    ordered, order = probabilities.sort(-1, descending=True)
-    outside = ordered.cumsum(-1) - ordered >= top_p
-    return probabilities.masked_fill(outside.scatter(-1, order, outside), 0.0)
+class _Batch:
+    """The sequences that are decoded at the moment, and what has been drawn for them so far."""
+
+    def __init__(
+        self, model: PreTrainedModel, sampling: Sampling, eos_ids: Collection[int]
+    ) -> None:
+        self.model, self.sampling, self.eos = model, sampling, frozenset(eos_ids)
+        self.running: Running | None = None
+        self.rows: list[int] = []  # (B,) finished ones included, until they are dropped
+        self.going: dict[int, _Partial] = {}  # by row
+        self.uniform = torch.empty(0)  # (B, max_new_tokens + 1)
+        self.position = self.alive = torch.empty(0)  # (B,) tokens drawn; 1 where the row is going
+
+    def start(self, rows: Sequence[int], running: Running, seeds: Sequence[int]) -> None:
+        """Decode `rows` beside those that are going; only a growing cache takes them in."""
+        device = self.model.device
+        # One more than is drawn: a row that has reached the limit stands there until it is dropped.
+        uniform = uniforms(seeds, self.sampling.max_new_tokens + 1, device)
+        position = torch.zeros(len(rows), dtype=torch.long, device=device)
+        if self.going and self.running is not None:
+            self.drop_finished()
+            self.running.join(running)
+            self.rows = [*self.rows, *rows]
+            self.uniform = torch.cat([self.uniform, uniform])
+            self.position = torch.cat([self.position, position])
+        else:
+            self.running, self.rows = running, list(rows)
+            self.uniform, self.position = uniform, position
+
+        self.going |= {row: _Partial() for row in rows}
+        self._note_alive()
+
+    def advance(self) -> list[tuple[int, Generated]]:
+        """Draw tokens until the next look at what has finished; returns that."""
+        assert self.running is not None, "start has been called"
+        choices = []
+        for _ in range(self._until_look()):
+            uniform = self.uniform.gather(1, self.position[:, None])[:, 0]
+            choices.append(self._choose(self.running.logits(), uniform))
+            self.running.append(choices[-1].tokens, self.alive)
+            # A finished row stands still: its position would leave the model's range in the end.
+            self.position = self.position + self.alive
+
+        finished = self._collect(choices)
+        if finished:
+            self._note_alive()
+        return finished
+
+    def drop_finished(self) -> None:
+        """Take the finished sequences out of the batch."""
+        assert self.running is not None, "start has been called"
+        places = [place for place, row in enumerate(self.rows) if row in self.going]
+        if len(places) == len(self.rows):
+            return
+        kept = torch.tensor(places, device=self.model.device)
+        self.running.keep(kept)
+        self.rows = [self.rows[place] for place in places]
+        self.uniform, self.position = self.uniform[kept], self.position[kept]
+        self._note_alive()
+
+    def _until_look(self) -> int:
+        """Tokens to draw before the next look; no row outgrows the limit meanwhile."""
+        longest = max(len(partial.tokens) for partial in self.going.values())
+        every = _LOOK_EVERY if self.model.device.type != "cpu" else 1
+        return min(every, self.sampling.max_new_tokens - longest)
+
+    def _choose(self, logits: torch.Tensor, uniform: torch.Tensor) -> _Choice:
+        sampling = self.sampling
+        tokens = choose(logits, sampling.temperature, sampling.top_p, uniform)
+        if sampling.record is None:
+            return _Choice(tokens, None)
+
+        logp = (logits.float() / sampling.record).log_softmax(-1)
+        chosen = logp.gather(1, tokens[:, None])[:, 0]
+        return _Choice(tokens, torch.stack([chosen, -(logp.exp() * logp).sum(-1)], -1))
+
+    def _collect(self, choices: Sequence[_Choice]) -> list[tuple[int, Generated]]:
+        """Write down what was drawn, as far as each response goes; returns those that ended."""
+        # One transfer from the device for all tokens, and one for what was recorded.
+        tokens = torch.stack([choice.tokens for choice in choices], 1).tolist()
+        recorded = [choice.recorded for choice in choices if choice.recorded is not None]
+        pairs = torch.stack(recorded, 1).tolist() if recorded else [[]] * len(self.rows)
+
+        ended = []
+        for row, drawn, facts in zip(self.rows, tokens, pairs, strict=True):
+            if row in self.going and self._extend(self.going[row], drawn, facts):
+                partial = self.going.pop(row)
+                truncated = partial.tokens[-1] not in self.eos
+                ended.append((row, Generated(truncated=truncated, **vars(partial))))
+        return ended
+
+    def _extend(
+        self, partial: _Partial, drawn: Sequence[int], facts: Sequence[Sequence[float]]
+    ) -> bool:
+        """Add tokens up to an end token; returns whether the response has ended."""
+        for place, token in enumerate(drawn):
+            partial.tokens.append(token)
+            if facts:
+                partial.logp.append(facts[place][0])
+                partial.entropy.append(facts[place][1])
+            if token in self.eos:
+                return True
+        return len(partial.tokens) == self.sampling.max_new_tokens
+
+    def _note_alive(self) -> None:
+        going = [int(row in self.going) for row in self.rows]
+        self.alive = torch.tensor(going, device=self.model.device)

@@ -18,7 +18,8 @@ from rlsp_cli.data import Problem
 from rlsp_cli.engine import advantage
 from rlsp_cli.engine.batch import batch_rows, micro_batches
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
-from rlsp_cli.engine.decode import generate
+from rlsp_cli.engine.decode import Generated, Sampling, generate
+from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
 from rlsp_cli.engine.loss import policy_loss, value_loss
 from rlsp_cli.engine.model import Critic, autocast, refuse_overflow
@@ -166,20 +167,24 @@ class PpoTrainer:
 
     def _sample(
         self, step: int, problems: Sequence[Problem]
-    ) -> tuple[list[list[int]], list[Sample], list[Any]]:
+    ) -> tuple[list[list[int]], list[Sample], list[Generated]]:
         settings, tokenizer = self.settings, self.context.tokenizer
         texts = [prompt_text(problem.problem, self.recipe.data, tokenizer) for problem in problems]
         prompts = [encode_prompt(text, tokenizer) for text in texts]
+        sampling = Sampling(settings.max_new_tokens, settings.temperature)
         with autocast(self.device, self.recipe.model.precision):
-            generated = generate(
-                self.policy,
-                prompts,
-                max_new_tokens=settings.max_new_tokens,
-                temperature=settings.temperature,
-                eos_ids=end_ids(self.policy, tokenizer),
-                pad_id=tokenizer.pad_token_id,
-                random=generator(self.device, self.recipe.seed, "rollout", step),
+            responses = dict(
+                generate(
+                    self.policy,
+                    prompts,
+                    sampling,
+                    seeds=row_seeds(self.recipe.seed, "rollout", step, len(prompts)),
+                    eos_ids=end_ids(self.policy, tokenizer),
+                    pad_id=tokenizer.pad_token_id,
+                    at_once=settings.decode_batch,
+                )
             )
+        generated = [responses[row] for row in range(len(prompts))]
         replies = decode_responses(texts, [response.tokens for response in generated], tokenizer)
         samples = [
             Sample(

@@ -27,8 +27,14 @@ _TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Handling:
-    """What a model's cache allows: prompts of several lengths in one batch, and taking sequences out of it."""
+    """What a model's cache allows.
 
+    `grows`: sequences can leave and join while others are half done, in a cache of our own.
+    Otherwise it is transformers' cache, with prompts of several lengths in one batch if
+    `mixes_lengths`, and finished sequences taken out of it if `drops_rows`.
+    """
+
+    grows: bool
     mixes_lengths: bool
     drops_rows: bool
 
@@ -65,10 +71,14 @@ def _try(model: PreTrainedModel) -> Handling:
         def fault(lengths: Sequence[int], drops: bool) -> str | None:
             return _fault(lambda: _decoding_gap(model, tokens, expected, lengths, drops))
 
+        if _fault(lambda: _joining_gap(model, tokens, expected)) is None:
+            return Handling(grows=True, mixes_lengths=True, drops_rows=True)
+
         drops = fault(_EQUAL, True) is None
         wrong = None if drops else fault(_EQUAL, False)
         if wrong is None:
-            return Handling(mixes_lengths=fault(_MIXED, drops) is None, drops_rows=drops)
+            mixes = fault(_MIXED, drops) is None
+            return Handling(grows=False, mixes_lengths=mixes, drops_rows=drops)
     raise RecipeError(
         f"the embedded engine cannot decode model type {model.config.model_type}: {wrong} when it goes on from its "
         "cache; leave sampling to a server (eval.url or eval.serve, ppo.backend: openrlhf), or choose another model"
@@ -112,7 +122,7 @@ def _decoding_gap(
     drops: bool,
 ) -> float:
     """Decode the sequences as if the model had chosen them; with `drops` the first one ends early."""
-    running = Running(model, [row[:n].tolist() for row, n in zip(tokens, lengths, strict=True)], 0)
+    running = Running(model, _beginnings(tokens, lengths), 0, grows=False)
     rows, last = torch.arange(_SEQUENCES), torch.tensor(lengths) - 1
     gap = 0.0
     for new in range(_NEW):
@@ -122,6 +132,29 @@ def _decoding_gap(
             rows = rows[1:]
             running.keep(rows.to(model.device))
     return gap
+
+
+def _joining_gap(model: PreTrainedModel, tokens: torch.Tensor, expected: torch.Tensor) -> float:
+    """Decode two sequences, the first of which ends early; a copy of it and the third one join the second."""
+    last = torch.tensor(_MIXED) - 1
+    running = Running(model, _beginnings(tokens[:2], _MIXED[:2]), 0, grows=True)
+    rows, new, gap = torch.tensor([0, 1]), torch.zeros(2, dtype=torch.long), 0.0
+    for step in range(_NEW):
+        gap = max(gap, _gap(running.logits(), expected[rows, last[rows] + new]))
+        running.append(tokens[rows, last[rows] + new + 1])
+        new = new + 1
+        if step == 1:
+            running.keep(torch.tensor([1], device=model.device))
+            again = [2, 0, 0]
+            others = tokens[again], [_MIXED[row] for row in again]
+            running.join(Running(model, _beginnings(*others), 0, grows=True))
+            rows = torch.tensor([1, *again])
+            new = torch.tensor([2, 0, 0, 0])
+    return gap
+
+
+def _beginnings(tokens: torch.Tensor, lengths: Sequence[int]) -> list[list[int]]:
+    return [row[:length].tolist() for row, length in zip(tokens, lengths, strict=True)]
 
 
 def _gap(logits: torch.Tensor, expected: torch.Tensor) -> float:
