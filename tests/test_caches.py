@@ -11,7 +11,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from rlsp_cli.engine.batch import micro_batches
 from rlsp_cli.engine.decode import Generated, Sampling, generate
-from rlsp_cli.engine.rollout import as_tensors, log_probabilities
+from rlsp_cli.engine.logprobs import last_states, token_logp
+from rlsp_cli.engine.rollout import as_tensors
 from rlsp_cli.engine.trial import Handling, handling_of, refuse_leaks
 from rlsp_cli.errors import RecipeError
 from tests.conftest import TINY, rlsp
@@ -181,8 +182,8 @@ def test_training_sees_the_log_probabilities_that_tokens_were_sampled_with(model
     for rows in micro_batches(lengths, torch.arange(len(prompts)), 4):
         part = tokens[rows, : int(lengths[rows].max())]
         with torch.no_grad():
-            logp = log_probabilities(model(part, use_cache=False).logits, part, 1.0)
-        sums = (logp * mask[rows, : logp.shape[1]]).sum(1)
+            part_mask = mask[rows, : part.shape[1] - 1]
+            sums = token_logp(model, last_states(model, part), part, part_mask)[..., 0].sum(1)
         expected = torch.tensor([math.fsum(generated[row].logp) for row in rows.tolist()])
         torch.testing.assert_close(sums, expected, atol=2e-3, rtol=1e-3)
 

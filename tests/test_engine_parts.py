@@ -14,8 +14,9 @@ from rlsp_cli.engine.batch import batch_rows, micro_batches
 from rlsp_cli.engine.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.ending import end_ids
+from rlsp_cli.engine.logprobs import choice_facts, last_states
 from rlsp_cli.engine.model import (
-    Critic,
+    ValueHead,
     add_special_tokens,
     load_model,
     load_tokenizer,
@@ -25,7 +26,8 @@ from rlsp_cli.engine.model import (
 )
 from rlsp_cli.engine.optimise import Optimiser, rate_factor
 from rlsp_cli.engine.prompt import fitting
-from rlsp_cli.engine.rollout import as_tensors, log_probabilities
+from rlsp_cli.engine.roles import Copies
+from rlsp_cli.engine.rollout import as_tensors
 from rlsp_cli.engine.seed import derive_seed, generator
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
@@ -182,15 +184,15 @@ def test_prompts_are_measured_as_the_model_sees_them_and_long_ones_left_out() ->
         fitting(problems, recipe(lengths[0] - 1), tokenizer)
 
 
-@pytest.mark.parametrize("own_trunk", [True, False])
-def test_a_new_critic_predicts_zero_and_one_of_its_own_shares_nothing(own_trunk: bool) -> None:
+def test_a_new_critic_predicts_zero_and_one_of_its_own_shares_nothing() -> None:
     model, tokenizer = new_model(FromScratch(hidden_size=32, num_heads=2, num_layers=1), TEXTS, 0)
-    critic = Critic(model, own_trunk)
     tokens = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
-    states = None if own_trunk else model.base_model(tokens).last_hidden_state
-    assert critic(tokens, states).abs().max() == 0
-    shared = {id(p) for p in critic.parameters()} & {id(p) for p in model.parameters()}
-    assert not shared
+    roles = Copies(model, ("critic",))
+    with roles.playing("critic") as layers:
+        states = last_states(layers, tokens)
+    torch.testing.assert_close(states, last_states(model, tokens))
+    assert ValueHead(model)(states).abs().max() == 0
+    assert not {id(p) for p in roles.parameters("critic")} & {id(p) for p in model.parameters()}
 
 
 def test_only_the_newest_checkpoint_is_kept_and_a_draft_is_none(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -305,7 +307,9 @@ def test_log_probabilities_are_those_of_the_sampling_temperature() -> None:
     logits = torch.randn(1, 3, 5, generator=torch.manual_seed(0))
     tokens = torch.tensor([[1, 2, 3]])
     expected = (logits / 0.7).log_softmax(-1)[0, [0, 1], [2, 3]]
-    torch.testing.assert_close(log_probabilities(logits, tokens, 0.7)[0], expected)
+    states, chosen = logits[0, :-1], tokens[0, 1:]
+    found = choice_facts(torch.nn.Identity(), states, chosen, 0.7, entropy=False)[:, 0]
+    torch.testing.assert_close(found, expected)
 
 
 def test_seeds_differ_by_place_and_do_not_depend_on_the_process() -> None:

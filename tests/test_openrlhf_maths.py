@@ -18,8 +18,8 @@ import torch
 
 from rlsp_cli.backends.openrlhf.config import correction_settings
 from rlsp_cli.engine import advantage
+from rlsp_cli.engine.logprobs import choice_facts
 from rlsp_cli.engine.loss import policy_loss, value_loss
-from rlsp_cli.engine.rollout import log_probabilities
 from rlsp_cli.recipe.openrlhf import OpenRlhf as OpenRlhfSection
 from rlsp_cli.recipe.schema import Ppo
 
@@ -281,7 +281,9 @@ def test_value_losses_agree_with_their_clip(batch: Batch, theirs: OpenRlhf) -> N
 def test_log_probabilities_agree_at_any_temperature(temperature: float, theirs: OpenRlhf) -> None:
     torch.manual_seed(0)
     logits, tokens = 5 * torch.randn(4, POSITIONS + 1, 50), torch.randint(50, (4, POSITIONS + 1))
-    ours = log_probabilities(logits, tokens, temperature)
+    states, chosen = logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()
+    facts = choice_facts(torch.nn.Identity(), states, chosen, temperature, entropy=False)
+    ours = facts.view(4, POSITIONS)
     same(
         ours, theirs.utils.log_probs_from_logits(logits[:, :-1].clone(), tokens[:, 1:], temperature)
     )

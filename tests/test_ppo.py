@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.batch import batch_rows
@@ -24,6 +25,7 @@ from rlsp_cli.engine.decode import Generated, Sampling, generate
 from rlsp_cli.engine.model import load_tokenizer, new_model
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.ppo import PpoTrainer
+from rlsp_cli.engine.roles import Role
 from rlsp_cli.engine.rollout import Rollout, as_tensors
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.stop import StopFlag
@@ -57,6 +59,17 @@ class Fixed:
     def score(self, samples: Sequence[Sample], alpha: float) -> list[SampleScore]:
         self.alphas.append(alpha)
         return [scored(reward) for reward in islice(self.rewards, len(samples))]
+
+
+def role(trainer: PpoTrainer, name: Role) -> PreTrainedModel:
+    """The model of a role."""
+    with trainer.roles.playing(name) as model:
+        return model
+
+
+def critic_parameters(trainer: PpoTrainer) -> list[torch.nn.Parameter]:
+    """What the critic learns: its layers, where it has some of its own, and its head."""
+    return trainer.critic_optimiser.parameters
 
 
 class Recorder:
@@ -113,10 +126,8 @@ def make_trainer(
     context = Context(recipe, StagePaths(folder), model, tokenizer, torch.device("cpu"), StopFlag())
     problems = [Problem(str(n), WORDS[: 2 * n + 5], "a") for n in range(4)]
     trainer = PpoTrainer(context, ppo, problems, Fixed(rewards))  # type: ignore[arg-type]
-    if trainer.critic is not None:
-        torch.nn.init.normal_(
-            trainer.critic.head.weight, generator=torch.Generator().manual_seed(2)
-        )
+    if trainer.value_head is not None:
+        torch.nn.init.normal_(trainer.value_head.weight, generator=torch.Generator().manual_seed(2))
     return trainer
 
 
@@ -137,7 +148,7 @@ def gradients(
     """(policy, critic) of one update on the whole rollout."""
     policy = trainer.optimiser = Recorder(trainer.optimiser)  # type: ignore[assignment]
     targets, _ = trainer.targets(rollout)
-    critic = Recorder(trainer.critic_optimiser) if trainer.critic else policy
+    critic = Recorder(trainer.critic_optimiser) if trainer.value_head else policy
     trainer.critic_optimiser = critic  # type: ignore[assignment]
     trainer.update(0, rollout, targets, critic_only)
     return (vector(policy.parameters) if critic_only else policy.gradients[0]), critic.gradients[0]
@@ -194,9 +205,9 @@ def test_advantages_returns_and_losses_of_gae_by_hand(tmp_path: Path) -> None:
     trainer = make_trainer(
         tmp_path, kl_coef=0, whiten_advantages=False, gae_lambda=0.5, value_clip=9.0
     )
-    assert trainer.critic is not None
-    torch.nn.init.zeros_(trainer.critic.head.weight)
-    torch.nn.init.constant_(trainer.critic.head.bias, 0.25)
+    assert trainer.value_head is not None
+    torch.nn.init.zeros_(trainer.value_head.weight)
+    torch.nn.init.constant_(trainer.value_head.bias, 0.25)
     rollout = written_rollout()
     targets, metrics = trainer.targets(rollout)
     # All values are 1/4, so each difference is 0 but the last, which is score - 1/4; lambda halves
@@ -269,7 +280,8 @@ def test_each_token_pays_for_its_distance_to_the_reference(tmp_path: Path) -> No
         PROMPTS, RESPONSES, REWARDS, of_responses(targets.advantages, rollout), strict=True
     ):
         logp, reference = (
-            by_hand(model, prompt, response) for model in (trainer.policy, trainer.reference)
+            by_hand(model, prompt, response)
+            for model in (trainer.policy, role(trainer, "reference"))
         )
         kl = [a - b for a, b in zip(logp, reference, strict=True)]
         assert found == pytest.approx(
@@ -463,12 +475,13 @@ def test_a_policy_that_trains_drops_nothing_out_and_its_reference_stays_as_it_is
     tmp_path: Path,
 ) -> None:
     trainer = make_trainer(tmp_path, learning_rate=1e-2)
-    assert not trainer.policy.training and not trainer.reference.training
-    assert not any(p.requires_grad for p in trainer.reference.parameters())
-    before = [p.clone() for p in trainer.reference.parameters()]
+    assert not trainer.policy.training and not role(trainer, "reference").training
+    assert not any(p.requires_grad for p in role(trainer, "reference").parameters())
+    before = [p.clone() for p in role(trainer, "reference").parameters()]
     trainer.run()
     assert all(
-        torch.equal(p, was) for p, was in zip(trainer.reference.parameters(), before, strict=True)
+        torch.equal(p, was)
+        for p, was in zip(role(trainer, "reference").parameters(), before, strict=True)
     )
 
 
@@ -518,7 +531,9 @@ def test_rollouts_are_drawn_at_the_recipes_temperature(tmp_path: Path) -> None:
     samples = trainer.step(0)[0].samples
     prompts = [trainer.context.tokenizer(sample.prompt)["input_ids"] for sample in samples]
     limits = {"seeds": [0] * len(prompts), "eos_ids": {EOS}, "pad_id": 0, "at_once": 4}
-    greedy = dict(generate(trainer.reference, prompts, Sampling(6, temperature=0), **limits))
+    greedy = dict(
+        generate(role(trainer, "reference"), prompts, Sampling(6, temperature=0), **limits)
+    )
     assert [s.response for s in samples] == trainer.context.tokenizer.batch_decode(
         [greedy[row].tokens for row in range(len(prompts))], skip_special_tokens=True
     )
@@ -529,16 +544,17 @@ def test_every_matrix_product_is_in_bfloat16_where_the_recipe_says_so(
     critic: str, tmp_path: Path
 ) -> None:
     trainer = make_trainer(tmp_path, precision="bfloat16", critic=critic)
-    assert trainer.critic is not None
+    assert trainer.value_head is not None
     handling_of(trainer.policy)  # it is tried in float32 before it decodes
     found = set()
-    for model in filter(None, (trainer.policy, trainer.reference, trainer.critic.trunk)):
+    names: list[Role] = ["policy", "reference", *(["critic"] if critic == "own" else [])]
+    for model in (role(trainer, name) for name in names):
         for layer in model.modules():
             if isinstance(layer, torch.nn.Linear):
                 layer.register_forward_hook(lambda _layer, _inputs, output: found.add(output.dtype))
     trainer.step(0)
     assert found == {torch.bfloat16}
-    assert {p.dtype for p in (*trainer.policy.parameters(), *trainer.critic.parameters())} == {
+    assert {p.dtype for p in (*trainer.policy.parameters(), *critic_parameters(trainer))} == {
         torch.float32
     }
 
@@ -615,15 +631,17 @@ def test_the_warm_up_trains_the_critic_and_leaves_the_policy_as_it_is(tmp_path: 
     trainer = make_trainer(
         tmp_path, critic_warmup_steps=1, learning_rate=1e-2, critic_learning_rate=1e-2
     )
-    assert trainer.critic is not None
-    critic = [p.clone() for p in trainer.critic.parameters()]
+    assert trainer.value_head is not None
+    critic = [p.clone() for p in critic_parameters(trainer)]
     for step, same in ((0, True), (1, False)):
         trainer.step(step)
-        pairs = zip(trainer.policy.parameters(), trainer.reference.parameters(), strict=True)
+        pairs = zip(
+            trainer.policy.parameters(), role(trainer, "reference").parameters(), strict=True
+        )
         assert all(torch.equal(p, r) for p, r in pairs) == same
     assert all(
         not torch.equal(p, before)
-        for p, before in zip(trainer.critic.parameters(), critic, strict=True)
+        for p, before in zip(critic_parameters(trainer), critic, strict=True)
     )
 
 

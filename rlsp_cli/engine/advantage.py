@@ -157,6 +157,13 @@ def adapted_kl_coef(coef: float, kl: float, target: float, responses: int, horiz
     return coef * (1 + error * responses / horizon)
 
 
+def explained_variance(values: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor) -> float:
+    """Share of the returns' variance over the tokens that the values explain; 1 at best."""
+    unexplained = masked_mean((returns - values).square(), mask)
+    variance = masked_mean((returns - masked_mean(returns, mask)).square(), mask)
+    return float(1 - unexplained / (variance + 1e-8))
+
+
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean over the positions where `mask` is 1; 0 when there is none."""
     return (values * mask).sum() / mask.sum().clamp(min=1)

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
+from rlsp_cli.engine import adapter
 from rlsp_cli.runs.checkpoints import numbered
 from rlsp_cli.terminal import print
 
@@ -37,8 +38,7 @@ class Checkpoint:
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Write model and tokenizer, loadable by `AutoModelForCausalLM`; replaces the folder."""
     draft = _draft(folder)
-    model.save_pretrained(draft)
-    tokenizer.save_pretrained(draft)
+    _write_model(draft, model, tokenizer)
     _publish(draft, folder)
 
 
@@ -51,8 +51,7 @@ def save_checkpoint(
 ) -> None:
     """Write a model and `trainer` (tensors and plain values); then remove what else lies beside it."""
     draft = _draft(folder)
-    model.save_pretrained(draft)
-    tokenizer.save_pretrained(draft)
+    _write_model(draft, model, tokenizer)
     torch.save({"step": step, **trainer}, draft / _TRAINER)
     _publish(draft, folder)
     for other in (*folder.parent.glob("step-*"), *folder.parent.glob("draft-*")):
@@ -91,6 +90,15 @@ def _read(folder: Path) -> Checkpoint:
             pass
     json.loads((folder / CONFIG_NAME).read_bytes())
     return Checkpoint(folder, trainer.pop("step"), trainer)
+
+
+def _write_model(draft: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """All weights of a model in the Hugging Face layout, an adapter's added to them."""
+    if adapter.is_adapted(model):
+        adapter.save_merged(model, draft)
+    else:
+        model.save_pretrained(draft)
+    tokenizer.save_pretrained(draft)
 
 
 def _draft(folder: Path) -> Path:

@@ -13,14 +13,16 @@ def policy_loss(
     advantages: torch.Tensor,
     mask: torch.Tensor,
     clip: float,
+    clip_high: float | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """-min(rho A, clip(rho, 1 - eps, 1 + eps) A) summed, and the number of tokens where the clip decides.
+    """-min(rho A, clip(rho, 1 - eps, 1 + eps_high) A) summed, and the number of tokens where the clip decides.
 
     The logarithm of rho is cut at 20, as OpenRLHF does: beyond it a negative advantage would make
         an infinite loss.
     """
     ratio = (logp - old_logp).clamp(-20, 20).exp()
-    free, clipped = ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages
+    highest = 1 + (clip if clip_high is None else clip_high)
+    free, clipped = ratio * advantages, ratio.clamp(1 - clip, highest) * advantages
     return -(torch.min(free, clipped) * mask).sum(), ((clipped < free) * mask).sum()
 
 

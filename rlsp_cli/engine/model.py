@@ -1,6 +1,5 @@
 """Language models and tokenizers: loaded from a folder or the hub, or made from scratch."""
 
-import copy
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +13,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlsp_cli.engine.ending import adopt_turn_end, name_and_revision
 from rlsp_cli.engine.tokenizer import word_tokenizer
@@ -30,10 +30,27 @@ def pick_device(gpus: int) -> torch.device:
     return torch.device("cuda" if gpus else "cpu")
 
 
+def autocasts(device: torch.device, precision: str) -> bool:
+    """Whether the recipe's `model.precision` means bfloat16 on this device."""
+    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Computation in bfloat16 over float32 weights where the recipe's `model.precision` says so."""
-    enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    """Computation in bfloat16 where the recipe's `model.precision` says so."""
+    enabled = autocasts(device, precision)
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def checkpoint_layers(model: PreTrainedModel) -> None:
+    """Keep no activations inside of a layer: they are computed again in the backward pass.
+
+    transformers does so in training mode alone, which would switch dropout on. So the layers are
+    put into that mode and what they consist of is not.
+    """
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    for layer in model.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            layer.training = True
 
 
 def load_model(path: str, device: torch.device) -> PreTrainedModel:
@@ -130,28 +147,18 @@ def refuse_overflow(
         )
 
 
-class Critic(nn.Module):
-    """V(s) for every position: a scalar head on hidden states, which starts at 0.
+class ValueHead(nn.Linear):
+    """(..., D) hidden states -> (...) values V(s) in float32, which start at 0."""
 
-    With a trunk of its own it runs a copy of the policy's layers; without, it is given the policy's
-    states.
-    """
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__(model.config.get_text_config().hidden_size, 1, device=model.device)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
 
-    def __init__(self, policy: PreTrainedModel, own_trunk: bool) -> None:
-        super().__init__()
-        self.trunk = copy.deepcopy(policy.base_model) if own_trunk else None
-        self.head = nn.Linear(policy.config.get_text_config().hidden_size, 1, device=policy.device)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, tokens: torch.Tensor, states: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, T) tokens, or (N, T, D) hidden states of the policy -> (N, T) values in float32."""
-        if self.trunk is not None:
-            states = self.trunk(tokens, use_cache=False).last_hidden_state
-        assert states is not None, "a critic without a trunk needs the policy's hidden states"
-        with torch.autocast(tokens.device.type, enabled=False):
-            values: torch.Tensor = self.head(states.float()).squeeze(-1)
-        return values
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Values of states of any number format."""
+        with torch.autocast(states.device.type, enabled=False):
+            return super().forward(states.float()).squeeze(-1)
 
 
 def _first_line(error: Exception) -> str:

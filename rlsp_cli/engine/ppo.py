@@ -1,18 +1,19 @@
 """PPO with an outcome verifier and exploration rewards (RLSP, arXiv 2502.06773, section 2.3).
 
-One step: sample a rollout, score it, penalise the KL to the frozen reference in the per-token
-    reward, estimate
-advantages, then update critic and policy on minibatches. The first `critic_warmup_steps` steps
-train the critic alone.
+One step: sample a rollout, score it, penalise the KL to the frozen reference in the per-token reward,
+estimate advantages, then update critic and policy on minibatches. The first `critic_warmup_steps`
+steps train the critic alone.
 """
 
-import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from rlsp_cli.data import Problem
 from rlsp_cli.engine import advantage
@@ -21,17 +22,17 @@ from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_
 from rlsp_cli.engine.decode import Generated, Sampling, generate
 from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
+from rlsp_cli.engine.logprobs import last_states, token_logp
 from rlsp_cli.engine.loss import policy_loss, value_loss
-from rlsp_cli.engine.model import Critic, autocast, refuse_overflow
+from rlsp_cli.engine.model import ValueHead, autocast, autocasts, checkpoint_layers, refuse_overflow
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.prompt import decode_responses, encode_prompt, prompt_text
+from rlsp_cli.engine.roles import Role, make_roles
 from rlsp_cli.engine.rollout import (
     Rollout,
     as_tensors,
-    entropy,
     in_micro_batches,
-    last_states,
-    log_probabilities,
+    recorded,
 )
 from rlsp_cli.engine.seed import generator
 from rlsp_cli.engine.stage import Context
@@ -49,13 +50,30 @@ from rlsp_cli.terminal import print
 
 @dataclass(frozen=True)
 class Targets:
-    """What the update of one rollout needs; all (N, T), rows of unscored responses masked out."""
+    """What the update of one rollout needs; all (N, T), rows of unscored responses masked out.
+
+    Without `old_logp` the policy is its own old one: the rollout's only update starts from it.
+    """
 
     mask: torch.Tensor
-    old_logp: torch.Tensor
+    old_logp: torch.Tensor | None
     old_values: torch.Tensor
     advantages: torch.Tensor
     returns: torch.Tensor
+
+    def part(self, rows: torch.Tensor, width: int) -> "Targets":
+        """The first `width` positions of some rows."""
+
+        def cut(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor[rows, :width]
+
+        return Targets(
+            cut(self.mask),
+            None if self.old_logp is None else cut(self.old_logp),
+            cut(self.old_values),
+            cut(self.advantages),
+            cut(self.returns),
+        )
 
 
 class PpoTrainer:
@@ -64,32 +82,48 @@ class PpoTrainer:
     def __init__(
         self, context: Context, settings: Ppo, problems: Sequence[Problem], scorer: Scorer
     ) -> None:
-        self.context, self.settings, self.problems, self.scorer = (
-            context,
-            settings,
-            problems,
-            scorer,
-        )
-        self.recipe, self.device = context.recipe, context.device
+        self.context, self.settings, self.problems = context, settings, problems
+        self.scorer, self.recipe, self.device = scorer, context.recipe, context.device
         self.policy = context.model.eval()  # no dropout: it would make the probability ratios noisy
-        self.reference = copy.deepcopy(self.policy).requires_grad_(False).eval()
         self.total = settings.num_steps(len(problems))
         refuse_overflow(self.policy, map(self._prompt, problems), settings.max_new_tokens)
         self.kl_coef = settings.kl_coef
+        self.roles = make_roles(self.policy, settings, self.recipe.seed, self._other_roles())
+        if settings.gradient_checkpointing:
+            checkpoint_layers(self.policy)
+
         updates = settings.epochs * max(1, settings.responses // settings.train_batch)
-        policy_updates = updates * (self.total - self.warmup_steps)
+        self.single_update = updates == 1
         self.optimiser = Optimiser(
-            self.policy.parameters(), settings, settings.learning_rate, policy_updates
+            self.roles.parameters("policy"),
+            settings,
+            settings.learning_rate,
+            updates * (self.total - self.warmup_steps),
         )
-        self.critic: Critic | None = None
+        self.value_head: ValueHead | None = None
         if settings.estimator == "gae":
-            self.critic = Critic(self.policy, own_trunk=settings.critic == "own")
+            self.value_head = ValueHead(self.policy)
+            layers = self.roles.parameters("critic") if settings.critic == "own" else []
             self.critic_optimiser = Optimiser(
-                self.critic.parameters(),
+                [*layers, *self.value_head.parameters()],
                 settings,
                 settings.critic_learning_rate,
                 updates * self.total,
             )
+
+    def _other_roles(self) -> tuple[Role, ...]:
+        """The roles beside the policy that this recipe has a use for."""
+        roles: list[Role] = []
+        if self.uses_kl:
+            roles.append("reference")
+        if self.settings.estimator == "gae" and self.settings.critic == "own":
+            roles.append("critic")
+        return tuple(roles)
+
+    @property
+    def uses_kl(self) -> bool:
+        """Whether the KL to the reference has a weight, or could get one."""
+        return self.settings.kl_coef > 0 or self.settings.kl_target is not None
 
     @property
     def warmup_steps(self) -> int:
@@ -130,7 +164,7 @@ class PpoTrainer:
         scores = self.scorer.score(samples, alpha)
         scored = time.perf_counter()
         tensors = as_tensors(prompts, generated, self.context.tokenizer.pad_token_id, self.device)
-        rollout = Rollout(samples, scores, *tensors)
+        rollout = Rollout(samples, scores, *tensors, recorded=recorded(generated, tensors[1]))
         refuse_failing(samples, scores, self.recipe.reward)
         targets, kl_metrics = self.targets(rollout)
         critic_only = step < self.warmup_steps
@@ -171,7 +205,8 @@ class PpoTrainer:
         settings, tokenizer = self.settings, self.context.tokenizer
         texts = [prompt_text(problem.problem, self.recipe.data, tokenizer) for problem in problems]
         prompts = [encode_prompt(text, tokenizer) for text in texts]
-        sampling = Sampling(settings.max_new_tokens, settings.temperature)
+        temperature = settings.temperature
+        sampling = Sampling(settings.max_new_tokens, temperature, record=temperature)
         with autocast(self.device, self.recipe.model.precision):
             responses = dict(
                 generate(
@@ -208,35 +243,46 @@ class PpoTrainer:
     def targets(self, rollout: Rollout) -> tuple[Targets, dict[str, float]]:
         """Log-probabilities, values, advantages and returns of a rollout, and the metrics known from them."""
         settings, mask = self.settings, rollout.mask
-        old = self._in_micro_batches(self._old_logp_and_entropy, rollout)  # (N, T, 2)
-        reference = self._in_micro_batches(
-            lambda tokens: self._logp(self.reference, tokens), rollout
-        )
-        kl = advantage.kl_estimate(old[..., 0], reference, settings.kl_estimator)
+        old = self._old(rollout)  # (N, T, 2)
+        metrics = {"entropy": float(advantage.masked_mean(old[..., 1], mask))}
+        kl = torch.zeros_like(mask)
+        if self.uses_kl:
+            reference = self._in_micro_batches(partial(self._logp, "reference"), rollout)[..., 0]
+            kl = advantage.kl_estimate(old[..., 0], reference, settings.kl_estimator)
+            metrics["kl/response"] = float((kl * mask).sum(1).mean())
+            metrics["kl/token"] = float(advantage.masked_mean(kl, mask))
+            metrics["kl/coef"] = self.kl_coef
+
+        values = torch.zeros_like(mask)
+        if self.value_head is not None:
+            values = self._in_micro_batches(self._values, rollout)
         scored = torch.tensor(
             [float(s.reward is not None) for s in rollout.scores], device=self.device
         )
-        values = torch.zeros_like(mask)
-        if self.critic is not None:
-            values = self._in_micro_batches(self._values, rollout)
-        metrics = {
-            "kl/response": float((kl * mask).sum(1).mean()),
-            "kl/token": float(advantage.masked_mean(kl, mask)),
-            "kl/coef": self.kl_coef,
-            "entropy": float(advantage.masked_mean(old[..., 1], mask)),
-        }
         mask = mask * scored[:, None]
         scores = self._mixed_scores(rollout, scored)
         advantages, returns = advantage.advantages_and_returns(
             scores, kl, values, mask, self.kl_coef, settings
         )
-        if self.critic is not None:
-            unexplained = advantage.masked_mean((returns - values).square(), mask)
-            spread = advantage.masked_mean(
-                (returns - advantage.masked_mean(returns, mask)).square(), mask
-            )
-            metrics["explained_variance"] = float(1 - unexplained / (spread + 1e-8))
-        return Targets(mask, old[..., 0], values, advantages, returns), metrics
+        if self.value_head is not None:
+            metrics["explained_variance"] = advantage.explained_variance(values, returns, mask)
+        old_logp = None if self.single_update and not self.in_float32 else old[..., 0]
+        return Targets(mask, old_logp, values, advantages, returns), metrics
+
+    @property
+    def in_float32(self) -> bool:
+        """Whether decoding and training compute in float32, and so agree on log-probabilities (`trial.py`)."""
+        return not autocasts(self.device, self.recipe.model.precision)
+
+    def _old(self, rollout: Rollout) -> torch.Tensor:
+        """(N, T, 2) log-probability and entropy of each token under the policy that drew it.
+
+        In bfloat16, sums over other batches differ by more than PPO's ratios should. What decoding
+        recorded is then used only where no ratio is taken of it.
+        """
+        if rollout.recorded is not None and (self.in_float32 or self.single_update):
+            return rollout.recorded
+        return self._in_micro_batches(partial(self._logp, "policy"), rollout)
 
     def _mixed_scores(self, rollout: Rollout, scored: torch.Tensor) -> torch.Tensor:
         """(N,) scores: the rewards, or with `advantages: separate` both streams, each normalised before the mixture."""
@@ -281,7 +327,7 @@ class PpoTrainer:
         for part in micro_batches(rollout.lengths, rows, self.settings.micro_batch):
             for key, value in self._backward(rollout, targets, part, count, critic_only).items():
                 sums[key] = sums.get(key, 0.0) + float(value) / float(count)
-        if self.critic is not None:
+        if self.value_head is not None:
             sums["grad_norm/critic"], sums["lr/critic"] = self.critic_optimiser.step()
         if not critic_only:
             sums["grad_norm/policy"], sums["lr/policy"] = self.optimiser.step()
@@ -297,73 +343,92 @@ class PpoTrainer:
     ) -> dict[str, torch.Tensor]:
         """Accumulate the gradients of a few rows; returns sums over their tokens."""
         width = int(rollout.lengths[rows].max())
-        tokens = rollout.tokens[rows, :width]
-        old_logp, old_values, advantages, returns, mask = (
-            tensor[rows, : width - 1]
-            for tensor in (
-                targets.old_logp,
-                targets.old_values,
-                targets.advantages,
-                targets.returns,
-                targets.mask,
+        tokens, part = rollout.tokens[rows, :width], targets.part(rows, width - 1)
+        if critic_only:
+            return self._value_pass(tokens, part, count)
+        if self.value_head is None or self.settings.critic == "value_head":
+            return self._policy_pass(tokens, part, count)
+        return self._policy_pass(tokens, part, count) | self._value_pass(tokens, part, count)
+
+    def _policy_pass(
+        self, tokens: torch.Tensor, targets: Targets, count: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Gradients of the policy; with a value head on its layers, of both losses."""
+        settings, mask = self.settings, targets.mask
+        # The backward pass runs the layers again where activations are not kept: the same adapter has to be active.
+        with self.roles.playing("policy") as model, self._autocast():
+            states = last_states(model, tokens)
+            facts = token_logp(
+                model, states, tokens, mask, settings.temperature, settings.entropy_coef > 0
             )
-        )
-        sums: dict[str, torch.Tensor] = {}
-        loss = torch.zeros((), device=self.device)
-        if not critic_only:
-            logp = self._logp(self.policy, tokens)
-            sums["loss/policy"], sums["clip_fraction"] = policy_loss(
-                logp, old_logp, advantages, mask, self.settings.clip
+            logp = facts[..., 0]
+            old_logp = logp.detach() if targets.old_logp is None else targets.old_logp
+            policy, clipped = policy_loss(
+                logp, old_logp, targets.advantages, mask, settings.clip, settings.clip_high
             )
-            loss = loss + sums["loss/policy"]
-        if self.critic is not None:
-            values = self._values(tokens, train_trunk=not critic_only)
-            sums["loss/value"], sums["value_clip_fraction"] = value_loss(
-                values, old_values, returns, mask, self.settings.value_clip
-            )
-            weight = (
-                self.settings.value_coef
-                if self.settings.critic == "value_head" and not critic_only
-                else 1.0
-            )
-            loss = loss + weight * sums["loss/value"]
-        (loss / count).backward()  # type: ignore[no-untyped-call]
+            sums = {"loss/policy": policy, "clip_fraction": clipped}
+            loss = policy
+            if settings.entropy_coef > 0:
+                loss = loss - settings.entropy_coef * (facts[..., 1] * mask).sum()
+            if settings.estimator == "gae" and settings.critic == "value_head":
+                sums |= self._value_loss(states, targets)
+                loss = loss + settings.value_coef * sums["loss/value"]
+            (loss / count).backward()  # type: ignore[no-untyped-call]
         return {key: value.detach() for key, value in sums.items()}
 
-    def _logp(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
-        with autocast(self.device, self.recipe.model.precision):
-            logits = model(tokens, use_cache=False).logits
-        return log_probabilities(logits, tokens, self.settings.temperature)
+    def _value_pass(
+        self, tokens: torch.Tensor, targets: Targets, count: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Gradients of the critic alone; the policy's layers, where it stands on them, do not learn from it."""
+        with self._critic() as model, self._autocast():
+            states = last_states(model, tokens)
+            sums = self._value_loss(
+                states.detach() if self.settings.critic == "value_head" else states, targets
+            )
+            (sums["loss/value"] / count).backward()  # type: ignore[no-untyped-call]
+        return {key: value.detach() for key, value in sums.items()}
 
-    def _old_logp_and_entropy(self, tokens: torch.Tensor) -> torch.Tensor:
-        with autocast(self.device, self.recipe.model.precision):
-            logits = self.policy(tokens, use_cache=False).logits
-        logp = log_probabilities(logits, tokens, self.settings.temperature)
-        return torch.stack([logp, entropy(logits, self.settings.temperature)], -1)
+    def _value_loss(self, states: torch.Tensor, targets: Targets) -> dict[str, torch.Tensor]:
+        assert self.value_head is not None
+        values = self.value_head(states)[:, :-1]
+        error, clipped = value_loss(
+            values, targets.old_values, targets.returns, targets.mask, self.settings.value_clip
+        )
+        return {"loss/value": error, "value_clip_fraction": clipped}
 
-    def _values(self, tokens: torch.Tensor, train_trunk: bool = False) -> torch.Tensor:
-        """(n, t+1) tokens -> (n, t) values; for `value_head` the policy's trunk learns only if `train_trunk`."""
-        assert self.critic is not None
-        with autocast(self.device, self.recipe.model.precision):
-            states = None
-            if self.critic.trunk is None:
-                states = last_states(self.policy, tokens)
-                states = states if train_trunk else states.detach()
-            values: torch.Tensor = self.critic(tokens, states)[:, :-1]
+    def _logp(self, role: Role, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(n, t, 2) log-probability and entropy under the model of a role."""
+        with self.roles.playing(role) as model, self._autocast():
+            states = last_states(model, tokens)
+            return token_logp(model, states, tokens, mask, self.settings.temperature, entropy=True)
+
+    def _values(self, tokens: torch.Tensor, _mask: torch.Tensor) -> torch.Tensor:
+        """(n, t+1) tokens -> (n, t) values."""
+        assert self.value_head is not None
+        with self._critic() as model, self._autocast():
+            values: torch.Tensor = self.value_head(last_states(model, tokens))[:, :-1]
         return values
 
-    def _in_micro_batches(self, function: Any, rollout: Rollout) -> torch.Tensor:
-        return in_micro_batches(
-            function, rollout.tokens, rollout.lengths, self.settings.micro_batch
-        )
+    def _critic(self) -> AbstractContextManager[PreTrainedModel]:
+        """The layers that the value head stands on."""
+        return self.roles.playing("critic" if self.settings.critic == "own" else "policy")
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return autocast(self.device, self.recipe.model.precision)
+
+    def _in_micro_batches(
+        self, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], rollout: Rollout
+    ) -> torch.Tensor:
+        return in_micro_batches(function, rollout, self.settings.micro_batch)
 
     def _save(self, step: int) -> None:
         trainer: dict[str, Any] = {
             "kl_coef": self.kl_coef,
             "policy_optimiser": self.optimiser.state_dict(),
+            "roles": self.roles.state(),
         }
-        if self.critic is not None:
-            trainer["critic"] = self.critic.state_dict()
+        if self.value_head is not None:
+            trainer["value_head"] = self.value_head.state_dict()
             trainer["critic_optimiser"] = self.critic_optimiser.state_dict()
         save_checkpoint(
             self.context.paths.checkpoint(step), self.policy, self.context.tokenizer, step, trainer
@@ -374,12 +439,11 @@ class PpoTrainer:
         checkpoint = newest_checkpoint(self.context.paths.checkpoints)
         if checkpoint is None:
             return 0
-        restored = type(self.policy).from_pretrained(checkpoint.folder, dtype=torch.float32)
-        self.policy.load_state_dict(restored.state_dict())
+        self.roles.restore(checkpoint.folder, checkpoint.trainer["roles"])
         self.kl_coef = checkpoint.trainer["kl_coef"]
         self.optimiser.load_state_dict(checkpoint.trainer["policy_optimiser"])
-        if self.critic is not None:
-            self.critic.load_state_dict(checkpoint.trainer["critic"])
+        if self.value_head is not None:
+            self.value_head.load_state_dict(checkpoint.trainer["value_head"])
             self.critic_optimiser.load_state_dict(checkpoint.trainer["critic_optimiser"])
         print(
             f"ppo: resumed after step {checkpoint.step}: weights, critic, optimisers, schedules, KL coefficient, "

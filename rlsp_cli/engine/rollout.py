@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedModel
 
 from rlsp_cli.engine.batch import micro_batches, pad
 from rlsp_cli.engine.decode import Generated
@@ -23,6 +22,7 @@ class Rollout:
     tokens: torch.Tensor
     mask: torch.Tensor
     lengths: torch.Tensor  # (N,) tokens of prompt and response
+    recorded: torch.Tensor | None = None  # (N, T, 2) log-probability and entropy at sampling
 
 
 def as_tensors(
@@ -40,39 +40,31 @@ def as_tensors(
     return tokens, mask.float(), lengths
 
 
-def log_probabilities(
-    logits: torch.Tensor, tokens: torch.Tensor, temperature: float
-) -> torch.Tensor:
-    """(N, T+1, V) logits -> (N, T) log-probability of each next token under the sampling temperature."""
-    scaled = logits[:, :-1].float() / temperature
-    return scaled.gather(-1, tokens[:, 1:, None]).squeeze(-1) - scaled.logsumexp(-1)
-
-
-def entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """(N, T+1, V) logits -> (N, T) entropy of the choice at each position, in nats."""
-    logp = (logits[:, :-1].float() / temperature).log_softmax(-1)
-    return -(logp.exp() * logp).sum(-1)
+def recorded(generated: Sequence[Generated], mask: torch.Tensor) -> torch.Tensor:
+    """(N, T, 2) log-probability and entropy of each response token, as decoding recorded them; 0 elsewhere."""
+    pairs = [
+        pair for response in generated for pair in zip(response.logp, response.entropy, strict=True)
+    ]
+    found = torch.zeros(*mask.shape, 2, device=mask.device)
+    found[mask.bool()] = torch.tensor(pairs, device=mask.device)
+    return found
 
 
 @torch.no_grad()
 def in_micro_batches(
-    function: Callable[[torch.Tensor], torch.Tensor],
-    tokens: torch.Tensor,
-    lengths: torch.Tensor,
-    size: int,
+    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], rollout: Rollout, size: int
 ) -> torch.Tensor:
-    """Apply `function` ((n, t+1) tokens -> (n, t, ...)) to all rows, a few of similar length at a time; (N, T, ...)."""
+    """Apply `function` to all rows, a few of similar length at a time; (N, T, ...).
+
+    It takes (n, t+1) tokens and (n, t) their mask, and gives (n, t, ...).
+    """
+    mask = rollout.mask
     result: torch.Tensor | None = None
-    for rows in micro_batches(lengths, torch.arange(len(tokens)), size):
-        part = function(tokens[rows, : int(lengths[rows].max())])
+    for rows in micro_batches(rollout.lengths, torch.arange(len(mask)), size):
+        width = int(rollout.lengths[rows].max())
+        part = function(rollout.tokens[rows, :width], mask[rows, : width - 1])
         if result is None:
-            result = part.new_zeros(len(tokens), tokens.shape[1] - 1, *part.shape[2:])
+            result = part.new_zeros(*mask.shape, *part.shape[2:])
         result[rows, : part.shape[1]] = part
     assert result is not None, "a rollout has at least one response"
     return result
-
-
-def last_states(model: PreTrainedModel, tokens: torch.Tensor) -> torch.Tensor:
-    """(N, T) tokens -> (N, T, D) hidden states before the language-model head."""
-    states: torch.Tensor = model.base_model(tokens, use_cache=False).last_hidden_state
-    return states

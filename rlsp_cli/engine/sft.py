@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
 from rlsp_cli.data import Trace, training_rows
 from rlsp_cli.engine.batch import batch_rows, micro_batches, pad
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.lesson import closed_traces, lessons
+from rlsp_cli.engine.logprobs import last_states, token_logp
 from rlsp_cli.engine.model import autocast
 from rlsp_cli.engine.optimise import Optimiser
+from rlsp_cli.engine.roles import Roles, make_roles
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import DataError
@@ -35,8 +36,9 @@ def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
     examples = encode_examples(training, context, settings.max_length)
     kept_out = encode_examples(validation, context, settings.max_length) if validation else []
     total = num_steps(len(examples), settings)
-    optimiser = Optimiser(context.model.parameters(), settings, settings.learning_rate, total)
-    start = _restore(context, optimiser)
+    roles = make_roles(context.model, settings, context.recipe.seed)
+    optimiser = Optimiser(roles.parameters("policy"), settings, settings.learning_rate, total)
+    start = _restore(context, roles, optimiser)
     drop_rows_from(context.paths.metrics, start)
     context.model.train()
     order = derive_seed(context.recipe.seed, "sft order")
@@ -52,7 +54,7 @@ def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
         )
         due = (step + 1) % settings.save_every == 0 and step + 1 < total
         if due or context.stop.is_set:
-            state = {"optimiser": optimiser.state_dict()}
+            state = {"optimiser": optimiser.state_dict(), "roles": roles.state()}
             save_checkpoint(
                 context.paths.checkpoint(step + 1),
                 context.model,
@@ -107,18 +109,12 @@ def _loss_sum(context: Context, examples: Sequence[Example]) -> torch.Tensor:
     tokens = pad(
         [example.tokens for example in examples], context.tokenizer.pad_token_id, context.device
     )
-    labels = tokens.clone()
+    mask = torch.zeros(len(examples), tokens.shape[1] - 1, device=context.device)
     for row, example in enumerate(examples):
-        labels[row, : example.start] = -100
-        labels[row, len(example.tokens) :] = -100
+        mask[row, max(example.start - 1, 0) : len(example.tokens) - 1] = 1
     with autocast(context.device, context.recipe.model.precision):
-        logits = context.model(tokens, use_cache=False).logits
-    return functional.cross_entropy(
-        logits[:, :-1].float().flatten(0, 1),
-        labels[:, 1:].flatten(),
-        ignore_index=-100,
-        reduction="sum",
-    )
+        states = last_states(context.model, tokens)
+        return -token_logp(context.model, states, tokens, mask)[..., 0].sum()
 
 
 def encode_examples(traces: Sequence[Trace], context: Context, max_length: int) -> list[Example]:
@@ -144,13 +140,12 @@ def num_steps(rows: int, settings: Sft) -> int:
     return min(steps, settings.max_steps or steps)
 
 
-def _restore(context: Context, optimiser: Optimiser) -> int:
+def _restore(context: Context, roles: Roles, optimiser: Optimiser) -> int:
     """Load the newest checkpoint's weights and optimiser; returns the steps done."""
     checkpoint = newest_checkpoint(context.paths.checkpoints)
     if checkpoint is None:
         return 0
-    restored = type(context.model).from_pretrained(checkpoint.folder, dtype=torch.float32)
-    context.model.load_state_dict(restored.state_dict())
+    roles.restore(checkpoint.folder, checkpoint.trainer["roles"])
     optimiser.load_state_dict(checkpoint.trainer["optimiser"])
     print(
         f"sft: resumed after step {checkpoint.step}: weights, optimiser, schedule, data position, random numbers"

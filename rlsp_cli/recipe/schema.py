@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from rlsp_cli.recipe.axolotl import Axolotl
+from rlsp_cli.recipe.lora import Lora
 from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.origin import DEFAULT, Origin, nearest_origin
 from rlsp_cli.recipe.section import (
@@ -282,6 +283,11 @@ class Reward(Section):
 class Optimisation(Section):
     """What SFT and PPO optimisers share."""
 
+    lora: Lora | None = None
+    """Train adapters; all weights when not given."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
+
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
     """AdamW's decay rates of the two moments."""
     weight_decay: NonNegativeFloat = 0.0
@@ -409,7 +415,11 @@ class Ppo(Optimisation):
 
     # Limits of one update.
     clip: PositiveFloat = 0.2
-    """The probability ratio is clipped to [1 - clip, 1 + clip]."""
+    """The probability ratio is clipped to [1 - clip, 1 + clip], or to 1 + clip_high above."""
+    clip_high: PositiveFloat | None = None
+    """Upper range of the probability ratio ("clip-higher", arXiv 2503.14476); `clip` by default."""
+    entropy_coef: NonNegativeFloat = 0.0
+    """Weight of the entropy of each token's choice, in nats, which is added to the objective."""
     value_clip: PositiveFloat = 0.2
     """Largest change of a value in one rollout."""
 
