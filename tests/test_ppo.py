@@ -733,7 +733,10 @@ def test_a_rollout_that_is_refused_loses_nothing_learnt_before(tmp_path: Path) -
     assert checkpoint is not None and checkpoint.step == 1 == len(rows_of(trainer))
 
 
-@pytest.mark.parametrize("options", ESTIMATORS[:3])
+LORA = [{"lora": {"rank": 2}}, {"lora": {"rank": 2}, "critic": "value_head"}]
+
+
+@pytest.mark.parametrize("options", [*ESTIMATORS[:3], *LORA])
 def test_a_resumed_run_is_the_uninterrupted_one(options: dict[str, Any], tmp_path: Path) -> None:
     settings = {
         **options,

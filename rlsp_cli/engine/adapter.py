@@ -1,5 +1,6 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685) inside a model, by peft."""
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -26,7 +27,9 @@ def add(model: PreTrainedModel, lora: Lora, name: str, seed: int) -> None:
         task_type="CAUSAL_LM",
     )
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            # Several adapters in one model are what is wanted here.
+            warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
             torch.manual_seed(derive_seed(seed, "lora", name))
             model.add_adapter(config, name)
     except ValueError as error:

@@ -35,10 +35,20 @@ class Checkpoint:
     trainer: dict[str, Any]
 
 
-def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Write model and tokenizer, loadable by `AutoModelForCausalLM`; replaces the folder."""
+def save_model(
+    folder: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    keep_adapter: bool = False,
+) -> None:
+    """Write model and tokenizer, loadable by `AutoModelForCausalLM`; replaces the folder.
+
+    An adapter is added to the weights; with `keep_adapter` it is in `folder/adapter` too.
+    """
     draft = _draft(folder)
     _write_model(draft, model, tokenizer)
+    if keep_adapter:
+        adapter.save_adapter(model, draft / "adapter")
     _publish(draft, folder)
 
 
@@ -112,7 +122,7 @@ def _publish(draft: Path, folder: Path) -> None:
     """Rename; a folder that is replaced is moved aside first, so that it is never there in part."""
     for file in draft.glob("*.safetensors"):  # which are written for their owner alone
         shutil.copymode(draft / "config.json", file)
-    for file in draft.iterdir():
+    for file in filter(Path.is_file, draft.rglob("*")):
         with file.open("rb") as written:
             os.fsync(written.fileno())  # before it takes the place of another
     aside = folder.with_name(f"draft-old-{folder.name}")

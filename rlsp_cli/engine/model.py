@@ -47,17 +47,21 @@ def checkpoint_layers(model: PreTrainedModel) -> None:
     transformers does so in training mode alone, which would switch dropout on. So the layers are
     put into that mode and what they consist of is not.
     """
-    model.gradient_checkpointing_enable({"use_reentrant": False})
+    # The name before transformers 5.20 or so, and the one since.
+    enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+    enable({"use_reentrant": False})
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
             layer.training = True
 
 
-def load_model(path: str, device: torch.device) -> PreTrainedModel:
-    """A causal language model in float32, from a folder or a hub id `org/name[@revision]`."""
+def load_model(
+    path: str, device: torch.device, dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
+    """A causal language model, from a folder or a hub id `org/name[@revision]`."""
     name, revision = name_and_revision(path)
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=dtype)
     except Exception as error:  # of transformers, safetensors, torch: each says in a type of its own that a file is cut
         raise NotReadyError(f"model {path!r} cannot be loaded: {_first_line(error)}") from error
     return model.to(device)

@@ -152,7 +152,8 @@ class PpoTrainer:
             if due or self.context.stop.is_set:
                 self._save(step + 1)
             self.context.stop.leave_if_set()
-        save_model(paths.final, self.policy, self.context.tokenizer)
+        keep = self.settings.lora is not None and self.settings.lora.keep_adapter
+        save_model(paths.final, self.policy, self.context.tokenizer, keep)
 
     def step(self, step: int) -> tuple[Rollout, dict[str, float]]:
         """One rollout and its update; returns the rollout and the metrics of docs/metrics.md."""

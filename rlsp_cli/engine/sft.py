@@ -63,7 +63,8 @@ def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
                 state,
             )
         context.stop.leave_if_set()
-    save_model(context.paths.final, context.model, context.tokenizer)
+    keep = settings.lora is not None and settings.lora.keep_adapter
+    save_model(context.paths.final, context.model, context.tokenizer, keep)
 
 
 def train_step(
