@@ -1,7 +1,6 @@
 """Language models and tokenizers: loaded from a folder or the hub, or made from scratch."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -22,23 +21,16 @@ from rlsp_cli.recipe.schema import FromScratch
 
 
 def pick_device(gpus: int) -> torch.device:
-    """The GPU when the recipe asks for one, else the CPU."""
-    if gpus and not torch.cuda.is_available():
-        raise NotReadyError(
-            f"cluster.gpus_per_node is {gpus}, but torch sees no GPU; set it to 0 to run on the CPU"
-        )
-    return torch.device("cuda" if gpus else "cpu")
-
-
-def autocasts(device: torch.device, precision: str) -> bool:
-    """Whether the recipe's `model.precision` means bfloat16 on this device."""
-    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Computation in bfloat16 where the recipe's `model.precision` says so."""
-    enabled = autocasts(device, precision)
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    """The GPU when the recipe asks for one, Apple's (`mps`) where there is no other; else the CPU."""
+    if not gpus:
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    raise NotReadyError(
+        f"cluster.gpus_per_node is {gpus}, but torch sees no GPU; set it to 0 to run on the CPU"
+    )
 
 
 def checkpoint_layers(model: PreTrainedModel) -> None:

@@ -24,8 +24,9 @@ from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
 from rlsp_cli.engine.logprobs import last_states, token_logp
 from rlsp_cli.engine.loss import policy_loss, value_loss
-from rlsp_cli.engine.model import ValueHead, autocast, autocasts, checkpoint_layers, refuse_overflow
+from rlsp_cli.engine.model import ValueHead, checkpoint_layers, refuse_overflow
 from rlsp_cli.engine.optimise import Optimiser
+from rlsp_cli.engine.precision import autocast, computes_in_bfloat16
 from rlsp_cli.engine.prompt import decode_responses, encode_prompt, prompt_text
 from rlsp_cli.engine.roles import Role, make_roles
 from rlsp_cli.engine.rollout import (
@@ -208,7 +209,7 @@ class PpoTrainer:
         prompts = [encode_prompt(text, tokenizer) for text in texts]
         temperature = settings.temperature
         sampling = Sampling(settings.max_new_tokens, temperature, record=temperature)
-        with autocast(self.device, self.recipe.model.precision):
+        with autocast(self.policy, self.recipe.model.precision):
             responses = dict(
                 generate(
                     self.policy,
@@ -273,7 +274,7 @@ class PpoTrainer:
     @property
     def in_float32(self) -> bool:
         """Whether decoding and training compute in float32, and so agree on log-probabilities (`trial.py`)."""
-        return not autocasts(self.device, self.recipe.model.precision)
+        return not computes_in_bfloat16(self.policy, self.recipe.model.precision)
 
     def _old(self, rollout: Rollout) -> torch.Tensor:
         """(N, T, 2) log-probability and entropy of each token under the policy that drew it.
@@ -415,7 +416,7 @@ class PpoTrainer:
         return self.roles.playing("critic" if self.settings.critic == "own" else "policy")
 
     def _autocast(self) -> AbstractContextManager[object]:
-        return autocast(self.device, self.recipe.model.precision)
+        return autocast(self.policy, self.recipe.model.precision)
 
     def _in_micro_batches(
         self, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], rollout: Rollout

@@ -8,7 +8,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlsp_cli.engine.decode import Generated, Sampling, generate
 from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
-from rlsp_cli.engine.model import autocast, refuse_overflow
+from rlsp_cli.engine.model import refuse_overflow
+from rlsp_cli.engine.precision import autocast
 from rlsp_cli.engine.prompt import decode, encode_prefix, encode_request
 from rlsp_cli.engine.trial import handling_of
 from rlsp_cli.evals.samplers import Decoding, Request, Response
@@ -67,7 +68,7 @@ class LocalSampler:
             decoding.top_p,
             record=1.0 if decoding.logprobs else None,
         )
-        with autocast(self.model.device, self.precision):
+        with autocast(self.model, self.precision):
             yield from generate(
                 self.model,
                 prompts,

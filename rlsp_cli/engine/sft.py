@@ -11,8 +11,8 @@ from rlsp_cli.engine.batch import batch_rows, micro_batches, pad
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.logprobs import last_states, token_logp
-from rlsp_cli.engine.model import autocast
 from rlsp_cli.engine.optimise import Optimiser
+from rlsp_cli.engine.precision import autocast
 from rlsp_cli.engine.roles import Roles, make_roles
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.stage import Context
@@ -113,7 +113,7 @@ def _loss_sum(context: Context, examples: Sequence[Example]) -> torch.Tensor:
     mask = torch.zeros(len(examples), tokens.shape[1] - 1, device=context.device)
     for row, example in enumerate(examples):
         mask[row, max(example.start - 1, 0) : len(example.tokens) - 1] = 1
-    with autocast(context.device, context.recipe.model.precision):
+    with autocast(context.model, context.recipe.model.precision):
         states = last_states(context.model, tokens)
         return -token_logp(context.model, states, tokens, mask)[..., 0].sum()
 
