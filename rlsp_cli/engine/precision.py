@@ -12,7 +12,7 @@ _SMALL = 10_000_000
 """Smaller models lose more by casts than they gain: one of 227,000 parameters decodes at two thirds of the speed."""
 
 _GAIN = 2.0
-"""How many times faster a CPU must multiply in bfloat16. Some are eight times as fast, and many seventy times slower."""
+"""How many times faster a CPU must be in bfloat16. Some are eight times as fast, and others seventy times slower."""
 
 
 def autocast(model: nn.Module, precision: str) -> AbstractContextManager[object]:

@@ -37,6 +37,7 @@ class LocalBackend(Backend):
             yield from _eval_issues(recipe)
         else:
             yield from _cluster_issues(recipe)
+            yield from _adapter_issues(recipe, stage)
         if recipe.ppo is not None and stage == "ppo":
             yield from single_response_groups(recipe, recipe.ppo)
             yield from _batch_issues(recipe.ppo)
@@ -120,6 +121,13 @@ def _cluster_issues(recipe: Recipe) -> Iterator[Issue]:
     if cluster.launcher not in ("local", "slurm"):
         message = f"{cluster.launcher} starts several processes, and the local backend is one"
         yield Issue("cluster.launcher", message, "set it to local or slurm")
+
+
+def _adapter_issues(recipe: Recipe, stage: str) -> Iterator[Issue]:
+    settings = recipe.sft if stage == "sft" else recipe.ppo
+    if settings is not None and settings.lora is not None and settings.lora.bits is not None:
+        message = "the embedded engine keeps frozen weights in bfloat16 or float32"
+        yield Issue(f"{stage}.lora.bits", message, "leave it out, or train with axolotl")
 
 
 def _eval_issues(recipe: Recipe) -> Iterator[Issue]:

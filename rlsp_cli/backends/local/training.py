@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import torch
+
 from rlsp_cli.backends.local.models import starting_model
 from rlsp_cli.data import forget_rows, prompt_rows, trace_rows
 from rlsp_cli.engine.model import pick_device
 from rlsp_cli.engine.ppo import PpoTrainer
+from rlsp_cli.engine.precision import computes_in_bfloat16
 from rlsp_cli.engine.prompt import fitting
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context
@@ -47,6 +50,10 @@ def _context(
     model, tokenizer = starting_model(recipe, inputs["model"], device)
     forget_rows()
 
+    settings = recipe.sft if stage == "sft" else recipe.ppo
+    if settings and settings.lora and computes_in_bfloat16(model, recipe.model.precision):
+        # Frozen weights are only computed with, so half the memory does for them.
+        model = model.to(torch.bfloat16)
     refuse_leaks(model)
     if stage == "ppo" or _samples_later(recipe):
         handling_of(model)
