@@ -22,6 +22,7 @@ from rlsp_cli.data import Problem
 from rlsp_cli.engine.batch import batch_rows
 from rlsp_cli.engine.checkpoint import newest_checkpoint
 from rlsp_cli.engine.decode import Generated, Sampling, generate
+from rlsp_cli.engine.loss import policy_loss
 from rlsp_cli.engine.model import load_tokenizer, new_model
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.ppo import PpoTrainer
@@ -365,6 +366,34 @@ def test_an_unscored_response_has_no_gradient(options: dict[str, Any], tmp_path:
         with_it, gradients(make_trainer(tmp_path, **options), without), strict=True
     ):
         torch.testing.assert_close(left, right)
+
+
+def test_the_entropy_bonus_is_the_mean_entropy_of_the_tokens(tmp_path: Path) -> None:
+    options = {"estimator": "reinforce", "kl_coef": 0}
+    rollout = written_rollout()
+    plain, bonus = (
+        gradients(make_trainer(tmp_path, **options, entropy_coef=coef), rollout)[0]
+        for coef in (0.0, 0.3)
+    )
+    trainer = make_trainer(tmp_path, **options)
+    logits = trainer.policy(rollout.tokens).logits[:, :-1]
+    entropy = torch.distributions.Categorical(logits=logits).entropy()
+    (-0.3 * (entropy * rollout.mask).sum() / TOKENS).backward()
+    torch.testing.assert_close(
+        bonus - plain, vector(trainer.optimiser.parameters), atol=1e-5, rtol=1e-3
+    )
+
+
+def test_clip_high_moves_the_upper_end_of_the_range_alone() -> None:
+    logp, mask = torch.tensor([[0.4, -0.4]]).log1p(), torch.ones(1, 2)  # ratios 1.4 and 0.6
+    zeros, sign = torch.zeros(1, 2), torch.tensor([[1.0, -1.0]])
+    for high, expected, count in (
+        (None, -1.2 + 0.8, 2),
+        (0.3, -1.3 + 0.8, 2),
+        (0.5, -1.4 + 0.8, 1),
+    ):
+        loss, clipped = policy_loss(logp, zeros, sign, mask, 0.2, high)
+        assert float(loss) == pytest.approx(expected) and clipped == count
 
 
 @pytest.mark.parametrize("options", ESTIMATORS)

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.plan.counts import Texts
 from rlsp_cli.plan.memory import activations
-from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
+from rlsp_cli.recipe.schema import Optimisation, Ppo, Recipe, Sft
 
-_TRAINED_BYTES = 16
-"""A trained parameter: float32 weight, gradient, and Adam's two moments."""
-_FROZEN_BYTES = 4
-_AUTOCAST_BYTES = 2
-"""The copy of a weight in 16 bits that autocast keeps for the backward pass of a trained model."""
-_LOGIT_BYTES = 12
-"""A logit, its probability and its gradient, in float32."""
+_FLOAT32_BYTES, _BFLOAT16_BYTES = 4, 2
+"""A weight. Autocast too keeps a copy of a trained weight in 16 bits for the backward pass."""
+_LEARNING_BYTES = 12
+"""A weight's gradient and Adam's two moments."""
+_CHUNK_BYTES = 16 * 2**24
+"""A chunk of logits, their probabilities and both gradients in float32; `engine/logprobs.py` has its size."""
 
 
 @dataclass(frozen=True)
@@ -50,30 +49,56 @@ def embedded_memory(
 
 def _sft(recipe: Recipe, sft: Sft, shape: ModelShape, texts: Texts) -> Embedded:
     tokens = sft.micro_batch * min(texts.prompt_tokens + texts.response_tokens, sft.max_length)
-    passing = tokens * shape.vocabulary * _LOGIT_BYTES + _kept(recipe, shape, tokens)
-    return Embedded("sft", shape.parameters, _TRAINED_BYTES * shape.parameters, passing)
+    states = _weights(recipe, sft, shape) + _learning(sft, shape, shape.parameters)
+    passing = _CHUNK_BYTES + _kept(recipe, sft, shape, tokens)
+    return Embedded("sft", shape.parameters, states, passing)
 
 
 def _ppo(recipe: Recipe, ppo: Ppo, shape: ModelShape, texts: Texts) -> Embedded:
-    """Policy, frozen reference and, with a model of its own, the critic."""
+    """Policy and, where the recipe has a use for them, the frozen reference and a critic with layers of its own."""
     prompt = min(texts.prompt_tokens, ppo.max_prompt_tokens)
-    tokens = ppo.micro_batch * (prompt + ppo.max_new_tokens)
+    length = prompt + ppo.max_new_tokens
     has_critic = ppo.estimator == "gae" and ppo.critic == "own"
 
-    states = (_TRAINED_BYTES + _FROZEN_BYTES) * shape.parameters
-    states += _TRAINED_BYTES * shape.trunk if has_critic else 0
+    states = _weights(recipe, ppo, shape) + _learning(ppo, shape, shape.parameters)
+    if has_critic:
+        states += _learning(ppo, shape, shape.trunk)
+    if ppo.lora is None:
+        states += _FLOAT32_BYTES * shape.trunk if has_critic else 0
+        states += _FLOAT32_BYTES * shape.parameters if ppo.kl_coef or ppo.kl_target else 0
 
-    # The losses are added before the backward pass, so both models' activations are kept until it.
-    kept = (1 + has_critic) * _kept(recipe, shape, tokens)
-    passing = tokens * shape.vocabulary * _LOGIT_BYTES + kept
-    return Embedded("ppo", shape.parameters, states, passing)
+    training = _CHUNK_BYTES + _kept(recipe, ppo, shape, ppo.micro_batch * length)
+    rows = min(ppo.decode_batch, ppo.responses)
+    decoding = rows * length * shape.kv_bytes * (1 if _in_16_bits(recipe) else 2)
+    return Embedded("ppo", shape.parameters, states, max(training, decoding))
 
 
-def _kept(recipe: Recipe, shape: ModelShape, tokens: float) -> float:
+def _weights(recipe: Recipe, settings: Optimisation, shape: ModelShape) -> float:
+    """The policy's weights; those that adapters leave frozen are as wide as the computation."""
+    narrow = settings.lora is not None and _in_16_bits(recipe)
+    return (_BFLOAT16_BYTES if narrow else _FLOAT32_BYTES) * shape.parameters
+
+
+def _learning(settings: Optimisation, shape: ModelShape, parameters: int) -> float:
+    """What comes on top for weights that learn: gradients and Adam's moments, or whole adapters."""
+    if settings.lora is None:
+        return _LEARNING_BYTES * parameters
+    named = settings.lora.targets or tuple(shape.matrices)
+    sizes = [sum(shape.matrices[name]) for name in named if name in shape.matrices]
+    adapters = settings.lora.rank * shape.layers * sum(sizes)
+    return (_FLOAT32_BYTES + _LEARNING_BYTES) * adapters
+
+
+def _kept(recipe: Recipe, settings: Optimisation, shape: ModelShape, tokens: float) -> float:
     """What one model keeps for its backward pass."""
-    in_16_bits = activations(shape, tokens, checkpointing=False)
+    in_16_bits = activations(shape, tokens, settings.gradient_checkpointing)
+    if not _in_16_bits(recipe):
+        return 2 * in_16_bits
+    return in_16_bits + (_BFLOAT16_BYTES * shape.trunk if settings.lora is None else 0)
 
-    # Only on a GPU does the engine compute in 16 bits; its weights stay float32.
-    if recipe.cluster.gpus_per_node > 0 and recipe.model.precision != "float32":
-        return in_16_bits + _AUTOCAST_BYTES * shape.trunk
-    return 2 * in_16_bits
+
+def _in_16_bits(recipe: Recipe) -> bool:
+    """Whether the engine computes in 16 bits, as far as can be told without measuring the CPU."""
+    if recipe.model.precision == "auto":
+        return recipe.cluster.gpus_per_node > 0
+    return recipe.model.precision == "bfloat16"
