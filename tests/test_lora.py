@@ -19,7 +19,7 @@ from tests.test_ppo import SPEC, WORDS, gradients, make_trainer, written_rollout
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 TOKENS = torch.tensor([[3, 4, 5, 6, 7]])
-LORA = {"rank": 4, "alpha": 8}
+LORA: dict[str, Any] = {"rank": 4, "alpha": 8}
 
 
 def adapted(**options: Any) -> Adapters:
@@ -69,7 +69,7 @@ def test_the_base_weights_are_in_memory_once_and_only_adapters_learn() -> None:
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_each_loss_reaches_the_adapter_of_its_role(checkpointing: bool, tmp_path: Path) -> None:
-    options = {"lora": LORA, "gradient_checkpointing": checkpointing, "kl_coef": 0}
+    options: dict[str, Any] = {"lora": LORA, "gradient_checkpointing": checkpointing, "kl_coef": 0}
     trainer = make_trainer(tmp_path, **options)
     teach(trainer.roles, "policy")  # type: ignore[arg-type]
     teach(trainer.roles, "critic")  # type: ignore[arg-type]

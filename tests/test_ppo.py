@@ -310,6 +310,7 @@ def test_old_log_probabilities_are_those_that_the_tokens_were_sampled_with(tmp_p
     rollout = written_rollout()
     targets, _ = trainer.targets(rollout)
     expected = [by_hand(trainer.policy, p, r, 0.5) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
+    assert targets.old_logp is not None
     assert of_responses(targets.old_logp, rollout) == [
         pytest.approx(row, abs=1e-5) for row in expected
     ]
@@ -369,7 +370,7 @@ def test_an_unscored_response_has_no_gradient(options: dict[str, Any], tmp_path:
 
 
 def test_the_entropy_bonus_is_the_mean_entropy_of_the_tokens(tmp_path: Path) -> None:
-    options = {"estimator": "reinforce", "kl_coef": 0}
+    options: dict[str, Any] = {"estimator": "reinforce", "kl_coef": 0}
     rollout = written_rollout()
     plain, bonus = (
         gradients(make_trainer(tmp_path, **options, entropy_coef=coef), rollout)[0]
@@ -492,6 +493,7 @@ def test_the_ratio_is_clipped_where_the_policy_has_left_the_one_that_sampled(
     trainer = make_trainer(tmp_path, estimator="reinforce", clip=0.2)
     rollout = written_rollout()
     targets, _ = trainer.targets(rollout)
+    assert targets.old_logp is not None
     left = replace(
         targets, old_logp=targets.old_logp - math.log(1.5), advantages=torch.ones_like(targets.mask)
     )
@@ -559,7 +561,12 @@ def test_rollouts_are_drawn_at_the_recipes_temperature(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, temperature=1e-4)
     samples = trainer.step(0)[0].samples
     prompts = [trainer.context.tokenizer(sample.prompt)["input_ids"] for sample in samples]
-    limits = {"seeds": [0] * len(prompts), "eos_ids": {EOS}, "pad_id": 0, "at_once": 4}
+    limits: dict[str, Any] = {
+        "seeds": [0] * len(prompts),
+        "eos_ids": {EOS},
+        "pad_id": 0,
+        "at_once": 4,
+    }
     greedy = dict(
         generate(role(trainer, "reference"), prompts, Sampling(6, temperature=0), **limits)
     )
@@ -576,8 +583,8 @@ def test_every_matrix_product_is_in_bfloat16_where_the_recipe_says_so(
     assert trainer.value_head is not None
     handling_of(trainer.policy)  # it is tried in float32 before it decodes
     found = set()
-    names: list[Role] = ["policy", "reference", *(["critic"] if critic == "own" else [])]
-    for model in (role(trainer, name) for name in names):
+    names: list[Role] = ["policy", "reference", "critic"]
+    for model in (role(trainer, name) for name in names[: 3 if critic == "own" else 2]):
         for layer in model.modules():
             if isinstance(layer, torch.nn.Linear):
                 layer.register_forward_hook(lambda _layer, _inputs, output: found.add(output.dtype))
