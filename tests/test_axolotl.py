@@ -34,16 +34,16 @@ cluster: {gpus_per_node: 8}
 """
 EVERY_OPTION = [
     [
-        "sft.axolotl.lora={rank: 8, alpha: 16, dropout: 0.1}",
+        "sft.lora={rank: 8, alpha: 16, dropout: 0.1}",
         "model.special_tokens=[<think>, </think>]",
     ],
     [
-        "sft.axolotl.lora={rank: 8, bits: 4, targets: [q_proj, v_proj]}",
+        "sft.lora={rank: 8, bits: 4, targets: [q_proj, v_proj]}",
         "sft.axolotl.packing=true",
         "sft.val_rows=8",
     ],
     [
-        "sft.axolotl.lora={bits: 8}",
+        "sft.lora={bits: 8}",
         "sft.schedule=linear",
         "sft.max_steps=5",
         "sft.min_lr_ratio=0.0",
@@ -61,7 +61,7 @@ EVERY_OPTION = [
     ],
     [
         "sft.axolotl.sharding=zero3",
-        "sft.axolotl.gradient_checkpointing=true",
+        "sft.gradient_checkpointing=true",
         "sft.axolotl.optimizer=adamw_8bit",
         "cluster.launcher=torchrun",
     ],
@@ -72,7 +72,7 @@ EVERY_OPTION = [
         "cluster.launcher=accelerate",
     ],
     ["sft.axolotl.optimizer=paged_adamw_8bit", "sft.axolotl.packing=true"],
-    ["model.attention=flash_attention_4", "sft.axolotl.packing=true", "sft.axolotl.lora={rank: 8}"],
+    ["model.attention=flash_attention_4", "sft.axolotl.packing=true", "sft.lora={rank: 8}"],
     [
         "cluster={nodes: 2, launcher: slurm, slurm: {partition: gpu, setup: module load cuda}}",
         "sft.micro_batch=4",
@@ -80,7 +80,7 @@ EVERY_OPTION = [
     ["cluster.launcher=ray", "model.attention=flex_attention", "sft.axolotl.packing=true"],
     [
         "cluster.gpus_per_node=0",
-        "sft.axolotl.lora={rank: 4}",
+        "sft.lora={rank: 4}",
         "sft.axolotl.packing=true",
         "model.attention=eager",
     ],
@@ -96,7 +96,7 @@ EVERY_OPTION = [
     ],
     [
         "sft.axolotl.extra={peft_use_dora: true, loraplus_lr_ratio: 16, lora_modules_to_save: [lm_head]}",
-        "sft.axolotl.lora={rank: 4}",
+        "sft.lora={rank: 4}",
     ],
 ]
 
@@ -152,9 +152,7 @@ def test_packing_needs_no_package_and_its_16_bit_kernel_is_off_for_float32_weigh
 ) -> None:
     full = config(load_checked(recipe_file, "sft.axolotl.packing=true"))
     assert full["attn_implementation"] == "sdpa" and full["sdpa_varlen"] is False
-    frozen = config(
-        load_checked(recipe_file, "sft.axolotl.packing=true", "sft.axolotl.lora={rank: 4}")
-    )
+    frozen = config(load_checked(recipe_file, "sft.axolotl.packing=true", "sft.lora={rank: 4}"))
     assert frozen["attn_implementation"] == "sdpa" and "sdpa_varlen" not in frozen
 
 
@@ -209,11 +207,11 @@ def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
             ["sft.axolotl.extra={special_tokens: {pad_token: x}}"],
             "set model.special_tokens instead",
         ),
-        (["sft.axolotl.extra.adapter=lora"], "set sft.axolotl.lora instead"),
+        (["sft.axolotl.extra.adapter=lora"], "set sft.lora instead"),
         (["sft.axolotl.extra.hub_model_id=a/b"], "what is saved"),
         (["sft.axolotl.extra.context_parallel_size=2"], "Axolotl divides the batch by it"),
         (["sft.axolotl.extra.tensor_parallel_size=2"], "Axolotl divides the batch by it"),
-        (["sft.axolotl.extra.peft_use_dora=true"], "give sft.axolotl.lora"),
+        (["sft.axolotl.extra.peft_use_dora=true"], "give sft.lora"),
         (["sft.axolotl.extra={deepspeed: x.json}"], "set sft.axolotl.sharding instead"),
         (
             ["sft.axolotl.optimizer=muon", "sft.axolotl.sharding=zero2"],
@@ -271,8 +269,8 @@ def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
             "sft.axolotl.sharding needs GPUs",
         ),
         (
-            ["cluster.gpus_per_node=0", "sft.axolotl.lora.bits=4"],
-            "sft.axolotl.lora.bits needs GPUs",
+            ["cluster.gpus_per_node=0", "sft.lora.bits=4"],
+            "sft.lora.bits needs GPUs",
         ),
         (["cluster.nodes=2"], "set it to torchrun, slurm or ray"),
         (["cluster={nodes: 2, launcher: torchrun}"], "set cluster.host"),
@@ -280,9 +278,10 @@ def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
         (["cluster.host=a"], "cluster.host has no effect on"),
         (["sft.axolotl.kernels=[cut_cross_entropy]", "model.precision=float32"], "needs bfloat16"),
         (
-            ["sft.backend=local", "cluster.gpus_per_node=1", "sft.axolotl.lora.rank=4"],
-            "sft.axolotl.lora.rank has no effect on",
+            ["sft.backend=local", "sft.lora.bits=4", "cluster.gpus_per_node=1"],
+            "the embedded engine keeps frozen weights in bfloat16 or float32",
         ),
+        (["sft.lora.keep_adapter=true"], "rlsp keeps the merged model alone"),
         (
             ["sft.backend=local", "cluster.gpus_per_node=1", "tracking.to=[wandb]"],
             "tracking.to has no effect on",

@@ -150,7 +150,7 @@ def test_trained_weights_stay_float32_where_the_computation_is_bfloat16(
         "sft.val_rows=0",
         "ppo=null",
     ]
-    changes += [f"sft.axolotl.lora={lora}"] if lora else []
+    changes += [f"sft.lora={lora}"] if lora else []
     done = rlsp("sft", recipe, *changes, "eval=null", "--dry-run", "--out", run)
     subprocess.run(done.stdout.splitlines()[0], shell=True, check=True, capture_output=True)
     config, answer = run / "sft" / "axolotl.yaml", run / "formats.json"
@@ -243,7 +243,7 @@ def test_adapters_are_merged_into_the_model_that_is_handed_over(
     changes = [
         "model.from_scratch=null",
         f"model.path={base}",
-        "sft.axolotl.lora={rank: 4}",
+        "sft.lora={rank: 4}",
         "sft.max_steps=4",
         "ppo=null",
     ]

@@ -106,8 +106,8 @@ def test_a_kernel_of_the_hub_counts_when_it_is_in_the_cache(
         ),
         (["sft.axolotl.kernels=[liger]"], "sft.axolotl.kernels", "liger_kernel"),
         (["sft.axolotl.sharding=zero2"], "sft.axolotl.sharding", "deepspeed"),
-        (["sft.axolotl.lora.bits=4"], "sft.axolotl.lora.bits", "bitsandbytes"),
-        (["sft.axolotl.lora.bits=8"], "sft.axolotl.lora.bits", "bitsandbytes"),
+        (["sft.lora.bits=4"], "sft.lora.bits", "bitsandbytes"),
+        (["sft.lora.bits=8"], "sft.lora.bits", "bitsandbytes"),
     ],
 )
 def test_axolotls_options_name_what_they_need(

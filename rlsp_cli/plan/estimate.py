@@ -174,7 +174,7 @@ def _memory_warnings(
 def _relief(ppo: Ppo, found: Roles) -> str:
     """What would lower the memory, the cheapest first."""
     ways = {
-        "ppo.openrlhf.gradient_checkpointing: true": not ppo.openrlhf.gradient_checkpointing,
+        "ppo.gradient_checkpointing: true": not ppo.gradient_checkpointing,
         "a smaller ppo.micro_batch": ppo.micro_batch > 1,
         "ppo.openrlhf.sharding: zero3": ppo.openrlhf.sharding != "zero3" and found.actor > 1,
         "ppo.openrlhf.offload: [optimizer]": "optimizer" not in ppo.openrlhf.offload,

@@ -80,7 +80,7 @@ class Workload:
                 forward[role] = flops / (count * self.gpu.flops * use.compute)
 
         # Training is counted in such passes; the reference is not trained.
-        passes = self.ppo.epochs * _train_flops(self.ppo.openrlhf.gradient_checkpointing) / 2
+        passes = self.ppo.epochs * _train_flops(self.ppo.gradient_checkpointing) / 2
         train = {role: passes * time for role, time in forward.items() if role != "reference"}
 
         return Step(
@@ -104,8 +104,8 @@ class Workload:
 
 def sft_gpu_hours(shape: ModelShape, sft: Sft, tokens: float, gpu: Gpu, use: Efficiency) -> float:
     """GPU-hours of learning so many tokens."""
-    has_adapters = sft.axolotl.lora is not None
-    each = _train_flops(sft.axolotl.gradient_checkpointing, has_adapters)
+    has_adapters = sft.lora is not None
+    each = _train_flops(sft.gradient_checkpointing, has_adapters)
     return each * shape.parameters * tokens / (gpu.flops * use.compute) / _HOUR_S
 
 

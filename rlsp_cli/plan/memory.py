@@ -146,7 +146,7 @@ def _trained(role: str, gpus: int, shape: ModelShape, ppo: Ppo, length: float) -
 
     # A critic has one value for each token, and no logits.
     logits = _LOGIT_BYTES * tokens * shape.vocabulary if role == "actor" else 0
-    kept = activations(shape, tokens, ppo.openrlhf.gradient_checkpointing)
+    kept = activations(shape, tokens, ppo.gradient_checkpointing)
     passing = kept + logits + gathered(shape, ppo, _GATHERED_BYTES)
 
     weights, gradients, optimizer = states(role, shape, ppo, gpus)

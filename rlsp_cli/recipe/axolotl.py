@@ -4,22 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rlsp_cli.recipe.section import Fraction, PositiveInt, Section
-
-
-class Lora(Section):
-    """Low-rank adapters (arXiv 2106.09685) instead of full fine-tuning; merged at the end."""
-
-    rank: PositiveInt = 32
-    """Rank of the adapters."""
-    alpha: PositiveInt = 64
-    """Scale of the adapters: their output is multiplied by alpha / rank."""
-    dropout: Fraction = 0.0
-    """Dropout on the adapters' input."""
-    targets: tuple[str, ...] = ()
-    """Names of the layers that get adapters; by default all linear ones."""
-    bits: Literal[4, 8] | None = None
-    """Load the frozen weights in 4 bits (QLoRA, arXiv 2305.14314) or 8 bits."""
+from rlsp_cli.recipe.section import Section
 
 
 class Axolotl(Section):
@@ -29,10 +14,6 @@ class Axolotl(Section):
     """AdamW, its 8-bit forms of bitsandbytes, or Muon (with AdamW for what is no matrix)."""
     packing: bool = False
     """Pack several examples into one sequence of `max_length`, masked from each other."""
-    lora: Lora | None = None
-    """Train adapters instead of all weights."""
-    gradient_checkpointing: bool = False
-    """Recompute activations instead of keeping them: less memory, more time."""
     sharding: Literal["none", "zero1", "zero2", "zero3", "fsdp2"] = "none"
     """Shard states over GPUs, instead of a copy on each: DeepSpeed ZeRO 1 to 3, or FSDP2."""
     kernels: tuple[Literal["liger", "cut_cross_entropy"], ...] = ()

@@ -48,8 +48,6 @@ class OpenRlhf(Section):
     """Shard states over a model's GPUs, instead of a copy on each: DeepSpeed ZeRO 1 to 3."""
     offload: tuple[Literal["optimizer", "reference"], ...] = ()
     """States to keep in CPU memory: Adam's; the reference's weights, with `zero3`."""
-    gradient_checkpointing: bool = False
-    """Recompute activations instead of keeping them: less memory, more time."""
     packing: bool = False
     """Pack several responses into one sequence, without padding."""
     ring_attention: PositiveInt = 1

@@ -284,9 +284,9 @@ class Optimisation(Section):
     """What SFT and PPO optimisers share."""
 
     lora: Lora | None = None
-    """Train adapters; all weights when not given."""
+    """Train adapters instead of all weights."""
     gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
+    """Recompute activations instead of keeping them: less memory, more time."""
 
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
     """AdamW's decay rates of the two moments."""
@@ -380,7 +380,7 @@ class Ppo(Optimisation):
     """Longest prompt in tokens; problems with longer ones are left out, and counted."""
     max_new_tokens: PositiveInt = 4096
     """Longest response in tokens."""
-    decode_batch: PositiveInt = 256
+    decode_batch: PositiveInt = 64
     """Responses that the embedded engine decodes at once; a place that becomes free is given to the next."""
 
     # Learning rates; the other keys of the optimisers are those of SFT.

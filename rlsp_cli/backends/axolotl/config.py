@@ -65,7 +65,7 @@ def trained_in_float32(recipe: Recipe, sft: Sft) -> bool:
         return True
 
     # DeepSpeed keeps a float32 copy of its own, and beside adapters the model is frozen.
-    return sft.axolotl.lora is None and not sft.axolotl.sharding.startswith("zero")
+    return sft.lora is None and not sft.axolotl.sharding.startswith("zero")
 
 
 def _own(*names: str) -> tuple[str, ...]:
@@ -176,8 +176,8 @@ def _scheduler(sft: Sft) -> tuple[str, dict[str, Any]]:
 
 
 def _precision(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
-    gpu, checkpointing = recipe.cluster.gpus_per_node > 0, sft.axolotl.gradient_checkpointing
-    sources = _own("gradient_checkpointing")
+    gpu, checkpointing = recipe.cluster.gpus_per_node > 0, sft.gradient_checkpointing
+    sources = ("sft.gradient_checkpointing",)
 
     # Without these two Axolotl chooses half precision, which fails on a CPU.
     yield Setting("bf16", half_precision(recipe), ("model.precision", _GPUS))
@@ -196,23 +196,23 @@ def _precision(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
 
 
 def _adapters(recipe: Recipe, sft: Sft) -> Iterator[Setting]:
-    lora = sft.axolotl.lora
+    lora = sft.lora
     if lora is None:
         return
 
     # Axolotl quantises to 4 bits for `qlora` alone, and to 8 for `lora` alone.
     adapter = "qlora" if lora.bits == 4 else "lora"
-    yield Setting("adapter", adapter, _own("lora", "lora.bits"))
+    yield Setting("adapter", adapter, ("sft.lora", "sft.lora.bits"))
     if lora.bits is not None:
-        yield Setting(f"load_in_{lora.bits}bit", True, _own("lora.bits"))
-    yield Setting("lora_r", lora.rank, _own("lora.rank"))
-    yield Setting("lora_alpha", lora.alpha, _own("lora.alpha"))
-    yield Setting("lora_dropout", lora.dropout, _own("lora.dropout"))
+        yield Setting(f"load_in_{lora.bits}bit", True, ("sft.lora.bits",))
+    yield Setting("lora_r", lora.rank, ("sft.lora.rank",))
+    yield Setting("lora_alpha", lora.alpha, ("sft.lora.alpha",))
+    yield Setting("lora_dropout", lora.dropout, ("sft.lora.dropout",))
 
     if lora.targets:
-        yield Setting("lora_target_modules", list(lora.targets), _own("lora.targets"))
+        yield Setting("lora_target_modules", list(lora.targets), ("sft.lora.targets",))
     else:
-        yield Setting("lora_target_linear", True, _own("lora.targets"))
+        yield Setting("lora_target_linear", True, ("sft.lora.targets",))
 
     # New tokens have random rows in both matrices, which adapters would leave random.
     if recipe.model.special_tokens:

@@ -28,17 +28,19 @@ def conflicts(recipe: Recipe, sft: Sft, keys: Keys) -> Iterator[Issue]:
         hint = "set model.attention: flash_attention_2, or install a tested version"
         yield Issue("sft.axolotl.packing", message, hint)
 
+    if sft.lora is not None and sft.lora.keep_adapter:
+        yield Issue("sft.lora.keep_adapter", "rlsp keeps the merged model alone", "leave it out")
     yield from _optimiser(sft)
     yield from _sharding(sft)
     yield from _kernels(recipe, sft)
 
 
 def _on_cpu(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
-    lora = sft.axolotl.lora
+    lora = sft.lora
     needs_gpu = {
         "sft.axolotl.sharding": sft.axolotl.sharding != "none",
         "sft.axolotl.kernels": bool(sft.axolotl.kernels),
-        "sft.axolotl.lora.bits": lora is not None and lora.bits is not None,
+        "sft.lora.bits": lora is not None and lora.bits is not None,
         "sft.axolotl.optimizer": sft.axolotl.optimizer.endswith("8bit"),
         "model.attention": attention(recipe).startswith(("flash", "flex")),
     }

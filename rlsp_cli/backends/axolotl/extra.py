@@ -86,7 +86,7 @@ _INSTEAD = {
     ),
     "sft.save_every": "save_strategy saves_per_epoch",
     "sft.warmup_ratio": "warmup_steps",
-    "sft.axolotl.lora": (
+    "sft.lora": (
         "adapter load_in_4bit load_in_8bit lora_alpha lora_dropout lora_model_dir lora_r "
         "lora_target_linear lora_target_modules"
     ),
@@ -122,8 +122,8 @@ def _refused_key(key: str, sft: Sft) -> Iterator[Issue]:
     elif key not in ALLOWED:
         message = "it may change the task, the data, the model or what is saved"
         yield Issue(path, message, _hint(key))
-    elif key in _ADAPTERS.split() and sft.axolotl.lora is None:
-        yield Issue(path, "it has no effect without adapters", "give sft.axolotl.lora")
+    elif key in _ADAPTERS.split() and sft.lora is None:
+        yield Issue(path, "it has no effect without adapters", "give sft.lora")
 
 
 def _hint(key: str) -> str:

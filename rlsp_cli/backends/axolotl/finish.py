@@ -17,7 +17,7 @@ from rlsp_cli.terminal import print
 def finish(step: JobStep) -> None:
     """Publish `checkpoints/final`: a whole model with the tokenizer that it was trained with."""
     files = AxolotlFiles(step.run.stage("sft"))
-    has_adapters = sft_section(step.recipe).axolotl.lora is not None
+    has_adapters = sft_section(step.recipe).lora is not None
     saved = _merged(files, step.inputs["python"]) if has_adapters else files.output
 
     def write_tokenizer(draft: Path) -> None:

@@ -233,6 +233,12 @@ def _algorithm(ppo: Ppo) -> Iterator[Setting]:
     yield Setting("actor.policy_loss_type", "ppo", open=True)
     yield Setting("actor.loss_agg_mode", "token-mean")
     yield Setting("actor.eps_clip", ppo.clip, ("ppo.clip",))
+    if ppo.clip_high is not None:
+        both = [ppo.clip, ppo.clip_high]
+        yield Setting("actor.eps_clip_low_high", both, ("ppo.clip", "ppo.clip_high"))
+    if ppo.entropy_coef:
+        # Without the option OpenRLHF computes no entropy, which would cost memory.
+        yield Setting("actor.entropy_coef", ppo.entropy_coef, ("ppo.entropy_coef",))
     yield Setting("critic.value_clip", ppo.value_clip, ("ppo.value_clip",))
 
     # The actor trains once `global_steps > freezing_steps` (ppo_trainer.py), and steps begin at 1.
@@ -281,7 +287,7 @@ def _memory(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
     yield Setting("ds.packing_samples", own.packing, _own("packing"))
     yield Setting("ds.ring_attn_size", own.ring_attention, _own("ring_attention"))
 
-    checkpointing, sources = own.gradient_checkpointing, _own("gradient_checkpointing")
+    checkpointing, sources = ppo.gradient_checkpointing, ("ppo.gradient_checkpointing",)
     yield Setting("actor.gradient_checkpointing_enable", checkpointing, sources)
 
 

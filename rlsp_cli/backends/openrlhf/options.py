@@ -16,9 +16,8 @@ def _both(*names: str) -> tuple[str, ...]:
 
 
 _LOSS = """
-    actor.aux_loss_coef actor.dual_clip actor.entropy_coef actor.eps_clip_low_high
-    actor.loss_agg_mode actor.policy_loss_type algo.advantage.no_std_norm algo.kl.unbiased_gradient
-    algo.kl.use_loss
+    actor.aux_loss_coef actor.dual_clip actor.loss_agg_mode actor.policy_loss_type
+    algo.advantage.no_std_norm algo.kl.unbiased_gradient algo.kl.use_loss
 """
 _OPTIMISERS = _both(
     *("optim", "adam.eps"),
@@ -35,8 +34,6 @@ _OUTPUT = """
 """
 FREE = frozenset((*f"{_LOSS} {_MEMORY_AND_SPEED} {_OUTPUT}".split(), *_OPTIMISERS))
 """Options that change how the policy is trained, and nothing on which rlsp relies."""
-LISTS = frozenset({"actor.eps_clip_low_high"})
-"""Those of them that take several words."""
 
 # The table is by option, because that is what a user has in hand; settings of config.py name the
 # same keys as their sources where the option is given.
@@ -66,8 +63,10 @@ def _of_models() -> Iterator[tuple[str, str]]:
 RECIPE: Mapping[str, str] = {
     **dict(_of_models()),
     "actor.adam.lr": "ppo.learning_rate",
+    "actor.entropy_coef": "ppo.entropy_coef",
     "actor.eps_clip": "ppo.clip",
-    "actor.gradient_checkpointing_enable": "ppo.openrlhf.gradient_checkpointing",
+    "actor.eps_clip_low_high": "ppo.clip_high",
+    "actor.gradient_checkpointing_enable": "ppo.gradient_checkpointing",
     "actor.model_name_or_path": "model.path",
     "algo.advantage.estimator": "ppo.estimator",
     "algo.advantage.gamma": "ppo.gamma",
@@ -207,24 +206,20 @@ def extra_problems(extra: Mapping[str, Any]) -> Iterator[Issue]:
             message = f"OpenRLHF {TESTED[-1]} has no option --{key}"
             yield Issue(path, message, did_you_mean(key, [*RECIPE, *REFUSED, *FREE]))
         else:
-            yield from _value_problem(path, value, several=key in LISTS)
+            yield from _value_problem(path, value)
 
 
-def _value_problem(path: str, value: Any, several: bool) -> Iterator[Issue]:
+def _value_problem(path: str, value: Any) -> Iterator[Issue]:
     # argparse takes a value that begins with a dash for the next option.
     if isinstance(value, str) and value.startswith("-"):
         yield Issue(path, f"{value!r} would be read as another option", "give the value alone")
-    elif not _is_value(value, several):
-        expected = "a list of numbers" if several else "a number, a text, true or false"
+    elif not _is_value(value):
         message = f"{value!r} is no value of this option"
-        yield Issue(path, message, f"give {expected}, or leave it out")
+        yield Issue(path, message, "give a number, a text, true or false, or leave it out")
 
 
-def _is_value(value: Any, several: bool) -> bool:
-    """Whether a value is one word of the command, or several numbers where the option takes them."""
-    if several:
-        is_list = isinstance(value, list | tuple)
-        return is_list and all(isinstance(one, int | float) for one in value)
+def _is_value(value: Any) -> bool:
+    """Whether a value is one word of the command."""
     if isinstance(value, str):
         return value.strip() != "" and "\0" not in value
     return isinstance(value, int | float)
