@@ -1,10 +1,9 @@
 """Graders for graders_of_harnesses.py, in their own interpreter: peer_graders.py lm_eval|qwen RESPONSES [FOLDER].
 
 Prints a JSON line for each response: grader -> true, false, or why there is no verdict. A process
-    that can be killed
-judges, because no deadline of these graders ends sympy's arithmetic: `timeout` is after the 3 s
-that Qwen2.5-Math's evaluate.py allows, and after 20 s for lm-eval, which has deadlines of 5 s
-within.
+that can be killed judges, because no deadline of these graders ends sympy's arithmetic: `timeout`
+is after the 3 s that Qwen2.5-Math's evaluate.py allows, and after 20 s for lm-eval, which has
+deadlines of 5 s within.
 """
 
 import importlib

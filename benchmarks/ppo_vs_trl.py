@@ -1,11 +1,9 @@
 """Completions/s of our PPO against TRL's GRPOTrainer: same model folder, prompts, reward and number of completions.
 
 Each step samples 256 completions of at most 128 tokens, 8 for each of 32 prompts, and makes 4
-optimiser steps of 64.
-Ours runs twice: PPO with a critic of its own (the default; it trains two models), and `group_norm`,
-    which is the
-algorithm that TRL runs. The clock of each side covers its training steps only, without imports and
-start-up; the first step is left out.
+optimiser steps of 64. Ours runs twice: PPO with a critic of its own (the default; it trains two
+models), and `group_norm`, which is the algorithm that TRL runs. The clock of each side covers its
+training steps only, without imports and start-up; the first step is left out.
 """
 
 import argparse

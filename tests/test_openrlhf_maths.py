@@ -1,7 +1,7 @@
 """Our PPO formulas against OpenRLHF's own functions, on the same random tensors.
 
 Its files are loaded without their packages, whose import needs DeepSpeed and vLLM: the functions
-    need torch and ray.
+need torch and ray.
 """
 
 import sys

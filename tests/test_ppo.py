@@ -1,8 +1,7 @@
 """The PPO trainer in this process, on a model of two layers: gradients, targets and schedules against numbers by hand.
 
 A rollout is written down, not sampled, wherever its numbers matter: two prompts of two responses
-    each, of 2, 4, 2 and 4
-tokens.
+each, of 2, 4, 2 and 4 tokens.
 """
 
 import math

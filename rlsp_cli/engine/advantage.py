@@ -81,7 +81,7 @@ def group_norm(scores: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
     """GRPO's score: minus the group's mean, divided by its (sample) standard deviation. Shapes as `leave_one_out`.
 
     In float64: in float32 the mean of eight times 0.9 is not 0.9, and the division would make an
-        advantage of that.
+    advantage of that.
     """
     centred = minus_mean(scores.double(), scored.double())
     std = (

@@ -1,7 +1,7 @@
 """Which rows make up a step, and how sequences become tensors.
 
 Sequences are padded on the right: under causal attention no real token can see the padding, so no
-    mask is needed.
+mask is needed.
 """
 
 from collections.abc import Iterator, Sequence

@@ -18,7 +18,7 @@ def policy_loss(
     """-min(rho A, clip(rho, 1 - eps, 1 + eps_high) A) summed, and the number of tokens where the clip decides.
 
     The logarithm of rho is cut at 20, as OpenRLHF does: beyond it a negative advantage would make
-        an infinite loss.
+    an infinite loss.
     """
     ratio = (logp - old_logp).clamp(-20, 20).exp()
     highest = 1 + (clip if clip_high is None else clip_high)

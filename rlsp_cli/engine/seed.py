@@ -1,8 +1,7 @@
 """Randomness as a pure function of the recipe's seed and the place where it is used.
 
 Every step seeds its own generator, so the step number is the state of the random numbers: a resumed
-    run needs
-nothing else to draw what the uninterrupted one drew.
+run needs nothing else to draw what the uninterrupted one drew.
 """
 
 import hashlib

@@ -105,8 +105,8 @@ def refused(sft: Sft, own: Iterable[Setting], known: Iterable[str]) -> Iterator[
     """An issue for each key of `sft.axolotl.extra` that must not be set.
 
     `own` are rlsp's settings, of which `settings.taken` says which may be replaced. Keys that are
-    not `known` to Axolotl are reported by `wrong_keys`.
-    does not have, those not `known`, are reported by `wrong_keys`.
+    not `known` to Axolotl are reported by `wrong_keys`. does not have, those not `known`, are
+    reported by `wrong_keys`.
     """
     ours = {setting.key for setting in own}
     for key in sft.axolotl.extra:
