@@ -166,7 +166,7 @@ def test_a_container_that_rlsp_toml_names_is_refused_too(recipe_file: Path) -> N
         (["model.precision=float32"], "OpenRLHF trains in bfloat16"),
         (["ppo.critic=value_head"], "OpenRLHF's critic is a model of its own"),
         (["ppo.lora={}"], "OpenRLHF trains adapters, but vLLM knows no weights of their names"),
-        (["ppo.decode_batch=8"], "vLLM decides itself how many responses it decodes at once"),
+        (["ppo.decode_batch=8"], "ppo.decode_batch has no effect on"),
         (["ppo.whiten_advantages=false"], "OpenRLHF always whitens for gae"),
         (["ppo.schedule=linear"], "OpenRLHF's linear schedule ends at 0"),
         (["ppo.openrlhf.extra.vllm_num_engine=2"], "has no option --vllm_num_engine"),

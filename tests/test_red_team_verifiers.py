@@ -504,7 +504,7 @@ def test_a_grade_that_is_not_exactly_one_is_an_error(said: str, tmp_path: Path) 
     judge = get_plugin("exploration_reward", "llm_judge").function
     with (
         serving(lambda _: chat(said)) as server,
-        pytest.raises(ValueError, match=r"twice|NaN|1e999|nested|the judge said"),
+        pytest.raises(ValueError, match=r"repeated|NaN|1e999|nested|the judge said"),
     ):
         judge(Sample("", "\ud83d I tried."), base_url=server.url, cache=str(tmp_path / "j.sqlite"))
 

@@ -164,7 +164,10 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_drawn(
             {"strategies": ["rpc"], "forcing": {"waits": 3}},
             "forcing is for the strategy budget_forcing",
         ),
-        ({"strategies": ["budget_forcing"], "responses": "r.jsonl"}, "these responses are given"),
+        (
+            {"strategies": ["budget_forcing"], "responses": "r.jsonl"},
+            "needs a model, and eval.responses has none",
+        ),
         ({"strategies": ["best_of_n"], "scorer": "lenght"}, 'did you mean "length"'),
         ({"strategies": ["best_of_n"], "scorer": "./none.py:sure"}, "none.py"),
     ],

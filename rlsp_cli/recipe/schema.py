@@ -380,7 +380,7 @@ class Ppo(Optimisation):
     """Longest prompt in tokens; problems with longer ones are left out, and counted."""
     max_new_tokens: PositiveInt = 4096
     """Longest response in tokens."""
-    decode_batch: PositiveInt = 64
+    decode_batch: PositiveInt = 128
     """Responses that the embedded engine decodes at once; a place that becomes free is given to the next."""
 
     # Learning rates; the other keys of the optimisers are those of SFT.

@@ -73,9 +73,6 @@ def _algorithm(ppo: Ppo) -> Iterator[Issue]:
     if ppo.lora is not None:
         message = "OpenRLHF trains adapters, but vLLM knows no weights of their names"
         yield Issue("ppo.lora", message, "leave it out, or train with the local backend")
-    if ppo.decode_batch != Ppo.model_fields["decode_batch"].default:
-        message = "vLLM decides itself how many responses it decodes at once"
-        yield Issue("ppo.decode_batch", message, "leave it out")
     if ppo.estimator == "gae" and ppo.critic != "own":
         yield Issue("ppo.critic", "OpenRLHF's critic is a model of its own", "set it to own")
 
