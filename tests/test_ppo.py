@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import PreTrainedModel
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.batch import batch_rows
@@ -366,6 +367,28 @@ def test_an_unscored_response_has_no_gradient(options: dict[str, Any], tmp_path:
         with_it, gradients(make_trainer(tmp_path, **options), without), strict=True
     ):
         torch.testing.assert_close(left, right)
+
+
+@pytest.mark.parametrize("options", [{}, {"critic": "value_head"}, {"lora": {"rank": 2}}])
+def test_checkpointed_layers_run_twice_in_training_and_the_step_is_the_same(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    def step(checkpointing: bool) -> tuple[dict[str, float], int]:
+        trainer = make_trainer(tmp_path, gradient_checkpointing=checkpointing, **options)
+        runs: list[str] = []
+        for role_name in ("policy", "critic") if trainer.settings.critic == "own" else ("policy",):
+            for layer in role(trainer, role_name).modules():
+                if isinstance(layer, LlamaMLP):
+                    layer.register_forward_pre_hook(lambda *_: runs.append("once"))
+        rollout, _ = trainer.step(0)
+        targets, _ = trainer.targets(rollout)
+        runs.clear()
+        metrics = trainer.update(0, rollout, targets, critic_only=False)
+        return metrics, len(runs)
+
+    (expected, once), (found, twice) = step(False), step(True)
+    assert twice == 2 * once > 0
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_the_entropy_bonus_is_the_mean_entropy_of_the_tokens(tmp_path: Path) -> None:

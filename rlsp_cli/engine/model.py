@@ -1,6 +1,7 @@
 """Language models and tokenizers: loaded from a folder or the hub, or made from scratch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -34,17 +35,27 @@ def pick_device(gpus: int) -> torch.device:
 
 
 def checkpoint_layers(model: PreTrainedModel) -> None:
-    """Keep no activations inside of a layer: they are computed again in the backward pass.
-
-    transformers does so in training mode alone, which would switch dropout on. So the layers are
-    put into that mode and what they consist of is not.
-    """
+    """In training mode, keep no activations inside of a layer: the backward pass computes them again."""
     # The name before transformers 5.20 or so, and the one since.
     enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
     enable({"use_reentrant": False})
-    for layer in model.modules():
-        if isinstance(layer, GradientCheckpointingLayer):
-            layer.training = True
+
+
+@contextmanager
+def layers_in_training(model: PreTrainedModel) -> Iterator[None]:
+    """Training mode for the layers that `checkpoint_layers` is about, and not for what they consist of.
+
+    transformers keeps no activations in that mode alone, but it also switches dropout on, and lets
+    the layers write no cache, which sampling needs.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False
 
 
 def load_model(

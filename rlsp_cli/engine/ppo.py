@@ -7,7 +7,7 @@ steps train the critic alone.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
 from rlsp_cli.engine.logprobs import last_states, token_logp
 from rlsp_cli.engine.loss import policy_loss, value_loss
-from rlsp_cli.engine.model import ValueHead, checkpoint_layers, refuse_overflow
+from rlsp_cli.engine.model import ValueHead, checkpoint_layers, layers_in_training, refuse_overflow
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.precision import autocast, computes_in_bfloat16
 from rlsp_cli.engine.prompt import decode_responses, encode_prompt, prompt_text
@@ -89,9 +89,9 @@ class PpoTrainer:
         self.total = settings.num_steps(len(problems))
         refuse_overflow(self.policy, map(self._prompt, problems), settings.max_new_tokens)
         self.kl_coef = settings.kl_coef
-        self.roles = make_roles(self.policy, settings, self.recipe.seed, self._other_roles())
         if settings.gradient_checkpointing:
-            checkpoint_layers(self.policy)
+            checkpoint_layers(self.policy)  # before it is copied for other roles
+        self.roles = make_roles(self.policy, settings, self.recipe.seed, self._other_roles())
 
         updates = settings.epochs * max(1, settings.responses // settings.train_batch)
         self.single_update = updates == 1
@@ -358,7 +358,7 @@ class PpoTrainer:
         """Gradients of the policy; with a value head on its layers, of both losses."""
         settings, mask = self.settings, targets.mask
         # The backward pass runs the layers again where activations are not kept: the same adapter has to be active.
-        with self.roles.playing("policy") as model, self._autocast():
+        with self._training(self.roles.playing("policy")) as model:
             states = last_states(model, tokens)
             facts = token_logp(
                 model, states, tokens, mask, settings.temperature, settings.entropy_coef > 0
@@ -382,7 +382,7 @@ class PpoTrainer:
         self, tokens: torch.Tensor, targets: Targets, count: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Gradients of the critic alone; the policy's layers, where it stands on them, do not learn from it."""
-        with self._critic() as model, self._autocast():
+        with self._training(self._critic()) as model:
             states = last_states(model, tokens)
             sums = self._value_loss(
                 states.detach() if self.settings.critic == "value_head" else states, targets
@@ -414,6 +414,18 @@ class PpoTrainer:
     def _critic(self) -> AbstractContextManager[PreTrainedModel]:
         """The layers that the value head stands on."""
         return self.roles.playing("critic" if self.settings.critic == "own" else "policy")
+
+    @contextmanager
+    def _training(
+        self, playing: AbstractContextManager[PreTrainedModel]
+    ) -> Iterator[PreTrainedModel]:
+        """A model for a forward and a backward pass, which may compute its layers a second time."""
+        with playing as model, self._autocast():
+            if not self.settings.gradient_checkpointing:
+                yield model
+                return
+            with layers_in_training(model):
+                yield model
 
     def _autocast(self) -> AbstractContextManager[object]:
         return autocast(self.policy, self.recipe.model.precision)

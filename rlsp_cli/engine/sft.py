@@ -11,6 +11,7 @@ from rlsp_cli.engine.batch import batch_rows, micro_batches, pad
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.logprobs import last_states, token_logp
+from rlsp_cli.engine.model import checkpoint_layers
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.precision import autocast
 from rlsp_cli.engine.roles import Roles, make_roles
@@ -41,6 +42,8 @@ def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
     start = _restore(context, roles, optimiser)
     drop_rows_from(context.paths.metrics, start)
     context.model.train()
+    if settings.gradient_checkpointing:
+        checkpoint_layers(context.model)
     order = derive_seed(context.recipe.seed, "sft order")
     for step in range(start, total):
         rows = batch_rows(len(examples), settings.batch, step, order)
