@@ -18,6 +18,8 @@ from rlsp_cli.rewards.sandbox.calls import allowed_calls
 from rlsp_cli.rewards.unit_tests import find_program, read_tests
 from rlsp_cli.runs.manifest import manifest
 
+pytestmark = pytest.mark.integration  # each program runs in a sandbox
+
 CODE = "def add(a, b):\n    return a + b"
 ADD = f"```python\n{CODE}\n```"
 TESTS = json.dumps(["assert add(1, 2) == 3", "assert add('a', 'b') == 'ab'"])
@@ -572,7 +574,6 @@ def test_strict_isolation_wants_namespaces() -> None:
             verdict(ADD, TESTS, isolation="strict")
 
 
-@pytest.mark.integration
 def test_a_limit_of_the_scoring_process_holds_for_programs_too() -> None:
     """`memory_mb` may be more than `reward.memory_gb` leaves: the lower one counts, and right programs stay right."""
     code = (
