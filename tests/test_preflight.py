@@ -176,6 +176,22 @@ def test_a_model_that_is_a_file_or_nowhere_is_told(folder: Path) -> None:
         assert words in found
 
 
+def test_a_gguf_file_is_looked_into_and_kept_from_backends_that_read_none(folder: Path) -> None:
+    (folder / "m.gguf").write_bytes(b"GGUF" + bytes(100))
+    (folder / "other.gguf").write_bytes(b"PK")
+    model = "model.from_scratch=null"
+    wrong = problems(folder, model, f"model.path={folder}/other.gguf")
+    assert any("other.gguf does not begin as a GGUF file does" in line for line in wrong)
+    gone = problems(folder, model, f"model.path={folder}/none.gguf")
+    assert any("none.gguf: No such file or directory" in line for line in gone)
+    axolotl = problems(folder, model, f"model.path={folder}/m.gguf", "sft.backend=axolotl")
+    assert any("axolotl is given models in the Hugging Face layout" in line for line in axolotl)
+    served = problems(
+        folder, model, f"model.path={folder}/m.gguf", "sft=null", "ppo=null", "eval.serve=true"
+    )
+    assert any("vLLM is given models in the Hugging Face layout" in line for line in served)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 import jinja2
 from transformers import (
@@ -13,6 +12,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from rlsp_cli.engine.source import source_of
 from rlsp_cli.errors import DataError
 from rlsp_cli.terminal import print
 
@@ -64,19 +64,19 @@ def stop_at_end(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> N
 
 def stated_ends(path: str) -> set[int]:
     """The end tokens in the generation settings of a folder or hub id, or in the model's configuration."""
-    name, revision = name_and_revision(path)
+    name, options = source_of(path)
     try:
+        revision = options.get("revision", "main")
         return _listed(GenerationConfig.from_pretrained(name, revision=revision))
     except OSError:
-        return _listed(
-            GenerationConfig.from_model_config(AutoConfig.from_pretrained(name, revision=revision))
-        )
+        config = AutoConfig.from_pretrained(name, **options)
+        return _listed(GenerationConfig.from_model_config(config))
 
 
 def refuse_other_end(path: str, tokenizer: PreTrainedTokenizerBase) -> None:
     """DataError when a trainer that loads the model by itself would not stop where turns end in the chat template."""
-    name, revision = name_and_revision(path)
-    own = AutoTokenizer.from_pretrained(name, revision=revision).eos_token_id
+    name, options = source_of(path)
+    own = AutoTokenizer.from_pretrained(name, **options).eos_token_id
     if tokenizer.eos_token_id not in {own, *stated_ends(path)}:
         raise DataError(
             f"model {path!r}: turns end with {tokenizer.eos_token} in its chat template, and it does not stop there; "
@@ -88,12 +88,6 @@ def as_setting(ids: Iterable[int]) -> int | list[int]:
     """Token ids as generation settings have them: one alone, or a list."""
     ordered = sorted(ids)
     return ordered[0] if len(ordered) == 1 else ordered
-
-
-def name_and_revision(path: str) -> tuple[str, str]:
-    """The name and the revision of a folder or hub id `org/name[@revision]`."""
-    name, _, revision = path.partition("@") if not Path(path).is_dir() else (path, "", "")
-    return name, revision or "main"
 
 
 def _listed(settings: GenerationConfig | None) -> set[int]:

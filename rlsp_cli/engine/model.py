@@ -15,7 +15,8 @@ from transformers import (
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from rlsp_cli.engine.ending import adopt_turn_end, name_and_revision
+from rlsp_cli.engine.ending import adopt_turn_end
+from rlsp_cli.engine.source import source_of
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import FromScratch
@@ -61,13 +62,21 @@ def layers_in_training(model: PreTrainedModel) -> Iterator[None]:
 def load_model(
     path: str, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> PreTrainedModel:
-    """A causal language model, from a folder or a hub id `org/name[@revision]`."""
-    name, revision = name_and_revision(path)
+    """A causal language model, from a folder, a `.gguf` file or a hub id `org/name[@revision]`."""
+    name, options = source_of(path)
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(name, **options, dtype=dtype)
     except Exception as error:  # of transformers, safetensors, torch: each says in a type of its own that a file is cut
         raise NotReadyError(f"model {path!r} cannot be loaded: {_first_line(error)}") from error
+    _forget_quantisation(model)
     return model.to(device)
+
+
+def _forget_quantisation(model: PreTrainedModel) -> None:
+    """A GGUF file's weights are numbers of `dtype` once they are loaded, and may be saved as such."""
+    if getattr(model, "hf_quantizer", None) is not None:
+        model.hf_quantizer, model.is_quantized = None, False
+        model.config.__dict__.pop("quantization_config", None)
 
 
 def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenizerBase:
@@ -75,9 +84,9 @@ def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenize
 
     The end token that it came with pads if no other does.
     """
-    name, revision = name_and_revision(path)
+    name, options = source_of(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
     except Exception as error:
         raise NotReadyError(
             f"model {path!r} has no usable tokenizer: {_first_line(error)}"

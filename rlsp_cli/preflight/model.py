@@ -32,12 +32,16 @@ _ROTARY = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi", "gpt_neox")
 """Common architectures that turn pairs of a head's numbers by the position."""
 
 
+_GGUF_MAGIC = b"GGUF"
+
+
 def look_at_model(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterator[Issue]:
     """What keeps the model from being loaded or from sampling as long as `stages` want."""
     if recipe.model.from_scratch is not None:
         yield from _look_at_new(recipe.model.from_scratch)
     elif recipe.model.path is not None and not (recipe.eval and recipe.eval.url):
         yield from _look_at_path(recipe.model.path, ask_hub)
+        yield from _gguf_elsewhere(recipe)
     yield from _look_at_template(recipe.model.chat_template)
     yield from _look_at_positions(recipe, stages)
 
@@ -84,6 +88,8 @@ def _look_at_path(path: str, ask_hub: bool) -> Iterator[Issue]:
         yield Issue("model.path", f"model.path: {path[:40]}...: too long for a path")
     elif folder.is_dir():
         yield from (Issue("model.path", f"model.path: {path}: {line}") for line in _lacks(folder))
+    elif folder.suffix == ".gguf":
+        yield from _look_at_gguf(folder)
     elif folder.exists():
         yield Issue("model.path", f"model.path: {path} is a file, expected a folder or a hub id")
     elif not _HUB_ID.fullmatch(path):
@@ -91,6 +97,35 @@ def _look_at_path(path: str, ask_hub: bool) -> Iterator[Issue]:
         yield Issue("model.path", message)
     else:
         yield from _look_at_hub(path, ask_hub)
+
+
+def _look_at_gguf(file: Path) -> Iterator[Issue]:
+    try:
+        with file.open("rb") as stream:
+            is_gguf = stream.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC
+    except OSError as error:
+        yield Issue("model.path", f"model.path: {file}: {error.strerror}")
+        return
+
+    if not is_gguf:
+        yield Issue("model.path", f"model.path: {file} does not begin as a GGUF file does")
+    if find_spec("gguf") is None:
+        message = "a GGUF file is read by the package gguf, which is not installed"
+        yield Issue("model.path", message, "pip install 'rlsp[gguf]'")
+
+
+def _gguf_elsewhere(recipe: Recipe) -> Iterator[Issue]:
+    """A stage that would read the file itself, and does not know the format."""
+    if not (recipe.model.path or "").endswith(".gguf"):
+        return
+    first = recipe.sft or recipe.ppo
+    served = first is None and recipe.eval is not None and recipe.eval.serve
+    if served or (first is not None and first.backend != "local"):
+        reader = "vLLM" if first is None else first.backend
+        message = f"{reader} is given models in the Hugging Face layout, not GGUF files"
+        yield Issue(
+            "model.path", message, "load it with the local backend, which writes that layout"
+        )
 
 
 def _lacks(folder: Path) -> Iterator[str]:

@@ -62,7 +62,7 @@ class Model(Section):
     """The language model to train or evaluate: either `path` or `from_scratch`."""
 
     path: str | None = None
-    """A folder, or a Hugging Face hub id as `org/name` or `org/name@revision`."""
+    """A folder, a `.gguf` file, or a Hugging Face hub id as `org/name` or `org/name@revision`."""
     from_scratch: FromScratch | None = None
     """Make a new small model instead of loading one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
