@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 
-from rlsp_cli.engine.decode import generate
+from rlsp_cli.engine.decode import Sampling, generate
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.recipe.schema import FromScratch
 from rlsp_cli.rewards.registry import get_plugin
@@ -39,15 +39,19 @@ class Work:
 
 def ours(work: Work) -> Tokens:
     """The responses of rlsp."""
-    done = generate(
-        work.model,
-        work.prompts,
-        max_new_tokens=work.length,
-        temperature=work.temperature,
-        eos_ids={work.eos_id},
-        pad_id=work.pad_id,
+    count = len(work.prompts)
+    done = dict(
+        generate(
+            work.model,
+            work.prompts,
+            Sampling(work.length, work.temperature),
+            seeds=range(count),
+            eos_ids={work.eos_id},
+            pad_id=work.pad_id,
+            at_once=count,
+        )
     )
-    return [response.tokens for response in done]
+    return [done[row].tokens for row in range(count)]
 
 
 def theirs(work: Work) -> Tokens:
