@@ -17,7 +17,8 @@ from rlsp_cli.engine.trial import Handling, handling_of, refuse_leaks
 from rlsp_cli.errors import RecipeError
 from tests.conftest import TINY, rlsp
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+# One model of every kind is made and decoded: a minute in all.
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.integration]
 
 PAD, NEW = 0, 12
 GREEDY = Sampling(NEW, temperature=0.0)
@@ -222,7 +223,6 @@ def test_training_refuses_a_model_that_sees_what_comes_after() -> None:
         refuse_leaks(bert)
 
 
-@pytest.mark.integration
 def test_a_run_that_could_not_sample_ends_before_its_sft_begins(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(TINY)
     model = ("model.from_scratch.model_type=rwkv", "model.from_scratch.num_layers=2")

@@ -54,6 +54,7 @@ def test_chunks_give_the_values_and_gradients_of_whole_logits(
     model.zero_grad()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("model_type", [*KINDS, *OWN_LOGITS])
 def test_every_head_alone_gives_the_models_own_log_probabilities(model_type: str) -> None:
     own = OWN_LOGITS.get(model_type)
