@@ -284,6 +284,7 @@ def test_sql_result_compares_rows_and_may_only_read(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.integration
 def test_reasoning_gym_scores_its_own_tasks_through_the_pool() -> None:
     task = get_plugin("task", "reasoning_gym").function
     for name in ("countdown", "basic_arithmetic", "leg_counting"):
@@ -465,6 +466,7 @@ def test_the_response_cannot_close_its_own_markers(judge: str, tmp_path: Path) -
     assert len(marker) == 24 and text.count(marker) == 2 and text.endswith(f"{marker}>>>")
 
 
+@pytest.mark.integration
 def test_the_spend_cap_holds_across_processes(judge: str, tmp_path: Path) -> None:
     Judge.replies = [(200, '{"score": 5}')] * 10
     options = {"base_url": judge, "cache": str(tmp_path / "judge.sqlite"), "most_calls": 3}
@@ -477,6 +479,7 @@ def test_the_spend_cap_holds_across_processes(judge: str, tmp_path: Path) -> Non
     assert any("most_calls is reached" in (score.reason or "") for score in scores)
 
 
+@pytest.mark.integration
 def test_the_judge_is_not_asked_faster_than_the_rate(judge: str, tmp_path: Path) -> None:
     Judge.replies = [(200, '{"score": 5}')] * 10
     options = {"base_url": judge, "cache": str(tmp_path / "judge.sqlite"), "calls_per_minute": 2}

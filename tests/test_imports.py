@@ -129,6 +129,7 @@ def test_only_child_processes_of_backends_import_the_engine() -> None:
     assert outside == {f"rlsp_cli.backends.{step}" for step in steps}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -18,6 +18,8 @@ from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.sample import Sample, Score
 
+pytestmark = pytest.mark.integration  # processes that are killed and replaced
+
 HOSTILE = """
 import os, sys, time
 from rlsp_cli.rewards import Sample, exploration_reward
@@ -132,7 +134,6 @@ def test_a_worker_imports_no_torch(tmp_path: Path) -> None:
         assert pool.map(call(spy, "x"))[0][0].value == 0.0
 
 
-@pytest.mark.integration
 def test_a_worker_in_an_endless_loop_dies_with_its_parent(use: Use, tmp_path: Path) -> None:
     code = (
         "import os, sys, time, threading\n"
@@ -188,7 +189,6 @@ def children(parent: int) -> list[int]:
     ]
 
 
-@pytest.mark.integration
 def test_a_process_that_somebody_kills_costs_no_sample(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(
@@ -276,7 +276,6 @@ def test_a_reward_of_a_group_sees_all_samples_of_a_prompt_at_once(tmp_path: Path
     ] == [True, True]
 
 
-@pytest.mark.integration
 def test_a_threaded_ray_actor_scores_as_everybody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
     monkeypatch.setenv(

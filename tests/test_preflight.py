@@ -10,6 +10,8 @@ from rlsp_cli.errors import RecipeError
 from rlsp_cli.preflight import inspect_recipe, read_recipe
 from tests.conftest import TINY, rlsp
 
+pytestmark = pytest.mark.integration  # rewards are tried in processes of their own
+
 FILES = """\
 schema_version: 1
 name: files
@@ -271,7 +273,6 @@ def test_ppo_without_a_reward_of_its_own_is_noted(folder: Path) -> None:
     assert found.startswith("r.yaml:10:1: note: no reward is given: math_verify judges")
 
 
-@pytest.mark.integration
 def test_a_run_is_refused_before_its_folder_is_made(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(TINY)
     done = rlsp(
@@ -288,7 +289,6 @@ def test_a_task_that_raises_is_told_with_its_row(folder: Path) -> None:
     assert "mine train:0: the task makes no row: KeyError: 0" in found
 
 
-@pytest.mark.integration
 def test_a_hub_that_cannot_be_reached_is_told_at_once_and_what_to_do(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE"):

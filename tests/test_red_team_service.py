@@ -22,6 +22,8 @@ from rlsp_cli.rewards.service.gather import Gatherer
 from rlsp_cli.rewards.service.server import TOKEN_VARIABLE, run_service
 from tests.test_service import ask, get, serving
 
+pytestmark = pytest.mark.integration  # a service and its processes
+
 ODD = """
 import json, os, resource, signal, threading, time
 from rlsp_cli.rewards import Sample, verifier

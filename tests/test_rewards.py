@@ -19,6 +19,8 @@ from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.source import source_digest
 from rlsp_cli.runs.stream import read_rows
 
+pytestmark = pytest.mark.integration  # most of them score in processes
+
 
 @pytest.mark.parametrize(
     ("text", "answer"),
@@ -136,7 +138,6 @@ def test_all_references_of_aime_and_math500_verify_against_themselves(shared_dat
     assert [gold for gold, s in zip(golds, scores, strict=True) if s.value != 1.0] == []
 
 
-@pytest.mark.integration
 def test_adversarial_answers_neither_hang_nor_run_nor_count(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
