@@ -62,7 +62,7 @@ def test_without_models_of_steps_the_next_move_is_told(run: Path, tmp_path: Path
     other = rlsp(
         "eval", run / "ppo" / "checkpoints" / "final", "--steps", "--bench", "heldout", check=False
     )
-    assert other.returncode == 2 and "--steps is for a run" in other.stderr
+    assert other.returncode == 2 and "--steps needs one" in other.stderr
     for folder in StagePaths(run / "ppo").all_exported().values():
         folder.rename(folder.with_name(f"kept-{folder.name}"))
     none = rlsp("eval", run, "--steps", "--bench", "heldout", cwd=tmp_path, check=False)

@@ -222,7 +222,7 @@ def prepare(tmp_path: Path, python: tuple[str, ...]) -> Callable[..., tuple[Path
         (stage / "hook.py").write_text(HOOK)
         inputs = {
             "python": python, "entrypoint": [*python, "job.py"], "env": {"MARK": "a b", "RAY_DEDUP_LOGS": "0"},
-            "setup_hook": None, "ship": ["job.py", "hook.py"], "asked": [], "nodes": 1, "gpus_per_node": 0,
+            "setup_hook": None, "ship": ["job.py", "hook.py"], "placement_groups": [], "nodes": 1, "gpus_per_node": 0,
             "fake_gpus": 2, "address": None, "port": free_ports(1)[0], "join_timeout_s": 180, "quiet_limit_s": 600,
             "service": None, "secrets": ["WANDB_API_KEY"],
         }  # fmt: skip

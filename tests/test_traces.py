@@ -324,13 +324,13 @@ def test_a_local_model_draws_the_same_solutions_each_time(model: Path, tmp_path:
         "    return '2' in sample.response\n"
     )
     arguments = (
-        f"sample={{model: {model}, samples: 6, temperature: 1, max_new_tokens: 24}}",
+        f"sample={{model: {model}, samples: 32, temperature: 1, max_new_tokens: 24}}",
         "verifier=./v.py:v",
     )
     rows = [{"problem": "what is 1 + 1 ?", "answer": "2"}, {"problem": "what is 3 ?"}]
     card, written = make(tmp_path, rows, *arguments)
     assert written and all("2" in row["solution"] and row["answer"] == "2" for row in written)
-    assert reasons(card, "sample")["no reference answer"] == 1 and card["sampling"]["samples"] == 6
+    assert reasons(card, "sample")["no reference answer"] == 1 and card["sampling"]["samples"] == 32
     for path in tmp_path.glob("out.*"):
         path.unlink()
     assert make(tmp_path, rows, *arguments)[1] == written and not (tmp_path / "out.drafts").exists()
