@@ -60,10 +60,6 @@ class GrowingLayer(CacheLayerMixin):  # type: ignore[misc]
         self.values = self._stacked(self.values, other.values, other.length, length, capacity)
         self.length = length
 
-    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
-        """Select rows, by the name that transformers' layers have for it."""
-        self.keep(beam_idx, 0)
-
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Columns that the mask of the next tokens covers, and the first of them."""
         return self.length + query_length, 0

@@ -93,6 +93,8 @@ class Adapters:
         self._learning: list[Role] = ["policy", *(role for role in others if role != "reference")]
         for role in self._learning:
             adapter.add(policy, lora, role, seed)
+        # Looked up once: each pass through the model activates a role, and comes back to the policy.
+        self._weights = {role: adapter.weights(policy, role) for role in self._learning}
         self._activate("policy")
 
     @contextmanager
@@ -110,13 +112,13 @@ class Adapters:
 
     def parameters(self, role: Role) -> list[nn.Parameter]:
         """The weights of the role's adapter."""
-        return list(adapter.weights(self.policy, role).values())
+        return list(self._weights[role].values())
 
     def state(self) -> dict[Role, dict[str, torch.Tensor]]:
         """The weights of all adapters."""
         return {
-            role: {path: w.detach() for path, w in adapter.weights(self.policy, role).items()}
-            for role in self._learning
+            role: {path: weight.detach() for path, weight in weights.items()}
+            for role, weights in self._weights.items()
         }
 
     def restore(self, folder: Path, state: dict[Role, dict[str, torch.Tensor]]) -> None:
