@@ -71,13 +71,13 @@ def test_the_base_weights_are_in_memory_once_and_only_adapters_learn() -> None:
 def test_each_loss_reaches_the_adapter_of_its_role(checkpointing: bool, tmp_path: Path) -> None:
     options: dict[str, Any] = {"lora": LORA, "gradient_checkpointing": checkpointing, "kl_coef": 0}
     trainer = make_trainer(tmp_path, **options)
-    teach(trainer.roles, "policy")  # type: ignore[arg-type]
-    teach(trainer.roles, "critic")  # type: ignore[arg-type]
+    teach(trainer.models.roles, "policy")  # type: ignore[arg-type]
+    teach(trainer.models.roles, "critic")  # type: ignore[arg-type]
     policy, critic = gradients(trainer, written_rollout())
     assert policy.norm() > 0 and critic.norm() > 0
     plain = make_trainer(tmp_path, **{**options, "gradient_checkpointing": False})
-    teach(plain.roles, "policy")  # type: ignore[arg-type]
-    teach(plain.roles, "critic")  # type: ignore[arg-type]
+    teach(plain.models.roles, "policy")  # type: ignore[arg-type]
+    teach(plain.models.roles, "critic")  # type: ignore[arg-type]
     for ours, theirs in zip((policy, critic), gradients(plain, written_rollout()), strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -105,16 +105,17 @@ def test_training_with_adapters_leaves_the_base_as_it_was(tmp_path: Path) -> Non
     trainer = make_trainer(tmp_path, lora=LORA, learning_rate=1e-2, critic_learning_rate=1e-2)
     plain, _ = new_model(SPEC, [WORDS], seed=1)
     before = {
-        name: [p.clone() for p in trainer.roles.parameters(name)] for name in ("policy", "critic")
+        name: [p.clone() for p in trainer.models.roles.parameters(name)]
+        for name in ("policy", "critic")
     }
     trainer.run()
-    with trainer.roles.playing("reference") as reference:
+    with trainer.models.roles.playing("reference") as reference:
         assert torch.equal(logits(reference), logits(plain.eval()))
     for name, weights in before.items():
-        now = trainer.roles.parameters(name)  # type: ignore[arg-type]
+        now = trainer.models.roles.parameters(name)  # type: ignore[arg-type]
         assert any(not torch.equal(p, was) for p, was in zip(now, weights, strict=True))
     saved = AutoModelForCausalLM.from_pretrained(trainer.context.paths.final)
-    torch.testing.assert_close(logits(saved), logits(trainer.policy), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits(saved), logits(trainer.models.policy), atol=1e-4, rtol=1e-4)
 
 
 def test_targets_that_are_not_there_are_named_with_those_that_are() -> None:

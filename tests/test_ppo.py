@@ -30,9 +30,11 @@ from rlsp_cli.engine.roles import Role
 from rlsp_cli.engine.rollout import Rollout, as_tensors
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.stop import StopFlag
+from rlsp_cli.engine.targets import Targets, targets_of
 from rlsp_cli.engine.trial import handling_of
 from rlsp_cli.errors import SafetyError, StoppedError
 from rlsp_cli.recipe.schema import Data, FromScratch, Model, Ppo, Prompts, Recipe, Reward, Schedule
+from rlsp_cli.rewards.combine import alpha_at
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import read_rows
@@ -64,13 +66,13 @@ class Fixed:
 
 def role(trainer: PpoTrainer, name: Role) -> PreTrainedModel:
     """The model of a role."""
-    with trainer.roles.playing(name) as model:
+    with trainer.models.roles.playing(name) as model:
         return model
 
 
 def critic_parameters(trainer: PpoTrainer) -> list[torch.nn.Parameter]:
     """What the critic learns: its layers, where it has some of its own, and its head."""
-    return trainer.critic_optimiser.parameters
+    return trainer.models.parameters("critic")
 
 
 class Recorder:
@@ -127,8 +129,10 @@ def make_trainer(
     context = Context(recipe, StagePaths(folder), model, tokenizer, torch.device("cpu"), StopFlag())
     problems = [Problem(str(n), WORDS[: 2 * n + 5], "a") for n in range(4)]
     trainer = PpoTrainer(context, ppo, problems, Fixed(rewards))  # type: ignore[arg-type]
-    if trainer.value_head is not None:
-        torch.nn.init.normal_(trainer.value_head.weight, generator=torch.Generator().manual_seed(2))
+    if trainer.models.value_head is not None:
+        torch.nn.init.normal_(
+            trainer.models.value_head.weight, generator=torch.Generator().manual_seed(2)
+        )
     return trainer
 
 
@@ -143,15 +147,24 @@ def written_rollout(
     return Rollout(samples, whole, *as_tensors(prompts, generated, 0, torch.device("cpu")))
 
 
+def targets_at(
+    trainer: PpoTrainer, rollout: Rollout, step: int = 0
+) -> tuple[Targets, dict[str, float]]:
+    """The targets of a rollout that a step has drawn, and their metrics."""
+    alpha = alpha_at(trainer.recipe.reward.alpha, step, trainer.total)
+    return targets_of(rollout, trainer.models, trainer.settings, alpha, trainer.kl_coef)
+
+
 def gradients(
     trainer: PpoTrainer, rollout: Rollout, critic_only: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(policy, critic) of one update on the whole rollout."""
-    policy = trainer.optimiser = Recorder(trainer.optimiser)  # type: ignore[assignment]
-    targets, _ = trainer.targets(rollout)
-    critic = Recorder(trainer.critic_optimiser) if trainer.value_head else policy
-    trainer.critic_optimiser = critic  # type: ignore[assignment]
-    trainer.update(0, rollout, targets, critic_only)
+    policy = trainer.learner.optimiser = Recorder(trainer.learner.optimiser)  # type: ignore[assignment]
+    targets, _ = targets_at(trainer, rollout)
+    critic = policy
+    if trainer.learner.critic_optimiser:
+        critic = trainer.learner.critic_optimiser = Recorder(trainer.learner.critic_optimiser)  # type: ignore[assignment]
+    trainer.learner.update(0, rollout, targets, critic_only)
     return (vector(policy.parameters) if critic_only else policy.gradients[0]), critic.gradients[0]
 
 
@@ -159,7 +172,7 @@ def move(trainer: PpoTrainer) -> None:
     """Give the policy other weights than the reference's."""
     random = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        for parameter in trainer.policy.parameters():
+        for parameter in trainer.models.policy.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=random))
 
 
@@ -196,9 +209,9 @@ def test_advantages_and_loss_of_four_responses_by_hand(
         tmp_path, estimator=estimator, kl_coef=0, whiten_advantages=False, **GROUPED
     )
     rollout = written_rollout()
-    targets, _ = trainer.targets(rollout)
+    targets, _ = targets_at(trainer, rollout)
     assert of_responses(targets.advantages, rollout) == repeated(expected)
-    metrics = trainer.update(0, rollout, targets, critic_only=False)
+    metrics = trainer.learner.update(0, rollout, targets, critic_only=False)
     assert metrics["loss/policy"] == pytest.approx(loss, abs=1e-6) and metrics["clip_fraction"] == 0
 
 
@@ -206,11 +219,11 @@ def test_advantages_returns_and_losses_of_gae_by_hand(tmp_path: Path) -> None:
     trainer = make_trainer(
         tmp_path, kl_coef=0, whiten_advantages=False, gae_lambda=0.5, value_clip=9.0
     )
-    assert trainer.value_head is not None
-    torch.nn.init.zeros_(trainer.value_head.weight)
-    torch.nn.init.constant_(trainer.value_head.bias, 0.25)
+    assert trainer.models.value_head is not None
+    torch.nn.init.zeros_(trainer.models.value_head.weight)
+    torch.nn.init.constant_(trainer.models.value_head.bias, 0.25)
     rollout = written_rollout()
-    targets, metrics = trainer.targets(rollout)
+    targets, metrics = targets_at(trainer, rollout)
     # All values are 1/4, so each difference is 0 but the last, which is score - 1/4; lambda halves
     # it per token.
     advantages = [
@@ -228,7 +241,7 @@ def test_advantages_returns_and_losses_of_gae_by_hand(tmp_path: Path) -> None:
     assert metrics["explained_variance"] == pytest.approx(
         1 - sum(value**2 for value in flat) / spread, rel=1e-4
     )
-    losses = trainer.update(0, rollout, targets, critic_only=False)
+    losses = trainer.learner.update(0, rollout, targets, critic_only=False)
     assert losses["loss/policy"] == pytest.approx(-sum(flat) / TOKENS)
     assert losses["loss/value"] == pytest.approx(sum(value**2 for value in flat) / 2 / TOKENS)
     assert losses["value_clip_fraction"] == 0
@@ -244,7 +257,8 @@ def test_separate_streams_are_mixed_by_alpha_after_their_baselines(tmp_path: Pat
         **GROUPED,
     }
     rollout = written_rollout(scores)
-    advantages = make_trainer(tmp_path, alpha=0.75, **options).targets(rollout)[0].advantages
+    trainer = make_trainer(tmp_path, alpha=0.75, **options)
+    advantages = targets_at(trainer, rollout)[0].advantages
     # rloo of two is the difference to the other: correctness 1, -1, 0, 0 and exploration -0.4, 0.4,
     # -1, 1.
     by_hand = [0.75 - 0.25 * 0.4, -0.75 + 0.25 * 0.4, -0.25, 0.25]
@@ -261,10 +275,7 @@ def test_separate_streams_follow_the_schedule_of_alpha(tmp_path: Path) -> None:
     }
     trainer = make_trainer(tmp_path, alpha=Schedule(start=0.0, end=1.0), **options)
     rollout = written_rollout([scored(0.0, (1.0, 0.0)), scored(0.0, (0.0, 0.5))] * 2)
-    first = [
-        trainer.targets(replace(rollout, samples=[replace(s, step=step) for s in rollout.samples]))
-        for step in (0, 1)
-    ]
+    first = [targets_at(trainer, rollout, step) for step in (0, 1)]
     assert of_responses(first[0][0].advantages, rollout) == repeated([-0.5, 0.5, -0.5, 0.5])
     assert of_responses(first[1][0].advantages, rollout) == repeated([0.25, -0.25, 0.25, -0.25])
 
@@ -275,14 +286,14 @@ def test_each_token_pays_for_its_distance_to_the_reference(tmp_path: Path) -> No
     )
     move(trainer)
     rollout = written_rollout()
-    targets, metrics = trainer.targets(rollout)
+    targets, metrics = targets_at(trainer, rollout)
     kls = []
     for prompt, response, reward, found in zip(
         PROMPTS, RESPONSES, REWARDS, of_responses(targets.advantages, rollout), strict=True
     ):
         logp, reference = (
             by_hand(model, prompt, response)
-            for model in (trainer.policy, role(trainer, "reference"))
+            for model in (trainer.models.policy, role(trainer, "reference"))
         )
         kl = [a - b for a, b in zip(logp, reference, strict=True)]
         assert found == pytest.approx(
@@ -308,22 +319,24 @@ def by_hand(
 def test_old_log_probabilities_are_those_that_the_tokens_were_sampled_with(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, temperature=0.5)
     rollout = written_rollout()
-    targets, _ = trainer.targets(rollout)
-    expected = [by_hand(trainer.policy, p, r, 0.5) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
+    targets, _ = targets_at(trainer, rollout)
+    expected = [
+        by_hand(trainer.models.policy, p, r, 0.5) for p, r in zip(PROMPTS, RESPONSES, strict=True)
+    ]
     assert targets.old_logp is not None
     assert of_responses(targets.old_logp, rollout) == [
         pytest.approx(row, abs=1e-5) for row in expected
     ]
-    assert trainer.update(0, rollout, targets, critic_only=False)["clip_fraction"] == 0
+    assert trainer.learner.update(0, rollout, targets, critic_only=False)["clip_fraction"] == 0
 
 
 def test_the_entropy_is_that_of_the_sampling_temperature(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, temperature=0.5)
-    _, metrics = trainer.targets(written_rollout())
+    _, metrics = targets_at(trainer, written_rollout())
     found = []
     for prompt, response in zip(PROMPTS, RESPONSES, strict=True):
         with torch.no_grad():
-            logits = trainer.policy(torch.tensor([prompt + response])).logits[
+            logits = trainer.models.policy(torch.tensor([prompt + response])).logits[
                 0, len(prompt) - 1 : -1
             ]
         found += torch.distributions.Categorical(logits=logits / 0.5).entropy().tolist()
@@ -381,9 +394,9 @@ def test_checkpointed_layers_run_twice_in_training_and_the_step_is_the_same(
                 if isinstance(layer, LlamaMLP):
                     layer.register_forward_pre_hook(lambda *_: runs.append("once"))
         rollout, _ = trainer.step(0)
-        targets, _ = trainer.targets(rollout)
+        targets, _ = targets_at(trainer, rollout)
         runs.clear()
-        metrics = trainer.update(0, rollout, targets, critic_only=False)
+        metrics = trainer.learner.update(0, rollout, targets, critic_only=False)
         return metrics, len(runs)
 
     (expected, once), (found, twice) = step(False), step(True)
@@ -399,11 +412,11 @@ def test_the_entropy_bonus_is_the_mean_entropy_of_the_tokens(tmp_path: Path) -> 
         for coef in (0.0, 0.3)
     )
     trainer = make_trainer(tmp_path, **options)
-    logits = trainer.policy(rollout.tokens).logits[:, :-1]
+    logits = trainer.models.policy(rollout.tokens).logits[:, :-1]
     entropy = torch.distributions.Categorical(logits=logits).entropy()
     (-0.3 * (entropy * rollout.mask).sum() / TOKENS).backward()
     torch.testing.assert_close(
-        bonus - plain, vector(trainer.optimiser.parameters), atol=1e-5, rtol=1e-3
+        bonus - plain, vector(trainer.learner.optimiser.parameters), atol=1e-5, rtol=1e-3
     )
 
 
@@ -457,13 +470,13 @@ def test_a_value_head_that_warms_up_does_not_touch_the_policy(tmp_path: Path) ->
 @pytest.mark.parametrize("critic_only", [True, False])
 def test_a_critic_of_its_own_never_moves_the_policy(critic_only: bool, tmp_path: Path) -> None:
     flat = make_trainer(tmp_path, kl_coef=0, whiten_advantages=False)
-    targets, _ = flat.targets(written_rollout())
-    recorder = Recorder(flat.optimiser)
-    flat.optimiser = recorder  # type: ignore[assignment]
+    targets, _ = targets_at(flat, written_rollout())
+    recorder = Recorder(flat.learner.optimiser)
+    flat.learner.optimiser = recorder  # type: ignore[assignment]
     nothing_to_gain = replace(targets, advantages=torch.zeros_like(targets.advantages))
-    metrics = flat.update(0, written_rollout(), nothing_to_gain, critic_only)
+    metrics = flat.learner.update(0, written_rollout(), nothing_to_gain, critic_only)
     assert metrics["grad_norm/critic"] > 0
-    assert vector(flat.optimiser.parameters).norm() == 0
+    assert vector(flat.learner.optimiser.parameters).norm() == 0
     assert sum(gradient.norm() for gradient in recorder.gradients) == 0
 
 
@@ -498,13 +511,16 @@ def test_a_value_loss_that_stands_alone_has_weight_one(
 def test_a_value_beyond_its_clip_is_pushed_no_further(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, value_clip=0.2)
     rollout = written_rollout()
-    targets, _ = trainer.targets(rollout)
+    targets, _ = targets_at(trainer, rollout)
     values = targets.old_values
     moved_up = replace(targets, old_values=values - 1)
     for wanted, fraction in ((values + 1, 1.0), (values - 2, 0.0)):
-        critic = Recorder(trainer.critic_optimiser)
-        trainer.critic_optimiser = critic  # type: ignore[assignment]
-        metrics = trainer.update(0, rollout, replace(moved_up, returns=wanted), critic_only=True)
+        assert trainer.learner.critic_optimiser
+        critic = Recorder(trainer.learner.critic_optimiser)
+        trainer.learner.critic_optimiser = critic  # type: ignore[assignment]
+        metrics = trainer.learner.update(
+            0, rollout, replace(moved_up, returns=wanted), critic_only=True
+        )
         assert metrics["value_clip_fraction"] == fraction
         assert bool(critic.gradients[0].norm()) == (fraction == 0)
 
@@ -514,12 +530,12 @@ def test_the_ratio_is_clipped_where_the_policy_has_left_the_one_that_sampled(
 ) -> None:
     trainer = make_trainer(tmp_path, estimator="reinforce", clip=0.2)
     rollout = written_rollout()
-    targets, _ = trainer.targets(rollout)
+    targets, _ = targets_at(trainer, rollout)
     assert targets.old_logp is not None
     left = replace(
         targets, old_logp=targets.old_logp - math.log(1.5), advantages=torch.ones_like(targets.mask)
     )
-    metrics = trainer.update(0, rollout, left, critic_only=False)
+    metrics = trainer.learner.update(0, rollout, left, critic_only=False)
     assert metrics["clip_fraction"] == 1 and metrics["loss/policy"] == pytest.approx(-1.2)
     assert metrics["grad_norm/policy"] == 0
 
@@ -528,7 +544,7 @@ def test_a_policy_that_trains_drops_nothing_out_and_its_reference_stays_as_it_is
     tmp_path: Path,
 ) -> None:
     trainer = make_trainer(tmp_path, learning_rate=1e-2)
-    assert not trainer.policy.training and not role(trainer, "reference").training
+    assert not trainer.models.policy.training and not role(trainer, "reference").training
     assert not any(p.requires_grad for p in role(trainer, "reference").parameters())
     before = [p.clone() for p in role(trainer, "reference").parameters()]
     trainer.run()
@@ -555,7 +571,7 @@ def test_a_response_is_scored_as_the_text_it_is_beside_what_is_known_of_it(tmp_p
     rollout, _ = trainer.step(1)
     tokenizer = trainer.context.tokenizer
     for sample, tokens, mask in zip(rollout.samples, rollout.tokens, rollout.mask, strict=True):
-        problem = trainer.problems[int(sample.id)]
+        problem = trainer.collector.problems[int(sample.id)]
         response = tokens[1:][mask > 0].tolist()
         truncated = response[-1] != EOS
         text = tokenizer.decode(response, skip_special_tokens=True)
@@ -602,8 +618,8 @@ def test_every_matrix_product_is_in_bfloat16_where_the_recipe_says_so(
     critic: str, tmp_path: Path
 ) -> None:
     trainer = make_trainer(tmp_path, precision="bfloat16", critic=critic)
-    assert trainer.value_head is not None
-    handling_of(trainer.policy)  # it is tried in float32 before it decodes
+    assert trainer.models.value_head is not None
+    handling_of(trainer.models.policy)  # it is tried in float32 before it decodes
     found = set()
     names: list[Role] = ["policy", "reference", "critic"]
     for model in (role(trainer, name) for name in names[: 3 if critic == "own" else 2]):
@@ -612,9 +628,9 @@ def test_every_matrix_product_is_in_bfloat16_where_the_recipe_says_so(
                 layer.register_forward_hook(lambda _layer, _inputs, output: found.add(output.dtype))
     trainer.step(0)
     assert found == {torch.bfloat16}
-    assert {p.dtype for p in (*trainer.policy.parameters(), *critic_parameters(trainer))} == {
-        torch.float32
-    }
+    assert {
+        p.dtype for p in (*trainer.models.policy.parameters(), *critic_parameters(trainer))
+    } == {torch.float32}
 
 
 def test_the_scorer_mixes_by_the_alpha_of_its_step(tmp_path: Path) -> None:
@@ -667,10 +683,10 @@ def test_both_schedules_end_with_the_last_update(warm_up: int, critic: str, tmp_
     trainer.run()
     policy_updates, critic_updates = (5 - warm_up) * 4, 5 * 4
     for optimiser, updates in (
-        (trainer.optimiser, policy_updates),
-        (trainer.critic_optimiser, critic_updates),
+        (trainer.learner.optimiser, policy_updates),
+        (trainer.learner.critic_optimiser, critic_updates),
     ):
-        assert optimiser.steps == optimiser.total == updates
+        assert optimiser and optimiser.steps == optimiser.total == updates
     last = rows_of(trainer)[-1]
     # A step logs the mean over its four updates; a straight line falls from the peak to a tenth of
     # it.
@@ -682,19 +698,19 @@ def test_without_a_critic_there_is_no_warm_up(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, estimator="reinforce", steps=3, critic_warmup_steps=2)
     trainer.run()
     assert [row["critic_only"] for row in rows_of(trainer)] == [0, 0, 0]
-    assert trainer.optimiser.steps == trainer.optimiser.total == 3
+    assert trainer.learner.optimiser.steps == trainer.learner.optimiser.total == 3
 
 
 def test_the_warm_up_trains_the_critic_and_leaves_the_policy_as_it_is(tmp_path: Path) -> None:
     trainer = make_trainer(
         tmp_path, critic_warmup_steps=1, learning_rate=1e-2, critic_learning_rate=1e-2
     )
-    assert trainer.value_head is not None
+    assert trainer.models.value_head is not None
     critic = [p.clone() for p in critic_parameters(trainer)]
     for step, same in ((0, True), (1, False)):
         trainer.step(step)
         pairs = zip(
-            trainer.policy.parameters(), role(trainer, "reference").parameters(), strict=True
+            trainer.models.policy.parameters(), role(trainer, "reference").parameters(), strict=True
         )
         assert all(torch.equal(p, r) for p, r in pairs) == same
     assert all(
@@ -716,7 +732,7 @@ def orders(folder: Path, steps: Sequence[int], seed: int = 0) -> list[list[int]]
         seen.append(rows.tolist())
         return {}
 
-    trainer._minibatch = minibatch  # type: ignore[method-assign]
+    trainer.learner._minibatch = minibatch  # type: ignore[method-assign]
     for step in steps:
         trainer.step(step)
     assert [len(rows) for rows in seen] == [8] * 8 * len(steps)
@@ -735,8 +751,8 @@ def test_minibatches_hold_every_response_once_an_epoch_in_an_order_of_its_own(
 def test_unscored_responses_are_in_no_minibatch_and_make_no_update_less(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, rewards=[1.0, None, 0.5, 0.0], train_batch=2)
     trainer.run()
-    assert trainer.optimiser.steps == trainer.optimiser.total == 4
-    (first, second) = trainer.minibatches(0, torch.tensor([0, 2, 3]))
+    assert trainer.learner.optimiser.steps == trainer.learner.optimiser.total == 4
+    (first, second) = trainer.learner.minibatches(0, torch.tensor([0, 2, 3]))
     assert sorted(torch.cat([first, second]).tolist()) == [0, 2, 3]
 
 
@@ -764,10 +780,10 @@ def test_a_run_writes_each_step_and_response_and_the_trained_model(tmp_path: Pat
     assert [row["step"] for row in written] == [0] * 4 + [1] * 4
     assert [row["reward"] for row in written] == REWARDS * 2
     assert sorted(row["id"] for row in written[:4]) == ["0", "1", "2", "3"]
-    saved = type(trainer.policy).from_pretrained(trainer.context.paths.final)
+    saved = type(trainer.models.policy).from_pretrained(trainer.context.paths.final)
     assert all(
         torch.equal(p, q)
-        for p, q in zip(trainer.policy.parameters(), saved.parameters(), strict=True)
+        for p, q in zip(trainer.models.policy.parameters(), saved.parameters(), strict=True)
     )
     assert load_tokenizer(str(trainer.context.paths.final))("a b")["input_ids"] == [3, 4]
 
@@ -821,5 +837,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(options: dict[str, Any], tmp_pat
     resumed.run()
 
     assert rows_of(resumed) == rows_of(whole) and resumed.kl_coef == whole.kl_coef
-    for left, right in zip(resumed.policy.parameters(), whole.policy.parameters(), strict=True):
+    for left, right in zip(
+        resumed.models.policy.parameters(), whole.models.policy.parameters(), strict=True
+    ):
         assert torch.equal(left, right)

@@ -125,18 +125,14 @@ def _ppo(recipe: Recipe, ppo: Ppo) -> tuple[Counts, Texts | None]:
     if steps is None:
         return counts, found.texts
 
-    # Each rollout is trained on in `epochs` passes of minibatches; only `gae` has a critic, and its
-    # first steps may train the critic alone.
-    updates = ppo.epochs * max(1, ppo.responses // ppo.train_batch)
     has_critic = ppo.estimator == "gae"
-    warmup = ppo.critic_warmup_steps if has_critic else 0
     longest = _within_model(recipe, ppo.max_prompt_tokens + ppo.max_new_tokens)
 
     counts = replace(
         counts,
         responses=steps * ppo.responses,
-        optimizer_steps=max(steps - warmup, 0) * updates,
-        critic_steps=steps * updates if has_critic else None,
+        optimizer_steps=max(steps - ppo.warmup_steps, 0) * ppo.updates,
+        critic_steps=steps * ppo.updates if has_critic else None,
         tokens=steps * ppo.responses * longest,
     )
     return counts, found.texts

@@ -65,7 +65,7 @@ def _ppo(recipe: Recipe, ppo: Ppo, shape: ModelShape, texts: Texts) -> Embedded:
         states += _learning(ppo, shape, shape.trunk)
     if ppo.lora is None:
         states += _FLOAT32_BYTES * shape.trunk if has_critic else 0
-        states += _FLOAT32_BYTES * shape.parameters if ppo.kl_coef or ppo.kl_target else 0
+        states += _FLOAT32_BYTES * shape.parameters if ppo.uses_kl else 0
 
     training = _CHUNK_BYTES + _kept(recipe, ppo, shape, ppo.micro_batch * length)
     rows = min(ppo.decode_batch, ppo.responses)

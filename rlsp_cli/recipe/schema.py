@@ -444,6 +444,26 @@ class Ppo(Optimisation):
         """Responses in one rollout."""
         return self.rollout_batch * self.samples_per_prompt
 
+    @property
+    def minibatches(self) -> int:
+        """Parts of a rollout, one for each optimiser step of an epoch."""
+        return max(1, self.responses // self.train_batch)
+
+    @property
+    def updates(self) -> int:
+        """Optimiser steps on one rollout."""
+        return self.epochs * self.minibatches
+
+    @property
+    def warmup_steps(self) -> int:
+        """Rollout steps in which only the critic learns; none when there is no critic."""
+        return self.critic_warmup_steps if self.estimator == "gae" else 0
+
+    @property
+    def uses_kl(self) -> bool:
+        """Whether the KL to the reference has a weight, or could get one."""
+        return self.kl_coef > 0 or self.kl_target is not None
+
     def num_steps(self, rows: int) -> int:
         """Rollout steps of the whole stage over so many problems."""
         return self.steps or max(1, int(self.episodes * rows / self.rollout_batch))

@@ -1,0 +1,108 @@
+"""Responses of the policy to a step's problems, on which PPO trains."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rlsp_cli.data import Problem
+from rlsp_cli.engine.actor_critic import ActorCritic
+from rlsp_cli.engine.batch import batch_rows
+from rlsp_cli.engine.decode import Generated, Sampling, generate
+from rlsp_cli.engine.draw import row_seeds
+from rlsp_cli.engine.ending import end_ids
+from rlsp_cli.engine.model import refuse_overflow
+from rlsp_cli.engine.prompt import decode_responses, encode_prompt, prompt_text
+from rlsp_cli.engine.stage import Context
+from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.rewards.sample import Sample
+
+
+class PolicySampler(Protocol):
+    """Draws responses from the policy as it is now."""
+
+    def draw(self, prompts: Sequence[list[int]], step: int) -> list[Generated]:
+        """A response to each prompt, both as tokens. Equal steps of equal policies draw equal responses."""
+        ...
+
+
+@dataclass(frozen=True)
+class Collected:
+    """One step's responses, as tokens and as what rewards see of them."""
+
+    prompts: list[list[int]]
+    generated: list[Generated]
+    samples: list[Sample]
+
+
+class Collector:
+    """Chooses each step's problems and has the policy respond to them."""
+
+    def __init__(
+        self, context: Context, settings: Ppo, problems: Sequence[Problem], sampler: PolicySampler
+    ) -> None:
+        self.context, self.settings, self.problems = context, settings, problems
+        self.sampler = sampler
+        prompts = (encode_prompt(self._text(problem), context.tokenizer) for problem in problems)
+        refuse_overflow(context.model, prompts, settings.max_new_tokens)
+
+    def collect(self, step: int) -> Collected:
+        """The responses of a step."""
+        tokenizer, problems = self.context.tokenizer, self._choose_problems(step)
+        texts = [self._text(problem) for problem in problems]
+        prompts = [encode_prompt(text, tokenizer) for text in texts]
+
+        generated = self.sampler.draw(prompts, step)
+
+        replies = decode_responses(texts, [response.tokens for response in generated], tokenizer)
+        samples = [
+            Sample(
+                prompt=text,
+                response=reply,
+                reference=problem.answer,
+                id=problem.id,
+                metadata=problem.metadata,
+                num_tokens=len(response.tokens),
+                max_tokens=self.settings.max_new_tokens,
+                truncated=response.truncated,
+                step=step,
+            )
+            for text, reply, problem, response in zip(
+                texts, replies, problems, generated, strict=True
+            )
+        ]
+        return Collected(prompts, generated, samples)
+
+    def _choose_problems(self, step: int) -> list[Problem]:
+        """The step's problems, each `samples_per_prompt` times in a row."""
+        seed = self.context.recipe.seed
+        rows = batch_rows(len(self.problems), self.settings.rollout_batch, step, seed)
+        return [self.problems[row] for row in rows for _ in range(self.settings.samples_per_prompt)]
+
+    def _text(self, problem: Problem) -> str:
+        return prompt_text(problem.problem, self.context.recipe.data, self.context.tokenizer)
+
+
+class EmbeddedSampler:
+    """Draws responses with the policy's own weights in this process."""
+
+    def __init__(self, context: Context, settings: Ppo, models: ActorCritic) -> None:
+        self.context, self.settings, self.models = context, settings, models
+
+    def draw(self, prompts: Sequence[list[int]], step: int) -> list[Generated]:
+        """A response to each prompt, in the order of the prompts, with log-probabilities."""
+        tokenizer, policy = self.context.tokenizer, self.models.policy
+        temperature = self.settings.temperature
+        sampling = Sampling(self.settings.max_new_tokens, temperature, record=temperature)
+        with self.models.autocast():
+            responses = dict(
+                generate(
+                    policy,
+                    prompts,
+                    sampling,
+                    seeds=row_seeds(self.context.recipe.seed, "rollout", step, len(prompts)),
+                    eos_ids=end_ids(policy, tokenizer),
+                    pad_id=tokenizer.pad_token_id,
+                    at_once=self.settings.decode_batch,
+                )
+            )
+        return [responses[row] for row in range(len(prompts))]
