@@ -40,7 +40,8 @@ def chat(text: str | None, **more: Any) -> Reply:
 def serving(answer: Callable[[dict[str, Any]], Reply], seconds: float = 0.0) -> Iterator[Server]:
     """A server for the time of a test; each reply takes `seconds`."""
     server = Server(answer, seconds)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # It looks so often, in seconds, whether to end.
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server
     finally:

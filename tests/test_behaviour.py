@@ -322,7 +322,7 @@ class Judge(BaseHTTPRequestHandler):
 @pytest.fixture
 def judge() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Judge)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/v1"
     server.shutdown()
     server.server_close()

@@ -417,7 +417,7 @@ class Judge(BaseHTTPRequestHandler):
 def judge() -> Iterator[str]:
     server = HTTPServer(("127.0.0.1", 0), Judge)
     Judge.replies, Judge.seen = [], []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
     server.shutdown()
     server.server_close()

@@ -33,6 +33,9 @@ def modules(package: Path) -> dict[str, Path]:
     }
 
 
+OURS = modules(PACKAGE)
+
+
 def imported(name: str, file: Path) -> set[str]:
     """What a module imports, at any depth of the file, in every form: modules, and names that may be modules."""
     found: set[str] = set()
@@ -74,7 +77,7 @@ def circles(package: Path) -> list[list[str]]:
 
 def parts(name: str, file: Path) -> set[str]:
     """The parts of rlsp that a module imports, such as `engine` or `errors`."""
-    known = [path.split(".") for path in imported(name, file) & set(modules(PACKAGE))]
+    known = [path.split(".") for path in imported(name, file) & set(OURS)]
     return {path[1] if len(path) > 1 else "" for path in known}
 
 
@@ -83,10 +86,10 @@ def layer(part: str) -> int:
 
 
 def test_imports_point_one_way() -> None:
-    homes = {name: [*name.split("."), ""][1] for name in modules(PACKAGE)}
+    homes = {name: [*name.split("."), ""][1] for name in OURS}
     wrong = [
         (name, part)
-        for name, file in modules(PACKAGE).items()
+        for name, file in OURS.items()
         for part in parts(name, file) - {homes[name]}
         if homes[name] != "__main__" and layer(part) <= layer(homes[name])
     ]
@@ -123,7 +126,7 @@ def test_the_search_for_circles_knows_every_form_of_import(line: str, tmp_path: 
 
 
 def test_only_child_processes_of_backends_import_the_engine() -> None:
-    users = {name for name, file in modules(PACKAGE).items() if "engine" in parts(name, file)}
+    users = {name for name, file in OURS.items() if "engine" in parts(name, file)}
     outside = {u for u in users if not u.startswith(("rlsp_cli.engine", "rlsp_cli.backends.local"))}
     steps = ["axolotl.setup", "openrlhf.setup", "openrlhf.finish"]
     assert outside == {f"rlsp_cli.backends.{step}" for step in steps}

@@ -162,6 +162,7 @@ def test_all_stages_are_looked_at_before_the_first_one_starts(tmp_path: Path) ->
     assert json.loads((run / "status.json").read_text())["stages"] == {"ppo": "failed"}
 
 
+@pytest.mark.integration
 def test_an_environment_is_examined_once_for_a_command(tmp_path: Path) -> None:
     """The interpreter notes each question for its version; Axolotl itself is missing, so the job fails at once."""
     path, asked, python = tmp_path / "job.yaml", tmp_path / "asked", tmp_path / "python"

@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,21 +157,40 @@ def python() -> tuple[str, ...]:
         pytest.skip(str(error))
 
 
+Head = tuple[int, Dashboard, "subprocess.Popen[bytes]"]
+"""A head's port, its dashboard and its process."""
+
+
+def start_head(python: tuple[str, ...], environment: Mapping[str, str], logs: Path) -> Head:
+    """A head that answers."""
+    port, ui = free_ports(2)
+    log = logs / f"head-{port}.log"
+    options = [*head_options(port, ui), f"--temp-dir=/tmp/rt{port}"]
+    head = spawn(start_words(python, *options, *claimed(2)), environment, log)
+    dashboard = Dashboard(f"http://127.0.0.1:{ui}", head_address("", TOKEN).headers)
+    try:
+        await_nodes(dashboard, 1, 300, lambda: head.poll() is None)
+    except NotReadyError:
+        print(log.read_text()[-3000:])
+        end(head)
+        raise
+    return port, dashboard, head
+
+
 @pytest.fixture(scope="module")
 def cluster(
     python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TwoNodes]:
     logs = tmp_path_factory.mktemp("cluster")
-    port, ui = free_ports(2)
-    folder = Path(f"/tmp/rt{port}")
-    options = [*head_options(port, ui), f"--temp-dir={folder}"]
     environment = {**node_environment(python), **with_token(TOKEN)}
-    head = spawn(start_words(python, *options, *claimed(2)), environment, logs / "head.log")
-    dashboard = Dashboard(f"http://127.0.0.1:{ui}", head_address("", TOKEN).headers)
-    await_nodes(dashboard, 1, 120)
+    try:
+        port, dashboard, head = start_head(python, environment, logs)
+    except NotReadyError:  # ports that were free may be taken by the time that Ray binds them
+        port, dashboard, head = start_head(python, environment, logs)
+    folder = Path(f"/tmp/rt{port}")
     options = [f"--address=127.0.0.1:{port}", *claimed(2)]
     worker = spawn(start_words(python, *options), environment, logs / "worker.log")
-    await_nodes(dashboard, 2, 120)
+    await_nodes(dashboard, 2, 300)
     yield TwoNodes(port, dashboard, head, worker)
     for process in (worker, head):
         end(process)
