@@ -1,5 +1,6 @@
 """Responses of the policy to a step's problems, on which PPO trains."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,7 @@ from rlsp_cli.engine.prompt import decode_responses, encode_prompt, prompt_text
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.recipe.schema import Ppo
 from rlsp_cli.rewards.sample import Sample
+from rlsp_cli.terminal import print
 
 
 class PolicySampler(Protocol):
@@ -42,6 +44,7 @@ class Collector:
     ) -> None:
         self.context, self.settings, self.problems = context, settings, problems
         self.sampler = sampler
+        self._looked = False
         prompts = (encode_prompt(self._text(problem), context.tokenizer) for problem in problems)
         refuse_overflow(context.model, prompts, settings.max_new_tokens)
 
@@ -52,6 +55,7 @@ class Collector:
         prompts = [encode_prompt(text, tokenizer) for text in texts]
 
         generated = self.sampler.draw(prompts, step)
+        self._note_endless(generated)
 
         replies = decode_responses(texts, [response.tokens for response in generated], tokenizer)
         samples = [
@@ -77,6 +81,19 @@ class Collector:
         seed = self.context.recipe.seed
         rows = batch_rows(len(self.problems), self.settings.rollout_batch, step, seed)
         return [self.problems[row] for row in rows for _ in range(self.settings.samples_per_prompt)]
+
+    def _note_endless(self, generated: Sequence[Generated]) -> None:
+        """Say once that no response ended in the first rollout, which may be for want of an end token."""
+        if self._looked:
+            return
+        self._looked = True
+        if all(response.truncated for response in generated):
+            end = self.context.tokenizer.eos_token
+            print(
+                f"note: no response of the first rollout ended: {end} was never drawn within "
+                f"ppo.max_new_tokens={self.settings.max_new_tokens}; raise it, or run SFT with this tokenizer first",
+                file=sys.stderr,
+            )
 
     def _text(self, problem: Problem) -> str:
         return prompt_text(problem.problem, self.context.recipe.data, self.context.tokenizer)

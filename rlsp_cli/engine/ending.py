@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from rlsp_cli.engine.source import source_of
-from rlsp_cli.errors import DataError
+from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.terminal import print
 
 _SAID = "what the assistant said"
@@ -55,6 +55,16 @@ def adopt_turn_end(tokenizer: PreTrainedTokenizerBase) -> None:
 def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Every token that ends a response: the tokenizer's, and those of the model's generation settings."""
     return {tokenizer.eos_token_id, *_listed(model.generation_config)}
+
+
+def refuse_unreachable_end(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """NotReadyError when the model has no logit for any of its end tokens: no response would ever end."""
+    words = model.get_output_embeddings().weight.shape[0]
+    if min(end_ids(model, tokenizer)) >= words:
+        raise NotReadyError(
+            f"the end token {tokenizer.eos_token} has the id {tokenizer.eos_token_id}, and the model knows ids below "
+            f"{words}: no response could end; use the tokenizer that the model was trained with"
+        )
 
 
 def stop_at_end(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

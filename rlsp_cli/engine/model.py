@@ -16,7 +16,7 @@ from transformers import (
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlsp_cli.engine.ending import adopt_turn_end
-from rlsp_cli.engine.source import source_of
+from rlsp_cli.engine.source import first_line, source_of, unloadable
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import FromScratch
@@ -67,7 +67,7 @@ def load_model(
     try:
         model = AutoModelForCausalLM.from_pretrained(name, **options, dtype=dtype)
     except Exception as error:  # of transformers, safetensors, torch: each says in a type of its own that a file is cut
-        raise NotReadyError(f"model {path!r} cannot be loaded: {_first_line(error)}") from error
+        raise unloadable(path, error) from error
     _forget_quantisation(model)
     return model.to(device)
 
@@ -89,7 +89,7 @@ def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenize
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
     except Exception as error:
         raise NotReadyError(
-            f"model {path!r} has no usable tokenizer: {_first_line(error)}"
+            f"model {path!r} has no usable tokenizer: {first_line(error)}"
         ) from error
     if tokenizer.eos_token_id is None:
         raise NotReadyError(
@@ -175,12 +175,3 @@ class ValueHead(nn.Linear):
         """Values of states of any number format."""
         with torch.autocast(states.device.type, enabled=False):
             return super().forward(states.float()).squeeze(-1)
-
-
-def _first_line(error: Exception) -> str:
-    words = str(error).strip().partition("\n")[0]
-    return (
-        words
-        if isinstance(error, OSError | ValueError) and words
-        else f"{type(error).__name__}: {words}"
-    )

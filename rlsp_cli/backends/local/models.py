@@ -7,7 +7,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.data import prompt_rows, trace_rows
 from rlsp_cli.engine.checkpoint import save_model
-from rlsp_cli.engine.ending import adopt_turn_end, stop_at_end
+from rlsp_cli.engine.ending import adopt_turn_end, refuse_unreachable_end, stop_at_end
 from rlsp_cli.engine.model import add_special_tokens, load_model, load_tokenizer, new_model
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.tokenizer import word_tokenizer
@@ -29,6 +29,7 @@ def starting_model(
         model, tokenizer = new_model(recipe.model.from_scratch, _texts(recipe), seed)
         model = model.to(device)
     add_special_tokens(model, tokenizer, recipe.model.special_tokens)
+    refuse_unreachable_end(model, tokenizer)
     stop_at_end(model, tokenizer)
     return model, tokenizer
 

@@ -10,6 +10,7 @@ from rlsp_cli.engine.model import pick_device
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.precision import computes_in_bfloat16
 from rlsp_cli.engine.prompt import fitting
+from rlsp_cli.engine.room import refuse_too_large
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.stop import StopFlag
@@ -47,10 +48,12 @@ def _context(
     recipe: Recipe, paths: RunPaths, stage: str, inputs: dict[str, Any], stop: StopFlag
 ) -> Context:
     device = pick_device(recipe.cluster.gpus_per_node)
+    settings = recipe.sft if stage == "sft" else recipe.ppo
+    if inputs["model"]:
+        refuse_too_large(inputs["model"], device, settings)
     model, tokenizer = starting_model(recipe, inputs["model"], device)
     forget_rows()
 
-    settings = recipe.sft if stage == "sft" else recipe.ppo
     if settings and settings.lora and computes_in_bfloat16(model, recipe.model.precision):
         # Frozen weights are only computed with, so half the memory does for them.
         model = model.to(torch.bfloat16)
