@@ -87,7 +87,7 @@ def test_the_loss_falls_and_the_numbers_arrive_in_our_metrics(trained: Path) -> 
 def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(
     trained: Path, recipe: Path, environment: Any
 ) -> None:
-    from rlsp_cli.engine.lesson import lessons
+    from rlsp_cli.engine.lesson import encode_lessons, lessons
     from rlsp_cli.engine.model import load_tokenizer
 
     dump = (
@@ -104,7 +104,7 @@ def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(
     )
     ours = []
     for lesson in lessons(trace_rows(loaded.data.traces), loaded.data, tokenizer):
-        prompt, response = lesson.tokens(tokenizer)
+        prompt, response = encode_lessons([lesson], tokenizer)[0]
         ours.append([prompt + response, [-100] * len(prompt) + response])
     kept = [row for row in ours if len(row[0]) <= 96]  # sft.max_length
     assert sorted(theirs) == sorted(kept) and len(kept) > 50

@@ -178,10 +178,19 @@ def test_prompts_are_measured_as_the_model_sees_them_and_long_ones_left_out() ->
         return Recipe(name="x", model=Model(path="x"), data=data, ppo=ppo)
 
     assert lengths == sorted(set(lengths))
-    assert fitting(problems, recipe(lengths[-1]), tokenizer) == (problems, 0)
-    assert fitting(problems, recipe(lengths[1]), tokenizer) == (problems[:2], 2)
+    said: list[str] = []
+
+    def kept(limit: int) -> list[Problem]:
+        found = list(fitting(problems, recipe(limit), tokenizer, said.append))
+        assert [len(ids) for _, ids in found] == lengths[: len(found)]
+        return [problem for problem, _ in found]
+
+    assert kept(lengths[-1]) == problems and said == []
+    assert kept(lengths[1]) == problems[:2]
+    (line,) = said
+    assert line.startswith("2 of 4 problems left out: prompt longer than max_prompt_tokens=")
     with pytest.raises(DataError, match=f"the shortest has {lengths[0]} tokens"):
-        fitting(problems, recipe(lengths[0] - 1), tokenizer)
+        kept(lengths[0] - 1)
 
 
 def test_a_new_critic_predicts_zero_and_one_of_its_own_shares_nothing() -> None:

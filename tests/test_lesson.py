@@ -16,7 +16,7 @@ from rlsp_cli.backends.vllm.server import Server, _Process
 from rlsp_cli.data import Trace
 from rlsp_cli.data.conversation import Turn
 from rlsp_cli.engine.ending import adopt_turn_end, end_ids, refuse_other_end, stated_ends, turn_end
-from rlsp_cli.engine.lesson import closed_traces, lessons
+from rlsp_cli.engine.lesson import closed_traces, encode_lessons, lessons
 from rlsp_cli.engine.model import load_model, load_tokenizer
 from rlsp_cli.engine.prompt import decode, encode_prefix, prompt_text, trace_prompt
 from rlsp_cli.engine.sampler import LocalSampler
@@ -66,7 +66,7 @@ def written(folder: Path, backend: str, *answers: dict[str, Any], opens: str = "
 def test_the_tokens_of_an_example_hold_one_opening_tag_and_the_end_of_a_turn(opens: str) -> None:
     tokenizer = byte_tokenizer(chatml(opens))
     (lesson,) = lessons([Trace("1+1", THOUGHT)], PLAIN, tokenizer)
-    prompt, response = lesson.tokens(tokenizer)
+    prompt, response = encode_lessons([lesson], tokenizer)[0]
     text = tokenizer.decode(prompt + response)
     assert text.count("<think>") == text.count("</think>") == 1 and text.endswith(
         "hm\n</think>\n\n2<|im_end|>"
@@ -88,13 +88,13 @@ def test_traces_that_were_cut_in_their_thinking_are_left_out_and_counted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     cut, whole = Trace("1+1", "<think>\nso \\boxed{2}"), Trace("1+1", THOUGHT)
-    assert closed_traces([cut, whole, cut]) == [whole]
+    assert list(closed_traces([cut, whole, cut])) == [whole]
     assert "2 of 3 traces left out: thinking not closed" in capsys.readouterr().out
     asked = Turn("user", "1+1")
     later = Trace("1+1", THOUGHT, (asked, Turn("assistant", cut.response), asked))
-    assert closed_traces([later, whole]) == [whole]
+    assert list(closed_traces([later, whole])) == [whole]
     with pytest.raises(DataError, match="none of 1 traces closes its thinking"):
-        closed_traces([cut])
+        list(closed_traces([cut]))
 
 
 def test_a_template_that_closes_the_thinking_takes_answers_and_refuses_thoughts() -> None:
@@ -105,7 +105,7 @@ def test_a_template_that_closes_the_thinking_takes_answers_and_refuses_thoughts(
         with pytest.raises(
             DataError, match=r"closes the thinking before the response .* model\.chat_template"
         ):
-            lessons([Trace("1+1", THOUGHT)], PLAIN, byte_tokenizer(chatml(closes)))
+            list(lessons([Trace("1+1", THOUGHT)], PLAIN, byte_tokenizer(chatml(closes))))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_response_ends_with_the_tokens_that_end_a_turn_in_the_template(
     tokenizer = byte_tokenizer(template, ["<|im_start|>", "<|im_end|>", "<|end|>", "<|start|>"])
     assert turn_end(tokenizer) == ends
     (lesson,) = lessons([Trace("1+1", "2")], PLAIN, tokenizer)
-    assert tokenizer.decode(lesson.tokens(tokenizer)[1]) == "2" + "".join(ends)
+    assert tokenizer.decode(encode_lessons([lesson], tokenizer)[0][1]) == "2" + "".join(ends)
 
 
 def test_white_space_after_a_turn_ends_nothing_even_where_it_is_a_token() -> None:

@@ -194,4 +194,4 @@ def read(folder: Path, row: dict[str, Any], **columns: str) -> Sequence[Trace]:
     source = folder / "rows.jsonl"
     source.write_text(json.dumps(row) + "\n")
     columns = {"prompt": "problem", "response": "solution"} | columns
-    return trace_rows(Traces.model_validate({"source": str(source), **columns}))
+    return list(trace_rows(Traces.model_validate({"source": str(source), **columns})))

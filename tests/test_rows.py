@@ -1,5 +1,6 @@
 """Data rows: what is read, and what is said when it is not there."""
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from rlsp_cli.backends import stages_of
 from rlsp_cli.data import forget_rows, prompt_rows, trace_rows
-from rlsp_cli.errors import DataError, NotReadyError
+from rlsp_cli.errors import DataError, NotReadyError, RlspError
 from rlsp_cli.outside import read_json
 from rlsp_cli.plan import headline, make_plan
 from rlsp_cli.preflight import inspect_recipe, read_recipe
@@ -126,7 +127,7 @@ def test_demonstrations_of_the_task_are_right_in_every_step_and_give_up_too_earl
 
 
 def test_the_papers_aime_prompts_are_read_whole(shared_data: Path) -> None:
-    rows = prompt_rows(Prompts(source=str(shared_data / "aime_1983_2023.jsonl")))
+    rows = list(prompt_rows(Prompts(source=str(shared_data / "aime_1983_2023.jsonl"))))
     assert len(rows) == 918 and rows[0].id == "1983-1" and rows[0].metadata == {"year": "1983"}
 
 
@@ -182,6 +183,35 @@ def test_a_command_parses_each_row_once_however_many_of_its_steps_look_at_it(
 
     written = Counter(line for path in sources.values() for line in path.read_bytes().splitlines())
     assert parsed == written
+
+
+def test_a_large_source_is_read_from_disk_at_each_use_and_never_all_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlsp_cli.data.kept._MOST", 10)
+    small = trace_rows(Traces(source=str(rows_file(tmp_path / "s.jsonl", 10, solution="It is."))))
+    assert isinstance(small, list)
+
+    source = rows_file(tmp_path / "l.jsonl", 1000, solution="It is. " * 1000)
+    traces = trace_rows(Traces(source=str(source)))
+    tracemalloc.start()
+    prompts = [trace.prompt for trace in traces]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < source.stat().st_size / 10
+    assert len(traces) == len(prompts) == len(set(prompts)) == 1000
+    assert [trace.prompt for trace in traces] == prompts
+
+
+def test_a_broken_row_far_down_in_a_large_source_is_found_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlsp_cli.data.kept._MOST", 10)
+    source = rows_file(tmp_path / "traces.jsonl", 30, solution="It is.")
+    append_rows(source, [{"problem": "And the last?"}])
+    recipe, path = read_recipe("openrlhf_cpu", [f"data.traces={{source: {source}}}"])
+    with pytest.raises(RlspError, match=r"traces\.jsonl:31: no column 'solution'"):
+        inspect_recipe(recipe, path, stages_of(recipe))
 
 
 def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:

@@ -10,16 +10,10 @@ import pytest
 import torch
 
 from rlsp_cli.data import Trace
+from rlsp_cli.engine.examples import Example, fitting_examples, tokenised
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.optimise import Optimiser
-from rlsp_cli.engine.sft import (
-    Example,
-    encode_examples,
-    num_steps,
-    train_sft,
-    train_step,
-    validation_loss,
-)
+from rlsp_cli.engine.sft import num_steps, train_sft, train_step, validation_loss
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import DataError, StoppedError
 from rlsp_cli.recipe.schema import Data, FromScratch, Model, Recipe, Sft, Traces
@@ -47,6 +41,12 @@ def make_context(
     recipe = Recipe(name="x", seed=seed, model=start, data=data, sft=settings)
     model, tokenizer = new_model(spec, [WORDS], seed=1)
     return Context(recipe, StagePaths(folder), model, tokenizer, torch.device("cpu")), settings
+
+
+def encode_examples(traces: Sequence[Trace], context: Context, max_length: int) -> list[Example]:
+    """The examples that training takes from these traces."""
+    store = tokenised(traces, context.recipe.data, context.tokenizer)
+    return list(fitting_examples(store, range(len(store)), max_length))
 
 
 @torch.no_grad()

@@ -159,7 +159,7 @@ def _described(role: str, path: Path, recipe: Path) -> _Rows:
     from rlsp_cli.data import source_rows
     from rlsp_cli.recipe.schema import Rows
 
-    row = source_rows(Rows(source=str(path.absolute()), rows=1))[0]
+    (row,) = source_rows(Rows(source=str(path.absolute()), rows=1))
     names = list(map(str, row.columns))
 
     # Traces are conversations, or problems with solutions; the rest are problems with answers.

@@ -2,7 +2,7 @@
 
 from rlsp_cli.data.cases import audit_cases
 from rlsp_cli.data.conversation import Turn
-from rlsp_cli.data.kept import forget_rows
+from rlsp_cli.data.kept import Streamed, forget_rows
 from rlsp_cli.data.problem import Problem, problems_of, prompt_rows
 from rlsp_cli.data.row import Row
 from rlsp_cli.data.samples import read_samples
@@ -12,6 +12,7 @@ from rlsp_cli.data.trace import Trace, trace_rows, training_rows
 __all__ = [
     "Problem",
     "Row",
+    "Streamed",
     "Trace",
     "Turn",
     "audit_cases",

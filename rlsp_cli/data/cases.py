@@ -22,7 +22,8 @@ def audit_cases(recipe: Recipe, problems: int) -> list[Case]:
             "the recipe has no problems to attack with; give data.prompts or data.heldout"
         )
 
-    rows = prompt_rows(source.model_copy(update={"rows": _POOL * problems}), recipe.plugins)
+    first = source.model_copy(update={"rows": _POOL * problems})
+    rows = list(prompt_rows(first, recipe.plugins))
     limit = recipe.ppo.max_new_tokens if recipe.ppo else None
 
     found = []

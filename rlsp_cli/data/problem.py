@@ -1,6 +1,6 @@
 """Problems with reference answers, as PPO and benches read them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,15 +21,16 @@ class Problem:
 
 
 @kept
-def prompt_rows(prompts: Prompts, files: Sequence[str] = ()) -> Sequence[Problem]:
+def prompt_rows(prompts: Prompts, files: Sequence[str] = ()) -> Iterator[Problem]:
     """The problems of a source; `files` are the recipe's plugin files, for procedural tasks.
 
     DataError names a row that lacks something, and its columns.
     """
-    return problems_of(source_rows(prompts, files), prompts)
+    for number, row in enumerate(source_rows(prompts, files)):
+        yield _problem(number, row, prompts)
 
 
-def problems_of(rows: Sequence[Row], prompts: Prompts) -> list[Problem]:
+def problems_of(rows: Iterable[Row], prompts: Prompts) -> list[Problem]:
     """The problems in rows, by the columns that `prompts` names; DataError as `prompt_rows`."""
     return [_problem(number, row, prompts) for number, row in enumerate(rows)]
 

@@ -6,9 +6,11 @@ import json
 import re
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from rlsp_cli.data.kept import kept
 from rlsp_cli.data.row import Row
@@ -24,7 +26,7 @@ _TASK_ROWS = 1000
 
 
 @kept
-def source_rows(rows: Rows, files: Sequence[str] = ()) -> Sequence[Row]:
+def source_rows(rows: Rows, files: Sequence[str] = ()) -> Iterator[Row]:
     """The rows of a source; `files` are the recipe's plugin files, for procedural tasks.
 
     DataError when there is no row.
@@ -36,17 +38,22 @@ def source_rows(rows: Rows, files: Sequence[str] = ()) -> Sequence[Row]:
     else:
         found = _file_rows(Path(rows.source))
 
-    # JSON Lines and CSV are read lazily, so that rows behind a limit are never parsed.
-    taken = list(islice(found, rows.rows))
-    if not taken:
+    # Sources are read lazily, so that rows behind a limit are never parsed.
+    taken = islice(found, rows.rows)
+    first = next(taken, None)
+    if first is None:
         raise DataError(f"{rows.source}: no rows in this data set")
-    return taken
+    yield first
+    yield from taken
 
 
 def source_digest(source: str) -> str | None:
     """SHA-256 of a file; None for tasks, which have their plugin's digest, and hub revisions."""
     path = Path(source)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def jsonl_rows(path: Path) -> Iterator[Row]:
@@ -73,28 +80,32 @@ def _task_rows(rows: Rows, files: Sequence[str]) -> Iterator[Row]:
 
 
 def _hub_rows(rows: Rows) -> Iterator[Row]:
-    name, _, revision = rows.source.removeprefix("hf:").partition("@")
+    for number, row in enumerate(_loaded(rows.source, rows.config, rows.split)):
+        yield Row(f"{rows.source}:{number}", dict(row))
+
+
+@cache
+def _loaded(source: str, config: str | None, split: str) -> Iterable[Mapping[str, Any]]:
+    """A data set on the hub, which `datasets` keeps on disk; it asks the network once."""
+    name, _, revision = source.removeprefix("hf:").partition("@")
     try:
         import datasets
     except ImportError as error:
         raise NotReadyError(
-            f"{rows.source}: reading from the hub needs `pip install 'rlsp[hub]'`; or name a file"
+            f"{source}: reading from the hub needs `pip install 'rlsp[hub]'`; or name a file"
         ) from error
 
     try:
-        loaded = datasets.load_dataset(
-            name, rows.config, split=rows.split, revision=revision or None
+        loaded: Iterable[Mapping[str, Any]] = datasets.load_dataset(
+            name, config, split=split, revision=revision or None
         )
     except Exception as error:
         # `datasets` raises many types, from the network, the hub and parsers.
         reason = str(error).strip().partition("\n")[0]
         raise NotReadyError(
-            f"{rows.source} ({rows.split}): cannot load it from the hub: {reason}; "
-            "name a file instead"
+            f"{source} ({split}): cannot load it from the hub: {reason}; name a file instead"
         ) from error
-
-    for number, row in enumerate(loaded):
-        yield Row(f"{rows.source}:{number}", dict(row))
+    return loaded
 
 
 def _file_rows(path: Path) -> Iterator[Row]:
@@ -152,11 +163,13 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         raise NotReadyError(f"{path}: Parquet needs `pip install 'rlsp[hub]'`") from error
 
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
+        number = 0
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield Row(f"{path} row {number}", row)
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: not valid Parquet: {str(error)[:200]}") from error
-    for number, row in enumerate(rows, 1):
-        yield Row(f"{path} row {number}", row)
 
 
 def _json_row(line: bytes, place: str) -> Row:

@@ -31,32 +31,31 @@ class Trace:
 
 
 @kept
-def trace_rows(traces: Traces, files: Sequence[str] = ()) -> Sequence[Trace]:
+def trace_rows(traces: Traces, files: Sequence[str] = ()) -> Iterator[Trace]:
     """The traces of a source; `files` are the recipe's plugin files, for procedural tasks.
 
     DataError names a row that lacks something, and its columns.
     """
-    found: list[Trace] = []
     for row in source_rows(traces, files):
         if traces.messages is not None:
-            found += _of_conversation(row, traces.messages)
+            yield from _of_conversation(row, traces.messages)
         else:
             prompt, response = row.text(traces.prompt), row.response(traces.response)
-            found.append(Trace(prompt, response, answer=_answer(row)))
-    return found
+            yield Trace(prompt, response, answer=_answer(row))
 
 
-def training_rows(
-    traces: Sequence[Trace], val_rows: int
-) -> tuple[Sequence[Trace], Sequence[Trace]]:
-    """(training, validation): validation is the last `val_rows`; DataError if they are all."""
-    if val_rows >= len(traces):
+def training_rows(traces: int, val_rows: int) -> tuple[range, range]:
+    """Numbers of the traces for (training, validation): validation is the last `val_rows`.
+
+    DataError if they are all.
+    """
+    if val_rows >= traces:
         raise DataError(
-            f"sft.val_rows is {val_rows}, and there are {len(traces)} traces; keep fewer out"
+            f"sft.val_rows is {val_rows}, and there are {traces} traces; keep fewer out"
         )
 
-    split = len(traces) - val_rows
-    return traces[:split], traces[split:]
+    split = traces - val_rows
+    return range(split), range(split, traces)
 
 
 def _of_conversation(row: Row, column: str) -> Iterator[Trace]:

@@ -12,7 +12,7 @@ from rlsp_cli.engine.decode import Generated, Sampling, generate
 from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
 from rlsp_cli.engine.model import refuse_overflow
-from rlsp_cli.engine.prompt import decode_responses, encode_prompt, prompt_text
+from rlsp_cli.engine.prompt import decode_responses, encode_prompts, encoded_problems, prompt_text
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.recipe.schema import Ppo
 from rlsp_cli.rewards.sample import Sample
@@ -45,14 +45,15 @@ class Collector:
         self.context, self.settings, self.problems = context, settings, problems
         self.sampler = sampler
         self._looked = False
-        prompts = (encode_prompt(self._text(problem), context.tokenizer) for problem in problems)
+        encoded = encoded_problems(problems, context.recipe.data, context.tokenizer)
+        prompts = (ids for _, ids in encoded)
         refuse_overflow(context.model, prompts, settings.max_new_tokens)
 
     def collect(self, step: int) -> Collected:
         """The responses of a step."""
         tokenizer, problems = self.context.tokenizer, self._choose_problems(step)
         texts = [self._text(problem) for problem in problems]
-        prompts = [encode_prompt(text, tokenizer) for text in texts]
+        prompts = encode_prompts(texts, tokenizer)
 
         generated = self.sampler.draw(prompts, step)
         self._note_endless(generated)

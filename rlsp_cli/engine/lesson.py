@@ -1,13 +1,13 @@
 """What SFT learns from demonstrations, as text: the same for every backend."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.data import Trace
 from rlsp_cli.engine.ending import turn_end
-from rlsp_cli.engine.prompt import encode_prompt, trace_prompt
+from rlsp_cli.engine.prompt import encode_prompts, encode_texts, trace_prompt
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Data
 from rlsp_cli.rewards.thinking import (
@@ -29,47 +29,69 @@ class Lesson(NamedTuple):
     response: str
     end: list[str]
 
-    def tokens(self, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-        """Token ids of what is not learned and of what is."""
-        said = tokenizer(self.response, add_special_tokens=False)["input_ids"]
-        return encode_prompt(self.prompt, tokenizer), [
-            *said,
-            *tokenizer.convert_tokens_to_ids(self.end),
-        ]
+
+def encode_lessons(
+    lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase
+) -> list[tuple[list[int], list[int]]]:
+    """Token ids of each lesson: what is not learned, and what is."""
+    prompts = encode_prompts([lesson.prompt for lesson in lessons], tokenizer)
+    said = encode_texts([lesson.response for lesson in lessons], tokenizer)
+
+    found = []
+    for lesson, prompt, response in zip(lessons, prompts, said, strict=True):
+        end = tokenizer.convert_tokens_to_ids(lesson.end)
+        found.append((prompt, [*response, *end]))
+    return found
 
 
-def closed_traces(traces: Sequence[Trace]) -> list[Trace]:
-    """The traces whose thinking ends, in the response and in the assistant's turns before it. DataError for none.
+def is_closed(trace: Trace) -> bool:
+    """Whether the thinking ends, in the response and in the assistant's turns before it."""
+    return not any(map(is_open, _said(trace)))
 
-    The others were cut off, and would teach to think for ever. How many are left out is said.
+
+def closed_traces(traces: Iterable[Trace], say: Callable[[str], None] = print) -> Iterator[Trace]:
+    """The traces whose thinking ends. DataError at the end if there were none.
+
+    The others were cut off, and would teach to think for ever. At the end `say` gets how many were
+    left out.
     """
-    kept = [trace for trace in traces if not any(map(is_open, _said(trace)))]
+    read = kept = 0
+    for trace in traces:
+        read += 1
+        if is_closed(trace):
+            kept += 1
+            yield trace
+
     if not kept:
         raise DataError(
-            f"data.traces: none of {len(traces)} traces closes its thinking; name traces that were not cut"
+            f"data.traces: none of {read} traces closes its thinking; name traces that were not cut"
         )
-    if len(kept) < len(traces):
-        print(
-            f"sft: {len(traces) - len(kept)} of {len(traces)} traces left out: thinking not closed"
-        )
-    return kept
+    if kept < read:
+        say(f"sft: {read - kept} of {read} traces left out: thinking not closed")
 
 
 def lessons(
-    traces: Sequence[Trace], data: Data, tokenizer: PreTrainedTokenizerBase
-) -> list[Lesson]:
+    traces: Iterable[Trace],
+    data: Data,
+    tokenizer: PreTrainedTokenizerBase,
+    say: Callable[[str], None] = print,
+) -> Iterator[Lesson]:
     """What each trace teaches, after the tag that its prompt may have opened; see `rlsp_cli.rewards.thinking`.
 
-    DataError where the chat template closes the thinking before a response that thinks.
+    DataError where the chat template closes the thinking before a response that thinks. At the end
+    `say` gets how many do not think where they should.
     """
-    prompts, end = [trace_prompt(trace, data, tokenizer) for trace in traces], turn_end(tokenizer)
-    pairs = list(zip(prompts, traces, strict=True))
-    silent = sum(bool(opened(prompt)) and not thinks(trace.response) for prompt, trace in pairs)
+    end, read, silent = turn_end(tokenizer), 0, 0
+    for trace in traces:
+        prompt = trace_prompt(trace, data, tokenizer)
+        read += 1
+        silent += bool(opened(prompt)) and not thinks(trace.response)
+        yield Lesson(prompt, _response(prompt, trace.response), end)
+
     if silent:
-        print(
-            f"sft: {silent} of {len(traces)} traces do not think: they close the thinking that the prompt opens"
+        say(
+            f"sft: {silent} of {read} traces do not think: they close the thinking that the prompt opens"
         )
-    return [Lesson(prompt, _response(prompt, trace.response), end) for prompt, trace in pairs]
 
 
 def _said(trace: Trace) -> list[str]:

@@ -1,15 +1,14 @@
 """Supervised fine-tuning: cross-entropy on the responses, prompts masked out."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
 import torch
 
 from rlsp_cli.data import Trace, training_rows
 from rlsp_cli.engine.batch import batch_rows, micro_batches, pad
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
-from rlsp_cli.engine.lesson import closed_traces, lessons
+from rlsp_cli.engine.examples import Example, fitting_examples, tokenised
 from rlsp_cli.engine.logprobs import last_states, token_logp
 from rlsp_cli.engine.model import checkpoint_layers
 from rlsp_cli.engine.optimise import Optimiser
@@ -17,25 +16,17 @@ from rlsp_cli.engine.precision import autocast
 from rlsp_cli.engine.roles import Roles, make_roles
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.stage import Context
-from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Sft
 from rlsp_cli.runs.stream import append_rows, drop_rows_from
 from rlsp_cli.terminal import print
 
 
-@dataclass(frozen=True)
-class Example:
-    """A prompt and response as tokens; the loss is taken from `start` on."""
-
-    tokens: list[int]
-    start: int
-
-
-def train_sft(context: Context, settings: Sft, traces: Sequence[Trace]) -> None:
+def train_sft(context: Context, settings: Sft, traces: Collection[Trace]) -> None:
     """Train the context's model in place and write `final`; goes on from a checkpoint where there is one."""
-    training, validation = training_rows(closed_traces(traces), settings.val_rows)
-    examples = encode_examples(training, context, settings.max_length)
-    kept_out = encode_examples(validation, context, settings.max_length) if validation else []
+    store = tokenised(traces, context.recipe.data, context.tokenizer)
+    training, validation = training_rows(len(store), settings.val_rows)
+    examples = fitting_examples(store, training, settings.max_length)
+    kept_out = fitting_examples(store, validation, settings.max_length) if validation else []
     total = num_steps(len(examples), settings)
     roles = make_roles(context.model, settings, context.recipe.seed)
     optimiser = Optimiser(roles.parameters("policy"), settings, settings.learning_rate, total)
@@ -119,23 +110,6 @@ def _loss_sum(context: Context, examples: Sequence[Example]) -> torch.Tensor:
     with autocast(context.model, context.recipe.model.precision):
         states = last_states(context.model, tokens)
         return -token_logp(context.model, states, tokens, mask)[..., 0].sum()
-
-
-def encode_examples(traces: Sequence[Trace], context: Context, max_length: int) -> list[Example]:
-    """Tokenise; examples longer than `max_length` are left out and counted in the log."""
-    examples = []
-    for lesson in lessons(traces, context.recipe.data, context.tokenizer):
-        prompt, response = lesson.tokens(context.tokenizer)
-        examples.append(Example(prompt + response, len(prompt)))
-    kept = [example for example in examples if len(example.tokens) <= max_length]
-    print(
-        f"sft: {len(kept)} examples; {len(examples) - len(kept)} longer than max_length {max_length} left out"
-    )
-    if not kept:
-        raise DataError(
-            f"data.traces: every example is longer than sft.max_length ({max_length} tokens); raise it"
-        )
-    return kept
 
 
 def num_steps(rows: int, settings: Sft) -> int:

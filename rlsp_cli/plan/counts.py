@@ -1,9 +1,8 @@
 """How much a stage does: rows, rollouts, responses, optimiser steps, and tokens at most."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import TypeVar
 
 from rlsp_cli.backends import stages_of
 from rlsp_cli.data import prompt_rows, source_rows, trace_rows
@@ -11,7 +10,6 @@ from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches import Benches, find_bench
 from rlsp_cli.recipe.schema import Eval, Ppo, Prompts, Recipe, Rows, Sft
 
-Row = TypeVar("Row")
 _CHARACTERS_PER_TOKEN = 4
 """Of English text, roughly, in the tokenizers of today's models."""
 
@@ -194,18 +192,21 @@ def _of_prompts(recipe: Recipe) -> Texts:
 
     # The template goes around each problem.
     around = len(recipe.data.template) + len(recipe.data.system or "")
-    return Texts(len(found), _mean_tokens(found, lambda row: around + len(row.problem)))
+    characters = sum(around + len(row.problem) for row in found)
+    return Texts(len(found), _tokens(characters / len(found)))
 
 
 def _of_traces(recipe: Recipe) -> Texts:
     assert recipe.data.traces, "checked by the recipe"
     found = trace_rows(recipe.data.traces, recipe.plugins)
 
-    prompts = _mean_tokens(
-        found, lambda row: sum(len(turn.content) for turn in row.turns) or len(row.prompt)
-    )
-    return Texts(len(found), prompts, _mean_tokens(found, lambda row: len(row.response)))
+    # One pass for both, since a large source is read from disk.
+    prompts = responses = 0
+    for row in found:
+        prompts += sum(len(turn.content) for turn in row.turns) or len(row.prompt)
+        responses += len(row.response)
+    return Texts(len(found), _tokens(prompts / len(found)), _tokens(responses / len(found)))
 
 
-def _mean_tokens(rows: Sequence[Row], characters: Callable[[Row], int]) -> float:
-    return sum(map(characters, rows)) / len(rows) / _CHARACTERS_PER_TOKEN
+def _tokens(characters: float) -> float:
+    return characters / _CHARACTERS_PER_TOKEN

@@ -1,6 +1,6 @@
 """A check of every stage's rows: they exist, can be read, and have the columns of the recipe."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +39,8 @@ def look_at_data(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterat
 
 def first_row(prompts: Prompts, recipe: Recipe) -> Problem:
     """The first problem of a source."""
-    return prompt_rows(_few(prompts), recipe.plugins)[0]
+    first: Problem = next(iter(prompt_rows(_few(prompts), recipe.plugins)))
+    return first
 
 
 def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
@@ -75,17 +76,24 @@ def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
         elif role == "heldout" and recipe.eval and rows.is_file:
             Benches.of(recipe).load(role)  # ids of a bench must differ, too
         else:
-            prompt_rows(_few(rows), recipe.plugins)
+            _read_all(prompt_rows(_few(rows), recipe.plugins))
     except RlspError as error:
         yield Issue(place, f"data.{role}: {error}", _hint(rows, str(error), role))
 
 
 def _read_traces(traces: Traces, recipe: Recipe) -> None:
     found = trace_rows(_few(traces), recipe.plugins)
+    _read_all(found)
 
     # Whether enough rows are left beside those for validation only a whole file shows.
     if recipe.sft and traces.is_file:
-        training_rows(found, recipe.sft.val_rows)
+        training_rows(len(found), recipe.sft.val_rows)
+
+
+def _read_all(rows: Iterable[object]) -> None:
+    """Meet every row, since any may be broken; a large source is not kept in memory."""
+    for _ in rows:
+        pass
 
 
 def _few(rows: AnyRows) -> AnyRows:

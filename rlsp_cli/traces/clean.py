@@ -63,7 +63,7 @@ def clean_rows(
     _refuse_out(out)
 
     benches = benches_against(against, None, data)
-    rows = source_rows(Rows(source=row_source(source)))
+    rows = list(source_rows(Rows(source=row_source(source))))
     format, index = pick_format(rows[0], columns), index_of(benches)
     kept: list[Row] = []
     left_out: list[tuple[str, str]] = []

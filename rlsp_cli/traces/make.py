@@ -140,7 +140,7 @@ def _read(job: TraceJob) -> tuple[Filtered, list[Source]]:
     parts, sources = [], []
     for source in job.sources:
         # Each source may have a format of its own, which its first row shows.
-        rows = source_rows(Rows(source=source, rows=job.limit))
+        rows = list(source_rows(Rows(source=source, rows=job.limit)))
         format = settings.format or pick_format(rows[0], settings.columns)
         name = Path(source.removeprefix("hf:").partition("@")[0]).stem
         parts.append(converted(rows, name, format, settings.columns))

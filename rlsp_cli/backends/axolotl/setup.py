@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
@@ -13,7 +14,7 @@ from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.backends.sections import sft_section, traces_section
 from rlsp_cli.data import Trace, trace_rows, training_rows
-from rlsp_cli.engine.lesson import closed_traces, lessons
+from rlsp_cli.engine.lesson import closed_traces, is_closed, lessons
 from rlsp_cli.engine.prompt import encode_prompt
 from rlsp_cli.evals.overlap import refuse_overlap
 from rlsp_cli.recipe.schema import Recipe
@@ -36,17 +37,21 @@ def setup(step: JobStep) -> None:
 
     # Axolotl knows its cache by the names of the data files, whatever is in them now.
     shutil.rmtree(files.prepared, ignore_errors=True)
-    training, validation = training_rows(closed_traces(traces), sft_section(recipe).val_rows)
-    write_lines(files.train, _rows(training, recipe, tokenizer))
+    closed = sum(1 for _ in closed_traces(traces))
+    training, validation = training_rows(closed, sft_section(recipe).val_rows)
+
+    # Those for validation come last, and are what the first file leaves of the stream.
+    taught = filter(is_closed, traces)
+    write_lines(files.train, _rows(islice(taught, len(training)), recipe, tokenizer))
     if validation:
-        write_lines(files.val, _rows(validation, recipe, tokenizer))
+        write_lines(files.val, _rows(taught, recipe, tokenizer))
 
     _drop_metrics(files, step.resume)
     print(f"sft: {len(training)} examples for training, {len(validation)} kept out")
 
 
 def _rows(
-    traces: Sequence[Trace], recipe: Recipe, tokenizer: PreTrainedTokenizerBase
+    traces: Iterable[Trace], recipe: Recipe, tokenizer: PreTrainedTokenizerBase
 ) -> Iterator[str]:
     """A line of JSON for each trace: the prompt without a label, the response with one.
 

@@ -18,8 +18,8 @@ from rlsp_cli.rewards.sandbox import sandbox_words
 from rlsp_cli.runs.checkpoints import newest_whole
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 
-_QUIET = {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that spin while they wait would starve a busy machine."""
+_QUIET = {"TOKENIZERS_PARALLELISM": "true", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Tokenizers use all cores. Threads that spin while they wait would starve a busy machine."""
 
 
 class LocalBackend(Backend):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -9,8 +10,8 @@ from transformers import PreTrainedTokenizerBase
 from rlsp_cli.backends.local.models import first_tokenizer
 from rlsp_cli.data import prompt_rows, trace_rows, training_rows
 from rlsp_cli.engine.ending import stated_ends
-from rlsp_cli.engine.lesson import closed_traces, lessons
-from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
+from rlsp_cli.engine.lesson import closed_traces, encode_lessons, is_closed, lessons
+from rlsp_cli.engine.prompt import fitting, prompt_text
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.thinking import opened
@@ -66,10 +67,12 @@ def first_examples(recipe: Recipe) -> list[Example]:
 
 def _of_sft(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
-    traces = closed_traces(trace_rows(recipe.data.traces, recipe.plugins))
-    rows, _ = training_rows(traces, recipe.sft.val_rows)
-    for row in rows:
-        prompt, response = lessons([row], recipe.data, tokenizer)[0].tokens(tokenizer)
+    traces = trace_rows(recipe.data.traces, recipe.plugins)
+    rows, _ = training_rows(sum(1 for _ in closed_traces(traces)), recipe.sft.val_rows)
+
+    training = islice(filter(is_closed, traces), len(rows))
+    for lesson in lessons(training, recipe.data, tokenizer):
+        ((prompt, response),) = encode_lessons([lesson], tokenizer)
         if len(prompt) + len(response) <= recipe.sft.max_length:
             parts = [_part(False, prompt, tokenizer), _part(True, response, tokenizer)]
             return Example("sft", recipe.sft.backend, len(rows), parts, ())
@@ -81,16 +84,17 @@ def _of_sft(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
 def _of_ppo(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
     problems = prompt_rows(recipe.data.prompts, recipe.plugins)
-    problems, _ = fitting(problems, recipe, tokenizer)
-    prompt = prompt_text(problems[0].problem, recipe.data, tokenizer)
+    fit = fitting(problems, recipe, tokenizer, say=lambda _: None)
+    first, ids = next(fit)
+    prompt = prompt_text(first.problem, recipe.data, tokenizer)
     ends = {tokenizer.eos_token_id, *(stated_ends(recipe.model.path) if recipe.model.path else ())}
-    part = _part(False, encode_prompt(prompt, tokenizer), tokenizer)
+    part = _part(False, ids, tokenizer)
     remarks = [f"a response ends with {' or '.join(tokenizer.convert_ids_to_tokens(sorted(ends)))}"]
     if begun := opened(prompt):
         remarks.append(
             f"the prompt opens the thinking: rewards see {begun!r} and then what the model writes"
         )
-    return Example("ppo", recipe.ppo.backend, len(problems), [part], remarks)
+    return Example("ppo", recipe.ppo.backend, 1 + sum(1 for _ in fit), [part], remarks)
 
 
 def _part(learned: bool, tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> Part:

@@ -1,5 +1,6 @@
 """The model and the tokenizer that training starts from, whichever backend trains."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -56,13 +57,12 @@ def first_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _texts(recipe: Recipe) -> list[str]:
+def _texts(recipe: Recipe) -> Iterator[str]:
     """All text that a word-level tokenizer must know."""
-    texts = [recipe.data.template, recipe.data.system or ""]
+    yield from (recipe.data.template, recipe.data.system or "")
     if recipe.data.traces:
         for trace in trace_rows(recipe.data.traces, recipe.plugins):
-            texts += [trace.prompt, trace.response, *(content for _, content in trace.turns)]
+            yield from (trace.prompt, trace.response, *(content for _, content in trace.turns))
     if recipe.data.prompts:
         for problem in prompt_rows(recipe.data.prompts, recipe.plugins):
-            texts += [problem.problem, problem.answer]
-    return texts
+            yield from (problem.problem, problem.answer)

@@ -36,10 +36,8 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
     problems = prompt_rows(recipe.data.prompts, recipe.plugins)
     refuse_overlap(recipe, "prompts", problems)
     context = _context(recipe, paths, "ppo", inputs, stop)
-    kept, left_out = fitting(problems, recipe, context.tokenizer)
-    if left_out:
-        limit = f"max_prompt_tokens={recipe.ppo.max_prompt_tokens}"
-        print(f"ppo: {left_out} of {len(problems)} problems left out: prompt longer than {limit}")
+    fit = fitting(problems, recipe, context.tokenizer, lambda text: print(f"ppo: {text}"))
+    kept = [problem for problem, _ in fit]
     with Scorer(recipe.reward, recipe.plugins) as scorer:
         PpoTrainer(context, recipe.ppo, kept, scorer).run()
 

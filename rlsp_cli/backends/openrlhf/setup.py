@@ -1,7 +1,7 @@
 """Before OpenRLHF's training: prompts as text, and a new model when the recipe wants one."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from rlsp_cli.backends.sections import ppo_section, prompts_section
 from rlsp_cli.data import Problem, prompt_rows
 from rlsp_cli.engine.ending import refuse_other_end
 from rlsp_cli.engine.model import load_tokenizer
-from rlsp_cli.engine.prompt import encode_prompt, fitting, prompt_text
+from rlsp_cli.engine.prompt import encode_texts, encoded_problems, fitting
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.overlap import refuse_overlap
 from rlsp_cli.recipe.schema import Ppo, Prompts, Recipe
@@ -31,15 +31,13 @@ def setup(step: JobStep) -> None:
     refuse_overlap(recipe, "prompts", problems)
     tokenizer = _tokenizer(recipe, step.inputs["model"], files)
 
-    rows = _rows(problems, ppo, recipe, tokenizer)
-    write_lines(files.prompts, rows)
+    write_lines(files.prompts, _rows(problems, recipe, tokenizer))
     if ppo.openrlhf.eval_every is not None and heldout is not None:
         write_lines(files.heldout, _heldout(heldout, recipe, tokenizer))
 
     _prepare_checkpoints(files, ppo, step.resume)
-    say_note(
-        f"{len(rows)} problems in {ppo.num_steps(len(rows))} rollouts of {ppo.rollout_batch} prompts"
-    )
+    rows = files.problems()
+    say_note(f"{rows} problems in {ppo.num_steps(rows)} rollouts of {ppo.rollout_batch} prompts")
 
 
 def _prepare_checkpoints(files: OpenRlhfFiles, ppo: Ppo, resume: Path | None) -> None:
@@ -74,31 +72,28 @@ def _tokenizer(recipe: Recipe, model: str, files: OpenRlhfFiles) -> PreTrainedTo
 
 
 def _rows(
-    problems: Sequence[Problem], ppo: Ppo, recipe: Recipe, tokenizer: PreTrainedTokenizerBase
-) -> list[str]:
+    problems: Iterable[Problem], recipe: Recipe, tokenizer: PreTrainedTokenizerBase
+) -> Iterator[str]:
     """A line for each problem whose prompt is short enough."""
-    kept, left_out = fitting(problems, recipe, tokenizer)
-    if left_out:
-        limit = f"max_prompt_tokens={ppo.max_prompt_tokens}"
-        say_note(f"{left_out} of {len(problems)} problems left out: prompt longer than {limit}")
-    return [_line(_prompt(problem, recipe, tokenizer), problem) for problem in kept]
+    for problem, ids in fitting(problems, recipe, tokenizer, say_note):
+        yield _line(_prompt(problem, ids, tokenizer), problem)
 
 
-def _heldout(source: Prompts, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Iterable[str]:
-    for problem in prompt_rows(source, recipe.plugins):
-        yield _line(_prompt(problem, recipe, tokenizer), problem, heldout=True)
+def _heldout(source: Prompts, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    problems = prompt_rows(source, recipe.plugins)
+    for problem, ids in encoded_problems(problems, recipe.data, tokenizer):
+        yield _line(_prompt(problem, ids, tokenizer), problem, heldout=True)
 
 
-def _prompt(problem: Problem, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> str:
+def _prompt(problem: Problem, ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
     """The prompt as a text that OpenRLHF reads as our tokens.
 
     It decodes them again, special tokens kept, in front of each response that it sends to the
     reward function, where this text tells prompt and response apart. DataError when the tokenizer
     cannot do that.
     """
-    ids = encode_prompt(prompt_text(problem.problem, recipe.data, tokenizer), tokenizer)
     text = str(tokenizer.decode(ids, skip_special_tokens=False))
-    if tokenizer(text, add_special_tokens=False)["input_ids"] != ids:
+    if encode_texts([text], tokenizer) != [ids]:
         raise DataError(
             f"problem {problem.id}: the tokenizer does not read back what it writes, so OpenRLHF "
             f"would train on "

@@ -100,7 +100,7 @@ def is_changed(
 
 def _rows(name: str, prompts: Prompts, files: Sequence[str]) -> Sequence[Row]:
     try:
-        return source_rows(prompts, files)
+        return list(source_rows(prompts, files))
     except NotReadyError as error:
         raise NotReadyError(
             f"bench {name}: {error} (--data FILE, or a folder with {name}.jsonl in RLSP_DATA_DIR)"

@@ -1,7 +1,7 @@
 """Refuse training data that holds problems of a bench: in `rlsp check`, and in each stage."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from rlsp_cli.errors import DataError, NotReadyError, RlspError
@@ -40,7 +40,7 @@ def check_overlap(recipe: Recipe) -> list[Issue]:
     return issues
 
 
-def refuse_overlap(recipe: Recipe, role: str, rows: Sequence[HasProblem]) -> None:
+def refuse_overlap(recipe: Recipe, role: str, rows: Iterable[HasProblem]) -> None:
     """DataError when the rows of `data.<role>` hold problems of a bench.
 
     Prints which benches could not be read.

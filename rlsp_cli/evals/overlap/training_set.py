@@ -1,11 +1,11 @@
 """The problems that a model trains on, read from a recipe or from a file of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rlsp_cli.data import Row, prompt_rows, source_rows, trace_rows
+from rlsp_cli.data import Row, Streamed, prompt_rows, source_rows, trace_rows
 from rlsp_cli.data.formats import Columns, convert, pick_format
 from rlsp_cli.data.source import HUB_ID
 from rlsp_cli.errors import DataError
@@ -47,16 +47,18 @@ class TrainingSet:
 
     role: str
     source: str
-    rows: Sequence[TrainingRow]
+    rows: Collection[TrainingRow]
     unread: Sequence[str] = ()
 
 
-def from_rows(role: str, source: str, rows: Sequence[HasProblem]) -> TrainingSet:
-    """The rows of a recipe, with their numbers as places."""
-    found = []
-    for number, row in enumerate(rows, 1):
-        found.append(TrainingRow(f"row {number}", row.problem, row.answer))
-    return TrainingSet(role, source, found)
+def from_rows(role: str, source: str, rows: Iterable[HasProblem]) -> TrainingSet:
+    """The rows of a recipe, with their numbers as places; they are read when they are compared."""
+
+    def numbered() -> Iterator[TrainingRow]:
+        for number, row in enumerate(rows, 1):
+            yield TrainingRow(f"row {number}", row.problem, row.answer)
+
+    return TrainingSet(role, source, Streamed(numbered))
 
 
 def from_recipe(role: str, recipe: Recipe, most_of_task: int | None = None) -> TrainingSet:
@@ -82,7 +84,7 @@ def roles_of(recipe: Recipe) -> list[str]:
 def from_source(name: str, columns: Columns) -> TrainingSet:
     """Rows of a file or the hub, in any format that `rlsp data traces` reads."""
     source = row_source(name)
-    rows = source_rows(Rows(source=source))
+    rows = list(source_rows(Rows(source=source)))
 
     # One format for all: a row that fits another one is damaged, and not to be guessed at.
     format = pick_format(rows[0], columns)
