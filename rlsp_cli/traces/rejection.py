@@ -5,10 +5,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler
-from rlsp_cli.runs.stream import append_rows, drop_rows_from, read_rows
+from rlsp_cli.runs.stream import append_rows, read_rows
 from rlsp_cli.traces.filters import Tick
 from rlsp_cli.traces.keys import RejectionSampling
 from rlsp_cli.traces.tally import Filtered, tally
@@ -19,6 +22,13 @@ _TOP_P = 1.0
 _SEED = 0
 _DIGEST_SHOWN = 16
 """Characters of a digest in the name of a drafts file."""
+
+
+class _Drawn(BaseModel):
+    """A row of the drafts file."""
+
+    step: int
+    response: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,8 @@ class RejectionSampler:
         """The responses to each row: those in the drafts file, and new ones for the others."""
         n, total = self.sampling.samples, len(rows) * self.sampling.samples
 
-        # Also drops a last line that is incomplete because the process was killed.
         file = self._draft_file(rows)
-        drop_rows_from(file, total)
-        found = {row["step"]: Response(**row["response"]) for row in read_rows(file)}
+        found = {row["step"]: Response(**row["response"]) for row in read_rows(file, _Drawn)}
 
         requests = []
         for row in rows:
