@@ -4,6 +4,8 @@
 
 import json
 import subprocess
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -584,6 +586,40 @@ def test_an_evaluation_says_which_problems_the_run_was_trained_on(tmp_path: Path
         "PPO has not trained this model"
     )
     assert words in json.loads((tmp_path / "one" / "report.json").read_text())["data"]["notes"][0]
+
+
+def test_each_text_is_read_once_for_all_rules_and_all_benches_once_for_all_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe(overlapping(tmp_path), ["data.prompts.rows=2"], plugins=resolve_options)
+    read: Counter[str] = Counter()
+
+    def counting(text: str) -> tuple[str, ...]:
+        read[text] += 1
+        return words_of(text)
+
+    monkeypatch.setattr("rlsp_cli.evals.overlap.index.words_of", counting)
+    assert len(check_overlap(recipe)) == 1
+
+    found = {path.stem: list(texts_of(path)) for path in tmp_path.glob("*.jsonl")}
+    expected = Counter(found["heldout"]) + Counter(found["traces"])
+    assert read == expected + Counter(found["prompts"][:2])
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    return (row["problem"] for row in read_rows(path))
+
+
+def test_a_row_far_down_that_cannot_be_read_leaves_it_unknown_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe(overlapping(tmp_path), plugins=resolve_options)
+    bench = whole_bench("heldout", recipe)
+    append_rows(tmp_path / "traces.jsonl", [{"problem": "And?"}])
+    monkeypatch.setattr("rlsp_cli.data.kept._MOST", 1)
+    seen = measure_contamination(recipe, [bench])["heldout"]
+    assert "traces.jsonl:3: no column" in str(seen["traces"].unknown)
+    assert seen["prompts"].rows_found == 1
 
 
 def test_training_data_that_cannot_be_read_is_unknown_and_not_clean(tmp_path: Path) -> None:

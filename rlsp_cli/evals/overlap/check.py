@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from rlsp_cli.errors import DataError, NotReadyError, RlspError
 from rlsp_cli.evals.benches import Bench, Benches
-from rlsp_cli.evals.overlap.against import whole_bench
+from rlsp_cli.evals.overlap.against import index_of, whole_bench
+from rlsp_cli.evals.overlap.index import OverlapIndex
 from rlsp_cli.evals.overlap.overlap import find_overlaps
 from rlsp_cli.evals.overlap.training_set import (
     ROLES,
@@ -34,9 +35,13 @@ def check_overlap(recipe: Recipe) -> list[Issue]:
         return []
 
     benches = _local_benches(recipe)
+    index = index_of(benches)
     issues: list[Issue] = []
-    for training in _local_sets(recipe):
-        issues += _issues(training, benches)
+    for role in _local_roles(recipe):
+        # The check of the data reports what cannot be read.
+        with suppress(RlspError):
+            training = from_recipe(role, recipe, most_of_task=_TASK_ROWS)
+            issues += _issues(training, benches, index)
     return issues
 
 
@@ -56,7 +61,7 @@ def refuse_overlap(recipe: Recipe, role: str, rows: Iterable[HasProblem]) -> Non
         except NotReadyError as error:
             print(f"data.{role} is not compared with a bench: {error}", file=sys.stderr)
 
-    found = list(_issues(from_rows(role, role, rows), benches))
+    found = list(_issues(from_rows(role, role, rows), benches, index_of(benches)))
     if found:
         raise DataError("\n".join(map(str, found)))
 
@@ -76,18 +81,19 @@ def _local_benches(recipe: Recipe) -> list[Bench]:
     return found
 
 
-def _local_sets(recipe: Recipe) -> Iterator[TrainingSet]:
-    """The data that a stage trains on, as far as it can be read without the hub."""
+def _local_roles(recipe: Recipe) -> Iterator[str]:
+    """The keys of data that a stage trains on, and that is not on the hub."""
     for role in roles_of(recipe):
         is_used = getattr(recipe, ROLES[role]) is not None
         if is_used and not getattr(recipe.data, role).on_hub:
-            with suppress(RlspError):
-                yield from_recipe(role, recipe, most_of_task=_TASK_ROWS)
+            yield role
 
 
-def _issues(training: TrainingSet, benches: Sequence[Bench]) -> Iterator[Issue]:
+def _issues(
+    training: TrainingSet, benches: Sequence[Bench], index: OverlapIndex
+) -> Iterator[Issue]:
     """An issue for each bench with copies in the training data; likely copies raise none."""
-    overlaps = list(find_overlaps(training, benches, likely=False))
+    overlaps = list(find_overlaps(training, index, likely=False))
     for bench in benches:
         found = [overlap for overlap in overlaps if overlap.bench == bench.name]
         if found:

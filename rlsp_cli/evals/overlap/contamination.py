@@ -6,7 +6,7 @@ from typing import Any
 
 from rlsp_cli.errors import RlspError
 from rlsp_cli.evals.benches import Bench
-from rlsp_cli.evals.overlap.against import whole_bench
+from rlsp_cli.evals.overlap.against import index_of, whole_bench
 from rlsp_cli.evals.overlap.overlap import Overlap, count_overlaps, find_overlaps
 from rlsp_cli.evals.overlap.training_set import TrainingSet, from_recipe, roles_of
 from rlsp_cli.recipe.schema import Recipe
@@ -55,19 +55,19 @@ def measure_contamination(
     Where `eval.limit` cuts a bench, rows are compared with the whole, and the problems counted that
     were asked.
     """
-    whole = _whole_benches(recipe, benches)
+    index = index_of(_whole_benches(recipe, benches))
     found: dict[str, dict[str, Contamination]] = {bench.name: {} for bench in benches}
     for role in roles_of(recipe):
         # The evaluation is done by now; data that is gone must not cost its results.
         try:
             training = from_recipe(role, recipe)
+            overlaps = list(find_overlaps(training, index))
         except RlspError as error:
             reason = str(error).partition("\n")[0]
             for of_bench in found.values():
                 of_bench[role] = Contamination(unknown=reason)
             continue
 
-        overlaps = list(find_overlaps(training, whole))
         for bench in benches:
             found[bench.name][role] = _contamination(training, bench, overlaps)
     return found

@@ -77,7 +77,7 @@ class _Problem:
 
 def same_text(text: str) -> str:
     """A key that two texts share exactly when they are the same problem."""
-    return " ".join(words_of(text)) or text
+    return _text_key(text, words_of(text))
 
 
 class OverlapIndex:
@@ -101,11 +101,17 @@ class OverlapIndex:
 
         `exact_only` is for procedural problems, which share their templates.
         """
-        words = {id: _words_without_figures(text) for id, text in problems.items()}
+        words: dict[str, Ngram] = {}
+        for id, text in problems.items():
+            whole = words_of(text)
+            words[id] = _without_figures(text, whole)
+
+            # Of equal problems in one bench, report the first.
+            match = Match(bench, id, EXACT)
+            self._exact.setdefault(_text_key(text, whole), {}).setdefault(bench, match)
+
         ngrams = _distinct_ngrams(words)
         for id, text in problems.items():
-            # Of equal problems in one bench, report the first.
-            self._exact.setdefault(same_text(text), {}).setdefault(bench, Match(bench, id, EXACT))
             answer = (answers or {}).get(id)
             self._problems[bench, id] = _Problem(text, answer, _numbers(words[id]), len(ngrams[id]))
         if exact_only:
@@ -130,10 +136,8 @@ class OverlapIndex:
     def matches(self, text: str, answer: str | None = None, *, likely: bool = False) -> list[Match]:
         """The problems that this text is a copy of, or likely one: at most one of each bench."""
         words = words_of(text)
-        exact = self._exact.get(" ".join(words) or text, {})
-
-        # Figures count in an exact match alone; most texts have none, and are not read twice.
-        words = words if "[asy]" not in text else _words_without_figures(text)
+        exact = self._exact.get(_text_key(text, words), {})
+        words = _without_figures(text, words)
         found = {match.bench: match for match in self._overlapping(words, answer)} | exact
 
         # The slowest rule comes last, and only for benches in which the others found nothing.
@@ -277,6 +281,13 @@ def _blank(found: re.Match[str]) -> str:
     return " " * len(found[0])
 
 
-def _words_without_figures(text: str) -> Ngram:
-    """Figures are left out because their drawing commands are alike everywhere."""
-    return words_of(_FIGURE.sub(" ", text))
+def _text_key(text: str, words: Ngram) -> str:
+    return " ".join(words) or text
+
+
+def _without_figures(text: str, words: Ngram) -> Ngram:
+    """The words of a text without its figures, whose drawing commands are alike everywhere.
+
+    They count in an exact match alone. Most texts have none, and are not read twice.
+    """
+    return words if "[asy]" not in text else words_of(_FIGURE.sub(" ", text))

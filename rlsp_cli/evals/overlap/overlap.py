@@ -1,12 +1,18 @@
 """An overlap: one training row that is a copy, or a likely copy, of one problem of a bench."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rlsp_cli.evals.benches import Bench
-from rlsp_cli.evals.overlap.against import index_of
-from rlsp_cli.evals.overlap.index import EXACT, OTHER_ANSWER, OTHER_NUMBERS, OVERLAP, SIMILAR, Match
+from rlsp_cli.evals.overlap.index import (
+    EXACT,
+    OTHER_ANSWER,
+    OTHER_NUMBERS,
+    OVERLAP,
+    SIMILAR,
+    Match,
+    OverlapIndex,
+)
 from rlsp_cli.evals.overlap.training_set import TrainingSet
 
 _KEPT = 200
@@ -69,10 +75,9 @@ class OverlapCounts:
 
 
 def find_overlaps(
-    training: TrainingSet, benches: Sequence[Bench], *, likely: bool = True
+    training: TrainingSet, index: OverlapIndex, *, likely: bool = True
 ) -> Iterator[Overlap]:
     """The rows that are copies of a bench's problem, in order; with `likely`, likely ones too."""
-    index = index_of(benches)
     for row in training.rows:
         for match in index.matches(row.problem, row.answer, likely=likely):
             start, end = index.span(row.problem, match)

@@ -9,7 +9,7 @@ from rlsp_cli.data.formats import Columns
 from rlsp_cli.data.source import HUB_ID
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.benches import Bench
-from rlsp_cli.evals.overlap.against import benches_against, compared_bench
+from rlsp_cli.evals.overlap.against import benches_against, compared_bench, index_of
 from rlsp_cli.evals.overlap.index import CANNOT_FIND
 from rlsp_cli.evals.overlap.overlap import Overlap, OverlapCounts, count_overlaps, find_overlaps
 from rlsp_cli.evals.overlap.training_set import (
@@ -80,10 +80,11 @@ def compare_data(
     benches = benches_against(against, recipe, data)
     sets = _sets(recipe) if recipe else [from_source(train, columns)]
 
+    index = index_of(benches)
     found: list[Overlap] = []
     unread: list[str] = []
     for one in sets:
-        found += find_overlaps(one, benches)
+        found += find_overlaps(one, index)
         unread += one.unread
 
     return OverlapReport(
