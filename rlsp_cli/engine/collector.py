@@ -20,10 +20,18 @@ from rlsp_cli.terminal import print
 
 
 class PolicySampler(Protocol):
-    """Draws responses from the policy as it is now."""
+    """Draws responses from the policy as it is now.
+
+    `records`: it computes as the trainer does, so that what it records is the policy's own.
+    """
+
+    records: bool
 
     def draw(self, prompts: Sequence[list[int]], step: int) -> list[Generated]:
-        """A response to each prompt, both as tokens. Equal steps of equal policies draw equal responses."""
+        """A response to each prompt, both as tokens.
+
+        Equal steps of equal policies draw equal responses, up to the rounding of sums.
+        """
         ...
 
 
@@ -102,6 +110,8 @@ class Collector:
 
 class EmbeddedSampler:
     """Draws responses with the policy's own weights in this process."""
+
+    records = True
 
     def __init__(self, context: Context, settings: Ppo, models: ActorCritic) -> None:
         self.context, self.settings, self.models = context, settings, models

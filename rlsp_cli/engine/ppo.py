@@ -12,12 +12,12 @@ from rlsp_cli.data import Problem
 from rlsp_cli.engine.actor_critic import ActorCritic
 from rlsp_cli.engine.advantage import adapted_kl_coef
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
-from rlsp_cli.engine.collector import Collected, Collector, EmbeddedSampler
+from rlsp_cli.engine.collector import Collected, Collector, EmbeddedSampler, PolicySampler
 from rlsp_cli.engine.learner import Learner
-from rlsp_cli.engine.rollout import Rollout, as_tensors, recorded
+from rlsp_cli.engine.rollout import Rollout, as_tensors, recorded, reported
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.targets import targets_of
-from rlsp_cli.errors import SafetyError
+from rlsp_cli.errors import NotReadyError, SafetyError
 from rlsp_cli.recipe.schema import Ppo
 from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.combine import alpha_at
@@ -33,7 +33,12 @@ class PpoTrainer:
     """Trains the context's model in place; `run` writes metrics, rollouts, checkpoints and `final`."""
 
     def __init__(
-        self, context: Context, settings: Ppo, problems: Sequence[Problem], scorer: Scorer
+        self,
+        context: Context,
+        settings: Ppo,
+        problems: Sequence[Problem],
+        scorer: Scorer,
+        sampler: PolicySampler | None = None,
     ) -> None:
         self.context, self.settings, self.scorer = context, settings, scorer
         self.recipe = context.recipe
@@ -43,7 +48,7 @@ class PpoTrainer:
         seed = self.recipe.seed
         self.models = ActorCritic(context.model, settings, seed, self.recipe.model.precision)
         self.learner = Learner(self.models, settings, self.total, seed)
-        sampler = EmbeddedSampler(context, settings, self.models)
+        sampler = sampler or EmbeddedSampler(context, settings, self.models)
         self.collector = Collector(context, settings, problems, sampler)
 
     def run(self) -> None:
@@ -55,8 +60,8 @@ class PpoTrainer:
         for step in range(start, self.total):
             try:
                 rollout, metrics = self.step(step)
-            except SafetyError:
-                self._save(step)  # it is raised before the update: nothing learnt so far is lost
+            except (SafetyError, NotReadyError):
+                self._save(step)  # they are raised before the update: nothing learnt so far is lost
                 raise
             self._record(step, rollout, metrics)
             self._keep(step + 1)
@@ -99,9 +104,11 @@ class PpoTrainer:
         pad_id = self.context.tokenizer.pad_token_id
         generated = collected.generated
         tensors = as_tensors(collected.prompts, generated, pad_id, self.context.device)
-        return Rollout(
-            collected.samples, scores, *tensors, recorded=recorded(generated, tensors[1])
-        )
+        _, mask, _ = tensors
+        if self.collector.sampler.records:
+            return Rollout(collected.samples, scores, *tensors, recorded(generated, mask))
+        reports = reported(generated, mask)
+        return Rollout(collected.samples, scores, *tensors, reported=reports)
 
     def _adapt_kl(self, metrics: dict[str, float], responses: int) -> None:
         settings = self.settings

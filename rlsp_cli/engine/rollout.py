@@ -23,6 +23,7 @@ class Rollout:
     mask: torch.Tensor
     lengths: torch.Tensor  # (N,) tokens of prompt and response
     recorded: torch.Tensor | None = None  # (N, T, 2) log-probability and entropy at sampling
+    reported: torch.Tensor | None = None  # (N, T) log-probability by another program's computation
 
 
 def as_tensors(
@@ -38,6 +39,14 @@ def as_tensors(
     position = torch.arange(tokens.shape[1] - 1, device=device)
     mask = (position >= first[:, None]) & (position < (lengths.to(device) - 1)[:, None])
     return tokens, mask.float(), lengths
+
+
+def reported(generated: Sequence[Generated], mask: torch.Tensor) -> torch.Tensor:
+    """(N, T) log-probability of each response token, as another program says; 0 elsewhere."""
+    found = torch.zeros_like(mask)
+    logp = [number for response in generated for number in response.logp]
+    found[mask.bool()] = torch.tensor(logp, device=mask.device)
+    return found
 
 
 def recorded(generated: Sequence[Generated], mask: torch.Tensor) -> torch.Tensor:

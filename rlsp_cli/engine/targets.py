@@ -50,6 +50,8 @@ def targets_of(
     mask = rollout.mask
     old = _old(rollout, models, settings)  # (N, T, 2)
     metrics = {"entropy": float(advantage.masked_mean(old[..., 1], mask))}
+    if rollout.reported is not None:
+        metrics |= _mismatch(rollout.reported - old[..., 0], mask)
 
     kl = torch.zeros_like(mask)
     if settings.uses_kl:
@@ -91,6 +93,12 @@ def _old(rollout: Rollout, models: ActorCritic, settings: Ppo) -> torch.Tensor:
     if rollout.recorded is not None and (models.in_float32 or settings.updates == 1):
         return rollout.recorded
     return in_micro_batches(partial(models.logp, "policy"), rollout, settings.micro_batch)
+
+
+def _mismatch(difference: torch.Tensor, mask: torch.Tensor) -> dict[str, float]:
+    """How far the sampler is from the policy, given (N, T) differences of their log-probabilities."""
+    mean = advantage.masked_mean(difference, mask)
+    return {"mismatch/kl": float(mean), "mismatch/largest": float((difference * mask).abs().max())}
 
 
 def _mixed_scores(
