@@ -232,6 +232,12 @@ def test_adapters_checkpoints_and_no_reference_take_less_memory() -> None:
     assert total(lora={}) < total(critic="value_head")
     assert total(gradient_checkpointing=True) < whole
     assert total(decode_batch=512) > whole
+    # The server has weights of its own, and a cache that is there while the trainer trains.
+    served = total(sampler="vllm", decode_batch=8)
+    cache = 8 * (60 + 96) * 2 * shape.kv_bytes
+    weights = 4 * (shape.parameters + shape.embedding)
+    assert served == pytest.approx(whole + weights + cache)
+    assert total(sampler="vllm", lora={}) < total(lora={}) + weights + 128 * cache / 8
 
 
 # The command

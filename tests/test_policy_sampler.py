@@ -13,6 +13,7 @@ from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.errors import NotReadyError, RlspError
 from rlsp_cli.runs.stream import read_rows
+from tests.conftest import refusal
 from tests.test_ppo import make_trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -66,3 +67,11 @@ def test_nothing_is_lost_when_the_sampler_ends(tmp_path: Path) -> None:
     checkpoint = newest_checkpoint(tmp_path / "checkpoints")
     assert checkpoint is not None and checkpoint.step == 1
     assert [row["step"] for row in read_rows(tmp_path / "metrics.jsonl")] == [0]
+
+
+def test_what_vllm_does_not_take_is_refused(tiny_recipe: Path) -> None:
+    changes = ["ppo.sampler=vllm", "ppo.lora={rank: 1024}"]
+    said = refusal(tiny_recipe, changes, "rank")
+    assert "vLLM takes adapters of rank 512 at most, found 1024" in said
+    changes = ["ppo.backend=openrlhf", "ppo.sampler=vllm"]
+    assert "ppo.sampler has no effect on OpenRLHF" in refusal(tiny_recipe, changes, "sampler")

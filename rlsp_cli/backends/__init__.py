@@ -10,7 +10,7 @@ from rlsp_cli.backends.job import Job
 from rlsp_cli.backends.local import LocalBackend
 from rlsp_cli.backends.openrlhf import OpenRlhfBackend
 from rlsp_cli.backends.settings import unused
-from rlsp_cli.backends.vllm import serving_environment
+from rlsp_cli.backends.vllm import rollout_environment, serving_environment
 from rlsp_cli.errors import NotReadyError, RecipeError
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
@@ -51,9 +51,11 @@ def ready_environment(recipe: Recipe, stage: str) -> Environment:
     backend = backend_of(recipe, stage)
     environment = usable_environment(backend.name, recipe, backend.tested)
 
-    # An evaluation runs in our own environment, and borrows vLLM from another.
+    # The embedded engine runs in our own environment, and borrows vLLM from another.
     if stage == "eval" and recipe.eval and recipe.eval.serve:
         serving_environment(recipe)
+    if stage == "ppo" and recipe.ppo and recipe.ppo.sampler == "vllm":
+        rollout_environment(recipe)
 
     # Two kinds of error, because the next move differs: edit the recipe, or install something.
     if issues := list(backend.check(recipe, stage, environment)):

@@ -65,11 +65,8 @@ def find_environment(backend: str, recipe: Recipe | None = None) -> Environment:
     yours = f"or name yours in {SETTINGS}: [backends.{backend}] python"
     hint = f"`rlsp backends install {backend}` makes one; {yours}"
 
-    # A container needs some folder in the place of the run's, which is not there yet.
-    words = [word.replace("{run}", str(Path.cwd())) for word in command]
-    asked = [*words, "-c", _ASK_VERSION, backend]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        done = _ask_version(command, backend)
     except OSError as error:
         problem = f"no environment for {backend}: {command[0]}: {error.strerror}"
         raise NotReadyError(f"{problem}; {hint}") from error
@@ -78,6 +75,12 @@ def find_environment(backend: str, recipe: Recipe | None = None) -> Environment:
         raise NotReadyError(f"{shlex.join(command)} has no {backend} ({reason}); {hint}")
 
     return Environment(backend, command, done.stdout.strip(), bool(named and named.allow_untested))
+
+
+def package_version(environment: Environment, package: str) -> str | None:
+    """The version of another package in an environment; None if it is not there."""
+    done = _ask_version(environment.command, package)
+    return None if done.returncode else done.stdout.strip()
 
 
 def usable_environment(backend: str, recipe: Recipe, tested: Sequence[str]) -> Environment:
@@ -90,6 +93,13 @@ def usable_environment(backend: str, recipe: Recipe, tested: Sequence[str]) -> E
             f"or set backends.{backend}.allow_untested: true"
         )
     return found
+
+
+def _ask_version(command: Sequence[str], package: str) -> "subprocess.CompletedProcess[str]":
+    # A container needs some folder in the place of the run's, which is not there yet.
+    words = [word.replace("{run}", str(Path.cwd())) for word in command]
+    asked = [*words, "-c", _ASK_VERSION, package]
+    return subprocess.run(asked, capture_output=True, text=True, check=False)
 
 
 def _command(backend: str, named: BackendEnvironment) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def _try(model: PreTrainedModel) -> Handling:
             return Handling(grows=False, mixes_lengths=mixes, drops_rows=drops)
     raise RecipeError(
         f"the embedded engine cannot decode model type {model.config.model_type}: {wrong} when it goes on from its "
-        "cache; leave sampling to a server (eval.url or eval.serve, ppo.backend: openrlhf), or choose another model"
+        "cache; leave sampling to a server (eval.url or eval.serve, ppo.sampler: vllm), or choose another model"
     )
 
 

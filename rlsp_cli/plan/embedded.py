@@ -19,8 +19,8 @@ _CHUNK_BYTES = 16 * 2**24
 class Embedded:
     """Bytes of one stage: `states` always, `passing` while a micro-batch goes through the model.
 
-    States are weights, gradients and Adam's moments. What PyTorch and its libraries take
-    themselves, half a GiB to one, comes on top.
+    States are weights, gradients and Adam's moments, and all of a server that samples. What PyTorch
+    and its libraries take themselves, half a GiB to one, comes on top.
     """
 
     stage: str
@@ -70,6 +70,13 @@ def _ppo(recipe: Recipe, ppo: Ppo, shape: ModelShape, texts: Texts) -> Embedded:
     training = _CHUNK_BYTES + _kept(recipe, ppo, shape, ppo.micro_batch * length)
     rows = min(ppo.decode_batch, ppo.responses)
     decoding = rows * length * shape.kv_bytes * (1 if _in_16_bits(recipe) else 2)
+    if ppo.sampler == "vllm":
+        # The server keeps its weights and its cache while the trainer trains.
+        # Of all weights, it has those of the output layer apart from the embedding.
+        width = _BFLOAT16_BYTES if _in_16_bits(recipe) else _FLOAT32_BYTES
+        served = shape.parameters if ppo.lora else shape.trunk + shape.embedding
+        states += width * served + decoding
+        return Embedded("ppo", shape.parameters, states, training)
     return Embedded("ppo", shape.parameters, states, max(training, decoding))
 
 

@@ -380,8 +380,10 @@ class Ppo(Optimisation):
     """Longest prompt in tokens; problems with longer ones are left out, and counted."""
     max_new_tokens: PositiveInt = 4096
     """Longest response in tokens."""
+    sampler: Literal["embedded", "vllm"] = "embedded"
+    """What samples on the local backend: the engine itself, or vLLM on the same GPU or CPU."""
     decode_batch: PositiveInt = 128
-    """Responses that the embedded engine decodes at once; a place that becomes free is given to the next."""
+    """Responses that are decoded at once; a place that becomes free is given to the next."""
 
     # Learning rates; the other keys of the optimisers are those of SFT.
     learning_rate: LearningRate = 2.0e-7

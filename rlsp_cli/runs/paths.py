@@ -80,8 +80,13 @@ class StagePaths:
 
     @property
     def server_log(self) -> Path:
-        """Output of the servers that answered in the eval stage."""
+        """Output of the servers that sampled in this stage."""
         return self.root / "vllm.log"
+
+    @property
+    def served(self) -> Path:
+        """Weights on their way to a server; removed at the end."""
+        return self.root / "served"
 
     def attempt(self, number: int) -> Path:
         """Folder of one start: `command`, `stdout.log`, `stderr.log`, `error.json`."""

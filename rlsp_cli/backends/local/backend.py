@@ -12,6 +12,7 @@ from rlsp_cli.backends.job import RESTORED, Job, Resources
 from rlsp_cli.backends.probe import Probe
 from rlsp_cli.backends.sbatch import BATCH, batch_script
 from rlsp_cli.backends.settings import unused
+from rlsp_cli.backends.vllm import LARGEST_RANK
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.rewards.sandbox import sandbox_words
@@ -41,6 +42,7 @@ class LocalBackend(Backend):
         if recipe.ppo is not None and stage == "ppo":
             yield from single_response_groups(recipe, recipe.ppo)
             yield from _batch_issues(recipe.ppo)
+            yield from _sampler_issues(recipe.ppo)
 
         if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
             yield from unused(recipe, ("tracking", "model.attention"), [], "the embedded engine")
@@ -173,6 +175,13 @@ def _name(path: str) -> str:
     if folder != "checkpoints" or stage not in LocalBackend.stages:
         return "base"
     return stage if name == "final" else f"{stage}-{name.removeprefix('model-').lstrip('0')}"
+
+
+def _sampler_issues(ppo: Ppo) -> Iterator[Issue]:
+    """What vLLM does not take."""
+    if ppo.sampler == "vllm" and ppo.lora is not None and ppo.lora.rank > LARGEST_RANK:
+        message = f"vLLM takes adapters of rank {LARGEST_RANK} at most, found {ppo.lora.rank}"
+        yield Issue("ppo.lora.rank", message, "lower it, or leave out ppo.sampler")
 
 
 def _divisor(size: int, wanted: int) -> int:

@@ -1,10 +1,12 @@
 """The training stages of the child process: the surroundings from the run folder, then the engine."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 
 from rlsp_cli.backends.local.models import starting_model
+from rlsp_cli.backends.local.rollouts import served_policy
 from rlsp_cli.data import forget_rows, prompt_rows, trace_rows
 from rlsp_cli.engine.model import pick_device
 from rlsp_cli.engine.ppo import PpoTrainer
@@ -36,10 +38,15 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
     problems = prompt_rows(recipe.data.prompts, recipe.plugins)
     refuse_overlap(recipe, "prompts", problems)
     context = _context(recipe, paths, "ppo", inputs, stop)
-    fit = fitting(problems, recipe, context.tokenizer, lambda text: print(f"ppo: {text}"))
-    kept = [problem for problem, _ in fit]
-    with Scorer(recipe.reward, recipe.plugins) as scorer:
-        PpoTrainer(context, recipe.ppo, kept, scorer).run()
+    fit = list(fitting(problems, recipe, context.tokenizer, lambda text: print(f"ppo: {text}")))
+    kept, prompts = [problem for problem, _ in fit], [ids for _, ids in fit]
+
+    with ExitStack() as stack:
+        sampler = None
+        if recipe.ppo.sampler == "vllm":
+            sampler = stack.enter_context(served_policy(context, recipe.ppo, prompts))
+        scorer = stack.enter_context(Scorer(recipe.reward, recipe.plugins))
+        PpoTrainer(context, recipe.ppo, kept, scorer, sampler).run()
 
 
 def _context(
@@ -56,13 +63,15 @@ def _context(
         # Frozen weights are only computed with, so half the memory does for them.
         model = model.to(torch.bfloat16)
     refuse_leaks(model)
-    if stage == "ppo" or _samples_later(recipe):
+    if _samples_here(recipe):
         handling_of(model)
     return Context(recipe, paths.stage(stage), model, tokenizer, device, stop)
 
 
-def _samples_later(recipe: Recipe) -> bool:
-    """Whether a later stage samples in this engine: what it would refuse is better known before hours of training."""
-    evaluation = recipe.eval
+def _samples_here(recipe: Recipe) -> bool:
+    """Whether this or a later stage samples in this engine: better refused before hours of training."""
+    evaluation, ppo = recipe.eval, recipe.ppo
     elsewhere = evaluation is None or evaluation.serve or evaluation.url or evaluation.responses
-    return (recipe.ppo is not None and recipe.ppo.backend == "local") or not elsewhere
+    return (
+        ppo is not None and ppo.backend == "local" and ppo.sampler == "embedded"
+    ) or not elsewhere

@@ -1,5 +1,13 @@
 """Serving a model with vLLM on this machine, from the environment of OpenRLHF."""
 
-from rlsp_cli.backends.vllm.server import Server, serving, serving_environment
+from rlsp_cli.backends.vllm.options import LARGEST_RANK, for_rollouts
+from rlsp_cli.backends.vllm.server import Server, rollout_environment, serving, serving_environment
 
-__all__ = ["Server", "serving", "serving_environment"]
+__all__ = [
+    "LARGEST_RANK",
+    "Server",
+    "for_rollouts",
+    "rollout_environment",
+    "serving",
+    "serving_environment",
+]

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlsp_cli.backends.environment import Environment, usable_environment
+from rlsp_cli.backends.environment import Environment, package_version, usable_environment
 from rlsp_cli.backends.openrlhf.flags import TESTED
 from rlsp_cli.backends.probe import run_probe
+from rlsp_cli.backends.vllm.options import NO_OPTIONS, ServeOptions
 from rlsp_cli.backends.vllm.parallel import Parallelism, heads_of, parallel, weights_of
 from rlsp_cli.child.cause import last_error, likely_cause
 from rlsp_cli.child.session import session, short_folder
@@ -28,14 +29,20 @@ from rlsp_cli.recipe.schema import Recipe
 if TYPE_CHECKING:
     import httpx2
 
+_TESTED_VLLM = ("0.29.0",)
+"""Versions that take new weights while they run as rlsp is tested with."""
 _LOOPBACK = "127.0.0.1"
 _POLL_S = 0.2
 _ANSWER_S = 30.0
 """The longest that a server which is there takes to say so."""
 _QUIET_S = 900.0
-"""Without a new line in its log a loading server counts as hung; one large file takes long."""
+"""Without a new line in its log a busy server counts as hung; to load one large file takes long.
+
+While it decodes, it writes its throughput every ten seconds.
+"""
+_CPU_CACHE = 2 * 2**30
+"""Bytes for keys and values on a CPU, which an evaluation shares with nothing."""
 _ON_CPU = {
-    "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB for keys and values
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # threads wherever the system puts them
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin would starve each other
 }
@@ -61,8 +68,16 @@ class Server:
 
     def refuse_dead(self) -> None:
         """JobError, with the last words of its log, when it has ended."""
-        if self.process.child.poll() is not None:
-            raise self.process.failure()
+        self.process.refuse_dead()
+
+    @property
+    def root(self) -> str:
+        """The address of what is no part of OpenAI's interface."""
+        return self.url.removesuffix("/v1")
+
+    def watch(self) -> "Watch":
+        """A watch over the server while it has work to do."""
+        return Watch(self.process)
 
 
 @dataclass(frozen=True)
@@ -73,8 +88,13 @@ class _Process:
     log: Path
     begin: int
 
-    def failure(self) -> JobError:
-        """Why it ended, and the next move. The log may hold servers before this one."""
+    def refuse_dead(self) -> None:
+        """JobError, with why it ended and the next move, when it has."""
+        if self.child.poll() is not None:
+            raise self._failure()
+
+    def _failure(self) -> JobError:
+        # The log may hold servers before this one.
         with self.log.open("rb") as stream:
             stream.seek(self.begin)
             text = stream.read().decode("utf-8", errors="replace")
@@ -90,12 +110,48 @@ class _Process:
         )
 
 
-def serving_environment(recipe: Recipe) -> Environment:
-    """The environment that has vLLM; NotReadyError with what to type if missing or untested."""
+class Watch:
+    """Looks whether a server that has work to do goes on with it."""
+
+    def __init__(self, process: _Process) -> None:
+        self.process = process
+        self._size, self._last_output = _size(process.log), time.monotonic()
+
+    def look(self) -> None:
+        """JobError when the server has ended; NotReadyError when it is silent for long."""
+        self.process.refuse_dead()
+        before, self._size = self._size, _size(self.process.log)
+        if self._size != before:
+            self._last_output = time.monotonic()
+        elif time.monotonic() - self._last_output > _QUIET_S:
+            raise NotReadyError(
+                f"vLLM is at work without any output for {_QUIET_S:.0f} s; see {self.process.log}"
+            )
+
+
+def serving_environment(recipe: Recipe, key: str = "eval.serve") -> Environment:
+    """The environment that has vLLM; NotReadyError with what to type if missing or untested.
+
+    `key` is the recipe's that asks for it.
+    """
     try:
         return usable_environment("openrlhf", recipe, TESTED)
     except NotReadyError as error:
-        raise NotReadyError(f"eval.serve needs vLLM: {error}") from error
+        raise NotReadyError(f"{key} needs vLLM: {error}") from error
+
+
+def rollout_environment(recipe: Recipe) -> Environment:
+    """As `serving_environment`, for a vLLM that takes new weights as the tested one does."""
+    environment = serving_environment(recipe, "ppo.sampler: vllm")
+    found = package_version(environment, "vllm")
+    release = (found or "").partition("+")[0]  # 0.29.0+cpu is the build for CPUs
+    if release not in _TESTED_VLLM and not environment.allow_untested:
+        raise NotReadyError(
+            f"ppo.sampler: vllm needs vLLM {' or '.join(_TESTED_VLLM)}, and "
+            f"{environment.command[0]} has {found or 'none'}; `rlsp backends install openrlhf`, or "
+            "set backends.openrlhf.allow_untested: true"
+        )
+    return environment
 
 
 @contextmanager
@@ -107,6 +163,7 @@ def serving(
     run: Path,
     log: Path,
     tick: Callable[[], None],
+    options: ServeOptions = NO_OPTIONS,
 ) -> Iterator[Server]:
     """A server for a folder or hub id `org/name[@revision]`, for this machine alone.
 
@@ -122,16 +179,25 @@ def serving(
     # Sockets have short names; the key keeps other users of this machine out.
     begin, folder, key = _size(log), short_folder(), secrets.token_urlsafe(24)
     with _port() as port:
-        command = serve_command(python, model, port, dtype, parallelism, on_cpu=not gpus)
-        with session(command, _variables(key, folder, gpus), log, folder) as child:
+        command = serve_command(
+            python, model, port, dtype, parallelism, on_cpu=not gpus, more=options
+        )
+        variables = {**_variables(key, folder, gpus), **options.variables}
+        with session(command, variables, log, folder) as child:
             process = _Process(child, log, begin)
             url = f"http://{_LOOPBACK}:{port}"
-            length = _wait_until_ready(url, key, process, tick)
+            length = _wait_until_ready(url, key, Watch(process), tick)
             yield Server(f"{url}/v1", model, key, length, process)
 
 
 def serve_command(
-    python: Sequence[str], model: str, port: int, dtype: str, parallelism: Parallelism, on_cpu: bool
+    python: Sequence[str],
+    model: str,
+    port: int,
+    dtype: str,
+    parallelism: Parallelism,
+    on_cpu: bool,
+    more: ServeOptions = NO_OPTIONS,
 ) -> list[str]:
     """`vllm serve` for a model, a folder or hub id `org/name[@revision]`."""
     name, _, revision = model.partition("@")
@@ -156,9 +222,10 @@ def serve_command(
     flags = ["--enable-prefix-caching", "--disable-uvicorn-access-log"]
     if on_cpu:
         flags.append("--enforce-eager")  # to compile would double the start
+        options["kv-cache-memory-bytes"] = _CPU_CACHE
 
-    words = [f"--{option}={value}" for option, value in options.items()]
-    return [*python, "-m", "vllm.entrypoints.cli.main", "serve", name, *words, *flags]
+    words = [f"--{option}={value}" for option, value in (options | {**more.options}).items()]
+    return [*python, *more.program, "serve", name, *words, *flags, *more.flags]
 
 
 def _dtype(precision: str, gpus: int) -> str:
@@ -199,28 +266,19 @@ def _port() -> Iterator[int]:
         yield int(held.getsockname()[1])
 
 
-def _wait_until_ready(url: str, key: str, process: _Process, tick: Callable[[], None]) -> int:
+def _wait_until_ready(url: str, key: str, watch: Watch, tick: Callable[[], None]) -> int:
     """The most tokens that the server takes, as soon as it serves.
 
     JobError when it has ended; NotReadyError when it is silent for long.
     """
-    size, last_output = process.begin, time.monotonic()
     while True:
-        if process.child.poll() is not None:
-            raise process.failure()
+        watch.look()
         tick()
 
         if _get(f"{url}/health", key) is not None:
             models = _get(f"{url}/v1/models", key)
             if models is not None:
                 return int(models.json()["data"][0]["max_model_len"])
-
-        before, size = size, _size(process.log)
-        if size != before:
-            last_output = time.monotonic()
-        elif time.monotonic() - last_output > _QUIET_S:
-            silent = f"vLLM has loaded without any output for {_QUIET_S:.0f} s"
-            raise NotReadyError(f"{silent}; see {process.log}")
         time.sleep(_POLL_S)
 
 
