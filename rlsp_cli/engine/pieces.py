@@ -5,12 +5,12 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-_CHARACTERS = 1_000_000
-"""Of text in a piece: a tokenizer takes some 100 bytes for each of its tokens."""
+_CHARACTERS = 300_000
+"""Of text in a piece: a tokenizer takes some 100 bytes for each of its tokens, and Python as many."""
 
 
 def pieces(items: Iterable[Item], characters: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """The items in lists of about a million characters, in their order."""
+    """The items in lists of about 300,000 characters, in their order."""
     piece: list[Item] = []
     size = 0
     for item in items:

@@ -176,10 +176,9 @@ def _with_tags(text: str, tags: Tags) -> str:
 
 def _after(text: str) -> str:
     """What follows the last closing tag."""
-    end = 0
-    for found in _CLOSE.finditer(text):
-        end = found.end()
-    return text[end:]
+    # Of each tag, since a search for any of them takes ten times as long in a long text.
+    ends = [text.rfind(tags.close) + len(tags.close) for tags in TAGS if tags.close in text]
+    return text[max(ends, default=0) :]
 
 
 def _first_open(text: str) -> re.Match[str] | None:
