@@ -1,9 +1,9 @@
-"""Completions/s of our PPO against TRL's GRPOTrainer: same model folder, prompts, reward and number of completions.
+"""Completions/s and peak memory of our PPO and TRL's GRPOTrainer: same model, prompts, reward and completions.
 
-Each step samples 256 completions of at most 128 tokens, 8 for each of 32 prompts, and makes 4
-optimiser steps of 64. Ours runs twice: PPO with a critic of its own (the default; it trains two
-models), and `group_norm`, which is the algorithm that TRL runs. The clock of each side covers its
-training steps only, without imports and start-up; the first step is left out.
+Ours runs twice: PPO with a critic of its own (the default; it trains two models), and `group_norm`,
+which is the algorithm that TRL runs. Both sides compute in float32. The clock covers training steps
+only, without imports and start-up; the first step is left out. Memory is the largest resident set
+of any process.
 """
 
 import argparse
@@ -13,10 +13,43 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
-STEPS = 5
 HERE = Path(__file__).parent
+_MEASURED = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+"""Runs a command; its last line is then the largest resident set among its processes, in KiB."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """The work of one run; by default that of the quickstart."""
+
+    steps: int = 5
+    prompts: int = 32
+    """Prompts of a rollout, with eight completions each."""
+    tokens: int = 128
+    """Most tokens of a completion."""
+    train_batch: int = 64
+    micro_batch: int = 64
+
+    @property
+    def completions(self) -> int:
+        return 8 * self.prompts
+
+
+@dataclass(frozen=True)
+class Result:
+    """Completions per second, and the largest process in GiB."""
+
+    speed: float
+    peak: float
 
 
 def main() -> None:
@@ -28,27 +61,41 @@ def main() -> None:
         help="a model folder, such as a quickstart's sft/checkpoints/final",
     )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each side, alternating")
+    for name, default in asdict(Load()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
+
     arguments = parser.parse_args()
-    speeds: dict[str, list[float]] = {"trl_grpo": [], "gae": [], "group_norm": []}
+    load = Load(**{name: getattr(arguments, name) for name in asdict(Load())})
+    results: dict[str, list[Result]] = {"trl_grpo": [], "gae": [], "group_norm": []}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _write_prompts(root / "prompts.jsonl")
         for number in range(arguments.rounds):
-            speeds["trl_grpo"].append(_trl(arguments.python, arguments.model, root))
+            results["trl_grpo"].append(_trl(arguments.python, arguments.model, root, load))
             for estimator in ("gae", "group_norm"):
-                speeds[estimator].append(_ours(arguments.model, root, estimator, number))
-    print(json.dumps({"completions_per_s": speeds, "ratio": _ratios(speeds), "steps": STEPS}))
+                results[estimator].append(_ours(arguments.model, root, estimator, number, load))
+
+    report = {"load": asdict(load), "completions_per_s": {}, "peak_gib": {}}
+    for name, rounds in results.items():
+        report["completions_per_s"][name] = [round(r.speed, 3) for r in rounds]
+        report["peak_gib"][name] = [round(r.peak, 2) for r in rounds]
+    print(json.dumps({**report, **_ratios(results)}))
 
 
-def _ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
+def _ratios(results: dict[str, list[Result]]) -> dict[str, dict[str, float]]:
     """Ours by TRL's in the same round, the median over rounds."""
-    peer = speeds["trl_grpo"]
-    ours = {name: column for name, column in speeds.items() if name != "trl_grpo"}
-    return {
-        name: round(
-            statistics.median(own / other for own, other in zip(column, peer, strict=True)), 2
+    peer = results["trl_grpo"]
+    ours = {name: rounds for name, rounds in results.items() if name != "trl_grpo"}
+
+    def median(name: str, what: str) -> float:
+        pairs = zip(ours[name], peer, strict=True)
+        return round(
+            statistics.median(getattr(own, what) / getattr(other, what) for own, other in pairs), 2
         )
-        for name, column in ours.items()
+
+    return {
+        "speed_ratio": {name: median(name, "speed") for name in ours},
+        "memory_ratio": {name: median(name, "peak") for name in ours},
     }
 
 
@@ -65,41 +112,46 @@ def _write_prompts(path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _ours(model: str, root: Path, estimator: str, number: int) -> float:
+def _ours(model: str, root: Path, estimator: str, number: int, load: Load) -> Result:
     recipe = root / f"{estimator}.yaml"
     recipe.write_text(
         f"""\
 name: bench
-model: {{path: {model}}}
-data: {{prompts: {{source: {root}/prompts.jsonl}}}}
+model: {{path: {model}, precision: float32, chat_template: none}}
+data: {{template: "{{problem}}", prompts: {{source: {root}/prompts.jsonl}}}}
 reward: {{alpha: 1.0, correctness: {{use: exact_match}}}}
-ppo: {{steps: {STEPS}, rollout_batch: 32, samples_per_prompt: 8, train_batch: 64, micro_batch: 64,
-      estimator: {estimator},
-      temperature: 1.0, max_new_tokens: 128, learning_rate: 1.0e-5, critic_warmup_steps: 0, kl_coef: 0.02}}
+ppo: {{steps: {load.steps}, rollout_batch: {load.prompts}, samples_per_prompt: 8, estimator: {estimator},
+      train_batch: {load.train_batch}, micro_batch: {load.micro_batch}, temperature: 1.0,
+      max_new_tokens: {load.tokens}, learning_rate: 1.0e-5, critic_warmup_steps: 0, kl_coef: 0.02}}
 """
     )
     out = root / f"run-{estimator}-{number}"
-    subprocess.run(
-        [Path(sys.executable).parent / "rlsp", "run", recipe, "--out", out],
-        check=True,
-        capture_output=True,
-    )
-    rows = [json.loads(line) for line in (out / "ppo" / "metrics.jsonl").read_text().splitlines()][
-        1:
-    ]
+    rlsp = Path(sys.executable).parent / "rlsp"
+    (peak,) = _lines([str(rlsp), "run", str(recipe), "--out", str(out)], 1)
+    lines = (out / "ppo" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines][1:]
     seconds = sum(row[f"time/{part}_s"] for row in rows for part in ("rollout", "score", "train"))
-    return round(256 * len(rows) / seconds, 1)
+    return Result(load.completions * len(rows) / seconds, peak / 2**20)
 
 
-def _trl(python: str, model: str, root: Path) -> float:
-    command = [python, HERE / "trl_grpo.py", model, root / "prompts.jsonl", str(STEPS)]
+def _trl(python: str, model: str, root: Path, load: Load) -> Result:
+    numbers = [str(number) for number in astuple(load)]
+    script = [python, str(HERE / "trl_grpo.py"), model, str(root / "prompts.jsonl"), *numbers]
+    speed, peak = _lines(script, 2)
+    return Result(speed, peak / 2**20)
+
+
+def _lines(command: Sequence[str], count: int) -> list[float]:
+    """The last lines of a command, of which the very last is its peak memory in KiB."""
+    # Threads that wait do not spin, as rlsp has it for its own processes.
     environment = {
         **os.environ,
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_WAIT_POLICY": "PASSIVE",
-    }  # as rlsp sets it
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    return round(float(done.stdout.strip().splitlines()[-1]), 1)
+    }
+    measured = [sys.executable, "-c", _MEASURED, *command]
+    done = subprocess.run(measured, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return [float(line) for line in done.stdout.strip().splitlines()[-count:]]
 
 
 if __name__ == "__main__":

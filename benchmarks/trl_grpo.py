@@ -29,19 +29,23 @@ def reward(completions: list[str], answer: list[str], **_: object) -> list[float
     ]
 
 
-def main(model: str, prompts: str, steps: int) -> None:
-    data = load_dataset("json", data_files=prompts, split="train").rename_column(
+def main(
+    model: str, data_file: str, steps: int, prompts: int, tokens: int, train: int, micro: int
+) -> None:
+    per_rollout = 8 * prompts // train
+    data = load_dataset("json", data_files=data_file, split="train").rename_column(
         "problem", "prompt"
     )
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         config = GRPOConfig(
             output_dir=folder,
-            per_device_train_batch_size=64,
-            steps_per_generation=4,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=train // micro,
+            generation_batch_size=8 * prompts,
             num_generations=8,
-            max_completion_length=128,
-            max_steps=4 * steps,
+            max_completion_length=tokens,
+            max_steps=per_rollout * steps,
             temperature=1.0,
             learning_rate=1e-5,
             beta=0.02,
@@ -62,8 +66,8 @@ def main(model: str, prompts: str, steps: int) -> None:
             callbacks=[clock],
         )
         trainer.train()
-    print(256 * (steps - 1) / (clock.times[-1] - clock.times[3]))
+    print(8 * prompts * (steps - 1) / (clock.times[-1] - clock.times[per_rollout - 1]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(*sys.argv[1:3], *map(int, sys.argv[3:]))
