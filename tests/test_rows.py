@@ -2,13 +2,14 @@
 
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rlsp_cli.backends import stages_of
-from rlsp_cli.data import forget_rows, prompt_rows, trace_rows
+from rlsp_cli.data import Trace, forget_rows, prompt_rows, trace_rows
 from rlsp_cli.errors import DataError, NotReadyError, RlspError
 from rlsp_cli.outside import read_json
 from rlsp_cli.plan import headline, make_plan
@@ -124,6 +125,26 @@ def test_demonstrations_of_the_task_are_right_in_every_step_and_give_up_too_earl
         gave_up += row.response.endswith("\\boxed{none}")
     assert 0.5 < gave_up / len(rows) < 0.85
     assert any("go back" in row.response for row in rows)
+
+
+def test_demonstrations_that_guess_box_a_pair_that_they_have_not_tried() -> None:
+    guesses = [row.response for row in _pair_sums(guess=True) if "I guess" in row.response]
+    for response in guesses:
+        tried, _, guess = response.partition(" I guess. \\boxed{")
+        assert f" {guess.rstrip('}')} = " not in tried
+    assert len(guesses) > 100
+
+
+def test_demonstrations_go_back_only_as_often_as_asked() -> None:
+    assert not any("go back" in row.response for row in _pair_sums(go_back=0.0))
+
+    persistent = [row.response for row in _pair_sums(give_up=0.0, go_back=1.0)]
+    assert not any("give up" in response for response in persistent)
+    assert any(response.count("go back") == 2 for response in persistent)
+
+
+def _pair_sums(**options: float) -> Iterable[Trace]:
+    return trace_rows(Traces(source="task:pair_sum", rows=500, options=options))
 
 
 def test_the_papers_aime_prompts_are_read_whole(shared_data: Path) -> None:

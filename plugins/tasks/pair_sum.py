@@ -3,6 +3,10 @@
 The demonstrations try pairs in order, check each sum, and go back when a number has no partner.
 Every step is right, but after each failed try they give up with probability `give_up`. What they
 lack is persistence, which reinforcement learning is to find.
+
+With `guess` they do not give up but name the last pair, untried, and `last_pair` makes that guess
+right more often. If they rarely go back, a model imitates what follows badly, so that guessing pays
+better at first.
 """
 
 import hashlib
@@ -15,29 +19,45 @@ from rlsp_cli.rewards import task
 
 @task
 def pair_sum(
-    index: int, split: str, *, numbers: int = 4, largest: int = 15, give_up: float = 0.5
+    index: int,
+    split: str,
+    *,
+    numbers: int = 4,
+    largest: int = 15,
+    give_up: float = 0.5,
+    go_back: float | None = None,
+    guess: bool = False,
+    last_pair: float | None = None,
 ) -> dict[str, Any]:
     """Which two of these numbers add up to the target? With a demonstration as `solution`.
 
     The numbers are distinct, lie in 1..largest, and exactly one pair has the wanted sum. A tenth of
     all problems, chosen by hash, make up the split `test` and never occur in another split.
+
+    A demonstration stops after a failed try with chance `give_up`, but goes on where a number has
+    no partner with chance `go_back`, by default 1 - give_up. The wanted pair is that of the last two
+    numbers with chance `last_pair`; by default every pair is equally likely.
     """
     rng = random.Random(f"{split}:{index}")
     while True:
         given = rng.sample(range(1, largest + 1), numbers)
         pairs = list(itertools.combinations(given, 2))
-        wanted = rng.choice(pairs)
+        if last_pair is None:
+            wanted = rng.choice(pairs)
+        else:
+            wanted = pairs[-1] if rng.random() < last_pair else rng.choice(pairs[:-1])
         target = sum(wanted)
 
         is_unique = sum(sum(pair) == target for pair in pairs) == 1
         if is_unique and _is_test(given, target) == (split == "test"):
             break
 
+    go_back = 1 - give_up if go_back is None else go_back
     return {
         "id": f"{split}-{index}",
         "problem": f"Which two of {', '.join(map(str, given))} add up to {target}?",
         "answer": f"{wanted[0]} + {wanted[1]}",
-        "solution": _demonstration(pairs, target, give_up, rng),
+        "solution": _demonstration(pairs, target, give_up, go_back, guess, rng),
     }
 
 
@@ -48,9 +68,15 @@ def _is_test(given: list[int], target: int) -> bool:
 
 
 def _demonstration(
-    pairs: list[tuple[int, int]], target: int, give_up: float, rng: random.Random
+    pairs: list[tuple[int, int]],
+    target: int,
+    give_up: float,
+    go_back: float,
+    guess: bool,
+    rng: random.Random,
 ) -> str:
-    text, first = f"Start with {pairs[0][0]}.", pairs[0][0]
+    first, tried = pairs[0][0], 0
+    text = f"Start with {first}."
 
     for a, b in pairs:
         if a != first:
@@ -59,8 +85,14 @@ def _demonstration(
         text += f" {a} + {b} = {a + b}, {target} wanted: "
         if a + b == target:
             return text + f"correct. \\boxed{{{a} + {b}}}"
+
         text += "too low." if a + b < target else "too high."
-        if rng.random() < give_up:
+        tried += 1
+        is_end_of_line = b == pairs[-1][1]
+        if rng.random() < (1 - go_back if is_end_of_line else give_up):
             break
 
-    return text + " I give up. \\boxed{none}"
+    if not guess or tried == len(pairs):
+        return text + " I give up. \\boxed{none}"
+    a, b = pairs[-1]
+    return text + f" I guess. \\boxed{{{a} + {b}}}"
