@@ -22,15 +22,20 @@ def autocast(model: nn.Module, precision: str) -> AbstractContextManager[object]
 
 
 def computes_in_bfloat16(model: nn.Module, precision: str) -> bool:
+    """Whether `model.precision` means bfloat16 for this model."""
+    device = next(model.parameters()).device
+    return prefers_bfloat16(precision, device, sum(p.numel() for p in model.parameters()))
+
+
+def prefers_bfloat16(precision: str, device: torch.device, parameters: int) -> bool:
     """`auto` is bfloat16 on a GPU, and on a CPU that is measured to be fast at it, for models of 10 million up."""
     if precision != "auto":
         return precision == "bfloat16"
-    device = next(model.parameters()).device
     if device.type == "mps":
         return False
     if device.type != "cpu":
         return True
-    return sum(p.numel() for p in model.parameters()) >= _SMALL and _cpu_gain() >= _GAIN
+    return parameters >= _SMALL and _cpu_gain() >= _GAIN
 
 
 @cache

@@ -1,13 +1,18 @@
 """What a recipe will do before it does it: counts, GPUs, and estimates of memory and time."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlsp_cli.backends import backend_of
-from rlsp_cli.backends.model_shape import model_shape
+from rlsp_cli.backends.local.backend import process_env
+from rlsp_cli.backends.local.calibration import Load, Speed, calibrate
+from rlsp_cli.backends.model_shape import ModelShape, model_shape
 from rlsp_cli.backends.openrlhf.placement import roles, total_gpus
+from rlsp_cli.errors import NotReadyError
 from rlsp_cli.plan.counts import Counts, Texts, count_stages
 from rlsp_cli.plan.embedded import Embedded, embedded_memory
+from rlsp_cli.plan.embedded_time import EmbeddedTime, embedded_time, load_of
 from rlsp_cli.plan.estimate import GIB, Estimate, estimate_ppo, estimate_sft
 from rlsp_cli.plan.gpu import GPUS
 from rlsp_cli.recipe.schema import Recipe
@@ -18,15 +23,20 @@ __all__ = [
     "Bundles",
     "Counts",
     "Embedded",
+    "EmbeddedTime",
     "Estimate",
     "Plan",
+    "calibrate",
     "headline",
     "make_plan",
 ]
 
 
 _ESTIMATED = ("axolotl", "openrlhf")
-"""Backends whose memory and time there are formulas for; of others a plan has the counts."""
+"""Backends whose memory and time on GPUs there are formulas for."""
+
+Measure = Callable[[Load, Mapping[str, str]], Speed]
+"""Measures this machine, with more in its environment; NotReadyError when it cannot."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Plan:
     estimates: tuple[Estimate, ...]
     notes: tuple[str, ...]
     embedded: tuple[Embedded, ...] = ()
+    times: tuple[EmbeddedTime, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The same as data."""
@@ -58,6 +69,10 @@ class Plan:
             "bundles": asdict(self.bundles) if self.bundles else None,
             "estimates": [estimate.to_json() for estimate in self.estimates],
             "embedded": embedded,
+            "times": [
+                {"estimate": True, **asdict(one), "step": one.step, "total": one.total}
+                for one in self.times
+            ],
             "notes": list(self.notes),
         }
 
@@ -68,11 +83,14 @@ class Plan:
         return [f"{counts.stage}: {counts.unreadable}" for counts in wrong]
 
 
-def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
-    """The plan of a recipe that its backends accept; `gpu` is a name in GPUS."""
+def make_plan(recipe: Recipe, gpu: str = "h100", measure: Measure | None = None) -> Plan:
+    """The plan of a recipe that its backends accept; `gpu` is a name in GPUS.
+
+    Without `measure` the embedded engine's time is not estimated.
+    """
     counted = list(count_stages(recipe))
     estimates, not_estimated = _estimates(recipe, gpu, counted)
-    embedded, not_known = _embedded(recipe, counted)
+    embedded, times, not_known = _embedded(recipe, counted, measure)
 
     notes = []
     for counts, _ in counted:
@@ -84,6 +102,7 @@ def make_plan(recipe: Recipe, gpu: str = "h100") -> Plan:
         estimates=tuple(estimates),
         notes=(*notes, *not_estimated, *not_known),
         embedded=tuple(embedded),
+        times=tuple(times),
     )
 
 
@@ -113,27 +132,50 @@ def _bundles(recipe: Recipe) -> Bundles | None:
 
 
 def _embedded(
-    recipe: Recipe, counted: list[tuple[Counts, Texts | None]]
-) -> tuple[list[Embedded], list[str]]:
-    """Estimates of the stages that train in the embedded engine, and notes on what has none."""
-    stages = [(counts.stage, texts) for counts, texts in counted if _trains_here(counts)]
+    recipe: Recipe, counted: list[tuple[Counts, Texts | None]], measure: Measure | None
+) -> tuple[list[Embedded], list[EmbeddedTime], list[str]]:
+    """Memory and time of the stages that train in the embedded engine, and notes on what is unknown."""
+    stages = [(counts, texts) for counts, texts in counted if _trains_here(counts)]
     if not stages:
-        return [], []
+        return [], [], []
 
-    # Machines differ by a factor of a hundred here, which no formula would catch.
-    no_time = (
-        "time is not estimated for the embedded engine: "
-        "a run says what is left, after its first steps"
-    )
     shape = model_shape(recipe.model)
     if shape is None:
-        no_size = (
-            f"the size of {recipe.model.path} is unknown: no estimate of memory (docs/plan.md)"
-        )
-        return [], [no_size, no_time]
+        size = f"the size of {recipe.model.path} is unknown"
+        return [], [], [f"{size}: no estimate of memory and time (docs/plan.md)"]
 
-    found = [embedded_memory(recipe, stage, shape, texts) for stage, texts in stages]
-    return [one for one in found if one], [no_time]
+    memory: list[Embedded | None] = []
+    times: list[EmbeddedTime] = []
+    notes = []
+    for counts, texts in stages:
+        if texts is None:
+            continue
+        speed = _speed(recipe, counts.stage, shape, texts, measure)
+        if isinstance(speed, Speed):
+            memory.append(embedded_memory(recipe, counts.stage, shape, texts, speed.bfloat16))
+            settings = recipe.sft if counts.stage == "sft" else recipe.ppo
+            assert settings, "a stage that trains"
+            times.append(embedded_time(settings, shape, counts, texts, speed))
+        else:
+            memory.append(embedded_memory(recipe, counts.stage, shape, texts))
+            notes.append(f"{counts.stage}: time is not estimated: {speed}")
+    return [one for one in memory if one], times, notes
+
+
+def _speed(
+    recipe: Recipe, stage: str, shape: ModelShape, texts: Texts, measure: Measure | None
+) -> Speed | str:
+    """The speed of this machine, or the reason why it is not known."""
+    if measure is None:
+        return "nothing was measured"
+    if recipe.cluster.launcher == "slurm":
+        return "the job runs on another machine; plan it there, with cluster.launcher=local"
+    if stage == "ppo" and recipe.ppo and recipe.ppo.sampler == "vllm":
+        return "vLLM is not measured"
+    try:
+        return measure(load_of(recipe, stage, shape, texts), process_env(recipe))
+    except NotReadyError as error:
+        return str(error)
 
 
 def _trains_here(counts: Counts) -> bool:

@@ -85,7 +85,7 @@ def estimate_ppo(
     busiest = busiest_gpu(least, found, ppo), busiest_gpu(most, found, ppo)
     cache = least[-1].cache  # the engines come last
 
-    origin = "characters / 4" if texts else "the limit: the data is not read"
+    origin = texts.origin if texts else "the limit: the data is not read"
     return Estimate(
         stage="ppo",
         gpu=gpu.name,
@@ -121,7 +121,7 @@ def estimate_sft(
     good = sft_gpu_hours(shape, sft, tokens, gpu, GOOD)
     poor = sft_gpu_hours(shape, sft, tokens, gpu, POOR)
 
-    learned = f"{tokens / 1e6:.3g} million tokens (characters / 4)"
+    learned = f"{tokens / 1e6:.3g} million tokens ({texts.origin})"
     return Estimate(
         stage="sft",
         gpu=gpu.name,

@@ -72,7 +72,7 @@ class LocalBackend(Backend):
             "rlsp_cli.backends.local",
             str(paths.stage(stage).job),
         )
-        env = {**_QUIET, **recipe.cluster.env}
+        env = process_env(recipe)
         gpus = recipe.cluster.gpus_per_node
         served = stage == "eval" and recipe.eval is not None and recipe.eval.serve
         one = recipe.cluster.model_copy(
@@ -109,6 +109,11 @@ class LocalBackend(Backend):
     def rendered(self, recipe: Recipe, paths: RunPaths) -> None:
         """Nothing: the engine reads the recipe itself."""
         return
+
+
+def process_env(recipe: Recipe) -> dict[str, str]:
+    """What a process of the engine has in its environment beside ours."""
+    return {**_QUIET, **recipe.cluster.env}
 
 
 def _cluster_issues(recipe: Recipe) -> Iterator[Issue]:

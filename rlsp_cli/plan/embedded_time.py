@@ -1,0 +1,123 @@
+"""An estimate of how long training takes in the embedded engine, from a measurement of this machine.
+
+Sampling is counted in steps of decoding, each of which draws a token for every sequence that is
+going; training in tokens of forward and backward passes. docs/plan.md sets it beside runs.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+from rlsp_cli.backends.local.calibration import Load, Speed
+from rlsp_cli.backends.model_shape import ModelShape
+from rlsp_cli.plan.counts import Counts, Texts
+from rlsp_cli.plan.embedded import learning_weights
+from rlsp_cli.plan.hours import LONG, SHORT
+from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class EmbeddedTime:
+    """Seconds of one step, for short and for long responses; rewards come on top.
+
+    `steps` is None where the number of steps is unknown.
+    """
+
+    stage: str
+    steps: int | None
+    response_tokens: Range
+    sampling: Range
+    training: Range
+
+    @property
+    def step(self) -> Range:
+        """Both together."""
+        return self.sampling[0] + self.training[0], self.sampling[1] + self.training[1]
+
+    @property
+    def total(self) -> Range | None:
+        """Of all steps."""
+        if self.steps is None:
+            return None
+        return self.steps * self.step[0], self.steps * self.step[1]
+
+
+def load_of(recipe: Recipe, stage: str, shape: ModelShape, texts: Texts) -> Load:
+    """What is measured for a training stage."""
+    settings = recipe.sft if stage == "sft" else recipe.ppo
+    assert settings, "a stage that trains"
+    prompt, response = texts.prompt_tokens, texts.response_tokens
+    if isinstance(settings, Ppo):
+        prompt = min(prompt, settings.max_prompt_tokens)
+        response = (SHORT + LONG) / 2 * settings.max_new_tokens
+
+    return Load(
+        shape=shape,
+        precision=recipe.model.precision,
+        gpus=min(recipe.cluster.gpus_per_node, 1),
+        lora_rank=settings.lora.rank if settings.lora else None,
+        lora_targets=settings.lora.targets if settings.lora else (),
+        gradient_checkpointing=settings.gradient_checkpointing,
+        prompt_tokens=max(1, round(prompt)),
+        response_tokens=max(1, round(response)),
+        micro_batch=settings.micro_batch,
+        decode_batch=(
+            min(settings.decode_batch, settings.responses) if isinstance(settings, Ppo) else 0
+        ),
+    )
+
+
+def embedded_time(
+    settings: Sft | Ppo, shape: ModelShape, counts: Counts, texts: Texts, speed: Speed
+) -> EmbeddedTime:
+    """The estimate of a training stage."""
+    if isinstance(settings, Sft):
+        training = _sft_step(settings, shape, texts, speed)
+        length = texts.response_tokens
+        return EmbeddedTime(
+            "sft", counts.optimizer_steps, (length, length), (0, 0), (training, training)
+        )
+
+    prompt = min(texts.prompt_tokens, settings.max_prompt_tokens)
+    lengths = SHORT * settings.max_new_tokens, LONG * settings.max_new_tokens
+    short, long = (ppo_step(settings, shape, prompt, length, speed) for length in lengths)
+    return EmbeddedTime("ppo", counts.rollouts, lengths, (short[0], long[0]), (short[1], long[1]))
+
+
+def ppo_step(
+    ppo: Ppo, shape: ModelShape, prompt: float, response: float, speed: Speed
+) -> tuple[float, float]:
+    """Seconds of (sampling, training) in a step after the critic's warm-up, with mean tokens of both."""
+    responses, drawn = ppo.responses, ppo.responses * response
+    tokens = responses * (prompt + response)
+
+    # The longest response is as long as allowed, and all of them together fill the batch.
+    steps = max(ppo.max_new_tokens, ceil(drawn / min(ppo.decode_batch, responses)))
+    read = ppo.rollout_batch * prompt * speed.forward_trunk
+    sampling = read + steps * speed.step + drawn * speed.row
+
+    has_critic = ppo.estimator == "gae"
+    updates = ppo.epochs * max(1, responses // ppo.train_batch)
+    passes = ppo.epochs * speed.train
+    learning = learning_weights(ppo, shape, shape.parameters)
+
+    if has_critic:
+        passes += speed.forward_trunk
+    if has_critic and ppo.critic == "own":
+        passes += ppo.epochs * speed.train_trunk
+        learning += learning_weights(ppo, shape, shape.trunk)
+    if ppo.uses_kl:
+        passes += speed.forward
+
+    # In bfloat16 the old log-probabilities are computed again; see docs/engine.md.
+    if speed.bfloat16 and updates > 1:
+        passes += speed.forward
+
+    return sampling, tokens * passes + updates * learning * speed.adam
+
+
+def _sft_step(sft: Sft, shape: ModelShape, texts: Texts, speed: Speed) -> float:
+    length = min(texts.prompt_tokens + texts.response_tokens, sft.max_length)
+    learning = learning_weights(sft, shape, shape.parameters)
+    return sft.batch * length * speed.train + learning * speed.adam
