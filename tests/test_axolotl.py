@@ -283,8 +283,8 @@ def test_what_pyyaml_reads_is_what_the_recipe_says(recipe_file: Path) -> None:
         ),
         (["sft.lora.keep_adapter=true"], "rlsp keeps the merged model alone"),
         (
-            ["sft.backend=local", "cluster.gpus_per_node=1", "tracking.to=[wandb]"],
-            "tracking.to has no effect on",
+            ["sft.backend=local", "cluster.gpus_per_node=1", "model.attention=sdpa"],
+            "model.attention has no effect on",
         ),
     ],
 )

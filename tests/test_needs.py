@@ -17,6 +17,8 @@ from rlsp_cli.errors import NotReadyError
 from tests.conftest import TINY, load_checked, rlsp
 
 HERE = Environment("axolotl", (sys.executable,), TESTED[-1])
+BARE = Environment("axolotl", (sys.executable, "-S"), TESTED[-1])
+"""The same interpreter without any package."""
 RECIPE = """\
 schema_version: 1
 name: job
@@ -113,9 +115,8 @@ def test_a_kernel_of_the_hub_counts_when_it_is_in_the_cache(
 def test_axolotls_options_name_what_they_need(
     recipe_file: Path, overrides: list[str], key: str, package: str
 ) -> None:
-    """rlsp's own interpreter stands for an environment that has none of it."""
     (problem,) = AxolotlBackend().missing_packages(
-        load_checked(recipe_file, *overrides), "sft", HERE
+        load_checked(recipe_file, *overrides), "sft", BARE
     )
     assert problem.path == key and f"needs {package}" in problem.message and problem.hint
 

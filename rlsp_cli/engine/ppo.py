@@ -123,7 +123,7 @@ class PpoTrainer:
 
     def _record(self, step: int, rollout: Rollout, metrics: dict[str, float]) -> None:
         paths = self.context.paths
-        append_rows(paths.metrics, [{"step": step, "total_steps": self.total, **metrics}])
+        self.context.log({"step": step, "total_steps": self.total, **metrics})
         pairs = zip(rollout.samples, rollout.scores, strict=True)
         append_rows(paths.rollouts, [rollout_row(step, sample, score) for sample, score in pairs])
 

@@ -17,7 +17,7 @@ from rlsp_cli.engine.roles import Roles, make_roles
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.recipe.schema import Sft
-from rlsp_cli.runs.stream import append_rows, drop_rows_from
+from rlsp_cli.runs.stream import drop_rows_from
 from rlsp_cli.terminal import print
 
 
@@ -43,9 +43,7 @@ def train_sft(context: Context, settings: Sft, traces: Collection[Trace]) -> Non
         if kept_out and ((step + 1) % settings.val_every == 0 or step + 1 == total):
             metrics["eval_loss"] = validation_loss(context, settings, kept_out)
         epoch = round((step + 1) * settings.batch / len(examples), 4)
-        append_rows(
-            context.paths.metrics, [{"step": step, "total_steps": total, "epoch": epoch, **metrics}]
-        )
+        context.log({"step": step, "total_steps": total, "epoch": epoch, **metrics})
         due = (step + 1) % settings.save_every == 0 and step + 1 < total
         if due or context.stop.is_set:
             state = {"optimiser": optimiser.state_dict(), "roles": roles.state()}

@@ -659,7 +659,7 @@ class Tracking(Section):
     """Experiment trackers; their keys and logins come from the environment."""
 
     to: tuple[Literal["wandb", "mlflow", "trackio", "tensorboard"], ...] = ()
-    """Trackers that Axolotl and OpenRLHF send metrics to, besides metrics.jsonl."""
+    """Trackers that training sends metrics to, besides metrics.jsonl."""
     project: str | None = None
     """Project there; by default the recipe's name."""
 

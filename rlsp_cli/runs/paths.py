@@ -58,6 +58,11 @@ class StagePaths:
         """The stage's trained model in the Hugging Face layout."""
         return self.checkpoints / "final"
 
+    @property
+    def trackers(self) -> Path:
+        """Ids of this stage's runs in trackers, by which it continues them."""
+        return self.root / "trackers.json"
+
     def checkpoint(self, step: int) -> Path:
         """Checkpoint after `step` steps, from which the stage can go on."""
         return self.checkpoints / f"step-{step:06d}"

@@ -2,25 +2,36 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from zipfile import is_zipfile
 
 from rlsp_cli.backends.backend import Backend
 from rlsp_cli.backends.environment import LOCAL, Environment
 from rlsp_cli.backends.group_rewards import single_response_groups
 from rlsp_cli.backends.job import RESTORED, Job, Resources
+from rlsp_cli.backends.need import Need, missing
 from rlsp_cli.backends.probe import Probe
 from rlsp_cli.backends.sbatch import BATCH, batch_script
-from rlsp_cli.backends.settings import unused
+from rlsp_cli.backends.settings import Setting, unused
 from rlsp_cli.backends.vllm import LARGEST_RANK
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.schema import Ppo, Recipe, Tracking
 from rlsp_cli.rewards.sandbox import sandbox_words
 from rlsp_cli.runs.checkpoints import newest_whole
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 
 _QUIET = {"TOKENIZERS_PARALLELISM": "true", "OMP_WAIT_POLICY": "PASSIVE"}
 """Tokenizers use all cores. Threads that spin while they wait would starve a busy machine."""
+_TRACKERS = [
+    Need(
+        "tracking.to",
+        name.__eq__,
+        (name,),
+        f"pip install {name} into rlsp's environment, or leave it out",
+    )
+    for name in get_args(get_args(Tracking.model_fields["to"].annotation)[0])
+]
+"""The package of each tracker has its name."""
 
 
 class LocalBackend(Backend):
@@ -45,13 +56,18 @@ class LocalBackend(Backend):
             yield from _sampler_issues(recipe.ppo)
 
         if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
-            yield from unused(recipe, ("tracking", "model.attention"), [], "the embedded engine")
+            yield from unused(recipe, ("model.attention",), [], "the embedded engine")
+        if recipe.sft is None and recipe.ppo is None:
+            yield from unused(recipe, ("tracking",), [], "evaluation")
 
     def missing_packages(
         self, recipe: Recipe, stage: str, environment: Environment
     ) -> Sequence[Issue]:
-        """Nothing: this backend needs only what rlsp itself does."""
-        return []
+        """The trackers of a stage that trains."""
+        if stage == "eval":
+            return []
+        settings = [Setting("tracking.to", name, ("tracking.to",)) for name in recipe.tracking.to]
+        return missing(environment, settings, _TRACKERS)
 
     def compile_job(
         self,

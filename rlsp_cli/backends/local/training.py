@@ -16,6 +16,7 @@ from rlsp_cli.engine.room import refuse_too_large
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.stop import StopFlag
+from rlsp_cli.engine.trackers import Trackers, tracking
 from rlsp_cli.engine.trial import handling_of, refuse_leaks
 from rlsp_cli.evals.overlap import refuse_overlap
 from rlsp_cli.recipe.schema import Recipe
@@ -29,7 +30,9 @@ def sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
     traces = trace_rows(recipe.data.traces, recipe.plugins)
     refuse_overlap(recipe, "traces", traces)
-    train_sft(_context(recipe, paths, "sft", inputs, stop), recipe.sft, traces)
+    with tracking(recipe, "sft", paths.stage("sft")) as trackers:
+        context = _context(recipe, paths, "sft", inputs, stop, trackers)
+        train_sft(context, recipe.sft, traces)
 
 
 def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag) -> None:
@@ -37,11 +40,13 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
     problems = prompt_rows(recipe.data.prompts, recipe.plugins)
     refuse_overlap(recipe, "prompts", problems)
-    context = _context(recipe, paths, "ppo", inputs, stop)
-    fit = list(fitting(problems, recipe, context.tokenizer, lambda text: print(f"ppo: {text}")))
-    kept, prompts = [problem for problem, _ in fit], [ids for _, ids in fit]
 
     with ExitStack() as stack:
+        trackers = stack.enter_context(tracking(recipe, "ppo", paths.stage("ppo")))
+        context = _context(recipe, paths, "ppo", inputs, stop, trackers)
+        fit = list(fitting(problems, recipe, context.tokenizer, lambda text: print(f"ppo: {text}")))
+        kept, prompts = [problem for problem, _ in fit], [ids for _, ids in fit]
+
         sampler = None
         if recipe.ppo.sampler == "vllm":
             sampler = stack.enter_context(served_policy(context, recipe.ppo, prompts))
@@ -50,7 +55,12 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
 
 
 def _context(
-    recipe: Recipe, paths: RunPaths, stage: str, inputs: dict[str, Any], stop: StopFlag
+    recipe: Recipe,
+    paths: RunPaths,
+    stage: str,
+    inputs: dict[str, Any],
+    stop: StopFlag,
+    trackers: Trackers,
 ) -> Context:
     device = pick_device(recipe.cluster.gpus_per_node)
     settings = recipe.sft if stage == "sft" else recipe.ppo
@@ -65,7 +75,7 @@ def _context(
     refuse_leaks(model)
     if _samples_here(recipe):
         handling_of(model)
-    return Context(recipe, paths.stage(stage), model, tokenizer, device, stop)
+    return Context(recipe, paths.stage(stage), model, tokenizer, device, stop, trackers)
 
 
 def _samples_here(recipe: Recipe) -> bool:
