@@ -74,7 +74,7 @@ EVERY_OPTION = [
     ],
     ["ppo.openrlhf.offload=[optimizer, reference]", "ppo.openrlhf.sharding=zero3"],
     ["ppo.openrlhf.sharding=zero1", "ppo.schedule=linear", "ppo.min_lr_ratio=0.0"],
-    ["ppo.openrlhf.eval_every=2", "eval={benches: [heldout], samples: 4}", "ppo.schedule=constant"],
+    ["ppo.eval_every=2", "eval={benches: [heldout], samples: 4}", "ppo.schedule=constant"],
     ["tracking={to: [wandb, tensorboard], project: p}", "ppo.kl_target=0.1", "ppo.kl_horizon=1000"],
     ["cluster={gpus_per_node: 0}", "ppo.openrlhf.placement.share=actor_reference"],
     [
@@ -187,7 +187,7 @@ def test_a_container_that_rlsp_toml_names_is_refused_too(recipe_file: Path) -> N
         (["model.special_tokens=[<think>]"], "adds no tokens"),
         (["ppo.openrlhf.extra={ds.lora.rank: 8}"], "cannot hand adapters over to vLLM"),
         (["ppo.value_coef=0.5"], "ppo.value_coef has no effect on"),
-        (["data.heldout=null", "ppo.openrlhf.eval_every=2"], "give data.heldout"),
+        (["data.heldout=null", "ppo.eval_every=2"], "give data.heldout"),
         (["ppo.backend=local", "cluster.gpus_per_node=1", "ppo.openrlhf.offload=[reference]"],
          "ppo.openrlhf.offload has no effect on"),
     ],

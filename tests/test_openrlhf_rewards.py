@@ -98,7 +98,7 @@ ppo:
   max_prompt_tokens: 32
   max_new_tokens: 32
   critic_warmup_steps: 1
-  openrlhf: {{eval_every: 2}}
+  eval_every: 2
 cluster: {{gpus_per_node: 0}}
 """
 PROBLEMS: list[dict[str, Any]] = [

@@ -173,7 +173,7 @@ def test_with_filters_streams_apart_and_a_ctrl_c_in_between_a_run_on_two_nodes_d
         "ppo.samples_per_prompt=4",
         "ppo.rollout_batch=16",
         "ppo.advantages=separate",
-        "ppo.openrlhf.eval_every=1",
+        "ppo.eval_every=1",
     ]
     changes += [
         "data.heldout.rows=8",

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from transformers import PreTrainedTokenizerBase
+
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.actor_critic import ActorCritic
 from rlsp_cli.engine.batch import batch_rows
@@ -66,23 +68,8 @@ class Collector:
         generated = self.sampler.draw(prompts, step)
         self._note_endless(generated)
 
-        replies = decode_responses(texts, [response.tokens for response in generated], tokenizer)
-        samples = [
-            Sample(
-                prompt=text,
-                response=reply,
-                reference=problem.answer,
-                id=problem.id,
-                metadata=problem.metadata,
-                num_tokens=len(response.tokens),
-                max_tokens=self.settings.max_new_tokens,
-                truncated=response.truncated,
-                step=step,
-            )
-            for text, reply, problem, response in zip(
-                texts, replies, problems, generated, strict=True
-            )
-        ]
+        limit = self.settings.max_new_tokens
+        samples = as_samples(problems, texts, generated, tokenizer, limit, step)
         return Collected(prompts, generated, samples)
 
     def _choose_problems(self, step: int) -> list[Problem]:
@@ -106,6 +93,34 @@ class Collector:
 
     def _text(self, problem: Problem) -> str:
         return prompt_text(problem.problem, self.context.recipe.data, self.context.tokenizer)
+
+
+def as_samples(
+    problems: Sequence[Problem],
+    prompts: Sequence[str],
+    generated: Sequence[Generated],
+    tokenizer: PreTrainedTokenizerBase,
+    max_tokens: int,
+    step: int,
+) -> list[Sample]:
+    """What rewards see of the responses to some problems, whose prompts are given as texts."""
+    replies = decode_responses(prompts, [response.tokens for response in generated], tokenizer)
+    return [
+        Sample(
+            prompt=prompt,
+            response=reply,
+            reference=problem.answer,
+            id=problem.id,
+            metadata=problem.metadata,
+            num_tokens=len(response.tokens),
+            max_tokens=max_tokens,
+            truncated=response.truncated,
+            step=step,
+        )
+        for prompt, reply, problem, response in zip(
+            prompts, replies, problems, generated, strict=True
+        )
+    ]
 
 
 class EmbeddedSampler:

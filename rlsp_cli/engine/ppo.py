@@ -6,13 +6,14 @@ steps train the critic alone.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.actor_critic import ActorCritic
 from rlsp_cli.engine.advantage import adapted_kl_coef
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.collector import Collected, Collector, EmbeddedSampler, PolicySampler
+from rlsp_cli.engine.heldout import HeldoutCurve
 from rlsp_cli.engine.learner import Learner
 from rlsp_cli.engine.rollout import Rollout, as_tensors, recorded, reported
 from rlsp_cli.engine.stage import Context
@@ -39,6 +40,7 @@ class PpoTrainer:
         problems: Sequence[Problem],
         scorer: Scorer,
         sampler: PolicySampler | None = None,
+        heldout: Collection[Problem] = (),
     ) -> None:
         self.context, self.settings, self.scorer = context, settings, scorer
         self.recipe = context.recipe
@@ -50,6 +52,7 @@ class PpoTrainer:
         self.learner = Learner(self.models, settings, self.total, seed)
         sampler = sampler or EmbeddedSampler(context, settings, self.models)
         self.collector = Collector(context, settings, problems, sampler)
+        self.curve = HeldoutCurve(context, settings, heldout, self.models, scorer)
 
     def run(self) -> None:
         """All steps, from the newest checkpoint where there is one."""
@@ -63,7 +66,7 @@ class PpoTrainer:
             except (SafetyError, NotReadyError):
                 self._save(step)  # they are raised before the update: nothing learnt so far is lost
                 raise
-            self._record(step, rollout, metrics)
+            self._record(step, rollout, metrics | self.curve.point(step + 1))
             self._keep(step + 1)
             self.context.stop.leave_if_set()
 

@@ -64,6 +64,7 @@ class StageProgress:
         rows = [row for row in self.tail.rows() if not self._is_old(row)]
         if rows:
             self._raise_alarms(rows)
+            self._tell_points(rows)
             self._show(rows[-1])
 
     def _show(self, row: dict[str, Any]) -> None:
@@ -79,6 +80,15 @@ class StageProgress:
             rest = f", {left} left" if left else ""
             line = f"{clock()} {self.stage} {done}/{total}: {describe(row)}{rest}"
             self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _tell_points(self, rows: list[dict[str, Any]]) -> None:
+        """Show each point of the held-out curve on a line of its own: it is rare."""
+        for row in rows:
+            if "heldout/correctness" in row:
+                self.say(
+                    f"held-out problems after step {row['step'] + 1}: "
+                    f"correct {row['heldout/correctness']:.3f}, {row['heldout/tokens']:.1f} tokens"
+                )
 
     def _is_old(self, row: dict[str, Any]) -> bool:
         """Whether an earlier attempt wrote a row."""

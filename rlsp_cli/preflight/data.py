@@ -54,7 +54,9 @@ def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
     if "ppo" in stages or ("sft" in stages and recipe.model.from_scratch):
         roles.append("prompts")
 
-    if "eval" in stages and recipe.eval and "heldout" in recipe.eval.benches:
+    in_eval = "eval" in stages and recipe.eval and "heldout" in recipe.eval.benches
+    in_ppo = "ppo" in stages and recipe.ppo and recipe.ppo.eval_every
+    if in_eval or in_ppo:
         roles.append("heldout")
     return [role for role in roles if getattr(recipe.data, role)]
 

@@ -62,8 +62,6 @@ class OpenRlhf(Section):
     `tis` truncates large ones, `icepop` drops them; `auto`: `tis` with `async_rollout`."""
     dynamic_filtering: tuple[Fraction, Fraction] | None = None
     """Replace prompts whose mean correctness is outside these two (DAPO, arXiv 2503.14476)."""
-    eval_every: PositiveInt | None = None
-    """Rollout steps between evaluations on `data.heldout` in training; by default none."""
     quiet_limit_s: PositiveInt = 3600
     """Seconds without progress after which a job on Ray counts as hung."""
     extra: dict[str, Any] = Field(default_factory=dict)

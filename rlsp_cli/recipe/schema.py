@@ -435,7 +435,9 @@ class Ppo(Optimisation):
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     """Estimator of the per-token KL (Schulman, 2020)."""
 
-    # What is kept.
+    # What is measured and kept.
+    eval_every: PositiveInt | None = None
+    """Rollout steps between evaluations on `data.heldout` in training; by default none."""
     save_every: PositiveInt = 20
     """Rollout steps between checkpoints, from which `--resume` continues."""
     export_every: PositiveInt | None = None
@@ -737,6 +739,8 @@ class Recipe(Section):
             raise ValueError("sft needs data.traces")
         if self.ppo and not self.data.prompts:
             raise ValueError("ppo needs data.prompts")
+        if self.ppo and self.ppo.eval_every and not self.data.heldout:
+            raise ValueError("ppo.eval_every needs problems to evaluate on; give data.heldout")
         if self.eval and "heldout" in self.eval.benches and not self.data.heldout:
             raise ValueError("the bench 'heldout' needs data.heldout")
         return self

@@ -13,6 +13,7 @@ Plots = Mapping[str, Sequence[str]]
 
 PPO_PLOTS: Plots = {
     "Correctness": ["correctness/mean"],
+    "Correctness on held-out problems": ["heldout/correctness"],
     "Exploration": ["exploration/*/mean"],
     "Correlation of exploration with length and correctness": ["exploration/*/corr_*"],
     "Response length in tokens": ["response/tokens"],
@@ -32,6 +33,7 @@ SFT_PLOTS: Plots = {"SFT loss per response token": ["loss"]}
 
 _SHARES = (
     "correctness/mean",
+    "heldout/correctness",
     "response/truncated",
     "response/repetition",
     "response/answered",

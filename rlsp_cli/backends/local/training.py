@@ -1,5 +1,6 @@
 """The training stages of the child process: the surroundings from the run folder, then the engine."""
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 
 from rlsp_cli.backends.local.models import starting_model
 from rlsp_cli.backends.local.rollouts import served_policy
-from rlsp_cli.data import forget_rows, prompt_rows, trace_rows
+from rlsp_cli.data import Problem, forget_rows, prompt_rows, trace_rows
 from rlsp_cli.engine.model import pick_device
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.precision import computes_in_bfloat16
@@ -51,7 +52,13 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
         if recipe.ppo.sampler == "vllm":
             sampler = stack.enter_context(served_policy(context, recipe.ppo, prompts))
         scorer = stack.enter_context(Scorer(recipe.reward, recipe.plugins))
-        PpoTrainer(context, recipe.ppo, kept, scorer, sampler).run()
+        PpoTrainer(context, recipe.ppo, kept, scorer, sampler, _heldout(recipe)).run()
+
+
+def _heldout(recipe: Recipe) -> Collection[Problem]:
+    """The problems of the held-out curve; none without one."""
+    wanted = recipe.ppo and recipe.ppo.eval_every and recipe.data.heldout
+    return prompt_rows(wanted, recipe.plugins) if wanted else ()
 
 
 def _context(
@@ -83,5 +90,7 @@ def _samples_here(recipe: Recipe) -> bool:
     evaluation, ppo = recipe.eval, recipe.ppo
     elsewhere = evaluation is None or evaluation.serve or evaluation.url or evaluation.responses
     return (
-        ppo is not None and ppo.backend == "local" and ppo.sampler == "embedded"
+        ppo is not None
+        and ppo.backend == "local"
+        and (ppo.sampler == "embedded" or ppo.eval_every is not None)
     ) or not elsewhere

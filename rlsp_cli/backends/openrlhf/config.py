@@ -11,7 +11,7 @@ from pathlib import Path
 from rlsp_cli.backends.openrlhf.files import BRIDGE, OpenRlhfFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles, takes_turns
 from rlsp_cli.backends.settings import Setting
-from rlsp_cli.evals.benches import Sampling
+from rlsp_cli.evals.heldout_curve import curve_sampling
 from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.runs.paths import RunPaths
@@ -293,20 +293,18 @@ def _memory(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:
 
 def _evaluation(recipe: Recipe, ppo: Ppo, files: OpenRlhfFiles) -> Iterator[Setting]:
     """OpenRLHF's evaluation while it trains, for which the bridge gives correctness alone."""
-    every = ppo.openrlhf.eval_every
+    every = ppo.eval_every
     if every is None or recipe.data.heldout is None:
         return
 
     sources = tuple(f"data.heldout.{key}" for key in _ROWS)
     yield Setting("eval.dataset", str(files.heldout), sources)
     yield Setting("eval.split", "train")
-    yield Setting("eval.steps", every, _own("eval_every"))
+    yield Setting("eval.steps", every, ("ppo.eval_every",))
 
-    sampling = Sampling().under(recipe.eval) if recipe.eval else None
-    temperature = sampling.temperature if sampling else ppo.temperature
-    samples = max(sampling.samples if sampling else 1, 1)
-    yield Setting("eval.temperature", temperature, ("eval.temperature",))
-    yield Setting("eval.n_samples_per_prompt", samples, ("eval.samples",))
+    sampling = curve_sampling(recipe, ppo)
+    yield Setting("eval.temperature", sampling.temperature, ("eval.temperature",))
+    yield Setting("eval.n_samples_per_prompt", sampling.samples, ("eval.samples",))
 
 
 def _saving(ppo: Ppo, files: OpenRlhfFiles, resume: Path | None) -> Iterator[Setting]:

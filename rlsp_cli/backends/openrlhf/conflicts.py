@@ -144,7 +144,3 @@ def _watching(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
         if tracker not in _TRACKERS:
             message = f"OpenRLHF does not know {tracker}"
             yield Issue("tracking.to", message, f"it knows {' and '.join(_TRACKERS)}")
-
-    if ppo.openrlhf.eval_every is not None and recipe.data.heldout is None:
-        message = "there are no problems to evaluate on"
-        yield Issue("ppo.openrlhf.eval_every", message, "give data.heldout")

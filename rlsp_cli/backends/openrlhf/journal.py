@@ -154,10 +154,9 @@ class Journal:
         self._replies.close()
 
     def _plan(self) -> dict[str, Any]:
-        evaluates = self.recipe.data.heldout is not None
         return {
             "steps": self.total,
-            "eval_every": self.ppo.openrlhf.eval_every if evaluates else None,
+            "eval_every": self.ppo.eval_every,
             "export_every": self.ppo.export_every,
             "exports": str(self.files.exports),
         }

@@ -32,7 +32,7 @@ def setup(step: JobStep) -> None:
     tokenizer = _tokenizer(recipe, step.inputs["model"], files)
 
     write_lines(files.prompts, _rows(problems, recipe, tokenizer))
-    if ppo.openrlhf.eval_every is not None and heldout is not None:
+    if ppo.eval_every is not None and heldout is not None:
         write_lines(files.heldout, _heldout(heldout, recipe, tokenizer))
 
     _prepare_checkpoints(files, ppo, step.resume)
