@@ -41,7 +41,7 @@ from rlsp_cli.recipe.schema import FromScratch, Model, Ppo, Recipe, Sft
 from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import read_rows
-from tests.conftest import ROOT, TINY, rlsp
+from tests.conftest import ROOT, TINY, load_checked, rlsp
 from tests.optional import present
 
 MODELS = json.loads((ROOT / "rlsp_cli/backends/models.json").read_text())["models"]
@@ -167,6 +167,22 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     )
     told = rlsp("plan", "tiny.yaml", "sft.max_steps=null", cwd=tmp_path).stdout
     assert "sft: data.traces is on the hub, which a plan does not ask" in told
+
+
+def test_memory_without_data_is_that_of_the_longest_texts(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        TINY.replace("source: task:pair_sum, rows: 64}", "source: hf:org/name}")
+    )
+    recipe = load_checked(tmp_path / "tiny.yaml")
+    found = make_plan(recipe)
+    assert "sft: without its data, memory is that of the longest texts" in " ".join(found.notes)
+
+    shape = model_shape(recipe.model)
+    assert recipe.sft and recipe.ppo and shape
+    longest = Texts(1, recipe.ppo.max_prompt_tokens, recipe.sft.max_length)
+    assert found.embedded == tuple(
+        embedded_memory(recipe, stage, shape, longest) for stage in ("sft", "ppo")
+    )
 
 
 @pytest.mark.integration

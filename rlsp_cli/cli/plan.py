@@ -140,7 +140,7 @@ def _print_embedded(stages: "tuple[Embedded, ...]") -> None:
         rows.append((one.stage, *(f"{size / GIB:.2g}" for size in parts)))
 
     millions = stages[0].parameters / 1e6
-    title = f"estimate of GiB in the embedded engine; {millions:,.3g} million parameters, float32"
+    title = f"estimate of GiB in the embedded engine; {millions:,.3g} million parameters"
     print()
     print_table(columns, rows, title=title)
     print("libraries take 0.5 to 1 GiB on top; activations shrink with micro_batch")

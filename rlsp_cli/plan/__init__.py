@@ -1,5 +1,6 @@
 """What a recipe will do before it does it: counts, GPUs, and estimates of memory and time."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -34,6 +35,9 @@ __all__ = [
 
 _ESTIMATED = ("axolotl", "openrlhf")
 """Backends whose memory and time on GPUs there are formulas for."""
+
+_LONGEST = Texts(0, math.inf)
+"""Texts as long as the limits of a recipe."""
 
 Measure = Callable[[Load, Mapping[str, str]], Speed]
 """Measures this machine, with more in its environment; NotReadyError when it cannot."""
@@ -149,6 +153,11 @@ def _embedded(
     notes = []
     for counts, texts in stages:
         if texts is None:
+            memory.append(embedded_memory(recipe, counts.stage, shape, _LONGEST))
+            notes.append(
+                f"{counts.stage}: without its data, memory is that of the longest texts which the recipe allows, and "
+                "time is not estimated"
+            )
             continue
         speed = _speed(recipe, counts.stage, shape, texts, measure)
         if isinstance(speed, Speed):
