@@ -76,12 +76,6 @@ def uneven(found: Recipe) -> list[Issue]:
     return list(batch_problems(found, found.ppo))
 
 
-@pytest.fixture(autouse=True)
-def kept_speeds(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calibrations of these tests are kept for these tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 # Counts
 
 

@@ -175,7 +175,7 @@ def test_a_model_that_is_too_large_is_not_made() -> None:
 def test_the_command_measures_once_and_is_near_the_run(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("RLSP_CACHE_DIR", str(tmp_path / "cache"))
     (tmp_path / "tiny.yaml").write_text(TINY)
     first, second = (rlsp("plan", "tiny.yaml", "--json", cwd=tmp_path) for _ in range(2))
     assert first.stderr.count("measuring the speed of this machine") == 2  # for SFT and PPO

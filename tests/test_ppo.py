@@ -280,6 +280,28 @@ def test_separate_streams_follow_the_schedule_of_alpha(tmp_path: Path) -> None:
     assert of_responses(first[1][0].advantages, rollout) == repeated([0.25, -0.25, 0.25, -0.25])
 
 
+def test_a_step_learns_from_streams_at_its_own_alpha(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"estimator": "rloo", "advantages": "separate", "kl_coef": 0}
+    schedule = Schedule(start=0.0, end=1.0)
+    trainer = make_trainer(tmp_path, alpha=schedule, steps=3, **options, **GROUPED)
+    scores = [scored(0.0, (1.0, 0.0)), scored(0.0, (0.0, 0.5))] * 2
+    trainer.scorer.score = lambda *_: scores  # type: ignore[method-assign]
+    steps: list[int] = []
+
+    def update(
+        step: int, rollout: Rollout, targets: Targets, critic_only: bool
+    ) -> dict[str, float]:
+        expected, _ = targets_at(trainer, rollout, step)
+        assert torch.equal(targets.advantages, expected.advantages)
+        steps.append(step)
+        return {}
+
+    trainer.learner.update = update  # type: ignore[method-assign]
+    for step in range(3):
+        trainer.step(step)
+    assert steps == [0, 1, 2]
+
+
 def test_each_token_pays_for_its_distance_to_the_reference(tmp_path: Path) -> None:
     trainer = make_trainer(
         tmp_path, estimator="reinforce", kl_coef=0.5, whiten_advantages=False, gamma=1.0

@@ -13,8 +13,7 @@ from rlsp_cli.engine.batch import batch_rows
 from rlsp_cli.engine.decode import Generated, Sampling, generate
 from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
-from rlsp_cli.engine.model import refuse_overflow
-from rlsp_cli.engine.prompt import decode_responses, encode_prompts, encoded_problems, prompt_text
+from rlsp_cli.engine.prompt import decode_responses, encode_prompts, prompt_text
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.recipe.schema import Ppo
 from rlsp_cli.rewards.sample import Sample
@@ -55,9 +54,6 @@ class Collector:
         self.context, self.settings, self.problems = context, settings, problems
         self.sampler = sampler
         self._looked = False
-        encoded = encoded_problems(problems, context.recipe.data, context.tokenizer)
-        prompts = (ids for _, ids in encoded)
-        refuse_overflow(context.model, prompts, settings.max_new_tokens)
 
     def collect(self, step: int) -> Collected:
         """The responses of a step."""
@@ -133,19 +129,33 @@ class EmbeddedSampler:
 
     def draw(self, prompts: Sequence[list[int]], step: int) -> list[Generated]:
         """A response to each prompt, in the order of the prompts, with log-probabilities."""
-        tokenizer, policy = self.context.tokenizer, self.models.policy
-        temperature = self.settings.temperature
-        sampling = Sampling(self.settings.max_new_tokens, temperature, record=temperature)
-        with self.models.autocast():
-            responses = dict(
-                generate(
-                    policy,
-                    prompts,
-                    sampling,
-                    seeds=row_seeds(self.context.recipe.seed, "rollout", step, len(prompts)),
-                    eos_ids=end_ids(policy, tokenizer),
-                    pad_id=tokenizer.pad_token_id,
-                    at_once=self.settings.decode_batch,
-                )
+        settings, tokenizer = self.settings, self.context.tokenizer
+        sampling = Sampling(
+            settings.max_new_tokens, settings.temperature, record=settings.temperature
+        )
+        seeds = row_seeds(self.context.recipe.seed, "rollout", step, len(prompts))
+        return respond(self.models, tokenizer, prompts, sampling, seeds, settings.decode_batch)
+
+
+def respond(
+    models: ActorCritic,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    sampling: Sampling,
+    seeds: Sequence[int],
+    at_once: int,
+) -> list[Generated]:
+    """The policy's response to each prompt, in the order of the prompts; a seed for each."""
+    with models.autocast():
+        responses = dict(
+            generate(
+                models.policy,
+                prompts,
+                sampling,
+                seeds=seeds,
+                eos_ids=end_ids(models.policy, tokenizer),
+                pad_id=tokenizer.pad_token_id,
+                at_once=at_once,
             )
-        return [responses[row] for row in range(len(prompts))]
+        )
+    return [responses[row] for row in range(len(prompts))]

@@ -5,12 +5,11 @@ from statistics import fmean
 
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.actor_critic import ActorCritic
-from rlsp_cli.engine.collector import as_samples
-from rlsp_cli.engine.decode import Sampling, generate
+from rlsp_cli.engine.collector import as_samples, respond
+from rlsp_cli.engine.decode import Sampling
 from rlsp_cli.engine.draw import row_seeds
-from rlsp_cli.engine.ending import end_ids
 from rlsp_cli.engine.model import refuse_overflow
-from rlsp_cli.engine.prompt import encode_prompt, prompt_text
+from rlsp_cli.engine.prompt import encode_prompts, prompt_text
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.evals.heldout_curve import curve_sampling
 from rlsp_cli.recipe.schema import Ppo
@@ -38,9 +37,9 @@ class HeldoutCurve:
 
         data, tokenizer = context.recipe.data, context.tokenizer
         self.texts = [prompt_text(one.problem, data, tokenizer) for one in self.problems]
-        self.prompts = [encode_prompt(text, tokenizer) for text in self.texts]
+        self.prompts = encode_prompts(self.texts, tokenizer)
         if self.prompts:
-            refuse_overflow(context.model, self.prompts, settings.max_new_tokens)
+            refuse_overflow(context.model, self.prompts, self.drawn.max_new_tokens)
 
     def point(self, done: int) -> dict[str, float]:
         """The metrics `heldout/*` after so many steps; none between two points."""
@@ -58,19 +57,9 @@ class HeldoutCurve:
         }
 
     def _answer(self, step: int) -> list[Sample]:
-        policy, tokenizer = self.models.policy, self.context.tokenizer
-        with self.models.autocast():
-            responses = dict(
-                generate(
-                    policy,
-                    self.prompts,
-                    Sampling(self.drawn.max_new_tokens, self.drawn.temperature),
-                    seeds=row_seeds(self.context.recipe.seed, "heldout", 0, len(self.prompts)),
-                    eos_ids=end_ids(policy, tokenizer),
-                    pad_id=tokenizer.pad_token_id,
-                    at_once=self.settings.decode_batch,
-                )
-            )
-        generated = [responses[row] for row in range(len(self.prompts))]
-        limit = self.drawn.max_new_tokens
+        tokenizer, limit = self.context.tokenizer, self.drawn.max_new_tokens
+        sampling = Sampling(limit, self.drawn.temperature)
+        seeds = row_seeds(self.context.recipe.seed, "heldout", 0, len(self.prompts))
+        at_once = self.settings.decode_batch
+        generated = respond(self.models, tokenizer, self.prompts, sampling, seeds, at_once)
         return as_samples(self.problems, self.texts, generated, tokenizer, limit, step)

@@ -98,7 +98,6 @@ def ppo_step(
     sampling = read + steps * speed.step + drawn * speed.row
 
     has_critic = ppo.estimator == "gae"
-    updates = ppo.epochs * max(1, responses // ppo.train_batch)
     passes = ppo.epochs * speed.train
     learning = learning_weights(ppo, shape, shape.parameters)
 
@@ -111,10 +110,10 @@ def ppo_step(
         passes += speed.forward
 
     # In bfloat16 the old log-probabilities are computed again; see docs/engine.md.
-    if speed.bfloat16 and updates > 1:
+    if speed.bfloat16 and ppo.updates > 1:
         passes += speed.forward
 
-    return sampling, tokens * passes + updates * learning * speed.adam
+    return sampling, tokens * passes + ppo.updates * learning * speed.adam
 
 
 def _sft_step(sft: Sft, shape: ModelShape, texts: Texts, speed: Speed) -> float:

@@ -15,7 +15,6 @@ from rlsp_cli.engine import adapter
 from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
-from rlsp_cli.engine.model import refuse_overflow
 from rlsp_cli.engine.precision import computes_in_bfloat16
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import JobError, NotReadyError
@@ -122,11 +121,10 @@ def served_policy(
 ) -> Iterator[ServedPolicy]:
     """A server for the context's model, which has no adapter yet; all of it ends with the block.
 
-    `prompts` are all that may be asked, as token ids. DataError where they leave no room for
-    responses, and the errors of `serving` and `rollout_environment`.
+    `prompts` are all that may be asked, as token ids. The errors are those of `serving` and
+    `rollout_environment`.
     """
     recipe, paths = context.recipe, context.paths
-    refuse_overflow(context.model, prompts, settings.max_new_tokens)
     environment = rollout_environment(recipe)
     in_16_bits = computes_in_bfloat16(context.model, recipe.model.precision)
 

@@ -9,7 +9,7 @@ import torch
 from rlsp_cli.backends.local.models import starting_model
 from rlsp_cli.backends.local.rollouts import served_policy
 from rlsp_cli.data import Problem, forget_rows, prompt_rows, trace_rows
-from rlsp_cli.engine.model import pick_device
+from rlsp_cli.engine.model import pick_device, refuse_overflow
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.precision import computes_in_bfloat16
 from rlsp_cli.engine.prompt import fitting
@@ -47,6 +47,7 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
         context = _context(recipe, paths, "ppo", inputs, stop, trackers)
         fit = list(fitting(problems, recipe, context.tokenizer, lambda text: print(f"ppo: {text}")))
         kept, prompts = [problem for problem, _ in fit], [ids for _, ids in fit]
+        refuse_overflow(context.model, prompts, recipe.ppo.max_new_tokens)
 
         sampler = None
         if recipe.ppo.sampler == "vllm":

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from rlsp_cli import __version__
 from rlsp_cli.backends.environment import LOCAL
 from rlsp_cli.backends.local.calibration.speed import Load, Speed
+from rlsp_cli.engine.cache_folder import cache_home
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.runs.stream import write_text
 
@@ -29,7 +30,7 @@ def calibrate(load: Load, env: Mapping[str, str], say: Callable[[str], None]) ->
     The first time it is measured, which takes some ten seconds and is announced through `say`.
     NotReadyError when it cannot be.
     """
-    path = _folder() / f"{_key(load, env)}.json"
+    path = cache_home() / "speed" / f"{_key(load, env)}.json"
     try:
         return _SPEED.validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -62,11 +63,6 @@ def _measure(load: Load, env: Mapping[str, str]) -> Speed:
 
     # The last line: a library may have printed others before it.
     return _SPEED.validate_json(done.stdout.splitlines()[-1])
-
-
-def _folder() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "rlsp" / "speed"
 
 
 def _key(load: Load, env: Mapping[str, str]) -> str:
