@@ -81,13 +81,39 @@ def test_a_head_that_is_more_than_its_layer_is_refused() -> None:
         refuse_leaks(model)
 
 
-def test_no_logits_of_a_whole_sequence_are_ever_made() -> None:
+@pytest.mark.parametrize("chunk", [1, 20 * 7, 2**24])
+def test_a_frozen_head_gives_the_gradients_of_whole_logits(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logprobs, "_CHUNK", chunk)
+    model = tiny("llama").requires_grad_(False)
+    states = last_states(model, TOKENS).requires_grad_()
+    weights = torch.randn(MASK.shape, generator=torch.Generator().manual_seed(1))
+
+    logits = model.get_output_embeddings()(states[:, :-1]) / 0.7
+    chosen = logits.log_softmax(-1).gather(-1, TOKENS[:, 1:, None])[..., 0]
+    (expected,) = torch.autograd.grad((chosen * weights * MASK).sum(), states)
+
+    found = token_logp(model, states, TOKENS, MASK, 0.7)[..., 0]
+    torch.testing.assert_close(found, chosen * MASK)
+    (gradient,) = torch.autograd.grad((found * weights).sum(), states)
+    torch.testing.assert_close(gradient, expected, atol=1e-6, rtol=1e-4)
+    model.requires_grad_(True)
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_no_logits_of_a_whole_sequence_are_ever_made(learns: bool) -> None:
     model, widths = tiny("llama"), []
-    head = model.get_output_embeddings()
+    head, count = model.get_output_embeddings(), int(MASK.sum())
+    head.requires_grad_(learns)
     hook = head.register_forward_hook(lambda _l, _i, output: widths.append(output.shape[0]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logprobs, "_CHUNK", 20 * 4)
         token_logp(model, last_states(model, TOKENS), TOKENS, MASK).sum().backward()
     hook.remove()
-    assert max(widths) == 4 and sum(widths) == 2 * int(MASK.sum())  # once more in the backward pass
+
+    assert max(widths) == 4
+    again = count - widths[-1] if learns else 0  # the last chunk's are kept for the backward pass
+    assert sum(widths) == count + again
+    head.requires_grad_(True)
     model.zero_grad()
