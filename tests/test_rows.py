@@ -143,7 +143,25 @@ def test_demonstrations_go_back_only_as_often_as_asked() -> None:
     assert any(response.count("go back") == 2 for response in persistent)
 
 
-def _pair_sums(**options: float) -> Iterable[Trace]:
+def test_a_demonstration_that_stops_after_going_back_has_no_answer() -> None:
+    rows = _pair_sums(guess=True, give_up=0.2, go_back=[0.9, 0.0])
+    went_back = [row.response for row in rows if "go back" in row.response]
+
+    stopped = [response for response in went_back if "correct" not in response]
+    assert len(stopped) > 50
+    assert all(response.endswith("I give up. \\boxed{none}") for response in stopped)
+    assert all(response.count("go back") == 1 for response in went_back)
+
+
+def test_the_last_chance_of_going_back_holds_for_the_numbers_that_follow() -> None:
+    rows = _pair_sums(numbers=5, largest=20, give_up=0.0, go_back=[0.0, 1.0])
+    assert not any("go back" in row.response for row in rows)
+
+    rows = _pair_sums(numbers=5, largest=20, give_up=0.0, go_back=[1.0])
+    assert any(row.response.count("go back") == 3 for row in rows)
+
+
+def _pair_sums(**options: float | list[float]) -> Iterable[Trace]:
     return trace_rows(Traces(source="task:pair_sum", rows=500, options=options))
 
 
