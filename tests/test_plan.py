@@ -21,7 +21,6 @@ from rlsp_cli.backends.openrlhf.placement import Roles, roles
 from rlsp_cli.engine.checkpoint import newest_checkpoint
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.plan import GIB, headline, make_plan
-from rlsp_cli.plan.counts import Texts
 from rlsp_cli.plan.embedded import embedded_memory
 from rlsp_cli.plan.gpu import GPUS
 from rlsp_cli.plan.host import zero_host
@@ -34,6 +33,7 @@ from rlsp_cli.plan.memory import (
     states,
     zero_states,
 )
+from rlsp_cli.plan.texts import Texts
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.openrlhf import OpenRlhf

@@ -8,13 +8,14 @@ import pytest
 import torch
 from transformers import LlamaConfig, PreTrainedModel
 
-from rlsp_cli.engine import room
+from rlsp_cli.backends.local import room
+from rlsp_cli.backends.local.held import Parameters
+from rlsp_cli.backends.local.room import count_parameters, needed_bytes, refuse_too_large
 from rlsp_cli.engine.collector import Collector
 from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.ending import refuse_unreachable_end
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.optimise import Optimiser
-from rlsp_cli.engine.room import bytes_per_parameter, count_parameters, refuse_too_large
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.schema import Ppo, Sft
 from tests.conftest import TINY, rlsp
@@ -41,7 +42,9 @@ def llama(tmp_path: Path) -> Path:
 
 
 def test_a_model_is_counted_by_its_configuration(llama: Path) -> None:
-    assert count_parameters(str(llama)) == 70_553_706_496  # as Llama 3.1 70B's card has it
+    found = count_parameters(str(llama))
+    assert found.whole == 70_553_706_496  # as Llama 3.1 70B's card has it
+    assert found.output == 128256 * 8192 and found.trunk == found.whole - found.output  # not tied
 
 
 def held(trainer_models: list[PreTrainedModel], optimisers: list[Optimiser]) -> int:
@@ -80,14 +83,31 @@ def test_a_stage_holds_so_many_bytes_for_each_parameter(
         16 * p.numel() for p in (trainer.models.value_head or torch.nn.Module()).parameters()
     )
 
-    size = trainer.models.policy.num_parameters() * bytes_per_parameter(trainer.settings)
+    whole = trainer.models.policy.num_parameters()
+    size = needed_bytes(trainer.settings, Parameters(whole, whole, 0), bfloat16=False)
     assert size == pytest.approx(held(models, optimisers) - head, abs=head)
 
 
+TIED = Parameters(whole=10, trunk=10, output=3)
+
+
 def test_adapters_and_sampling_need_room_for_the_weights_alone() -> None:
-    assert bytes_per_parameter(None) == bytes_per_parameter(Sft(lora=LORA)) == 4  # type: ignore[arg-type]
-    assert bytes_per_parameter(Ppo(lora=LORA)) == 4  # type: ignore[arg-type]
-    assert bytes_per_parameter(Sft()) == 16
+    for bfloat16 in (False, True):  # they are loaded in float32
+        assert needed_bytes(None, TIED, bfloat16) == 40
+        assert needed_bytes(Sft(lora=LORA), TIED, bfloat16) == 40  # type: ignore[arg-type]
+        assert needed_bytes(Ppo(lora=LORA), TIED, bfloat16) == 40  # type: ignore[arg-type]
+    assert needed_bytes(Sft(), TIED, False) == 160
+
+
+def test_a_server_has_weights_of_its_own() -> None:
+    adapters = Ppo(lora=LORA, sampler="vllm")  # type: ignore[arg-type]
+    assert needed_bytes(adapters, TIED, bfloat16=False) == 40 + 40
+    assert needed_bytes(adapters, TIED, bfloat16=True) == 20 + 20
+
+    whole, served = Ppo(), Ppo(sampler="vllm")
+    for bfloat16, width in ((False, 4), (True, 2)):
+        alone = needed_bytes(whole, TIED, bfloat16)
+        assert needed_bytes(served, TIED, bfloat16) == alone + width * (10 + 3)
 
 
 def test_what_would_fit_is_said(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +122,15 @@ def test_what_would_fit_is_said(llama: Path, monkeypatch: pytest.MonkeyPatch) ->
     for settings in (None, Sft(), Ppo(), Sft(lora=LORA)):  # type: ignore[arg-type]
         with pytest.raises(NotReadyError, match=r"cpu has 100\.0 GiB: choose a smaller model"):
             refuse_too_large(str(llama), CPU, settings)
+
+
+def test_a_server_is_named_where_it_makes_a_model_too_large(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_room", lambda _: 400 * 2**30)
+    refuse_too_large(str(llama), CPU, Ppo(lora=LORA))  # type: ignore[arg-type]
+    with pytest.raises(NotReadyError, match=r"525\.7 GiB of memory with those of the vLLM server;"):
+        refuse_too_large(str(llama), CPU, Ppo(lora=LORA, sampler="vllm"), "float32")  # type: ignore[arg-type]
 
 
 @pytest.mark.integration

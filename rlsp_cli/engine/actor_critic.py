@@ -99,6 +99,6 @@ def _other_roles(settings: Ppo) -> tuple[Role, ...]:
     roles: list[Role] = []
     if settings.uses_kl:
         roles.append("reference")
-    if settings.estimator == "gae" and settings.critic == "own":
+    if settings.has_own_critic:
         roles.append("critic")
     return tuple(roles)

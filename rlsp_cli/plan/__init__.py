@@ -11,11 +11,12 @@ from rlsp_cli.backends.local.calibration import Load, Speed, calibrate
 from rlsp_cli.backends.model_shape import ModelShape, model_shape
 from rlsp_cli.backends.openrlhf.placement import roles, total_gpus
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.plan.counts import Counts, Texts, count_stages
+from rlsp_cli.plan.counts import Counts, count_stages
 from rlsp_cli.plan.embedded import Embedded, embedded_memory
 from rlsp_cli.plan.embedded_time import EmbeddedTime, embedded_time, load_of
 from rlsp_cli.plan.estimate import GIB, Estimate, estimate_ppo, estimate_sft
 from rlsp_cli.plan.gpu import GPUS
+from rlsp_cli.plan.texts import Texts
 from rlsp_cli.recipe.schema import Recipe
 
 __all__ = [

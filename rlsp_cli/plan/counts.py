@@ -1,42 +1,15 @@
 """How much a stage does: rows, rollouts, responses, optimiser steps, and tokens at most."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from math import ceil
-from pathlib import Path
-from typing import TypeVar
 
 from rlsp_cli.backends import stages_of
-from rlsp_cli.data import prompt_rows, source_rows, trace_rows
+from rlsp_cli.data import source_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches import Benches, find_bench
-from rlsp_cli.recipe.schema import Eval, Model, Ppo, Prompts, Recipe, Rows, Sft
-from rlsp_cli.rewards.token_count import token_counter
-
-Row = TypeVar("Row")
-_CHARACTERS_PER_TOKEN = 4
-"""Of English text, roughly, in the tokenizers of today's models."""
-_TOKENIZED = 1000
-"""Rows that a tokenizer counts, spread over all; the means of more would be much the same."""
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Rows of data, and mean tokens of their prompts and responses.
-
-    `counted` by the tokenizer where it is on this machine; estimated by characters otherwise.
-    """
-
-    rows: int
-    prompt_tokens: float
-    response_tokens: float = 0
-    counted: bool = False
-
-    @property
-    def origin(self) -> str:
-        """How the tokens were counted."""
-        return "counted" if self.counted else f"characters / {_CHARACTERS_PER_TOKEN}"
+from rlsp_cli.plan.texts import Texts, prompt_texts, trace_texts
+from rlsp_cli.recipe.schema import Eval, Ppo, Prompts, Recipe, Rows, Sft
 
 
 @dataclass(frozen=True)
@@ -196,52 +169,7 @@ def _read(recipe: Recipe, role: str) -> _Reading:
         )
 
     try:
-        return _Reading((_of_prompts if isinstance(rows, Prompts) else _of_traces)(recipe))
+        return _Reading(prompt_texts(recipe) if isinstance(rows, Prompts) else trace_texts(recipe))
     except (DataError, NotReadyError) as error:
         # Kept, so that all else of the plan is shown before it.
         return _Reading(unreadable=f"data.{role} cannot be read: {error}")
-
-
-def _of_prompts(recipe: Recipe) -> Texts:
-    assert recipe.data.prompts, "checked by the recipe"
-    found = prompt_rows(recipe.data.prompts, recipe.plugins)
-    count = _counter(recipe.model)
-    some = _some(found, count)
-
-    prompts = 0.0
-    for row in some:
-        text = recipe.data.template.replace("{problem}", row.problem)
-        prompts += _tokens((recipe.data.system or "") + text, count)
-    return Texts(len(found), prompts / len(some), counted=count is not None)
-
-
-def _of_traces(recipe: Recipe) -> Texts:
-    assert recipe.data.traces, "checked by the recipe"
-    found = trace_rows(recipe.data.traces, recipe.plugins)
-    count = _counter(recipe.model)
-    some = _some(found, count)
-
-    # One pass for both, since a large source is read from disk.
-    prompts = responses = 0.0
-    for row in some:
-        prompts += _tokens("\n".join(turn.content for turn in row.turns) or row.prompt, count)
-        responses += _tokens(row.response, count)
-    means = prompts / len(some), responses / len(some)
-    return Texts(len(found), *means, counted=count is not None)
-
-
-def _counter(model: Model) -> Callable[[str], int] | None:
-    """The tokenizer of a model from scratch or in a folder: a plan asks no hub."""
-    in_folder = model.path is not None and (Path(model.path) / "tokenizer.json").is_file()
-    return token_counter(model) if model.from_scratch or in_folder else None
-
-
-def _some(rows: Collection[Row], count: Callable[[str], int] | None) -> Collection[Row]:
-    """All rows, or as many as are worth the tokenizer's time."""
-    if count is None:
-        return rows
-    return list(islice(rows, 0, None, ceil(len(rows) / _TOKENIZED)))
-
-
-def _tokens(text: str, count: Callable[[str], int] | None) -> float:
-    return count(text) if count else len(text) / _CHARACTERS_PER_TOKEN

@@ -6,12 +6,13 @@ from typing import Any
 
 from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.backends.openrlhf.placement import Roles, roles
-from rlsp_cli.plan.counts import Counts, Texts
+from rlsp_cli.plan.counts import Counts
 from rlsp_cli.plan.disk import Disk, disk_space
 from rlsp_cli.plan.gpu import Gpu
 from rlsp_cli.plan.host import HostPart, host_memory
 from rlsp_cli.plan.hours import GOOD, LONG, POOR, SHORT, Efficiency, Step, Workload, sft_gpu_hours
 from rlsp_cli.plan.memory import RoleMemory, busiest_gpu, role_memory
+from rlsp_cli.plan.texts import Texts
 from rlsp_cli.recipe.schema import Ppo, Recipe
 
 GIB = 2**30

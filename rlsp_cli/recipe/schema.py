@@ -468,6 +468,11 @@ class Ppo(Optimisation):
         """Whether the KL to the reference has a weight, or could get one."""
         return self.kl_coef > 0 or self.kl_target is not None
 
+    @property
+    def has_own_critic(self) -> bool:
+        """Whether there is a critic with layers of its own."""
+        return self.estimator == "gae" and self.critic == "own"
+
     def num_steps(self, rows: int) -> int:
         """Rollout steps of the whole stage over so many problems."""
         return self.steps or max(1, int(self.episodes * rows / self.rollout_batch))

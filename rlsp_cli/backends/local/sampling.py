@@ -71,9 +71,9 @@ def local_sampler(
     """The model of a folder or hub id, and how its prompts are made; on a GPU if `gpus` is None and there is one."""
     import torch
 
+    from rlsp_cli.backends.local.room import refuse_too_large
     from rlsp_cli.engine.ending import refuse_unreachable_end
     from rlsp_cli.engine.model import load_model, load_tokenizer, pick_device
-    from rlsp_cli.engine.room import refuse_too_large
     from rlsp_cli.engine.sampler import LocalSampler
 
     device = pick_device(int(torch.cuda.is_available()) if gpus is None else gpus)

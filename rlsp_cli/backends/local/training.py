@@ -8,12 +8,12 @@ import torch
 
 from rlsp_cli.backends.local.models import starting_model
 from rlsp_cli.backends.local.rollouts import served_policy
+from rlsp_cli.backends.local.room import refuse_too_large
 from rlsp_cli.data import Problem, forget_rows, prompt_rows, trace_rows
 from rlsp_cli.engine.model import pick_device, refuse_overflow
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.precision import computes_in_bfloat16
 from rlsp_cli.engine.prompt import fitting
-from rlsp_cli.engine.room import refuse_too_large
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.stop import StopFlag
@@ -73,7 +73,7 @@ def _context(
     device = pick_device(recipe.cluster.gpus_per_node)
     settings = recipe.sft if stage == "sft" else recipe.ppo
     if inputs["model"]:
-        refuse_too_large(inputs["model"], device, settings)
+        refuse_too_large(inputs["model"], device, settings, recipe.model.precision)
     model, tokenizer = starting_model(recipe, inputs["model"], device)
     forget_rows()
 
