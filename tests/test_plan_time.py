@@ -11,11 +11,15 @@ import pytest
 from rlsp_cli.backends.local.calibration import Load, Speed
 from rlsp_cli.backends.local.calibration.measure import measure
 from rlsp_cli.backends.model_shape import ModelShape
+from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.plan import make_plan
-from rlsp_cli.plan.embedded_time import ppo_step
+from rlsp_cli.plan.counts import Counts
+from rlsp_cli.plan.embedded_time import embedded_time, ppo_step
+from rlsp_cli.plan.padding import padded_tokens, response_lengths
+from rlsp_cli.plan.texts import Texts, prompt_texts, trace_texts
 from rlsp_cli.recipe.lora import Lora
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import TINY, rlsp
 from tests.optional import present
@@ -26,8 +30,14 @@ TRUNK, WHOLE = SHAPE.trunk, SHAPE.parameters
 
 
 def settings(**changes: Any) -> Ppo:
-    """Eight responses a step, four at once, one update."""
-    given = {"rollout_batch": 4, "samples_per_prompt": 2, "train_batch": 8, "max_new_tokens": 20}
+    """Eight responses a step, four at once, one update; no padding."""
+    given = {
+        "rollout_batch": 4,
+        "samples_per_prompt": 2,
+        "train_batch": 8,
+        "micro_batch": 1,
+        "max_new_tokens": 20,
+    }
     return Ppo.model_validate(
         {**given, "decode_batch": 4, "kl_coef": 0, "estimator": "group_norm", **changes}
     )
@@ -69,6 +79,39 @@ def test_old_log_probabilities_take_a_pass_in_bfloat16_with_several_updates() ->
     assert training(settings(), forward=1, bfloat16=True) == 0
     assert training(settings(train_batch=4), forward=1, bfloat16=True) == 8 * 15
     assert training(settings(train_batch=4), forward=1) == 0
+
+
+def test_a_micro_batch_is_as_wide_as_its_longest_sequence() -> None:
+    assert padded_tokens([1, 5, 2, 4], batch=4, micro_batch=2) == 2 * 2 + 2 * 5
+    assert padded_tokens([1, 5, 2, 4], batch=4, micro_batch=8) == 4 * 5
+    assert padded_tokens([1, 5, 2], batch=1, micro_batch=8) == 8
+
+
+def test_responses_spread_around_their_mean_as_far_as_they_may() -> None:
+    assert response_lengths(4, mean=10, longest=40) == [2.5, 7.5, 12.5, 17.5]
+    assert response_lengths(4, mean=30, longest=40) == [22.5, 27.5, 32.5, 37.5]
+    assert response_lengths(2, mean=40, longest=40) == [40, 40]
+
+
+def test_updates_pad_within_a_minibatch_and_other_passes_within_the_rollout() -> None:
+    # Responses of 1.25, 3.75, ... 18.75 tokens; prompts of 5.
+    whole = settings(micro_batch=8, kl_coef=0.1)
+    assert training(whole, train=1) == training(whole, forward=1) == 8 * (5 + 18.75)
+
+    in_parts = settings(micro_batch=4, kl_coef=0.1, train_batch=4)
+    assert training(in_parts, forward=1) == 4 * (5 + 8.75) + 4 * (5 + 18.75)
+    assert training(in_parts, train=1) > training(in_parts, forward=1)
+
+
+def test_a_step_of_sft_computes_the_padding_of_its_examples_and_no_longer_ones() -> None:
+    counts = Counts("sft", "local", optimizer_steps=1)
+    texts = Texts(4, 0, 0, lengths=(2, 6, 2, 6, 99))
+    speed = replace(NOTHING, train=1)
+
+    sft = Sft(batch=4, micro_batch=4, max_length=50)
+    assert embedded_time(sft, SHAPE, counts, texts, speed).training == (4 * 6, 4 * 6)
+    alone = Sft(batch=4, micro_batch=1, max_length=50)
+    assert embedded_time(alone, SHAPE, counts, texts, speed).training == (4 * 4, 4 * 4)
 
 
 def test_adam_steps_over_what_learns() -> None:
@@ -196,3 +239,21 @@ def test_the_table_of_time_says_that_it_is_an_estimate(tmp_path: Path) -> None:
     told = rlsp("plan", "tiny.yaml", cwd=tmp_path)
     assert "estimate of seconds on this machine" in told.stdout
     assert present(told.stdout).count("checkpoints and evaluation come on top") == 1
+
+
+def test_tokens_of_a_chat_template_count(tmp_path: Path) -> None:
+    tokenizer = word_tokenizer(["one two three"], 64)
+    tokenizer.save_pretrained(tmp_path)
+
+    def texts(template: str) -> tuple[Texts, Texts]:
+        (tmp_path / "template").write_text(template)
+        model = {"path": str(tmp_path), "chat_template": str(tmp_path / "template")}
+        rows = {"source": "task:pair_sum", "rows": 5}
+        recipe = tiny(model=model, data={"prompts": rows, "traces": rows}, sft={})
+        return prompt_texts(recipe), trace_texts(recipe)
+
+    asked = "{{ messages[-1].content }}"
+    bare, dressed = texts(asked), texts(f"one two {asked} three")
+    for before, after in zip(bare, dressed, strict=True):
+        assert after.counted and after.prompt_tokens == before.prompt_tokens + 3
+    assert sum(dressed[1].lengths) == sum(bare[1].lengths) + 5 * 3

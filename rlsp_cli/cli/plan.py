@@ -155,11 +155,8 @@ def _print_embedded_time(stages: "tuple[EmbeddedTime, ...]") -> None:
         rows.append((one.stage, *(_range(*part) for part in parts), minutes))
 
     print()
-    print_table(columns, rows, title="estimate of seconds on this machine, by its fastest moments")
-    print(
-        "runs took 1.3 to 2.8 times as long where they were compared (docs/plan.md); rewards, start,"
-    )
-    print("checkpoints and evaluation come on top")
+    print_table(columns, rows, title="estimate of seconds on this machine")
+    print("rewards, start, checkpoints and evaluation come on top, and the waits of a busy machine")
 
 
 def _print_bundles(bundles: "Bundles") -> None:

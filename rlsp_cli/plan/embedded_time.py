@@ -9,9 +9,11 @@ from math import ceil
 
 from rlsp_cli.backends.local.calibration import Load, Speed
 from rlsp_cli.backends.model_shape import ModelShape
-from rlsp_cli.plan.counts import Counts, Texts
+from rlsp_cli.plan.counts import Counts
 from rlsp_cli.plan.embedded import learning_weights
 from rlsp_cli.plan.hours import LONG, SHORT
+from rlsp_cli.plan.padding import padded_tokens, response_lengths
+from rlsp_cli.plan.texts import Texts
 from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
 
 Range = tuple[float, float]
@@ -90,33 +92,50 @@ def ppo_step(
 ) -> tuple[float, float]:
     """Seconds of (sampling, training) in a step after the critic's warm-up, with mean tokens of both."""
     responses, drawn = ppo.responses, ppo.responses * response
-    tokens = responses * (prompt + response)
 
     # The longest response is as long as allowed, and all of them together fill the batch.
     steps = max(ppo.max_new_tokens, ceil(drawn / min(ppo.decode_batch, responses)))
     read = ppo.rollout_batch * prompt * speed.forward_trunk
     sampling = read + steps * speed.step + drawn * speed.row
 
-    has_critic = ppo.estimator == "gae"
-    passes = ppo.epochs * speed.train
-    learning = learning_weights(ppo, shape, shape.parameters)
+    # Updates pad within a minibatch, whatever only looks at the rollout within all of it.
+    lengths = [prompt + one for one in response_lengths(responses, response, ppo.max_new_tokens)]
+    looked_at = padded_tokens(lengths, responses, ppo.micro_batch)
+    learned = padded_tokens(lengths, responses // ppo.minibatches, ppo.micro_batch)
 
-    if has_critic:
+    training = looked_at * _looks(ppo, speed) + ppo.epochs * learned * _lessons(ppo, speed)
+    return sampling, training + ppo.updates * _weights(ppo, shape) * speed.adam
+
+
+def _looks(ppo: Ppo, speed: Speed) -> float:
+    """Seconds for each token of the passes over a rollout that teach nothing."""
+    passes = speed.forward if ppo.uses_kl else 0.0
+    if ppo.estimator == "gae":
         passes += speed.forward_trunk
-    if has_critic and ppo.critic == "own":
-        passes += ppo.epochs * speed.train_trunk
-        learning += learning_weights(ppo, shape, shape.trunk)
-    if ppo.uses_kl:
-        passes += speed.forward
 
     # In bfloat16 the old log-probabilities are computed again; see docs/engine.md.
     if speed.bfloat16 and ppo.updates > 1:
         passes += speed.forward
+    return passes
 
-    return sampling, tokens * passes + ppo.updates * learning * speed.adam
+
+def _lessons(ppo: Ppo, speed: Speed) -> float:
+    """Seconds for each token of an epoch: policy, and a critic of its own."""
+    return speed.train + (speed.train_trunk if ppo.has_own_critic else 0)
+
+
+def _weights(ppo: Ppo, shape: ModelShape) -> int:
+    """Weights that learn."""
+    policy = learning_weights(ppo, shape, shape.parameters)
+    if not ppo.has_own_critic:
+        return policy
+    return policy + learning_weights(ppo, shape, shape.trunk)
 
 
 def _sft_step(sft: Sft, shape: ModelShape, texts: Texts, speed: Speed) -> float:
-    length = min(texts.prompt_tokens + texts.response_tokens, sft.max_length)
     learning = learning_weights(sft, shape, shape.parameters)
-    return sft.batch * length * speed.train + learning * speed.adam
+
+    # Longer examples are left out.
+    lengths = [length for length in texts.lengths if length <= sft.max_length] or [sft.max_length]
+    tokens = sft.batch * padded_tokens(lengths, sft.batch, sft.micro_batch) / len(lengths)
+    return tokens * speed.train + learning * speed.adam

@@ -66,10 +66,11 @@ def _measure(load: Load, env: Mapping[str, str]) -> Speed:
 
 
 def _key(load: Load, env: Mapping[str, str]) -> str:
-    """A name for the load on this machine, with these libraries and this many threads."""
+    """A name for the load on this machine, with these libraries, threads, and this way to measure."""
     threads = {**os.environ, **env}.get("OMP_NUM_THREADS")
     machine = [platform.node(), _processor(), _cpus(), threads]
-    versions = [__version__, version("torch"), version("transformers")]
+    measured = hashlib.sha256(Path(__file__).with_name("measure.py").read_bytes()).hexdigest()
+    versions = [__version__, measured, version("torch"), version("transformers")]
     text = json.dumps([asdict(load), machine, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
