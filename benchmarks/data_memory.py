@@ -1,4 +1,4 @@
-"""Peak memory and time of what reads training data: `rlsp check`, SFT's set-up, and that of the other backends.
+"""Peak memory and time of what reads training data: `rlsp check` and `rlsp data`, SFT's set-up, and other backends'.
 
 Makes `--rows` traces of about `--tokens` tokens each, as many prompts, and a model of one layer with
 the tokenizer of `--tokenizer`. Each step runs in a process of its own; `sft` is the whole command
@@ -16,7 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-STEPS = ("check", "sft", "sft again", "axolotl set-up", "openrlhf set-up")
+STEPS = (
+    "check",
+    "data check",
+    "data clean",
+    "data traces",
+    "sft",
+    "sft again",
+    "axolotl set-up",
+    "openrlhf set-up",
+)
 TOKENS_PER_TRY = 29
 """Tokens of one sentence of a solution in SmolLM2's tokenizer; digits are tokens of their own."""
 HELDOUT = 500
@@ -118,6 +127,11 @@ def command(step: str, folder: Path) -> list[str]:
     rlsp = [sys.executable, "-m", "rlsp_cli"]
     if step == "check":
         return [*rlsp, "check", "recipe.yaml"]
+    if step.startswith("data"):
+        _, name = step.split()
+        against = [] if name == "traces" else ["--against", "recipe.yaml"]
+        out = [] if name == "check" else ["--out", f"{name}-{time.time_ns()}.jsonl"]
+        return [*rlsp, "data", name, "traces.jsonl", *against, *out]
     if step.startswith("sft"):
         run = folder / "runs" / f"{step.replace(' ', '-')}-{time.time_ns()}"
         return [*rlsp, "sft", "recipe.yaml", "--out", str(run)]

@@ -4,6 +4,7 @@
 
 import json
 import subprocess
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from rlsp_cli.data import Trace, trace_rows
+from rlsp_cli.data.formats import Columns
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import UsageError
@@ -20,6 +22,7 @@ from rlsp_cli.evals.overlap import (
     Contamination,
     OverlapIndex,
     check_overlap,
+    compare_data,
     contamination_notes,
     measure_contamination,
     refuse_overlap,
@@ -30,7 +33,8 @@ from rlsp_cli.evals.overlap.words import words_of, words_with_spans
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import FromScratch, Traces
 from rlsp_cli.rewards.registry import resolve_options
-from rlsp_cli.runs.stream import append_rows, read_rows
+from rlsp_cli.runs.stream import append_rows, read_rows, write_rows
+from rlsp_cli.traces.clean import clean_rows
 from tests.conftest import TINY, rlsp
 from tests.optional import present
 
@@ -757,3 +761,25 @@ def test_every_command_finds_the_same_rows(tmp_path: Path) -> None:
     )
     assert "length" not in made.stdout, "nobody asked for it"
     assert "columns are renamed to what a recipe reads by default: answer (was gold)" in made.stdout
+
+
+def test_rows_are_compared_and_cleaned_without_all_of_them_in_memory(tmp_path: Path) -> None:
+    train, bench = tmp_path / "train.jsonl", overlapping(tmp_path)
+    others = [
+        {"problem": f"How old is oak number {n} of this wood?", "text": "ring " * 1000}
+        for n in range(6_000)
+    ]
+    copy = next(iter(read_rows(tmp_path / "heldout.jsonl")))
+    write_rows(train, [*others, {"problem": copy["problem"]}, {"answer": "no problem"}])
+    columns = Columns(solution=None)
+
+    tracemalloc.start()
+    found = compare_data(str(train), [str(bench)], None, columns)
+    made = clean_rows(str(train), [str(bench)], None, columns, tmp_path / "clean.jsonl")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert len(found.copies) == len(found.unread) == 1 and len(found.sets[0].rows) == 6_001
+    assert (made.before, made.after, len(made.left_out)) == (6_002, 6_000, 2)
+    assert sum(1 for _ in read_rows(tmp_path / "clean.jsonl")) == 6_000
+    assert peak < train.stat().st_size / 2

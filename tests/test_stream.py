@@ -2,12 +2,13 @@
 
 import json
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rlsp_cli.errors import DataError
-from rlsp_cli.runs.stream import Tail, append_rows, drop_rows_from, read_rows
+from rlsp_cli.runs.stream import Tail, append_rows, drop_rows_from, read_rows, write_lines
 
 ROWS = [{"step": step, "text": "é" * step} for step in range(5)]
 
@@ -128,3 +129,13 @@ def test_a_tail_starts_again_when_the_file_was_removed_and_is_short_of_a_whole_l
     assert tail.rows() == [] == tail.rows()
     append_rows(path, [{"step": 0}, {"step": 1}])
     assert [row["step"] for row in tail.rows()] == [0, 1]
+
+
+def test_a_document_whose_lines_fail_halfway_leaves_nothing(tmp_path: Path) -> None:
+    def lines() -> Iterator[str]:
+        yield "one\n"
+        raise DataError("the second row is damaged")
+
+    with pytest.raises(DataError, match="the second row"):
+        write_lines(tmp_path / "rows.jsonl", lines())
+    assert list(tmp_path.iterdir()) == []

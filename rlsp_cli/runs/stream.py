@@ -125,14 +125,18 @@ def _write_bytes(path: Path, parts: Iterable[bytes]) -> None:
     # In the same folder, because only there a rename replaces a file in one step; and with a name
     # of this process, because another one may write the same document.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as stream:
-        stream.writelines(parts)
-        stream.flush()
+    try:
+        with draft.open("wb") as stream:
+            stream.writelines(parts)
+            stream.flush()
 
-        # A file system may write the new name before the content, and a power cut come in between.
-        os.fsync(stream.fileno())
+            # A file system may write the new name before the content, and a power cut come in between.
+            os.fsync(stream.fileno())
 
-    draft.replace(path)
+        draft.replace(path)
+    finally:
+        # Still there when a part could not be made or written.
+        draft.unlink(missing_ok=True)
 
 
 class _Step(BaseModel):

@@ -1,8 +1,8 @@
 """`rlsp data clean`: rows without benches' problems, with all their columns."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ from rlsp_cli.data import Row, source_rows
 from rlsp_cli.data.formats import Columns, pick_format
 from rlsp_cli.errors import DataError, UsageError
 from rlsp_cli.evals.overlap.against import ComparedBench, benches_against, compared_bench, index_of
-from rlsp_cli.evals.overlap.index import CANNOT_FIND, Match, OverlapIndex
+from rlsp_cli.evals.overlap.index import CANNOT_FIND, OverlapIndex
 from rlsp_cli.evals.overlap.training_set import row_source, training_row
 from rlsp_cli.recipe.schema import Rows
-from rlsp_cli.runs.stream import write_text
+from rlsp_cli.runs.stream import write_lines
 from rlsp_cli.traces.tally import Tally, tally
 
 
@@ -63,37 +63,68 @@ def clean_rows(
     _refuse_out(out)
 
     benches = benches_against(against, None, data)
-    rows = list(source_rows(Rows(source=row_source(source))))
-    format, index = pick_format(rows[0], columns), index_of(benches)
-    kept: list[Row] = []
-    left_out: list[tuple[str, str]] = []
-    likely: list[tuple[str, str]] = []
+    rows = source_rows(Rows(source=row_source(source)))
+    format = pick_format(next(iter(rows)), columns)
+    sieve = _Sieve(format, columns, index_of(benches), drop_likely)
 
-    for row in rows:
+    def cleaned() -> Cleaned:
+        compared = [compared_bench(bench) for bench in benches]
+        return Cleaned(out, compared, sieve.before, sieve.after, sieve.left_out, sieve.likely)
+
+    def lines() -> Iterator[str]:
+        for row in rows:
+            if sieve.keeps(row):
+                yield json.dumps(row.plain(), ensure_ascii=False) + "\n"
+
+        # An empty file would only fail later, in training.
+        cleaned().tally.refuse_nothing()
+
+    write_lines(out, lines())
+    return cleaned()
+
+
+@dataclass
+class _Sieve:
+    """Compares rows with benches, one by one, and notes what became of them."""
+
+    format: str
+    columns: Columns
+    index: OverlapIndex
+    drop_likely: bool
+    before: int = 0
+    after: int = 0
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    likely: list[tuple[str, str]] = field(default_factory=list)
+
+    def keeps(self, row: Row) -> bool:
+        """Whether a row is no copy, and has a problem."""
+        self.before += 1
+        fault = self._fault(row)
+        if fault is not None:
+            self.left_out.append((row.place, fault))
+            return False
+
+        self.after += 1
+        return True
+
+    def _fault(self, row: Row) -> str | None:
         # A row without a problem cannot be compared, so it may be a copy.
         try:
-            match = _match(row, format, columns, index)
+            compared = training_row(row, self.format, self.columns)
         except DataError as error:
-            left_out.append((row.place, str(error).removeprefix(f"{row.place}: ")))
-            continue
+            return str(error).removeprefix(f"{row.place}: ")
 
+        match = self.index.match(compared.problem, compared.answer, likely=True)
         if match is None:
-            kept.append(row)
-        elif match.is_copy:
-            left_out.append((row.place, f"in {match.bench} ({match.rule})"))
-        elif drop_likely:
-            left_out.append((row.place, f"like {match.bench} ({match.rule})"))
-        else:
-            kept.append(row)
-            likely.append((row.place, f"like {match.bench} ({match.rule})"))
+            return None
+        if match.is_copy:
+            return f"in {match.bench} ({match.rule})"
 
-    compared = [compared_bench(bench) for bench in benches]
-    made = Cleaned(out, compared, len(rows), len(kept), left_out, likely)
-    # An empty file would only fail later, in training.
-    made.tally.refuse_nothing()
-
-    write_text(out, "".join(json.dumps(row.plain(), ensure_ascii=False) + "\n" for row in kept))
-    return made
+        found = f"like {match.bench} ({match.rule})"
+        if self.drop_likely:
+            return found
+        self.likely.append((row.place, found))
+        return None
 
 
 def _refuse_out(out: Path) -> None:
@@ -101,9 +132,3 @@ def _refuse_out(out: Path) -> None:
         raise UsageError(f"{out}: rows are written as JSON Lines; name a file that ends in .jsonl")
     if out.exists():
         raise UsageError(f"{out}: exists already; name another file by --out")
-
-
-def _match(row: Row, format: str, columns: Columns, index: OverlapIndex) -> Match | None:
-    """The bench's problem that a row copies, perhaps; DataError for a row without a problem."""
-    compared = training_row(row, format, columns)
-    return index.match(compared.problem, compared.answer, likely=True)

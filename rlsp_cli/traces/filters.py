@@ -32,7 +32,7 @@ def run_filters(
     return kept, tallies
 
 
-def converted(source: Sequence[Row], name: str, format: str, columns: Columns) -> Filtered:
+def converted(source: Iterable[Row], name: str, format: str, columns: Columns) -> Filtered:
     """The traces in a source's rows, with ids after `name`; leaves out rows that lack something."""
     kept, faults = [], []
     for number, row in enumerate(source):
@@ -41,7 +41,7 @@ def converted(source: Sequence[Row], name: str, format: str, columns: Columns) -
         except DataError as error:
             # Without its place, so that all rows with this fault are counted together.
             faults.append((str(error).removeprefix(f"{row.place}: "), row.place))
-    return Filtered(kept, tally("convert", len(source), len(kept), faults))
+    return Filtered(kept, tally("convert", len(kept) + len(faults), len(kept), faults))
 
 
 def closed(rows: Sequence[RawTrace]) -> Filtered:

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.token_count import token_counter
 from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.lock import locked
-from rlsp_cli.runs.stream import write_json, write_text
+from rlsp_cli.runs.stream import write_json, write_lines, write_text
 from rlsp_cli.terminal import print
 from rlsp_cli.traces.card import DataCard, Source
 from rlsp_cli.traces.filters import (
@@ -101,10 +101,8 @@ def _make(job: TraceJob) -> DataCard:
         rows, tallies = run_filters(read.rows, filters)
     shown = [tally for tally in tallies if tally.reasons or tally.name not in _silent(settings)]
 
-    # As one text, because the card has its digest.
-    text = "".join(json.dumps(row.to_row(), ensure_ascii=False) + "\n" for row in rows)
-    card = _card(job, text, sources, benches, reward, [read.tally, *shown], rows)
-    _write(job, text, card)
+    card = _card(job, sources, benches, reward, [read.tally, *shown], rows)
+    _write(job, card)
     return card
 
 
@@ -140,11 +138,11 @@ def _read(job: TraceJob) -> tuple[Filtered, list[Source]]:
     parts, sources = [], []
     for source in job.sources:
         # Each source may have a format of its own, which its first row shows.
-        rows = list(source_rows(Rows(source=source, rows=job.limit)))
-        format = settings.format or pick_format(rows[0], settings.columns)
+        rows = source_rows(Rows(source=source, rows=job.limit))
+        format = settings.format or pick_format(next(iter(rows)), settings.columns)
         name = Path(source.removeprefix("hf:").partition("@")[0]).stem
         parts.append(converted(rows, name, format, settings.columns))
-        sources.append(Source(source, format, len(rows), _identity(source)))
+        sources.append(Source(source, format, parts[-1].tally.before, _identity(source)))
 
     read = joined(parts)
     read.tally.refuse_nothing()
@@ -227,7 +225,6 @@ def _print_tick(what: str, done: int, total: int) -> None:
 
 def _card(
     job: TraceJob,
-    text: str,
     sources: Sequence[Source],
     benches: Sequence[Bench],
     reward: Reward | None,
@@ -240,7 +237,7 @@ def _card(
 
     return DataCard(
         file=job.out.name,
-        sha256=hashlib.sha256(text.encode()).hexdigest(),
+        sha256=_digest(rows),
         created=now(),
         version=__version__,
         command=job.command,
@@ -254,9 +251,22 @@ def _card(
     )
 
 
-def _write(job: TraceJob, text: str, card: DataCard) -> None:
+def _digest(rows: Iterable[RawTrace]) -> str:
+    """SHA-256 of the file that the traces will be."""
+    digest = hashlib.sha256()
+    for line in _lines(rows):
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def _lines(rows: Iterable[RawTrace]) -> Iterator[str]:
+    for row in rows:
+        yield json.dumps(row.to_row(), ensure_ascii=False) + "\n"
+
+
+def _write(job: TraceJob, card: DataCard) -> None:
     # The traces come last: where they are, the card is.
     write_text(job.card_to_read, card.to_markdown())
     write_json(job.card_json, {"schema": "rlsp.traces/1", "data": card.to_json()})
-    write_text(job.out, text)
+    write_lines(job.out, _lines(card.rows))
     shutil.rmtree(job.drafts, ignore_errors=True)

@@ -41,8 +41,8 @@ class TrainingRow:
 class TrainingSet:
     """Rows of one source; `role` is its key of `data`, or `rows` for a file.
 
-    `unread` has an error for each row without a problem: such a row cannot be compared, so it is
-    not clean.
+    `unread` gets an error for each row without a problem, as the rows are read: such a row cannot
+    be compared, so it is not clean.
     """
 
     role: str
@@ -84,19 +84,21 @@ def roles_of(recipe: Recipe) -> list[str]:
 def from_source(name: str, columns: Columns) -> TrainingSet:
     """Rows of a file or the hub, in any format that `rlsp data traces` reads."""
     source = row_source(name)
-    rows = list(source_rows(Rows(source=source)))
+    rows = source_rows(Rows(source=source))
 
     # One format for all: a row that fits another one is damaged, and not to be guessed at.
-    format = pick_format(rows[0], columns)
+    format = pick_format(next(iter(rows)), columns)
+    unread: list[str] = []
 
-    found, unread = [], []
-    for row in rows:
-        try:
-            found.append(training_row(row, format, columns))
-        except DataError as error:
-            unread.append(str(error))
+    def readable() -> Iterator[TrainingRow]:
+        unread.clear()  # each pass finds them again
+        for row in rows:
+            try:
+                yield training_row(row, format, columns)
+            except DataError as error:
+                unread.append(str(error))
 
-    return TrainingSet("rows", source, found, unread)
+    return TrainingSet("rows", source, Streamed(readable), unread)
 
 
 def training_row(row: Row, format: str, columns: Columns) -> TrainingRow:
