@@ -27,7 +27,7 @@ def write(folder: Path, body: str, name: str = "mine.py") -> Path:
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(k, n) for k in ("verifier", "exploration_reward", "task") for n in built_in(k)],
+    [(k, n) for k in ("verifier", "exploration_reward", "selector", "task") for n in built_in(k)],
 )
 def test_built_in_plugins_load_and_say_what_they_do(kind: str, name: str) -> None:
     plugin = get_plugin(kind, name)

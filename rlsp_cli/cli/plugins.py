@@ -17,7 +17,11 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rlsp_cli.rewards.plugin import Plugin
 
-app = Commands("List, show, check and write rewards, verifiers and tasks.")
+app = Commands("List, show, check and write rewards, verifiers, selectors and tasks.")
+
+
+_CHECKED = ("verifier", "exploration_reward", "selector")
+"""Kinds of plugins that are given samples."""
 
 
 class Kind(StrEnum):
@@ -25,6 +29,15 @@ class Kind(StrEnum):
 
     reward = "reward"
     verifier = "verifier"
+    selector = "selector"
+
+
+_USES = {
+    Kind.reward: "reward: {{exploration: {{use: {}}}}}",
+    Kind.verifier: "reward: {{correctness: {{use: {}}}}}",
+    Kind.selector: "rlsp reward select RUN --selector {}",
+}
+"""How a plugin of each kind is named."""
 
 
 @app.command("list")
@@ -102,7 +115,7 @@ def check(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Test rewards and verifiers as a run uses them; exits with 6 on failure.
+    """Test rewards, verifiers and selectors as a run uses them; exits with 6 on failure.
 
     Checks the signature, that no call raises or returns infinity, and that
     results are equal from a thread, an event loop and another process.
@@ -130,7 +143,7 @@ def check(
 
 
 def _plugins(reference: str) -> list["Plugin"]:
-    """The verifiers and exploration rewards of a file, or the one of this name."""
+    """The verifiers, exploration rewards and selectors of a file, or the one of this name."""
     from rlsp_cli.rewards.plugin_file import load_file, plugins_of
     from rlsp_cli.rewards.registry import find_plugin
 
@@ -139,18 +152,18 @@ def _plugins(reference: str) -> list["Plugin"]:
     else:
         found = [find_plugin(reference)]
 
-    checked = [plugin for plugin in found if plugin.kind in ("verifier", "exploration_reward")]
+    checked = [plugin for plugin in found if plugin.kind in _CHECKED]
     if not checked:
         raise PluginError(
-            f"{reference}: no verifier or exploration reward here; "
-            "decorate a function with @verifier or @exploration_reward"
+            f"{reference}: no verifier, exploration reward or selector here; "
+            "decorate a function with @verifier, @exploration_reward or @selector"
         )
     return checked
 
 
 @app.command()
 def new(
-    kind: Annotated[Kind, typer.Argument(help="reward or verifier.")],
+    kind: Annotated[Kind, typer.Argument(help="reward, verifier or selector.")],
     name: Annotated[str, typer.Argument(help="Name of the function and of its file.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the two files.")] = Path(),
 ) -> None:
@@ -186,6 +199,5 @@ def new(
         write_text(target, environment.get_template(template).render(name=name))
         print(target)
 
-    section = "exploration" if kind is Kind.reward else "correctness"
     typer.echo(f"test it:  pytest {out / f'test_{name}.py'}", err=True)
-    typer.echo(f"use it:   reward: {{{section}: {{use: ./{name}.py:{name}}}}}", err=True)
+    typer.echo(f"use it:   {_USES[kind].format(f'./{name}.py:{name}')}", err=True)

@@ -13,14 +13,16 @@ from rlsp_cli.rewards.answers import (
 )
 from rlsp_cli.rewards.fences import last_fenced
 from rlsp_cli.rewards.lexicon import behaviour_counts
-from rlsp_cli.rewards.plugin import exploration_reward, row_shape, task, verifier
+from rlsp_cli.rewards.plugin import exploration_reward, row_shape, selector, task, verifier
 from rlsp_cli.rewards.repetition import repetition
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict, is_right
+from rlsp_cli.rewards.signal import Signal, signal_of
 from rlsp_cli.rewards.thinking import without_tags, without_thinking
 
 __all__ = [
     "CheckedVerdict",
     "Sample",
+    "Signal",
     "Verdict",
     "behaviour_counts",
     "boxed_answer",
@@ -34,6 +36,8 @@ __all__ = [
     "repetition",
     "row_shape",
     "same_answer",
+    "selector",
+    "signal_of",
     "stated_answer",
     "stated_answers",
     "stated_confidence",

@@ -40,7 +40,7 @@ class Check:
 
 
 def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
-    """The checks of a verifier or an exploration reward; loading it has checked its signature.
+    """The checks of a plugin that takes samples; loading it has checked its signature.
 
     It is run on the `given` samples, and on awkward responses with the prompt, reference and
     metadata of the first of them.
@@ -82,6 +82,7 @@ def _known(number: int, text: str) -> dict[str, Any]:
         "max_tokens": _MOST_TOKENS,
         "correct": float(number % 2),
         "answer": "4",
+        "reward": float(number % 2),
     }
 
 
@@ -132,6 +133,8 @@ def _in_range(plugin: Plugin, scores: Sequence[Score]) -> Check:
         return Check("gives a value", False, "it abstained from every sample")
 
     shown = f"{min(values):g} to {max(values):g}"
+    if plugin.kind == "selector":
+        return Check("selects", True, f"{sum(values):g} of {len(values)} samples kept")
     if plugin.kind == "verifier" and not all(0 <= value <= 1 for value in values):
         return Check("gives a value", False, f"{shown}, expected 0 to 1")
     return Check("gives a value", True, shown)

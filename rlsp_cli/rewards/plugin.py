@@ -1,4 +1,4 @@
-"""A plugin: a plain typed function under one of four decorators, which check its signature."""
+"""A plugin: a plain typed function under one of five decorators, which check its signature."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ from rlsp_cli.rewards.source import source_digest
 _SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {
     "verifier": {(Sample,): {bool, float, Verdict, CheckedVerdict, NoneType}},
     "exploration_reward": {(Sample,): {float, NoneType}, (Sequence[Sample],): {list}},
+    "selector": {(Sequence[Sample],): {list}},
     "task": {(int, str): {dict}},
     "row_shape": {(dict[str, Any],): {dict}},
 }
@@ -41,6 +42,14 @@ def exploration_reward(function: Function) -> Function:
 def verifier(function: Function) -> Function:
     """Register `f(sample: Sample, *, options) -> bool | float | Verdict`, 0 to 1; None abstains."""
     return _register("verifier", function)
+
+
+def selector(function: Function) -> Function:
+    """Register `f(group: Sequence[Sample], *, options) -> list[bool]`, an item for each sample.
+
+    True keeps a sample of the prompt; a list of False drops the prompt.
+    """
+    return _register("selector", function)
 
 
 def task(function: Function) -> Function:
@@ -74,9 +83,9 @@ class Plugin:
 
     @cached_property
     def takes_group(self) -> bool:
-        """Whether it scores all samples of a prompt in one call."""
+        """Whether it is given all samples of a prompt in one call."""
         first = next(iter(inspect.signature(self.function).parameters))
-        return self.kind == "exploration_reward" and get_type_hints(self.function)[first] != Sample
+        return bool(get_type_hints(self.function)[first] == Sequence[Sample])
 
     @cached_property
     def digest(self) -> str:

@@ -17,12 +17,14 @@ from rlsp_cli.share import share
 _FOLDERS = {
     "verifier": "verifiers",
     "exploration_reward": "rewards",
+    "selector": "selectors",
     "task": "tasks",
     "row_shape": "benches",
 }
 ENTRY_POINTS = {
     "verifier": "rlsp.verifiers",
     "exploration_reward": "rlsp.rewards",
+    "selector": "rlsp.selectors",
     "task": "rlsp.tasks",
     "row_shape": "rlsp.row_shapes",
 }

@@ -14,7 +14,8 @@ class Sample:
     `num_tokens` counts the response's tokens and `max_tokens` is their limit, None if unknown;
     `truncated` is True when the limit ended the response; `step` is the rollout step in training,
     None elsewhere. `correct` and `answer` are the verifier's, for exploration rewards, which come
-    after it; `correct` is None when the verifier gave no value.
+    after it, and `reward` is the mixture, for selectors, which come last; `correct` and `reward`
+    are None when there is no value.
     """
 
     prompt: str
@@ -28,6 +29,7 @@ class Sample:
     step: int | None = None
     correct: float | None = None
     answer: str | None = None
+    reward: float | None = None
 
     @property
     def group(self) -> tuple[str, str]:

@@ -89,6 +89,11 @@ def _results(use: dict[str, Any], samples: Sequence[Sample]) -> Sequence[Any]:
     if not isinstance(results, list) or len(results) != len(samples):
         found = f"{len(results)} items" if isinstance(results, list) else type(results).__name__
         raise ValueError(f"returned {found}, expected a list of {len(samples)}")
+
+    # A number, though it may be read as true or false, is a mistake here.
+    others = [result for result in results if not isinstance(result, bool)]
+    if use["kind"] == "selector" and others:
+        raise ValueError(f"returned {others[0]!r}, expected True or False for each sample")
     return results
 
 
