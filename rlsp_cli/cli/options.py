@@ -1,11 +1,16 @@
 """Arguments and options that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rlsp_cli.cli.tab_completion import recipes, runs
+from rlsp_cli.errors import PluginError
+
+if TYPE_CHECKING:
+    from rlsp_cli.recipe.schema import SelectorUse
 
 _RECIPE = typer.Argument(help="A recipe file, or a shipped recipe's name.", autocompletion=recipes)
 
@@ -49,3 +54,20 @@ def comma_separated(texts: list[str] | None) -> list[str]:
 def is_override(word: str) -> bool:
     """Whether a word is KEY=VALUE, and not the name of a file with such a name."""
     return "=" in word and not Path(word).exists()
+
+
+def named_selector(name: str, options: Sequence[str], files: Sequence[str]) -> "SelectorUse":
+    """A selector with options as KEY=VALUE; `files` are a recipe's plugins.
+
+    PluginError if there is no such selector, or if an option is wrong.
+    """
+    from rlsp_cli.recipe.issue import OptionsError
+    from rlsp_cli.recipe.key_values import plain_settings
+    from rlsp_cli.recipe.schema import SelectorUse
+    from rlsp_cli.rewards.registry import resolve_options
+
+    try:
+        complete = resolve_options("selector", name, plain_settings(options), files)
+    except OptionsError as error:
+        raise PluginError(str(error)) from error
+    return SelectorUse.model_validate({"use": name, **complete})

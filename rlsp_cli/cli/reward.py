@@ -1,4 +1,4 @@
-"""`rlsp reward try|diff|audit|serve`."""
+"""`rlsp reward try|diff|select|audit|serve`."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlsp_cli.cli.command import Commands
-from rlsp_cli.cli.options import Json, OptionalRecipe, Overrides, RecipeArgument, Tokenizer
+from rlsp_cli.cli.options import (
+    Json,
+    OptionalRecipe,
+    Overrides,
+    RecipeArgument,
+    Tokenizer,
+    named_selector,
+)
 from rlsp_cli.cli.output import print_json, print_table
-from rlsp_cli.cli.tab_completion import verifiers
+from rlsp_cli.cli.tab_completion import selectors, verifiers
 from rlsp_cli.errors import CheckError, NotReadyError, UsageError
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.terminal import print
@@ -20,8 +27,11 @@ if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import Recipe
     from rlsp_cli.rewards.audit import Finding
     from rlsp_cli.rewards.sample import Sample, SampleScore
+    from rlsp_cli.rewards.selection import Choice
 
 _EPILOG = "Exit codes: docs/errors.md"
+_MOST = 50
+"""Dropped prompts that are shown as a table."""
 
 VerifierName = Annotated[
     str | None,
@@ -48,6 +58,16 @@ Samples = Annotated[
 OtherRecipe = Annotated[
     str | None,
     typer.Option(metavar="RECIPE", help="Score by this recipe; by default by the run's own."),
+]
+SelectorName = Annotated[
+    str,
+    typer.Option(
+        "--selector", metavar="NAME", help="A name, or file.py:function.", autocompletion=selectors
+    ),
+]
+SelectorOptions = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Options of the selector: lo=0.1 hi=0.9."),
 ]
 Host = Annotated[
     str,
@@ -142,6 +162,34 @@ def diff(
     print_table(["", ""], [(key.replace("_", " "), _number(value)) for key, value in facts.items()])
     if found.flips:
         _show_flips(found.flips)
+
+
+@app.command(epilog=_EPILOG)
+def select(
+    run: Annotated[Path, typer.Argument(help="A run with rollouts.")],
+    selector: SelectorName,
+    options: SelectorOptions = None,
+    json: Json = False,
+) -> None:
+    """Show which prompts of a run's rollouts a selector would have dropped.
+
+    It is asked about the responses to each prompt of each step, without a model.
+
+    Example: rlsp reward select runs/a/1 --selector pass_rate lo=0.1 hi=0.9
+    """
+    from rlsp_cli.data import read_samples
+    from rlsp_cli.rewards.selection import Selector, grouped, with_scores
+    from rlsp_cli.runs.run import open_run
+    from rlsp_cli.runs.shapes import RolloutRow
+    from rlsp_cli.runs.stream import read_rows
+
+    opened = open_run(run)
+    recipe, file = opened.recipe, opened.paths.stage("ppo").rollouts
+    samples = with_scores(read_samples(file), list(read_rows(file, RolloutRow)))
+
+    use = named_selector(selector, options or [], recipe.plugins)
+    with Selector(use, recipe.reward, recipe.plugins) as running:
+        _show_choices(running.choose(grouped(samples)), json)
 
 
 @app.command(epilog=_EPILOG)
@@ -301,13 +349,53 @@ def _show_scores(samples: Sequence["Sample"], scores: Sequence["SampleScore"], j
 def _show_flips(flips: Sequence[dict[str, Any]]) -> None:
     cells = []
     for flip in flips:
-        # Steps are counted from 0 in files, and from 1 for people.
-        step = None if flip["step"] is None else flip["step"] + 1
         answers = (flip["reference"], flip["answer_before"], flip["answer_now"])
-        cells.append((flip["id"], step, *answers, "right" if flip["now"] else "wrong"))
+        cells.append(
+            (flip["id"], _from_one(flip["step"]), *answers, "right" if flip["now"] else "wrong")
+        )
 
     columns = ["id", "step", "reference", "answer before", "answer now", "now"]
     print_table(columns, cells, title="Flipped verdicts, the first of them")
+
+
+def _show_choices(choices: Sequence["Choice"], json: bool) -> None:
+    dropped = [choice for choice in choices if choice.drops_prompt]
+    counts = {
+        "groups": len(choices),
+        "kept": len(choices) - len(dropped),
+        "dropped": len(dropped),
+    }
+    if json:
+        named = []
+        for choice in dropped:
+            first = choice.samples[0]
+            named.append({"id": first.id, "step": first.step, "reason": choice.reason})
+        print_json("reward-select", {**counts, "dropped_ids": named})
+        return
+
+    cells = [(key, count, _number(count / len(choices))) for key, count in counts.items()]
+    print_table(["", "prompts", "share"], cells)
+
+    # Within the prompts that are kept, a selector may leave out single responses.
+    kept = sum(sum(choice.kept) for choice in choices)
+    print(f"responses kept: {kept} of {sum(len(choice.kept) for choice in choices)}")
+    _show_dropped(dropped)
+
+
+def _show_dropped(dropped: Sequence["Choice"]) -> None:
+    cells = []
+    for choice in dropped[:_MOST]:
+        first = choice.samples[0]
+        cells.append((first.id, _from_one(first.step), choice.reason))
+    if cells:
+        print_table(["id", "step", "reason"], cells, title="\nDropped prompts")
+    if len(dropped) > _MOST:
+        print(f"and {len(dropped) - _MOST} more: --json has all")
+
+
+def _from_one(step: int | None) -> int | None:
+    """A step for people, who count from 1; in files they are counted from 0."""
+    return None if step is None else step + 1
 
 
 def _show_findings(found: Sequence["Finding"], json: bool) -> None:

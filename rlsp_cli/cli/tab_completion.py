@@ -38,6 +38,13 @@ def verifiers(incomplete: str) -> Iterator[str]:
     return (name for name in built_in("verifier") if name.startswith(incomplete))
 
 
+def selectors(incomplete: str) -> Iterator[str]:
+    """Built-in selectors."""
+    from rlsp_cli.rewards.registry import built_in
+
+    return (name for name in built_in("selector") if name.startswith(incomplete))
+
+
 def runs(incomplete: str) -> Iterator[str]:
     """Run folders in ./runs."""
     from rlsp_cli.runs.run import RUNS

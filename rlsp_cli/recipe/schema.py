@@ -208,6 +208,22 @@ class PluginUse(Plain):
         return dict(self.__pydantic_extra__ or {})
 
 
+class SelectorUse(Plain):
+    """A selector, with its options beside `use`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    use: str
+    """Name of a built-in or installed selector, or `./file.py:function`."""
+    timeout_s: PositiveFloat | None = None
+    """Its deadline in seconds for the responses to one prompt; `reward.timeout_s` by default."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The selector's own options: every key that is not the recipe's."""
+        return dict(self.__pydantic_extra__ or {})
+
+
 class ExplorationUse(PluginUse):
     """An exploration reward and its weight among the others."""
 
