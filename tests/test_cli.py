@@ -120,18 +120,25 @@ def test_plugins_are_listed_and_shown_with_their_options() -> None:
     assert done.returncode == 3 and 'did you mean "length"?' in done.stderr
 
 
-@pytest.mark.parametrize("kind", ["reward", "verifier"])
-def test_a_new_plugin_passes_its_own_test_and_works_in_a_recipe(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "use"),
+    [
+        ("reward", "reward.exploration"),
+        ("verifier", "reward.correctness"),
+        ("selector", "ppo.select"),
+    ],
+)
+def test_a_new_plugin_passes_its_own_test_and_works_in_a_recipe(
+    kind: str, use: str, tmp_path: Path
+) -> None:
     rlsp("plugins", "new", kind, "mine", cwd=tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    use = "exploration" if kind == "reward" else "correctness"
     assert (
-        "ok"
-        in rlsp("check", "quickstart", f"reward.{use}={{use: ./mine.py:mine}}", cwd=tmp_path).stdout
+        "ok" in rlsp("check", "quickstart", f"{use}={{use: ./mine.py:mine}}", cwd=tmp_path).stdout
     )
     done = rlsp("plugins", "new", kind, "mine", cwd=tmp_path, check=False)
     assert done.returncode == 2 and "exists already" in done.stderr

@@ -51,7 +51,7 @@ def trainer_of(
     trainer = make_trainer(folder, steps=4, save_every=2, **changes)
     settings = trainer.settings.model_copy(update={"eval_every": every})
     judge: Any = Judge(verdicts)
-    trainer.scorer = judge
+    trainer.gatherer.scorer = judge
     trainer.curve = HeldoutCurve(trainer.context, settings, PROBLEMS, trainer.models, judge)
     return trainer
 
@@ -73,7 +73,7 @@ def test_there_is_a_point_after_every_so_many_steps(tmp_path: Path) -> None:
 def test_a_point_is_of_the_problems_and_the_responses_to_them(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, every=1)
     trainer.run()
-    seen = trainer.scorer.seen  # type: ignore[attr-defined]
+    seen = trainer.gatherer.scorer.seen  # type: ignore[attr-defined]
     row = rows_of(tmp_path)[-1]
     assert [sample.id for sample in seen[-1]] == ["0", "1", "2"]
     assert {sample.step for sample in seen[-1]} == {3}
@@ -99,7 +99,7 @@ def test_a_curve_changes_nothing_in_the_training(tmp_path: Path) -> None:
 def test_equal_weights_give_equal_points(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, every=1, learning_rate=1e-30, critic_learning_rate=1e-30)
     trainer.run()
-    texts = [[sample.response for sample in seen] for seen in trainer.scorer.seen]  # type: ignore[attr-defined]
+    texts = [[sample.response for sample in seen] for seen in trainer.gatherer.scorer.seen]  # type: ignore[attr-defined]
     assert texts[0] == texts[1] == texts[3]
 
 
@@ -124,7 +124,9 @@ def test_a_held_out_prompt_that_leaves_no_room_for_its_response_is_refused(tmp_p
     trainer = make_trainer(tmp_path)
     long = [Problem("0", "a " * 30, "a")]
     with pytest.raises(DataError, match="do not fit the model's 32 positions"):
-        HeldoutCurve(trainer.context, trainer.settings, long, trainer.models, trainer.scorer)
+        HeldoutCurve(
+            trainer.context, trainer.settings, long, trainer.models, trainer.gatherer.scorer
+        )
 
 
 def recipe(**changes: Any) -> Recipe:

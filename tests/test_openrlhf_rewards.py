@@ -391,7 +391,7 @@ def texts_by(stage: Stage, passing: int) -> dict[str, list[str]]:
 FILTERING = (
     "ppo.estimator=group_norm",
     "ppo.critic_warmup_steps=0",
-    "ppo.openrlhf.dynamic_filtering=[0,1]",
+    "ppo.select={use: pass_rate, lo: 0.01, hi: 0.99}",
 )
 
 

@@ -182,7 +182,7 @@ def test_with_filters_streams_apart_and_a_ctrl_c_in_between_a_run_on_two_nodes_d
         "ppo.openrlhf.placement.actor=1",
         "ppo.openrlhf.engines.count=1",
     ]
-    changes += ["ppo.openrlhf.dynamic_filtering=[0,1]", "ppo.export_every=2"]
+    changes += ["ppo.select={use: pass_rate, lo: 0.01, hi: 0.99}", "ppo.export_every=2"]
     changes += [f"cluster={{nodes: 2, launcher: ray, port: {free_port()}}}", "--out", str(root)]
     process, second = on_two_nodes("openrlhf_cpu", *changes)
     metrics = root / "ppo" / "metrics.jsonl"

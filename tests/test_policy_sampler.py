@@ -32,10 +32,10 @@ class Elsewhere:
         self.embedded = EmbeddedSampler(context, settings, models)
         self.ends_at = ends_at
 
-    def draw(self, prompts: Sequence[list[int]], step: int) -> list[Generated]:
+    def draw(self, prompts: Sequence[list[int]], step: int, first: int = 0) -> list[Generated]:
         if step == self.ends_at:
             raise NotReadyError("vLLM ended with code 1")
-        drawn = self.embedded.draw(prompts, step)
+        drawn = self.embedded.draw(prompts, step, first)
         return [replace(one, logp=[p + OFF for p in one.logp], entropy=[]) for one in drawn]
 
 

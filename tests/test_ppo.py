@@ -285,7 +285,7 @@ def test_a_step_learns_from_streams_at_its_own_alpha(tmp_path: Path) -> None:
     schedule = Schedule(start=0.0, end=1.0)
     trainer = make_trainer(tmp_path, alpha=schedule, steps=3, **options, **GROUPED)
     scores = [scored(0.0, (1.0, 0.0)), scored(0.0, (0.0, 0.5))] * 2
-    trainer.scorer.score = lambda *_: scores  # type: ignore[method-assign]
+    trainer.gatherer.scorer.score = lambda *_: scores  # type: ignore[method-assign]
     steps: list[int] = []
 
     def update(
@@ -658,15 +658,19 @@ def test_every_matrix_product_is_in_bfloat16_where_the_recipe_says_so(
 def test_the_scorer_mixes_by_the_alpha_of_its_step(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, alpha=Schedule(start=0.0, end=1.0), steps=3)
     trainer.run()
-    assert trainer.scorer.alphas == [row["alpha"] for row in rows_of(trainer)] == [0, 0.5, 1]  # type: ignore
+    scorer: Any = trainer.gatherer.scorer
+    assert scorer.alphas == [row["alpha"] for row in rows_of(trainer)] == [0, 0.5, 1]
 
 
 def test_the_time_of_a_step_is_that_of_its_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make_trainer(tmp_path)
-    clock = SimpleNamespace(perf_counter=iter([100.0, 101.0, 103.0, 108.0]).__next__)
+    # The step begins; sampling begins and ends; scoring ends; the update begins and ends.
+    times_s = [100.0, 100.0, 101.0, 103.0, 103.0, 108.0]
+    clock = SimpleNamespace(perf_counter=iter(times_s).__next__)
     monkeypatch.setattr("rlsp_cli.engine.ppo.time", clock)
+    monkeypatch.setattr("rlsp_cli.engine.gather.time", clock)
     rollout, metrics = trainer.step(0)
     times = {key: value for key, value in metrics.items() if key.startswith("time/")}
     speed = pytest.approx(float(rollout.mask.sum()) / 8, abs=0.05)

@@ -163,11 +163,11 @@ def test_a_first_rollout_without_an_end_is_noted_once(
     trainer = make_trainer(tmp_path)
 
     class Scripted:
-        def draw(self, prompts: list[list[int]], step: int) -> list[Generated]:
+        def draw(self, prompts: list[list[int]], step: int, first: int) -> list[Generated]:
             return [Generated([8], truncated=not ends or row > 0) for row in range(len(prompts))]
 
     collector = Collector(trainer.context, trainer.settings, trainer.collector.problems, Scripted())  # type: ignore[arg-type]
     for step in range(2):
-        collector.collect(step)
+        collector.collect(step, 4)
     said = capsys.readouterr().err
     assert said.count("no response of the first rollout ended") == int(not ends), json.dumps(said)

@@ -35,7 +35,7 @@ class Kind(StrEnum):
 _USES = {
     Kind.reward: "reward: {{exploration: {{use: {}}}}}",
     Kind.verifier: "reward: {{correctness: {{use: {}}}}}",
-    Kind.selector: "rlsp reward select RUN --selector {}",
+    Kind.selector: "ppo: {{select: {{use: {}}}}}",
 }
 """How a plugin of each kind is named."""
 

@@ -11,10 +11,15 @@ import torch
 
 
 def batch_rows(rows: int, batch: int, step: int, seed: int) -> list[int]:
-    """Rows of the batch or rollout number `step`: pieces of one endless sequence of shuffled passes over all rows."""
+    """Rows of the batch or rollout number `step`: pieces of the sequence of `rows_from`."""
+    return rows_from(step * batch, rows, batch, seed)
+
+
+def rows_from(first: int, rows: int, count: int, seed: int) -> list[int]:
+    """`count` rows from position `first` of one endless sequence of shuffled passes over all rows."""
     return [
         _shuffled(rows, position // rows, seed)[position % rows]
-        for position in range(step * batch, (step + 1) * batch)
+        for position in range(first, first + count)
     ]
 
 

@@ -2,7 +2,7 @@
 
 A checkpoint is written under another name and renamed when it is whole. The random numbers need no
 saving: they are a function of the recipe's seed and the step (see `seed.py`), and so is the
-position in the data.
+position in the data, but for the prompts that `ppo.select` has replaced.
 """
 
 import json

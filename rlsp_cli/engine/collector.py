@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.actor_critic import ActorCritic
-from rlsp_cli.engine.batch import batch_rows
+from rlsp_cli.engine.batch import rows_from
 from rlsp_cli.engine.decode import Generated, Sampling, generate
 from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
@@ -28,8 +28,8 @@ class PolicySampler(Protocol):
 
     records: bool
 
-    def draw(self, prompts: Sequence[list[int]], step: int) -> list[Generated]:
-        """A response to each prompt, both as tokens.
+    def draw(self, prompts: Sequence[list[int]], step: int, first: int = 0) -> list[Generated]:
+        """A response to each prompt, both as tokens; `first` counts those drawn before in the step.
 
         Equal steps of equal policies draw equal responses, up to the rounding of sums.
         """
@@ -44,6 +44,12 @@ class Collected:
     generated: list[Generated]
     samples: list[Sample]
 
+    def extend(self, other: "Collected", rows: slice) -> None:
+        """Add some responses of another."""
+        self.prompts.extend(other.prompts[rows])
+        self.generated.extend(other.generated[rows])
+        self.samples.extend(other.samples[rows])
+
 
 class Collector:
     """Chooses each step's problems and has the policy respond to them."""
@@ -55,23 +61,28 @@ class Collector:
         self.sampler = sampler
         self._looked = False
 
-    def collect(self, step: int) -> Collected:
-        """The responses of a step."""
-        tokenizer, problems = self.context.tokenizer, self._choose_problems(step)
+    def collect(self, step: int, count: int, replaced: int = 0, asked: int = 0) -> Collected:
+        """The responses to `count` problems of a step, of which `asked` were taken before.
+
+        `replaced` counts the problems that steps before took beyond their rollouts.
+        """
+        first = step * self.settings.rollout_batch + replaced + asked
+        tokenizer, problems = self.context.tokenizer, self._choose_problems(first, count)
         texts = [self._text(problem) for problem in problems]
         prompts = encode_prompts(texts, tokenizer)
 
-        generated = self.sampler.draw(prompts, step)
+        before = asked * self.settings.samples_per_prompt
+        generated = self.sampler.draw(prompts, step, before)
         self._note_endless(generated)
 
         limit = self.settings.max_new_tokens
         samples = as_samples(problems, texts, generated, tokenizer, limit, step)
         return Collected(prompts, generated, samples)
 
-    def _choose_problems(self, step: int) -> list[Problem]:
-        """The step's problems, each `samples_per_prompt` times in a row."""
+    def _choose_problems(self, first: int, count: int) -> list[Problem]:
+        """The next problems, each `samples_per_prompt` times in a row."""
         seed = self.context.recipe.seed
-        rows = batch_rows(len(self.problems), self.settings.rollout_batch, step, seed)
+        rows = rows_from(first, len(self.problems), count, seed)
         return [self.problems[row] for row in rows for _ in range(self.settings.samples_per_prompt)]
 
     def _note_endless(self, generated: Sequence[Generated]) -> None:
@@ -127,13 +138,13 @@ class EmbeddedSampler:
     def __init__(self, context: Context, settings: Ppo, models: ActorCritic) -> None:
         self.context, self.settings, self.models = context, settings, models
 
-    def draw(self, prompts: Sequence[list[int]], step: int) -> list[Generated]:
+    def draw(self, prompts: Sequence[list[int]], step: int, first: int = 0) -> list[Generated]:
         """A response to each prompt, in the order of the prompts, with log-probabilities."""
         settings, tokenizer = self.settings, self.context.tokenizer
         sampling = Sampling(
             settings.max_new_tokens, settings.temperature, record=settings.temperature
         )
-        seeds = row_seeds(self.context.recipe.seed, "rollout", step, len(prompts))
+        seeds = row_seeds(self.context.recipe.seed, "rollout", step, len(prompts), first)
         return respond(self.models, tokenizer, prompts, sampling, seeds, settings.decode_batch)
 
 

@@ -17,9 +17,9 @@ def uniforms(seeds: Sequence[int], count: int, device: torch.device) -> torch.Te
     return torch.stack(rows).to(device)
 
 
-def row_seeds(seed: int, place: str, step: int, rows: int) -> list[int]:
-    """Seeds of the sequences of one rollout, or of one batch of requests."""
-    return [derive_seed(seed, place, step, row) for row in range(rows)]
+def row_seeds(seed: int, place: str, step: int, rows: int, first: int = 0) -> list[int]:
+    """Seeds of the sequences of one rollout, or of one batch of requests, from the row `first`."""
+    return [derive_seed(seed, place, step, row) for row in range(first, first + rows)]
 
 
 def choose(

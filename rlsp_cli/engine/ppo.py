@@ -1,6 +1,6 @@
 """PPO with an outcome verifier and exploration rewards (RLSP, arXiv 2502.06773, section 2.3).
 
-One step: sample a rollout, score it, penalise the KL to the frozen reference in the per-token reward,
+One step: sample a rollout, score it, select from it, penalise the KL to the frozen reference in the per-token reward,
 estimate advantages, then update critic and policy on minibatches. The first `critic_warmup_steps`
 steps train the critic alone.
 """
@@ -12,20 +12,20 @@ from rlsp_cli.data import Problem
 from rlsp_cli.engine.actor_critic import ActorCritic
 from rlsp_cli.engine.advantage import adapted_kl_coef
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
-from rlsp_cli.engine.collector import Collected, Collector, EmbeddedSampler, PolicySampler
+from rlsp_cli.engine.collector import Collector, EmbeddedSampler, PolicySampler
+from rlsp_cli.engine.gather import Gathered, Gatherer
 from rlsp_cli.engine.heldout import HeldoutCurve
 from rlsp_cli.engine.learner import Learner
 from rlsp_cli.engine.rollout import Rollout, as_tensors, recorded, reported
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.targets import targets_of
-from rlsp_cli.errors import NotReadyError, SafetyError
+from rlsp_cli.errors import NotReadyError, PluginError, SafetyError
 from rlsp_cli.recipe.schema import Ppo
-from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.combine import alpha_at
 from rlsp_cli.rewards.ledger import ledger
 from rlsp_cli.rewards.plain import rollout_row
-from rlsp_cli.rewards.sample import SampleScore
 from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.rewards.selection import Selector
 from rlsp_cli.runs.stream import append_rows, drop_rows_from
 from rlsp_cli.terminal import print
 
@@ -41,8 +41,9 @@ class PpoTrainer:
         scorer: Scorer,
         sampler: PolicySampler | None = None,
         heldout: Collection[Problem] = (),
+        selector: Selector | None = None,
     ) -> None:
-        self.context, self.settings, self.scorer = context, settings, scorer
+        self.context, self.settings = context, settings
         self.recipe = context.recipe
         self.total = settings.num_steps(len(problems))
         self.kl_coef = settings.kl_coef
@@ -52,6 +53,8 @@ class PpoTrainer:
         self.learner = Learner(self.models, settings, self.total, seed)
         sampler = sampler or EmbeddedSampler(context, settings, self.models)
         self.collector = Collector(context, settings, problems, sampler)
+        reward = self.recipe.reward
+        self.gatherer = Gatherer(self.collector, scorer, selector, settings, reward)
         self.curve = HeldoutCurve(context, settings, heldout, self.models, scorer)
 
     def run(self) -> None:
@@ -63,7 +66,7 @@ class PpoTrainer:
         for step in range(start, self.total):
             try:
                 rollout, metrics = self.step(step)
-            except (SafetyError, NotReadyError):
+            except (SafetyError, NotReadyError, PluginError):
                 self._save(step)  # they are raised before the update: nothing learnt so far is lost
                 raise
             self._record(step, rollout, metrics | self.curve.point(step + 1))
@@ -76,42 +79,38 @@ class PpoTrainer:
     def step(self, step: int) -> tuple[Rollout, dict[str, float]]:
         """One rollout and its update; returns the rollout and the metrics of docs/metrics.md."""
         began = time.perf_counter()
-        collected = self.collector.collect(step)
-        sampled = time.perf_counter()
-
         alpha = alpha_at(self.recipe.reward.alpha, step, self.total)
-        scores = self.scorer.score(collected.samples, alpha)
+        gathered = self.gatherer.gather(step, alpha)
         scored = time.perf_counter()
 
-        rollout = self._rollout(collected, scores)
-        refuse_failing(rollout.samples, scores, self.recipe.reward)
+        rollout = self._rollout(gathered)
         targets, kl_metrics = targets_of(rollout, self.models, self.settings, alpha, self.kl_coef)
         critic_only = step < self.settings.warmup_steps
         losses = self.learner.update(step, rollout, targets, critic_only)
-        self._adapt_kl(kl_metrics, len(scores))
+        self._adapt_kl(kl_metrics, len(rollout.samples))
         ended = time.perf_counter()
 
-        tokens = sum(len(response.tokens) for response in collected.generated)
         return rollout, {
-            **ledger(rollout.samples, scores, self.recipe.reward, alpha),
+            **ledger(rollout.samples, rollout.scores, self.recipe.reward, alpha),
+            **(gathered.selection() if self.settings.select else {}),
             **kl_metrics,
             **losses,
             "critic_only": int(critic_only),
-            "time/rollout_s": round(sampled - began, 3),
-            "time/score_s": round(scored - sampled, 3),
+            "time/rollout_s": round(gathered.sampling_s, 3),
+            "time/score_s": round(gathered.scoring_s, 3),
             "time/train_s": round(ended - scored, 3),
-            "time/tokens_per_s": round(tokens / (ended - began), 1),
+            "time/tokens_per_s": round(gathered.tokens / (ended - began), 1),
         }
 
-    def _rollout(self, collected: Collected, scores: Sequence[SampleScore]) -> Rollout:
+    def _rollout(self, gathered: Gathered) -> Rollout:
         pad_id = self.context.tokenizer.pad_token_id
-        generated = collected.generated
+        collected, generated = gathered.collected, gathered.collected.generated
         tensors = as_tensors(collected.prompts, generated, pad_id, self.context.device)
         _, mask, _ = tensors
+        logged = {"reported": reported(generated, mask)}
         if self.collector.sampler.records:
-            return Rollout(collected.samples, scores, *tensors, recorded(generated, mask))
-        reports = reported(generated, mask)
-        return Rollout(collected.samples, scores, *tensors, reported=reports)
+            logged = {"recorded": recorded(generated, mask)}
+        return Rollout(collected.samples, gathered.scores, *tensors, kept=gathered.kept, **logged)
 
     def _adapt_kl(self, metrics: dict[str, float], responses: int) -> None:
         settings = self.settings
@@ -141,7 +140,8 @@ class PpoTrainer:
             self._save(done)
 
     def _save(self, step: int) -> None:
-        trainer = {"kl_coef": self.kl_coef, **self.models.state(), **self.learner.state()}
+        numbers = {"kl_coef": self.kl_coef, "replaced": self.gatherer.replaced}
+        trainer = {**numbers, **self.models.state(), **self.learner.state()}
         policy, tokenizer = self.models.policy, self.context.tokenizer
         save_checkpoint(self.context.paths.checkpoint(step), policy, tokenizer, step, trainer)
 
@@ -153,6 +153,7 @@ class PpoTrainer:
         self.models.restore(checkpoint.folder, checkpoint.trainer)
         self.learner.restore(checkpoint.trainer)
         self.kl_coef = checkpoint.trainer["kl_coef"]
+        self.gatherer.replaced = checkpoint.trainer["replaced"]
         print(
             f"ppo: resumed after step {checkpoint.step}: weights, critic, optimisers, schedules, KL coefficient, "
             "data position, random numbers"

@@ -15,7 +15,10 @@ from rlsp_cli.rewards.sample import Sample, SampleScore
 
 @dataclass(frozen=True)
 class Rollout:
-    """One step's responses. `tokens` (N, T+1), `mask` (N, T) is 1 where a response token is chosen."""
+    """One step's responses. `tokens` (N, T+1), `mask` (N, T) is 1 where a response token is chosen.
+
+    `kept` (N,) has which responses are learned from, None for all; baselines count the others too.
+    """
 
     samples: Sequence[Sample]
     scores: Sequence[SampleScore]
@@ -24,6 +27,7 @@ class Rollout:
     lengths: torch.Tensor  # (N,) tokens of prompt and response
     recorded: torch.Tensor | None = None  # (N, T, 2) log-probability and entropy at sampling
     reported: torch.Tensor | None = None  # (N, T) log-probability by another program's computation
+    kept: Sequence[bool] | None = None
 
 
 def as_tensors(

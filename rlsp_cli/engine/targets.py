@@ -13,7 +13,7 @@ from rlsp_cli.recipe.schema import Ppo
 
 @dataclass(frozen=True)
 class Targets:
-    """What the update of one rollout needs; all (N, T), rows of unscored responses masked out.
+    """What the update of one rollout needs; all (N, T), rows of responses that are unscored or not selected masked out.
 
     Without `old_logp` the policy is its own old one: the rollout's only update starts from it.
     """
@@ -71,7 +71,9 @@ def targets_of(
 
     rewarded = [float(score.reward is not None) for score in rollout.scores]
     scored = torch.tensor(rewarded, device=mask.device)
-    mask = mask * scored[:, None]
+    # A baseline is of the whole group, whatever a selector leaves out of the update.
+    learned = scored if rollout.kept is None else scored * scored.new_tensor(rollout.kept)
+    mask = mask * learned[:, None]
     scores = _mixed_scores(rollout, scored, settings, alpha)
     advantages, returns = advantage.advantages_and_returns(
         scores, kl, values, mask, kl_coef, settings

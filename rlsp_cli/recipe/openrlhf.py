@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rlsp_cli.recipe.section import Fraction, PositiveInt, Section
+from rlsp_cli.recipe.section import PositiveInt, Section
 
 
 class Placement(Section):
@@ -60,8 +60,6 @@ class OpenRlhf(Section):
     """Importance weights between trainer and engines.
 
     `tis` truncates large ones, `icepop` drops them; `auto`: `tis` with `async_rollout`."""
-    dynamic_filtering: tuple[Fraction, Fraction] | None = None
-    """Replace prompts whose mean correctness is outside these two (DAPO, arXiv 2503.14476)."""
     quiet_limit_s: PositiveInt = 3600
     """Seconds without progress after which a job on Ray counts as hung."""
     extra: dict[str, Any] = Field(default_factory=dict)

@@ -7,12 +7,19 @@ from typing import Any
 
 from rlsp_cli.recipe.absolute import make_absolute
 from rlsp_cli.recipe.issue import Issue, OptionsError
-from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward
+from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward, SelectorUse
+from rlsp_cli.recipe.section import Plain
 
 ResolveOptions = Callable[[str, str, dict[str, Any], Sequence[str]], dict[str, Any]]
 """`rewards.registry.resolve_options`: kind, name, options, plugin files -> all options."""
 
 _TASK = "task:"
+_SECTIONS: dict[str, type[Plain]] = {
+    "verifier": PluginUse,
+    "exploration_reward": ExplorationUse,
+    "selector": SelectorUse,
+}
+"""By kind: the section that names such a plugin."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +39,8 @@ class PluginRef:
     @classmethod
     def of_use(cls, kind: str, holder: dict[str, Any], path: str) -> "PluginRef":
         """From `{use: NAME, scale: 10}`: keys that are not the recipe's own are options."""
-        own: type[PluginUse] = ExplorationUse if kind == "exploration_reward" else PluginUse
-        options = {key: value for key, value in holder.items() if key not in own.model_fields}
+        own = _SECTIONS[kind].model_fields
+        options = {key: value for key, value in holder.items() if key not in own}
         return cls(f"{path}.use", kind, str(holder["use"]), options, holder, path)
 
     @classmethod
@@ -90,6 +97,11 @@ def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
     reward = data.setdefault("reward", {})
     if isinstance(reward, dict):
         yield from _refs_of_reward(reward)
+
+    ppo = data.get("ppo")
+    selector = ppo.get("select") if isinstance(ppo, dict) else None
+    if isinstance(selector, dict) and "use" in selector:
+        yield PluginRef.of_use("selector", selector, "ppo.select")
 
     rows = data.get("data")
     for role, source in rows.items() if isinstance(rows, dict) else ():

@@ -401,6 +401,10 @@ class Ppo(Optimisation):
     decode_batch: PositiveInt = 128
     """Responses that are decoded at once; a place that becomes free is given to the next."""
 
+    # What is learned from.
+    select: SelectorUse | None = None
+    """Selector of responses by their scores; prompts that it drops are replaced (docs/ppo.md)."""
+
     # Learning rates; the other keys of the optimisers are those of SFT.
     learning_rate: LearningRate = 2.0e-7
     """Peak learning rate of the policy."""

@@ -32,9 +32,8 @@ class Prompts:
             if self.position - self.begun >= LIMIT * self.size:
                 taken = f"{LIMIT * self.size} prompts were asked for a rollout of {self.size}"
                 raise FilteredError(
-                    f"step {self.made}: {taken}, and ppo.openrlhf.dynamic_filtering leaves too few of "
-                    f"them; "
-                    "widen its range, or take prompts of another difficulty"
+                    f"step {self.made}: {taken}, and ppo.select leaves too few of them; "
+                    "widen its band, or take prompts of another difficulty"
                 )
 
             # Counted before it is handed out: a generator does not go on after its last `next`.

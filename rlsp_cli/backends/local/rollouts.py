@@ -43,19 +43,23 @@ class ServedPolicy:
         self.seed, self.folder = context.recipe.seed, context.paths.served / "policy"
         self.adapts, self.name = settings.lora is not None, ""
 
-    def draw(self, prompts: Sequence[list[int]], step: int) -> list[Generated]:
+    def draw(self, prompts: Sequence[list[int]], step: int, first: int = 0) -> list[Generated]:
         """A response to each prompt by the policy as it is now, with the server's log-probabilities.
 
         NotReadyError when the server ends or hangs: a resumed run starts another.
         """
-        self.hand_over()
-        seeds = row_seeds(self.seed, "rollout", step, len(prompts))
+        # The further prompts of a step are for the weights that the server has.
+        if not first:
+            self.hand_over()
+        seeds = row_seeds(self.seed, "rollout", step, len(prompts), first)
         ends = end_ids(self.policy, self.tokenizer)
 
         questions = []
         for row, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
             body = self._body(prompt, seed, ends)
-            question = Question(body, partial(_read, ends=ends), f"prompt {row} of step {step + 1}")
+            question = Question(
+                body, partial(_read, ends=ends), f"prompt {first + row} of step {step + 1}"
+            )
             questions.append((row, question))
 
         found = dict(self._ask(f"{self.server.root}/v1/completions", questions))

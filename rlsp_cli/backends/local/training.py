@@ -22,6 +22,7 @@ from rlsp_cli.engine.trial import handling_of, refuse_leaks
 from rlsp_cli.evals.overlap import refuse_overlap
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.rewards.selection import Selector
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.terminal import print
 
@@ -53,7 +54,12 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
         if recipe.ppo.sampler == "vllm":
             sampler = stack.enter_context(served_policy(context, recipe.ppo, prompts))
         scorer = stack.enter_context(Scorer(recipe.reward, recipe.plugins))
-        PpoTrainer(context, recipe.ppo, kept, scorer, sampler, _heldout(recipe)).run()
+        selector = None
+        if recipe.ppo.select:
+            chosen = Selector(recipe.ppo.select, recipe.reward, recipe.plugins)
+            selector = stack.enter_context(chosen)
+        heldout = _heldout(recipe)
+        PpoTrainer(context, recipe.ppo, kept, scorer, sampler, heldout, selector).run()
 
 
 def _heldout(recipe: Recipe) -> Collection[Problem]:

@@ -49,6 +49,11 @@ def _own(*names: str) -> tuple[str, ...]:
     return tuple(f"ppo.openrlhf.{name}" for name in names)
 
 
+BAND = "pass_rate"
+"""The selector that OpenRLHF can express: a band of mean correctness."""
+_SELECT = ("ppo.select",)
+_JUST = 1e-6
+"""Less than the difference of two mean verdicts, and more than the error of one in float32."""
 _PLACEMENT = _own("placement.share", "placement.actor", "placement.reference", "placement.critic")
 
 
@@ -201,10 +206,16 @@ def _rollout(ppo: Ppo) -> Iterator[Setting]:
     yield Setting("rollout.temperature", ppo.temperature, ("ppo.temperature",))
     yield Setting("rollout.top_p", ppo.top_p, ("ppo.top_p",))
 
-    if own.dynamic_filtering is not None:
-        bounds, sources = list(own.dynamic_filtering), _own("dynamic_filtering")
-        yield Setting("algo.dynamic_filtering_enable", True, sources)
-        yield Setting("algo.dynamic_filtering_range", bounds, sources)
+    if ppo.select is not None and ppo.select.use == BAND:
+        bounds = _outside(ppo.select.options["lo"], ppo.select.options["hi"])
+        yield Setting("algo.dynamic_filtering_enable", True, _SELECT)
+        yield Setting("algo.dynamic_filtering_range", bounds, _SELECT)
+
+
+def _outside(lo: float, hi: float) -> list[float]:
+    """Bounds of the open interval that OpenRLHF keeps, for one that includes `lo` and `hi`."""
+    # argparse takes -1.0 for a number, and -1e-06 for an option.
+    return [lo - _JUST if lo > _JUST else -1.0, hi + _JUST]
 
 
 def _training(recipe: Recipe, ppo: Ppo) -> Iterator[Setting]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rlsp_cli.backends.context_length import overflow
 from rlsp_cli.backends.group_rewards import single_response_groups
-from rlsp_cli.backends.openrlhf.config import attention
+from rlsp_cli.backends.openrlhf.config import BAND, attention
 from rlsp_cli.backends.ray_address import is_dashboard
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Ppo, Recipe, Schedule
@@ -88,10 +88,21 @@ def _algorithm(ppo: Ppo) -> Iterator[Issue]:
     if ppo.gamma != 1 and ppo.needs_groups:
         yield Issue("ppo.gamma", f"OpenRLHF does not discount for {ppo.estimator}", "set it to 1")
 
-    if ppo.openrlhf.dynamic_filtering is not None and ppo.samples_per_prompt < 2:
+    if ppo.select is not None:
+        yield from _selector(ppo, ppo.select.use)
+
+
+def _selector(ppo: Ppo, name: str) -> Iterator[Issue]:
+    """OpenRLHF can drop prompts by their mean score alone, before rlsp sees the whole rollout."""
+    if name != BAND:
+        message = f"OpenRLHF drops prompts by a band of mean correctness, which {name} is not"
+        hint = "set use: pass_rate with lo and hi, or train with the local backend"
+        if name == "zero_variance":
+            hint = "for verdicts of right and wrong, use: pass_rate with lo: 0.001, hi: 0.999"
+        yield Issue("ppo.select.use", message, hint)
+    elif ppo.samples_per_prompt < 2:
         message = "one sample tells nothing of a prompt's difficulty"
-        hint = "set ppo.samples_per_prompt to 2 or more"
-        yield Issue("ppo.openrlhf.dynamic_filtering", message, hint)
+        yield Issue("ppo.select", message, "set ppo.samples_per_prompt to 2 or more")
 
 
 def _extra(ppo: Ppo) -> Iterator[Issue]:

@@ -207,7 +207,7 @@ class Journal:
 
     def _filtered(self, rollout: FilteredRollout) -> dict[str, float]:
         """How many responses no step learns from, because of their prompt's mean score."""
-        return {"filtered": len(rollout.filtered)} if self.ppo.openrlhf.dynamic_filtering else {}
+        return {"filtered": len(rollout.filtered)} if self.ppo.select else {}
 
     def _stopped(self, body: Mapping[str, Any]) -> None:
         message = f"stopped after step {body['step']}, with a checkpoint"

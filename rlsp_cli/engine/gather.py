@@ -1,0 +1,142 @@
+"""One step's responses: sampled, scored and, with `ppo.select`, selected.
+
+Prompts that the selector drops are replaced by the next ones of the data until the rollout is
+whole, so that every step learns from equally many prompts.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from rlsp_cli.engine.collector import Collected, Collector
+from rlsp_cli.errors import SafetyError
+from rlsp_cli.recipe.schema import Ppo, Reward
+from rlsp_cli.rewards.breaker import refuse_failing
+from rlsp_cli.rewards.sample import Sample, SampleScore
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.rewards.selection import Choice, Selector, scored_groups
+
+_MOST_ASKED = 20
+"""Prompts to ask for each one that a rollout needs, as in templates/openrlhf/rlsp_prompts.py."""
+
+
+@dataclass
+class Gathered:
+    """A step's responses with their scores; `kept` has whether each of them is learned from.
+
+    `dropped` are the prompts that were replaced. `judged` has every response that was sampled,
+    those of dropped prompts too.
+    """
+
+    collected: Collected = field(default_factory=lambda: Collected([], [], []))
+    scores: list[SampleScore] = field(default_factory=list)
+    kept: list[bool] = field(default_factory=list)
+    prompts: int = 0
+    dropped: list[Choice] = field(default_factory=list)
+    judged: list[tuple[Sample, SampleScore]] = field(default_factory=list)
+    sampling_s: float = 0.0
+    scoring_s: float = 0.0
+
+    @property
+    def asked(self) -> int:
+        """Prompts that were sampled."""
+        return self.prompts + len(self.dropped)
+
+    @property
+    def tokens(self) -> int:
+        """Response tokens that were sampled."""
+        return sum(sample.num_tokens or 0 for sample, _ in self.judged)
+
+    def selection(self) -> dict[str, float]:
+        """The metrics of a selector."""
+        dropped = [sample for choice in self.dropped for sample in choice.samples]
+        known = [sample.correct for sample in dropped if sample.correct is not None]
+
+        found: dict[str, float] = {"filtered": len(dropped), "unused": self.kept.count(False)}
+        if known:
+            found["filtered_correctness"] = fmean(known)
+        return found
+
+
+class Gatherer:
+    """Samples, scores and selects; `replaced` counts the prompts that were dropped so far."""
+
+    def __init__(
+        self,
+        collector: Collector,
+        scorer: Scorer,
+        selector: Selector | None,
+        settings: Ppo,
+        reward: Reward,
+    ) -> None:
+        self.collector, self.scorer, self.selector = collector, scorer, selector
+        self.settings, self.reward = settings, reward
+        self.replaced = 0
+
+    def gather(self, step: int, alpha: float) -> Gathered:
+        """The responses of a step.
+
+        SafetyError when too many cannot be scored or the selector keeps too few prompts,
+        PluginError when the selector fails. `replaced` is then that of the steps before.
+        """
+        found = Gathered()
+        while missing := self.settings.rollout_batch - found.prompts:
+            left = _MOST_ASKED * self.settings.rollout_batch - found.asked
+            if not left:
+                raise self._too_few(step, found)
+            self._add_prompts(found, step, min(missing, left), alpha)
+
+        self.replaced += len(found.dropped)
+        return found
+
+    def _add_prompts(self, found: Gathered, step: int, count: int, alpha: float) -> None:
+        """Sample and score further prompts, and add those that the selector keeps."""
+        began = time.perf_counter()
+        drawn = self.collector.collect(step, count, self.replaced, found.asked)
+        sampled = time.perf_counter()
+        scores = self.scorer.score(drawn.samples, alpha)
+        found.sampling_s += sampled - began
+        found.scoring_s += time.perf_counter() - sampled
+
+        # All that was sampled: a selector must not hide that the rewards fail.
+        found.judged += zip(drawn.samples, scores, strict=True)
+        samples, so_far = zip(*found.judged, strict=True)
+        refuse_failing(samples, so_far, self.reward)
+
+        size = self.settings.samples_per_prompt
+        for number, choice in enumerate(self._choices(drawn.samples, scores)):
+            if choice.drops_prompt:
+                found.dropped.append(choice)
+                continue
+            rows = slice(number * size, (number + 1) * size)
+            found.collected.extend(drawn, rows)
+            found.scores += scores[rows]
+            found.kept += choice.kept
+            found.prompts += 1
+
+    def _choices(
+        self, samples: Sequence[Sample], scores: Sequence[SampleScore]
+    ) -> Sequence[Choice]:
+        """What the selector keeps of each prompt's responses; all without a selector."""
+        groups = scored_groups(samples, scores, self.settings.samples_per_prompt)
+        if self.selector is None:
+            return [Choice(group, [True] * len(group)) for group in groups]
+
+        # An unscored response teaches nothing, so it must not be what keeps a prompt.
+        choices = []
+        for group, choice in zip(groups, self.selector.choose(groups), strict=True):
+            pairs = zip(choice.kept, group, strict=True)
+            learned = [keeps and sample.reward is not None for keeps, sample in pairs]
+            choices.append(Choice(group, learned))
+        return choices
+
+    def _too_few(self, step: int, found: Gathered) -> SafetyError:
+        assert self.selector is not None, "without a selector every prompt is kept"
+        kept = f"ppo.select kept {found.prompts} of {found.asked} prompts"
+        needed = f"a rollout takes {self.settings.rollout_batch}"
+
+        last = found.dropped[-1]
+        example = f"{self.selector.use.name} dropped {last.samples[0].id!r}: {last.reason}"
+        hint = "widen the selector, or take prompts of another difficulty"
+        return SafetyError(f"step {step + 1}: {kept}, and {needed}; {example}; {hint}")
