@@ -120,3 +120,23 @@ def test_select_takes_options_and_refuses_wrong_ones(run: Path) -> None:
     ]:
         done = rlsp("reward", "select", run, "--selector", *arguments, check=False)
         assert done.returncode == 3 and words in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.integration
+def test_check_tries_the_selector_on_the_first_row(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from collections.abc import Sequence\nfrom rlsp_cli.rewards import Sample, selector\n\n"
+        "@selector\ndef mine(group: Sequence[Sample]) -> list[bool]:\n"
+        "    return [sample.metadata['level'] > 2 for sample in group]\n"
+    )
+    done = rlsp("check", "quickstart", f"ppo.select={{use: {path}:mine}}", check=False)
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    assert "ppo.select" in done.stderr and "KeyError: 'level' (mine.py:6)" in done.stderr
+
+    # Each of quickstart's prompts has one response, which cannot differ from itself.
+    done = rlsp("check", "quickstart", "ppo.select={use: zero_variance}")
+    assert "note: " in done.stdout + done.stderr
+    assert "drops the first prompt, however many of its 1 empty responses are right" in (
+        done.stdout + done.stderr
+    )

@@ -7,6 +7,7 @@ from rlsp_cli.preflight.data import look_at_data
 from rlsp_cli.preflight.model import look_at_model
 from rlsp_cli.preflight.reward import look_at_reward
 from rlsp_cli.preflight.schedule import look_at_schedule
+from rlsp_cli.preflight.selector import look_at_selector
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import Recipe
 
@@ -20,7 +21,7 @@ class Findings:
 
 
 def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> Findings:
-    """Look at the data, the model and the rewards of `stages`: files, columns, and one scored row.
+    """Look at the data, the model and the plugins of `stages`: files, columns, and one scored row.
 
     Loads no library of the engine. Sources on the hub are looked at only with `ask_hub`; without it
     there is a note on each.
@@ -30,6 +31,7 @@ def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> F
         *look_at_data(recipe, stages, ask_hub),
         *look_at_schedule(recipe, stages),
         *look_at_reward(recipe, stages),
+        *look_at_selector(recipe, stages),
     ]
 
     issues = tuple(one for one in found if not isinstance(one, Note))

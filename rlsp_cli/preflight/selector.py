@@ -1,0 +1,57 @@
+"""A trial of `ppo.select` on the first row, with every number of right responses."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from rlsp_cli.data import Problem
+from rlsp_cli.errors import PluginError, RlspError
+from rlsp_cli.preflight.data import first_row
+from rlsp_cli.recipe.issue import Issue, Note
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.sample import Sample
+from rlsp_cli.rewards.selection import Selector
+
+
+def look_at_selector(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
+    """An issue if the selector breaks, such as on a missing column; a note if it keeps nothing."""
+    ppo, prompts = recipe.ppo, recipe.data.prompts
+    if "ppo" not in stages or ppo is None or ppo.select is None:
+        return
+    if ppo.backend != "local" or prompts is None or prompts.on_hub:
+        return
+
+    groups = []
+    with suppress(RlspError):  # reported with the data
+        row, size = first_row(prompts, recipe), ppo.samples_per_prompt
+        groups = [_group(row, right, size) for right in range(size + 1)]
+
+    limits = recipe.reward.model_copy(update={"workers": 1})
+    try:
+        with Selector(ppo.select, limits, recipe.plugins) as selector:
+            choices = selector.choose(groups)
+    except PluginError as error:
+        yield Issue("ppo.select", str(error))
+        return
+
+    if choices and all(choice.drops_prompt for choice in choices):
+        name, size = selector.use.name, ppo.samples_per_prompt
+        tried = f"{name} drops the first prompt, however many of its {size} empty responses"
+        yield Note("ppo.select", f"{tried} are right; training ends if it drops every prompt")
+
+
+def _group(row: Problem, right: int, size: int) -> list[Sample]:
+    """Responses to a problem, the first of which are right."""
+    return [
+        Sample(
+            prompt=row.problem,
+            response="",
+            reference=row.answer,
+            id=row.id,
+            metadata=row.metadata,
+            num_tokens=1,
+            step=0,
+            correct=float(number < right),
+            reward=float(number < right),
+        )
+        for number in range(size)
+    ]
