@@ -1,4 +1,4 @@
-"""`rlsp data traces|check|clean`: traces for SFT, and training data without benches' problems."""
+"""`rlsp data traces|prompts|check|clean`: data to train on, without benches' problems."""
 
 import shlex
 import sys
@@ -9,15 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlsp_cli.cli.command import Commands, command_with_keys
-from rlsp_cli.cli.options import BenchData, Json, comma_separated, is_override
+from rlsp_cli.cli.options import (
+    BenchData,
+    Json,
+    Overrides,
+    RecipeArgument,
+    comma_separated,
+    is_override,
+    named_selector,
+)
 from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.cli.tab_completion import selectors
 from rlsp_cli.errors import CheckError, DataError, UsageError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.evals.overlap import OverlapReport
+    from rlsp_cli.recipe.schema import Recipe, SelectorUse
     from rlsp_cli.recipe.section import Section
-    from rlsp_cli.traces import Cleaned, Tally
+    from rlsp_cli.traces import Cleaned, Rolled, Tally
 
 _MOST = 50
 """Overlaps that are shown as a table."""
@@ -45,6 +55,29 @@ ColumnKeys = Annotated[
     typer.Argument(
         metavar="KEY=VALUE", help="Columns of plain rows, e.g. problem=question answer=gold."
     ),
+]
+Roll = Annotated[
+    str, typer.Option("--roll", metavar="MODEL", help="A folder or hub id; with --url, its name.")
+]
+ServerUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="OpenAI-compatible server that answers for the model."),
+]
+SamplesPerPrompt = Annotated[
+    int, typer.Option("--samples", metavar="K", help="Responses to each prompt.", min=1)
+]
+Select = Annotated[
+    str | None,
+    typer.Option(
+        "--select",
+        metavar="NAME",
+        help="Selector; by default the recipe's ppo.select.",
+        autocompletion=selectors,
+    ),
+]
+SelectorOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="Option of --select; may be repeated."),
 ]
 app = Commands("Make, check and clean data for training.")
 
@@ -108,6 +141,43 @@ def traces(
     print(out)
 
 
+@app.command()
+def prompts(
+    recipe: RecipeArgument,
+    roll: Roll,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The .jsonl file to write.")],
+    overrides: Overrides = None,
+    samples: SamplesPerPrompt = 8,
+    url: ServerUrl = None,
+    select: Select = None,
+    option: SelectorOption = None,
+    json: Json = False,
+) -> None:
+    """Try a recipe's prompts with a model; keep those that a selector keeps.
+
+    Responses are sampled and scored as the recipe's ppo does it. FILE has the
+    kept prompts; files beside it have the dropped ones with their numbers, and
+    all responses. An interrupted command resumes.
+
+    Example: rlsp data prompts my.yaml --roll runs/a/1/sft/checkpoints/final
+    --samples 8 --select pass_rate --option lo=0.1 --out prompts.jsonl
+    """
+    from rlsp_cli.recipe.load import load_recipe
+    from rlsp_cli.recipe.shipped import find_recipe
+    from rlsp_cli.rewards.registry import resolve_options
+    from rlsp_cli.traces import RollJob, roll_prompts
+
+    loaded = load_recipe(find_recipe(recipe), overrides or [], plugins=resolve_options)
+    selector = _selector(loaded, select, option or [])
+    made = roll_prompts(RollJob(loaded, roll, url, samples, selector, out))
+    if json:
+        print_json("prompts", made.to_json())
+        return
+
+    _show_rolled(made)
+    print(out)
+
+
 @app.command(cls=command_with_keys(_column_keys))
 def check(
     train: Annotated[
@@ -166,6 +236,23 @@ def clean(
     _show_filters([made.tally])
     _show_likely(made)
     print(out)
+
+
+def _selector(recipe: "Recipe", name: str | None, options: Sequence[str]) -> "SelectorUse":
+    """The selector of the command line, or else the recipe's."""
+    if name is None:
+        if options:
+            raise UsageError("--option: an option of which selector? name it by --select")
+        if recipe.ppo is None or recipe.ppo.select is None:
+            raise UsageError(f"{recipe.name}: it has no ppo.select; name a selector by --select")
+        return recipe.ppo.select
+
+    return named_selector(name, options, recipe.plugins)
+
+
+def _show_rolled(made: "Rolled") -> None:
+    cells = [(key, count) for key, count in made.to_json().items()]
+    print_table(["", ""], cells)
 
 
 def _refuse_copies(train: str, found: "OverlapReport") -> None:

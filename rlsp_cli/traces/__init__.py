@@ -1,4 +1,4 @@
-"""Make traces for SFT, with a data card; remove benches' problems from rows.
+"""Make traces for SFT, with a data card; try prompts; remove benches' problems from rows.
 
 `make.py` has the order of the steps. To add a filter, write a function in `filters.py` and call it
 there.
@@ -8,15 +8,19 @@ from rlsp_cli.traces.card import DataCard
 from rlsp_cli.traces.clean import Cleaned, clean_rows
 from rlsp_cli.traces.keys import ColumnSettings, TraceSettings
 from rlsp_cli.traces.make import TraceJob, make_traces
+from rlsp_cli.traces.roll import Rolled, RollJob, roll_prompts
 from rlsp_cli.traces.tally import Tally
 
 __all__ = [
     "Cleaned",
     "ColumnSettings",
     "DataCard",
+    "RollJob",
+    "Rolled",
     "Tally",
     "TraceJob",
     "TraceSettings",
     "clean_rows",
     "make_traces",
+    "roll_prompts",
 ]

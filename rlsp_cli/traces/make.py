@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,6 @@ from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.errors import UsageError
 from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.overlap.against import benches_of, compared_bench, index_of, whole_bench
-from rlsp_cli.evals.samplers import EndpointSampler, Sampler
 from rlsp_cli.recipe.issue import did_you_mean
 from rlsp_cli.recipe.load import load_recipe, resolve_recipe
 from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
@@ -43,6 +42,7 @@ from rlsp_cli.traces.filters import (
 )
 from rlsp_cli.traces.keys import RejectionSampling, TraceSettings
 from rlsp_cli.traces.rejection import RejectionSampler
+from rlsp_cli.traces.sampling import open_sampler
 from rlsp_cli.traces.tally import Filtered, Tally, joined
 
 
@@ -193,26 +193,10 @@ def _filters(
 
 
 def _rejection_sampler(sampling: RejectionSampling, data: Data, drafts: Path) -> RejectionSampler:
-    sampler, prompt = _sampler(sampling, data)
+    sampler, prompt = open_sampler(sampling.model, sampling.url, data)
     return RejectionSampler(
         sampler, sampling, prompt, drafts, data.system, tick=partial(_print_tick, "sampled")
     )
-
-
-def _sampler(sampling: RejectionSampling, data: Data) -> tuple[Sampler, Callable[[str], str]]:
-    """The sampler, and the prompt for a problem: the recipe's, if there is a recipe."""
-    # A server applies the chat template itself; its system message goes with each request.
-    if sampling.url is not None:
-        return EndpointSampler(sampling.url, sampling.model), partial(_fill_in, data.template)
-
-    from rlsp_cli.backends.local.sampling import local_sampler
-
-    sampler, render = local_sampler(sampling.model)
-    return sampler, lambda problem: render(_fill_in(data.template, problem), data.system)
-
-
-def _fill_in(template: str, problem: str) -> str:
-    return template.replace("{problem}", problem)
 
 
 def _count_words(text: str) -> int:

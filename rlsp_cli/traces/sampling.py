@@ -1,0 +1,23 @@
+"""The model that answers problems: a server, or a folder or hub id in the embedded engine."""
+
+from collections.abc import Callable
+from functools import partial
+
+from rlsp_cli.evals.samplers import EndpointSampler, Sampler
+from rlsp_cli.recipe.schema import Data
+
+
+def open_sampler(model: str, url: str | None, data: Data) -> tuple[Sampler, Callable[[str], str]]:
+    """The sampler, and the prompt for a problem by the recipe's `data`."""
+    # A server applies the chat template itself; its system message goes with each request.
+    if url is not None:
+        return EndpointSampler(url, model), partial(_fill_in, data.template)
+
+    from rlsp_cli.backends.local.sampling import local_sampler
+
+    sampler, render = local_sampler(model)
+    return sampler, lambda problem: render(_fill_in(data.template, problem), data.system)
+
+
+def _fill_in(template: str, problem: str) -> str:
+    return template.replace("{problem}", problem)
