@@ -25,7 +25,7 @@ from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.evals.overlap import OverlapReport
-    from rlsp_cli.recipe.schema import Recipe, SelectorUse
+    from rlsp_cli.recipe.schema import SelectorUse
     from rlsp_cli.recipe.section import Section
     from rlsp_cli.traces import Cleaned, Rolled, Tally
 
@@ -71,7 +71,7 @@ Select = Annotated[
     typer.Option(
         "--select",
         metavar="NAME",
-        help="Selector; by default the recipe's ppo.select.",
+        help="Selector of the responses to each problem.",
         autocompletion=selectors,
     ),
 ]
@@ -110,11 +110,13 @@ def traces(
         int | None,
         typer.Option(metavar="N", help="Read only the first N rows of each source.", min=1),
     ] = None,
+    select: Select = None,
+    option: SelectorOption = None,
     json: Json = False,
 ) -> None:
-    """Make traces for SFT: convert, sample, verify and decontaminate.
+    """Make traces for SFT: convert, sample, verify, select and decontaminate.
 
-    Keys: format, problem, solution, answer, verifier, decontaminate,
+    Keys: format, problem, solution, answer, verifier, keep_wrong, decontaminate,
     one_per_problem, tokenizer, min_tokens, max_tokens, sample.model,
     sample.url, sample.samples, sample.temperature, sample.max_new_tokens.
 
@@ -131,7 +133,9 @@ def traces(
 
     # The card has the command line, so that the file can be made again.
     settings = read_settings(keys, TraceSettings)
-    card = make_traces(TraceJob(named, out, shlex.join(["rlsp", *sys.argv[1:]]), settings, limit))
+    command = shlex.join(["rlsp", *sys.argv[1:]])
+    selector = _chosen_selector(select, option or [])
+    card = make_traces(TraceJob(named, out, command, settings, limit, selector))
     if json:
         print_json("traces", card.to_json())
         return
@@ -155,7 +159,8 @@ def prompts(
 ) -> None:
     """Try a recipe's prompts with a model; keep those that a selector keeps.
 
-    Responses are sampled and scored as the recipe's ppo does it. FILE has the
+    Responses are sampled and scored as the recipe's ppo does it, and selected by
+    --select, or else by its ppo.select. FILE has the
     kept prompts; files beside it have the dropped ones with their numbers, and
     all responses. An interrupted command resumes.
 
@@ -168,7 +173,11 @@ def prompts(
     from rlsp_cli.traces import RollJob, roll_prompts
 
     loaded = load_recipe(find_recipe(recipe), overrides or [], plugins=resolve_options)
-    selector = _selector(loaded, select, option or [])
+    selector = _chosen_selector(select, option or [], loaded.plugins)
+    if selector is None:
+        selector = loaded.ppo.select if loaded.ppo else None
+    if selector is None:
+        raise UsageError(f"{loaded.name}: it has no ppo.select; name a selector by --select")
     made = roll_prompts(RollJob(loaded, roll, url, samples, selector, out))
     if json:
         print_json("prompts", made.to_json())
@@ -238,16 +247,15 @@ def clean(
     print(out)
 
 
-def _selector(recipe: "Recipe", name: str | None, options: Sequence[str]) -> "SelectorUse":
-    """The selector of the command line, or else the recipe's."""
-    if name is None:
-        if options:
-            raise UsageError("--option: an option of which selector? name it by --select")
-        if recipe.ppo is None or recipe.ppo.select is None:
-            raise UsageError(f"{recipe.name}: it has no ppo.select; name a selector by --select")
-        return recipe.ppo.select
-
-    return named_selector(name, options, recipe.plugins)
+def _chosen_selector(
+    name: str | None, options: Sequence[str], files: Sequence[str] = ()
+) -> "SelectorUse | None":
+    """The selector of `--select` with its options; None if it is not given."""
+    if name is not None:
+        return named_selector(name, options, files)
+    if options:
+        raise UsageError("--option: an option of which selector? name it by --select")
+    return None
 
 
 def _show_rolled(made: "Rolled") -> None:

@@ -1,6 +1,6 @@
 """The filters of `rlsp data traces`: each keeps some traces, with reasons for the others."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from rlsp_cli.data import Row
@@ -9,6 +9,7 @@ from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.overlap.index import OverlapIndex, same_text
 from rlsp_cli.rewards.sample import Sample, Score
+from rlsp_cli.rewards.selection import Selector
 from rlsp_cli.rewards.thinking import is_open
 from rlsp_cli.traces.tally import Filtered, Tally, tally
 
@@ -76,21 +77,39 @@ def verified(
 
     DataError if no row has a reference answer.
     """
-    if rows and all(row.answer is None for row in rows):
-        raise DataError(
-            f"verify: no row has a reference answer (rows: {len(rows)}, first at {rows[0].place}); "
-            "name its column by answer=COLUMN, or leave the verifier out"
-        )
-
-    faults: list[str | None] = []
-    for start in range(0, len(rows), _CHUNK):
-        chunk = rows[start : start + _CHUNK]
-        scores = iter(verify([_sample(row) for row in chunk if row.answer is not None]))
-
-        for row in chunk:
-            faults.append("no reference answer" if row.answer is None else _fault(next(scores)))
-        tick(min(start + _CHUNK, len(rows)), len(rows))
+    faults = [_fault(score) for score in _verdicts(rows, verify, tick)]
     return _without_faults("verify", rows, faults)
+
+
+def selected(
+    rows: Sequence[RawTrace],
+    selector: Selector,
+    verify: Callable[[Sequence[Sample]], list[Score]] | None,
+    keep_wrong: bool,
+    tick: Tick = lambda done, total: None,
+) -> Filtered:
+    """Keep what the selector keeps of each problem's solutions, and of that the right ones.
+
+    `verify` gives the verdicts that it sees; without it there are none, and nothing counts as
+    wrong. DataError if no row has a reference answer to verify, PluginError if the selector fails.
+    """
+    scores = list(_verdicts(rows, verify, tick)) if verify else [None] * len(rows)
+
+    groups: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault(same_text(row.problem), []).append(number)
+    samples = [
+        [_judged(rows[number], scores[number]) for number in numbers] for numbers in groups.values()
+    ]
+
+    faults: list[str | None] = [None] * len(rows)
+    for numbers, choice in zip(groups.values(), selector.choose(samples), strict=True):
+        for number, keeps in zip(numbers, choice.kept, strict=True):
+            if not keeps:
+                faults[number] = f"{selector.use.name} drops it"
+            elif verify and not keep_wrong:
+                faults[number] = _fault(scores[number])
+    return _without_faults("select", rows, faults)
 
 
 def apart_from(rows: Sequence[RawTrace], index: OverlapIndex) -> Filtered:
@@ -128,12 +147,41 @@ def _without_faults(name: str, rows: Sequence[RawTrace], faults: Sequence[str | 
     return Filtered(kept, tally(name, len(rows), len(kept), dropped))
 
 
+def _verdicts(
+    rows: Sequence[RawTrace], verify: Callable[[Sequence[Sample]], list[Score]], tick: Tick
+) -> Iterator[Score | None]:
+    """The verdict on each solution, None without a reference answer."""
+    if rows and all(row.answer is None for row in rows):
+        raise DataError(
+            f"verify: no row has a reference answer (rows: {len(rows)}, first at {rows[0].place}); "
+            "name its column by answer=COLUMN, or leave the verifier out"
+        )
+
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        scores = iter(verify([_sample(row) for row in chunk if row.answer is not None]))
+
+        for row in chunk:
+            yield None if row.answer is None else next(scores)
+        tick(min(start + _CHUNK, len(rows)), len(rows))
+
+
+def _judged(row: RawTrace, score: Score | None) -> Sample:
+    """A solution as a selector sees it; its reward is its correctness."""
+    sample = _sample(row)
+    if score is None:
+        return sample
+    return replace(sample, correct=score.value, answer=score.answer, reward=score.value)
+
+
 def _sample(row: RawTrace) -> Sample:
     return Sample(row.problem, row.solution, row.answer, row.id, row.metadata)
 
 
-def _fault(score: Score) -> str | None:
+def _fault(score: Score | None) -> str | None:
     """Why a solution is left out; None for a right one."""
+    if score is None:
+        return "no reference answer"
     if score.value is None:
         return f"not judged: {score.outcome}"
     if score.value == 1:

@@ -56,6 +56,8 @@ class TraceSettings(ColumnSettings):
     """Longest solution to keep; needs `tokenizer`."""
     verifier: str | None = None
     """Keep solutions that this verifier scores 1.0; `math_verify` for sampled ones by default."""
+    keep_wrong: bool = False
+    """Keep wrong solutions too, if the selector of `--select` keeps them."""
     decontaminate: str | None = None
     """A recipe; copies of its benches' problems are left out."""
     one_per_problem: bool = False

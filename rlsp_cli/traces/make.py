@@ -20,10 +20,11 @@ from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.overlap.against import benches_of, compared_bench, index_of, whole_bench
 from rlsp_cli.recipe.issue import did_you_mean
 from rlsp_cli.recipe.load import load_recipe, resolve_recipe
-from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
+from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows, SelectorUse
 from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.rewards.selection import Selector
 from rlsp_cli.rewards.token_count import token_counter
 from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.lock import locked
@@ -38,6 +39,7 @@ from rlsp_cli.traces.filters import (
     converted,
     one_per_problem,
     run_filters,
+    selected,
     verified,
 )
 from rlsp_cli.traces.keys import RejectionSampling, TraceSettings
@@ -50,7 +52,8 @@ from rlsp_cli.traces.tally import Filtered, Tally, joined
 class TraceJob:
     """Traces to make, from which sources and into which file.
 
-    `command` is the command line, for the card; `limit` the most rows to read of each source.
+    `command` is the command line, for the card; `limit` the most rows to read of each source;
+    `selector` chooses among the solutions of each problem.
     """
 
     sources: Sequence[str]
@@ -58,6 +61,7 @@ class TraceJob:
     command: str
     settings: TraceSettings
     limit: int | None = None
+    selector: SelectorUse | None = None
 
     @property
     def card_to_read(self) -> Path:
@@ -117,6 +121,8 @@ def _refuse(job: TraceJob) -> None:
         if path.exists():
             raise UsageError(f"{path}: exists already; name another file by --out")
 
+    if settings.keep_wrong and job.selector is None:
+        raise UsageError("keep_wrong: without --select no wrong solution is kept; name a selector")
     if settings.limits_length and settings.tokenizer is None:
         raise UsageError(
             "min_tokens and max_tokens: tokens of which model? name its folder, tokenizer=FOLDER"
@@ -182,9 +188,18 @@ def _filters(
         shortest, longest = settings.min_tokens, settings.max_tokens
         filters.append(partial(by_length, count=count, shortest=shortest, longest=longest))
 
-        if reward:
-            verify = running.enter_context(Scorer(reward)).verify
-            filters.append(partial(verified, verify=verify, tick=partial(_print_tick, "verified")))
+        tick = partial(_print_tick, "verified")
+        verify = running.enter_context(Scorer(reward)).verify if reward else None
+        if job.selector:
+            selector = running.enter_context(Selector(job.selector, reward or Reward()))
+            keep_wrong = settings.keep_wrong
+            filters.append(
+                partial(
+                    selected, selector=selector, verify=verify, keep_wrong=keep_wrong, tick=tick
+                )
+            )
+        elif verify:
+            filters.append(partial(verified, verify=verify, tick=tick))
         if benches:
             filters.append(partial(apart_from, index=index_of(benches)))
         if settings.one_per_problem:
