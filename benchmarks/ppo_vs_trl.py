@@ -1,9 +1,10 @@
 """Completions/s and peak memory of our PPO and TRL's GRPOTrainer: same model, prompts, reward and completions.
 
 Ours runs twice: PPO with a critic of its own (the default; it trains two models), and `group_norm`,
-which is the algorithm that TRL runs. Both sides compute in float32. The clock covers training steps
-only, without imports and start-up; the first step is left out. Memory is the largest resident set
-of any process.
+which is the algorithm that TRL runs. Both sides compute in float32, and with `--lora` both train
+adapters. The clock covers training steps only, without imports and start-up; the first step is left
+out. CPU time is what a busy machine disturbs least. Memory is the largest resident set of any
+process.
 """
 
 import argparse
@@ -38,17 +39,21 @@ class Load:
     """Most tokens of a completion."""
     train_batch: int = 64
     micro_batch: int = 64
+    lora: int = 0
+    """The rank of adapters; 0 trains all weights."""
 
     @property
     def completions(self) -> int:
+        """Completions of a step."""
         return 8 * self.prompts
 
 
 @dataclass(frozen=True)
 class Result:
-    """Completions per second, and the largest process in GiB."""
+    """Completions per second, and per second of CPU time; the largest process in GiB."""
 
     speed: float
+    cpu_speed: float
     peak: float
 
 
@@ -75,10 +80,17 @@ def main() -> None:
             for estimator in ("gae", "group_norm"):
                 results[estimator].append(_ours(arguments.model, root, estimator, number, load))
 
-    report = {"load": asdict(load), "completions_per_s": {}, "peak_gib": {}}
-    for name, rounds in results.items():
-        report["completions_per_s"][name] = [round(r.speed, 3) for r in rounds]
-        report["peak_gib"][name] = [round(r.peak, 2) for r in rounds]
+    columns = {
+        "completions_per_s": "speed",
+        "completions_per_cpu_s": "cpu_speed",
+        "peak_gib": "peak",
+    }
+    report = {"load": asdict(load)}
+    for title, column in columns.items():
+        report[title] = {
+            name: [round(getattr(result, column), 3) for result in rounds]
+            for name, rounds in results.items()
+        }
     print(json.dumps({**report, **_ratios(results)}))
 
 
@@ -95,6 +107,7 @@ def _ratios(results: dict[str, list[Result]]) -> dict[str, dict[str, float]]:
 
     return {
         "speed_ratio": {name: median(name, "speed") for name in ours},
+        "cpu_speed_ratio": {name: median(name, "cpu_speed") for name in ours},
         "memory_ratio": {name: median(name, "peak") for name in ours},
     }
 
@@ -114,6 +127,7 @@ def _write_prompts(path: Path) -> None:
 
 def _ours(model: str, root: Path, estimator: str, number: int, load: Load) -> Result:
     recipe = root / f"{estimator}.yaml"
+    lora = f"{{rank: {load.lora}, alpha: {load.lora}}}" if load.lora else "null"
     recipe.write_text(
         f"""\
 name: bench
@@ -122,27 +136,26 @@ data: {{template: "{{problem}}", prompts: {{source: {root}/prompts.jsonl}}}}
 reward: {{alpha: 1.0, correctness: {{use: exact_match}}}}
 ppo: {{steps: {load.steps}, rollout_batch: {load.prompts}, samples_per_prompt: 8, estimator: {estimator},
       train_batch: {load.train_batch}, micro_batch: {load.micro_batch}, temperature: 1.0,
-      max_new_tokens: {load.tokens}, learning_rate: 1.0e-5, critic_warmup_steps: 0, kl_coef: 0.02}}
+      max_new_tokens: {load.tokens}, learning_rate: 1.0e-5, critic_warmup_steps: 0, kl_coef: 0.02, lora: {lora}}}
 """
     )
     out = root / f"run-{estimator}-{number}"
     rlsp = Path(sys.executable).parent / "rlsp"
-    (peak,) = _lines([str(rlsp), "run", str(recipe), "--out", str(out)], 1)
-    lines = (out / "ppo" / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines][1:]
-    seconds = sum(row[f"time/{part}_s"] for row in rows for part in ("rollout", "score", "train"))
-    return Result(load.completions * len(rows) / seconds, peak / 2**20)
+    dry_run = [str(rlsp), "run", str(recipe), "--out", str(out), "--dry-run"]
+    subprocess.run(dry_run, check=True, stdout=subprocess.DEVNULL)
+
+    script = [sys.executable, str(HERE / "rlsp_ppo.py"), str(out / "ppo" / "job.json")]
+    return _result([*script, str(load.completions)])
 
 
 def _trl(python: str, model: str, root: Path, load: Load) -> Result:
     numbers = [str(number) for number in astuple(load)]
     script = [python, str(HERE / "trl_grpo.py"), model, str(root / "prompts.jsonl"), *numbers]
-    speed, peak = _lines(script, 2)
-    return Result(speed, peak / 2**20)
+    return _result(script)
 
 
-def _lines(command: Sequence[str], count: int) -> list[float]:
-    """The last lines of a command, of which the very last is its peak memory in KiB."""
+def _result(command: Sequence[str]) -> Result:
+    """What the last lines of a script say, beside its peak memory."""
     # Threads that wait do not spin, as rlsp has it for its own processes.
     environment = {
         **os.environ,
@@ -151,7 +164,8 @@ def _lines(command: Sequence[str], count: int) -> list[float]:
     }
     measured = [sys.executable, "-c", _MEASURED, *command]
     done = subprocess.run(measured, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    return [float(line) for line in done.stdout.strip().splitlines()[-count:]]
+    speed, cpu_speed, peak_kib = map(float, done.stdout.strip().splitlines()[-3:])
+    return Result(speed, cpu_speed, peak_kib / 2**20)
 
 
 if __name__ == "__main__":

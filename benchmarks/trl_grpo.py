@@ -1,4 +1,7 @@
-"""The TRL side of `ppo_vs_trl.py`; runs in an environment with TRL. Prints completions/s as its last line."""
+"""The TRL side of `ppo_vs_trl.py`; runs in an environment with TRL.
+
+Prints completions per second, and per second of CPU time, as its last lines.
+"""
 
 import re
 import sys
@@ -6,18 +9,19 @@ import tempfile
 import time
 
 from datasets import load_dataset
+from peft import LoraConfig
 from transformers import AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 
 class Clock(TrainerCallback):
-    """Time at the end of every optimiser step."""
+    """Time, and CPU time, at the end of every optimiser step."""
 
     def __init__(self) -> None:
-        self.times: list[float] = []
+        self.times: list[tuple[float, float]] = []
 
     def on_step_end(self, *_: object, **__: object) -> None:
-        self.times.append(time.perf_counter())
+        self.times.append((time.perf_counter(), time.process_time()))
 
 
 def reward(completions: list[str], answer: list[str], **_: object) -> list[float]:
@@ -30,13 +34,26 @@ def reward(completions: list[str], answer: list[str], **_: object) -> list[float
 
 
 def main(
-    model: str, data_file: str, steps: int, prompts: int, tokens: int, train: int, micro: int
+    model: str,
+    data_file: str,
+    steps: int,
+    prompts: int,
+    tokens: int,
+    train: int,
+    micro: int,
+    lora: int,
 ) -> None:
+    """Train for `steps` rollouts; with `lora` above 0, adapters of that rank."""
     per_rollout = 8 * prompts // train
     data = load_dataset("json", data_files=data_file, split="train").rename_column(
         "problem", "prompt"
     )
     clock = Clock()
+    adapters = None
+    if lora:
+        adapters = LoraConfig(
+            r=lora, lora_alpha=lora, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
     with tempfile.TemporaryDirectory() as folder:
         config = GRPOConfig(
             output_dir=folder,
@@ -64,9 +81,11 @@ def main(
             train_dataset=data,
             processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
             callbacks=[clock],
+            peft_config=adapters,
         )
         trainer.train()
-    print(8 * prompts * (steps - 1) / (clock.times[-1] - clock.times[per_rollout - 1]))
+    for first, last in zip(clock.times[per_rollout - 1], clock.times[-1], strict=True):
+        print(8 * prompts * (steps - 1) / (last - first))
 
 
 if __name__ == "__main__":
