@@ -204,7 +204,7 @@ def test_of_choices_with_one_text_the_key_is_right_and_after_a_shuffle_each() ->
 
 def test_a_row_that_no_shape_fits_is_told_with_its_columns(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"x.jsonl:1: final_number makes no problem .* columns: question, answer"
+        DataError, match=r"x.jsonl:1: final_number makes no row .* columns: question, answer"
     ):
         load("gsm8k", lines(tmp_path / "x.jsonl", [{"question": "Q", "answer": "no mark"}]))
 

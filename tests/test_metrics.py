@@ -185,6 +185,7 @@ def test_no_difference_and_few_problems_cannot_be_told_apart() -> None:
         moved = difference(
             dict.fromkeys("abcdefghij", 0.0),
             {id: float(i < differ) for i, id in enumerate("abcdefghij")},
+            clusters={},
         )
         assert moved and moved.differ == differ and moved.p_value == 2 / 2**differ
         assert moved.verdict == ("better" if differ == 6 else "cannot be told apart")
@@ -538,7 +539,7 @@ def test_a_summary_holds_these_parts_and_those_of_k_where_there_are_several_resp
         "accuracy_if_unscored_wrong",
     }
     each |= {"rates", "tokens", "truncated", "answered", "repetition", "behaviour", "calibration"}
-    each |= {"tokens_per_correct", "accuracy_under", "checks"}
+    each |= {"tokens_per_correct", "accuracy_under", "checks", "clusters"}
     of_k = {"k_missing", "pass_at", "pass_ci", "maj_at", "maj_ci", "maj_at_k", "best_of"}
     assert set(found["greedy"]) == set(found["sample"]) == each | of_k
     assert not any(found["greedy"][key] for key in of_k) and all(
@@ -638,9 +639,8 @@ def test_the_interval_of_single_checks_is_that_of_a_ratio_over_problems() -> Non
     rng = np.random.default_rng(3)
     problems = [[rng.random(rng.integers(1, 6)) < 0.7] for _ in range(200)]
     scores = [Score("v", "value", 1.0, checks={"s": of_one[0].tolist()}) for of_one in problems]
-    found = check_levels(
-        Scored(id=str(i), kind="sample", correctness=s) for i, s in enumerate(scores)
-    )["s"].instruction
+    rows = [Scored(id=str(i), kind="sample", correctness=s) for i, s in enumerate(scores)]
+    found = check_levels(rows)["s"].instruction
     passed, asked = np.array([(p[0].sum(), len(p[0])) for p in problems]).T
     draws = rng.integers(0, 200, (4000, 200))
     low, high = np.quantile(passed[draws].sum(1) / asked[draws].sum(1), [0.025, 0.975])

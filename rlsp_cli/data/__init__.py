@@ -5,6 +5,7 @@ from rlsp_cli.data.conversation import Turn
 from rlsp_cli.data.kept import Streamed, forget_rows
 from rlsp_cli.data.problem import Problem, problems_of, prompt_rows
 from rlsp_cli.data.row import Row
+from rlsp_cli.data.row_function import RowFunction
 from rlsp_cli.data.samples import read_samples
 from rlsp_cli.data.source import jsonl_rows, source_digest, source_rows
 from rlsp_cli.data.trace import Trace, trace_rows, training_rows
@@ -12,6 +13,7 @@ from rlsp_cli.data.trace import Trace, trace_rows, training_rows
 __all__ = [
     "Problem",
     "Row",
+    "RowFunction",
     "Streamed",
     "Trace",
     "Turn",

@@ -12,12 +12,16 @@ from rlsp_cli.recipe.schema import Prompts
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem with its reference answer; `metadata` holds the other columns."""
+    """A problem with its reference answer; `metadata` holds the other columns.
+
+    `parent` is the id of the row that a row function made several problems of, else empty.
+    """
 
     id: str
     problem: str
     answer: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    parent: str = ""
 
 
 @kept
@@ -42,4 +46,5 @@ def _problem(number: int, row: Row, prompts: Prompts) -> Problem:
         problem=row.text(prompts.problem),
         answer=row.text(prompts.answer),
         metadata=row.plain(without={prompts.problem, prompts.answer, prompts.id}),
+        parent=row.parent,
     )

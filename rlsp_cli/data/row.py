@@ -16,10 +16,15 @@ _THOUGHT = "reasoning_content"
 
 @dataclass(frozen=True)
 class Row:
-    """The columns of a row, and its place: `file:line`, `task:name split:index` or the like."""
+    """The columns of a row, and its place: `file:line`, `task:name split:index` or the like.
+
+    `parent` is the id of the row that a row function made this one of, together with others; empty
+    for a row of its own.
+    """
 
     place: str
     columns: Mapping[str, Any]
+    parent: str = ""
 
     @property
     def names(self) -> str:

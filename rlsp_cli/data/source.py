@@ -8,15 +8,16 @@ import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from rlsp_cli.data.kept import kept
 from rlsp_cli.data.row import Row
+from rlsp_cli.data.row_function import RowFunction
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.outside import read_json
-from rlsp_cli.recipe.schema import Rows
+from rlsp_cli.recipe.schema import Prompts, Rows
 from rlsp_cli.rewards.registry import get_plugin
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
@@ -27,9 +28,9 @@ _TASK_ROWS = 1000
 
 @kept
 def source_rows(rows: Rows, files: Sequence[str] = ()) -> Iterator[Row]:
-    """The rows of a source; `files` are the recipe's plugin files, for procedural tasks.
+    """The rows of a source, after its row function; `files` are the recipe's plugin files.
 
-    DataError when there is no row.
+    DataError when there is no row, and when the row function makes none of one.
     """
     if rows.is_task:
         found = _task_rows(rows, files)
@@ -43,8 +44,17 @@ def source_rows(rows: Rows, files: Sequence[str] = ()) -> Iterator[Row]:
     first = next(taken, None)
     if first is None:
         raise DataError(f"{rows.source}: no rows in this data set")
-    yield first
-    yield from taken
+
+    if rows.row is None:
+        yield first
+        yield from taken
+    else:
+        function = RowFunction.of(rows.row, _id_column(rows), files)
+        yield from function.over(chain([first], taken))
+
+
+def _id_column(rows: Rows) -> str:
+    return rows.id if isinstance(rows, Prompts) else "id"
 
 
 def source_digest(source: str) -> str | None:

@@ -1,7 +1,7 @@
 """One response of a model to a problem of a bench, before and after it has been scored."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class Answer:
     """A row of waiting.jsonl: a response that is still to be scored.
 
     `num_tokens` is None if it is not known. `scores` are what the sampler knows of the response, by
-    name.
+    name. `parent` is the id of the row that several problems were made of, else empty.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Answer:
     num_tokens: int | None = None
     truncated: bool = False
     scores: Mapping[str, float] = field(default_factory=dict)
+    parent: str = ""
 
     @property
     def key(self) -> Key:
@@ -60,10 +61,11 @@ class Answer:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The row; without `scores` if there are none."""
+        """The row; without `scores` and `parent` if there are none."""
         row = {name: getattr(self, name) for name in _FIELDS}
-        if not self.scores:
-            del row["scores"]
+        for name in ("scores", "parent"):
+            if not row[name]:
+                del row[name]
         return row
 
     @classmethod
@@ -131,6 +133,11 @@ class Scored(Answer):
     def of(cls, answer: Answer, score: Score) -> "Scored":
         """The answer with its score."""
         return cls(**{name: getattr(answer, name) for name in _FIELDS}, correctness=score)
+
+
+def clusters_of(rows: Iterable[Answer]) -> dict[str, str]:
+    """The parent of each problem that was made of a row together with others."""
+    return {row.id: row.parent for row in rows if row.parent}
 
 
 def read_waiting(path: Path) -> Iterator[Answer]:

@@ -72,6 +72,7 @@ class AnswerLog:
             num_tokens=response.num_tokens,
             truncated=response.truncated,
             scores=dict(response.scores),
+            parent=problem.parent,
         )
         # Before it is scored: a response may have cost minutes, and a verifier can take the process
         # down.

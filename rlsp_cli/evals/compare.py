@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from rlsp_cli.errors import UsageError
-from rlsp_cli.evals.answer import GREEDY, SAMPLE, Scored
+from rlsp_cli.evals.answer import GREEDY, SAMPLE, Scored, clusters_of
 from rlsp_cli.evals.metrics import of_kind, per_problem, problem_scores
 from rlsp_cli.evals.saved_answers import SavedAnswers
-from rlsp_cli.evals.statistics import Difference, detectable_between, difference
+from rlsp_cli.evals.statistics import Difference, by_cluster, detectable_between, difference
 
 _SAME = ("bench_digest", "prompt_digest", "verifier")
 """What must not differ between two models that are compared."""
@@ -113,15 +113,25 @@ def _compare(
 
 def _difference(before: Sequence[Scored], after: Sequence[Scored]) -> Difference | None:
     """None if no problem has scored responses of both."""
-    moved = difference(per_problem(before), per_problem(after))
+    clusters = clusters_of([*before, *after])
+    moved = difference(per_problem(before), per_problem(after), clusters)
     if moved is None:
         return None
 
     # Each of the two simulations knows what the other does not (see `detectable_between`). The
     # greater number is the one that promises less.
     ours, theirs = problem_scores(before), problem_scores(after)
-    between = detectable_between([(ours[id], theirs[id]) for id in ours if id in theirs])
+    shared = {id: (ours[id], theirs[id]) for id in ours if id in theirs}
+    between = detectable_between(
+        [_pooled(pairs) for pairs in by_cluster(shared, clusters).values()]
+    )
     return replace(moved, detectable=max(filter(None, [moved.detectable, between]), default=None))
+
+
+def _pooled(pairs: Sequence[tuple[list[float], list[float]]]) -> tuple[list[float], list[float]]:
+    """The scores of a cluster's problems, of each model."""
+    ours, theirs = zip(*pairs, strict=True)
+    return [*chain(*ours)], [*chain(*theirs)]
 
 
 def _pairs(

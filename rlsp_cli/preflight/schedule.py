@@ -67,7 +67,8 @@ def _count(source: Rows | None, recipe: Recipe) -> int | None:
     """Rows of a source; None when they are not here, or cannot be read."""
     if source is None or source.on_hub:
         return None
-    if source.is_task and source.rows:
+    # A row function may make several rows of one.
+    if source.is_task and source.rows and not source.row:
         return source.rows
 
     with suppress(RlspError):  # reported with the data

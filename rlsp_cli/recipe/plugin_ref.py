@@ -7,7 +7,7 @@ from typing import Any
 
 from rlsp_cli.recipe.absolute import make_absolute
 from rlsp_cli.recipe.issue import Issue, OptionsError
-from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward, SelectorUse
+from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward, RowUse, SelectorUse
 from rlsp_cli.recipe.section import Plain
 
 ResolveOptions = Callable[[str, str, dict[str, Any], Sequence[str]], dict[str, Any]]
@@ -18,6 +18,7 @@ _SECTIONS: dict[str, type[Plain]] = {
     "verifier": PluginUse,
     "exploration_reward": ExplorationUse,
     "selector": SelectorUse,
+    "row_shape": RowUse,
 }
 """By kind: the section that names such a plugin."""
 
@@ -107,6 +108,9 @@ def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
     for role, source in rows.items() if isinstance(rows, dict) else ():
         if _names_task(source):
             yield PluginRef.of_source(source, f"data.{role}")
+        row = source.get("row") if isinstance(source, dict) else None
+        if isinstance(row, dict) and "use" in row:
+            yield PluginRef.of_use("row_shape", row, f"data.{role}.row")
 
 
 def _names_task(source: Any) -> bool:

@@ -91,6 +91,20 @@ class Model(Section):
         return self
 
 
+class RowUse(Plain):
+    """A row function, with its options beside `use`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    use: str
+    """Name of a row function, or `./file.py:function`."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The function's options: every key that is not ours."""
+        return dict(self.__pydantic_extra__ or {})
+
+
 class Rows(Section):
     """Rows of a JSON Lines, JSON, CSV or Parquet file, of the hub, or of a procedural task."""
 
@@ -104,6 +118,8 @@ class Rows(Section):
     """Use only the first N rows; all by default, and 1000 of a procedural task."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the task, for `task:NAME`."""
+    row: RowUse | None = None
+    """Row function that gives each row other columns, or makes several rows of it."""
 
     @property
     def on_hub(self) -> bool:

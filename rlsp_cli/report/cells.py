@@ -26,6 +26,11 @@ def share_cell(estimate: Estimate | None) -> str:
     return f"{percent_cell(estimate.value)} ({low} to {high})"
 
 
+def problems_cell(problems: int, clusters: int | None) -> str:
+    """`30`, or `30 of 10 rows` if a row function made several problems of a row."""
+    return str(problems) if clusters is None else f"{problems} of {clusters} rows"
+
+
 def points_cell(difference: float, low: float, high: float) -> str:
     """`+4.2 (-1.0 to +9.6)`, in points of percent."""
     return f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
@@ -46,4 +51,5 @@ def verdict_cell(difference: Difference) -> str:
     # With so few problems that differ, even all of them on one side are not significant.
     if difference.differ >= FEWEST:
         return difference.verdict
-    return f"{difference.verdict}: only {difference.differ} problems differ, no test can tell"
+    units = "problems" if difference.clusters is None else "rows"
+    return f"{difference.verdict}: only {difference.differ} {units} differ, no test can tell"

@@ -17,6 +17,7 @@ from rlsp_cli.report.cells import (
     p_cell,
     percent_cell,
     points_cell,
+    problems_cell,
     share_cell,
     verdict_cell,
 )
@@ -96,7 +97,7 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
             difference_cell(moved),
             verdict_cell(moved),
             p_cell(moved.p_value),
-            str(moved.problems),
+            problems_cell(moved.problems, moved.clusters),
         ]
         rows.append([comparison.bench, KINDS[comparison.kind], models, *tested])
     columns = ["bench", "decoding", "models", "points (95%)", "verdict", "p", "problems"]
@@ -207,7 +208,7 @@ def _certainty(parts: Sequence[Part]) -> Table:
         if metrics.detectable is None:
             continue
 
-        counts = [str(metrics.problems), str(metrics.responses)]
+        counts = [problems_cell(metrics.problems, metrics.clusters), str(metrics.responses)]
         detectable = [metrics.detectable.unpaired, metrics.detectable.paired]
         rates = metrics.rates
         lost = [rates.unanswered, rates.abstain, rates.timeout, rates.error]

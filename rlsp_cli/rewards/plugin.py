@@ -21,7 +21,7 @@ _SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {
     "exploration_reward": {(Sample,): {float, NoneType}, (Sequence[Sample],): {list}},
     "selector": {(Sequence[Sample],): {list}},
     "task": {(int, str): {dict}},
-    "row_shape": {(dict[str, Any],): {dict}},
+    "row_shape": {(dict[str, Any],): {dict, list}},
 }
 """By kind: the types of its positional parameters, and what it may return for each."""
 _TAKEN = frozenset(ExplorationUse.model_fields)
@@ -58,7 +58,10 @@ def task(function: Function) -> Function:
 
 
 def row_shape(function: Function) -> Function:
-    """Register `f(row: dict[str, Any], *, options) -> dict`, with `problem`, `answer` and so on."""
+    """Register `f(row: dict[str, Any], *, options) -> dict`, with `problem`, `answer` and so on.
+
+    A list of such dicts makes several rows of one.
+    """
     return _register("row_shape", function)
 
 

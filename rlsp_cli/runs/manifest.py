@@ -76,6 +76,8 @@ def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     for rows in _sources(recipe).values():
         if rows.is_task:
             uses.append(("task", rows.source.removeprefix("task:")))
+        if rows.row:
+            uses.append(("row_shape", rows.row.use))
 
     # A digest of the code, because a plugin may change between two runs under the same name.
     found = []

@@ -72,6 +72,7 @@ class JudgedRow(Shape):
     id: Text
     kind: Text
     correctness: ComponentScore
+    parent: Text | None = None
 
 
 class AnswerRow(Shape):
@@ -84,6 +85,7 @@ class AnswerRow(Shape):
     num_tokens: int | None
     truncated: bool
     scores: dict[str, Number | None] | None = None
+    parent: Text | None = None
 
 
 class ScoredRow(AnswerRow):

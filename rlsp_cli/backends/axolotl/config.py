@@ -15,7 +15,7 @@ from rlsp_cli.backends.settings import Setting
 from rlsp_cli.recipe.schema import Recipe, Sft
 
 _GPUS = "cluster.gpus_per_node"
-_DATA = ("source", "split", "rows", "options", "config", "prompt", "response", "messages")
+_DATA = ("source", "split", "rows", "options", "config", "prompt", "response", "messages", "row")
 _CHECKPOINTS_KEPT = 2
 """If a crash leaves the newest half written, the one before it is whole."""
 _LIGER = (

@@ -41,7 +41,7 @@ _CHECKPOINTS_KEPT = 2
 _GPUS = "cluster.gpus_per_node"
 _CLUSTER = ("cluster.nodes", _GPUS)
 _SAMPLES = "ppo.samples_per_prompt"
-_ROWS = ("source", "split", "rows", "options", "config", "problem", "answer", "id")
+_ROWS = ("source", "split", "rows", "options", "config", "problem", "answer", "id", "row")
 
 
 def _own(*names: str) -> tuple[str, ...]:

@@ -3,39 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.evals.benches.shipped import file_path, shipped_files
 from rlsp_cli.recipe.issue import OptionsError
 from rlsp_cli.recipe.load import read_section
-from rlsp_cli.recipe.schema import Eval, PluginUse, Prompts
+from rlsp_cli.recipe.schema import Eval, PluginUse, Prompts, RowUse
 from rlsp_cli.recipe.section import NonNegativeInt, Section
 from rlsp_cli.rewards.registry import resolve_options
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class RowUse(BaseModel):
-    """A row shape by name, with its options beside `use`."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
-
-    use: str
-    """Name of a row shape, or `./file.py:function`."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Every key that is not ours."""
-        return dict(self.__pydantic_extra__ or {})
 
 
 class Columns(Section):
@@ -116,7 +94,7 @@ class BenchFile(Section):
     columns: Columns = Columns()
     """The columns that hold each part of a problem, after `row` if that is given."""
     row: RowUse | None = None
-    """Row shape that makes `problem` and `answer` of a row, unless the row has both."""
+    """Row function that makes `problem` and `answer` of a row, unless the row has both."""
     sha256: Sha256 | None = None
     """Digest of problems and answers as they come from the source; `null` if not computed."""
     file_sha256: Sha256 | None = None

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.data import Problem, Row, problems_of, source_rows
+from rlsp_cli.data import Problem, Row, RowFunction, problems_of, source_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches.bench import content_digest
-from rlsp_cli.evals.benches.bench_file import BenchFile, RowUse
+from rlsp_cli.evals.benches.bench_file import BenchFile
 from rlsp_cli.recipe.schema import Eval, Prompts
-from rlsp_cli.rewards.registry import get_plugin
 
 _ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
 """Of a bench's file in a data folder, in the order in which they are tried."""
@@ -61,7 +60,7 @@ def read_bench(file: BenchFile, given: Prompts | None, files: Sequence[str]) -> 
     prompts = given or file.prompts
     rows = _rows(file.name, prompts, files)
     if file.row is not None:
-        rows = list(_adapted(rows, file.row))
+        rows = list(_adapted(rows, RowFunction.of(file.row, prompts.id)))
 
     # The bench's own source has the columns that its file says; a user's export may not.
     if given is not None:
@@ -107,24 +106,13 @@ def _rows(name: str, prompts: Prompts, files: Sequence[str]) -> Sequence[Row]:
         ) from error
 
 
-def _adapted(rows: Iterable[Row], use: RowUse) -> Iterator[Row]:
+def _adapted(rows: Iterable[Row], function: RowFunction) -> Iterator[Row]:
     """Rows as `problem` and `answer`; those that have both already are left as they are."""
-    plugin = get_plugin("row_shape", use.use)
-    options = plugin.options.model_validate(use.options).model_dump()
-
-    for row in rows:
+    for number, row in enumerate(rows):
         if {"problem", "answer"} <= row.columns.keys():
             yield row
-            continue
-
-        # A row shape is a user's code on a user's row: what it raises is about this row.
-        try:
-            yield Row(row.place, plugin.function(dict(row.columns), **options))
-        except (LookupError, TypeError, ValueError, AttributeError, SyntaxError) as error:
-            raise DataError(
-                f"{row.place}: {use.use} makes no problem of this row: "
-                f"{type(error).__name__}: {error}; columns: {row.names}"
-            ) from error
+        else:
+            yield from function.rows_of(row, number)
 
 
 def _by_usual_columns(prompts: Prompts, row: Mapping[str, Any]) -> Prompts:

@@ -54,13 +54,13 @@ class Calibration:
 
 
 def calibration(rows: Sequence[Scored]) -> Calibration | None:
-    """None if no response states a confidence."""
+    """None if no response states a confidence. Problems made of one row count as one."""
     scored = [row for row in rows if row.value is not None]
     stated = []
     for row in scored:
         confidence = row.score(CONFIDENCE)
         if confidence is not None:
-            stated.append(Stated(row.id, confidence, row.right))
+            stated.append(Stated(row.parent or row.id, confidence, row.right))
 
     if not stated:
         return None

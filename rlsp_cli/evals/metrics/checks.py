@@ -1,11 +1,12 @@
 """Verifiers that check several things of a response, such as IFEval's instructions."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from rlsp_cli.evals.answer import Scored
-from rlsp_cli.evals.statistics import Estimate, mean_share
+from rlsp_cli.evals.answer import Scored, clusters_of
+from rlsp_cli.evals.statistics import Clusters, Estimate, by_cluster, cluster_means, mean_share
 
 
 @dataclass(frozen=True)
@@ -16,33 +17,36 @@ class CheckLevels:
     instruction: Estimate
 
 
-def check_levels(rows: Iterable[Scored]) -> dict[str, CheckLevels]:
+def check_levels(rows: Sequence[Scored]) -> dict[str, CheckLevels]:
     """By rule, such as `strict`, with intervals over problems; empty for a verifier without."""
     rules: dict[str, dict[str, list[Sequence[bool]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         for rule, passed in (row.correctness.checks or {}).items():
             rules[rule][row.id].append(passed)
 
-    levels = {}
-    for rule, by_problem in rules.items():
-        problems = list(by_problem.values())
-        levels[rule] = CheckLevels(prompt=_all(problems), instruction=_each(problems))
+    levels, clusters = {}, clusters_of(rows)
+    for rule, problems in rules.items():
+        levels[rule] = CheckLevels(
+            prompt=_all(problems, clusters), instruction=_each(problems, clusters)
+        )
     return levels
 
 
-def _all(problems: Sequence[Sequence[Sequence[bool]]]) -> Estimate:
+def _all(problems: Mapping[str, list[Sequence[bool]]], clusters: Clusters) -> Estimate:
     """Mean over problems of the share of their responses that pass every check."""
-    return mean_share([sum(map(all, responses)) / len(responses) for responses in problems])
+    shares = {id: sum(map(all, checks)) / len(checks) for id, checks in problems.items()}
+    return mean_share(cluster_means(shares, clusters))
 
 
-def _each(problems: Sequence[Sequence[Sequence[bool]]]) -> Estimate:
+def _each(problems: Mapping[str, list[Sequence[bool]]], clusters: Clusters) -> Estimate:
     """Share of all checks that are passed: a problem with more of them weighs more.
 
     That is a ratio of two sums R = P / N. Its interval is by linearisation (delta method): the
-    problem with p of n checks passed contributes R + (p - R n) / mean(n).
+    cluster with p of n checks passed contributes R + (p - R n) / mean(n).
     """
-    passed = [sum(map(sum, responses)) for responses in problems]
-    asked = [sum(map(len, responses)) for responses in problems]
+    groups = [[*chain(*several)] for several in by_cluster(problems, clusters).values()]
+    passed = [sum(map(sum, responses)) for responses in groups]
+    asked = [sum(map(len, responses)) for responses in groups]
     share, mean = sum(passed) / sum(asked), sum(asked) / len(asked)
 
     linear = mean_share(

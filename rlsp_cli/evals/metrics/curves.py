@@ -5,14 +5,17 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from rlsp_cli.evals.answer import Scored
+from rlsp_cli.evals.answer import Scored, clusters_of
 from rlsp_cli.evals.metrics.vote import SameAnswer, ballots, maj_at_k
-from rlsp_cli.evals.statistics import Estimate, mean_share
+from rlsp_cli.evals.statistics import Clusters, Estimate, cluster_means, mean_share
 from rlsp_cli.rewards.sample import is_right
 
 Curve = Mapping[int, Estimate]
 """From k, in rising order, to the mean over problems."""
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,12 @@ def best_of_k(scored: Sequence[tuple[float, bool]], k: int) -> float:
     return chance
 
 
-def pass_curve(values: Mapping[str, Sequence[float]], sizes: Sequence[int]) -> Curve:
+def pass_curve(
+    values: Mapping[str, Sequence[float]], sizes: Sequence[int], clusters: Clusters
+) -> Curve:
     """pass@k from the scores of each problem's responses."""
-    counts = [(len(scores), sum(map(is_right, scores))) for scores in values.values()]
-    return _curve(sizes, lambda k: [pass_at_k(n, right, k) for n, right in counts])
+    counts = {id: (len(scores), sum(map(is_right, scores))) for id, scores in values.items()}
+    return _curve(counts, sizes, clusters, lambda count, k: pass_at_k(*count, k))
 
 
 def maj_curve(rows: Sequence[Scored], sizes: Sequence[int], same: SameAnswer | None) -> Curve:
@@ -76,8 +81,7 @@ def maj_curve(rows: Sequence[Scored], sizes: Sequence[int], same: SameAnswer | N
     if not extracts and any(row.right for row in rows):
         return {}
 
-    votes = ballots(rows, same)
-    return _curve(sizes, lambda k: [maj_at_k(ballot, k) for ballot in votes.values()])
+    return _curve(ballots(rows, same), sizes, clusters_of(rows), maj_at_k)
 
 
 def best_curves(rows: Sequence[Scored], sizes: Sequence[int]) -> dict[str, Curve]:
@@ -91,7 +95,7 @@ def best_curves(rows: Sequence[Scored], sizes: Sequence[int]) -> dict[str, Curve
     for name in sorted(names):
         problems = _scored_by(name, scored)
         if problems:
-            curves[name] = _best_curve(problems, sizes)
+            curves[name] = _curve(problems, sizes, clusters_of(rows), best_of_k)
     return curves
 
 
@@ -121,21 +125,27 @@ def missing_k(values: Mapping[str, Sequence[float]], ks: Sequence[int]) -> Missi
     return MissingK(tuple(missing), short, first, least)
 
 
-def _curve(sizes: Sequence[int], per_problem: Callable[[int], list[float]]) -> Curve:
-    return {k: mean_share(per_problem(k)) for k in sizes}
+def _curve(
+    problems: Mapping[str, Value],
+    sizes: Sequence[int],
+    clusters: Clusters,
+    chance: Callable[[Value, int], float],
+) -> Curve:
+    """The mean over problems of `chance(problem, k)`, at each k."""
+    curve = {}
+    for k in sizes:
+        chances = {id: chance(problem, k) for id, problem in problems.items()}
+        curve[k] = mean_share(cluster_means(chances, clusters))
+    return curve
 
 
-def _best_curve(problems: Sequence[Sequence[tuple[float, bool]]], sizes: Sequence[int]) -> Curve:
-    return _curve(sizes, lambda k: [best_of_k(scored, k) for scored in problems])
-
-
-def _scored_by(name: str, rows: Sequence[Scored]) -> list[list[tuple[float, bool]]]:
+def _scored_by(name: str, rows: Sequence[Scored]) -> dict[str, list[tuple[float, bool]]]:
     """(score, correct) of each problem's responses; empty if the scorer left one out."""
     problems: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for row in rows:
         score = row.score(name)
         # Best of those that have a score would be the best of fewer than k.
         if score is None:
-            return []
+            return {}
         problems[row.id].append((score, row.right))
-    return list(problems.values())
+    return problems

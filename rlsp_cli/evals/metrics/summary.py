@@ -2,18 +2,20 @@
 
 A response that could not be scored (error, timeout, abstention) is neither right nor wrong: it is
 left out of every mean and counted apart. A problem without a scored response is left out too. Every
-problem weighs the same, however many responses it has.
+problem weighs the same, however many responses it has; of several problems made of one row, their
+mean counts as one.
 """
 
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from rlsp_cli.evals.answer import GREEDY, SAMPLE, Scored
+from rlsp_cli.evals.answer import GREEDY, SAMPLE, Scored, clusters_of
 from rlsp_cli.evals.metrics.calibration import Calibration, calibration
 from rlsp_cli.evals.metrics.checks import CheckLevels, check_levels
 from rlsp_cli.evals.metrics.curves import (
@@ -27,7 +29,17 @@ from rlsp_cli.evals.metrics.curves import (
 )
 from rlsp_cli.evals.metrics.tokens import accuracy_under, tokens_per_correct
 from rlsp_cli.evals.metrics.vote import SameAnswer
-from rlsp_cli.evals.statistics import Detectable, Estimate, detectable, mean_share, paired
+from rlsp_cli.evals.statistics import (
+    Clusters,
+    Detectable,
+    Estimate,
+    by_cluster,
+    cluster_means,
+    count_clusters,
+    detectable,
+    mean_share,
+    paired,
+)
 from rlsp_cli.rewards.lexicon import behaviour_counts
 from rlsp_cli.rewards.repetition import repetition
 
@@ -47,7 +59,8 @@ class Rates:
 class Metrics:
     """Metrics of the responses of one decoding, greedy or sampled.
 
-    `problems` counts those with a scored response, `k` and `k_least` the most and the fewest scored
+    `problems` counts those with a scored response, `clusters` the rows that they were made of, None
+    if each is a row of its own; `k` and `k_least` the most and the fewest scored
     responses to one of them. Curves are empty for single responses. Means per response are None if
     the value is not known.
     """
@@ -74,6 +87,7 @@ class Metrics:
     maj_at: Curve = field(default_factory=dict)
     best_of: Mapping[str, Curve] = field(default_factory=dict)
     k_missing: MissingK | None = None
+    clusters: int | None = None
 
     @property
     def avg(self) -> float | None:
@@ -128,7 +142,7 @@ def summarise(
     `same` compares wrong answers (as text without it). `ks` are the k of pass@k and maj@k, powers
     of two if not given.
     """
-    values = problem_scores(rows)
+    values, clusters = problem_scores(rows), clusters_of(rows)
     counts = [len(scores) for scores in values.values()] or [0]
 
     # Of single responses pass@1 and maj@1 are the accuracy, which is given already.
@@ -144,9 +158,9 @@ def summarise(
         problems=len(values),
         k=max(counts),
         k_least=min(counts),
-        accuracy=_accuracy(values),
+        accuracy=_accuracy(values, clusters),
         accuracy_if_unscored_wrong=_if_unscored_wrong(rows) if unscored else None,
-        detectable=detectable(values) if values else None,
+        detectable=detectable(_pooled(values, clusters)) if values else None,
         unscored=dict(sorted(unscored.items())),
         rates=_rates(rows),
         tokens=statistics.fmean(tokens) if tokens else None,
@@ -158,10 +172,11 @@ def summarise(
         accuracy_under=accuracy_under(rows),
         calibration=calibration(rows),
         checks=check_levels(rows),
-        pass_at=pass_curve(values, sizes),
+        pass_at=pass_curve(values, sizes, clusters),
         maj_at=maj_curve(rows, sizes, same) if sizes else {},
         best_of=best_curves(rows, sizes) if sizes else {},
         k_missing=missing_k(values, ks) if several else None,
+        clusters=count_clusters(values, clusters),
     )
 
 
@@ -189,12 +204,12 @@ def greedy_over_sampled(rows: Sequence[Scored]) -> GreedyOverSampled | None:
     """None if no problem has scored responses of both."""
     # Paired by problem, so that the problems' difficulty cancels out.
     greedy, sampled = per_problem(of_kind(rows, GREEDY)), per_problem(of_kind(rows, SAMPLE))
-    shared = [id for id in greedy if id in sampled]
-    if not shared:
+    moved = {id: greedy[id] - sampled[id] for id in greedy if id in sampled}
+    if not moved:
         return None
 
-    found = paired([greedy[id] - sampled[id] for id in shared])
-    return GreedyOverSampled(found.value, found.low, found.high, len(shared))
+    found = paired(cluster_means(moved, clusters_of(rows)))
+    return GreedyOverSampled(found.value, found.low, found.high, len(moved))
 
 
 def curve_json(name: str, curve: Curve) -> dict[str, dict[str, Any]]:
@@ -215,10 +230,20 @@ def _curve_parts(name: str, data: Mapping[str, Any]) -> dict[str, dict[str, floa
     return curve
 
 
-def _accuracy(values: Mapping[str, Sequence[float]]) -> Estimate | None:
+def _accuracy(values: Mapping[str, Sequence[float]], clusters: Clusters) -> Estimate | None:
     if not values:
         return None
-    return mean_share([statistics.fmean(scores) for scores in values.values()])
+    means = {id: statistics.fmean(scores) for id, scores in values.items()}
+    return mean_share(cluster_means(means, clusters))
+
+
+def _pooled(values: Mapping[str, list[float]], clusters: Clusters) -> dict[str, list[float]]:
+    """The scores of all problems of each cluster, as if they were samples of one problem.
+
+    Problems of a cluster may differ, so their scores vary less than samples of one chance would.
+    The smallest difference that follows from this is rather too large.
+    """
+    return {id: [*chain(*scores)] for id, scores in by_cluster(values, clusters).items()}
 
 
 def _means(counts: Sequence[Mapping[str, int]]) -> dict[str, float]:
@@ -234,7 +259,9 @@ def _if_unscored_wrong(rows: Sequence[Scored]) -> float:
     shares: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
         shares[row.id].append(row.right)
-    return statistics.fmean(statistics.fmean(share) for share in shares.values())
+
+    means = {id: statistics.fmean(share) for id, share in shares.items()}
+    return statistics.fmean(cluster_means(means, clusters_of(rows)))
 
 
 def _rates(rows: Sequence[Scored]) -> Rates:

@@ -4,7 +4,8 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rlsp_cli.evals.answer import Scored
+from rlsp_cli.evals.answer import Scored, clusters_of
+from rlsp_cli.evals.statistics import cluster_means
 
 _MOST_BUDGETS = 6
 """Budgets that are shown: the last one and five below, down to 1/32 of it."""
@@ -56,4 +57,5 @@ def _accuracy_under(scored: Sequence[Scored], budget: int) -> float:
         fits = row.num_tokens is not None and row.num_tokens <= budget
         values[row.id].append((row.value or 0.0) if fits else 0.0)
 
-    return statistics.fmean(map(statistics.fmean, values.values()))
+    means = {id: statistics.fmean(several) for id, several in values.items()}
+    return statistics.fmean(cluster_means(means, clusters_of(scored)))

@@ -1,5 +1,6 @@
 """Intervals, paired tests and power, for means over problems."""
 
+from rlsp_cli.evals.statistics.clusters import Clusters, by_cluster, cluster_means, count_clusters
 from rlsp_cli.evals.statistics.difference import Difference, difference, verdict
 from rlsp_cli.evals.statistics.interval import Estimate, bounded_mean, mean_share
 from rlsp_cli.evals.statistics.paired import FEWEST, paired
@@ -12,10 +13,14 @@ from rlsp_cli.evals.statistics.power import (
 
 __all__ = [
     "FEWEST",
+    "Clusters",
     "Detectable",
     "Difference",
     "Estimate",
     "bounded_mean",
+    "by_cluster",
+    "cluster_means",
+    "count_clusters",
     "detectable",
     "detectable_between",
     "detectable_by",

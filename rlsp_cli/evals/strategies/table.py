@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from rlsp_cli.evals.answer import CONFIDENCE, FORCED, GREEDY, LOGPROB, SAMPLE, Scored
+from rlsp_cli.evals.answer import CONFIDENCE, FORCED, GREEDY, LOGPROB, SAMPLE, Scored, clusters_of
 from rlsp_cli.evals.metrics import SameAnswer, of_kind
 from rlsp_cli.evals.metrics.vote import takes_answers, votes
-from rlsp_cli.evals.statistics import Difference, difference
+from rlsp_cli.evals.statistics import Clusters, Difference, difference
 from rlsp_cli.evals.strategies.best_of_n import BestOfN
 from rlsp_cli.evals.strategies.rpc import Rpc
 from rlsp_cli.evals.strategies.selection import Selection, selections
@@ -68,8 +68,10 @@ _TABLE = TypeAdapter(StrategyTable)
 class _Builder:
     """Builds a table of strategies that choose from `responses`, beside those of `reference`."""
 
-    def __init__(self, responses: Responses, reference: SingleAnswers | None) -> None:
-        self.responses, self.reference = responses, reference
+    def __init__(
+        self, responses: Responses, reference: SingleAnswers | None, clusters: Clusters
+    ) -> None:
+        self.responses, self.reference, self.clusters = responses, reference, clusters
         self.rows: list[StrategyRow] = []
         self.missing: list[str] = []
 
@@ -113,7 +115,7 @@ class _Builder:
 
         return StrategyTable(
             scorer=self.responses.scorer,
-            one_answer=_single_row(self.reference, self.responses) if self.reference else None,
+            one_answer=self._single_row(self.reference) if self.reference else None,
             rows=self.rows,
             missing=missing,
         )
@@ -128,12 +130,18 @@ class _Builder:
         if self.reference:
             before = {id: outcome.accuracy for id, outcome in self.reference.problems.items()}
             after = {id: outcome.accuracy for id, outcome in outcomes.items()}
-            moved = difference(before, after)
+            moved = difference(before, after, self.clusters)
 
-        row = StrategyRow(
-            strategy=name, selection=selection, difference=moved, **vars(means(outcomes))
-        )
+        found = vars(means(outcomes, self.clusters))
+        row = StrategyRow(strategy=name, selection=selection, difference=moved, **found)
         self.rows.append(row)
+
+    def _single_row(self, reference: SingleAnswers) -> SingleRow:
+        """The reference on the problems that have samples too; on all of them if none has."""
+        problems = self.responses.problems or reference.problems
+        shared = {id: outcome for id, outcome in reference.problems.items() if id in problems}
+        found = vars(means(shared, self.clusters))
+        return SingleRow(label=reference.label, kind=reference.kind, **found)
 
 
 def strategy_table(
@@ -152,7 +160,8 @@ def strategy_table(
     """
     forced = single_answers(BUDGET_FORCING, rows, [FORCED]) if BUDGET_FORCING in names else None
     reference = against or forced
-    builder = _Builder(_responses(rows, same, scorer, reference), reference)
+    responses = _responses(rows, same, scorer, reference)
+    builder = _Builder(responses, reference, clusters_of(rows))
 
     for name in names:
         if name in STRATEGIES:
@@ -207,10 +216,3 @@ def _uncounted(responses: Responses, reference: SingleAnswers) -> str | None:
     if not without:
         return None
     return f"no comparison at equal tokens: num_tokens of {' and '.join(without)} is missing"
-
-
-def _single_row(reference: SingleAnswers, responses: Responses) -> SingleRow:
-    """The reference on the problems that have samples too; on all of them if none has."""
-    problems = responses.problems or reference.problems
-    shared = {id: outcome for id, outcome in reference.problems.items() if id in problems}
-    return SingleRow(label=reference.label, kind=reference.kind, **vars(means(shared)))

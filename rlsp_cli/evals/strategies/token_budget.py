@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rlsp_cli.evals.answer import Scored
 from rlsp_cli.evals.metrics import of_kind
-from rlsp_cli.evals.statistics import Estimate, mean_share
+from rlsp_cli.evals.statistics import Clusters, Estimate, cluster_means, mean_share
 from rlsp_cli.evals.strategies.strategy import Candidate, Strategy
 
 
@@ -38,7 +38,10 @@ class SingleAnswers(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """Means over problems, with the accuracy's 95% interval; `ran_out` counts problems."""
+    """Means over problems, with the accuracy's 95% interval; `ran_out` counts problems.
+
+    Of several problems made of one row, their mean counts as one.
+    """
 
     problems: int
     responses: float
@@ -98,17 +101,19 @@ def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Stra
     return Outcome(accuracy, count + next_takes_part, budget)
 
 
-def means(problems: Mapping[str, Outcome]) -> Means:
+def means(problems: Mapping[str, Outcome], clusters: Clusters) -> Means:
     """Over at least one problem; tokens are None if they are not known of each."""
-    outcomes = list(problems.values())
-    tokens = [outcome.tokens for outcome in outcomes if outcome.tokens is not None]
+    accuracies = {id: outcome.accuracy for id, outcome in problems.items()}
+    responses = {id: outcome.responses for id, outcome in problems.items()}
+    tokens = {id: outcome.tokens for id, outcome in problems.items() if outcome.tokens is not None}
+    counted = len(tokens) == len(problems)
 
     return Means(
-        problems=len(outcomes),
-        responses=statistics.fmean(outcome.responses for outcome in outcomes),
-        tokens=statistics.fmean(tokens) if len(tokens) == len(outcomes) else None,
-        accuracy=mean_share([outcome.accuracy for outcome in outcomes]),
-        ran_out=sum(outcome.ran_out for outcome in outcomes),
+        problems=len(problems),
+        responses=statistics.fmean(cluster_means(responses, clusters)),
+        tokens=statistics.fmean(cluster_means(tokens, clusters)) if counted else None,
+        accuracy=mean_share(cluster_means(accuracies, clusters)),
+        ran_out=sum(outcome.ran_out for outcome in problems.values()),
     )
 
 
