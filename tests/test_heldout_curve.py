@@ -108,7 +108,7 @@ def test_a_resumed_run_has_every_point_once(tmp_path: Path) -> None:
     whole.run()
 
     killed = trainer_of(tmp_path / "parts", every=1)
-    killed.scorer.dies_at = 4  # type: ignore[attr-defined]
+    killed.gatherer.scorer.dies_at = 4  # type: ignore[attr-defined]
     with pytest.raises(KeyboardInterrupt):
         killed.run()
     # The newest checkpoint is that of two steps, so the third one and its point are made again.
