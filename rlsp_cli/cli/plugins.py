@@ -17,7 +17,7 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rlsp_cli.rewards.plugin import Plugin
 
-app = Commands("List, show, check and write rewards, verifiers, selectors and tasks.")
+app = Commands("List, show, check and write plugins, such as rewards.")
 
 
 _CHECKED = ("verifier", "exploration_reward", "selector")
@@ -115,7 +115,7 @@ def check(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Test rewards, verifiers and selectors as a run uses them; exits with 6 on failure.
+    """Test plugins as a run uses them; exits with 6 on failure.
 
     Checks the signature, that no call raises or returns infinity, and that
     results are equal from a thread, an event loop and another process.
