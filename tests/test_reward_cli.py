@@ -199,7 +199,9 @@ def test_plugins_check_passes_what_rlsp_ships_and_refuses_a_file_without_rewards
     assert "FAILED" not in rlsp("plugins", "check", "math_verify").stdout
     (tmp_path / "none.py").write_text("x = 1\n")
     done = rlsp("plugins", "check", tmp_path / "none.py", check=False)
-    assert done.returncode == 3 and "no verifier or exploration reward here" in done.stderr
+    assert (
+        done.returncode == 3 and "no verifier, exploration reward or selector here" in done.stderr
+    )
 
 
 def test_plugins_check_takes_the_metadata_that_a_plugin_needs_from_samples(tmp_path: Path) -> None:
