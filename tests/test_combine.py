@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rlsp_cli.errors import UsageError
-from rlsp_cli.recipe.schema import Data, Model, Ppo, Prompts, Recipe, Reward, Schedule
+from rlsp_cli.recipe.schema import Data, Model, Ppo, PromptSource, Recipe, Reward, Schedule
 from rlsp_cli.rewards.combine import alpha_at, alpha_of, combine
 from rlsp_cli.rewards.sample import Score
 
@@ -81,7 +81,7 @@ def test_alpha_moves_along_its_schedule() -> None:
 
 
 def recipe(alpha: float | Schedule, ppo: Ppo | None = None) -> Recipe:
-    data = Data(prompts=Prompts(source="task:pair_sum"))
+    data = Data(prompts=PromptSource(source="task:pair_sum"))
     reward = Reward(alpha=alpha)
     return Recipe(name="x", model=Model(path="x"), data=data, reward=reward, ppo=ppo)
 

@@ -31,7 +31,7 @@ from rlsp_cli.engine.rollout import as_tensors
 from rlsp_cli.engine.seed import derive_seed, generator
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
-from rlsp_cli.recipe.schema import Data, FromScratch, Model, Ppo, Prompts, Recipe, Sft
+from rlsp_cli.recipe.schema import Data, FromScratch, Model, Ppo, PromptSource, Recipe, Sft
 
 TEXTS = ["Which two of 3, 7 add up to 10?", "3 + 7 = 10, 10 wanted: correct. \\boxed{3 + 7}"]
 
@@ -173,7 +173,7 @@ def test_prompts_are_measured_as_the_model_sees_them_and_long_ones_left_out() ->
     lengths = [len(tokenizer(f"add up to {problem.problem}")["input_ids"]) for problem in problems]
 
     def recipe(limit: int) -> Recipe:
-        data = Data(template="add up to {problem}", prompts=Prompts(source="task:pair_sum"))
+        data = Data(template="add up to {problem}", prompts=PromptSource(source="task:pair_sum"))
         ppo = Ppo(max_prompt_tokens=limit)
         return Recipe(name="x", model=Model(path="x"), data=data, ppo=ppo)
 

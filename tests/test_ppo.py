@@ -33,7 +33,16 @@ from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.engine.targets import Targets, targets_of
 from rlsp_cli.engine.trial import handling_of
 from rlsp_cli.errors import SafetyError, StoppedError
-from rlsp_cli.recipe.schema import Data, FromScratch, Model, Ppo, Prompts, Recipe, Reward, Schedule
+from rlsp_cli.recipe.schema import (
+    Data,
+    FromScratch,
+    Model,
+    Ppo,
+    PromptSource,
+    Recipe,
+    Reward,
+    Schedule,
+)
 from rlsp_cli.rewards.combine import alpha_at
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.paths import StagePaths
@@ -120,7 +129,7 @@ def make_trainer(
     ppo = Ppo(
         **{**settings, "critic_warmup_steps": 0, "temperature": 1.0, "warmup_ratio": 0.0, **changes}
     )
-    data = Data(template="{problem}", prompts=Prompts(source="task:pair_sum"))
+    data = Data(template="{problem}", prompts=PromptSource(source="task:pair_sum"))
     start = Model.model_validate({"from_scratch": SPEC, "precision": precision})
     recipe = Recipe(
         name="x", seed=seed, model=start, data=data, reward=Reward(alpha=alpha), ppo=ppo

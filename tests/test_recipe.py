@@ -287,9 +287,9 @@ def test_a_whole_section_can_be_copied_and_keeps_no_tie_to_the_first(tmp_path: P
         "heldout: {source: task:pair_sum, split: test, rows: 6}", "heldout: '${data.prompts}'"
     )
     data = load(tmp_path, text, "data.prompts.rows=5", "data.prompts.split='${name}'").data
-    assert (
-        data.heldout == data.prompts and data.heldout is not None and data.heldout.split == "tiny"
-    )
+    (prompts,) = data.prompt_sources
+    assert data.heldout is not None and data.heldout.split == "tiny"
+    assert data.heldout.model_dump() == prompts.model_dump(exclude={"weight"})
 
 
 def test_values_stand_inside_a_text(tmp_path: Path) -> None:
@@ -347,9 +347,7 @@ def test_relative_paths_belong_to_the_file_that_wrote_them(tmp_path: Path) -> No
         TINY.replace("prompts: {source: task:pair_sum", "prompts: {source: p.jsonl")
     )
     recipe = load(tmp_path, "extends: sub/base.yaml\n")
-    assert recipe.data.prompts is not None and recipe.data.prompts.source == str(
-        tmp_path / "sub" / "p.jsonl"
-    )
+    assert recipe.data.prompt_sources[0].source == str(tmp_path / "sub" / "p.jsonl")
 
 
 def test_relative_paths_of_an_override_belong_to_where_rlsp_was_started(
@@ -360,9 +358,7 @@ def test_relative_paths_of_an_override_belong_to_where_rlsp_was_started(
     recipe = load(
         tmp_path, TINY, "data.prompts={source: ./p.jsonl}", "reward.cache=verdicts.sqlite"
     )
-    assert recipe.data.prompts is not None and recipe.data.prompts.source == str(
-        tmp_path / "here" / "p.jsonl"
-    )
+    assert recipe.data.prompt_sources[0].source == str(tmp_path / "here" / "p.jsonl")
     assert recipe.reward.cache == str(tmp_path / "here" / "verdicts.sqlite")
 
 

@@ -154,8 +154,8 @@ def recipe(*overrides: str) -> tuple[Recipe, Path]:
 def test_a_recipe_fills_in_options_and_keeps_the_functions_digest(file: Path) -> None:
     use = f"{{use: '{file}:each_way'}}"
     found, path = recipe(f"data.prompts.row={use}", f"data.heldout.row={use}")
-    assert found.data.prompts and found.data.prompts.row
-    assert found.data.prompts.row.options == {"ways": ["a", "b"]}
+    (source,) = found.data.prompt_sources
+    assert source.row and source.row.options == {"ways": ["a", "b"]}
     inspect_recipe(found, path, stages_of(found))
 
     kept = [plugin for plugin in manifest(found, "x")["plugins"] if plugin["kind"] == "row_shape"]

@@ -16,7 +16,7 @@ from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.sft import num_steps, train_sft, train_step, validation_loss
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import DataError, StoppedError
-from rlsp_cli.recipe.schema import Data, FromScratch, Model, Recipe, Sft, Traces
+from rlsp_cli.recipe.schema import Data, FromScratch, Model, Recipe, Sft, TraceSource
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import read_rows
 
@@ -36,7 +36,7 @@ def make_context(
     settings = Sft(
         **{"batch": 4, "micro_batch": 2, "warmup_ratio": 0.0, "learning_rate": 1e-2, **changes}
     )
-    data = Data(template="{problem}", traces=Traces(source="task:pair_sum"))
+    data = Data(template="{problem}", traces=TraceSource(source="task:pair_sum"))
     start = Model(from_scratch=spec)
     recipe = Recipe(name="x", seed=seed, model=start, data=data, sft=settings)
     model, tokenizer = new_model(spec, [WORDS], seed=1)

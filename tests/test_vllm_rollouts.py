@@ -25,7 +25,7 @@ from rlsp_cli.engine.roles import Adapters
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.lora import Lora
-from rlsp_cli.recipe.schema import Data, Ppo, Prompts, Recipe
+from rlsp_cli.recipe.schema import Data, Ppo, PromptSource, Recipe
 from rlsp_cli.recipe.schema import Model as ModelSection
 from rlsp_cli.runs.paths import StagePaths
 from tests.test_gguf import gguf  # noqa: F401 (a fixture)
@@ -71,7 +71,7 @@ def policy_on(
     """SmolLM2 as it is, on the server; greedy unless `settings` say else."""
     path = str(Path(served.model).with_name("model"))
     model, tokenizer = load_model(path, CPU).eval(), load_tokenizer(path)
-    prompts = Data(prompts=Prompts(source="task:pair_sum"))
+    prompts = Data(prompts=PromptSource(source="task:pair_sum"))
     ppo = Ppo(lora=lora, **{"max_new_tokens": 8, **settings})
     if "temperature" not in settings:
         ppo = ppo.model_copy(update={"temperature": 0.0})

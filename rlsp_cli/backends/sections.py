@@ -1,6 +1,8 @@
 """The sections of a recipe that a stage cannot be without, as the schema has made sure."""
 
-from rlsp_cli.recipe.schema import Ppo, Prompts, Recipe, Sft, Traces
+from collections.abc import Iterable
+
+from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
 
 
 def sft_section(recipe: Recipe) -> Sft:
@@ -15,13 +17,9 @@ def ppo_section(recipe: Recipe) -> Ppo:
     return recipe.ppo
 
 
-def traces_section(recipe: Recipe) -> Traces:
-    """`data.traces` of a recipe with an SFT stage."""
-    assert recipe.data.traces, "the schema asks for data.traces beside sft"
-    return recipe.data.traces
-
-
-def prompts_section(recipe: Recipe) -> Prompts:
-    """`data.prompts` of a recipe with a PPO stage."""
-    assert recipe.data.prompts, "the schema asks for data.prompts beside ppo"
-    return recipe.data.prompts
+def data_keys(recipe: Recipe, role: str, keys: Iterable[str]) -> tuple[str, ...]:
+    """These keys of `data.<role>`; of a mixture its sources, which may have different keys."""
+    sources = recipe.data.sources(role)
+    if f"data.{role}" in sources:
+        return tuple(f"data.{role}.{key}" for key in keys)
+    return tuple(sources)

@@ -3,6 +3,7 @@
 from rlsp_cli.data.cases import audit_cases
 from rlsp_cli.data.conversation import Turn
 from rlsp_cli.data.kept import Streamed, forget_rows
+from rlsp_cli.data.mixture import Mixture, recipe_problems, recipe_traces
 from rlsp_cli.data.problem import Problem, problems_of, prompt_rows
 from rlsp_cli.data.row import Row
 from rlsp_cli.data.row_function import RowFunction
@@ -11,6 +12,7 @@ from rlsp_cli.data.source import jsonl_rows, source_digest, source_rows
 from rlsp_cli.data.trace import Trace, trace_rows, training_rows
 
 __all__ = [
+    "Mixture",
     "Problem",
     "Row",
     "RowFunction",
@@ -23,6 +25,8 @@ __all__ = [
     "problems_of",
     "prompt_rows",
     "read_samples",
+    "recipe_problems",
+    "recipe_traces",
     "source_digest",
     "source_rows",
     "trace_rows",

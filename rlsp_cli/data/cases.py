@@ -11,12 +11,12 @@ _POOL = 10
 
 
 def audit_cases(recipe: Recipe, problems: int) -> list[Case]:
-    """The first problems of `data.prompts`, or of `data.heldout`.
+    """The first problems of the first source of `data.prompts`, or of `data.heldout`.
 
     The wrong answer to each is another problem's reference, so that it looks like an answer.
     DataError when all references are equal.
     """
-    source = recipe.data.prompts or recipe.data.heldout
+    source = next(iter(recipe.data.prompt_sources), recipe.data.heldout)
     if source is None:
         raise DataError(
             "the recipe has no problems to attack with; give data.prompts or data.heldout"

@@ -9,7 +9,7 @@ from rlsp_cli.data import source_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches import Benches, find_bench
 from rlsp_cli.plan.texts import Texts, prompt_texts, trace_texts
-from rlsp_cli.recipe.schema import Eval, Ppo, Prompts, Recipe, Rows, Sft
+from rlsp_cli.recipe.schema import Eval, Ppo, Recipe, Sft
 
 
 @dataclass(frozen=True)
@@ -161,15 +161,13 @@ def _bench_size(name: str, recipe: Recipe, settings: Eval) -> int | None:
 
 def _read(recipe: Recipe, role: str) -> _Reading:
     """What `data.<role>` looks like."""
-    rows: Rows | None = getattr(recipe.data, role)
-    assert rows, "checked by the recipe"
-    if rows.on_hub:
+    if any(source.on_hub for source in recipe.data.sources(role).values()):
         return _Reading(
             note=f"data.{role} is on the hub, which a plan does not ask: its rows are unknown"
         )
 
     try:
-        return _Reading(prompt_texts(recipe) if isinstance(rows, Prompts) else trace_texts(recipe))
+        return _Reading(prompt_texts(recipe) if role == "prompts" else trace_texts(recipe))
     except (DataError, NotReadyError) as error:
         # Kept, so that all else of the plan is shown before it.
         return _Reading(unreadable=f"data.{role} cannot be read: {error}")

@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import TypeVar
 
-from rlsp_cli.data import Problem, Trace, prompt_rows, trace_rows
+from rlsp_cli.data import Problem, Trace, recipe_problems, recipe_traces
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.token_count import token_counter
 
@@ -43,8 +43,7 @@ class Texts:
 
 def prompt_texts(recipe: Recipe) -> Texts:
     """The problems of PPO. DataError or NotReadyError when they cannot be read."""
-    assert recipe.data.prompts, "checked by the recipe"
-    found = prompt_rows(recipe.data.prompts, recipe.plugins)
+    found = recipe_problems(recipe)
     some = _some(found)
 
     lengths = list(_prompt_lengths(recipe, some))
@@ -53,8 +52,7 @@ def prompt_texts(recipe: Recipe) -> Texts:
 
 def trace_texts(recipe: Recipe) -> Texts:
     """The traces of SFT. DataError or NotReadyError when they cannot be read."""
-    assert recipe.data.traces, "checked by the recipe"
-    found = trace_rows(recipe.data.traces, recipe.plugins)
+    found = recipe_traces(recipe)
     some = _some(found)
 
     lengths = list(_trace_lengths(recipe, some))

@@ -5,7 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from rlsp_cli.data import Problem, prompt_rows, trace_rows, training_rows
+from rlsp_cli.data import (
+    Mixture,
+    Problem,
+    prompt_rows,
+    recipe_problems,
+    recipe_traces,
+    trace_rows,
+    training_rows,
+)
 from rlsp_cli.errors import RecipeError, RlspError
 from rlsp_cli.evals.benches import Benches
 from rlsp_cli.preflight.hub import data_on_hub
@@ -62,11 +70,36 @@ def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
 
 
 def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
-    rows: Traces | Prompts = getattr(recipe.data, role)
-    place = f"data.{role}.source"
+    found_all = True
+    for key, rows in recipe.data.sources(role).items():
+        for issue in _look_at_source(recipe, role, key, rows, ask_hub):
+            found_all = found_all and isinstance(issue, Note)
+            yield issue
 
+    if found_all and len(recipe.data.sources(role)) > 1:
+        yield from _look_at_mixture(recipe, role)
+
+
+def _look_at_mixture(recipe: Recipe, role: str) -> Iterator[Issue]:
+    """A note with the rows of each source, or why the sources make no mixture."""
+    if any(rows.on_hub for rows in recipe.data.sources(role).values()):
+        return
+
+    try:
+        mixture = recipe_traces(recipe) if role == "traces" else recipe_problems(recipe)
+    except RlspError as error:
+        yield Issue(f"data.{role}", str(error))
+        return
+    if isinstance(mixture, Mixture) and mixture.leaves_out_rows:
+        yield Note(f"data.{role}", f"data.{role}: an epoch has {mixture.words()}")
+
+
+def _look_at_source(
+    recipe: Recipe, role: str, key: str, rows: Rows, ask_hub: bool
+) -> Iterator[Issue]:
+    place = f"{key}.source"
     if rows.on_hub:
-        found = _look_at_hub(f"data.{role}", rows.source, place, ask_hub)
+        found = _look_at_hub(key, rows.source, place, ask_hub)
         if found:
             yield found
             return
@@ -80,7 +113,7 @@ def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
         else:
             _read_all(prompt_rows(_few(rows), recipe.plugins))
     except RlspError as error:
-        yield Issue(place, f"data.{role}: {error}", _hint(rows, str(error), role))
+        yield Issue(place, f"{key}: {error}", _hint(rows, str(error), key))
 
 
 def _read_traces(traces: Traces, recipe: Recipe) -> None:
@@ -88,7 +121,7 @@ def _read_traces(traces: Traces, recipe: Recipe) -> None:
     _read_all(found)
 
     # Whether enough rows are left beside those for validation only a whole file shows.
-    if recipe.sft and traces.is_file:
+    if recipe.sft and traces.is_file and len(recipe.data.trace_sources) == 1:
         training_rows(len(found), recipe.sft.val_rows)
 
 
@@ -108,11 +141,11 @@ def _few(rows: AnyRows) -> AnyRows:
     return rows.model_copy(update={"rows": min(rows.rows or most, most)})
 
 
-def _hint(rows: Rows, reason: str, role: str) -> str | None:
+def _hint(rows: Rows, reason: str, key: str) -> str | None:
     """The next move, where the reason suggests one."""
     path = Path(rows.source)
     if "no column" in reason:
-        return f"name it in data.{role}"
+        return f"name it in {key}"
     if rows.is_file and not path.suffix and not path.exists():
         return f"a data set on the hub is written hf:{path.parent.name}/{path.name}"
     return None

@@ -46,13 +46,13 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
 
 def _first_row(recipe: Recipe, stages: Sequence[str]) -> Problem | None:
     """The first row that the recipe's verifier will judge; None where none can be read here."""
-    prompts, heldout = recipe.data.prompts, recipe.data.heldout
-    judged: list[Prompts | None] = [prompts] if "ppo" in stages else []
-    if "eval" in stages and recipe.eval and "heldout" in recipe.eval.benches:
+    judged: list[Prompts] = [*recipe.data.prompt_sources] if "ppo" in stages else []
+    heldout = recipe.data.heldout
+    if heldout and "eval" in stages and recipe.eval and "heldout" in recipe.eval.benches:
         judged.append(heldout)
 
     for rows in judged:
-        if rows is not None and not rows.on_hub:
+        if not rows.on_hub:
             with suppress(RlspError):  # reported with the data
                 return first_row(rows, recipe)
     return None

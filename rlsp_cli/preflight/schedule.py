@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from rlsp_cli.data import source_rows
+from rlsp_cli.data import recipe_problems, recipe_traces, source_rows
 from rlsp_cli.errors import RlspError
 from rlsp_cli.recipe.issue import Issue, Note
-from rlsp_cli.recipe.schema import Ppo, Recipe, Rows, Sft
+from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
 
 
 def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
@@ -18,13 +18,13 @@ def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
 
 
 def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
-    rows = _count(recipe.data.traces, recipe)
+    rows = _count(recipe, "traces")
     if rows is None or sft.max_steps is None:
         return
 
     # With packing a sequence holds several rows, and a conversation gives an example for each of
     # its answers: rows do not tell the number of steps.
-    is_conversation = recipe.data.traces is not None and recipe.data.traces.messages
+    is_conversation = any(source.messages for source in recipe.data.trace_sources)
     if sft.axolotl.packing or is_conversation:
         return
 
@@ -59,18 +59,21 @@ def _steps(recipe: Recipe, ppo: Ppo) -> int | None:
     if ppo.steps is not None:
         return ppo.steps
 
-    rows = _count(recipe.data.prompts, recipe)
+    rows = _count(recipe, "prompts")
     return None if rows is None else ppo.num_steps(rows)
 
 
-def _count(source: Rows | None, recipe: Recipe) -> int | None:
-    """Rows of a source; None when they are not here, or cannot be read."""
-    if source is None or source.on_hub:
+def _count(recipe: Recipe, role: str) -> int | None:
+    """Rows for training; None when they are not here, or cannot be read."""
+    sources = [*recipe.data.sources(role).values()]
+    if not sources or any(source.on_hub for source in sources):
         return None
     # A row function may make several rows of one.
-    if source.is_task and source.rows and not source.row:
-        return source.rows
+    if len(sources) == 1 and sources[0].is_task and sources[0].rows and not sources[0].row:
+        return sources[0].rows
 
     with suppress(RlspError):  # reported with the data
-        return len(source_rows(source, recipe.plugins))
+        if len(sources) == 1:
+            return len(source_rows(sources[0], recipe.plugins))
+        return len(recipe_traces(recipe) if role == "traces" else recipe_problems(recipe))
     return None

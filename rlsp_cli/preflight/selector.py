@@ -14,10 +14,11 @@ from rlsp_cli.rewards.selection import Selector
 
 def look_at_selector(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
     """An issue if the selector breaks, such as on a missing column; a note if it keeps nothing."""
-    ppo, prompts = recipe.ppo, recipe.data.prompts
+    ppo = recipe.ppo
+    prompts = next((source for source in recipe.data.prompt_sources if not source.on_hub), None)
     if "ppo" not in stages or ppo is None or ppo.select is None:
         return
-    if ppo.backend != "local" or prompts is None or prompts.on_hub:
+    if ppo.backend != "local" or prompts is None:
         return
 
     groups = []

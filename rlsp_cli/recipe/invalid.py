@@ -11,7 +11,14 @@ from rlsp_cli.recipe.issue import Issue, did_you_mean
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.section import Section
 
-_UNION_BRANCHES = ("number", "schedule", "policy_word", "policy_penalty")
+_UNION_BRANCHES = (
+    "number",
+    "schedule",
+    "policy_word",
+    "policy_penalty",
+    "one_source",
+    "several_sources",
+)
 """Branches of unions, which pydantic names in an error's location, and which are no keys."""
 
 

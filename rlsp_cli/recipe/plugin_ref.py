@@ -105,12 +105,22 @@ def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
         yield PluginRef.of_use("selector", selector, "ppo.select")
 
     rows = data.get("data")
-    for role, source in rows.items() if isinstance(rows, dict) else ():
-        if _names_task(source):
-            yield PluginRef.of_source(source, f"data.{role}")
-        row = source.get("row") if isinstance(source, dict) else None
-        if isinstance(row, dict) and "use" in row:
-            yield PluginRef.of_use("row_shape", row, f"data.{role}.row")
+    for role, given in rows.items() if isinstance(rows, dict) else ():
+        path = f"data.{role}"
+        if isinstance(given, list):
+            for number, source in enumerate(given):
+                yield from _refs_of_source(source, f"{path}.{number}")
+        else:
+            yield from _refs_of_source(given, path)
+
+
+def _refs_of_source(source: Any, path: str) -> Iterator[PluginRef]:
+    if _names_task(source):
+        yield PluginRef.of_source(source, path)
+
+    row = source.get("row") if isinstance(source, dict) else None
+    if isinstance(row, dict) and "use" in row:
+        yield PluginRef.of_use("row_shape", row, f"{path}.row")
 
 
 def _names_task(source: Any) -> bool:

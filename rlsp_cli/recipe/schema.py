@@ -159,13 +159,45 @@ class Prompts(Rows):
     """Column of the problem's id; rows without one are numbered."""
 
 
+class TraceSource(Traces):
+    """A source of traces, alone or as a part of a mixture."""
+
+    weight: NonNegativeFloat | None = None
+    """Its part of the mixture, relative to the others'; without weights, every row is used."""
+
+
+class PromptSource(Prompts):
+    """A source of problems, alone or as a part of a mixture."""
+
+    weight: NonNegativeFloat | None = None
+    """Its part of the mixture, relative to the others'; without weights, every row is used."""
+
+
+def _one_or_several(value: Any) -> str:
+    return "several_sources" if isinstance(value, list | tuple) else "one_source"
+
+
 class Data(Section):
     """The data of all stages, and how a problem becomes a prompt."""
 
-    traces: Traces | None = None
-    """Traces for SFT."""
-    prompts: Prompts | None = None
-    """Problems for PPO."""
+    traces: (
+        Annotated[
+            Annotated[TraceSource, Tag("one_source")]
+            | Annotated[tuple[TraceSource, ...], Tag("several_sources")],
+            Discriminator(_one_or_several),
+        ]
+        | None
+    ) = None
+    """Traces for SFT, from one source or a mixture of several."""
+    prompts: (
+        Annotated[
+            Annotated[PromptSource, Tag("one_source")]
+            | Annotated[tuple[PromptSource, ...], Tag("several_sources")],
+            Discriminator(_one_or_several),
+        ]
+        | None
+    ) = None
+    """Problems for PPO, from one source or a mixture of several."""
     heldout: Prompts | None = None
     """Problems kept out of training; `eval` has them as the bench `heldout`."""
 
@@ -176,6 +208,34 @@ class Data(Section):
     """Text of the user's turn, with `{problem}` in it. If unset, each bench uses its own prompt."""
     allow_overlap: bool = False
     """Train although traces or prompts hold copies of problems in `eval.benches`."""
+
+    @property
+    def trace_sources(self) -> tuple[TraceSource, ...]:
+        """The sources of traces; none if there are no traces."""
+        return self.traces if isinstance(self.traces, tuple) else tuple(filter(None, [self.traces]))
+
+    @property
+    def prompt_sources(self) -> tuple[PromptSource, ...]:
+        """The sources of problems for PPO; none if there are no problems."""
+        found = self.prompts
+        return found if isinstance(found, tuple) else tuple(filter(None, [found]))
+
+    def sources(self, role: str) -> dict[str, Rows]:
+        """The sources of `traces`, `prompts` or `heldout`, by their keys in a recipe."""
+        given: Rows | tuple[Rows, ...] | None = getattr(self, role)
+        if isinstance(given, tuple):
+            return {f"data.{role}.{number}": source for number, source in enumerate(given)}
+        return {f"data.{role}": given} if given else {}
+
+    @model_validator(mode="after")
+    def _weights_make_a_mixture(self) -> "Data":
+        for role in ("traces", "prompts"):
+            weights = [getattr(source, "weight", None) for source in self.sources(role).values()]
+            if None in weights and any(weight is not None for weight in weights):
+                raise ValueError(f"data.{role}: give each source a weight, or none of them")
+            if weights and not any(weight is None or weight > 0 for weight in weights):
+                raise ValueError(f"data.{role}: the weights are all 0; raise one of them")
+        return self
 
 
 class Penalise(Section):

@@ -73,7 +73,7 @@ def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses += [("exploration_reward", use.use) for use in recipe.reward.exploration]
     if recipe.ppo is not None and recipe.ppo.select is not None:
         uses.append(("selector", recipe.ppo.select.use))
-    for rows in _sources(recipe).values():
+    for _, rows in _sources(recipe):
         if rows.is_task:
             uses.append(("task", rows.source.removeprefix("task:")))
         if rows.row:
@@ -89,17 +89,16 @@ def _plugins(recipe: Recipe) -> list[dict[str, str]]:
 
 def _data(recipe: Recipe) -> list[dict[str, Any]]:
     found = []
-    for role, rows in _sources(recipe).items():
+    for role, rows in _sources(recipe):
         digest = source_digest(rows.source)
         found.append({"role": role, "source": rows.source, "rows": rows.rows, "digest": digest})
     return found
 
 
-def _sources(recipe: Recipe) -> dict[str, Rows]:
-    """The data that a recipe names, by its role."""
-    roles: dict[str, Rows | None] = {
-        "traces": recipe.data.traces,
-        "prompts": recipe.data.prompts,
-        "heldout": recipe.data.heldout,
-    }
-    return {role: rows for role, rows in roles.items() if rows is not None}
+def _sources(recipe: Recipe) -> list[tuple[str, Rows]]:
+    """The data that a recipe names, each with its role."""
+    return [
+        (role, rows)
+        for role in ("traces", "prompts", "heldout")
+        for rows in recipe.data.sources(role).values()
+    ]

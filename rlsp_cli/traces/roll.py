@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rlsp_cli.data import Problem, prompt_rows
+from rlsp_cli.data import Problem, recipe_problems
 from rlsp_cli.errors import DataError, UsageError
 from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler
 from rlsp_cli.recipe.schema import Ppo, Recipe, SelectorUse
@@ -102,7 +102,7 @@ def roll_prompts(job: RollJob) -> Rolled:
 
 
 def _refuse(job: RollJob) -> None:
-    if job.recipe.data.prompts is None:
+    if not job.recipe.data.prompt_sources:
         raise UsageError(f"{job.recipe.name}: it has no data.prompts to try")
     if job.out.suffix != ".jsonl":
         raise UsageError(f"{job.out}: written as JSON Lines; name a file that ends in .jsonl")
@@ -113,8 +113,7 @@ def _refuse(job: RollJob) -> None:
 
 def _roll(job: RollJob) -> Rolled:
     recipe, found = job.recipe, Rolled()
-    assert recipe.data.prompts, "refused above"
-    problems = prompt_rows(recipe.data.prompts, recipe.plugins)
+    problems = recipe_problems(recipe)
     sampler, prompt = open_sampler(job.model, job.url, recipe.data)
 
     # Written under these names while they grow: what has its own name is whole.

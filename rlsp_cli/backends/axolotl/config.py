@@ -11,11 +11,23 @@ from typing import Any
 
 from rlsp_cli.backends.axolotl.batch import accumulation_steps, world_size
 from rlsp_cli.backends.axolotl.files import AxolotlFiles
+from rlsp_cli.backends.sections import data_keys
 from rlsp_cli.backends.settings import Setting
 from rlsp_cli.recipe.schema import Recipe, Sft
 
 _GPUS = "cluster.gpus_per_node"
-_DATA = ("source", "split", "rows", "options", "config", "prompt", "response", "messages", "row")
+_DATA = (
+    "source",
+    "split",
+    "rows",
+    "options",
+    "config",
+    "prompt",
+    "response",
+    "messages",
+    "row",
+    "weight",
+)
 _CHECKPOINTS_KEPT = 2
 """If a crash leaves the newest half written, the one before it is whole."""
 _LIGER = (
@@ -96,7 +108,7 @@ def _data(recipe: Recipe, sft: Sft, files: AxolotlFiles) -> Iterator[Setting]:
     thinking out of assistant turns.
     """
     form = {"ds_type": "json", "type": "input_output"}
-    sources = (*(f"data.traces.{key}" for key in _DATA), "data.system", "data.template")
+    sources = (*data_keys(recipe, "traces", _DATA), "data.system", "data.template")
     yield Setting("datasets", [{"path": str(files.train), **form}], sources)
 
     if sft.val_rows:

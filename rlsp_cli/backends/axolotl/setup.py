@@ -12,8 +12,8 @@ from rlsp_cli.backends.axolotl.checkpoint import checkpoint_step
 from rlsp_cli.backends.axolotl.files import AxolotlFiles
 from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
-from rlsp_cli.backends.sections import sft_section, traces_section
-from rlsp_cli.data import Trace, trace_rows, training_rows
+from rlsp_cli.backends.sections import sft_section
+from rlsp_cli.data import Trace, recipe_traces, training_rows
 from rlsp_cli.engine.lesson import closed_traces, is_closed, lessons
 from rlsp_cli.engine.prompt import encode_prompt
 from rlsp_cli.evals.overlap import refuse_overlap
@@ -25,7 +25,7 @@ from rlsp_cli.terminal import print
 def setup(step: JobStep) -> None:
     """Write what the configuration names; drop metrics that a resumed training writes again."""
     recipe, files = step.recipe, AxolotlFiles(step.run.stage("sft"))
-    traces = trace_rows(traces_section(recipe), recipe.plugins)
+    traces = recipe_traces(recipe)
     refuse_overlap(recipe, "traces", traces)
 
     # Both with our own code, so that a new model has the weights and the vocabulary that the

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.backends.local.models import first_tokenizer
-from rlsp_cli.data import prompt_rows, trace_rows, training_rows
+from rlsp_cli.data import recipe_problems, recipe_traces, training_rows
 from rlsp_cli.engine.ending import stated_ends
 from rlsp_cli.engine.lesson import closed_traces, encode_lessons, is_closed, lessons
 from rlsp_cli.engine.prompt import fitting, prompt_text
@@ -67,7 +67,7 @@ def first_examples(recipe: Recipe) -> list[Example]:
 
 def _of_sft(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
-    traces = trace_rows(recipe.data.traces, recipe.plugins)
+    traces = recipe_traces(recipe)
     rows, _ = training_rows(sum(1 for _ in closed_traces(traces)), recipe.sft.val_rows)
 
     training = islice(filter(is_closed, traces), len(rows))
@@ -83,7 +83,7 @@ def _of_sft(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
 
 def _of_ppo(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
-    problems = prompt_rows(recipe.data.prompts, recipe.plugins)
+    problems = recipe_problems(recipe)
     fit = fitting(problems, recipe, tokenizer, say=lambda _: None)
     first, ids = next(fit)
     prompt = prompt_text(first.problem, recipe.data, tokenizer)

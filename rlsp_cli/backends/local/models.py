@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlsp_cli.data import prompt_rows, trace_rows
+from rlsp_cli.data import recipe_problems, recipe_traces
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.ending import adopt_turn_end, refuse_unreachable_end, stop_at_end
 from rlsp_cli.engine.model import add_special_tokens, load_model, load_tokenizer, new_model
@@ -61,8 +61,8 @@ def _texts(recipe: Recipe) -> Iterator[str]:
     """All text that a word-level tokenizer must know."""
     yield from (recipe.data.template, recipe.data.system or "")
     if recipe.data.traces:
-        for trace in trace_rows(recipe.data.traces, recipe.plugins):
+        for trace in recipe_traces(recipe):
             yield from (trace.prompt, trace.response, *(content for _, content in trace.turns))
     if recipe.data.prompts:
-        for problem in prompt_rows(recipe.data.prompts, recipe.plugins):
+        for problem in recipe_problems(recipe):
             yield from (problem.problem, problem.answer)

@@ -9,7 +9,7 @@ import torch
 from rlsp_cli.backends.local.models import starting_model
 from rlsp_cli.backends.local.rollouts import served_policy
 from rlsp_cli.backends.local.room import refuse_too_large
-from rlsp_cli.data import Problem, forget_rows, prompt_rows, trace_rows
+from rlsp_cli.data import Problem, forget_rows, prompt_rows, recipe_problems, recipe_traces
 from rlsp_cli.engine.model import pick_device, refuse_overflow
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.precision import computes_in_bfloat16
@@ -30,7 +30,7 @@ from rlsp_cli.terminal import print
 def sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag) -> None:
     """SFT on the recipe's traces."""
     assert recipe.sft and recipe.data.traces, "checked by the recipe"
-    traces = trace_rows(recipe.data.traces, recipe.plugins)
+    traces = recipe_traces(recipe)
     refuse_overlap(recipe, "traces", traces)
     with tracking(recipe, "sft", paths.stage("sft")) as trackers:
         context = _context(recipe, paths, "sft", inputs, stop, trackers)
@@ -40,7 +40,7 @@ def sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
 def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag) -> None:
     """PPO on the recipe's prompts."""
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
-    problems = prompt_rows(recipe.data.prompts, recipe.plugins)
+    problems = recipe_problems(recipe)
     refuse_overlap(recipe, "prompts", problems)
 
     with ExitStack() as stack:

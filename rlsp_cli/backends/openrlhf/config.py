@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rlsp_cli.backends.openrlhf.files import BRIDGE, OpenRlhfFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles, takes_turns
+from rlsp_cli.backends.sections import data_keys
 from rlsp_cli.backends.settings import Setting
 from rlsp_cli.evals.heldout_curve import curve_sampling
 from rlsp_cli.recipe.openrlhf import OpenRlhf
@@ -66,7 +67,7 @@ def settings(
         _models(recipe, ppo, paths),
         _places(recipe, ppo),
         _engines(recipe, ppo),
-        _data(ppo, files),
+        _data(recipe, ppo, files),
         _rollout(ppo),
         _training(recipe, ppo),
         _algorithm(ppo),
@@ -176,9 +177,9 @@ def _engine_memory(recipe: Recipe, ppo: Ppo) -> float:
     return _MEMORY_SHARED if takes_turns(ppo) else _MEMORY_ALONE
 
 
-def _data(ppo: Ppo, files: OpenRlhfFiles) -> Iterator[Setting]:
+def _data(recipe: Recipe, ppo: Ppo, files: OpenRlhfFiles) -> Iterator[Setting]:
     """Prompts as text, rendered as in SFT and evaluation, and a label for our bridge."""
-    rows = (*(f"data.prompts.{key}" for key in _ROWS), "data.system", "data.template")
+    rows = (*data_keys(recipe, "prompts", (*_ROWS, "weight")), "data.system", "data.template")
     yield Setting("data.prompt_dataset", str(files.prompts), (*rows, "ppo.steps", "ppo.episodes"))
     yield Setting("data.prompt_split", "train")
     yield Setting("data.input_key", "prompt")
@@ -308,7 +309,7 @@ def _evaluation(recipe: Recipe, ppo: Ppo, files: OpenRlhfFiles) -> Iterator[Sett
     if every is None or recipe.data.heldout is None:
         return
 
-    sources = tuple(f"data.heldout.{key}" for key in _ROWS)
+    sources = data_keys(recipe, "heldout", _ROWS)
     yield Setting("eval.dataset", str(files.heldout), sources)
     yield Setting("eval.split", "train")
     yield Setting("eval.steps", every, ("ppo.eval_every",))

@@ -11,8 +11,8 @@ from rlsp_cli.backends.job_step import JobStep, say_note
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.backends.openrlhf.checkpoint import choose
 from rlsp_cli.backends.openrlhf.files import OpenRlhfFiles
-from rlsp_cli.backends.sections import ppo_section, prompts_section
-from rlsp_cli.data import Problem, prompt_rows
+from rlsp_cli.backends.sections import ppo_section
+from rlsp_cli.data import Problem, prompt_rows, recipe_problems
 from rlsp_cli.engine.ending import refuse_other_end
 from rlsp_cli.engine.model import load_tokenizer
 from rlsp_cli.engine.prompt import encode_texts, encoded_problems, fitting
@@ -27,7 +27,7 @@ def setup(step: JobStep) -> None:
     recipe, files = step.recipe, OpenRlhfFiles(step.run.stage("ppo"))
     ppo, heldout = ppo_section(recipe), recipe.data.heldout
 
-    problems = prompt_rows(prompts_section(recipe), recipe.plugins)
+    problems = recipe_problems(recipe)
     refuse_overlap(recipe, "prompts", problems)
     tokenizer = _tokenizer(recipe, step.inputs["model"], files)
 

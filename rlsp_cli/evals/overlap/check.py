@@ -85,8 +85,12 @@ def _local_roles(recipe: Recipe) -> Iterator[str]:
     """The keys of data that a stage trains on, and that is not on the hub."""
     for role in roles_of(recipe):
         is_used = getattr(recipe, ROLES[role]) is not None
-        if is_used and not getattr(recipe.data, role).on_hub:
+        if is_used and not _on_hub(recipe, role):
             yield role
+
+
+def _on_hub(recipe: Recipe, role: str) -> bool:
+    return any(source.on_hub for source in recipe.data.sources(role).values())
 
 
 def _issues(

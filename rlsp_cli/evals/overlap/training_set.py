@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from rlsp_cli.data import Row, Streamed, prompt_rows, source_rows, trace_rows
 from rlsp_cli.data.formats import Columns, convert, pick_format
 from rlsp_cli.data.source import HUB_ID
 from rlsp_cli.errors import DataError
-from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, Traces
+from rlsp_cli.recipe.schema import Recipe, Rows, Traces
 
 ROLES = {"traces": "sft", "prompts": "ppo"}
 """Key of `data` -> the stage that trains on it."""
@@ -67,13 +68,23 @@ def from_recipe(role: str, recipe: Recipe, most_of_task: int | None = None) -> T
     DataError or NotReadyError when they cannot be read. Of a procedural task only the first
     `most_of_task` are made, if that is given.
     """
-    source: Traces | Prompts = getattr(recipe.data, role)
-    if most_of_task is not None and source.is_task and source.rows is not None:
-        source = source.model_copy(update={"rows": min(source.rows, most_of_task)})
+    sources = recipe.data.sources(role).values()
+    name = ", ".join(source.source for source in sources)
 
-    if isinstance(source, Traces):
-        return from_rows(role, source.source, trace_rows(source, recipe.plugins))
-    return from_rows(role, source.source, prompt_rows(source, recipe.plugins))
+    # Every row of every source: which of them a mixture leaves out depends on its weights.
+    parts = [_problems(_shortened(source, most_of_task), recipe) for source in sources]
+    return from_rows(role, name, Streamed(lambda: chain.from_iterable(parts)))
+
+
+def _problems(source: Rows, recipe: Recipe) -> Collection[HasProblem]:
+    read = trace_rows if isinstance(source, Traces) else prompt_rows
+    return read(source, recipe.plugins)
+
+
+def _shortened(source: Rows, most_of_task: int | None) -> Rows:
+    if most_of_task is None or not source.is_task or source.rows is None:
+        return source
+    return source.model_copy(update={"rows": min(source.rows, most_of_task)})
 
 
 def roles_of(recipe: Recipe) -> list[str]:
