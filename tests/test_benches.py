@@ -173,7 +173,7 @@ def test_shapes_make_of_a_row_what_they_say(tmp_path: Path) -> None:
     )
     (question,) = made["gpqa_diamond"]
     assert f"{question.answer}. right" in question.problem and question.id == "r"
-    assert json.loads(made["mbpp"][0].answer)[1] == "ZERO = 0\nassert add(0, 0) == ZERO"
+    assert json.loads(present(made["mbpp"][0].answer))[1] == "ZERO = 0\nassert add(0, 0) == ZERO"
 
 
 def test_shuffled_choices_depend_on_the_question_alone(tmp_path: Path) -> None:

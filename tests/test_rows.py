@@ -18,7 +18,7 @@ from rlsp_cli.recipe.schema import Prompts, Traces
 from rlsp_cli.runs.stream import append_rows
 
 
-def prompts(folder: Path, name: str, text: str, **keys: Any) -> list[tuple[str, str, str]]:
+def prompts(folder: Path, name: str, text: str, **keys: Any) -> list[tuple[str, str, str | None]]:
     (folder / name).write_text(text, encoding="utf-8")
     rows = prompt_rows(Prompts(source=str(folder / name), **keys))
     return [(row.id, row.problem, row.answer) for row in rows]

@@ -22,18 +22,24 @@ def audit_cases(recipe: Recipe, problems: int) -> list[Case]:
             "the recipe has no problems to attack with; give data.prompts or data.heldout"
         )
 
+    if not source.has_references:
+        raise DataError(
+            f"{source.source}: an attack needs the reference answer, and these problems have none; "
+            "audit with a source that has answers"
+        )
+
     first = source.model_copy(update={"rows": _POOL * problems})
-    rows = list(prompt_rows(first, recipe.plugins))
+    rows = [(row, row.answer or "") for row in prompt_rows(first, recipe.plugins)]
     limit = recipe.ppo.max_new_tokens if recipe.ppo else None
 
     found = []
-    for row in rows[:problems]:
-        wrong = next((other.answer for other in rows if other.answer != row.answer), None)
+    for row, answer in rows[:problems]:
+        wrong = next((other for _, other in rows if other != answer), None)
         if wrong is None:
             raise DataError(
-                f"{source.source}: all references are {row.answer!r}, so none is a wrong answer"
+                f"{source.source}: all references are {answer!r}, so none is a wrong answer"
             )
 
-        sample = Sample(row.problem, "", row.answer, row.id, row.metadata, max_tokens=limit)
-        found.append(Case(row.problem, row.answer, wrong, sample))
+        sample = Sample(row.problem, "", answer, row.id, row.metadata, max_tokens=limit)
+        found.append(Case(row.problem, answer, wrong, sample))
     return found

@@ -12,14 +12,14 @@ from rlsp_cli.recipe.schema import Prompts
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem with its reference answer; `metadata` holds the other columns.
+    """A problem with its reference answer, if there is one; `metadata` holds the other columns.
 
     `parent` is the id of the row that a row function made several problems of, else empty.
     """
 
     id: str
     problem: str
-    answer: str
+    answer: str | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     parent: str = ""
 
@@ -44,7 +44,7 @@ def _problem(number: int, row: Row, prompts: Prompts) -> Problem:
     return Problem(
         id=str(row.columns.get(prompts.id, number)),
         problem=row.text(prompts.problem),
-        answer=row.text(prompts.answer),
+        answer=row.text(prompts.answer) if prompts.has_references else None,
         metadata=row.plain(without={prompts.problem, prompts.answer, prompts.id}),
         parent=row.parent,
     )

@@ -68,7 +68,7 @@ class AnswerLog:
             index=index,
             response=response.text,
             problem=problem.problem,
-            reference=problem.answer,
+            reference=problem.answer or "",
             num_tokens=response.num_tokens,
             truncated=response.truncated,
             scores=dict(response.scores),

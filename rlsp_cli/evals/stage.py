@@ -195,7 +195,7 @@ def _gold(bench: Bench) -> ReplaySampler:
     responses = {}
     for problem in bench.problems:
         # Of code, the reference is a set of tests, and a solution to them is in the column `gold`.
-        gold = problem.metadata.get("gold", f"\\boxed{{{problem.answer}}}")
+        gold = problem.metadata.get("gold", f"\\boxed{{{problem.answer or ''}}}")
         responses[problem.id] = [Response(gold)]
     return ReplaySampler(responses)
 

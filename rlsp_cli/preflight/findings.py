@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rlsp_cli.preflight.data import look_at_data
 from rlsp_cli.preflight.model import look_at_model
+from rlsp_cli.preflight.references import look_at_references
 from rlsp_cli.preflight.reward import look_at_reward
 from rlsp_cli.preflight.schedule import look_at_schedule
 from rlsp_cli.preflight.selector import look_at_selector
@@ -30,6 +31,7 @@ def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> F
         *look_at_model(recipe, stages, ask_hub),
         *look_at_data(recipe, stages, ask_hub),
         *look_at_schedule(recipe, stages),
+        *look_at_references(recipe, stages),
         *look_at_reward(recipe, stages),
         *look_at_selector(recipe, stages),
     ]

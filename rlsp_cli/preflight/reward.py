@@ -8,7 +8,7 @@ from rlsp_cli.data import Problem
 from rlsp_cli.errors import PluginError, RlspError
 from rlsp_cli.preflight.data import first_row
 from rlsp_cli.recipe.issue import Issue, Note
-from rlsp_cli.recipe.schema import PluginUse, Prompts, Recipe, Reward
+from rlsp_cli.recipe.schema import Penalise, PluginUse, Prompts, Recipe, Reward
 from rlsp_cli.rewards.audit import honest
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score, is_right
@@ -16,6 +16,8 @@ from rlsp_cli.rewards.scorer import Scorer
 
 _OF_LENGTH = "length"
 """The exploration reward that sees nothing but the number of tokens."""
+_ANY_ANSWER = "42"
+"""What a response states to a problem without a reference."""
 
 
 def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
@@ -75,7 +77,7 @@ def _score(recipe: Recipe, reward: Reward, row: Problem) -> list[SampleScore]:
     With a length reward it is scored twice more: as of one token, and as of the most there can be.
     """
     # Where the reference is no answer, such as tests of a program, a row may bring a solution.
-    text = str(row.metadata.get("gold") or honest(row.answer))
+    text = str(row.metadata.get("gold") or honest(row.answer or _ANY_ANSWER))
     most = recipe.ppo.max_new_tokens if recipe.ppo else None
     stated = Sample(
         prompt=row.problem,
@@ -110,7 +112,9 @@ def _broken(recipe: Recipe, row: Problem, scores: list[SampleScore]) -> Iterator
             yield Note(place, f"{part.component} on the first row (id {row.id}): {part.reason}")
 
     verdict = first.correctness
-    if verdict.outcome in ("value", "abstain") and not is_right(verdict.value):
+    if row.answer is None:
+        yield from _without_reference(recipe, row, verdict)
+    elif verdict.outcome in ("value", "abstain") and not is_right(verdict.value):
         judged = "gives no value to" if verdict.value is None else "calls wrong"
         answer = f"\\boxed{{{row.answer}}}"
         message = f"{verdict.component} {judged} the reference of the first row, {answer}"
@@ -121,6 +125,18 @@ def _broken(recipe: Recipe, row: Problem, scores: list[SampleScore]) -> Iterator
         yield Note("reward.correctness", message, hint)
 
     yield from _constant(recipe, others)
+
+
+def _without_reference(recipe: Recipe, row: Problem, verdict: Score) -> Iterator[Issue]:
+    """An issue if the verifier gives no value, without which a response has no reward."""
+    policy = recipe.reward.correctness.on_abstain
+    if verdict.outcome == "abstain" and not isinstance(policy, Penalise):
+        message = (
+            f"{verdict.component} abstains without a reference answer (row {row.id}), "
+            "so that no response would get a reward"
+        )
+        hint = "use another verifier, such as math_verify, or set on_abstain: {penalise: 0}"
+        yield Issue("reward.correctness", message, hint)
 
 
 def _constant(recipe: Recipe, scores: list[SampleScore]) -> Iterator[Issue]:

@@ -148,15 +148,24 @@ class Traces(Rows):
     """Column of a conversation, instead of prompt and response; each assistant turn is imitated."""
 
 
+NO_ANSWER = "none"
+"""Instead of a column: the problems have no reference answers."""
+
+
 class Prompts(Rows):
     """Problems with reference answers, for PPO and evaluation."""
 
     problem: str = "problem"
     """Column of the problem."""
     answer: str = "answer"
-    """Column of the reference answer."""
+    """Column of the reference answer; `none` for problems without, if no reward needs one."""
     id: str = "id"
     """Column of the problem's id; rows without one are numbered."""
+
+    @property
+    def has_references(self) -> bool:
+        """Whether the problems have reference answers."""
+        return self.answer != NO_ANSWER
 
 
 class TraceSource(Traces):

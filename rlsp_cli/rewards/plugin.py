@@ -14,7 +14,7 @@ from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.schema import ExplorationUse
 from rlsp_cli.rewards.options import options_model
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
-from rlsp_cli.rewards.source import source_digest
+from rlsp_cli.rewards.source import reads_reference, source_digest
 
 _SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {
     "verifier": {(Sample,): {bool, float, Verdict, CheckedVerdict, NoneType}},
@@ -94,6 +94,11 @@ class Plugin:
     def digest(self) -> str:
         """SHA-256 of its file, and of the user's own modules that the file imports."""
         return source_digest(Path(inspect.getfile(self.function)))
+
+    @cached_property
+    def needs_reference(self) -> bool:
+        """Whether its file reads the reference of a sample, and so needs the row's answer."""
+        return reads_reference(Path(inspect.getfile(self.function)))
 
     @property
     def doc(self) -> str:

@@ -20,6 +20,15 @@ def source_digest(file: Path) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
+def reads_reference(file: Path) -> bool:
+    """Whether the file, or another of the user's that it imports, reads the field `reference`."""
+    for path in _files(file):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Attribute) and node.attr == "reference":
+                return True
+    return False
+
+
 def _files(file: Path) -> list[Path]:
     """The file, then the others in the order of their paths."""
     found, waiting = {file}, [file]

@@ -65,4 +65,4 @@ def _texts(recipe: Recipe) -> Iterator[str]:
             yield from (trace.prompt, trace.response, *(content for _, content in trace.turns))
     if recipe.data.prompts:
         for problem in recipe_problems(recipe):
-            yield from (problem.problem, problem.answer)
+            yield from (problem.problem, problem.answer or "")

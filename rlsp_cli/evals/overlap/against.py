@@ -48,7 +48,7 @@ def index_of(benches: Sequence[Bench]) -> OverlapIndex:
     index = OverlapIndex()
     for bench in benches:
         texts = {problem.id: problem.problem for problem in bench.problems}
-        answers = {problem.id: problem.answer for problem in bench.problems}
+        answers = {problem.id: problem.answer or "" for problem in bench.problems}
         index.add(bench.name, texts, answers, exact_only=_is_procedural(bench))
     return index
 
