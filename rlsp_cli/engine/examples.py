@@ -26,10 +26,14 @@ _LIBRARIES = ("jinja2", "tokenizers", "transformers")
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and response as tokens; the loss is taken from `start` on."""
+    """A prompt and response as tokens; the loss is taken from `start` on.
+
+    `inputs` is what the model reads instead of `tokens`, if it differs.
+    """
 
     tokens: list[int]
     start: int
+    inputs: list[int] | None = None
 
 
 class Examples(Sequence[Example]):

@@ -9,6 +9,7 @@ from rlsp_cli.data import Trace, training_rows
 from rlsp_cli.engine.batch import batch_rows, micro_batches, pad
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.examples import Example, fitting_examples, tokenised
+from rlsp_cli.engine.input_mask import InputMask, mask_token
 from rlsp_cli.engine.logprobs import last_states, token_logp
 from rlsp_cli.engine.model import checkpoint_layers
 from rlsp_cli.engine.optimise import Optimiser
@@ -28,6 +29,7 @@ def train_sft(context: Context, settings: Sft, traces: Collection[Trace]) -> Non
     examples = fitting_examples(store, training, settings.max_length)
     kept_out = fitting_examples(store, validation, settings.max_length) if validation else []
     total = num_steps(len(examples), settings)
+    mask = _input_mask(context, settings, total)
     roles = make_roles(context.model, settings, context.recipe.seed)
     optimiser = Optimiser(roles.parameters("policy"), settings, settings.learning_rate, total)
     start = _restore(context, roles, optimiser)
@@ -39,7 +41,11 @@ def train_sft(context: Context, settings: Sft, traces: Collection[Trace]) -> Non
     for step in range(start, total):
         rows = batch_rows(len(examples), settings.batch, step, order)
         torch.manual_seed(derive_seed(context.recipe.seed, "sft", step))
-        metrics = train_step(context, settings, optimiser, [examples[row] for row in rows])
+        batch = [examples[row] for row in rows]
+        batch = mask.over(batch, step) if mask else batch
+        metrics = train_step(context, settings, optimiser, batch)
+        if mask:
+            metrics["mask_input"] = mask.share_at(step)
         if kept_out and ((step + 1) % settings.val_every == 0 or step + 1 == total):
             metrics["eval_loss"] = validation_loss(context, settings, kept_out)
         epoch = round((step + 1) * settings.batch / len(examples), 4)
@@ -99,14 +105,14 @@ def validation_loss(context: Context, settings: Sft, examples: Sequence[Example]
 
 def _loss_sum(context: Context, examples: Sequence[Example]) -> torch.Tensor:
     """Summed cross-entropy of the response tokens."""
-    tokens = pad(
-        [example.tokens for example in examples], context.tokenizer.pad_token_id, context.device
-    )
+    padding, device = context.tokenizer.pad_token_id, context.device
+    tokens = pad([example.tokens for example in examples], padding, device)
+    inputs = pad([example.inputs or example.tokens for example in examples], padding, device)
     mask = torch.zeros(len(examples), tokens.shape[1] - 1, device=context.device)
     for row, example in enumerate(examples):
         mask[row, max(example.start - 1, 0) : len(example.tokens) - 1] = 1
     with autocast(context.model, context.recipe.model.precision):
-        states = last_states(context.model, tokens)
+        states = last_states(context.model, inputs)
         return -token_logp(context.model, states, tokens, mask)[..., 0].sum()
 
 
@@ -114,6 +120,14 @@ def num_steps(rows: int, settings: Sft) -> int:
     """Optimiser steps of the whole stage."""
     steps = max(1, int(settings.epochs * rows / settings.batch))
     return min(steps, settings.max_steps or steps)
+
+
+def _input_mask(context: Context, settings: Sft, total: int) -> InputMask | None:
+    """What hides inputs in training; the traces are tokens already, so none holds a new mask token."""
+    if not settings.mask_input:
+        return None
+    token = mask_token(context.model, context.tokenizer)
+    return InputMask(settings.mask_input, total, token, context.recipe.seed)
 
 
 def _restore(context: Context, roles: Roles, optimiser: Optimiser) -> int:

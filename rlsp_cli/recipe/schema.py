@@ -432,6 +432,8 @@ class Sft(Optimisation):
     """Peak learning rate."""
     max_length: PositiveInt = 8192
     """Longest example in tokens; longer ones are left out, and counted."""
+    mask_input: BelowOne = 0.0
+    """Largest share of a response's input tokens to mask (Masked Thought); labels stay."""
 
     # Validation.
     val_rows: NonNegativeInt = 0
