@@ -22,6 +22,7 @@ from rlsp_cli.evals.strategies import (
     STRATEGIES,
     Candidate,
     Responses,
+    Strategy,
     StrategyTable,
     strategy_table,
 )
@@ -418,7 +419,7 @@ def test_a_remembering_ask_asks_once() -> None:
     assert ballots(rows, again) == ballots(rows, again) and max(asked.values()) == 1
 
 
-class Shortest:
+class Shortest(Strategy):
     """A strategy as a user of the package would write it."""
 
     name = "shortest"
@@ -487,5 +488,5 @@ def test_with_a_reference_they_choose_at_equal_tokens_only_where_tokens_are_coun
     assert [part.name for part in selections(responses, long, counted=False)] == ["all"]
     equal, everything = selections(responses, long, counted=True)
     assert (equal.name, everything.name) == ("equal tokens", "all")
-    assert equal.outcome("a", responses.problems["a"], VOTE).tokens == 12
-    assert everything.outcome("a", responses.problems["a"], VOTE).tokens == 20
+    assert equal.outcomes(responses.problems, VOTE)["a"].tokens == 12
+    assert everything.outcomes(responses.problems, VOTE)["a"].tokens == 20

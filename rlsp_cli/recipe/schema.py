@@ -609,7 +609,18 @@ class Forcing(Section):
     """Continue only responses with fewer tokens; by default all."""
 
 
-StrategyName = Literal["self_consistency", "best_of_n", "weighted_vote", "rpc", "budget_forcing"]
+class Split(Section):
+    """The strategy `confidence_split`: accept what a few responses agree on, ask the rest again."""
+
+    votes: PositiveInt = 4
+    """Responses to each problem in the first round."""
+    accept_above: Fraction = 0.5
+    """Accept an answer if a larger share of the first round gives it; ask for all others again."""
+
+
+StrategyName = Literal[
+    "self_consistency", "best_of_n", "weighted_vote", "rpc", "confidence_split", "budget_forcing"
+]
 
 
 class Eval(Section):
@@ -662,6 +673,8 @@ class Eval(Section):
     """Evaluated run whose single answers strategies are compared with, at equal tokens."""
     forcing: Forcing = Forcing()
     """How the strategy `budget_forcing` lengthens responses."""
+    split: Split = Split()
+    """Which answers the strategy `confidence_split` accepts."""
 
     @model_validator(mode="after")
     def _some_response(self) -> "Eval":

@@ -3,10 +3,10 @@
 import statistics
 from collections.abc import Sequence
 
-from rlsp_cli.evals.strategies.strategy import Candidate, Responses, no_scores
+from rlsp_cli.evals.strategies.strategy import Candidate, Responses, Strategy, no_scores
 
 
-class BestOfN:
+class BestOfN(Strategy):
     """The response with the highest score, also if no answer can be extracted from it."""
 
     name = "best_of_n"

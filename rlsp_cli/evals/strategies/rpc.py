@@ -3,7 +3,13 @@
 import statistics
 from collections.abc import Sequence
 
-from rlsp_cli.evals.strategies.strategy import Candidate, Responses, chance_of_vote, no_answers
+from rlsp_cli.evals.strategies.strategy import (
+    Candidate,
+    Responses,
+    Strategy,
+    chance_of_vote,
+    no_answers,
+)
 from rlsp_cli.evals.strategies.weibull import fit_mixture
 
 _PARAMETERS = 5
@@ -12,7 +18,7 @@ _HALF = 0.5
 """A response belongs to the component that it comes from with more than this chance."""
 
 
-class Rpc:
+class Rpc(Strategy):
     """A vote with the weights of `rpc_weights`."""
 
     name = "rpc"

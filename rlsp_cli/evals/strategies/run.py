@@ -57,7 +57,9 @@ def run_strategies(
 
     # A plugin `./file.py:function` scores under the name of its function.
     scorer = recipe.eval.scorer and recipe.eval.scorer.rpartition(":")[2]
-    table = strategy_table(ranked, recipe.eval.strategies, same, scorer, reference)
+    table = strategy_table(
+        ranked, recipe.eval.strategies, same, scorer, reference, recipe.eval.split
+    )
     return replace(table, missing=[*table.missing, *_unscored([score for _, score in scored])])
 
 

@@ -1,11 +1,14 @@
 """Which of a problem's responses a strategy may choose from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from rlsp_cli.evals.strategies.strategy import Candidate, Responses, Strategy
 from rlsp_cli.evals.strategies.token_budget import Outcome, SingleAnswers, choose, choose_within
+
+Problems = Mapping[str, Sequence[Candidate]]
+"""Responses by the id of their problem."""
 
 
 class Selection(Protocol):
@@ -16,8 +19,8 @@ class Selection(Protocol):
         """What it is called in the table."""
         ...
 
-    def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
-        """The strategy's outcome on this problem, choosing from this part of its responses."""
+    def outcomes(self, problems: Problems, strategy: Strategy) -> dict[str, Outcome]:
+        """The strategy's outcome on each problem, choosing from this part of its responses."""
         ...
 
 
@@ -32,9 +35,11 @@ class First:
         """`first 4`, or `all`."""
         return "all" if self.count is None else f"first {self.count}"
 
-    def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
+    def outcomes(self, problems: Problems, strategy: Strategy) -> dict[str, Outcome]:
         """Its choice from these, whatever they cost."""
-        return choose(candidates[: self.count], strategy)
+        return {
+            id: choose(candidates[: self.count], strategy) for id, candidates in problems.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,30 @@ class EqualTokens:
     reference: SingleAnswers
     name: str = "equal tokens"
 
-    def outcome(self, id: str, candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
-        """At least one response takes part."""
-        return choose_within(candidates, self.reference.problems[id].tokens or 0.0, strategy)
+    def outcomes(self, problems: Problems, strategy: Strategy) -> dict[str, Outcome]:
+        """At least one response to each problem takes part.
+
+        What a strategy saves where it stops by itself is shared equally among the other problems.
+        """
+        budgets = {id: self.reference.problems[id].tokens or 0.0 for id in problems}
+        saved, unsure = 0.0, []
+        for id, candidates in problems.items():
+            asked = strategy.asked(candidates)
+            if len(asked) < len(candidates):
+                saved += max(0.0, budgets[id] - _tokens(asked))
+            else:
+                unsure.append(id)
+
+        for id in unsure:
+            budgets[id] += saved / len(unsure)
+        return {
+            id: choose_within(candidates, budgets[id], strategy)
+            for id, candidates in problems.items()
+        }
+
+
+def _tokens(candidates: Sequence[Candidate]) -> int:
+    return sum(candidate.tokens or 0 for candidate in candidates)
 
 
 def selections(

@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 
-from rlsp_cli.evals.strategies.strategy import Candidate, Responses, chance_of_vote, no_answers
+from rlsp_cli.evals.strategies.strategy import (
+    Candidate,
+    Responses,
+    Strategy,
+    chance_of_vote,
+    no_answers,
+)
 
 
-class SelfConsistency:
+class SelfConsistency(Strategy):
     """The answer with most votes."""
 
     name = "self_consistency"

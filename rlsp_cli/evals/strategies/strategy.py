@@ -55,6 +55,13 @@ class Strategy(Protocol):
         """Why it cannot choose from these responses, at least one; None if it can."""
         ...
 
+    def asked(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Those of the candidates, in their order, that it asks for before it is sure; usually all.
+
+        What it does not ask for costs nothing.
+        """
+        return candidates
+
     def chance(self, candidates: Sequence[Candidate]) -> float:
         """Chance that its choice from at least one response is right; ties are broken at random."""
         ...

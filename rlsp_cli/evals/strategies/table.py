@@ -11,6 +11,7 @@ from rlsp_cli.evals.metrics import SameAnswer, of_kind
 from rlsp_cli.evals.metrics.vote import takes_answers, votes
 from rlsp_cli.evals.statistics import Clusters, Difference, difference
 from rlsp_cli.evals.strategies.best_of_n import BestOfN
+from rlsp_cli.evals.strategies.confidence_split import ConfidenceSplit
 from rlsp_cli.evals.strategies.rpc import Rpc
 from rlsp_cli.evals.strategies.selection import Selection, selections
 from rlsp_cli.evals.strategies.self_consistency import SelfConsistency
@@ -23,8 +24,12 @@ from rlsp_cli.evals.strategies.token_budget import (
     single_answers,
 )
 from rlsp_cli.evals.strategies.weighted_vote import WeightedVote
+from rlsp_cli.recipe.schema import Split
 
-_ALL: tuple[Strategy, ...] = (SelfConsistency(), WeightedVote(), BestOfN(), Rpc())
+_ALL: tuple[Strategy, ...] = (
+    *(SelfConsistency(), WeightedVote(), BestOfN(), Rpc()),
+    ConfidenceSplit(),
+)
 STRATEGIES = {strategy.name: strategy for strategy in _ALL}
 """By name, those that choose from samples. Budget forcing makes a response of its own instead."""
 BUDGET_FORCING = "budget_forcing"
@@ -89,9 +94,7 @@ class _Builder:
             return
 
         for selection in self.selections:
-            outcomes = {}
-            for id, candidates in self.responses.problems.items():
-                outcomes[id] = selection.outcome(id, candidates, strategy)
+            outcomes = selection.outcomes(self.responses.problems, strategy)
             self._add_row(strategy.name, selection.name, outcomes)
 
     def add_single(self, single: SingleAnswers | None) -> None:
@@ -150,8 +153,9 @@ def strategy_table(
     same: SameAnswer | None = None,
     scorer: str | None = None,
     against: SingleAnswers | None = None,
+    split: Split | None = None,
 ) -> StrategyTable:
-    """Strategies by name on the sampled responses of one bench.
+    """Strategies by name on the sampled responses of one bench; `split` is confidence_split's.
 
     The reference is `against`, else what budget forcing made, else nothing. With it, each strategy
     has a row at equal tokens, problem by problem, and one with all responses, and the greedy
@@ -163,9 +167,10 @@ def strategy_table(
     responses = _responses(rows, same, scorer, reference)
     builder = _Builder(responses, reference, clusters_of(rows))
 
+    strategies = {**STRATEGIES, ConfidenceSplit.name: ConfidenceSplit(split)}
     for name in names:
-        if name in STRATEGIES:
-            builder.add(STRATEGIES[name])
+        if name in strategies:
+            builder.add(strategies[name])
 
     # What one plain response gives: a strategy that does not beat it is not worth its tokens.
     builder.add_single(single_answers(GREEDY, rows, [GREEDY]))

@@ -68,7 +68,9 @@ def single_answers(
 
 
 def choose(candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
-    """The strategy's choice from all candidates."""
+    """The strategy's choice from all candidates that it asks for."""
+    candidates = strategy.asked(candidates)
+
     # A sum over those that are known would be too small, and look like a saving.
     tokens = [candidate.tokens for candidate in candidates if candidate.tokens is not None]
     known = len(tokens) == len(candidates)
@@ -81,22 +83,24 @@ def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Stra
     The one that crosses the budget takes part with the chance that makes the expected tokens equal
     to the budget. The tokens of all candidates must be known.
     """
-    costs = [candidate.tokens or 0 for candidate in candidates]
+    asked = strategy.asked(candidates)
+    costs = [candidate.tokens or 0 for candidate in asked]
     count, paid = 0, 0
     while count < len(costs) and paid + costs[count] <= budget:
         paid += costs[count]
         count += 1
 
     if count == len(costs):
-        return Outcome(strategy.chance(candidates), count, paid, ran_out=paid < budget)
+        ran_out = paid < budget and count == len(candidates)
+        return Outcome(strategy.chance(asked), count, paid, ran_out)
     # A strategy must answer, so it is over the budget if its first response is.
     if count == 0:
-        return choose(candidates[:1], strategy)
+        return choose(asked[:1], strategy)
 
     # Rounding down would leave tokens unspent on each problem, and the strategy at a disadvantage.
     next_takes_part = (budget - paid) / costs[count]
-    without = strategy.chance(candidates[:count])
-    including = strategy.chance(candidates[: count + 1])
+    without = strategy.chance(asked[:count])
+    including = strategy.chance(asked[: count + 1])
     accuracy = (1 - next_takes_part) * without + next_takes_part * including
     return Outcome(accuracy, count + next_takes_part, budget)
 

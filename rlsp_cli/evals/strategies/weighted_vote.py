@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from rlsp_cli.evals.strategies.strategy import (
     Candidate,
     Responses,
+    Strategy,
     chance_of_vote,
     no_answers,
     no_scores,
 )
 
 
-class WeightedVote:
+class WeightedVote(Strategy):
     """The answer with the greatest sum of scores."""
 
     name = "weighted_vote"
