@@ -55,6 +55,12 @@ Url = Annotated[
         metavar="URL", help="OpenAI-compatible server that has TARGET; key in OPENAI_API_KEY."
     ),
 ]
+ThinkingSwitch = Annotated[
+    str | None,
+    typer.Option(
+        "--thinking", metavar="on|off", help="Set the switch of the model's chat template."
+    ),
+]
 Steps = Annotated[
     bool, typer.Option("--steps", help="Evaluate every model that ppo.export_every kept.")
 ]
@@ -72,6 +78,7 @@ def evaluate(
     responses: Responses = None,
     gold: Gold = False,
     url: Url = None,
+    thinking: ThinkingSwitch = None,
     steps: Steps = False,
     fail_below: FailBelow = None,
     out: Out = None,
@@ -94,6 +101,8 @@ def evaluate(
     # An evaluation is a run with a recipe of its own, made from the target's.
     target, changes = _target_and_changes(target, overrides or [])
     settings = _settings(bench, data, "gold" if gold else responses, url)
+    if thinking:
+        settings["thinking"] = thinking
     recipe = evaluation_recipe(target, settings, changes, steps=steps)
     assert recipe.eval, "an evaluation's recipe has it"
 

@@ -1,6 +1,7 @@
 """How a problem becomes the token prompt of a model: one rule for SFT on any backend, PPO and evaluation."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from transformers import PreTrainedTokenizerBase
 
@@ -11,10 +12,21 @@ from rlsp_cli.evals.samplers import Request
 from rlsp_cli.recipe.schema import Data, Recipe
 from rlsp_cli.rewards.thinking import is_tag, rest, whole
 
+_NO_VARIABLES: Mapping[str, bool] = MappingProxyType({})
 
-def prompt_text(problem: str, data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The recipe's template, inside the tokenizer's chat template when it has one."""
-    return _render([Turn("user", data.template.replace("{problem}", problem))], data, tokenizer)
+
+def prompt_text(
+    problem: str,
+    data: Data,
+    tokenizer: PreTrainedTokenizerBase,
+    variables: Mapping[str, bool] = _NO_VARIABLES,
+) -> str:
+    """The recipe's template, inside the tokenizer's chat template when it has one.
+
+    `variables` are those of the chat template, beside the turns.
+    """
+    turn = Turn("user", data.template.replace("{problem}", problem))
+    return _render([turn], data, tokenizer, variables)
 
 
 def trace_prompt(trace: Trace, data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -26,14 +38,23 @@ def trace_prompt(trace: Trace, data: Data, tokenizer: PreTrainedTokenizerBase) -
     )
 
 
-def _render(turns: Sequence[Turn], data: Data, tokenizer: PreTrainedTokenizerBase) -> str:
+def _render(
+    turns: Sequence[Turn],
+    data: Data,
+    tokenizer: PreTrainedTokenizerBase,
+    variables: Mapping[str, bool] = _NO_VARIABLES,
+) -> str:
     """The turns as the model sees them when it is to answer; `data.system` first when no turn is a system's."""
     if data.system and turns[0].role != "system":
         turns = [Turn("system", data.system), *turns]
     if not tokenizer.chat_template:
         return "\n".join(turn.content for turn in turns)
     messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    return str(
+        tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, **variables
+        )
+    )
 
 
 def encode_prompt(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -15,6 +15,8 @@ from rlsp_cli.evals.statistics import Difference, by_cluster, detectable_between
 
 _SAME = ("bench_digest", "prompt_digest", "verifier")
 """What must not differ between two models that are compared."""
+_SAME_BUT_THE_SWITCH = ("bench_digest", "turn_digest", "verifier")
+"""The same where thinking is on in one of them and off in the other: their prompts must differ."""
 _DIFFERENCE = TypeAdapter(Difference)
 _SHOWN_OF_A_DIGEST = 12
 _SHA256_DIGITS = 64
@@ -77,7 +79,7 @@ def compare(
     other: list[str] = []
     for a, b in _pairs(before, after):
         comparisons += _compare(a.label, b.label, a.bench, a.rows, b.rows)
-        refused += _refused(a, b, _SAME)
+        refused += _refused(a, b, _SAME_BUT_THE_SWITCH if _switched(a, b) else _SAME)
         other += _other(a, b)
 
     # Unless asked to, a difference of prompts or verifiers must not pass for one of models.
@@ -164,6 +166,10 @@ def _refused(a: SavedAnswers, b: SavedAnswers, keys: Sequence[str]) -> list[str]
         elif x != y:
             lines.append(f"{a.bench}: {key} differs: {_short(x)} and {_short(y)}")
     return lines
+
+
+def _switched(a: SavedAnswers, b: SavedAnswers) -> bool:
+    return {a.made.get("thinking"), b.made.get("thinking")} == {"on", "off"}
 
 
 def _other(a: SavedAnswers, b: SavedAnswers) -> list[str]:

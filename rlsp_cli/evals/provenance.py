@@ -16,6 +16,7 @@ from rlsp_cli.runs.stream import read_json, write_json
 
 _UNKNOWN = ("temperature", "top_p", "max_new_tokens", "seed", "first_prompt")
 """What is not known of responses that were given."""
+_ONLY_IF_ASKED = ("forcing", "thinking", "turn_digest")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Provenance:
 
     `like` is the protocol that was asked for, `differs` what is not as in it. `bench_changed` says
     whether the problems are others than the bench's file says. `forcing` has the settings of budget
-    forcing, if there was some.
+    forcing, if there was some. `thinking` is how the chat template's switch was set; `turn_digest` is
+    then that of system message and user's turns, without the template.
     """
 
     problems: int
@@ -46,14 +48,15 @@ class Provenance:
     bench_digest: str
     verifier: Mapping[str, Any] | None
     forcing: Mapping[str, Any] | None = None
+    thinking: str | None = None
+    turn_digest: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; without `forcing` if there was none."""
+        """Plain data; without `forcing` and `thinking` if there was none."""
         # A list, since `keep` compares this with what it reads back, and JSON has no tuples.
         data = {**asdict(self), "differs": list(self.differs)}
-        if not self.forcing:
-            del data["forcing"]
-        return data
+        absent = [key for key in _ONLY_IF_ASKED if not data[key]]
+        return {key: value for key, value in data.items() if key not in absent}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Provenance":
@@ -87,11 +90,22 @@ def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) 
         bench_changed=bench.changed,
         prompt_from=bench.prompt_from,
         system=bench.system,
-        prompt_digest=hashlib.sha256("\0".join(prompts).encode()).hexdigest(),
+        prompt_digest=_digest(prompts),
         **bench.identity,
         forcing=settings.forcing.model_dump() if forces else None,
+        thinking=settings.thinking,
+        turn_digest=_turn_digest(bench) if settings.thinking else None,
         **known,
     )
+
+
+def _turn_digest(bench: Bench) -> str:
+    turns = [bench.ask(problem.problem) for problem in bench.problems]
+    return _digest([bench.system or "", *turns])
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 def keep(path: Path, made: Provenance) -> None:

@@ -623,6 +623,9 @@ StrategyName = Literal[
 ]
 
 
+Thinking = Literal["on", "off"]
+
+
 class Eval(Section):
     """Evaluation on benches, of the model before training and after each stage."""
 
@@ -663,6 +666,8 @@ class Eval(Section):
     # What several responses come to together.
     strategies: tuple[StrategyName, ...] = ()
     """Test-time strategies to compare on the sampled responses; see docs/strategies.md."""
+    thinking: Thinking | None = None
+    """Switch thinking `on` or `off` in chat templates that have a variable for it."""
     scorer: str | None = None
     """Score by which best_of_n and weighted_vote choose.
 
@@ -682,6 +687,9 @@ class Eval(Section):
             raise ValueError(f"nothing to serve: {'a server' if self.url else 'responses'} given")
         if self.samples == 0 and self.greedy is False:
             raise ValueError("nothing to decode: samples is 0 and greedy is false")
+        if self.thinking and (self.responses is not None or self.url is not None):
+            source = "a server renders its own prompts" if self.url else "responses are given"
+            raise ValueError(f"thinking is switched in the prompt, and {source}; leave it out")
         return self
 
     @model_validator(mode="after")

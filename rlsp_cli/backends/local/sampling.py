@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rlsp_cli.backends.vllm import Server, serving, serving_environment
 from rlsp_cli.evals.samplers import EndpointSampler, Sampler
 from rlsp_cli.evals.stage import RenderPrompt
-from rlsp_cli.recipe.schema import Data, Recipe
+from rlsp_cli.recipe.schema import Data, Recipe, Thinking
 from rlsp_cli.runs.paths import StagePaths
 
 if TYPE_CHECKING:
@@ -21,20 +21,28 @@ def open_model(
 ) -> Iterator[tuple[Sampler, RenderPrompt]]:
     """What answers for a model: vLLM if `eval.serve` asks for it, else the embedded engine."""
     assert recipe.eval, "checked by the recipe"
-    model, gpus = recipe.model, recipe.cluster.gpus_per_node
-    if not recipe.eval.serve:
-        yield local_sampler(path, model.precision, gpus, model.chat_template, recipe.eval.batch)
+    model, gpus, settings = recipe.model, recipe.cluster.gpus_per_node, recipe.eval
+    if not settings.serve:
+        yield local_sampler(
+            path, model.precision, gpus, model.chat_template, settings.batch, settings.thinking
+        )
         return
 
     environment, run = serving_environment(recipe), paths.root.parent
     with serving(
         path, environment, gpus, model.precision, run, paths.server_log, check_stop
     ) as server:
-        yield served_sampler(server, model.chat_template, recipe.eval.batch, check_stop)
+        yield served_sampler(
+            server, model.chat_template, settings.batch, check_stop, settings.thinking
+        )
 
 
 def served_sampler(
-    server: Server, chat_template: str, batch: int, tick: Callable[[], None]
+    server: Server,
+    chat_template: str,
+    batch: int,
+    tick: Callable[[], None],
+    thinking: Thinking | None = None,
 ) -> tuple[Sampler, RenderPrompt]:
     """The server's model, with the embedded engine's token ids as prompts; JobError once the server has died."""
     from rlsp_cli.engine.ending import stated_ends
@@ -58,7 +66,7 @@ def served_sampler(
         batch=batch,
         tick=alive,
     )
-    return sampler, _renderer(tokenizer)
+    return sampler, _renderer(tokenizer, thinking)
 
 
 def local_sampler(
@@ -67,6 +75,7 @@ def local_sampler(
     gpus: int | None = None,
     chat_template: str = "auto",
     batch: int = 128,
+    thinking: Thinking | None = None,
 ) -> tuple[Sampler, RenderPrompt]:
     """The model of a folder or hub id, and how its prompts are made; on a GPU if `gpus` is None and there is one."""
     import torch
@@ -80,11 +89,14 @@ def local_sampler(
     refuse_too_large(path, device)
     model, tokenizer = load_model(path, device), load_tokenizer(path, chat_template)
     refuse_unreachable_end(model, tokenizer)
-    return LocalSampler(model, tokenizer, precision, batch), _renderer(tokenizer)
+    sampler = LocalSampler(model, tokenizer, precision, batch)
+    return sampler, _renderer(tokenizer, thinking)
 
 
-def _renderer(tokenizer: "PreTrainedTokenizerBase") -> RenderPrompt:
-    """The prompts of training, by the tokenizer's chat template."""
+def _renderer(tokenizer: "PreTrainedTokenizerBase", thinking: Thinking | None) -> RenderPrompt:
+    """The prompts of training, by the tokenizer's chat template; RecipeError if it cannot switch."""
     from rlsp_cli.engine.prompt import prompt_text
+    from rlsp_cli.engine.thinking_switch import switched
 
-    return lambda turn, system: prompt_text(turn, Data(system=system), tokenizer)
+    variables = switched(tokenizer, thinking)
+    return lambda turn, system: prompt_text(turn, Data(system=system), tokenizer, variables)
