@@ -1,5 +1,6 @@
 """Two models on the same problems: which is better, by how much, and whether that can be said."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, pairwise
@@ -66,6 +67,26 @@ def compare_in_order(rows: Mapping[str, Mapping[str, Sequence[Scored]]]) -> list
     return comparisons
 
 
+def compare_probes(
+    rows: Mapping[str, Mapping[str, Sequence[Scored]]], probes: Mapping[str, str]
+) -> list[Comparison]:
+    """Each model on a probe with itself on the plain bench; `probes` is probe -> bench.
+
+    A probe may make several problems of one. Their mean is then compared with the problem's, and
+    problems that were made of one row count as one, as everywhere.
+    """
+    comparisons: list[Comparison] = []
+    for model, benches in rows.items():
+        for probe, bench in probes.items():
+            asked = f"{model} on {probe}"
+            for kind in (GREEDY, SAMPLE):
+                before, after = (of_kind(benches[name], kind) for name in (bench, probe))
+                moved = difference(_by_row(before), _by_row(after), {})
+                if moved:
+                    comparisons.append(Comparison(model, asked, bench, kind, moved))
+    return comparisons
+
+
 def compare(
     before: Sequence[SavedAnswers], after: Sequence[SavedAnswers], allow: bool = False
 ) -> ComparedAnswers:
@@ -128,6 +149,12 @@ def _difference(before: Sequence[Scored], after: Sequence[Scored]) -> Difference
         [_pooled(pairs) for pairs in by_cluster(shared, clusters).values()]
     )
     return replace(moved, detectable=max(filter(None, [moved.detectable, between]), default=None))
+
+
+def _by_row(rows: Sequence[Scored]) -> dict[str, float]:
+    """Accuracy of each row of the source, however many problems were made of it."""
+    groups = by_cluster(per_problem(rows), clusters_of(rows))
+    return {row: statistics.fmean(values) for row, values in groups.items()}
 
 
 def _pooled(pairs: Sequence[tuple[list[float], list[float]]]) -> tuple[list[float], list[float]]:

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from rlsp_cli.evals.answer import Scored, read_scored
-from rlsp_cli.evals.benches import Bench, Benches
-from rlsp_cli.evals.compare import compare_in_order
+from rlsp_cli.evals.benches import Bench, Benches, probed
+from rlsp_cli.evals.compare import compare_in_order, compare_probes
 from rlsp_cli.evals.evaluate import RunStrategies, evaluate
 from rlsp_cli.evals.overlap import Contamination, contamination_notes, measure_contamination
 from rlsp_cli.evals.results import BenchResult, ModelResult, Results
@@ -49,7 +49,8 @@ def evaluate_models(
     assert recipe.eval, "checked by the recipe"
 
     # All that can be refused is refused first: loading a model costs minutes.
-    benches = [_load(name, recipe) for name in recipe.eval.benches]
+    plain = [_load(name, recipe) for name in recipe.eval.benches]
+    benches = [*plain, *_probes(plain, recipe)]
     references = reference_answers(recipe, benches)
 
     # Progress of an earlier attempt; the answers themselves are in samples.jsonl.
@@ -153,6 +154,14 @@ def _load(name: str, recipe: Recipe) -> Bench:
     return replace(bench, verifier=bench.verifier or recipe.reward.correctness)
 
 
+def _probes(benches: Sequence[Bench], recipe: Recipe) -> Iterator[Bench]:
+    """Each bench with each of the recipe's probes."""
+    assert recipe.eval, "checked by the recipe"
+    for bench in benches:
+        for use in recipe.eval.probes:
+            yield probed(bench, use, recipe.plugins)
+
+
 def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:
     """Bench -> scorer of its verifier; benches with equal verifiers share one."""
     # A scorer has worker processes of its own, which many benches would multiply.
@@ -210,11 +219,13 @@ def _write_results(
             samples = paths.answers(label, bench.name).samples
             rows[label][bench.name] = list(read_scored(samples))
 
+    probes = {bench.name: bench.probe_of for bench in benches if bench.probe_of}
+    plain = [bench for bench in benches if not bench.probe_of]
     results = Results(
         models=models,
-        comparisons=compare_in_order(rows),
+        comparisons=[*compare_in_order(rows), *compare_probes(rows, probes)],
         verifier=recipe.reward.correctness.model_dump(mode="json"),
-        contaminated=_contamination(recipe, benches),
+        contaminated=_contamination(recipe, plain),
     )
 
     # The cards repeat numbers of the results, at keys that do not depend on the model's name.

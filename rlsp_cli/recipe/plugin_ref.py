@@ -104,6 +104,12 @@ def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
     if isinstance(selector, dict) and "use" in selector:
         yield PluginRef.of_use("selector", selector, "ppo.select")
 
+    evaluation = data.get("eval")
+    probes = evaluation.get("probes") if isinstance(evaluation, dict) else None
+    for number, probe in enumerate(probes if isinstance(probes, list) else ()):
+        if isinstance(probe, dict) and "use" in probe:
+            yield PluginRef.of_use("row_shape", probe, f"eval.probes.{number}")
+
     rows = data.get("data")
     for role, given in rows.items() if isinstance(rows, dict) else ():
         path = f"data.{role}"

@@ -666,6 +666,8 @@ class Eval(Section):
     # What several responses come to together.
     strategies: tuple[StrategyName, ...] = ()
     """Test-time strategies to compare on the sampled responses; see docs/strategies.md."""
+    probes: tuple[RowUse, ...] = ()
+    """Row functions whose problems are answered beside the plain ones, for the difference."""
     thinking: Thinking | None = None
     """Switch thinking `on` or `off` in chat templates that have a variable for it."""
     scorer: str | None = None
@@ -685,6 +687,8 @@ class Eval(Section):
     def _some_response(self) -> "Eval":
         if self.serve and (self.responses is not None or self.url is not None):
             raise ValueError(f"nothing to serve: {'a server' if self.url else 'responses'} given")
+        if self.probes and self.responses is not None:
+            raise ValueError("probes ask other questions than the given responses answer")
         if self.samples == 0 and self.greedy is False:
             raise ValueError("nothing to decode: samples is 0 and greedy is false")
         if self.thinking and (self.responses is not None or self.url is not None):

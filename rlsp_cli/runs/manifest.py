@@ -73,6 +73,8 @@ def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses += [("exploration_reward", use.use) for use in recipe.reward.exploration]
     if recipe.ppo is not None and recipe.ppo.select is not None:
         uses.append(("selector", recipe.ppo.select.use))
+    if recipe.eval is not None:
+        uses += [("row_shape", probe.use) for probe in recipe.eval.probes]
     for _, rows in _sources(recipe):
         if rows.is_task:
             uses.append(("task", rows.source.removeprefix("task:")))

@@ -19,6 +19,7 @@ class Bench:
     than the bench's file says, None if the file does not say. `prompt_from` says whose template it
     is: `bench`, `protocol`, `recipe`, or `responses` for given responses, whose prompts are not
     known. `like` is the protocol that was asked for, and `differs` lists departures from it.
+    `probe_of` is the bench that a probe was made of.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Bench:
     changed: bool | None = None
     like: str | None = None
     differs: Sequence[str] = ()
+    probe_of: str | None = None
 
     @property
     def digest(self) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.evals.benches.bench_file import Sampling, completed
 from rlsp_cli.evals.benches.benches import HELDOUT, Benches
+from rlsp_cli.evals.benches.probe import probe_name
 from rlsp_cli.evals.benches.protocol_file import find_protocol
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Eval, Recipe
@@ -42,6 +43,7 @@ def check_benches(recipe: Recipe) -> Iterator[Issue]:
             yield Issue(key, message, "leave one out, or give its file another name")
 
     yield from _one_file_for_several(recipe.eval, known)
+    yield from _equal_probes(recipe.eval)
 
 
 def _completed(benches: Benches, name: str) -> tuple[str, Sampling]:
@@ -77,6 +79,15 @@ def _one_file_for_several(settings: Eval, known: list[str]) -> Iterator[Issue]:
     if settings.data and Path(settings.data).is_file() and len(others) > 1:
         message = f"the file {settings.data} cannot hold the problems of {' and '.join(others)}"
         yield Issue("eval.data", message, "name a folder with a file for each, or one bench")
+
+
+def _equal_probes(settings: Eval) -> Iterator[Issue]:
+    """An issue if one probe would overwrite the results of another."""
+    names = [probe_name(use) for use in settings.probes]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            message = f"two probes are called {name!r}, and results are told apart by name"
+            yield Issue("eval.probes", message, "evaluate one of them in another run")
 
 
 def _issues(key: str, error: RecipeError) -> Iterator[Issue]:
