@@ -12,6 +12,7 @@ from rlsp_cli.evals.provenance import Provenance
 from rlsp_cli.evals.results import Results
 from rlsp_cli.evals.score_card import ScoreCard, score_cards
 from rlsp_cli.report.evaluation import (
+    accuracy_over_steps,
     difference_table,
     eval_table,
     evaluation_tables,
@@ -19,6 +20,12 @@ from rlsp_cli.report.evaluation import (
     strategies,
 )
 from rlsp_cli.report.outcome import outcome
+from rlsp_cli.report.reward_vs_eval import (
+    RewardVsEval,
+    reward_vs_eval,
+    reward_vs_eval_table,
+    training_steps,
+)
 from rlsp_cli.report.step import steps_of
 from rlsp_cli.report.table import Table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
@@ -44,6 +51,7 @@ class Report:
     evaluation: Results = field(default_factory=Results)
     notes: list[str] = field(default_factory=list)
     behaviour: list[Group] = field(default_factory=list)
+    reward_vs_eval: list[RewardVsEval] = field(default_factory=list)
 
     @property
     def outcome(self) -> list[str]:
@@ -60,6 +68,7 @@ class Report:
         """The tables that there is data for."""
         tables = [eval_table(self.evaluation), difference_table(self.evaluation.comparisons)]
         tables += [*evaluation_tables(self.evaluation), ppo_table(steps_of(self.ppo))]
+        tables.append(reward_vs_eval_table(self.reward_vs_eval))
         return [table.without_blanks() for table in tables if table.rows]
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +82,7 @@ class Report:
             "ppo": self.ppo,
             "notes": self.notes,
             "behaviour": [group.to_json() for group in self.behaviour],
+            "reward_vs_eval": [one.to_json() for one in self.reward_vs_eval],
         }
         # Also at the top, where scripts look that want one number.
         cards = {bench: card.to_json() for bench, card in self.score_cards.items()}
@@ -91,7 +101,12 @@ def summarise_run(root: Path) -> Report:
     ppo = list(read_rows(paths.stage("ppo").metrics, shapes.MetricsRow))
     evaluation = read_results(paths.stage("eval").results)
 
+    # The models of a training's steps are evaluated in a run of their own.
+    checkpoints = run.recipe.eval.checkpoints if run.recipe.eval else {}
+    trained = reward_vs_eval(training_steps(checkpoints), accuracy_over_steps(evaluation))
+
     remarks = [*bench_notes(evaluation), *curve_notes(evaluation), *strategy_notes(evaluation)]
+    remarks += [one.warning for one in trained if one.warning]
     return Report(
         name=run.recipe.name,
         root=str(paths.root),
@@ -101,6 +116,7 @@ def summarise_run(root: Path) -> Report:
         ppo=ppo,
         evaluation=evaluation,
         notes=notes(ppo) + remarks,
+        reward_vs_eval=trained,
     )
 
 
