@@ -5,8 +5,9 @@ import math
 import pytest
 
 from rlsp_cli.errors import UsageError
-from rlsp_cli.recipe.schema import Data, Model, Ppo, PromptSource, Recipe, Reward, Schedule
-from rlsp_cli.rewards.combine import alpha_at, alpha_of, combine
+from rlsp_cli.recipe.schedule import Schedule, value_at
+from rlsp_cli.recipe.schema import Data, Model, Ppo, PromptSource, Recipe, Reward
+from rlsp_cli.rewards.combine import alpha_of, combine
 from rlsp_cli.rewards.sample import Score
 
 
@@ -65,17 +66,17 @@ def test_an_unscored_component_leaves_the_response_without_a_reward() -> None:
 
 
 def test_alpha_moves_along_its_schedule() -> None:
-    assert alpha_at(0.8, 7, 10) == 0.8
+    assert value_at(0.8, 7, 10) == 0.8
     linear = Schedule(start=0.2, end=1.0)
-    assert [alpha_at(linear, step, 5) for step in range(6)] == pytest.approx(
+    assert [value_at(linear, step, 5) for step in range(6)] == pytest.approx(
         [0.2, 0.4, 0.6, 0.8, 1.0, 1.0]
     )
-    assert [alpha_at(linear, step, 2) for step in (0, 1)] == [0.2, 1.0] and alpha_at(
+    assert [value_at(linear, step, 2) for step in (0, 1)] == [0.2, 1.0] and value_at(
         linear, 0, 1
     ) == 0.2
     cosine = Schedule(start=0.0, end=1.0, shape="cosine", steps=5)
     eased = (1 - math.cos(math.pi / 4)) / 2  # a quarter of the way, where a line would be at 0.25
-    assert [alpha_at(cosine, step, 99) for step in (0, 1, 2, 4, 50)] == pytest.approx(
+    assert [value_at(cosine, step, 99) for step in (0, 1, 2, 4, 50)] == pytest.approx(
         [0, eased, 0.5, 1, 1]
     )
 

@@ -11,6 +11,7 @@ import torch
 
 from rlsp_cli.engine.batch import rows_from
 from rlsp_cli.engine.checkpoint import newest_checkpoint
+from rlsp_cli.engine.order import Shuffled
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.targets import targets_of
 from rlsp_cli.errors import PluginError, SafetyError, StoppedError
@@ -49,7 +50,9 @@ class Choosing:
         self.keeps = keeps
         self.asked: list[Sequence[Sample]] = []
 
-    def choose(self, groups: Sequence[Sequence[Sample]]) -> list[Choice]:
+    def choose(
+        self, groups: Sequence[Sequence[Sample]], step: int, total_steps: int
+    ) -> list[Choice]:
         self.asked += groups
         return [Choice(group, self.keeps(group)) for group in groups]
 
@@ -79,7 +82,7 @@ def test_dropped_prompts_are_replaced_by_the_next_of_the_data(tmp_path: Path) ->
     # No prompt of the data was passed over, in this step or between the two.
     asked = [group[0].id for group in selector.asked]
     assert asked == order[: len(asked)]
-    assert trainer.gatherer.replaced == len(asked) - 4
+    assert trainer.gatherer.order.state == [len(asked)]
 
 
 def test_the_metrics_count_what_was_dropped_and_what_was_left_out(tmp_path: Path) -> None:
@@ -115,7 +118,7 @@ def test_replacements_are_drawn_with_random_numbers_of_their_own(tmp_path: Path)
         return [len(taken) > 2] * len(group)
 
     trainer, selector = selecting(tmp_path, once, max_new_tokens=24)
-    trainer.collector.problems = trainer.collector.problems[:1]
+    trainer.gatherer.order = Shuffled(1, seed=0)
     trainer.step(0)
     responses = [one.response for group in selector.asked for one in group]
     assert len(responses) == 8 == len(set(responses))
@@ -134,7 +137,7 @@ def test_too_few_prompts_end_the_run_in_words_and_lose_nothing(tmp_path: Path) -
 
     checkpoint = newest_checkpoint(trainer.context.paths.checkpoints)
     assert checkpoint is not None and checkpoint.step == 1 == len(rows_of(trainer))
-    assert checkpoint.trainer["replaced"] == 0 and len(selector.asked) == 42
+    assert checkpoint.trainer["order"] == [2] and len(selector.asked) == 42
 
 
 def test_a_selector_that_fails_loses_nothing(tmp_path: Path) -> None:
@@ -198,18 +201,18 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
 
     whole = trainer_in("whole")
     whole.run()
-    assert whole.gatherer.replaced > 0
+    assert whole.gatherer.order.state > [4 * 2]
 
     for _ in range(2):
         stopped = trainer_in("parts")
         stopped.context.stop.signal = signal.SIGINT  # it leaves after one step
         with pytest.raises(StoppedError):
             stopped.run()
-    assert stopped.gatherer.replaced > 0
+    assert stopped.gatherer.order.state > [2 * 2]
     resumed = trainer_in("parts")
     resumed.run()
 
-    assert resumed.gatherer.replaced == whole.gatherer.replaced
+    assert resumed.gatherer.order.state == whole.gatherer.order.state
     for left, right in zip(
         resumed.models.policy.parameters(), whole.models.policy.parameters(), strict=True
     ):

@@ -33,6 +33,7 @@ from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.engine.targets import Targets, targets_of
 from rlsp_cli.engine.trial import handling_of
 from rlsp_cli.errors import SafetyError, StoppedError
+from rlsp_cli.recipe.schedule import Schedule, value_at
 from rlsp_cli.recipe.schema import (
     Data,
     FromScratch,
@@ -41,9 +42,7 @@ from rlsp_cli.recipe.schema import (
     PromptSource,
     Recipe,
     Reward,
-    Schedule,
 )
-from rlsp_cli.rewards.combine import alpha_at
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import read_rows
@@ -160,7 +159,7 @@ def targets_at(
     trainer: PpoTrainer, rollout: Rollout, step: int = 0
 ) -> tuple[Targets, dict[str, float]]:
     """The targets of a rollout that a step has drawn, and their metrics."""
-    alpha = alpha_at(trainer.recipe.reward.alpha, step, trainer.total)
+    alpha = value_at(trainer.recipe.reward.alpha, step, trainer.total)
     return targets_of(rollout, trainer.models, trainer.settings, alpha, trainer.kl_coef)
 
 
@@ -599,6 +598,7 @@ def test_a_step_takes_the_next_problems_of_a_shuffled_pass_each_as_often_as_aske
 
 def test_a_response_is_scored_as_the_text_it_is_beside_what_is_known_of_it(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, max_new_tokens=24)
+    trainer.step(0)
     rollout, _ = trainer.step(1)
     tokenizer = trainer.context.tokenizer
     for sample, tokens, mask in zip(rollout.samples, rollout.tokens, rollout.mask, strict=True):

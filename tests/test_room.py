@@ -168,6 +168,6 @@ def test_a_first_rollout_without_an_end_is_noted_once(
 
     collector = Collector(trainer.context, trainer.settings, trainer.collector.problems, Scripted())  # type: ignore[arg-type]
     for step in range(2):
-        collector.collect(step, 4)
+        collector.collect(step, range(4))
     said = capsys.readouterr().err
     assert said.count("no response of the first rollout ended") == int(not ends), json.dumps(said)

@@ -178,6 +178,9 @@ def prompts(
         selector = loaded.ppo.select if loaded.ppo else None
     if selector is None:
         raise UsageError(f"{loaded.name}: it has no ppo.select; name a selector by --select")
+    if selector.has_schedules:
+        message = "ppo.select follows a schedule, and here are no rollout steps"
+        raise UsageError(f"{loaded.name}: {message}; name a selector by --select")
     made = roll_prompts(RollJob(loaded, roll, url, samples, selector, out))
     if json:
         print_json("prompts", made.to_json())

@@ -13,7 +13,7 @@ from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
-    from rlsp_cli.plan import Bundles, Counts, Embedded, EmbeddedTime, Estimate, Plan
+    from rlsp_cli.plan import Bundles, Counts, Course, Embedded, EmbeddedTime, Estimate, Plan
 
 _COUNTS = (
     "stage",
@@ -94,6 +94,8 @@ def plan(
 def print_plan(plan: "Plan") -> None:
     """All tables, then what is unknown."""
     _print_counts(plan.counts)
+    if plan.schedules:
+        _print_schedules(plan.schedules)
     if plan.embedded:
         _print_embedded(plan.embedded)
     if plan.times:
@@ -128,6 +130,23 @@ def _print_counts(counts: "tuple[Counts, ...]") -> None:
 
 def _count(number: int | None) -> str | None:
     return None if number is None else f"{number:,}"
+
+
+def _print_schedules(schedules: "tuple[Course, ...]") -> None:
+    steps = [f"step {step}" for step, _ in schedules[0].values]
+    rows = []
+    for course in schedules:
+        values = [f"{value:.3g}" for _, value in course.values]
+        numbers = (course.prompts, course.passes)
+        given = ("-" if number is None else f"{number:,.3g}" for number in numbers)
+        rows.append((course.key, *values, *given))
+
+    print()
+    print_table(("schedule", *steps, "prompts", "passes"), rows, title="schedules")
+    if any(course.prompts is not None for course in schedules):
+        print(
+            "of a source of prompts its share, its prompts in all steps, and passes over its rows"
+        )
 
 
 def _print_embedded(stages: "tuple[Embedded, ...]") -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from rlsp_cli.data.problem import Problem, prompt_rows
 from rlsp_cli.data.trace import Trace, trace_rows
 from rlsp_cli.errors import DataError
+from rlsp_cli.recipe.schedule import Schedule
 from rlsp_cli.recipe.schema import PromptSource, Recipe, TraceSource
 
 Item = TypeVar("Item")
@@ -37,10 +38,11 @@ def recipe_problems(recipe: Recipe) -> Collection[Problem]:
 class Mixture(Collection[Item]):
     """Rows of several sources, in the shares that their weights give.
 
-    Without weights it has every row. With weights it is the longest mixture that has no row twice,
-    so it ends where the first source does, and has the shares exactly, up to whole rows. Which rows
-    it has of a longer source follows from the seed. Rows of all sources take turns, so that every
-    stretch has the shares. It is the same at each pass, and large sources stay on disk.
+    Without weights it has every row, and so it does with weights that change over the steps. With
+    fixed weights it is the longest mixture that has no row twice, so it ends where the first source
+    does, and has the shares exactly, up to whole rows. Which rows it has of a longer source follows
+    from the seed. Rows of all sources take turns, so that every stretch has the shares. It is the
+    same at each pass, and large sources stay on disk.
 
     DataError for a source that ends before its `rows`, or has no row in the mixture.
     """
@@ -91,10 +93,12 @@ class Mixture(Collection[Item]):
 
     def _counts(self) -> list[int]:
         sizes = [len(part) for part in self.parts]
-        weights = [Fraction(str(source.weight or 0)) for source in self.sources]
-        if all(source.weight is None for source in self.sources):
+        given = [source.weight for source in self.sources]
+        # Weights that change decide at each step which source a row is taken from.
+        if None in given or any(isinstance(weight, Schedule) for weight in given):
             return sizes
 
+        weights = [Fraction(str(weight)) for weight in given]
         for number, (source, size) in enumerate(zip(self.sources, sizes, strict=True)):
             if source.weight and source.rows and not source.row and size < source.rows:
                 raise DataError(
@@ -149,4 +153,4 @@ def _shares(weights: Sequence[Fraction], sizes: Sequence[int]) -> list[int]:
 
 def _numbered(number: int, problem: Problem) -> Problem:
     parent = f"{number}:{problem.parent}" if problem.parent else ""
-    return replace(problem, id=f"{number}:{problem.id}", parent=parent)
+    return replace(problem, id=f"{number}:{problem.id}", parent=parent, source=number)

@@ -14,7 +14,8 @@ from rlsp_cli.recipe.schema import Prompts
 class Problem:
     """A problem with its reference answer, if there is one; `metadata` holds the other columns.
 
-    `parent` is the id of the row that a row function made several problems of, else empty.
+    `parent` is the id of the row that a row function made several problems of, else empty; `source`
+    is the number of its source in a mixture.
     """
 
     id: str
@@ -22,6 +23,7 @@ class Problem:
     answer: str | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     parent: str = ""
+    source: int = 0
 
 
 @kept

@@ -5,6 +5,7 @@ mask is needed.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from random import Random
 
 import torch
@@ -15,7 +16,7 @@ def batch_rows(rows: int, batch: int, step: int, seed: int) -> list[int]:
     return rows_from(step * batch, rows, batch, seed)
 
 
-def rows_from(first: int, rows: int, count: int, seed: int) -> list[int]:
+def rows_from(first: int, rows: int, count: int, seed: int | str) -> list[int]:
     """`count` rows from position `first` of one endless sequence of shuffled passes over all rows."""
     return [
         _shuffled(rows, position // rows, seed)[position % rows]
@@ -35,13 +36,8 @@ def micro_batches(lengths: torch.Tensor, rows: torch.Tensor, size: int) -> Itera
     yield from ordered.split(size)  # type: ignore[no-untyped-call]
 
 
-def _shuffled(rows: int, epoch: int, seed: int) -> list[int]:
-    if (rows, epoch, seed) not in _ORDERS:
-        _ORDERS.clear()
-        order = list(range(rows))
-        Random(f"{seed}:{epoch}").shuffle(order)
-        _ORDERS[rows, epoch, seed] = order
-    return _ORDERS[rows, epoch, seed]
-
-
-_ORDERS: dict[tuple[int, int, int], list[int]] = {}
+@lru_cache(maxsize=8)
+def _shuffled(rows: int, epoch: int, seed: int | str) -> list[int]:
+    order = list(range(rows))
+    Random(f"{seed}:{epoch}").shuffle(order)
+    return order

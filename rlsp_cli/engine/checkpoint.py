@@ -1,8 +1,8 @@
 """Checkpoints: a model folder in the Hugging Face layout, and beside it what a stage needs to go on.
 
 A checkpoint is written under another name and renamed when it is whole. The random numbers need no
-saving: they are a function of the recipe's seed and the step (see `seed.py`), and so is the
-position in the data, but for the prompts that `ppo.select` has replaced.
+saving: they are a function of the recipe's seed and the step (see `seed.py`). So is the position in
+the traces; that in the prompts is saved, since `ppo.select` replaces some.
 """
 
 import json

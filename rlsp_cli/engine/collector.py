@@ -9,7 +9,6 @@ from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.actor_critic import ActorCritic
-from rlsp_cli.engine.batch import rows_from
 from rlsp_cli.engine.decode import Generated, Sampling, generate
 from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
@@ -52,7 +51,7 @@ class Collected:
 
 
 class Collector:
-    """Chooses each step's problems and has the policy respond to them."""
+    """Has the policy respond to problems, each `samples_per_prompt` times in a row."""
 
     def __init__(
         self, context: Context, settings: Ppo, problems: Sequence[Problem], sampler: PolicySampler
@@ -61,29 +60,19 @@ class Collector:
         self.sampler = sampler
         self._looked = False
 
-    def collect(self, step: int, count: int, replaced: int = 0, asked: int = 0) -> Collected:
-        """The responses to `count` problems of a step, of which `asked` were taken before.
-
-        `replaced` counts the problems that steps before took beyond their rollouts.
-        """
-        first = step * self.settings.rollout_batch + replaced + asked
-        tokenizer, problems = self.context.tokenizer, self._choose_problems(first, count)
+    def collect(self, step: int, rows: Sequence[int], asked: int = 0) -> Collected:
+        """The responses to some problems of a step, `asked` of which were taken before these."""
+        size, tokenizer = self.settings.samples_per_prompt, self.context.tokenizer
+        problems = [self.problems[row] for row in rows for _ in range(size)]
         texts = [self._text(problem) for problem in problems]
         prompts = encode_prompts(texts, tokenizer)
 
-        before = asked * self.settings.samples_per_prompt
-        generated = self.sampler.draw(prompts, step, before)
+        generated = self.sampler.draw(prompts, step, asked * size)
         self._note_endless(generated)
 
         limit = self.settings.max_new_tokens
         samples = as_samples(problems, texts, generated, tokenizer, limit, step)
         return Collected(prompts, generated, samples)
-
-    def _choose_problems(self, first: int, count: int) -> list[Problem]:
-        """The next problems, each `samples_per_prompt` times in a row."""
-        seed = self.context.recipe.seed
-        rows = rows_from(first, len(self.problems), count, seed)
-        return [self.problems[row] for row in rows for _ in range(self.settings.samples_per_prompt)]
 
     def _note_endless(self, generated: Sequence[Generated]) -> None:
         """Say once that no response ended in the first rollout, which may be for want of an end token."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from rlsp_cli.engine.collector import Collected, Collector
-from rlsp_cli.errors import SafetyError
-from rlsp_cli.recipe.schema import Ppo, Reward
+from rlsp_cli.engine.order import Order
+from rlsp_cli.errors import RlspError, SafetyError
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.sample import Sample, SampleScore
 from rlsp_cli.rewards.scorer import Scorer
@@ -60,40 +61,48 @@ class Gathered:
 
 
 class Gatherer:
-    """Samples, scores and selects; `replaced` counts the prompts that were dropped so far."""
+    """Samples, scores and selects; `order` has the prompts that come next."""
 
     def __init__(
         self,
         collector: Collector,
         scorer: Scorer,
         selector: Selector | None,
-        settings: Ppo,
-        reward: Reward,
+        order: Order,
+        recipe: Recipe,
+        total_steps: int,
     ) -> None:
+        assert recipe.ppo, "a recipe with PPO"
         self.collector, self.scorer, self.selector = collector, scorer, selector
-        self.settings, self.reward = settings, reward
-        self.replaced = 0
+        self.settings, self.reward = recipe.ppo, recipe.reward
+        self.order, self.total_steps = order, total_steps
 
     def gather(self, step: int, alpha: float) -> Gathered:
         """The responses of a step.
 
         SafetyError when too many cannot be scored or the selector keeps too few prompts,
-        PluginError when the selector fails. `replaced` is then that of the steps before.
+        PluginError when the selector fails. The order is then that before the step.
         """
-        found = Gathered()
+        found, before = Gathered(), self.order.state
+        try:
+            self._fill(found, step, alpha)
+        except RlspError:
+            self.order.state = before
+            raise
+        return found
+
+    def _fill(self, found: Gathered, step: int, alpha: float) -> None:
+        """Add prompts until the rollout is whole."""
         while missing := self.settings.rollout_batch - found.prompts:
             left = _MOST_ASKED * self.settings.rollout_batch - found.asked
             if not left:
                 raise self._too_few(step, found)
             self._add_prompts(found, step, min(missing, left), alpha)
 
-        self.replaced += len(found.dropped)
-        return found
-
     def _add_prompts(self, found: Gathered, step: int, count: int, alpha: float) -> None:
         """Sample and score further prompts, and add those that the selector keeps."""
         began = time.perf_counter()
-        drawn = self.collector.collect(step, count, self.replaced, found.asked)
+        drawn = self.collector.collect(step, self.order.take(count, step), found.asked)
         sampled = time.perf_counter()
         scores = self.scorer.score(drawn.samples, alpha)
         found.sampling_s += sampled - began
@@ -105,7 +114,7 @@ class Gatherer:
         refuse_failing(samples, so_far, self.reward)
 
         size = self.settings.samples_per_prompt
-        for number, choice in enumerate(self._choices(drawn.samples, scores)):
+        for number, choice in enumerate(self._choices(step, drawn.samples, scores)):
             if choice.drops_prompt:
                 found.dropped.append(choice)
                 continue
@@ -116,7 +125,7 @@ class Gatherer:
             found.prompts += 1
 
     def _choices(
-        self, samples: Sequence[Sample], scores: Sequence[SampleScore]
+        self, step: int, samples: Sequence[Sample], scores: Sequence[SampleScore]
     ) -> Sequence[Choice]:
         """What the selector keeps of each prompt's responses; all without a selector."""
         groups = scored_groups(samples, scores, self.settings.samples_per_prompt)
@@ -125,7 +134,8 @@ class Gatherer:
 
         # An unscored response teaches nothing, so it must not be what keeps a prompt.
         choices = []
-        for group, choice in zip(groups, self.selector.choose(groups), strict=True):
+        chosen = self.selector.choose(groups, step, self.total_steps)
+        for group, choice in zip(groups, chosen, strict=True):
             pairs = zip(choice.kept, group, strict=True)
             learned = [keeps and sample.reward is not None for keeps, sample in pairs]
             choices.append(Choice(group, learned))

@@ -16,12 +16,13 @@ from rlsp_cli.engine.collector import Collector, EmbeddedSampler, PolicySampler
 from rlsp_cli.engine.gather import Gathered, Gatherer
 from rlsp_cli.engine.heldout import HeldoutCurve
 from rlsp_cli.engine.learner import Learner
+from rlsp_cli.engine.order import order_of
 from rlsp_cli.engine.rollout import Rollout, as_tensors, recorded, reported
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.targets import targets_of
 from rlsp_cli.errors import NotReadyError, PluginError, SafetyError
+from rlsp_cli.recipe.schedule import value_at
 from rlsp_cli.recipe.schema import Ppo
-from rlsp_cli.rewards.combine import alpha_at
 from rlsp_cli.rewards.ledger import ledger
 from rlsp_cli.rewards.plain import rollout_row
 from rlsp_cli.rewards.scorer import Scorer
@@ -53,8 +54,8 @@ class PpoTrainer:
         self.learner = Learner(self.models, settings, self.total, seed)
         sampler = sampler or EmbeddedSampler(context, settings, self.models)
         self.collector = Collector(context, settings, problems, sampler)
-        reward = self.recipe.reward
-        self.gatherer = Gatherer(self.collector, scorer, selector, settings, reward)
+        order = order_of(self.recipe, problems, self.total)
+        self.gatherer = Gatherer(self.collector, scorer, selector, order, self.recipe, self.total)
         self.curve = HeldoutCurve(context, settings, heldout, self.models, scorer)
 
     def run(self) -> None:
@@ -79,7 +80,7 @@ class PpoTrainer:
     def step(self, step: int) -> tuple[Rollout, dict[str, float]]:
         """One rollout and its update; returns the rollout and the metrics of docs/metrics.md."""
         began = time.perf_counter()
-        alpha = alpha_at(self.recipe.reward.alpha, step, self.total)
+        alpha = value_at(self.recipe.reward.alpha, step, self.total)
         gathered = self.gatherer.gather(step, alpha)
         scored = time.perf_counter()
 
@@ -140,7 +141,7 @@ class PpoTrainer:
             self._save(done)
 
     def _save(self, step: int) -> None:
-        numbers = {"kl_coef": self.kl_coef, "replaced": self.gatherer.replaced}
+        numbers = {"kl_coef": self.kl_coef, "order": self.gatherer.order.state}
         trainer = {**numbers, **self.models.state(), **self.learner.state()}
         policy, tokenizer = self.models.policy, self.context.tokenizer
         save_checkpoint(self.context.paths.checkpoint(step), policy, tokenizer, step, trainer)
@@ -153,7 +154,7 @@ class PpoTrainer:
         self.models.restore(checkpoint.folder, checkpoint.trainer)
         self.learner.restore(checkpoint.trainer)
         self.kl_coef = checkpoint.trainer["kl_coef"]
-        self.gatherer.replaced = checkpoint.trainer["replaced"]
+        self.gatherer.order.state = checkpoint.trainer["order"]
         print(
             f"ppo: resumed after step {checkpoint.step}: weights, critic, optimisers, schedules, KL coefficient, "
             "data position, random numbers"

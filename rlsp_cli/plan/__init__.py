@@ -1,7 +1,7 @@
 """What a recipe will do before it does it: counts, GPUs, and estimates of memory and time."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from rlsp_cli.plan.embedded import Embedded, embedded_memory
 from rlsp_cli.plan.embedded_time import EmbeddedTime, embedded_time, load_of
 from rlsp_cli.plan.estimate import GIB, Estimate, estimate_ppo, estimate_sft
 from rlsp_cli.plan.gpu import GPUS
+from rlsp_cli.plan.schedules import Course, courses
 from rlsp_cli.plan.texts import Texts
 from rlsp_cli.recipe.schema import Recipe
 
@@ -24,6 +25,7 @@ __all__ = [
     "GPUS",
     "Bundles",
     "Counts",
+    "Course",
     "Embedded",
     "EmbeddedTime",
     "Estimate",
@@ -65,6 +67,7 @@ class Plan:
     notes: tuple[str, ...]
     embedded: tuple[Embedded, ...] = ()
     times: tuple[EmbeddedTime, ...] = ()
+    schedules: tuple[Course, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The same as data."""
@@ -78,6 +81,7 @@ class Plan:
                 {"estimate": True, **asdict(one), "step": one.step, "total": one.total}
                 for one in self.times
             ],
+            "schedules": [asdict(course) for course in self.schedules],
             "notes": list(self.notes),
         }
 
@@ -108,6 +112,7 @@ def make_plan(recipe: Recipe, gpu: str = "h100", measure: Measure | None = None)
         notes=(*notes, *not_estimated, *not_known),
         embedded=tuple(embedded),
         times=tuple(times),
+        schedules=tuple(_schedules(recipe, counted)),
     )
 
 
@@ -126,6 +131,13 @@ def headline(recipe: Recipe, stage: str) -> str | None:
     }
     known = ", ".join(f"{number:,} {name}" for name, number in named.items() if number is not None)
     return f"planned: {known or 'as much as the data has'}; `rlsp plan` estimates memory and hours"
+
+
+def _schedules(recipe: Recipe, counted: list[tuple[Counts, Texts | None]]) -> Iterator[Course]:
+    """The courses of schedules, where the number of steps is known."""
+    for counts, texts in counted:
+        if counts.stage == "ppo" and counts.rollouts and texts is not None:
+            yield from courses(recipe, counts.rollouts)
 
 
 def _bundles(recipe: Recipe) -> Bundles | None:

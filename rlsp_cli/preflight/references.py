@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import PluginUse, Recipe, Reward, Rows, Schedule
+from rlsp_cli.recipe.schedule import Schedule
+from rlsp_cli.recipe.schema import PluginUse, Recipe, Reward, Rows
 from rlsp_cli.rewards.registry import get_plugin
 
 

@@ -14,6 +14,7 @@ from rlsp_cli.recipe.section import Section
 _UNION_BRANCHES = (
     "number",
     "schedule",
+    "option",
     "policy_word",
     "policy_penalty",
     "one_source",
@@ -149,6 +150,8 @@ def _section(parents: Sequence[str], whole: type[Section]) -> Any:
         # The number of a list's item, or the key of a mapping, is no field.
         if part in model.model_fields:
             model = next(models_in(model.model_fields[part].annotation), Section)
+        elif extra := model.__annotations__.get("__pydantic_extra__"):
+            model = next(models_in(extra), model)  # a plugin's option
     return model
 
 

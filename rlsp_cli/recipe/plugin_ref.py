@@ -7,6 +7,7 @@ from typing import Any
 
 from rlsp_cli.recipe.absolute import make_absolute
 from rlsp_cli.recipe.issue import Issue, OptionsError
+from rlsp_cli.recipe.schedule import looks_scheduled
 from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward, RowUse, SelectorUse
 from rlsp_cli.recipe.section import Plain
 
@@ -80,8 +81,16 @@ def _missing_files(files: Sequence[str]) -> list[Issue]:
 
 
 def _complete(ref: PluginRef, resolve: ResolveOptions, files: Sequence[str]) -> list[Issue]:
+    # Of a selector's schedule both ends must be values that the selector takes.
+    scheduled = {
+        key: value
+        for key, value in ref.options.items()
+        if ref.kind == "selector" and looks_scheduled(value)
+    }
     try:
-        options = resolve(ref.kind, ref.name, ref.options, files)
+        for end in ("end", "start"):
+            ends = {key: value[end] for key, value in scheduled.items()}
+            options = resolve(ref.kind, ref.name, {**ref.options, **ends}, files)
     except OptionsError as error:
         return [
             Issue(f"{ref.options_path}.{key}" if key else ref.path, text)
@@ -90,7 +99,7 @@ def _complete(ref: PluginRef, resolve: ResolveOptions, files: Sequence[str]) -> 
 
     # A file that a plugin names itself is looked for where rlsp was started, also on resume.
     make_absolute(options, Path.cwd())
-    ref.holder.update(options)
+    ref.holder.update({**options, **scheduled})
     return []
 
 

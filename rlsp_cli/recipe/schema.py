@@ -26,6 +26,7 @@ from rlsp_cli.recipe.axolotl import Axolotl
 from rlsp_cli.recipe.lora import Lora
 from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.origin import DEFAULT, Origin, nearest_origin
+from rlsp_cli.recipe.schedule import OptionOrSchedule, Schedule, Scheduled, value_at, within
 from rlsp_cli.recipe.section import (
     BelowOne,
     Fraction,
@@ -178,8 +179,10 @@ class TraceSource(Traces):
 class PromptSource(Prompts):
     """A source of problems, alone or as a part of a mixture."""
 
-    weight: NonNegativeFloat | None = None
-    """Its part of the mixture, relative to the others'; without weights, every row is used."""
+    weight: Annotated[Scheduled, AfterValidator(within(0))] | None = None
+    """Its part of the mixture, relative to the others'; without weights, every row is used.
+
+    A schedule changes the parts over rollout steps."""
 
 
 def _one_or_several(value: Any) -> str:
@@ -242,8 +245,10 @@ class Data(Section):
             weights = [getattr(source, "weight", None) for source in self.sources(role).values()]
             if None in weights and any(weight is not None for weight in weights):
                 raise ValueError(f"data.{role}: give each source a weight, or none of them")
-            if weights and not any(weight is None or weight > 0 for weight in weights):
-                raise ValueError(f"data.{role}: the weights are all 0; raise one of them")
+            for when in ("start", "end"):
+                known = [getattr(weight, when, weight) for weight in weights]
+                if weights and not any(weight is None or weight > 0 for weight in known):
+                    raise ValueError(f"data.{role}: the weights are all 0; raise one of them")
         return self
 
 
@@ -294,9 +299,10 @@ class PluginUse(Plain):
 
 
 class SelectorUse(Plain):
-    """A selector, with its options beside `use`."""
+    """A selector, with its options beside `use`; an option may be a schedule over rollout steps."""
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, OptionOrSchedule] = Field(init=False)
 
     use: str
     """Name of a built-in or installed selector, or `./file.py:function`."""
@@ -305,8 +311,17 @@ class SelectorUse(Plain):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The selector's own options: every key that is not the recipe's."""
+        """The selector's own options, schedules among them: every key that is not the recipe's."""
         return dict(self.__pydantic_extra__ or {})
+
+    @property
+    def has_schedules(self) -> bool:
+        """Whether an option changes over rollout steps."""
+        return any(isinstance(value, Schedule) for value in self.options.values())
+
+    def options_at(self, step: int, total_steps: int) -> dict[str, Any]:
+        """The options at a rollout step, counted from 0."""
+        return {key: value_at(value, step, total_steps) for key, value in self.options.items()}
 
 
 class ExplorationUse(PluginUse):
@@ -314,19 +329,6 @@ class ExplorationUse(PluginUse):
 
     weight: NonNegativeFloat = 1.0
     """Weight of this reward in the exploration signal; weights are not normalised."""
-
-
-class Schedule(Section):
-    """A value that changes over the rollout steps of PPO."""
-
-    start: Fraction
-    """Value at the first step."""
-    end: Fraction
-    """Value at the last step."""
-    shape: Literal["linear", "cosine"] = "linear"
-    """Curve between the two."""
-    steps: PositiveInt | None = None
-    """Rollout steps until `end` is reached; by default all."""
 
 
 def _as_list(value: Any) -> Any:
@@ -337,10 +339,7 @@ class Reward(Section):
     """How a response is scored: correctness and exploration apart, then mixed by alpha."""
 
     # The mixture.
-    alpha: Annotated[
-        Annotated[Fraction, Tag("number")] | Annotated[Schedule, Tag("schedule")],
-        Discriminator(lambda value: "schedule" if isinstance(value, dict | Schedule) else "number"),
-    ] = 0.8
+    alpha: Annotated[Scheduled, AfterValidator(within(0, 1))] = 0.8
     """Weight of correctness, against exploration; a number, or a schedule over rollout steps."""
     combine: Literal[
         "rlsp", "released_code", "gated_correct", "gated_wrong", "rm_shaping", "ensemble"

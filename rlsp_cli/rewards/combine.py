@@ -4,24 +4,12 @@ import math
 from collections.abc import Callable, Sequence
 
 from rlsp_cli.errors import UsageError
-from rlsp_cli.recipe.schema import Penalise, PluginUse, Recipe, Reward, Schedule
+from rlsp_cli.recipe.schedule import Schedule, value_at
+from rlsp_cli.recipe.schema import Penalise, PluginUse, Recipe, Reward
 from rlsp_cli.rewards.sample import SampleScore, Score, is_right
 
 _NO_ANSWER = -0.5
 """Correctness of a response without an answer in the released code."""
-
-
-def alpha_at(alpha: float | Schedule, step: int, total_steps: int) -> float:
-    """The weight of correctness at a rollout step, counted from 0."""
-    if not isinstance(alpha, Schedule):
-        return alpha
-
-    # Step 0 has the start value and the last step the end value, so n steps are n - 1 apart.
-    last = max((alpha.steps or total_steps) - 1, 1)
-    progress = min(step / last, 1.0)
-    if alpha.shape == "cosine":
-        progress = (1 - math.cos(math.pi * progress)) / 2
-    return alpha.start + (alpha.end - alpha.start) * progress
 
 
 def alpha_of(recipe: Recipe, step: int) -> float:
@@ -31,7 +19,7 @@ def alpha_of(recipe: Recipe, step: int) -> float:
         raise UsageError(
             "reward.alpha is a schedule without an end here; give reward.alpha.steps or ppo.steps"
         )
-    return alpha_at(alpha, step, total or 1)
+    return value_at(alpha, step, total or 1)
 
 
 def combine(

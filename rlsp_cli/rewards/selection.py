@@ -57,10 +57,11 @@ class Selector:
 
     def __init__(self, selector: SelectorUse, limits: Reward, files: Sequence[str] = ()) -> None:
         plugin = get_plugin("selector", selector.use, files)
+        self.recipe_use = selector
         self.use = Use(
             plugin.kind,
             selector.use,
-            selector.options,
+            selector.options_at(0, 1),
             tuple(files),
             plugin.takes_group,
             plugin.digest,
@@ -68,13 +69,16 @@ class Selector:
         )
         self.pool = Pool([self.use], limits.workers, limits.timeout_s, limits.memory_gb)
 
-    def choose(self, groups: Sequence[Sequence[Sample]]) -> list[Choice]:
-        """What it keeps of each group, the responses to one prompt.
+    def choose(
+        self, groups: Sequence[Sequence[Sample]], step: int = 0, total_steps: int = 1
+    ) -> list[Choice]:
+        """What it keeps of each group, the responses to one prompt, with the options of a step.
 
         PluginError if it fails on a group, or chooses otherwise when it is asked again: training
         could then neither be repeated nor resumed.
         """
-        calls = [Call(self.use, tuple(group)) for group in groups]
+        use = replace(self.use, options=self.recipe_use.options_at(step, total_steps))
+        calls = [Call(use, tuple(group)) for group in groups]
         scores = self.pool.map([*calls, *calls])
         first, again = scores[: len(groups)], scores[len(groups) :]
 

@@ -208,7 +208,8 @@ def _rollout(ppo: Ppo) -> Iterator[Setting]:
     yield Setting("rollout.top_p", ppo.top_p, ("ppo.top_p",))
 
     if ppo.select is not None and ppo.select.use == BAND:
-        bounds = _outside(ppo.select.options["lo"], ppo.select.options["hi"])
+        band = ppo.select.options_at(0, 1)  # the same at all steps, or else it is refused
+        bounds = _outside(band["lo"], band["hi"])
         yield Setting("algo.dynamic_filtering_enable", True, _SELECT)
         yield Setting("algo.dynamic_filtering_range", bounds, _SELECT)
 

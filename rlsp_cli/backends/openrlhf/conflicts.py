@@ -7,7 +7,8 @@ from rlsp_cli.backends.group_rewards import single_response_groups
 from rlsp_cli.backends.openrlhf.config import BAND, attention
 from rlsp_cli.backends.ray_address import is_dashboard
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Ppo, Recipe, Schedule
+from rlsp_cli.recipe.schedule import Schedule
+from rlsp_cli.recipe.schema import Ppo, Recipe, SelectorUse
 
 _TRACKERS = ("wandb", "tensorboard")
 _KEEPS_PACKED_APART = ("flash_attention_2", "flash_attention_3")
@@ -24,6 +25,7 @@ def conflicts(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     yield from _algorithm(ppo)
     yield from _extra(ppo)
     yield from _rewards(recipe, ppo)
+    yield from _prompts(recipe)
     yield from _machines(recipe)
     yield from _watching(recipe, ppo)
 
@@ -89,11 +91,12 @@ def _algorithm(ppo: Ppo) -> Iterator[Issue]:
         yield Issue("ppo.gamma", f"OpenRLHF does not discount for {ppo.estimator}", "set it to 1")
 
     if ppo.select is not None:
-        yield from _selector(ppo, ppo.select.use)
+        yield from _selector(ppo, ppo.select)
 
 
-def _selector(ppo: Ppo, name: str) -> Iterator[Issue]:
+def _selector(ppo: Ppo, selector: SelectorUse) -> Iterator[Issue]:
     """OpenRLHF can drop prompts by their mean score alone, before rlsp sees the whole rollout."""
+    name = selector.use
     if name != BAND:
         message = f"OpenRLHF drops prompts by a band of mean correctness, which {name} is not"
         hint = "set use: pass_rate with lo and hi, or train with the local backend"
@@ -103,6 +106,13 @@ def _selector(ppo: Ppo, name: str) -> Iterator[Issue]:
     elif ppo.samples_per_prompt < 2:
         message = "one sample tells nothing of a prompt's difficulty"
         yield Issue("ppo.select", message, "set ppo.samples_per_prompt to 2 or more")
+
+    for key, value in selector.options.items():
+        if isinstance(value, Schedule):
+            message = "OpenRLHF's band is the same in all steps"
+            yield Issue(
+                f"ppo.select.{key}", message, "set a number, or train with the local backend"
+            )
 
 
 def _extra(ppo: Ppo) -> Iterator[Issue]:
@@ -128,6 +138,14 @@ def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
         hint = "set ppo.openrlhf.async_rollout: none, or alpha to a number"
         yield Issue("reward.alpha", message, hint)
     yield from single_response_groups(recipe, ppo)
+
+
+def _prompts(recipe: Recipe) -> Iterator[Issue]:
+    for number, source in enumerate(recipe.data.prompt_sources):
+        if isinstance(source.weight, Schedule):
+            path = f"data.prompts.{number}.weight"
+            message = "OpenRLHF shuffles all prompts, so weights cannot change over its steps"
+            yield Issue(path, message, "set a number, or train with the local backend")
 
 
 def _machines(recipe: Recipe) -> Iterator[Issue]:
