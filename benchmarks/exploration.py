@@ -34,12 +34,12 @@ class Arm:
     folder: Path
 
     def rollouts(self) -> Iterator[dict[str, Any]]:
-        return _rows(self.folder / "ppo" / "rollouts.jsonl")
+        return rows_of(self.folder / "ppo" / "rollouts.jsonl")
 
     def answers(self, kind: str, model: str = "ppo") -> list[dict[str, Any]]:
         """Responses of kind `greedy` or `sample`."""
         folder = self.folder.with_name(f"{self.folder.name}-eval") / "eval" / model / "heldout"
-        return [row for row in _rows(folder / "samples.jsonl") if row["kind"] == kind]
+        return [row for row in rows_of(folder / "samples.jsonl") if row["kind"] == kind]
 
     def accuracy(self, kind: str) -> dict[str, float]:
         """Of each problem."""
@@ -71,18 +71,18 @@ def _train_and_evaluate(folder: Path, seed: int, names: list[str]) -> None:
     sft = folder / "sft"
     model = sft / "sft" / "checkpoints" / "final"
     if not model.exists():
-        _rlsp("sft", "exploration/distinct_steps", f"seed={seed}", out=sft)
+        run_rlsp("sft", "exploration/distinct_steps", f"seed={seed}", out=sft)
 
     for name in names:
         run, evaluation = folder / name, folder / f"{name}-eval"
         if not (run / "ppo" / "checkpoints" / "final").exists():
             start = ["sft=null", "model.from_scratch=null", f"model.path={model}"]
-            _rlsp("ppo", f"exploration/{name}", f"seed={seed}", *start, out=run)
+            run_rlsp("ppo", f"exploration/{name}", f"seed={seed}", *start, out=run)
         if not (evaluation / "report.html").exists():
-            _rlsp("eval", str(run), "--bench", "heldout", out=evaluation)
+            run_rlsp("eval", str(run), "--bench", "heldout", out=evaluation)
 
 
-def _rlsp(*arguments: str, out: Path) -> None:
+def run_rlsp(*arguments: str, out: Path) -> None:
     # A stage that was interrupted goes on from its last checkpoint.
     resume = ["--resume"] if out.exists() else []
     subprocess.run([_RLSP, *arguments, "--out", out, *resume], check=True)
@@ -121,13 +121,13 @@ def _differences(arms: dict[str, list[Arm]]) -> str:
     lines = ["| accuracy | difference | 95% interval |", "|---|---|---|"]
     for kind in ("greedy", "sample"):
         for name in names[1:]:
-            mean, half = _difference(arms[names[0]], arms[name], kind)
+            mean, half = difference(arms[names[0]], arms[name], kind)
             interval = f"{mean - half:+.3f} to {mean + half:+.3f}"
             lines.append(f"| {kind}, {name} - {names[0]} | {mean:+.3f} | {interval} |")
     return "\n".join(lines)
 
 
-def _difference(base: list[Arm], other: list[Arm], kind: str) -> tuple[float, float]:
+def difference(base: list[Arm], other: list[Arm], kind: str) -> tuple[float, float]:
     """The mean difference over seeds and problems, and half of its 95% interval."""
     import numpy as np
     from scipy.stats import norm, t
@@ -169,7 +169,7 @@ def _curve(arm: Arm) -> list[float]:
     return [statistics.fmean(bins[number]) for number in sorted(bins)]
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)

@@ -97,6 +97,7 @@ class PpoTrainer:
             **kl_metrics,
             **losses,
             "critic_only": int(critic_only),
+            "tokens": gathered.tokens,
             "time/rollout_s": round(gathered.sampling_s, 3),
             "time/score_s": round(gathered.scoring_s, 3),
             "time/train_s": round(ended - scored, 3),

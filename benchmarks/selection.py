@@ -1,0 +1,132 @@
+"""Does a selector help? PPO on the quickstart's task with and without one, at equal numbers of sampled tokens.
+
+Each seed trains one SFT model, then PPO in groups of eight responses: without a selector for 24
+steps, and with each selector for as many. A selector drops prompts, whose responses cost tokens
+too, so of its run the model counts that had cost as much as the whole run without one. All models
+answer the same held-out problems. What is in --out already is not run again.
+"""
+
+import argparse
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from exploration import Arm, difference, rows_of, run_rlsp
+
+_ARMS = {
+    "none": (),
+    "zero_variance": ("ppo.select={use: zero_variance}",),
+    "pass_rate": ("ppo.select={use: pass_rate, lo: 0.2, hi: 0.8}",),
+}
+# The learning rate is constant, since a run is cut where its tokens are those of another.
+_GROUPS = (
+    "ppo.estimator=rloo",
+    "ppo.samples_per_prompt=8",
+    "ppo.rollout_batch=32",
+    "ppo.critic_warmup_steps=0",
+    "ppo.schedule=constant",
+    "ppo.export_every=1",
+)
+_HELDOUT = (
+    "data.heldout={source: 'task:pair_sum', split: test, rows: 400, options: {largest: 12}}",
+    "reward.correctness.use=exact_match",
+    "eval.samples=4",
+    "eval.temperature=1.0",
+    "eval.max_new_tokens=128",
+)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A run up to a step, and the tokens that it sampled until then."""
+
+    run: Path
+    step: int
+    tokens: int
+
+    @property
+    def model(self) -> Path:
+        return self.run / "ppo" / "checkpoints" / f"model-{self.step:06d}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+
+    cuts = [_train(arguments.out / str(seed), seed) for seed in range(arguments.seeds)]
+    arms = {name: [_evaluated(of_seed[name]) for of_seed in cuts] for name in _ARMS}
+    print(_per_seed(cuts, arms), _differences(arms), sep="\n\n")
+
+
+def _train(folder: Path, seed: int) -> dict[str, Cut]:
+    """The run of each arm, cut where it has sampled as much as the one without a selector."""
+    sft = folder / "sft"
+    model = sft / "sft" / "checkpoints" / "final"
+    if not model.exists():
+        run_rlsp("sft", "quickstart", f"seed={seed}", out=sft)
+
+    start = ("sft=null", "model.from_scratch=null", f"model.path={model}", f"seed={seed}")
+    for name, select in _ARMS.items():
+        run = folder / name
+        if not (run / "ppo" / "checkpoints" / "final").exists():
+            run_rlsp("ppo", "quickstart", *start, *_GROUPS, *select, out=run)
+
+    costs = {name: _costs(folder / name) for name in _ARMS}
+    budget = costs["none"][-1]
+    return {name: _cut(folder / name, costs[name], budget) for name in _ARMS}
+
+
+def _costs(run: Path) -> list[int]:
+    """Tokens that were sampled until the end of each step."""
+    costs, spent = [], 0
+    for row in rows_of(run / "ppo" / "metrics.jsonl"):
+        spent += row["tokens"]
+        costs.append(spent)
+    return costs
+
+
+def _cut(run: Path, costs: list[int], budget: int) -> Cut:
+    """The step whose cost is nearest to the budget."""
+    step = min(range(len(costs)), key=lambda step: abs(costs[step] - budget))
+    return Cut(run, step + 1, costs[step])
+
+
+def _evaluated(cut: Cut) -> Arm:
+    # `Arm` looks for the answers beside the run, in the folder of this name.
+    run = cut.run.with_name(f"{cut.run.name}-{cut.step}")
+    evaluation = run.with_name(f"{run.name}-eval")
+    if not (evaluation / "report.html").exists():
+        run_rlsp("eval", str(cut.model), "--bench", "heldout", *_HELDOUT, out=evaluation)
+    return Arm(run)
+
+
+def _per_seed(cuts: list[dict[str, Cut]], arms: dict[str, list[Arm]]) -> str:
+    lines = [
+        "| selector | seed | steps | sampled, thousands | greedy | sampled |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, seeds in arms.items():
+        for seed, arm in enumerate(seeds):
+            cut = cuts[seed][name]
+            greedy, sampled = (
+                statistics.fmean(arm.accuracy(kind).values()) for kind in ("greedy", "sample")
+            )
+            spent = f"{cut.step} | {cut.tokens / 1000:.0f}"
+            lines.append(f"| {name} | {seed} | {spent} | {greedy:.3f} | {sampled:.3f} |")
+    return "\n".join(lines)
+
+
+def _differences(arms: dict[str, list[Arm]]) -> str:
+    lines = ["| accuracy | difference | 95% interval |", "|---|---|---|"]
+    for kind in ("greedy", "sample"):
+        for name in [name for name in arms if name != "none"]:
+            mean, half = difference(arms["none"], arms[name], kind)
+            interval = f"{mean - half:+.3f} to {mean + half:+.3f}"
+            lines.append(f"| {kind}, {name} - none | {mean:+.3f} | {interval} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
