@@ -51,6 +51,7 @@ golden: venv
 
 docs: venv
 	$(BIN)/python docs/reference.py > docs/recipe.md
+	$(BIN)/python docs/methods.py > docs/methods.md
 
 clean:
 	rm -rf .venv dist mutants

@@ -67,20 +67,25 @@ def printed_commands(page: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines]
 
 
+def check_command(words: list[str]) -> None:
+    """The words after `rlsp` name a command that exists, and options that it has."""
+    command, rest = typer.main.get_command(app), words
+    while isinstance(command, TyperGroup) and rest and not rest[0].startswith("-"):
+        name, *rest = rest
+        assert name in command.commands, f"rlsp {' '.join(words)}"
+        command = command.commands[name]
+
+    known = {"-h"}
+    for parameter in command.params:
+        known |= {*parameter.opts, *parameter.secondary_opts}
+    given = {word.partition("=")[0] for word in rest if word.startswith("-")}
+    assert given <= known, f"rlsp {' '.join(words)}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_of_a_page_exist_with_their_options(page: Path) -> None:
     for words in printed_commands(page):
-        command, rest = typer.main.get_command(app), words
-        while isinstance(command, TyperGroup) and rest and not rest[0].startswith("-"):
-            name, *rest = rest
-            assert name in command.commands, f"rlsp {' '.join(words)}"
-            command = command.commands[name]
-
-        known = {"-h"}
-        for parameter in command.params:
-            known |= {*parameter.opts, *parameter.secondary_opts}
-        given = {word.partition("=")[0] for word in rest if word.startswith("-")}
-        assert given <= known, f"rlsp {' '.join(words)}"
+        check_command(words)
 
 
 def test_the_readme_prints_commands() -> None:

@@ -100,6 +100,20 @@ def test_the_rows_of_a_list_have_their_parents_id_and_a_number(file: Path, sourc
     assert len(problems(source, row(file, "each_way", ways=["a", "b", "c"]), rows=2)) == 6
 
 
+def test_a_problem_is_asked_once_for_each_strategy(source: Path) -> None:
+    asked = Prompts.model_validate(
+        {"source": str(source), "row": {"use": "each_strategy", "strategies": ["Guess.", "Try."]}}
+    )
+    made = [(one.id, one.problem, one.metadata["strategy"]) for one in prompt_rows(asked)]
+    assert made[:3] == [
+        ("x/0", "1\n\nGuess.", "Guess."),
+        ("x/1", "1\n\nTry.", "Try."),
+        ("1/0", "2\n\nGuess.", "Guess."),
+    ]
+    with pytest.raises(DataError, match="no column 'question'; its columns: id, problem"):
+        problems(source, {"use": "each_strategy", "problem": "question"})
+
+
 @pytest.mark.parametrize(
     ("nothing", "words"),
     [

@@ -15,6 +15,7 @@ from rlsp_cli.errors import CheckError, PluginError, UsageError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
+    from rlsp_cli.rewards.method import Method
     from rlsp_cli.rewards.plugin import Plugin
 
 app = Commands("List, show, check and write plugins, such as rewards.")
@@ -41,25 +42,62 @@ _USES = {
 
 
 @app.command("list")
-def list_(json: Json = False) -> None:
+def list_(
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Only those of a method in docs/methods.md, by name or number."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """List built-in and installed plugins; a broken one with its reason.
 
-    Example: rlsp plugins list
+    With --method also what rlsp has of the method, and how to use it.
+
+    Example: rlsp plugins list --method "SWE-RL"
     """
+    from rlsp_cli.rewards.method import find_method, methods_of
     from rlsp_cli.rewards.registry import BrokenPlugin, list_plugins
+
+    chosen = None if method is None else find_method(method)
+    found = list_plugins()
+    if chosen is not None:
+        found = [plugin for plugin in found if plugin.name in chosen.plugins]
 
     # A package that cannot be loaded is shown too: its author needs the reason.
     rows = []
-    for plugin in list_plugins():
-        text = plugin.reason if isinstance(plugin, BrokenPlugin) else plugin.doc
-        rows.append((plugin.kind, plugin.name, plugin.origin, text))
+    for plugin in found:
+        row = {"kind": plugin.kind, "name": plugin.name, "origin": plugin.origin}
+        row["summary"] = plugin.reason if isinstance(plugin, BrokenPlugin) else plugin.doc
+        if names := methods_of(plugin.name):
+            row["method"] = names
+        rows.append(row)
 
     if json:
-        keys = ("kind", "name", "origin", "doc")
-        print_json("plugins", [dict(zip(keys, row, strict=True)) for row in rows])
-    else:
-        cells = [(kind, name, text) for kind, name, _, text in rows]
+        print_json("plugins", rows)
+        return
+
+    if chosen is not None:
+        _show_method(chosen)
+    if rows or chosen is None:
+        cells = [(row["kind"], row["name"], row["summary"]) for row in rows]
         print_table(["kind", "name", "what it does"], cells)
+
+
+def _show_method(method: "Method") -> None:
+    """A method with what rlsp has of it, above the table of its plugins."""
+    print(f"{method.number} {method.name}: {method.state} (arXiv {method.arxiv})\n{method.title}\n")
+    cells = []
+    for label, texts in (
+        ("has", [method.has]),
+        ("left out" if method.has else "missing", [method.left_out]),
+        ("recipe", method.recipe),
+        ("command", method.commands),
+    ):
+        cells += [(label, text) for text in texts if text]
+    print_table(["", ""], cells)
+    print("")
 
 
 @app.command()

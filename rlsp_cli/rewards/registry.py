@@ -1,9 +1,10 @@
 """Find plugins by name: built in, installed (through entry points), or in a file."""
 
 import importlib.metadata
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,13 @@ def find_plugin(reference: str) -> Plugin:
 
 
 def _entry_points(kind: str) -> list[importlib.metadata.EntryPoint]:
-    return list(importlib.metadata.entry_points(group=ENTRY_POINTS[kind]))
+    return list(_installed(ENTRY_POINTS[kind], tuple(sys.path)))
+
+
+@cache
+def _installed(group: str, path: tuple[str, ...]) -> importlib.metadata.EntryPoints:
+    """What the packages on this path bring; they are too many to be read once for each name."""
+    return importlib.metadata.entry_points(group=group)
 
 
 def _words_of(point: importlib.metadata.EntryPoint) -> str:
