@@ -16,9 +16,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import pytest
@@ -157,44 +158,71 @@ def python() -> tuple[str, ...]:
         pytest.skip(str(error))
 
 
-Head = tuple[int, Dashboard, "subprocess.Popen[bytes]"]
-"""A head's port, its dashboard and its process."""
+JOIN_S = 120.0
+"""The longest that a node takes to start on a busy machine."""
 
 
-def start_head(python: tuple[str, ...], environment: Mapping[str, str], logs: Path) -> Head:
-    """A head that answers."""
-    port, ui = free_ports(2)
-    log = logs / f"head-{port}.log"
-    options = [*head_options(port, ui), f"--temp-dir=/tmp/rt{port}"]
-    head = spawn(start_words(python, *options, *claimed(2)), environment, log)
-    dashboard = Dashboard(f"http://127.0.0.1:{ui}", head_address("", TOKEN).headers)
-    try:
-        await_nodes(dashboard, 1, 300, lambda: head.poll() is None)
-    except NotReadyError:
-        print(log.read_text()[-3000:])
-        end(head)
-        raise
-    return port, dashboard, head
+@dataclass(frozen=True)
+class Starter:
+    """Starts nodes in one environment, whose logs lie in one folder."""
+
+    python: tuple[str, ...]
+    environment: Mapping[str, str]
+    logs: Path
+
+    def head(self, ends: ExitStack) -> tuple[int, Dashboard, "subprocess.Popen[bytes]"]:
+        """A head that answers, with its port and its dashboard; `ends` ends it."""
+        port, ui = free_ports(2)
+        folder = f"/tmp/rt{port}"
+        ends.callback(remove_with_users, folder)
+        dashboard = Dashboard(f"http://127.0.0.1:{ui}", head_address("", TOKEN).headers)
+        options = [*head_options(port, ui), f"--temp-dir={folder}"]
+        return port, dashboard, self._node(options, dashboard, 1, ends)
+
+    def worker(self, port: int, dashboard: Dashboard, ends: ExitStack) -> "subprocess.Popen[bytes]":
+        """A second node that has joined the head; `ends` ends it."""
+        # The head takes a while to notice the end of a node that failed in an earlier try.
+        _await_nothing(lambda: [node for node in dashboard.nodes() if node.alive][1:])
+        return self._node([f"--address=127.0.0.1:{port}"], dashboard, 2, ends)
+
+    def _node(
+        self, options: list[str], dashboard: Dashboard, count: int, ends: ExitStack
+    ) -> "subprocess.Popen[bytes]":
+        """A node, the last of `count`. One that does not join is ended at once and shows its log."""
+        log = self.logs / f"{len(list(self.logs.iterdir()))}.log"
+        words = start_words(self.python, *options, *claimed(2))
+        node = spawn(words, self.environment, log)
+        ends.callback(end, node)
+        try:
+            await_nodes(dashboard, count, JOIN_S, lambda: node.poll() is None)
+        except NotReadyError:
+            end(node)
+            print(log.read_text()[-3000:])
+            raise
+        return node
+
+
+Value = TypeVar("Value")
+
+
+def tried_thrice(start: Callable[[], Value]) -> Value:
+    """What `start` returns: it fails now and then, since a port that was free may be taken by now."""
+    for _ in range(2):
+        with suppress(NotReadyError):
+            return start()
+    return start()
 
 
 @pytest.fixture(scope="module")
 def cluster(
     python: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TwoNodes]:
-    logs = tmp_path_factory.mktemp("cluster")
     environment = {**node_environment(python), **with_token(TOKEN)}
-    try:
-        port, dashboard, head = start_head(python, environment, logs)
-    except NotReadyError:  # ports that were free may be taken by the time that Ray binds them
-        port, dashboard, head = start_head(python, environment, logs)
-    folder = Path(f"/tmp/rt{port}")
-    options = [f"--address=127.0.0.1:{port}", *claimed(2)]
-    worker = spawn(start_words(python, *options), environment, logs / "worker.log")
-    await_nodes(dashboard, 2, 300)
-    yield TwoNodes(port, dashboard, head, worker)
-    for process in (worker, head):
-        end(process)
-    remove_with_users(str(folder))
+    starter = Starter(python, environment, tmp_path_factory.mktemp("cluster"))
+    with ExitStack() as ends:
+        port, dashboard, head = tried_thrice(lambda: starter.head(ends))
+        worker = tried_thrice(lambda: starter.worker(port, dashboard, ends))
+        yield TwoNodes(port, dashboard, head, worker)
 
 
 @dataclass
@@ -714,8 +742,10 @@ def test_a_head_of_our_own_meets_a_worker_and_dies_with_its_driver(
     (shared,) = (path for path in job.stage.rglob("*token*"))
     token = shared.read_text()
     assert len(token) > 40 and shared.stat().st_mode & 0o777 == 0o600
+    # A node looks for its head for a minute by default.
+    variables = {**os.environ, "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
     with (tmp_path / "worker.log").open("w") as log:
-        worker = subprocess.Popen([*command, "--gpus", "2"], stderr=log)
+        worker = subprocess.Popen([*command, "--gpus", "2"], stderr=log, env=variables)
     request.addfinalizer(worker.kill)
     job.wait_for(lambda: "all are there" in job.out)
     assert not any(token.encode() in _command_line(pid) for pid in _all_processes())

@@ -11,7 +11,7 @@ from rlsp_cli.share import share
 
 _RAY = ("-P", "-m", "rlsp_cli.launch.ray")
 _LAST_PORT = 65530
-"""A head on a later port has its other three ports below it instead of above."""
+"""A head on a later port has its other two ports below it instead of above."""
 
 
 def ray_batch_script(
@@ -44,7 +44,6 @@ def ray_batch_script(
         env={key: shlex.quote(value) for key, value in env.items()},
         dashboard_port=cluster.port + next_port,
         client_port=cluster.port + 2 * next_port,
-        agent_port=cluster.port + 3 * next_port,
         node=shlex.join([ours, *_RAY, "node", *start]),
         wait=shlex.join([ours, *_RAY, "wait"]),
         driver=shlex.join([ours, *_RAY, str(job)]),
@@ -57,7 +56,6 @@ def _ray_start(cluster: Cluster) -> list[str]:
     gpus, cpus = cluster.gpus_per_node, cpus_of(cluster)
     return [
         *("-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
-        "--dashboard-agent-listen-port=0",
         *([f"--num-gpus={gpus}"] if gpus else []),
         *([f"--num-cpus={cpus}"] if cpus else []),
     ]

@@ -26,8 +26,18 @@ _START_S = 180.0
 _RAY_LIMITS = {
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{_START_S:.0f}",
     "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": f"{_START_S:.0f}",
+    "RAY_agent_register_timeout_ms": f"{1000 * _START_S:.0f}",
+    "RAY_raylet_start_wait_time_s": f"{_START_S:.0f}",
 }
-"""Limits of Ray's, which by default are too short for a head that starts on a busy machine."""
+"""Limits of Ray's, which by default are too short for a node that starts on a busy machine."""
+_AGENT_PORTS = (
+    "--dashboard-agent-listen-port",
+    "--dashboard-agent-grpc-port",
+    "--metrics-export-port",
+    "--runtime-env-agent-port",
+)
+_FIRST_AGENT_PORT, _LAST_AGENT_PORT = 20000, 32000
+"""Above the ports of Ray's workers, and below those that Linux gives to outgoing connections."""
 _SPARE_CPUS = 2
 """CPUs for actors without a GPU, beside one for each GPU."""
 
@@ -121,22 +131,24 @@ def start_words(python: Sequence[str], *options: str) -> list[str]:
     # The module, since `python` may be several words, such as those of a container; the script
     # `ray` would start an interpreter of its own choice. Without --block Ray's processes go on
     # when the command has ended, and so would outlive us.
-    command = [*python, "-m", "ray.scripts.scripts", "start", "--block"]
+    command = [*python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+    return [*command, *agent_options(), *options]
 
-    # The agent listens on one port by default, which two nodes on a machine cannot share.
-    return [*command, "--disable-usage-stats", "--dashboard-agent-listen-port=0", *options]
+
+def agent_options() -> list[str]:
+    """Options that give free ports of this machine to the agents of a node."""
+    # An agent may choose its port itself; but the raylet then ends unless the agent has started
+    # within 15 s, and no setting makes that longer. The client server of a head also gives up
+    # early. Two nodes that start here at the same time must look in different places.
+    span = _LAST_AGENT_PORT - _FIRST_AGENT_PORT
+    ports = free_ports(len(_AGENT_PORTS), _FIRST_AGENT_PORT + secrets.randbelow(span))
+    return [f"{name}={port}" for name, port in zip(_AGENT_PORTS, ports, strict=True)]
 
 
 def head_options(port: int, dashboard: int) -> list[str]:
     """Options of a head with these ports."""
-    # Ray would choose the agent's port itself; but its client server asks the node for it, and
-    # gives up where a slow node does not answer in time.
-    client, agent = free_ports(2, dashboard + 1)
-    ports = [
-        f"--dashboard-port={dashboard}",
-        f"--ray-client-server-port={client}",
-        f"--runtime-env-agent-port={agent}",
-    ]
+    (client,) = free_ports(1, dashboard + 1)
+    ports = [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
     return ["--head", f"--port={port}", f"--dashboard-host={LOOPBACK}", *ports]
 
 

@@ -12,7 +12,7 @@ from rlsp_cli.backends.environment import find_environment
 from rlsp_cli.child.cause import last_error
 from rlsp_cli.errors import JobError, NotReadyError, StoppedError, UsageError
 from rlsp_cli.launch.gpus import count_gpus
-from rlsp_cli.launch.ray.cluster import claimed, running_node, start_words
+from rlsp_cli.launch.ray.cluster import agent_options, claimed, running_node, start_words
 from rlsp_cli.launch.ray.head_token import given_token, read_token, with_token
 from rlsp_cli.launch.signals import catching_signals
 from rlsp_cli.runs.paths import RunPaths
@@ -81,7 +81,7 @@ def be_node(
 
 def run_node(words: Sequence[str]) -> None:
     """Be a node as one step of a Slurm job; JobError when Ray ends before a signal comes."""
-    received, code, log = be_node(words)
+    received, code, log = be_node([*words, *agent_options()])
 
     # Slurm ends the step by a signal when the job is over: that is its normal end.
     if not received:
