@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from rlsp_cli.rewards import Sample, exploration_reward
+from rlsp_cli.rewards import Sample, exploration_reward, jaccard, ngrams
 
 
 @exploration_reward
@@ -15,18 +15,9 @@ def novelty(group: Sequence[Sample], *, n: int = 3) -> list[float | None]:
     if len(group) == 1:
         return [None]
 
-    grams = [_grams(sample.response.lower().split(), n) for sample in group]
+    grams = [ngrams(sample.response.lower().split(), n) for sample in group]
     rewards: list[float | None] = []
     for i, own in enumerate(grams):
         others = grams[:i] + grams[i + 1 :]
-        rewards.append(1 - fmean(_jaccard(own, other) for other in others))
+        rewards.append(1 - fmean(jaccard(own, other) for other in others))
     return rewards
-
-
-def _grams(words: list[str], n: int) -> set[tuple[str, ...]]:
-    # At least one, so that a text of fewer words has something to compare.
-    return {tuple(words[i : i + n]) for i in range(max(len(words) - n + 1, 1))}
-
-
-def _jaccard(a: set[tuple[str, ...]], b: set[tuple[str, ...]]) -> float:
-    return len(a & b) / len(a | b)

@@ -4,15 +4,8 @@ import re
 import sqlite3
 from collections import Counter
 
-from rlsp_cli.rewards import Sample, Verdict, last_fenced, verifier
+from rlsp_cli.rewards import Sample, Verdict, last_fenced, read_only_database, verifier
 
-_ALLOWED = {
-    sqlite3.SQLITE_SELECT,
-    sqlite3.SQLITE_READ,
-    sqlite3.SQLITE_FUNCTION,
-    sqlite3.SQLITE_RECURSIVE,
-}
-"""What SQLite may do for a query: nothing that writes, or attaches a file."""
 _MOST_ROWS = 100_000
 
 
@@ -44,14 +37,5 @@ def sql_result(sample: Sample) -> Verdict:
 
 
 def _rows(setup: str, query: str, most: int) -> list[tuple[object, ...]]:
-    database = sqlite3.connect(":memory:")
-    try:
-        database.executescript(setup)
-
-        # After the setup, which has to write.
-        database.set_authorizer(
-            lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
-        )
+    with read_only_database(setup) as database:
         return database.execute(query).fetchmany(most)
-    finally:
-        database.close()

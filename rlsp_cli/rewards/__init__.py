@@ -11,12 +11,14 @@ from rlsp_cli.rewards.answers import (
     stated_answers,
     stated_confidence,
 )
+from rlsp_cli.rewards.database import read_only_database
 from rlsp_cli.rewards.fences import last_fenced
 from rlsp_cli.rewards.lexicon import behaviour_counts
 from rlsp_cli.rewards.plugin import exploration_reward, row_shape, selector, task, verifier
 from rlsp_cli.rewards.repetition import repetition
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict, is_right
 from rlsp_cli.rewards.signal import Signal, signal_of
+from rlsp_cli.rewards.similarity import jaccard, ngrams
 from rlsp_cli.rewards.thinking import without_tags, without_thinking
 
 __all__ = [
@@ -29,10 +31,13 @@ __all__ = [
     "exploration_reward",
     "found_answer",
     "is_right",
+    "jaccard",
     "last_boxed",
     "last_fenced",
+    "ngrams",
     "normalised",
     "number",
+    "read_only_database",
     "repetition",
     "row_shape",
     "same_answer",
