@@ -40,6 +40,15 @@ def test_a_plan_and_knowledge_stand_behind_the_problem() -> None:
     assert known.problem == f"A double is twice. {SUM.problem}"
 
 
+def test_selective_reasoning_asks_to_decide_behind_the_problem() -> None:
+    (chosen,) = asked("selective_reasoning")
+    assert chosen.problem.startswith(f"{SUM.problem}\n\nDecide first whether")
+    assert (chosen.id, chosen.answer, chosen.parent) == ("s", "6", "")
+
+    (short,) = asked("selective_reasoning", text="Think or not: {problem}")
+    assert short.problem == f"Think or not: {SUM.problem}"
+
+
 def test_each_part_is_asked_with_the_answers_before_it() -> None:
     first, second = asked("subquestions")
     assert first.problem == f"{SUM.problem}\n\nAnswer only this: 1+2?"
