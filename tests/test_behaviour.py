@@ -32,7 +32,14 @@ from rlsp_cli.runs.run import create_run
 from rlsp_cli.runs.stream import append_rows
 from tests.conftest import ROOT, rlsp
 
-NAMES = ["alternative", "backtrack", "self_correction", "subgoal", "verify"]
+NAMES = [
+    "alternative",
+    "backtrack",
+    "backward_chaining",
+    "self_correction",
+    "subgoal",
+    "verify",
+]
 LABELLED = [
     json.loads(line)
     for line in (ROOT / "tests" / "behaviour" / "labelled.jsonl").read_text().splitlines()

@@ -12,14 +12,16 @@ def cognitive_behaviors(
     subgoal: float = 1.0,
     alternative: float = 1.0,
     self_correction: float = 0.0,
+    backward_chaining: float = 0.0,
     cap: int = 3,
     lexicon: str | None = None,
 ) -> float:
     """Words of verification, backtracking, subgoals and alternatives, counted up to a cap; 0 to 1.
 
-    The weighted mean of min(count, cap) / cap over the behaviours. They follow Four Habits
-    (2503.01307); the form is ours. The words are those of plugins/behaviour, or of the folder or
-    file `lexicon`. A model can write them without thinking: watch accuracy.
+    The weighted mean of min(count, cap) / cap over the behaviours, each with the weight that its
+    option sets. They follow Four Habits (2503.01307), whose fourth is `backward_chaining`; the form
+    is ours. The words are those of plugins/behaviour, or of the folder or file `lexicon`. A model
+    can write them without thinking: watch accuracy.
     """
     weights = {
         "verify": verify,
@@ -27,6 +29,7 @@ def cognitive_behaviors(
         "subgoal": subgoal,
         "alternative": alternative,
         "self_correction": self_correction,
+        "backward_chaining": backward_chaining,
     }
     total = sum(weights.values())
     if not total:
