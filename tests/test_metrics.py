@@ -18,12 +18,12 @@ from rlsp_cli.evals.compare import compare_in_order
 from rlsp_cli.evals.metrics import SameAnswer, greedy_over_sampled, of_kind
 from rlsp_cli.evals.metrics.calibration import (
     Calibration,
-    Stated,
     calibration,
     expected_calibration_error,
 )
 from rlsp_cli.evals.metrics.checks import check_levels
 from rlsp_cli.evals.metrics.curves import best_of_k, pass_at_k
+from rlsp_cli.evals.metrics.stated import Stated
 from rlsp_cli.evals.metrics.tokens import accuracy_under, tokens_per_correct
 from rlsp_cli.evals.results import BenchResult, ModelResult, Results
 from rlsp_cli.evals.statistics import (
@@ -539,7 +539,7 @@ def test_a_summary_holds_these_parts_and_those_of_k_where_there_are_several_resp
         "accuracy_if_unscored_wrong",
     }
     each |= {"rates", "tokens", "truncated", "answered", "repetition", "behaviour", "calibration"}
-    each |= {"tokens_per_correct", "accuracy_under", "checks", "clusters"}
+    each |= {"tokens_per_correct", "accuracy_under", "checks", "clusters", "dont_know"}
     of_k = {"k_missing", "pass_at", "pass_ci", "maj_at", "maj_ci", "maj_at_k", "best_of"}
     assert set(found["greedy"]) == set(found["sample"]) == each | of_k
     assert not any(found["greedy"][key] for key in of_k) and all(
@@ -608,6 +608,7 @@ def test_behaviours_are_counted_by_words_and_repetition_by_fourgrams() -> None:
     assert counts == {
         "alternative": 1,
         "backtrack": 1,
+        "backward_chaining": 0,
         "self_correction": 0,
         "subgoal": 0,
         "verify": 3,

@@ -231,6 +231,7 @@ def metrics(accuracy: Estimate | None, **known: Any) -> Metrics:
     values |= {
         "truncated": 0.0,
         "answered": 1.0,
+        "dont_know": 0.0,
         "repetition": 0.0,
         "behaviour": {"backtrack": 0, "verify": 0},
     }

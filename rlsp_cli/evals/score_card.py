@@ -54,6 +54,7 @@ class ScoreCard:
             "checks": data["checks"],
             "truncated": metrics.truncated,
             "unanswered": metrics.rates.unanswered,
+            "dont_know": metrics.dont_know,
             "abstentions": metrics.unscored.get("abstain", 0),
             "timeouts": metrics.unscored.get("timeout", 0),
             "errors": metrics.unscored.get("error", 0),

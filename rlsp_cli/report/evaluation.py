@@ -8,6 +8,7 @@ from rlsp_cli.evals.compare import Comparison
 from rlsp_cli.evals.metrics import Curve, Metrics
 from rlsp_cli.evals.metrics.calibration import Calibration
 from rlsp_cli.evals.results import BenchResult, Results
+from rlsp_cli.evals.statistics import Estimate
 from rlsp_cli.evals.strategies import StrategyRow, StrategyTable
 from rlsp_cli.evals.strategies.token_budget import Means
 from rlsp_cli.report.cells import (
@@ -57,6 +58,7 @@ def evaluation_tables(results: Results) -> list[Table]:
         _budgets(parts),
         _strategies(results),
         _calibration(parts),
+        _confidence_by_length(parts),
     ]
 
 
@@ -211,7 +213,7 @@ def _certainty(parts: Sequence[Part]) -> Table:
         counts = [problems_cell(metrics.problems, metrics.clusters), str(metrics.responses)]
         detectable = [metrics.detectable.unpaired, metrics.detectable.paired]
         rates = metrics.rates
-        lost = [rates.unanswered, rates.abstain, rates.timeout, rates.error]
+        lost = [rates.unanswered, metrics.dont_know, rates.abstain, rates.timeout, rates.error]
         rows.append(
             [
                 *part.keys,
@@ -223,7 +225,7 @@ def _certainty(parts: Sequence[Part]) -> Table:
         )
 
     columns = [*_KEYS, "problems", "responses", "unpaired", "paired", "greedy minus sampled (95%)"]
-    columns += ["unanswered %", "abstained %", "timed out %", "errors %"]
+    columns += ["unanswered %", "I don't know %", "abstained %", "timed out %", "errors %"]
     title = "Minimum detectable difference in points (80% power), and unscored responses"
     return Table(title, columns, rows, keys=3)
 
@@ -331,8 +333,23 @@ def _calibration(parts: Sequence[Part]) -> Table:
         "Brier",
         "ECE (95%)",
         "ECE by chance",
+        "AUROC (95%)",
     ]
     return Table("Calibration of stated confidence", columns, rows, keys=3)
+
+
+def _confidence_by_length(parts: Sequence[Part]) -> Table:
+    rows = []
+    for part in parts:
+        for bucket in part.metrics.calibration.by_length if part.metrics.calibration else ():
+            over = points_cell(bucket.over.value, bucket.over.low, bucket.over.high)
+            shares = map(percent_cell, (bucket.confidence, bucket.accuracy))
+            length = [f"<= {bucket.most_tokens}", str(bucket.responses)]
+            rows.append([*part.keys, *length, *shares, over])
+
+    columns = [*_KEYS, "tokens", "responses", "confidence %", "accuracy %"]
+    columns += ["confidence minus accuracy (95%)"]
+    return Table("Stated confidence by the length of the response", columns, rows, keys=4)
 
 
 def _errors(stated: Calibration) -> list[str]:
@@ -344,4 +361,11 @@ def _errors(stated: Calibration) -> list[str]:
         f"{stated.brier:.3f}",
         f"{stated.ece:.3f} ({low:.3f} to {high:.3f})",
         f"{stated.ece_by_chance:.3f}",
+        _auroc(stated.auroc),
     ]
+
+
+def _auroc(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return NOTHING
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

@@ -1,13 +1,16 @@
 """Whether responses that state a confidence are right as often as they say."""
 
 import math
-import statistics
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rlsp_cli.evals.answer import CONFIDENCE, Scored
+from rlsp_cli.evals.answer import Scored
+from rlsp_cli.evals.metrics.auroc import auroc
+from rlsp_cli.evals.metrics.confidence_by_length import LengthBucket, confidence_by_length
+from rlsp_cli.evals.metrics.stated import Stated, mean_of, stated_of, weights_of
+from rlsp_cli.evals.statistics import Estimate
 
 _BINS = 15
 _Z = 1.959964
@@ -16,14 +19,6 @@ _FOLDED = math.sqrt(2 / math.pi)
 """Mean of |x| for a standard normal x; its variance is 1 less the square of this."""
 _MORE_WRONG = 2
 """Invented problems, all wrong, that the upper limit of the ECE allows for."""
-
-
-class Stated(NamedTuple):
-    """A response that states a confidence from 0 to 1: its problem, and whether it is right."""
-
-    problem: str
-    confidence: float
-    right: bool
 
 
 class CalibrationError(NamedTuple):
@@ -41,7 +36,8 @@ class Calibration:
 
     Brier is the mean of (confidence - correct)^2. All means weigh each problem the same, however
     many of its responses state a confidence. `ece_ci` is the 95% interval, `ece_by_chance` the ECE
-    of a model without any error.
+    of a model without any error. `auroc` is None without both right and wrong responses, and
+    `by_length` is empty if the length of one is unknown.
     """
 
     stated: float
@@ -51,29 +47,28 @@ class Calibration:
     ece: float
     ece_ci: tuple[float, float]
     ece_by_chance: float
+    auroc: Estimate | None
+    by_length: tuple[LengthBucket, ...]
 
 
 def calibration(rows: Sequence[Scored]) -> Calibration | None:
     """None if no response states a confidence. Problems made of one row count as one."""
     scored = [row for row in rows if row.value is not None]
-    stated = []
-    for row in scored:
-        confidence = row.score(CONFIDENCE)
-        if confidence is not None:
-            stated.append(Stated(row.parent or row.id, confidence, row.right))
-
+    stated = stated_of(scored)
     if not stated:
         return None
 
     error = expected_calibration_error(stated)
     return Calibration(
         stated=len(stated) / len(scored),
-        confidence=_mean(stated, lambda one: one.confidence),
-        accuracy=_mean(stated, lambda one: one.right),
-        brier=_mean(stated, lambda one: (one.confidence - one.right) ** 2),
+        confidence=mean_of(stated, lambda one: one.confidence),
+        accuracy=mean_of(stated, lambda one: one.right),
+        brier=mean_of(stated, lambda one: (one.confidence - one.right) ** 2),
         ece=error.value,
         ece_ci=(error.low, error.high),
         ece_by_chance=error.by_chance,
+        auroc=auroc(stated),
+        by_length=confidence_by_length(stated),
     )
 
 
@@ -112,7 +107,7 @@ def _gaps(
 
     The variance is that of a model without error, which is right as often as it says.
     """
-    weights = _weights(stated)
+    weights = weights_of(stated)
     gaps: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     chance: dict[int, float] = defaultdict(float)
 
@@ -151,18 +146,3 @@ def _variance(parts: Mapping[str, float], problems: int) -> float:
         math.fsum((part - mean) ** 2 for part in parts.values()) + (problems - len(parts)) * mean**2
     )
     return squares * problems / (problems - 1)
-
-
-def _weights(stated: Sequence[Stated]) -> dict[str, float]:
-    """Weight of one response to each problem: problems weigh the same, and responses share that."""
-    several = Counter(one.problem for one in stated)
-    return {problem: 1 / (len(several) * count) for problem, count in several.items()}
-
-
-def _mean(stated: Sequence[Stated], number: Callable[[Stated], float]) -> float:
-    """Mean over problems of the mean over each problem's responses."""
-    values: dict[str, list[float]] = defaultdict(list)
-    for one in stated:
-        values[one.problem].append(number(one))
-
-    return statistics.fmean(map(statistics.fmean, values.values()))

@@ -27,6 +27,7 @@ from rlsp_cli.evals.metrics.curves import (
     missing_k,
     pass_curve,
 )
+from rlsp_cli.evals.metrics.dont_know import says_dont_know
 from rlsp_cli.evals.metrics.tokens import accuracy_under, tokens_per_correct
 from rlsp_cli.evals.metrics.vote import SameAnswer
 from rlsp_cli.evals.statistics import (
@@ -77,6 +78,7 @@ class Metrics:
     tokens: float | None
     truncated: float
     answered: float
+    dont_know: float
     repetition: float
     behaviour: Mapping[str, float]
     tokens_per_correct: float | None
@@ -166,6 +168,7 @@ def summarise(
         tokens=statistics.fmean(tokens) if tokens else None,
         truncated=statistics.fmean(row.truncated for row in rows),
         answered=statistics.fmean(row.extracted is not None for row in rows),
+        dont_know=statistics.fmean(map(says_dont_know, rows)),
         repetition=statistics.fmean(repetition(row.response) for row in rows),
         behaviour=_means(behaviours),
         tokens_per_correct=tokens_per_correct(rows),

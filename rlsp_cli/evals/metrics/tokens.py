@@ -24,18 +24,25 @@ def tokens_per_correct(rows: Sequence[Scored]) -> float | None:
 def accuracy_under(rows: Sequence[Scored]) -> dict[int, float] | None:
     """Accuracy by token budget: a response with more tokens counts as wrong.
 
-    Every problem weighs the same. Budgets are powers of two. The longest response fits in the last
-    one, whose accuracy is that without a budget, and the shortest in the first, unless that would
-    make more than six. None if nothing was scored, or a count is missing.
+    Every problem weighs the same. Budgets are those of `token_budgets`; the accuracy under the last
+    one is that without a budget. None if nothing was scored, or a count is missing.
     """
     tokens = _counted(rows)
     scored = [row for row in rows if row.value is not None]
     if not tokens or not scored:
         return None
 
+    return {budget: _accuracy_under(scored, budget) for budget in token_budgets(tokens)}
+
+
+def token_budgets(tokens: Sequence[int]) -> list[int]:
+    """Powers of two, upwards: the longest response fits in the last one, the shortest in the first.
+
+    They are at most six, of which the first then holds more than the shortest.
+    """
     first, last = _log2_up(min(tokens)), _log2_up(max(tokens))
     powers = range(max(first, last - _MOST_BUDGETS + 1), last + 1)
-    return {2**power: _accuracy_under(scored, 2**power) for power in powers}
+    return [2**power for power in powers]
 
 
 def _counted(rows: Sequence[Scored]) -> list[int]:
