@@ -169,6 +169,47 @@ def test_sequence_similarity_is_the_ratio_of_matching_characters() -> None:
     assert verdict("sequence_similarity", "", "abcd") == 0.0
 
 
+def patch(path: str, old: str, new: str) -> str:
+    return f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-{old}\n+{new}\n"
+
+
+GOLD = patch("x.py", "a = 1", "a = 2")
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        (GOLD, 1.0),
+        (f"Here:\n```diff\n{GOLD}```\nDone.", 1.0),
+        # The same but for the last of 29 characters: "@@ -1,1 +1,1 @@\n-a = 1\n+a = 2"
+        (patch("x.py", "a = 1", "a = 3"), 28 / 29),
+        # a file that only one side changes is 0
+        (GOLD + patch("y.py", "b", "c"), 0.5),
+        (patch("y.py", "a = 1", "a = 2"), 0.0),
+    ],
+)
+def test_patches_are_compared_file_by_file(answer: str, value: float) -> None:
+    options = {"mode": "patch"}
+    assert verdict("sequence_similarity", answer, GOLD, options=options) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "a = 2",
+        "--- a/x.py\n+++ b/x.py\n",
+        GOLD.replace("-1 +1", "-1,9 +1"),
+        "@@ -1 +1 @@\n-a\n+b",
+    ],
+)
+def test_a_broken_patch_is_wrong_and_no_answer(answer: str) -> None:
+    found = call("verifier", "sequence_similarity", sample(answer, GOLD), mode="patch")
+    assert found == (0.0, None)
+    with pytest.raises(ValueError, match="the reference is no unified diff"):
+        call("verifier", "sequence_similarity", sample(GOLD, "a = 2"), mode="patch")
+
+
 SCHEMA = json.dumps({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}})
 
 
@@ -343,6 +384,11 @@ def test_cognitive_behaviors_counts_up_to_a_cap() -> None:
     farmed = reward("cognitive_behaviors", sample("let me verify " * 1000))
     assert farmed == 0.25
 
+    backwards = sample("Let's work backwards from the target.")
+    weights = {"verify": 0, "backtrack": 0, "subgoal": 0, "alternative": 0, "backward_chaining": 1}
+    assert reward("cognitive_behaviors", backwards) == 0.0
+    assert reward("cognitive_behaviors", backwards, cap=1, **weights) == 1.0
+
 
 def test_repetition_penalty_charges_repeated_ngrams() -> None:
     assert reward("repetition_penalty", sample("a b c d e")) == 0.0
@@ -390,6 +436,21 @@ def test_majority_agreement_is_the_share_of_the_group_with_the_same_answer() -> 
     group = [sample("", answer=answer) for answer in ("4", " 4", "5", None, None)]
     assert reward("majority_agreement", *group) == [0.4, 0.4, 0.2, 0.2, 0.2]
     assert reward("majority_agreement", *group, vote=True) == [1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_majority_agreement_compares_answers_as_the_verifier_does() -> None:
+    answers = ("\\frac{1}{2}", "0.5", "1/2", "0.25", "\\frac14")
+    group = [sample(box(answer), answer=answer) for answer in answers]
+    assert reward("majority_agreement", *group) == [0.6, 0.6, 0.6, 0.4, 0.4]
+    assert reward("majority_agreement", *group, verifier="exact_match") == [0.2] * 5
+    assert reward("majority_agreement", *group, verifier=None, vote=True) == [1.0] * 5
+
+
+def test_majority_agreement_abstains_where_the_largest_share_is_outside_the_limits() -> None:
+    group = [sample(box(answer), answer=answer) for answer in ("1", "1", "2", "3")]
+    assert reward("majority_agreement", *group, least=0.5, most=0.5) == [0.5, 0.5, 0.25, 0.25]
+    assert reward("majority_agreement", *group, least=0.51) == [None] * 4
+    assert reward("majority_agreement", *group, most=0.49) == [None] * 4
 
 
 class Judge(BaseHTTPRequestHandler):
@@ -502,6 +563,8 @@ METADATA = {
 REFERENCES = {
     "json_schema": SCHEMA,
     "sql_result": "SELECT a FROM t",
+    "sql_schema": "SELECT a FROM t",
+    "sql_ngrams": "SELECT a FROM t",
     "code_exec": TESTS,
     "multiple_choice": "B",
 }
@@ -532,7 +595,7 @@ def test_every_plugin_gives_the_same_from_main_thread_thread_and_event_loop(
             calls.append(
                 Call(Use(kind, name, options, takes_group=group), (one, one) if group else (one,))
             )
-    assert len(calls) == 24
+    assert len(calls) == 31
     results: list[list[list[Score]]] = []
     with Pool([one.use for one in calls], 2, 60.0, 4.0) as pool:
         results.append(pool.map(calls))

@@ -41,6 +41,15 @@ def test_the_released_code_punishes_a_missing_answer() -> None:
     assert combine(value(1.0, None), [value(-0.25)], released, 0.8).reward == 0.75
 
 
+def test_a_recipe_says_what_a_wrong_response_without_an_answer_counts_as() -> None:
+    reward = Reward.model_validate({"unanswered": -1.0})
+    wrong, empty = Score("v", "value", 0.0, "5"), Score("v", "value", 0.0)
+    right = Score("v", "value", 1.0)
+    assert [combine(score, [], reward, 1.0).reward for score in (wrong, empty, right)] == [0, -1, 1]
+    released = Reward.model_validate({"unanswered": 0.0, "combine": "released_code"})
+    assert combine(empty, [], released, 1.0).reward == 0.0
+
+
 @pytest.mark.parametrize("mode", ["rlsp", "released_code"])
 def test_the_mixture_is_cut_at_both_ends(mode: str) -> None:
     reward = Reward.model_validate({"combine": mode, "exploration": {"use": "length"}, "clip": 0.9})

@@ -347,6 +347,9 @@ class Reward(Section):
     """`rlsp`: alpha*c + (1-alpha)*e (the paper's Eq. 1); docs/rewards.md has the others."""
     correctness: PluginUse = PluginUse(use="math_verify")
     """The outcome verifier, for training and the bench `heldout`; other benches have their own."""
+    unanswered: float | None = None
+    """Correctness, in the mixture, of a wrong response without an answer; by default 0, with
+    `released_code` -0.5."""
     exploration: Annotated[tuple[ExplorationUse, ...], BeforeValidator(_as_list)] = ()
     """One exploration reward or a list; their weighted sum is the exploration signal."""
 

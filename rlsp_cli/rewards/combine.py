@@ -8,8 +8,8 @@ from rlsp_cli.recipe.schedule import Schedule, value_at
 from rlsp_cli.recipe.schema import Penalise, PluginUse, Recipe, Reward
 from rlsp_cli.rewards.sample import SampleScore, Score, is_right
 
-_NO_ANSWER = -0.5
-"""Correctness of a response without an answer in the released code."""
+_UNANSWERED = {"released_code": -0.5}
+"""By mixture: correctness of a wrong response without an answer; 0 in the others."""
 
 
 def alpha_of(recipe: Recipe, step: int) -> float:
@@ -31,7 +31,7 @@ def combine(
 
     - `rlsp`: alpha * c + (1 - alpha) * E (arXiv 2502.06773, Eq. 1).
     - `released_code`: c + E, with c = -0.5 without an answer, as in the paper's released code with
-      its length penalty.
+      its length penalty. `reward.unanswered` is another c without an answer, in any mixture.
     - `gated_correct`, `gated_wrong`: as `rlsp`, with E only for a correct, or only for a wrong
       response.
     - `rm_shaping`: sigmoid(alpha * E) + c - 1: any right answer outranks any wrong one
@@ -48,8 +48,8 @@ def combine(
     if c is None or len(known) < len(values):
         return SampleScore(correctness, tuple(exploration), None)
 
-    if reward.combine == "released_code" and correctness.answer is None and not c:
-        c = _NO_ANSWER
+    if correctness.answer is None and not c:
+        c = _unanswered(reward)
 
     explored = sum(use.weight * value for use, value in zip(reward.exploration, known, strict=True))
     worst = min([c, *known])
@@ -65,6 +65,13 @@ def _value(score: Score, use: PluginUse) -> float | None:
 
     policy = use.policy(score.outcome)
     return policy.penalise if isinstance(policy, Penalise) else None
+
+
+def _unanswered(reward: Reward) -> float:
+    """Correctness of a wrong response without an answer."""
+    if reward.unanswered is not None:
+        return reward.unanswered
+    return _UNANSWERED.get(reward.combine, 0.0)
 
 
 def _linear(c: float, explored: float, _worst: float, alpha: float) -> float:
