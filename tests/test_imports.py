@@ -151,3 +151,12 @@ def test_help_and_check_load_nothing_heavy(arguments: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert HEAVY & set(done.stderr.split()) == set()
+
+
+@pytest.mark.integration
+def test_the_reward_service_of_a_training_starts_without_torch() -> None:
+    """It starts anew in a training that waits for its answer."""
+    service = "rlsp_cli.backends.openrlhf.__main__, rlsp_cli.rewards.service.server"
+    code = f"import sys, {service}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"torch", "transformers"} & set(done.stdout.split()) == set()
