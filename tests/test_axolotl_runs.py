@@ -8,20 +8,31 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from rlsp_cli.backends import compile_stage
+from rlsp_cli.backends.axolotl import backend
+from rlsp_cli.backends.axolotl.files import AxolotlFiles
 from rlsp_cli.backends.axolotl.keys import TESTED, known_keys
-from rlsp_cli.backends.environment import find_environment
-from rlsp_cli.backends.probe import run_probe
+from rlsp_cli.backends.axolotl.setup import setup
+from rlsp_cli.backends.environment import Environment, find_environment
+from rlsp_cli.backends.job_step import JobStep
+from rlsp_cli.backends.probe import Probe, run_probe
 from rlsp_cli.backends.render import render_stage
+from rlsp_cli.cli import app
 from rlsp_cli.data import trace_rows
+from rlsp_cli.errors import NotReadyError
+from rlsp_cli.launch.job import prepare
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
+from rlsp_cli.runs.run import create_run
 from tests.conftest import TINY, free_port, load_checked, rlsp
 from tests.test_axolotl import EVERY_OPTION, RECIPE
 
@@ -44,7 +55,7 @@ sft:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment() -> Any:
+def environment() -> Environment:
     """Axolotl for the CPU: made once on a machine, in some eighty seconds, and kept while its lock is the same."""
     done = rlsp("backends", "install", "axolotl", "--profile", "cpu", "--json")
     assert json.loads(done.stdout)["data"]["version"] == TESTED[-1]
@@ -85,7 +96,7 @@ def test_the_loss_falls_and_the_numbers_arrive_in_our_metrics(trained: Path) -> 
 
 
 def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(
-    trained: Path, recipe: Path, environment: Any
+    trained: Path, recipe: Path, environment: Environment
 ) -> None:
     from rlsp_cli.engine.lesson import encode_lessons, lessons
     from rlsp_cli.engine.model import load_tokenizer
@@ -110,57 +121,88 @@ def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(
     assert sorted(theirs) == sorted(kept) and len(kept) > 50
 
 
-@pytest.mark.parametrize("attention", ["sdpa", pytest.param("eager", marks=pytest.mark.nightly)])
-def test_packed_examples_do_not_see_each_other(recipe: Path, attention: str) -> None:
-    """All examples in one step, each in a row of its own or all in one: the same loss and the same gradient."""
-    shape = "{hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_length: 1024, init_std: 0.5}"
-    one_step = ["sft.max_steps=1", "sft.val_rows=0", "sft.max_length=1024", "ppo=null", "eval=null"]
-    same = [
-        f"model={{from_scratch: {shape}, attention: {attention}}}",
-        "data.traces.rows=16",
-        *one_step,
+LONG = "{hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_length: 1024, init_std: 0.5}"
+ONE_STEP = (
+    *("data.traces.rows=16", "ppo=null", "eval=null"),
+    *("sft.max_steps=1", "sft.val_rows=0", "sft.max_length=1024"),
+)
+APART = ("sft.batch=16", "sft.micro_batch=16")
+PACKED = ("sft.axolotl.packing=true", "sft.batch=1", "sft.micro_batch=1")
+
+
+def packing(attention: str) -> dict[str, tuple[str, ...]]:
+    """Changes for two runs with all examples in one step: each in a row of its own, or all in one."""
+    model = f"model={{from_scratch: {LONG}, attention: {attention}}}"
+    return {
+        f"apart-{attention}": (model, *ONE_STEP, *APART),
+        f"packed-{attention}": (model, *ONE_STEP, *PACKED),
+    }
+
+
+def set_up(
+    recipe: Path, environment: Environment, name: str, changes: Sequence[str]
+) -> AxolotlFiles:
+    """The SFT of a run NAME of the recipe with some changes, ready to train."""
+    run = create_run(load_checked(recipe, *changes), None, recipe.parent / name)
+    job = compile_stage(run.recipe, "sft", run.paths, environment)
+    prepare(job, run.paths.stage("sft"))
+    setup(JobStep.of(job.inputs))
+    return AxolotlFiles(run.paths.stage("sft"))
+
+
+def train_together(environment: Environment, stages: Sequence[AxolotlFiles]) -> None:
+    """Train stages in one start of Axolotl; each gets formats.json too."""
+    script = Path(__file__).parent / "axolotl" / "stages.py"
+    job = json.loads(stages[0].stage.job.read_text())["data"]
+    folders = [str(files.stage.root) for files in stages]
+    command = [*environment.command, str(script), *folders]
+    subprocess.run(command, check=True, env={**os.environ, **job["env"]})
+
+
+@pytest.fixture(scope="module")
+def together(recipe: Path, trained: Path, environment: Environment) -> Path:
+    """The folder of four runs of a step or two: rows apart and packed, and two kinds of weights."""
+    base = trained / "sft" / "checkpoints" / "final"
+    short = ("sft.max_steps=2", "sft.val_rows=0", "ppo=null", "eval=null")
+    of_trained = ("model.from_scratch=null", f"model.path={base}", *short)
+    mixed = [
+        set_up(recipe, environment, "formats-float32", of_trained),
+        set_up(recipe, environment, "formats-bfloat16", (*of_trained, "sft.lora={rank: 4}")),
     ]
-    apart, packed = recipe.parent / f"apart-{attention}", recipe.parent / f"packed-{attention}"
-    rlsp("sft", recipe, *same, "sft.batch=16", "sft.micro_batch=16", "--out", apart)
-    rlsp(
-        "sft",
-        recipe,
-        *same,
-        "sft.axolotl.packing=true",
-        "sft.batch=1",
-        "sft.micro_batch=1",
-        "--out",
-        packed,
-    )
-    (one,), (other,) = rows(apart), rows(packed)
+    for files in mixed:
+        files.config.write_text(files.config.read_text().replace("bf16: false", "bf16: true"))
+
+    rows = [set_up(recipe, environment, *one) for one in packing("sdpa").items()]
+    train_together(environment, [*mixed, *rows])
+    return recipe.parent
+
+
+def learn_the_same(folder: Path, attention: str) -> None:
+    """Packed or not, the loss and the gradient are the same."""
+    (one,), (other,) = (rows(folder / name) for name in packing(attention))
     assert other["epoch"] == 1.0 and other["loss"] == pytest.approx(one["loss"], rel=1e-4)
     assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-3)
 
 
-@pytest.mark.parametrize(("lora", "weights"), [(None, "float32"), ("{rank: 4}", "bfloat16")])
+def test_packed_examples_do_not_see_each_other(together: Path) -> None:
+    learn_the_same(together, "sdpa")
+
+
+@pytest.mark.nightly
+def test_packed_examples_do_not_see_each_other_in_eager_attention(
+    recipe: Path, environment: Environment
+) -> None:
+    stages = [set_up(recipe, environment, *one) for one in packing("eager").items()]
+    train_together(environment, stages)
+    learn_the_same(recipe.parent, "eager")
+
+
+@pytest.mark.parametrize("weights", ["float32", "bfloat16"])
 def test_trained_weights_stay_float32_where_the_computation_is_bfloat16(
-    recipe: Path, trained: Path, environment: Any, lora: str | None, weights: str
+    together: Path, weights: str
 ) -> None:
     """Axolotl itself would load them in bfloat16; adapters are float32 beside a frozen model in bfloat16."""
-    run, base = recipe.parent / f"formats-{weights}", trained / "sft" / "checkpoints" / "final"
-    changes = [
-        "model.from_scratch=null",
-        f"model.path={base}",
-        "sft.max_steps=2",
-        "sft.val_rows=0",
-        "ppo=null",
-    ]
-    changes += [f"sft.lora={lora}"] if lora else []
-    done = rlsp("sft", recipe, *changes, "eval=null", "--dry-run", "--out", run)
-    subprocess.run(done.stdout.splitlines()[0], shell=True, check=True, capture_output=True)
-    config, answer = run / "sft" / "axolotl.yaml", run / "formats.json"
-    config.write_text(config.read_text().replace("bf16: false", "bf16: true"))
-    script = Path(__file__).parent / "axolotl" / "formats.py"
-    env = {**os.environ, **json.loads((run / "sft" / "job.json").read_text())["data"]["env"]}
-    subprocess.run(
-        [*environment.command, str(script), str(config), str(answer)], check=True, env=env
-    )
-    found = json.loads(answer.read_text())
+    found = json.loads((together / f"formats-{weights}" / "sft" / "formats.json").read_text())
     assert f"torch.{weights}" in found["weights"] and "torch.bfloat16" in found["results"]
     assert found["trained"] == found["states"] == ["torch.float32"]
 
@@ -236,25 +278,34 @@ def test_a_recipe_that_changed_goes_on_only_when_told_and_the_run_says_so(
     )
 
 
-def test_adapters_are_merged_into_the_model_that_is_handed_over(
-    trained: Path, recipe: Path
-) -> None:
-    run, base = recipe.parent / "lora", trained / "sft" / "checkpoints" / "final"
-    changes = [
-        "model.from_scratch=null",
-        f"model.path={base}",
-        "sft.lora={rank: 4}",
-        "sft.max_steps=4",
-        "ppo=null",
-    ]
-    rlsp("sft", recipe, *changes, "--out", run)
+@pytest.fixture(scope="module")
+def typed(trained: Path, recipe: Path) -> Path:
+    """A run with adapters whose commands `--dry-run` has printed; they were typed then."""
+    run, base = recipe.parent / "typed", trained / "sft" / "checkpoints" / "final"
+    changes = ["model.from_scratch=null", f"model.path={base}", "sft.lora={rank: 4}"]
+    done = rlsp("sft", recipe, *changes, "sft.max_steps=4", "ppo=null", "--dry-run", "--out", run)
+    assert not (run / "sft" / "attempts").exists()
+
+    stale = run / "sft" / "prepared" / "of-other-rows"
+    stale.mkdir(parents=True)
+    for line in done.stdout.splitlines():
+        subprocess.run(line, shell=True, check=True, capture_output=True)
+    return run
+
+
+def test_dry_run_prints_commands_that_can_be_typed(typed: Path) -> None:
+    # What was prepared from rows that were there before is not trained on.
+    assert not (typed / "sft" / "prepared" / "of-other-rows").exists()
+    assert (typed / "sft" / "checkpoints" / "final" / "model.safetensors").exists()
+
+
+def test_adapters_are_merged_into_the_model_that_is_handed_over(trained: Path, typed: Path) -> None:
     before, after = (
-        load_file(f / "model.safetensors") for f in (base, run / "sft" / "checkpoints" / "final")
+        load_file(run / "sft" / "checkpoints" / "final" / "model.safetensors")
+        for run in (trained, typed)
     )
-    assert (
-        before.keys() == after.keys()
-        and (run / "sft" / "output" / "adapter_model.safetensors").exists()
-    )
+    assert before.keys() == after.keys()
+    assert (typed / "sft" / "output" / "adapter_model.safetensors").exists()
     moved = [name for name in before if not before[name].equal(after[name])]
     assert moved and all("proj" in name for name in moved)
 
@@ -263,19 +314,13 @@ def test_adapters_are_merged_into_the_model_that_is_handed_over(
     "launcher", ["torchrun", pytest.param("accelerate", marks=pytest.mark.nightly)]
 )
 def test_launchers_of_one_machine_train_as_a_bare_process_does(
-    trained: Path, recipe: Path, launcher: str
+    trained: Path, recipe: Path, environment: Environment, launcher: str
 ) -> None:
-    run = recipe.parent / launcher
-    rlsp(
-        "sft",
-        recipe,
-        f"cluster={{launcher: {launcher}, port: {free_port()}}}",
-        "ppo=null",
-        "eval=null",
-        "--out",
-        run,
-    )
-    assert losses(run)[STEPS - 1] == pytest.approx(losses(trained)[STEPS - 1], rel=1e-3)
+    changes = (f"cluster={{launcher: {launcher}, port: {free_port()}}}", "ppo=null", "eval=null")
+    files = set_up(recipe, environment, launcher, changes)
+    job = json.loads(files.stage.job.read_text())["data"]
+    subprocess.run(job["argv"], check=True, capture_output=True, env={**os.environ, **job["env"]})
+    assert losses(recipe.parent / launcher) == pytest.approx(losses(trained), rel=1e-3)
 
 
 def test_an_untested_version_is_refused_before_anything_starts(
@@ -286,19 +331,6 @@ def test_an_untested_version_is_refused_before_anything_starts(
     named = f"backends.axolotl.python={tmp_path / 'python'}"
     done = rlsp("sft", recipe, named, "--out", tmp_path / "run", check=False)
     assert done.returncode == 4 and "axolotl 9.9.9: rlsp is tested with 0.19.0" in done.stderr
-
-
-def test_dry_run_prints_commands_that_can_be_typed(recipe: Path, tmp_path: Path) -> None:
-    done = rlsp("sft", recipe, "--dry-run", "--out", tmp_path / "dry")
-    assert not (tmp_path / "dry" / "sft" / "attempts").exists()
-    stale = tmp_path / "dry" / "sft" / "prepared" / "of-other-rows"
-    stale.mkdir(parents=True)
-    for line in done.stdout.splitlines():
-        subprocess.run(line, shell=True, check=True, capture_output=True)
-    assert (
-        not stale.exists()
-    )  # what was prepared from rows that were there before is not trained on
-    assert (tmp_path / "dry" / "sft" / "checkpoints" / "final" / "model.safetensors").exists()
 
 
 def test_two_machines_train_together_over_gloo(recipe: Path) -> None:
@@ -344,8 +376,27 @@ def test_a_port_in_use_is_named_before_the_job_starts(recipe: Path) -> None:
     assert not (run / "sft" / "attempts").exists()
 
 
+@pytest.fixture(scope="module")
+def probe(environment: Environment) -> Probe:
+    """What Axolotl's interpreter says that it has: once, since it imports Axolotl for that."""
+    return run_probe(environment)
+
+
+@pytest.fixture
+def doctor(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What `rlsp backends doctor` prints after the interpreter's answer."""
+    monkeypatch.setattr(backend, "run_probe", lambda environment: probe)
+
+    def asked(*arguments: object, ready: bool = True) -> str:
+        done = CliRunner().invoke(app, ["backends", "doctor", *map(str, arguments)])
+        assert done.exit_code == 0 if ready else isinstance(done.exception, NotReadyError)
+        return done.stdout
+
+    return asked
+
+
 def test_a_missing_column_and_a_missing_gpu_are_named_in_one_line(
-    recipe: Path, tmp_path: Path
+    recipe: Path, tmp_path: Path, doctor: Callable[..., str]
 ) -> None:
     (tmp_path / "rows.jsonl").write_text('{"question": "1+1?", "solution": "2"}\n' * 40)
     traces = f"data.traces={{source: {tmp_path / 'rows.jsonl'}}}"
@@ -353,23 +404,19 @@ def test_a_missing_column_and_a_missing_gpu_are_named_in_one_line(
     assert done.returncode == 3 and "rows.jsonl:1: no column 'problem'" in done.stderr
     done = rlsp("sft", recipe, "cluster.gpus_per_node=1", "--out", tmp_path / "gpu", check=False)
     assert done.returncode == 4 and "it wants 1 GPUs, and this machine has 0" in done.stderr
-    doctor = rlsp("backends", "doctor", recipe, "cluster.gpus_per_node=1", check=False)
-    assert doctor.returncode == 4 and "the recipe wants 1 GPUs" in doctor.stdout
+    assert "the recipe wants 1 GPUs" in doctor(recipe, "cluster.gpus_per_node=1", ready=False)
 
 
 def test_a_missing_package_is_named_by_the_doctor_and_at_launch(
-    recipe: Path, tmp_path: Path
+    recipe: Path, tmp_path: Path, doctor: Callable[..., str]
 ) -> None:
     needs = [
         "cluster.gpus_per_node=1",
         "model.attention=flash_attention_2",
         "sft.axolotl.kernels=[liger]",
     ]
-    doctor = rlsp("backends", "doctor", recipe, *needs, check=False)
-    assert (
-        doctor.returncode == 4
-        and "model.attention: attn_implementation flash_attention_2 needs" in doctor.stdout
-    )
+    missing = "model.attention: attn_implementation flash_attention_2 needs"
+    assert missing in doctor(recipe, *needs, ready=False)
     done = rlsp("sft", recipe, *needs, "--out", tmp_path / "run", check=False)
     assert (
         done.returncode == 4 and "sft.axolotl.kernels: liger_rope needs liger_kernel" in done.stderr
@@ -377,18 +424,19 @@ def test_a_missing_package_is_named_by_the_doctor_and_at_launch(
     assert not (tmp_path / "run" / "sft" / "attempts").exists()
 
 
-def test_doctor_finds_the_environment_as_the_lock_says(recipe: Path) -> None:
-    done = rlsp("backends", "doctor", recipe, "--json")
-    found = {one["backend"]: one for one in json.loads(done.stdout)["data"]}
+def test_doctor_finds_the_environment_as_the_lock_says(
+    recipe: Path, doctor: Callable[..., str]
+) -> None:
+    found = {one["backend"]: one for one in json.loads(doctor(recipe, "--json"))["data"]}
     assert found["axolotl"]["version"] == TESTED[-1] and found["axolotl"]["problems"] == []
 
 
-def test_the_keys_that_come_with_rlsp_are_those_of_the_installed_version(environment: Any) -> None:
-    assert run_probe(environment).keys == known_keys()
+def test_the_keys_that_come_with_rlsp_are_those_of_the_installed_version(probe: Probe) -> None:
+    assert probe.keys == known_keys()
 
 
 def test_axolotls_own_validation_takes_every_option_and_drops_no_key(
-    environment: Any, tmp_path: Path
+    environment: Environment, tmp_path: Path
 ) -> None:
     """Its checks of what GPUs can do are answered for eight H100s."""
     path = tmp_path / "job.yaml"
