@@ -566,6 +566,7 @@ REFERENCES = {
     "sql_schema": "SELECT a FROM t",
     "sql_ngrams": "SELECT a FROM t",
     "code_exec": TESTS,
+    "testbench": '[{"testbench": "module t; endmodule", "output": "4"}]',
     "multiple_choice": "B",
 }
 FIELDS: dict[str, Any] = {
@@ -595,7 +596,7 @@ def test_every_plugin_gives_the_same_from_main_thread_thread_and_event_loop(
             calls.append(
                 Call(Use(kind, name, options, takes_group=group), (one, one) if group else (one,))
             )
-    assert len(calls) == 31
+    assert len(calls) == 32
     results: list[list[list[Score]]] = []
     with Pool([one.use for one in calls], 2, 60.0, 4.0) as pool:
         results.append(pool.map(calls))

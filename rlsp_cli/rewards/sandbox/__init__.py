@@ -16,13 +16,17 @@ from rlsp_cli.rewards.sandbox.run import (
     sandbox_words,
     strongest_level,
 )
+from rlsp_cli.rewards.sandbox.toolchain import TOOLCHAINS, Case, run_stages
 
 __all__ = [
+    "TOOLCHAINS",
     "Assertion",
+    "Case",
     "Exchange",
     "Level",
     "Limits",
     "Test",
+    "run_stages",
     "run_tests",
     "sandbox_words",
     "strongest_level",

@@ -80,8 +80,11 @@ _IOCTL = {
 
 
 @cache
-def allowed_calls() -> bytes:
-    """The filter, compiled for this machine; NotReadyError without libseccomp."""
+def allowed_calls(*more: str) -> bytes:
+    """The filter, compiled for this machine, with `more` calls than the program's own.
+
+    NotReadyError without libseccomp.
+    """
     try:
         import pyseccomp
     except (ImportError, OSError, RuntimeError) as error:
@@ -90,7 +93,7 @@ def allowed_calls() -> bytes:
         ) from error
 
     rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.ENOSYS))
-    for name in _PLAIN:
+    for name in (*_PLAIN, *more):
         _allow(pyseccomp, rules, name)
     for command in _FCNTL.values():
         _allow(pyseccomp, rules, "fcntl", pyseccomp.Arg(1, pyseccomp.EQ, command))
@@ -101,8 +104,9 @@ def allowed_calls() -> bytes:
 
     # A thread, but no process. clone3, whose flags lie in memory that a filter cannot read, is
     # not on the list; the C library then falls back to clone.
-    thread = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD)
-    _allow(pyseccomp, rules, "clone", thread)
+    if "clone" not in more:
+        thread = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD)
+        _allow(pyseccomp, rules, "clone", thread)
 
     # The limits of other processes, the supervisor's too, are out of reach.
     _allow(pyseccomp, rules, "prlimit64", pyseccomp.Arg(0, pyseccomp.EQ, _OWN_PROCESS))

@@ -5,7 +5,7 @@ import shutil
 import site
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,9 @@ from rlsp_cli.rewards.sandbox.box.confine import MOST_FILE_BYTES
 
 _BOX = Path(__file__).parent
 _INSIDE = "/run/rlsp"
+FOLDER = "/run/program"
+"""Where a command in a sandbox of its own has its folder."""
+_TEMPORARY = "/tmp"  # noqa: S108  a folder of the sandbox, empty and its own
 _NOBODY = "65534"
 
 # `python -I` keeps the folder of `box` off the path. It is on it for this one import alone, so
@@ -40,7 +43,24 @@ class Level:
             # It hides no folder, so the supervisor is given the paths that stay readable.
             return [*python, str(_BOX), *descriptors, *_readable(), "/dev/urandom"]
 
-        return [self.bwrap, *_namespaces(), *python, _INSIDE, *descriptors]
+        box = ("--ro-bind", str(_BOX / "box"), f"{_INSIDE}/box")
+        options = [*_namespaces(*box), "--chdir", _TEMPORARY]
+        return [self.bwrap, *options, *python, _INSIDE, *descriptors]
+
+    def around(
+        self, command: Sequence[str], folder: Path, calls: int, *, writable: bool = False
+    ) -> list[str]:
+        """A command in a sandbox of its own, in namespaces, started in this folder.
+
+        `calls` is the descriptor of the filter of its system calls. Nothing else of the machine's
+        files that is not in /usr can be seen, and the folder is read-only unless it is `writable`.
+        """
+        assert self.bwrap, "only namespaces hide the machine's files"
+        bind = ("--bind" if writable else "--ro-bind", str(folder), FOLDER)
+        shell = ("--symlink", "usr/bin", "/bin")  # by which some compilers start their parts
+
+        options = [*_namespaces(*bind, *shell), "--chdir", FOLDER, "--seccomp", str(calls)]
+        return [self.bwrap, *options, *command]
 
 
 def levels() -> Iterator[Level]:
@@ -66,15 +86,18 @@ def _bubblewraps() -> Iterator[str]:
         return
 
 
-def _namespaces() -> list[str]:
-    """Options of bubblewrap: nothing of the machine but read-only files, and an empty /tmp."""
+def _namespaces(*more: str) -> list[str]:
+    """Options of bubblewrap: nothing of the machine but read-only files, and an empty /tmp.
+
+    `more` adds files before / becomes read-only.
+    """
     words = [f"--unshare-{kind}" for kind in ("user", "pid", "net", "ipc", "uts", "cgroup-try")]
 
-    # A new session takes the terminal away, into which a program could type. As process 1, our
-    # supervisor takes every other process of the namespace along when it ends.
+    # A new session takes the terminal away, into which a program could type. As process 1, what is
+    # started takes every other process of the namespace along when it ends.
     words += ["--die-with-parent", "--new-session", "--as-pid-1"]
     words += ["--cap-drop", "ALL", "--uid", _NOBODY, "--gid", _NOBODY]
-    words += ["--size", str(MOST_FILE_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 (in the sandbox)
+    words += ["--size", str(MOST_FILE_BYTES), "--tmpfs", _TEMPORARY]
 
     for path in _readable():
         # Links stay links: /lib leads into /usr on most systems.
@@ -83,14 +106,14 @@ def _namespaces() -> list[str]:
         else:
             words += ["--ro-bind", path, path]
 
-    words += ["--ro-bind", str(_BOX / "box"), f"{_INSIDE}/box"]
+    words += more
     for device in ("null", "zero", "random", "urandom"):
         words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
 
     # Last, since nothing can be added once / is read-only. The locks of multiprocessing lie in
     # /dev/shm.
-    words += ["--symlink", "/tmp", "/dev/shm"]  # noqa: S108
-    return [*words, "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108
+    words += ["--symlink", _TEMPORARY, "/dev/shm"]  # noqa: S108
+    return [*words, "--remount-ro", "/"]
 
 
 def _readable() -> list[str]:
