@@ -1,4 +1,4 @@
-"""`rlsp data traces|prompts|check|clean`: data to train on, without benches' problems."""
+"""`rlsp data traces|prompts|handbook|check|clean`: data to train on, without benches' problems."""
 
 import shlex
 import sys
@@ -94,6 +94,12 @@ def _column_keys() -> "type[Section]":
     return ColumnSettings
 
 
+def _handbook_keys() -> "type[Section]":
+    from rlsp_cli.traces import HandbookSettings
+
+    return HandbookSettings
+
+
 @app.command(cls=command_with_keys(_trace_keys))
 def traces(
     sources: Annotated[
@@ -187,6 +193,44 @@ def prompts(
         return
 
     _show_rolled(made)
+    print(out)
+
+
+@app.command(cls=command_with_keys(_handbook_keys))
+def handbook(
+    source: Annotated[str, typer.Argument(help="Traces: a file of rows, or a hub id.")],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="A folder or hub id; with --url, its name.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The .yaml file to write.")],
+    columns: ColumnKeys = None,
+    url: ServerUrl = None,
+    json: Json = False,
+) -> None:
+    """Draw named behaviours from traces into a handbook, a file to edit.
+
+    A model is asked which general steps each solution shows. The row function
+    behavior_handbook puts those that fit a problem before it. An interrupted
+    command resumes. Keys: problem, solution, rows.
+
+    Example: rlsp data handbook traces.jsonl --model NAME
+    --url http://127.0.0.1:8000/v1 --out handbook.yaml
+    """
+    from rlsp_cli.recipe.key_values import read_settings
+    from rlsp_cli.recipe.schema import Traces
+    from rlsp_cli.traces import HandbookJob, HandbookSettings, draw_handbook
+
+    keys = read_settings(columns or [], HandbookSettings)
+    traces = Traces(source=source, prompt=keys.problem, response=keys.solution, rows=keys.rows)
+    drawn = draw_handbook(HandbookJob(traces, model, url, out))
+    if json:
+        print_json("handbook", drawn.to_json())
+        return
+
+    print(
+        f"{drawn.behaviours} behaviours from {drawn.traces} traces; "
+        f"{drawn.without} replies named none"
+    )
     print(out)
 
 

@@ -6,7 +6,8 @@ there.
 
 from rlsp_cli.traces.card import DataCard
 from rlsp_cli.traces.clean import Cleaned, clean_rows
-from rlsp_cli.traces.keys import ColumnSettings, TraceSettings
+from rlsp_cli.traces.handbook import Drawn, HandbookJob, draw_handbook
+from rlsp_cli.traces.keys import ColumnSettings, HandbookSettings, TraceSettings
 from rlsp_cli.traces.make import TraceJob, make_traces
 from rlsp_cli.traces.roll import Rolled, RollJob, roll_prompts
 from rlsp_cli.traces.tally import Tally
@@ -15,12 +16,16 @@ __all__ = [
     "Cleaned",
     "ColumnSettings",
     "DataCard",
+    "Drawn",
+    "HandbookJob",
+    "HandbookSettings",
     "RollJob",
     "Rolled",
     "Tally",
     "TraceJob",
     "TraceSettings",
     "clean_rows",
+    "draw_handbook",
     "make_traces",
     "roll_prompts",
 ]

@@ -24,6 +24,17 @@ class ColumnSettings(Section):
         return Columns(self.problem, None, self.answer)
 
 
+class HandbookSettings(Section):
+    """Columns of the traces that behaviours are drawn from, and how many are read."""
+
+    problem: str = "problem"
+    """Column that holds the problem."""
+    solution: str = "solution"
+    """Column that holds the solution."""
+    rows: PositiveInt | None = None
+    """Read only the first N traces; all by default."""
+
+
 class RejectionSampling(Section):
     """How solutions are sampled, from a model folder, a hub id, or a server at `url`."""
 
