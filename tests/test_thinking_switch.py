@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from rlsp_cli.backends.local.sampling import local_sampler
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.prompt import prompt_text
 from rlsp_cli.engine.thinking_switch import switched
@@ -15,10 +16,11 @@ from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.compare import compare
 from rlsp_cli.evals.provenance import provenance
 from rlsp_cli.evals.saved_answers import SavedAnswers
-from rlsp_cli.preflight.thinking import look_at_thinking
+from rlsp_cli.evals.thinking import check_thinking
+from rlsp_cli.launch.evaluation import evaluation_recipe
 from rlsp_cli.recipe.schema import Data, Eval, Model, PluginUse, Recipe, Thinking
 from rlsp_cli.rewards.sample import Score
-from tests.byte_model import byte_tokenizer
+from tests.byte_model import byte_model, byte_tokenizer
 
 CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
 QWEN3 = (
@@ -43,6 +45,13 @@ def test_the_switch_is_the_variable_that_changes_the_prompt(
     assert asked(tokenizer, "on") == "<user>1+1<assistant>" + on
     assert asked(tokenizer, "off") == "<user>1+1<assistant>" + off
     assert switched(tokenizer, None) == {}
+
+
+def test_the_embedded_engine_asks_with_the_switch(tmp_path: Path) -> None:
+    folder = str(byte_model(tmp_path, byte_tokenizer(QWEN3)))
+    for thinking, end in (("off", "<think></think>"), ("on", ""), (None, "")):
+        _, render = local_sampler(folder, gpus=0, thinking=thinking)  # type: ignore[arg-type]
+        assert render("1+1", None) == "<user>1+1<assistant>" + end
 
 
 @pytest.mark.parametrize("template", [None, CHAT, UNUSED])
@@ -70,13 +79,16 @@ def test_a_recipe_whose_model_cannot_have_the_switch_is_refused_before_training(
         recipe = Recipe(
             name="x", model=Model(**model), eval=Eval(benches=("aime24",), thinking="off")
         )
-        return [str(issue) for issue in look_at_thinking(recipe)]
+        return [str(issue) for issue in check_thinking(recipe)]
 
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "chat_template.jinja").write_text(CHAT)
     assert "has no switch" in issues(path=str(folder))[0]
     assert "has no switch" in issues(path="org/name", chat_template="none")[0]
+
+    with pytest.raises(RecipeError, match=r"eval\.thinking: off: .* has no switch"):
+        evaluation_recipe(str(folder), {"benches": ["aime24"], "thinking": "off"})
 
     (folder / "chat_template.jinja").write_text(QWEN3)
     assert issues(path=str(folder)) == []

@@ -10,6 +10,7 @@ from rlsp_cli.evals.benches import check_benches
 from rlsp_cli.evals.benches.bench_file import SAMPLING_KEYS
 from rlsp_cli.evals.overlap.training_set import ROLES
 from rlsp_cli.evals.strategies import check_scorer
+from rlsp_cli.evals.thinking import check_thinking
 from rlsp_cli.launch.gpus import count_gpus
 from rlsp_cli.recipe.key_values import plain_settings
 from rlsp_cli.recipe.load import resolve_recipe
@@ -177,7 +178,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _resolve(data: dict[str, Any], overrides: Sequence[str]) -> Recipe:
     recipe = resolve_recipe(data, overrides, plugins=resolve_options)
 
-    issues = [*check_benches(recipe), *check_scorer(recipe)]
+    issues = [*check_benches(recipe), *check_scorer(recipe), *check_thinking(recipe)]
     if issues:
         raise RecipeError("\n".join(map(str, issues)))
     return recipe

@@ -7,17 +7,19 @@ from rlsp_cli.errors import PluginError
 from rlsp_cli.evals.benches import check_benches
 from rlsp_cli.evals.overlap import check_overlap
 from rlsp_cli.evals.strategies import check_scorer
+from rlsp_cli.evals.thinking import check_thinking
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.lexicon import load_lexicon
 
 
 def check_recipe(recipe: Recipe) -> list[Issue]:
-    """Issues of backends, benches, scorer and lexicon, and of training on a bench's problems."""
+    """Issues of backends, benches, scorer, thinking and lexicon, and of training on a bench's problems."""
     return [
         *backends.check(recipe),
         *check_benches(recipe),
         *check_scorer(recipe),
+        *check_thinking(recipe),
         *_check_lexicon(recipe),
         *check_overlap(recipe),
     ]

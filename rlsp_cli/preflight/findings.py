@@ -9,7 +9,6 @@ from rlsp_cli.preflight.references import look_at_references
 from rlsp_cli.preflight.reward import look_at_reward
 from rlsp_cli.preflight.schedule import look_at_schedule
 from rlsp_cli.preflight.selector import look_at_selector
-from rlsp_cli.preflight.thinking import look_at_thinking
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import Recipe
 
@@ -35,7 +34,6 @@ def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> F
         *look_at_references(recipe, stages),
         *look_at_reward(recipe, stages),
         *look_at_selector(recipe, stages),
-        *look_at_thinking(recipe),
     ]
 
     issues = tuple(one for one in found if not isinstance(one, Note))

@@ -12,14 +12,15 @@ _VARIABLE = "thinking"
 """Part of every name that the switch has."""
 
 
-def look_at_thinking(recipe: Recipe) -> Iterator[Issue]:
+def check_thinking(recipe: Recipe) -> Iterator[Issue]:
     """An issue if no chat template of the model can have a switch: after training is too late."""
     if recipe.eval is None or recipe.eval.thinking is None:
         return
 
     template = _template(recipe.model)
     if template is not None and _VARIABLE not in template:
-        message = "the model's chat template has no switch (enable_thinking or thinking)"
+        lack = "the model's chat template has no switch (enable_thinking or thinking)"
+        message = f"eval.thinking: {recipe.eval.thinking}: {lack}"
         hint = "leave it out, or name a template by model.chat_template"
         yield Issue("eval.thinking", message, hint)
 
