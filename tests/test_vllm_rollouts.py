@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from rlsp_cli.recipe.schema import Data, Ppo, PromptSource, Recipe
 from rlsp_cli.recipe.schema import Model as ModelSection
 from rlsp_cli.runs.paths import StagePaths
 from tests.test_gguf import gguf  # noqa: F401 (a fixture)
-from tests.test_vllm import session_of
+from tests.test_vllm import engine_of, session_of
 
 pytestmark = pytest.mark.integration
 
@@ -227,3 +228,24 @@ def test_a_server_that_hangs_is_given_up(
     finally:
         for engine in engines:
             os.kill(engine, signal.SIGCONT)
+
+
+def test_a_server_whose_engine_dies_over_new_weights_is_given_up(
+    served: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last test, since the server does not live on: vLLM would wait for the weights for ever."""
+    monkeypatch.setattr(server, "_QUIET_S", 120.0)
+    policy = policy_on(served, tmp_path, LORA)
+    learning_of(policy)
+    engine = engine_of(served.process.log)
+    assert engine is not None
+    os.kill(engine, signal.SIGSTOP)
+
+    # By then it has been given the weights, which it cannot take.
+    death = threading.Timer(3, os.kill, (engine, signal.SIGKILL))
+    death.start()
+    try:
+        with pytest.raises(NotReadyError, match="vLLM ended with code"):
+            policy.draw(PROMPTS, 0)
+    finally:
+        death.join()

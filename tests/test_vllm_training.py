@@ -14,7 +14,7 @@ import pytest
 from rlsp_cli.backends.environment import Environment
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import rlsp
-from tests.test_vllm import gone, session_of
+from tests.test_vllm import engine_of, gone
 
 pytestmark = pytest.mark.integration
 
@@ -80,7 +80,9 @@ def test_a_run_with_adapters_goes_on_after_the_death_of_its_server(
     while not (run / "ppo" / "metrics.jsonl").exists() or not metrics(run):
         assert going.poll() is None
         time.sleep(0.05)
-    os.kill(max(session_of(log)), signal.SIGKILL)  # the engine, which vLLM started last
+    engine = engine_of(log)
+    assert engine is not None
+    os.kill(engine, signal.SIGKILL)
 
     _, said = going.communicate()
     assert going.returncode == 4, said

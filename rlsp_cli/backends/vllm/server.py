@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from rlsp_cli.backends.probe import run_probe
 from rlsp_cli.backends.vllm.options import NO_OPTIONS, ServeOptions
 from rlsp_cli.backends.vllm.parallel import Parallelism, heads_of, parallel, weights_of
 from rlsp_cli.child.cause import last_error, likely_cause
+from rlsp_cli.child.die_with_parent import end
 from rlsp_cli.child.session import session, short_folder
 from rlsp_cli.errors import JobError, NotReadyError
 from rlsp_cli.http import client_settings
@@ -40,6 +42,9 @@ _QUIET_S = 900.0
 
 While it decodes, it writes its throughput every ten seconds.
 """
+_ASK_EVERY_S = 5.0
+"""Seconds between two questions to a busy server whether its engine lives."""
+_UNAVAILABLE = 503
 _CPU_CACHE = 2 * 2**30
 """Bytes for keys and values on a CPU, which an evaluation shares with nothing."""
 _ON_CPU = {
@@ -77,7 +82,7 @@ class Server:
 
     def watch(self) -> "Watch":
         """A watch over the server while it has work to do."""
-        return Watch(self.process)
+        return Watch(self.process, partial(_engine_has_died, self.root, self.key))
 
 
 @dataclass(frozen=True)
@@ -113,12 +118,19 @@ class _Process:
 class Watch:
     """Looks whether a server that has work to do goes on with it."""
 
-    def __init__(self, process: _Process) -> None:
-        self.process = process
+    def __init__(
+        self, process: _Process, engine_has_died: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.process, self.engine_has_died = process, engine_has_died
         self._size, self._last_output = _size(process.log), time.monotonic()
+        self._ask_at = time.monotonic() + _ASK_EVERY_S
 
     def look(self) -> None:
-        """JobError when the server has ended; NotReadyError when it is silent for long."""
+        """JobError when the server has ended, NotReadyError when it is silent for long.
+
+        A server without its engine is ended here.
+        """
+        self._end_without_engine()
         self.process.refuse_dead()
         before, self._size = self._size, _size(self.process.log)
         if self._size != before:
@@ -127,6 +139,15 @@ class Watch:
             raise NotReadyError(
                 f"vLLM is at work without any output for {_QUIET_S:.0f} s; see {self.process.log}"
             )
+
+    def _end_without_engine(self) -> None:
+        # When the engine dies while it takes new weights, vLLM leaves that request unanswered, and
+        # will not end before it is: it would wait for ever.
+        if time.monotonic() < self._ask_at:
+            return
+        if self.engine_has_died():
+            end(self.process.child)
+        self._ask_at = time.monotonic() + _ASK_EVERY_S
 
 
 def serving_environment(recipe: Recipe, key: str = "eval.serve") -> Environment:
@@ -291,6 +312,19 @@ def _get(url: str, key: str) -> "httpx2.Response | None":
     except httpx2.HTTPError:
         return None
     return answer if answer.is_success else None
+
+
+def _engine_has_died(url: str, key: str) -> bool:
+    """Whether a server that was ready says so, or no longer listens because it is about to end."""
+    import httpx2
+
+    try:
+        answer = httpx2.get(f"{url}/health", timeout=_ANSWER_S, **client_settings(url, key))
+    except httpx2.ConnectError:
+        return True
+    except httpx2.HTTPError:
+        return False  # it is busy
+    return answer.status_code == _UNAVAILABLE
 
 
 def _size(log: Path) -> int:
