@@ -70,6 +70,7 @@ _ON_CPU = {
     "RLSP_OPENRLHF_CPU": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # no worker beside vLLM's engine
     "OMP_NUM_THREADS": "1",
     "DS_BUILD_OPS": "0",  # or DeepSpeed compiles its CUDA code
     "HF_HUB_OFFLINE": "1",  # no process asks the hub for a model that the setup has written

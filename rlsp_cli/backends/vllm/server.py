@@ -49,6 +49,7 @@ _CPU_CACHE = 2 * 2**30
 """Bytes for keys and values on a CPU, which an evaluation shares with nothing."""
 _ON_CPU = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # threads wherever the system puts them
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # no worker beside the engine
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin would starve each other
 }
 """What the environment does not set otherwise."""
