@@ -91,9 +91,14 @@ def test_boundary_awareness_pays_for_the_label_and_for_brevity_where_all_are_rig
 
 
 def test_boundary_awareness_pays_for_length_where_the_group_fails() -> None:
-    # Accuracy 1/3; the median is that of the only right response.
-    hard = [labelled("PFRB", 1.0, 20), labelled("CFRB", 0.0, 20), labelled("PFRB", 0.0, 10)]
-    assert reward("boundary_awareness", *hard) == pytest.approx([0.32, 0.06, 0.32])
+    # Accuracy 1/5; the median is that of the only right response, 20 tokens. That of all is 15.
+    hard = [labelled("PFRB", 1.0, 20), labelled("CFRB", 0.0, 20)]
+    hard += [labelled("PFRB", 0.0, tokens) for tokens in (15, 10, 10)]
+    assert reward("boundary_awareness", *hard) == pytest.approx([0.32, 0.06, *[0.32] * 3])
+
+    # With none right, it is that of all.
+    failed = [labelled("PFRB", 0.0, 10), labelled("PFRB", 0.0, 20)]
+    assert reward("boundary_awareness", *failed) == pytest.approx([0.32, 0.38])
 
 
 def test_boundary_awareness_between_the_limits_ignores_length_and_unscored_ones() -> None:
