@@ -17,7 +17,7 @@ Search the page for a paper, a name or an arXiv id. In a shell, by name or numbe
 |---|---|---|
 | works | {works} | what rlsp takes from the method can be used as shown, and tests cover it |
 | partly | {partly} | a part of the method can be used as shown |
-| not yet | {not_yet} | nothing of it can be used |
+| not yet | {not_yet} | the method's idea cannot be used |
 
 The state says what can be used, and not that a paper's results were reproduced: a paper's model, data and scale are
 its own. "Left out" says what it has beyond rlsp.
