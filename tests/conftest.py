@@ -18,6 +18,7 @@ from rlsp_cli import preflight
 from rlsp_cli.backends.environment import Environment, default_folder
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.recipe.schema import Recipe
+from tests.forkserver import the_server
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,6 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Leave the user's cache alone, here and in what tests start."""
     os.environ["RLSP_CACHE_DIR"] = str(tmp_path_factory.getbasetemp() / "cache")
+    the_server()  # with this variable, and without those that a test sets for itself
 
 
 @pytest.fixture(scope="session")
@@ -137,8 +139,12 @@ def rlsp(
     *arguments: object, cwd: Path | None = None, check: bool = True
 ) -> "subprocess.CompletedProcess[str]":
     """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "rlsp_cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+    words = [str(argument) for argument in arguments]
+    if the_server().serves_us():
+        done = the_server().run(words, cwd or Path.cwd())
+    else:
+        command = [sys.executable, "-m", "rlsp_cli", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
     assert not check or done.returncode == 0, done.stderr
     return done
 

@@ -120,22 +120,52 @@ def wait_for_rows(stream: Path, count: int) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("stage", ["sft", "ppo"])
-def test_ctrl_c_saves_and_the_resumed_run_ends_like_the_whole_one(
-    stage: str, whole: Path, tiny_recipe: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    process = start("run", tiny_recipe, "--out", run, cwd=tmp_path)
+def stopped_by_ctrl_c(stage: str, recipe: Path, run: Path, *resume: str) -> None:
+    """Start the run and stop it in a stage, after a step."""
+    process = start("run", recipe, "--out", run, *resume, cwd=run.parent)
     wait_for_rows(run / stage / "metrics.jsonl", 1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     status = json.loads((run / "status.json").read_text())
     assert (status["state"], status["stages"][stage]) == ("stopped", "stopped")
-    assert f"rlsp run {tiny_recipe} --out {run} --resume" in said
-    rlsp("run", tiny_recipe, "--out", run, "--resume", cwd=tmp_path)
-    assert outcome(run) == outcome(whole)
-    assert "resumed after step" in (run / stage / "attempts" / "2" / "stdout.log").read_text()
+    assert f"rlsp run {recipe} --out {run} --resume" in said
+
+
+def said_in_second_attempt(run: Path, stage: str) -> str:
+    return (run / stage / "attempts" / "2" / "stdout.log").read_text()
+
+
+def test_ctrl_c_saves_and_the_resumed_sft_ends_like_the_whole_one(
+    whole: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    stopped_by_ctrl_c("sft", tiny_recipe, run)
+    rlsp("sft", tiny_recipe, "--out", run, "--resume", cwd=tmp_path)
+    assert metrics(run, "sft") == metrics(whole, "sft")
+    assert "resumed after step" in said_in_second_attempt(run, "sft")
+    final = Path("sft", "checkpoints", "final", "model.safetensors")  # all that later stages get
+    assert (run / final).read_bytes() == (whole / final).read_bytes()
+
+
+@pytest.fixture
+def after_sft(whole: Path, tmp_path: Path) -> Path:
+    """The run after its first stage; its others have not begun."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run, ignore=shutil.ignore_patterns("ppo", "eval", "report.*"))
+    status = json.loads((run / "status.json").read_text())
+    status |= {"state": "stopped", "stages": {"sft": "done"}}
+    (run / "status.json").write_text(json.dumps(status))
+    return run
+
+
+def test_ctrl_c_saves_and_the_resumed_run_ends_like_the_whole_one(
+    whole: Path, after_sft: Path, tiny_recipe: Path
+) -> None:
+    stopped_by_ctrl_c("ppo", tiny_recipe, after_sft, "--resume")
+    rlsp("run", tiny_recipe, "--out", after_sft, "--resume")
+    assert outcome(after_sft) == outcome(whole)
+    assert "resumed after step" in said_in_second_attempt(after_sft, "ppo")
 
 
 def test_a_stage_ends_when_rlsp_is_killed(tiny_recipe: Path, tmp_path: Path) -> None:
@@ -156,10 +186,10 @@ def test_a_stage_ends_when_rlsp_is_killed(tiny_recipe: Path, tmp_path: Path) -> 
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(
-    whole: Path, tiny_recipe: Path, tmp_path: Path
+    whole: Path, after_sft: Path, tiny_recipe: Path
 ) -> None:
-    run = tmp_path / "run"
-    process = start("run", tiny_recipe, "--out", run, cwd=tmp_path)
+    run = after_sft
+    process = start("run", tiny_recipe, "--out", run, "--resume", cwd=run.parent)
     wait_for_rows(run / "ppo" / "metrics.jsonl", 3)
     (child,) = [
         int(pid)
@@ -168,7 +198,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
     os.kill(child, signal.SIGKILL)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 5 and "the process ended with code -9" in said
-    rlsp("run", tiny_recipe, "--out", run, "--resume", cwd=tmp_path)
+    rlsp("run", tiny_recipe, "--out", run, "--resume")
     assert outcome(run) == outcome(whole)
 
 
@@ -217,6 +247,10 @@ def test_resuming_with_another_recipe_is_refused_key_by_key(
     assert done.returncode == 2 and "ppo.steps: 4 -> 9" in done.stderr
 
 
+PPO_ALONE = ("sft=null", "eval=null")
+"""Changes that leave one stage of the tiny recipe."""
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -250,16 +284,7 @@ def test_resuming_with_another_recipe_is_refused_key_by_key(
 def test_groups_a_value_head_and_schedules_train_through_the_whole_command(
     changes: list[str], tiny_recipe: Path, tmp_path: Path
 ) -> None:
-    rlsp(
-        "run",
-        tiny_recipe,
-        *changes,
-        "sft.max_steps=1",
-        "eval.limit=2",
-        "--out",
-        tmp_path / "run",
-        cwd=tmp_path,
-    )
+    rlsp("run", tiny_recipe, *changes, *PPO_ALONE, "--out", tmp_path / "run", cwd=tmp_path)
     rows = metrics(tmp_path / "run", "ppo")
     last = rows[-1]
     assert last["grad_norm/policy"] > 0 and abs(last["kl/response"]) > 1e-5
@@ -278,7 +303,7 @@ def test_problems_with_long_prompts_are_left_out_and_counted(
         {"id": str(n), "problem": problem, "answer": "3 + 7"} for n, problem in enumerate(problems)
     ]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    changes = ["sft=null", "eval=null", "ppo.steps=1", "ppo.max_prompt_tokens=20"]
+    changes = [*PPO_ALONE, "ppo.steps=1", "ppo.max_prompt_tokens=20"]
     changes += ["data.prompts=null", f"data.prompts={{source: {tmp_path}/prompts.jsonl}}"]
     rlsp("ppo", tiny_recipe, *changes, "--out", tmp_path / "run", cwd=tmp_path)
     said = (tmp_path / "run" / "ppo" / "attempts" / "1" / "stdout.log").read_text()
@@ -304,7 +329,7 @@ def test_a_reward_that_fails_now_and_then_is_counted_and_shown_and_never_zero(
         FAILING.replace("hash(sample.id)", "sum(sample.id.encode()) * 37")
     )
     change = f"reward.exploration={{use: {tmp_path}/mine.py:sometimes}}"
-    done = rlsp("run", tiny_recipe, change, "--out", tmp_path / "run", cwd=tmp_path)
+    done = rlsp("run", tiny_recipe, change, *PPO_ALONE, "--out", tmp_path / "run", cwd=tmp_path)
     failed = [
         r
         for r in read_rows(tmp_path / "run" / "ppo" / "rollouts.jsonl")
@@ -324,7 +349,8 @@ def test_a_reward_that_fails_too_often_stops_the_run_with_its_reason(
         FAILING.replace("hash(sample.id) % 100 < 100 * share", "sample.step is not None")
     )
     change = f"reward.exploration={{use: {tmp_path}/mine.py:sometimes}}"
-    done = rlsp("run", tiny_recipe, change, "--out", tmp_path / "run", cwd=tmp_path, check=False)
+    changes = [change, *PPO_ALONE, "--out", str(tmp_path / "run")]
+    done = rlsp("run", tiny_recipe, *changes, cwd=tmp_path, check=False)
     assert done.returncode == 7
     assert (
         "16 of 16 responses failed to be scored" in done.stderr
@@ -335,7 +361,7 @@ def test_a_reward_that_fails_too_often_stops_the_run_with_its_reason(
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "words"),
+    ("changes", "code", "words"),
     [
         (
             "data.traces.response=solutoin",
@@ -348,13 +374,18 @@ def test_a_reward_that_fails_too_often_stops_the_run_with_its_reason(
         ("cluster.gpus_per_node=1", 4, "this machine has 0"),
         ("eval.max_new_tokens=500", 3, "do not fit the model's 96 positions"),
         ("ppo.max_new_tokens=500", 3, "do not fit the model's 96 positions"),
-        ("ppo.max_prompt_tokens=2", 3, "all 64 prompts are longer than ppo.max_prompt_tokens 2"),
+        (
+            "sft=null ppo.max_prompt_tokens=2",
+            3,
+            "all 64 prompts are longer than ppo.max_prompt_tokens 2",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_the_documented_exit_code(
-    change: str, code: int, words: str, tiny_recipe: Path, tmp_path: Path
+    changes: str, code: int, words: str, tiny_recipe: Path, tmp_path: Path
 ) -> None:
-    done = rlsp("run", tiny_recipe, change, "--out", tmp_path / "run", cwd=tmp_path, check=False)
+    arguments = [tiny_recipe, *changes.split(), "--out", tmp_path / "run"]
+    done = rlsp("run", *arguments, cwd=tmp_path, check=False)
     assert done.returncode == code, done.stderr
     lines = [line for line in done.stderr.splitlines() if words in line]
     assert len(lines) == 1 and "Traceback" not in done.stderr
@@ -384,15 +415,16 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tiny_recipe: Path, tmp_path: 
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=700k", "none", small], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "none", small], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
-        done = rlsp("run", tiny_recipe, "--out", small / "run", cwd=tmp_path, check=False)
+        command = ("run", tiny_recipe, *PPO_ALONE, "--out", small / "run")
+        done = rlsp(*command, cwd=tmp_path, check=False)
         assert done.returncode == 4, done.stderr
         assert "no space left" in done.stderr and "Traceback" not in done.stderr
         subprocess.run(["mount", "-o", "remount,size=50m", small], check=True)
-        rlsp("run", tiny_recipe, "--out", small / "run", "--resume", cwd=tmp_path)
+        rlsp(*command, "--resume", cwd=tmp_path)
     finally:
         subprocess.run(["umount", small], check=False)
