@@ -8,6 +8,7 @@ with another environment must start a process of its own.
 
 import atexit
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -21,7 +22,7 @@ from functools import cache, cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 _STAGE = "rlsp_cli.backends.local"
 """The module whose process does a stage of the local backend."""
@@ -98,7 +99,7 @@ def _lasting_environment() -> dict[str, str]:
 
 
 def _serve(requests: socket.socket) -> None:
-    """Fork for each request; returns in each child, and when the caller has ended."""
+    """Fork for each request, until the caller has ended."""
     # The kernel takes the ended children away.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -106,27 +107,26 @@ def _serve(requests: socket.socket) -> None:
         if not message:
             return
         if os.fork() == 0:
-            requests.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _run(**json.loads(message), files=files)
-            return
         for file in files:
             os.close(file)
 
 
-def _run(arguments: list[str], folder: str, files: list[int]) -> None:
+def _run(arguments: list[str], folder: str, files: list[int]) -> NoReturn:
     """Run the command in one more child, whose exit code the last of `files` is given."""
     *streams, answer = files
-    child = os.fork()
-    if child:
-        _, status = os.waitpid(child, 0)
-        os.write(answer, str(os.waitstatus_to_exitcode(status)).encode())
-        os._exit(0)
+    child = get_context("fork").Process(target=_be_command, args=(arguments, folder, streams))
+    child.start()
+    child.join()
+    os.write(answer, str(child.exitcode).encode())
+    os._exit(0)
 
-    os.close(answer)
+
+def _be_command(arguments: list[str], folder: str, streams: list[int]) -> None:
+    """Become a process of `rlsp`."""
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
-        os.close(stream)
 
     # Only now, so that the modules are those of the tested folder.
     from rlsp_cli.launch import command
@@ -134,7 +134,10 @@ def _run(arguments: list[str], folder: str, files: list[int]) -> None:
     vars(command)["subprocess"] = SimpleNamespace(Popen=_popen, DEVNULL=subprocess.DEVNULL)
     os.chdir(folder)
     sys.path.insert(0, folder)
-    _be_module("rlsp_cli", arguments)
+    try:
+        _be_module("rlsp_cli", arguments)
+    finally:
+        atexit._run_exitfuncs()
 
 
 def _be_module(name: str, arguments: list[str]) -> None:
@@ -191,4 +194,7 @@ if __name__ == "__main__":
     del sys.path[0]
     for name in _LOADED:
         importlib.import_module(name)
+
+    # Python would look at every object of these modules again in each child, and so copy its page.
+    gc.freeze()
     _serve(socket.socket(fileno=0))
