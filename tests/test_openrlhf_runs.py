@@ -26,6 +26,8 @@ from tests.conftest import free_port, rlsp
 pytestmark = pytest.mark.integration
 
 PATIENCE_S = 1200
+ROLLOUTS, WARM_UP = 12, 2
+"""Of the recipe `openrlhf_cpu`."""
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -93,15 +95,15 @@ def test_the_reward_rises_with_correctness_and_exploration_apart(trained: Path) 
         {"exploration/length/mean", "loss/value", "time/sampled_tokens_per_s"} <= row.keys()
         for row in found
     )
-    trained_ones = [row for row in found if row["step"] >= 2]
+    trained_ones = [row for row in found if row["step"] >= WARM_UP]
     assert all({"loss/policy", "kl/token", "lr/policy"} <= row.keys() for row in trained_ones)
-    assert not any("loss/policy" in row for row in found[:2])  # ppo.critic_warmup_steps
+    assert not any("loss/policy" in row for row in found[:WARM_UP])
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint_and_leaves_nothing_behind(
     trained: Path,
 ) -> None:
-    assert [row["step"] for row in rows(trained / "ppo" / "metrics.jsonl")] == list(range(16))
+    assert [row["step"] for row in rows(trained / "ppo" / "metrics.jsonl")] == list(range(ROLLOUTS))
     assert "going on from global_step1" in (trained / "said").read_text()
     assert processes_of(str(trained)) == []
 
@@ -109,15 +111,15 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_leaves_nothing_behind
 def test_the_policy_takes_its_steps_after_the_critics_warm_up_and_its_learning_rate_ends_with_them(
     trained: Path,
 ) -> None:
-    """2 of 16 rollouts are warm-up, and each has 128 responses in batches of 32."""
-    steps = {model: optimiser_steps(trained, model, 16) for model in ("_actor", "_critic")}
-    assert steps == {"_actor": (16 - 2) * 4, "_critic": 16 * 4}
+    """Each rollout has 128 responses in batches of 32."""
+    steps = {model: optimiser_steps(trained, model, ROLLOUTS) for model in ("_actor", "_critic")}
+    assert steps == {"_actor": (ROLLOUTS - WARM_UP) * 4, "_critic": ROLLOUTS * 4}
     found = rows(trained / "ppo" / "metrics.jsonl")
     assert found[-1]["lr/policy"] == pytest.approx(0.1 * 3e-4)
     assert found[-1]["lr/critic"] == pytest.approx(
         0.1 * 1e-3, rel=0.05
     )  # a mean over the rollout's steps
-    first = found[2]
+    first = found[WARM_UP]
     assert (
         first["openrlhf/ppo_kl"] < 0.02 and first["clip_fraction"] < 0.02
     )  # with the warm-up's rollouts: some 0.04
@@ -125,7 +127,7 @@ def test_the_policy_takes_its_steps_after_the_critics_warm_up_and_its_learning_r
 
 def test_rollouts_hold_every_component(trained: Path) -> None:
     found = rows(trained / "ppo" / "rollouts.jsonl")
-    assert {row["step"] for row in found} == set(range(16)) and len(found) <= 16 * 64
+    assert {row["step"] for row in found} == set(range(ROLLOUTS)) and len(found) <= ROLLOUTS * 64
     for row in found:
         parts = [row["correctness"], *row["exploration"]]
         assert [part["component"] for part in parts] == ["exact_match", "length"]

@@ -792,5 +792,5 @@ def test_a_stage_at_scale_says_its_counts_when_it_starts_and_a_local_one_does_no
     said = headline(recipe, "ppo")
     assert (
         said is not None
-        and "16 rollouts, 2,048 responses, 56 optimiser steps, 393,216 tokens at most" in said
+        and "12 rollouts, 1,536 responses, 40 optimiser steps, 294,912 tokens at most" in said
     )
