@@ -99,6 +99,16 @@ def test_a_design_that_writes_or_ends_the_simulation_is_wrong() -> None:
     assert score("verilog", ADDER.replace("a + b", "$unsigned(a) + b"), VERILOG) == 1.0
 
 
+@needs("iverilog")
+@pytest.mark.parametrize(
+    ("macro", "call"),
+    [("`define F(x) $``x", "`F(finish)"), ("`define F(x) x``finish", "`F($)")],
+)
+def test_a_macro_makes_no_system_task(macro: str, call: str) -> None:
+    cheat = ADDER.replace("assign", f"initial {call}; assign")
+    assert score("verilog", f"{macro}\n{cheat}", VERILOG, partial=True) == 0.0
+
+
 @needs("gcc")
 @pytest.mark.parametrize(
     "attempt",

@@ -11,7 +11,8 @@ from rlsp_cli.rewards.sandbox import TOOLCHAINS, Case, Exchange, Limits, run_sta
 
 _QUOTED = 80
 """Characters of a test that an error shows."""
-_TASK = re.compile(r"\$(\w+)")
+_TASK = re.compile(r"\$(?!\s*\])(\w*)")
+"""A call of the system, or a bare `$`, of which a macro can make any; not the `$` of a queue."""
 _FUNCTIONS = frozenset(
     ["signed", "unsigned", "clog2", "bits", "size", "countones", "onehot", "onehot0", "isunknown"]
 )
