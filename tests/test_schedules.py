@@ -12,6 +12,7 @@ from rlsp_cli.engine.batch import rows_from
 from rlsp_cli.engine.order import Curriculum, Shuffled, order_of
 from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.plan import make_plan
+from rlsp_cli.plan.schedules import courses
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schedule import Schedule
 from rlsp_cli.recipe.schema import Recipe, Reward, SelectorUse
@@ -159,6 +160,15 @@ def test_a_plan_shows_what_schedules_do(file: Path) -> None:
     first, second = courses["data.prompts.0"], courses["data.prompts.1"]
     assert first.prompts == second.prompts == 20
     assert first.passes == 0.5 and second.passes == 2.5
+
+
+def test_the_weight_of_a_single_source_changes_nothing(file: Path) -> None:
+    recipe = load_checked(file)
+    source = recipe.data.prompt_sources[1]
+    alone = recipe.model_copy(
+        update={"data": recipe.data.model_copy(update={"prompts": (source,)})}
+    )
+    assert not [one.key for one in courses(alone, 5) if one.key.startswith("data.prompts")]
 
 
 def test_options_that_only_look_alike_are_no_schedules() -> None:

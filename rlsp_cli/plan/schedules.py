@@ -50,7 +50,9 @@ def _sources(recipe: Recipe, ppo: Ppo, total_steps: int) -> Iterator[Course]:
         return
 
     problems = recipe_problems(recipe)
-    assert isinstance(problems, Mixture), "weights belong to several sources"
+    if not isinstance(problems, Mixture):
+        return  # a single source gives all prompts, whatever its weight
+
     shares = [shares_at(weights, step, total_steps) for step in range(total_steps)]
 
     for number, rows in enumerate(problems.parts):
