@@ -177,7 +177,7 @@ def test_weights_that_make_no_mixture_are_refused(
     [
         (
             [{"weight": 1}, {"weight": 1, "rows": 50}],
-            r"data\.prompts\.1: \S+b\.jsonl ends after 30 rows, and its rows is 50; lower rows",
+            r"data\.prompts\.1: \S+b\.jsonl ends after 30 rows, expected 50 \(rows\); lower rows",
         ),
         (
             [{"weight": 1000}, {"weight": 1}],

@@ -185,7 +185,7 @@ def prompts(
     if selector is None:
         raise UsageError(f"{loaded.name}: it has no ppo.select; name a selector by --select")
     if selector.has_schedules:
-        message = "ppo.select follows a schedule, and here are no rollout steps"
+        message = "ppo.select follows a schedule over rollout steps, and there are none here"
         raise UsageError(f"{loaded.name}: {message}; name a selector by --select")
     made = roll_prompts(RollJob(loaded, roll, url, samples, selector, out))
     if json:

@@ -145,7 +145,7 @@ def _print_schedules(schedules: "tuple[Course, ...]") -> None:
     print_table(("schedule", *steps, "prompts", "passes"), rows, title="schedules")
     if any(course.prompts is not None for course in schedules):
         print(
-            "of a source of prompts its share, its prompts in all steps, and passes over its rows"
+            "for a source of prompts: its share, its prompts in all steps, and passes over its rows"
         )
 
 

@@ -85,6 +85,6 @@ def _library() -> Any:
         import bm25s
     except ImportError as error:
         raise NotReadyError(
-            "a handbook is searched by bm25s, which is not installed: pip install 'rlsp[handbook]'"
+            "the search in a handbook needs bm25s, which is not installed: pip install 'rlsp[handbook]'"
         ) from error
     return bm25s

@@ -102,7 +102,7 @@ class Mixture(Collection[Item]):
         for number, (source, size) in enumerate(zip(self.sources, sizes, strict=True)):
             if source.weight and source.rows and not source.row and size < source.rows:
                 raise DataError(
-                    f"{self._name(number)} ends after {size} rows, and its rows is {source.rows}; "
+                    f"{self._name(number)} ends after {size} rows, expected {source.rows} (rows); "
                     "lower rows, or leave it out to take all"
                 )
 

@@ -28,7 +28,7 @@ class InputMask:
     seed: int
 
     def share_at(self, step: int) -> float:
-        """The share in this step: it rises in a line from 0 over the first two thirds of the steps."""
+        """The share in this step: it rises linearly from 0 over the first two thirds of the steps."""
         rising = self.share * step / (self.total_steps * _RAMP + 1)
         return min(rising, self.share)
 

@@ -71,11 +71,17 @@ def within(least: float, most: float = math.inf) -> Callable[[float | Schedule],
     """A validator that refuses values outside of these bounds, at the start and at the end."""
 
     def check(value: float | Schedule) -> float | Schedule:
-        for number in (value_at(value, 0, 1), getattr(value, "end", least)):
+        if isinstance(value, Schedule):
+            ends = {"the schedule's start": value.start, "the schedule's end": value.end}
+        else:
+            ends = {"input": value}
+
+        for name, number in ends.items():
+            found = f", found {number:g}" if isinstance(value, Schedule) else ""
             if number < least:
-                raise ValueError(f"input should be greater than or equal to {least:g}")
+                raise ValueError(f"{name} should be greater than or equal to {least:g}{found}")
             if number > most:
-                raise ValueError(f"input should be less than or equal to {most:g}")
+                raise ValueError(f"{name} should be less than or equal to {most:g}{found}")
         return value
 
     return check

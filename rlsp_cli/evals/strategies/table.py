@@ -27,7 +27,10 @@ from rlsp_cli.evals.strategies.weighted_vote import WeightedVote
 from rlsp_cli.recipe.schema import Split
 
 _ALL: tuple[Strategy, ...] = (
-    *(SelfConsistency(), WeightedVote(), BestOfN(), Rpc()),
+    SelfConsistency(),
+    WeightedVote(),
+    BestOfN(),
+    Rpc(),
     ConfidenceSplit(),
 )
 STRATEGIES = {strategy.name: strategy for strategy in _ALL}
