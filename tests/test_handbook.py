@@ -109,6 +109,13 @@ def test_the_row_function_puts_them_before_problems_of_benches_and_traces(
     assert get_plugin("row_shape", "behavior_handbook").name == "behavior_handbook"
 
 
+def test_a_wrong_handbook_is_no_error_of_the_row(handbook: Path) -> None:
+    handbook.write_text("")
+    use = RowUse.model_validate({"use": "behavior_handbook", "handbook": str(handbook)})
+    with pytest.raises(RecipeError, match=r"^\S+:1:1: expected a mapping"):
+        probed(Bench("b", [Problem("1", "Solve it.", "2")], ""), use, ())
+
+
 REPLY = """<think>which?</think>
 1. **behavior_prime_factors**: Write the integer as a product of primes.
 - `count_all`: Count everything.

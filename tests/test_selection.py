@@ -137,6 +137,6 @@ def test_check_tries_the_selector_on_the_first_row(tmp_path: Path) -> None:
     # Each of quickstart's prompts has one response, which cannot differ from itself.
     done = rlsp("check", "quickstart", "ppo.select={use: zero_variance}")
     assert "note: " in done.stdout + done.stderr
-    assert "drops the first prompt, however many of its 1 empty responses are right" in (
+    assert "drops the first prompt, however many of its empty responses (1) are right" in (
         done.stdout + done.stderr
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlsp_cli.data.row import Row
-from rlsp_cli.errors import DataError
+from rlsp_cli.errors import DataError, RlspError
 from rlsp_cli.recipe.schema import RowUse
 from rlsp_cli.rewards.registry import get_plugin
 
@@ -36,7 +36,7 @@ class RowFunction:
 
         A single row keeps the id, unless the function gives another. A list of rows gets the ids
         `ID/0`, `ID/1` and so on, and ID as the parent. DataError if the function raises, or returns
-        anything but rows.
+        anything but rows; an error of rlsp, such as that of a handbook, stays as it is.
         """
         made = self._call(row)
         id = str(row.columns.get(self.id, number))
@@ -53,6 +53,8 @@ class RowFunction:
         # A plugin is the user's code on a user's row, and may raise anything.
         try:
             made = self.function(dict(row.columns), **self.options)
+        except RlspError:
+            raise  # about a file or a package that the function needs, and not about the row
         except Exception as error:
             raise DataError(
                 f"{row.place}: {self.name} makes no row of this row: "

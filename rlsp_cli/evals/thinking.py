@@ -39,5 +39,5 @@ def _template(model: Model) -> str | None:
 
 
 def _text(file: Path) -> str:
-    # That a file is missing or not readable is said by the check of the model.
+    # The check of the model reports a file that is missing or not readable.
     return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""

@@ -36,7 +36,7 @@ def look_at_selector(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
 
     if choices and all(choice.drops_prompt for choice in choices):
         name, size = selector.use.name, ppo.samples_per_prompt
-        tried = f"{name} drops the first prompt, however many of its {size} empty responses"
+        tried = f"{name} drops the first prompt, however many of its empty responses ({size})"
         yield Note("ppo.select", f"{tried} are right; training ends if it drops every prompt")
 
 

@@ -39,7 +39,7 @@ def check_benches(recipe: Recipe) -> Iterator[Issue]:
         known.append(called)
         yield from _undrawable(recipe.eval, called, sampling)
         if known.count(called) == 2:
-            message = f"two benches are called {called!r}, and results are told apart by name"
+            message = f"two benches are called {called!r}, and results are kept by name"
             yield Issue(key, message, "leave one out, or give its file another name")
 
     yield from _one_file_for_several(recipe.eval, known)
@@ -86,7 +86,7 @@ def _equal_probes(settings: Eval) -> Iterator[Issue]:
     names = [probe_name(use) for use in settings.probes]
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
-            message = f"two probes are called {name!r}, and results are told apart by name"
+            message = f"two probes are called {name!r}, and results are kept by name"
             yield Issue("eval.probes", message, "evaluate one of them in another run")
 
 
