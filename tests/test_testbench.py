@@ -143,3 +143,14 @@ def test_a_missing_toolchain_is_named_with_its_package(monkeypatch: pytest.Monke
     verilog = TOOLCHAINS["verilog"]._replace(hello="another")
     with pytest.raises(NotReadyError, match=r"iverilog: not on this machine.*apt-get install"):
         run_stages(verilog, ADDER, [], Limits())
+
+
+def test_a_missing_toolchain_is_found_before_the_reference_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Workers try a verifier with a sample of another kind, and report only what is not ready."""
+    monkeypatch.setattr(shutil, "which", lambda command: None)
+    monkeypatch.setitem(TOOLCHAINS, "verilog", TOOLCHAINS["verilog"]._replace(hello="a third"))
+    testbench = get_plugin("verifier", "testbench").function
+    with pytest.raises(NotReadyError, match="iverilog: not on this machine"):
+        testbench(Sample("1", r"\boxed{1}", "2"))

@@ -7,7 +7,14 @@ from typing import Any, Literal
 
 from rlsp_cli.rewards import Sample, Verdict, verifier
 from rlsp_cli.rewards.fences import fenced_blocks
-from rlsp_cli.rewards.sandbox import TOOLCHAINS, Case, Exchange, Limits, run_stages
+from rlsp_cli.rewards.sandbox import (
+    TOOLCHAINS,
+    Case,
+    Exchange,
+    Limits,
+    run_stages,
+    working_level,
+)
 
 _QUOTED = 80
 """Characters of a test that an error shows."""
@@ -47,7 +54,10 @@ def testbench(
     if not math.isclose(sum(stages), 1):
         raise ValueError(f"stages {stages} add up to {sum(stages)}, expected 1")
 
+    # First, so that a command ends at its start, and not with an error for each response.
     toolchain = TOOLCHAINS[language]
+    working_level(toolchain)
+
     cases = [_case(test, bool(toolchain.testbench)) for test in _listed(sample.reference or "")]
     # Without tests any program would pass.
     if not cases:

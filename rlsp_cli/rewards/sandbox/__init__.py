@@ -16,7 +16,7 @@ from rlsp_cli.rewards.sandbox.run import (
     sandbox_words,
     strongest_level,
 )
-from rlsp_cli.rewards.sandbox.toolchain import TOOLCHAINS, Case, run_stages
+from rlsp_cli.rewards.sandbox.toolchain import TOOLCHAINS, Case, run_stages, working_level
 
 __all__ = [
     "TOOLCHAINS",
@@ -30,4 +30,5 @@ __all__ = [
     "run_tests",
     "sandbox_words",
     "strongest_level",
+    "working_level",
 ]

@@ -129,7 +129,7 @@ def run_stages(toolchain: Toolchain, program: str, cases: Sequence[Case], limits
 
     NotReadyError without namespaces or without the toolchain.
     """
-    level = _ready(toolchain)
+    level = working_level(toolchain)
     nothing = [False] * len(cases)
     with TemporaryDirectory(prefix="rlsp") as name:
         folder = Path(name)
@@ -155,10 +155,11 @@ def run_stages(toolchain: Toolchain, program: str, cases: Sequence[Case], limits
 
 
 @cache
-def _ready(toolchain: Toolchain) -> Level:
+def working_level(toolchain: Toolchain) -> Level:
     """The level of the sandbox, after a program that must work has worked there.
 
-    A compiler that the sandbox stops would otherwise read as wrong programs.
+    A compiler that the sandbox stops would otherwise read as wrong programs. NotReadyError as
+    `run_stages`.
     """
     level = strongest_level()
     if level.name != "namespaces":
