@@ -70,6 +70,9 @@ def test_every_head_alone_gives_the_models_own_log_probabilities(model_type: str
 
 
 def test_a_head_that_is_more_than_its_layer_is_refused() -> None:
+    torch.manual_seed(
+        0
+    )  # cubed logits of some weights leave one possible word, which has no spread
     model = AutoModelForCausalLM.from_config(tiny("llama").config).eval()
 
     def bend(_: Any, __: Any, output: Any) -> Any:
