@@ -97,7 +97,8 @@ def test_the_metrics_count_what_was_dropped_and_what_was_left_out(tmp_path: Path
     assert metrics["unused"] == 2 and rollout.kept == [True, False] * 2
     assert metrics["correctness/mean"] == 0.5  # of the rollout alone
 
-    tokens = [sample.num_tokens for group in selector.asked for sample in group]
+    tokens = [sample.num_tokens or 0 for group in selector.asked for sample in group]
+    assert metrics["tokens"] == sum(tokens)  # those of the dropped prompt too
     gathered = trainer.gatherer.gather(1, 0.8)
     assert gathered.asked * 2 == len(gathered.judged) and len(tokens) == 6
 
