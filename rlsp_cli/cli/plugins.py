@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = Commands("List, show, check and write plugins, such as rewards.")
 
 
-_CHECKED = ("verifier", "exploration_reward", "selector")
+_CHECKED = ("verifier", "exploration_reward", "step_scorer", "selector")
 """Kinds of plugins that are given samples."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schedule import Schedule
-from rlsp_cli.recipe.schema import PluginUse, Recipe, Reward, Rows
+from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Recipe, Reward, Rows
 from rlsp_cli.rewards.registry import get_plugin
 
 
@@ -40,7 +40,8 @@ def _without_answers(recipe: Recipe, role: str) -> list[str]:
 
 
 def _needed(recipe: Recipe, key: str, place: str, use: PluginUse) -> Iterator[Issue]:
-    if not get_plugin(_kind(place), use.use, recipe.plugins).needs_reference:
+    kind = use.kind if isinstance(use, ExplorationUse) else "verifier"
+    if not get_plugin(kind, use.use, recipe.plugins).needs_reference:
         return
 
     message = f"{use.use} needs reference answers, and {key} has none (answer: none)"
@@ -51,7 +52,3 @@ def _needed(recipe: Recipe, key: str, place: str, use: PluginUse) -> Iterator[Is
             "none, such as majority_agreement"
         )
     yield Issue(place, message, hint)
-
-
-def _kind(place: str) -> str:
-    return "verifier" if place == "reward.correctness" else "exploration_reward"

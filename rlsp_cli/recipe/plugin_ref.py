@@ -18,6 +18,7 @@ _TASK = "task:"
 _SECTIONS: dict[str, type[Plain]] = {
     "verifier": PluginUse,
     "exploration_reward": ExplorationUse,
+    "step_scorer": ExplorationUse,
     "selector": SelectorUse,
     "row_shape": RowUse,
 }
@@ -155,4 +156,5 @@ def _refs_of_reward(reward: dict[str, Any]) -> Iterator[PluginRef]:
         named = [(path, exploration)]
     for place, use in named:
         if isinstance(use, dict) and "use" in use:
-            yield PluginRef.of_use("exploration_reward", use, place)
+            kind = "step_scorer" if use.get("steps") is not None else "exploration_reward"
+            yield PluginRef.of_use(kind, use, place)

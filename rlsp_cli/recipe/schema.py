@@ -24,6 +24,7 @@ from pydantic import (
 
 from rlsp_cli.recipe.axolotl import Axolotl
 from rlsp_cli.recipe.lora import Lora
+from rlsp_cli.recipe.named_model import NamedModel
 from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.origin import DEFAULT, Origin, nearest_origin
 from rlsp_cli.recipe.schedule import OptionOrSchedule, Schedule, Scheduled, value_at, within
@@ -37,6 +38,7 @@ from rlsp_cli.recipe.section import (
     PositiveInt,
     Section,
 )
+from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.recipe.variables import wrong_variables
 
 
@@ -325,10 +327,17 @@ class SelectorUse(Plain):
 
 
 class ExplorationUse(PluginUse):
-    """An exploration reward and its weight among the others."""
+    """An exploration reward or, with `steps`, a step scorer, and its weight among the others."""
 
     weight: NonNegativeFloat = 1.0
     """Weight of this reward in the exploration signal; weights are not normalised."""
+    steps: Steps | None = None
+    """Of a step scorer: how a response is split, and what becomes of the scores."""
+
+    @property
+    def kind(self) -> Literal["exploration_reward", "step_scorer"]:
+        """The kind of plugin that `use` names."""
+        return "step_scorer" if self.steps else "exploration_reward"
 
 
 def _as_list(value: Any) -> Any:
@@ -842,6 +851,8 @@ class Recipe(Section):
     # What every stage uses.
     model: Model = Model()
     """The language model; every stage that trains or decodes needs one."""
+    models: dict[str, NamedModel] = Field(default_factory=dict)
+    """Other models that plugins ask, by the names that their options use: `prm`, `judge`."""
     data: Data = Data()
     """Traces, prompts and held-out problems."""
     reward: Reward = Reward()

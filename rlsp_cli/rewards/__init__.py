@@ -14,7 +14,14 @@ from rlsp_cli.rewards.answers import (
 from rlsp_cli.rewards.database import read_only_database
 from rlsp_cli.rewards.fences import last_fenced
 from rlsp_cli.rewards.lexicon import behaviour_counts
-from rlsp_cli.rewards.plugin import exploration_reward, row_shape, selector, task, verifier
+from rlsp_cli.rewards.plugin import (
+    exploration_reward,
+    row_shape,
+    selector,
+    step_scorer,
+    task,
+    verifier,
+)
 from rlsp_cli.rewards.repetition import repetition
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict, is_right
 from rlsp_cli.rewards.signal import Signal, signal_of
@@ -46,6 +53,7 @@ __all__ = [
     "stated_answer",
     "stated_answers",
     "stated_confidence",
+    "step_scorer",
     "task",
     "verifier",
     "without_tags",

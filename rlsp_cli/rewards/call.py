@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards.sample import Sample
 
 
@@ -17,6 +18,13 @@ class Use:
     takes_group: bool = False
     digest: str = ""
     timeout_s: float | None = None
+    steps: Steps | None = None
+    """Of a step scorer: how a response is split, and what becomes of the scores."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as a worker reads it."""
+        plain = {**vars(self), "files": list(self.files)}
+        return {**plain, "steps": self.steps and self.steps.model_dump(mode="json")}
 
     @property
     def name(self) -> str:
@@ -25,7 +33,11 @@ class Use:
 
 
 class Call(NamedTuple):
-    """A plugin and the sample to score, or all samples of a prompt when it takes a group."""
+    """A plugin and the sample to score, or all samples of a prompt when it takes a group.
+
+    A step scorer may be given the texts of the `steps`; by default it splits the response.
+    """
 
     use: Use
     samples: tuple[Sample, ...]
+    steps: tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""A plugin: a plain typed function under one of five decorators, which check its signature."""
+"""A plugin: a plain typed function under one of six decorators, which check its signature."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ from rlsp_cli.rewards.source import reads_reference, source_digest
 _SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {
     "verifier": {(Sample,): {bool, float, Verdict, CheckedVerdict, NoneType}},
     "exploration_reward": {(Sample,): {float, NoneType}, (Sequence[Sample],): {list}},
+    "step_scorer": {(Sample, Sequence[str]): {list}},
     "selector": {(Sequence[Sample],): {list}},
     "task": {(int, str): {dict}},
     "row_shape": {(dict[str, Any],): {dict, list}},
@@ -42,6 +43,15 @@ def exploration_reward(function: Function) -> Function:
 def verifier(function: Function) -> Function:
     """Register `f(sample: Sample, *, options) -> bool | float | Verdict`, 0 to 1; None abstains."""
     return _register("verifier", function)
+
+
+def step_scorer(function: Function) -> Function:
+    """Register `f(sample: Sample, steps: Sequence[str], *, options) -> list[float | None]`.
+
+    One score from 0 to 1 for each step; None abstains. A step's score may depend on the steps
+    before it, and on none after it: in a search those are not there yet.
+    """
+    return _register("step_scorer", function)
 
 
 def selector(function: Function) -> Function:

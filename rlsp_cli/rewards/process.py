@@ -75,7 +75,7 @@ class WorkerProcess:
         PluginError when a plugin cannot be loaded or cannot work here, ProcessDiedError or
         TimeoutError when the process did not start.
         """
-        setup = {"memory_bytes": int(memory_gb * 2**30), "uses": [asdict(use) for use in uses]}
+        setup = {"memory_bytes": int(memory_gb * 2**30), "uses": [use.to_json() for use in uses]}
         ready = self._ask(setup, _START_S)
         if not ready["ready"]:
             raise PluginError(ready["reason"])
@@ -84,13 +84,12 @@ class WorkerProcess:
         """One score for each sample. After TimeoutError or ProcessDiedError, end the worker."""
         self.served += 1
         samples = [asdict(sample) for sample in call.samples]
-        reply = self._ask({"use": asdict(call.use), "samples": samples}, timeout_s)
+        request = {"use": call.use.to_json(), "samples": samples, "steps": call.steps}
+        reply = self._ask(request, timeout_s)
 
         self.is_fit = reply["fit"]
-        return [
-            Score(component=call.use.name, ms=reply["ms"], **outcome)
-            for outcome in reply["outcomes"]
-        ]
+        known = {"component": call.use.name, "ms": reply["ms"]}
+        return [Score.from_row(known | outcome) for outcome in reply["outcomes"]]
 
     @property
     def is_alive(self) -> bool:

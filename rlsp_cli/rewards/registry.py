@@ -18,6 +18,7 @@ from rlsp_cli.share import share
 _FOLDERS = {
     "verifier": "verifiers",
     "exploration_reward": "rewards",
+    "step_scorer": "step_scorers",
     "selector": "selectors",
     "task": "tasks",
     "row_shape": "benches",
@@ -25,6 +26,7 @@ _FOLDERS = {
 ENTRY_POINTS = {
     "verifier": "rlsp.verifiers",
     "exploration_reward": "rlsp.rewards",
+    "step_scorer": "rlsp.step_scorers",
     "selector": "rlsp.selectors",
     "task": "rlsp.tasks",
     "row_shape": "rlsp.row_shapes",

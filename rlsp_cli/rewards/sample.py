@@ -63,9 +63,25 @@ class CheckedVerdict(NamedTuple):
     checks: Mapping[str, Sequence[bool]]
 
 
+class StepScore(NamedTuple):
+    """A step of a response, as its first and its end character, and how it was scored.
+
+    `value` is the score after the recipe's refinements; both are None if the scorer abstained.
+    """
+
+    start: int
+    end: int
+    score: float | None
+    value: float | None
+
+
 @dataclass(frozen=True)
 class Score:
-    """How one component ended for one sample; `value` is None unless `outcome` is "value"."""
+    """How one component ended for one sample; `value` is None unless `outcome` is "value".
+
+    `steps` are those of a step scorer, whose value is their aggregate. `tokens` counts what other
+    models read and wrote for it.
+    """
 
     component: str
     outcome: Outcome
@@ -74,18 +90,23 @@ class Score:
     reason: str | None = None
     ms: float = 0.0
     checks: Mapping[str, Sequence[bool]] | None = None
+    steps: Sequence[StepScore] | None = None
+    tokens: int = 0
 
     def to_row(self) -> dict[str, Any]:
-        """Plain data for a file, with `checks` if there are any."""
+        """Plain data for a file, with what only some plugins have where it is there."""
         row = asdict(self)
-        if not self.checks:
-            del row["checks"]
+        for key in ("checks", "steps", "tokens"):
+            if not row[key]:
+                del row[key]
         return row
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Score":
         """The score in a row of a file, which has at least `outcome` and `value`."""
         known = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
+        if known.get("steps"):
+            known["steps"] = [StepScore(*step) for step in known["steps"]]
         return cls(**{"component": "", **known})
 
     @property

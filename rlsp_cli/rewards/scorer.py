@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,8 @@ class Scorer:
         self.reward = reward
         self.verifier = _use("verifier", reward.correctness, plugin_files)
         self.exploration = [
-            _use("exploration_reward", use, plugin_files) for use in reward.exploration
+            replace(_use(use.kind, use, plugin_files), steps=use.steps)
+            for use in reward.exploration
         ]
         self.cache = VerdictCache(Path(reward.cache)) if reward.cache else None
         self.pool = Pool(

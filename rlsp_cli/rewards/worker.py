@@ -15,15 +15,17 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from rlsp_cli.errors import NotReadyError, PluginError
+from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards.health import Health
 from rlsp_cli.rewards.plugin import Plugin
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
+from rlsp_cli.rewards.steps import score_steps
 
 _PR_SET_PDEATHSIG = 1
 """Of linux/prctl.h: the signal that a process gets when its parent ends."""
@@ -50,23 +52,31 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         samples = [Sample(**data) for data in request["samples"]]
-        reply, error = run_plugin(request["use"], samples)
+        reply, error = run_plugin(request["use"], samples, request["steps"])
         _say(replies, own, {"id": request["id"], **reply, "fit": health.is_fit_after(error)})
 
 
 def run_plugin(
-    use: dict[str, Any], samples: Sequence[Sample]
+    use: dict[str, Any], samples: Sequence[Sample], steps: Sequence[str] | None = None
 ) -> tuple[dict[str, Any], Exception | None]:
     """The outcomes of a plugin on a sample or on a group, and the error that it raised, if any."""
     began, raised = time.perf_counter(), None
     try:
-        outcomes = [_outcome(result) for result in _results(use, samples)]
+        outcomes = _outcomes(use, samples, steps)
     except Exception as error:  # what a plugin raises is an outcome, not a crash
         raised = error
         outcomes = [{"outcome": "error", "reason": _reason(error)}] * len(samples)
 
     ms = round((time.perf_counter() - began) * 1000, 3)
     return {"outcomes": outcomes, "ms": ms}, raised
+
+
+def _outcomes(
+    use: dict[str, Any], samples: Sequence[Sample], steps: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    if use["kind"] == "step_scorer":
+        return [_step_outcome(use, samples[0], steps)]
+    return [_outcome(result) for result in _results(use, samples)]
 
 
 def _reason(error: Exception) -> str:
@@ -95,6 +105,19 @@ def _results(use: dict[str, Any], samples: Sequence[Sample]) -> Sequence[Any]:
     if use["kind"] == "selector" and others:
         raise ValueError(f"returned {others[0]!r}, expected True or False for each sample")
     return results
+
+
+def _step_outcome(
+    use: dict[str, Any], sample: Sample, texts: Sequence[str] | None
+) -> dict[str, Any]:
+    """The scores of a response's steps, and their aggregate as its value."""
+    function = _plugin(use["kind"], use["reference"], tuple(use["files"])).function
+    score = partial(function, sample, **use["options"])
+    found = score_steps(score, sample.response, Steps.model_validate(use["steps"] or {}), texts)
+    if found.value is None:
+        reason = "no step was scored" if found.steps else "the response has no steps"
+        return {"outcome": "abstain", "reason": reason, "steps": found.steps}
+    return {"outcome": "value", "value": found.value, "steps": found.steps}
 
 
 def _outcome(result: Any) -> dict[str, Any]:
@@ -136,7 +159,7 @@ def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:
         response = "\\boxed{1}" if use["kind"] == "verifier" else ""
         try:
             _plugin(use["kind"], use["reference"], tuple(use["files"]))
-            _results(use, [Sample(prompt="1", response=response, reference="2", num_tokens=1)])
+            _outcomes(use, [Sample(prompt="1", response=response, reference="2", num_tokens=1)])
         except (PluginError, NotReadyError) as error:
             return {"ready": False, "reason": str(error)}
         except Exception:  # noqa: S112 (this sample lacks metadata that a plugin may need)

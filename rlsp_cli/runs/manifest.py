@@ -70,7 +70,7 @@ def _git() -> dict[str, Any] | None:
 
 def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses = [("verifier", recipe.reward.correctness.use)]
-    uses += [("exploration_reward", use.use) for use in recipe.reward.exploration]
+    uses += [(use.kind, use.use) for use in recipe.reward.exploration]
     if recipe.ppo is not None and recipe.ppo.select is not None:
         uses.append(("selector", recipe.ppo.select.use))
     if recipe.eval is not None:
