@@ -2,12 +2,14 @@
 
 Each seed trains one SFT model, then PPO in groups of eight responses: without a selector for 24
 steps, and with each selector for as many. A selector drops prompts, whose responses cost tokens
-too, so of its run the model counts that had cost as much as the whole run without one. All models
-answer the same held-out problems. What is in --out already is not run again.
+too, so of its run the model counts that had cost as much as the whole run without one; later, where
+all responses are right, a selector may stop the run. All models answer the same held-out problems.
+What is in --out already is not run again.
 """
 
 import argparse
 import statistics
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,9 @@ _HELDOUT = (
     "eval.temperature=1.0",
     "eval.max_new_tokens=128",
 )
+
+_NOTHING_LEFT = 7
+"""Exit code where a selector drops too many prompts: the model solves nearly all of them."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +73,36 @@ def _train(folder: Path, seed: int) -> dict[str, Cut]:
         run_rlsp("sft", "quickstart", f"seed={seed}", out=sft)
 
     start = ("sft=null", "model.from_scratch=null", f"model.path={model}", f"seed={seed}")
+    cuts: dict[str, Cut] = {}
     for name, select in _ARMS.items():
-        run = folder / name
-        if not (run / "ppo" / "checkpoints" / "final").exists():
-            run_rlsp("ppo", "quickstart", *start, *_GROUPS, *select, out=run)
+        budget = cuts["none"].tokens if cuts else None
+        if not _is_done(folder / name, budget):
+            _ppo((*start, *_GROUPS, *select), folder / name, budget)
 
-    costs = {name: _costs(folder / name) for name in _ARMS}
-    budget = costs["none"][-1]
-    return {name: _cut(folder / name, costs[name], budget) for name in _ARMS}
+        costs = _costs(folder / name)
+        cuts[name] = _cut(folder / name, costs, budget or costs[-1])
+    return cuts
+
+
+def _is_done(run: Path, budget: int | None) -> bool:
+    finished = (run / "ppo" / "checkpoints" / "final").exists()
+    return finished or (budget is not None and _costs(run)[-1:] >= [budget])
+
+
+def _ppo(overrides: tuple[str, ...], run: Path, budget: int | None) -> None:
+    """PPO to its end, or until a selector finds nothing more to learn from, if that is late enough."""
+    try:
+        run_rlsp("ppo", "quickstart", *overrides, out=run)
+    except subprocess.CalledProcessError as error:
+        if error.returncode != _NOTHING_LEFT or not _is_done(run, budget):
+            raise
 
 
 def _costs(run: Path) -> list[int]:
     """Tokens that were sampled until the end of each step."""
     costs, spent = [], 0
-    for row in rows_of(run / "ppo" / "metrics.jsonl"):
+    metrics = run / "ppo" / "metrics.jsonl"
+    for row in rows_of(metrics) if metrics.exists() else ():
         spent += row["tokens"]
         costs.append(spent)
     return costs
