@@ -140,3 +140,8 @@ def test_check_tries_the_selector_on_the_first_row(tmp_path: Path) -> None:
     assert "drops the first prompt, however many of its empty responses (1) are right" in (
         done.stdout + done.stderr
     )
+
+    # At the end of this schedule only a rate between 0 and 1 is kept.
+    ends = "{use: pass_rate, lo: {start: 0, end: 0.4}, hi: {start: 1, end: 0.6}}"
+    done = rlsp("check", "quickstart", f"ppo.select={ends}")
+    assert "pass_rate drops the first prompt" in done.stdout + done.stderr

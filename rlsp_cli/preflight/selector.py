@@ -1,4 +1,4 @@
-"""A trial of `ppo.select` on the first row, with every number of right responses."""
+"""A trial of `ppo.select` on the first row, with every number of right responses, at both ends of a schedule."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -9,7 +9,7 @@ from rlsp_cli.preflight.data import first_row
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.sample import Sample
-from rlsp_cli.rewards.selection import Selector
+from rlsp_cli.rewards.selection import Choice, Selector
 
 
 def look_at_selector(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
@@ -29,15 +29,20 @@ def look_at_selector(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
     limits = recipe.reward.model_copy(update={"workers": 1})
     try:
         with Selector(ppo.select, limits, recipe.plugins) as selector:
-            choices = selector.choose(groups)
+            # Of two steps the first and the last, which are the ends of a schedule.
+            trials = [selector.choose(groups, step, 2) for step in (0, 1)]
     except PluginError as error:
         yield Issue("ppo.select", str(error))
         return
 
-    if choices and all(choice.drops_prompt for choice in choices):
+    if groups and any(_drops_all(choices) for choices in trials):
         name, size = selector.use.name, ppo.samples_per_prompt
         tried = f"{name} drops the first prompt, however many of its empty responses ({size})"
         yield Note("ppo.select", f"{tried} are right; training ends if it drops every prompt")
+
+
+def _drops_all(choices: Sequence[Choice]) -> bool:
+    return all(choice.drops_prompt for choice in choices)
 
 
 def _group(row: Problem, right: int, size: int) -> list[Sample]:
