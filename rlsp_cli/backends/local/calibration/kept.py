@@ -7,7 +7,6 @@ import platform
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from rlsp_cli import __version__
 from rlsp_cli.backends.environment import LOCAL
 from rlsp_cli.backends.local.calibration.speed import Load, Speed
 from rlsp_cli.engine.cache_folder import cache_home
+from rlsp_cli.engine.processor import processor_name
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.runs.stream import write_text
 
@@ -68,7 +68,7 @@ def _measure(load: Load, env: Mapping[str, str]) -> Speed:
 def _key(load: Load, env: Mapping[str, str]) -> str:
     """A name for the load on this machine, with these libraries, threads, and this way to measure."""
     threads = {**os.environ, **env}.get("OMP_NUM_THREADS")
-    machine = [platform.node(), _processor(), _cpus(), threads]
+    machine = [platform.node(), processor_name(), _cpus(), threads]
     measured = hashlib.sha256(Path(__file__).with_name("measure.py").read_bytes()).hexdigest()
     versions = [__version__, measured, version("torch"), version("transformers")]
     text = json.dumps([asdict(load), machine, versions], sort_keys=True)
@@ -80,12 +80,3 @@ def _cpus() -> int | None:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
-
-
-@cache
-def _processor() -> str:
-    """The processor's name; Linux alone says more than the architecture."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
