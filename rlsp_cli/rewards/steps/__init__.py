@@ -3,7 +3,7 @@
 from rlsp_cli.rewards.steps.aggregate import AGGREGATES, aggregate
 from rlsp_cli.rewards.steps.refine import ScoreSteps, refined
 from rlsp_cli.rewards.steps.score import ScoredSteps, score_steps
-from rlsp_cli.rewards.steps.split import SPLITTERS, Step, split_steps
+from rlsp_cli.rewards.steps.split import SPLITTERS, Step, find_steps, split_steps
 
 __all__ = [
     "AGGREGATES",
@@ -12,6 +12,7 @@ __all__ = [
     "ScoredSteps",
     "Step",
     "aggregate",
+    "find_steps",
     "refined",
     "score_steps",
     "split_steps",

@@ -8,7 +8,7 @@ from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards.sample import StepScore
 from rlsp_cli.rewards.steps.aggregate import aggregate
 from rlsp_cli.rewards.steps.refine import ScoreSteps, is_of_text, refined
-from rlsp_cli.rewards.steps.split import Step, split_steps
+from rlsp_cli.rewards.steps.split import find_steps, split_steps
 
 _SHOWN = 40
 """Characters of a wrong result that its error shows."""
@@ -31,7 +31,7 @@ def score_steps(
     steps = (
         split_steps(response, settings.by, settings.tag)
         if texts is None
-        else _found(texts, response)
+        else find_steps(texts, response)
     )
     if not steps:
         return ScoredSteps([], None)
@@ -48,18 +48,6 @@ def score_steps(
         for step, one, value in zip(steps, scores, values, strict=True)
     ]
     return ScoredSteps(scored, aggregate(values, settings.aggregate))
-
-
-def _found(texts: Sequence[str], response: str) -> list[Step]:
-    """Each text where it stands in the response, after the one before it."""
-    steps, end = [], 0
-    for number, text in enumerate(texts):
-        start = response.find(text, end)
-        if start < 0:
-            raise ValueError(f"step {number} is not in the response after those before it")
-        end = start + len(text)
-        steps.append(Step(start, end, text))
-    return steps
 
 
 def _checked(score: ScoreSteps) -> ScoreSteps:

@@ -1,7 +1,7 @@
 """Split a response into steps, each a span of its characters."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 _WORD = re.compile(r"\w")
@@ -32,6 +32,18 @@ def split_steps(response: str, by: str = "lines", tag: str = "step") -> list[Ste
         text = part.strip()
         if _WORD.search(text):
             steps.append(Step(start, start + len(text), text))
+    return steps
+
+
+def find_steps(texts: Sequence[str], response: str) -> list[Step]:
+    """Each text where it stands in the response, after the one before it; else ValueError."""
+    steps, end = [], 0
+    for number, text in enumerate(texts):
+        start = response.find(text, end)
+        if start < 0:
+            raise ValueError(f"step {number} is not in the response after those before it")
+        end = start + len(text)
+        steps.append(Step(start, end, text))
     return steps
 
 
