@@ -14,6 +14,8 @@ from rlsp_cli.rewards.answers import (
 from rlsp_cli.rewards.database import read_only_database
 from rlsp_cli.rewards.fences import last_fenced
 from rlsp_cli.rewards.lexicon import behaviour_counts
+from rlsp_cli.rewards.model_name import ModelName
+from rlsp_cli.rewards.models import Completion, ServedModel, UnansweredError, served_model
 from rlsp_cli.rewards.plugin import (
     exploration_reward,
     row_shape,
@@ -30,8 +32,12 @@ from rlsp_cli.rewards.thinking import without_tags, without_thinking
 
 __all__ = [
     "CheckedVerdict",
+    "Completion",
+    "ModelName",
     "Sample",
+    "ServedModel",
     "Signal",
+    "UnansweredError",
     "Verdict",
     "behaviour_counts",
     "boxed_answer",
@@ -49,6 +55,7 @@ __all__ = [
     "row_shape",
     "same_answer",
     "selector",
+    "served_model",
     "signal_of",
     "stated_answer",
     "stated_answers",

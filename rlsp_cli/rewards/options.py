@@ -11,7 +11,7 @@ from rlsp_cli.recipe.issue import OptionsError, did_you_mean
 
 def options_model(function: Callable[..., Any]) -> type[BaseModel]:
     """The model of a function's keyword-only parameters; unknown options are refused."""
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:

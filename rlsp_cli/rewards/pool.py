@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.rewards.call import Call, Use
+from rlsp_cli.rewards.models import NO_MODELS, Addresses
 from rlsp_cli.rewards.process import ProcessDiedError, WorkerProcess
 from rlsp_cli.rewards.sample import Outcome, Score
 
@@ -36,7 +37,7 @@ _BACKLOG = 4096
 
 
 class Pool:
-    """`count` workers that run calls of `uses`; a context manager."""
+    """`count` workers that run calls of `uses`, which can ask `models`; a context manager."""
 
     def __init__(
         self,
@@ -46,8 +47,9 @@ class Pool:
         memory_gb: float,
         recycle_after: int = _RECYCLE_AFTER,
         backlog: int = _BACKLOG,
+        models: Addresses = NO_MODELS,
     ) -> None:
-        self.uses, self.count = tuple(uses), count
+        self.uses, self.count, self.models = tuple(uses), count, models
         self.timeout_s, self.memory_gb = timeout_s, memory_gb
         self.recycle_after, self.backlog = recycle_after, backlog
         self._reset()
@@ -172,7 +174,7 @@ class Pool:
             with self._lock:
                 self._alive.add(worker)
             try:
-                worker.prepare(self.uses, self.memory_gb)
+                worker.prepare(self.uses, self.memory_gb, self.models)
             except PluginError:
                 self._end(worker)
                 raise

@@ -16,6 +16,7 @@ from typing import Any
 from rlsp_cli.errors import PluginError
 from rlsp_cli.outside import read_json
 from rlsp_cli.rewards.call import Call, Use
+from rlsp_cli.rewards.models import Addresses
 from rlsp_cli.rewards.sample import Score
 
 _START_S = 120.0
@@ -69,13 +70,17 @@ class WorkerProcess:
             process_group=0,  # a kill takes along what a plugin has forked
         )
 
-    def prepare(self, uses: Sequence[Use], memory_gb: float) -> None:
-        """Load the plugins; the worker is ready when this returns.
+    def prepare(self, uses: Sequence[Use], memory_gb: float, models: Addresses) -> None:
+        """Load the plugins, which can ask `models`; the worker is ready when this returns.
 
         PluginError when a plugin cannot be loaded or cannot work here, ProcessDiedError or
         TimeoutError when the process did not start.
         """
-        setup = {"memory_bytes": int(memory_gb * 2**30), "uses": [use.to_json() for use in uses]}
+        setup = {
+            "memory_bytes": int(memory_gb * 2**30),
+            "uses": [use.to_json() for use in uses],
+            "models": dict(models),
+        }
         ready = self._ask(setup, _START_S)
         if not ready["ready"]:
             raise PluginError(ready["reason"])

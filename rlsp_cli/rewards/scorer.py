@@ -10,6 +10,7 @@ from rlsp_cli.recipe.schema import PluginUse, Reward
 from rlsp_cli.rewards.cache import VerdictCache
 from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.group import Group
+from rlsp_cli.rewards.models import NO_MODELS, Addresses
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
@@ -18,10 +19,12 @@ from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 class Scorer:
     """A recipe's reward section in action, for training, evaluation and the service alike.
 
-    A context manager: it holds the processes in which plugins run.
+    A context manager: it holds the processes in which plugins run. They can ask `models`.
     """
 
-    def __init__(self, reward: Reward, plugin_files: Sequence[str] = ()) -> None:
+    def __init__(
+        self, reward: Reward, plugin_files: Sequence[str] = (), models: Addresses = NO_MODELS
+    ) -> None:
         self.reward = reward
         self.verifier = _use("verifier", reward.correctness, plugin_files)
         self.exploration = [
@@ -30,7 +33,11 @@ class Scorer:
         ]
         self.cache = VerdictCache(Path(reward.cache)) if reward.cache else None
         self.pool = Pool(
-            [self.verifier, *self.exploration], reward.workers, reward.timeout_s, reward.memory_gb
+            [self.verifier, *self.exploration],
+            reward.workers,
+            reward.timeout_s,
+            reward.memory_gb,
+            models=models,
         )
 
     @property

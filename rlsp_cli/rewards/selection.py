@@ -9,6 +9,7 @@ from typing import Any
 from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.schema import Reward, SelectorUse
 from rlsp_cli.rewards.call import Call, Use
+from rlsp_cli.rewards.models import NO_MODELS, Addresses
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score, is_right
@@ -53,9 +54,18 @@ class Choice:
 
 
 class Selector:
-    """A selector with its options and its worker processes; a context manager."""
+    """A selector with its options and its worker processes, which can ask `models`.
 
-    def __init__(self, selector: SelectorUse, limits: Reward, files: Sequence[str] = ()) -> None:
+    A context manager.
+    """
+
+    def __init__(
+        self,
+        selector: SelectorUse,
+        limits: Reward,
+        files: Sequence[str] = (),
+        models: Addresses = NO_MODELS,
+    ) -> None:
         plugin = get_plugin("selector", selector.use, files)
         self.recipe_use = selector
         self.use = Use(
@@ -67,7 +77,9 @@ class Selector:
             plugin.digest,
             selector.timeout_s,
         )
-        self.pool = Pool([self.use], limits.workers, limits.timeout_s, limits.memory_gb)
+        self.pool = Pool(
+            [self.use], limits.workers, limits.timeout_s, limits.memory_gb, models=models
+        )
 
     def choose(
         self, groups: Sequence[Sequence[Sample]], step: int = 0, total_steps: int = 1

@@ -22,6 +22,7 @@ from typing import Any, TextIO
 from rlsp_cli.errors import NotReadyError, PluginError
 from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards.health import Health
+from rlsp_cli.rewards.models import Address, know_models, tokens_used
 from rlsp_cli.rewards.plugin import Plugin
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
@@ -46,6 +47,7 @@ def main() -> None:
     own = os.getpid()
     setup = json.loads(sys.stdin.readline())
     _limit(setup["memory_bytes"])
+    know_models({name: Address(*address) for name, address in setup["models"].items()})
     _say(replies, own, {"id": setup["id"], **_warm(setup["uses"])})
 
     health = Health()
@@ -60,13 +62,15 @@ def run_plugin(
     use: dict[str, Any], samples: Sequence[Sample], steps: Sequence[str] | None = None
 ) -> tuple[dict[str, Any], Exception | None]:
     """The outcomes of a plugin on a sample or on a group, and the error that it raised, if any."""
-    began, raised = time.perf_counter(), None
+    began, before, raised = time.perf_counter(), tokens_used(), None
     try:
         outcomes = _outcomes(use, samples, steps)
     except Exception as error:  # what a plugin raises is an outcome, not a crash
         raised = error
-        outcomes = [{"outcome": "error", "reason": _reason(error)}] * len(samples)
+        outcomes = [{"outcome": "error", "reason": _reason(error)} for _ in samples]
 
+    # Once for a call, so that their sum over samples is what was used.
+    outcomes[0]["tokens"] = tokens_used() - before
     ms = round((time.perf_counter() - began) * 1000, 3)
     return {"outcomes": outcomes, "ms": ms}, raised
 
