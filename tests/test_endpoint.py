@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -329,3 +330,46 @@ def test_kill_9_again_and_again_ends_with_each_of_2000_answers_once(tmp_path: Pa
     )
     assert twice <= 4 * 16  # at most what was under way at each kill
     assert card["avg"] == 1.0 and card["samples"] == 1500
+
+
+@pytest.mark.parametrize(
+    ("more", "text", "stopped"),
+    [
+        ({}, "a step\n", True),
+        ({"stop_reason": "\n"}, "a step\nand", True),
+        ({"stop_reason": None}, "the end", False),
+        ({"matched_stop": 151645}, "the end", False),
+        ({"finish_reason": "length"}, "cut o", False),
+    ],
+)
+def test_a_reply_says_whether_a_stop_text_ended_it(
+    more: dict[str, Any], text: str, stopped: bool
+) -> None:
+    decoding = replace(DECODING, stop=("\n",))
+    with serving(lambda _: chat(text, **more)) as server:
+        (found,) = answers(EndpointSampler(server.url, "m"), requests(1), decoding)
+    assert (found.text, found.stopped) == (text, stopped)
+    assert server.asked[0]["stop"] == ["\n"] and server.asked[0]["include_stop_str_in_output"]
+
+
+def test_a_server_that_does_not_say_why_a_reply_ended_cannot_be_continued() -> None:
+    decoding = replace(DECODING, stop=("\n",))
+    with (
+        serving(lambda _: chat("the end")) as server,
+        pytest.raises(NotReadyError, match=r"problem '0': .*stop_reason.*such as vLLM or SGLang"),
+    ):
+        answers(EndpointSampler(server.url, "m"), requests(1), decoding)
+
+
+def test_a_server_that_takes_tokens_gives_those_of_its_reply() -> None:
+    def reply(_: dict[str, Any]) -> Reply:
+        choice = {"text": " b\n", "finish_reason": "stop", "stop_reason": "\n", "token_ids": [5, 6]}
+        return 200, {}, {"choices": [choice], "usage": {"completion_tokens": 2}}
+
+    asked = Request("a", "p", prefix="a", prefix_ids=(3,), seed=9)
+    with serving(reply) as server:
+        sampler = EndpointSampler(server.url, "m", encode=lambda one: [1, 2, *one.prefix_ids])
+        (found,) = answers(sampler, [asked], replace(DECODING, stop=("\n",)))
+    assert found == Response(" b\n", 2, stopped=True, token_ids=(5, 6))
+    assert server.asked[0]["prompt"] == [1, 2, 3] and server.asked[0]["seed"] == 9
+    assert server.asked[0]["return_token_ids"]

@@ -1,5 +1,7 @@
 """The embedded engine as a sampler: responses that a restart does not change, their probabilities, continued starts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -63,3 +65,35 @@ def test_a_response_goes_on_from_its_start(model: Model) -> None:
         sampler, [Request("1", REQUESTS[0].prompt, prefix=start)], Decoding(0.0, 1.0, 4, 0)
     )
     assert start + rest.text == whole.text
+
+
+def test_a_response_ends_at_a_stop_text_and_its_tokens_go_on_as_the_whole_would(
+    model: Model,
+) -> None:
+    sampler, never = LocalSampler(*model, "float32"), ("never said",)
+    (whole,) = answers(sampler, REQUESTS[:1], Decoding(0.0, 1.0, 8, 0, stop=never))
+    stop = f" {whole.text.split()[3]}"
+    (start,) = answers(sampler, REQUESTS[:1], Decoding(0.0, 1.0, 8, 0, stop=(stop,)))
+    assert start.stopped and not start.truncated and whole.truncated and not whole.stopped
+    assert start.text.endswith(stop) and start.text.count(stop) == 1
+
+    going_on = Request("1", REQUESTS[0].prompt, prefix=start.text, prefix_ids=start.token_ids)
+    left = 8 - len(start.token_ids)
+    (rest,) = answers(sampler, [going_on], Decoding(0.0, 1.0, left, 0, stop=never))
+    assert start.token_ids + rest.token_ids == whole.token_ids
+    assert start.text + rest.text == whole.text
+
+
+def test_a_prefix_in_tokens_is_not_encoded_again(model: Model) -> None:
+    sampler, ids = LocalSampler(*model, "float32"), tuple(encode_prompt("a b c", model[1]))
+    greedy = Decoding(0.0, 1.0, 4, 0)
+    told = Request("1", REQUESTS[0].prompt, prefix="another text", prefix_ids=ids)
+    said = Request("1", REQUESTS[0].prompt, prefix="a b c")
+    assert answers(sampler, [told], greedy) == answers(sampler, [said], greedy)
+
+
+def test_a_seed_of_its_own_makes_a_response_the_same_in_any_place(model: Model) -> None:
+    sampler = LocalSampler(*model, "float32")
+    seeded = [replace(request, seed=row) for row, request in enumerate(REQUESTS)]
+    whole, backwards = (answers(sampler, asked, SAMPLED) for asked in (seeded, seeded[::-1]))
+    assert [one.text for one in whole] == [one.text for one in backwards[::-1]]

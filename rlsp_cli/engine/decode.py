@@ -4,7 +4,7 @@ Shapes: B sequences that are decoded at once, V words of the vocabulary.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,6 +25,8 @@ _LOOK_EVERY = 8
 class Sampling:
     """How tokens are drawn; `temperature` 0 is greedy.
 
+    A response ends at an end token, at the limit, or when `stops` is true of its tokens so far.
+
     With `record`, the log-probability of each token and the entropy of its choice are kept, both in
     nats and of the softmax at that temperature.
     """
@@ -33,17 +35,21 @@ class Sampling:
     temperature: float
     top_p: float = 1.0
     record: float | None = None
+    stops: Callable[[Sequence[int]], bool] | None = None
 
 
 @dataclass(frozen=True)
 class Generated:
     """Tokens of one response, its end token included; `truncated` when the length limit ended it.
 
+    `stopped` when `Sampling.stops` ended it.
+
     `logp` and `entropy` have an entry for each token, where they were recorded.
     """
 
     tokens: list[int]
     truncated: bool
+    stopped: bool = False
     logp: list[float] = field(default_factory=list)
     entropy: list[float] = field(default_factory=list)
 
@@ -99,6 +105,7 @@ class _Partial:
     """A response that is being written."""
 
     tokens: list[int] = field(default_factory=list)
+    stopped: bool = False
     logp: list[float] = field(default_factory=list)
     entropy: list[float] = field(default_factory=list)
 
@@ -198,20 +205,23 @@ class _Batch:
         for row, drawn, facts in zip(self.rows, tokens, pairs, strict=True):
             if row in self.going and self._extend(self.going[row], drawn, facts):
                 partial = self.going.pop(row)
-                truncated = partial.tokens[-1] not in self.eos
+                truncated = not partial.stopped and partial.tokens[-1] not in self.eos
                 ended.append((row, Generated(truncated=truncated, **vars(partial))))
         return ended
 
     def _extend(
         self, partial: _Partial, drawn: Sequence[int], facts: Sequence[Sequence[float]]
     ) -> bool:
-        """Add tokens up to an end token; returns whether the response has ended."""
+        """Add tokens up to an end; returns whether the response has ended."""
         for place, token in enumerate(drawn):
             partial.tokens.append(token)
             if facts:
                 partial.logp.append(facts[place][0])
                 partial.entropy.append(facts[place][1])
             if token in self.eos:
+                return True
+            if self.sampling.stops and self.sampling.stops(partial.tokens):
+                partial.stopped = True
                 return True
         return len(partial.tokens) == self.sampling.max_new_tokens
 

@@ -94,6 +94,8 @@ def encode_request(request: Request, tokenizer: PreTrainedTokenizerBase) -> list
 
 def encode_prefix(request: Request, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Token ids of that start, but for what the prompt says of it already; none where a response begins anew."""
+    if request.prefix_ids:
+        return list(request.prefix_ids)
     prefix = rest(request.prompt, request.prefix)
     return list(tokenizer(prefix, add_special_tokens=False)["input_ids"]) if prefix else []
 

@@ -11,6 +11,7 @@ from rlsp_cli.engine.ending import end_ids
 from rlsp_cli.engine.model import refuse_overflow
 from rlsp_cli.engine.precision import autocast
 from rlsp_cli.engine.prompt import decode, encode_prefix, encode_request
+from rlsp_cli.engine.stop_text import stops_at
 from rlsp_cli.engine.trial import handling_of
 from rlsp_cli.evals.samplers import Decoding, Request, Response
 from rlsp_cli.rewards.thinking import whole
@@ -53,13 +54,14 @@ class LocalSampler:
             if all(row in done for row in rows):
                 continue
             texts = [prompts[row] for row in rows]
-            for place, generated in self._decode(texts, decoding, block):
+            seeds = _seeds([requests[row] for row in rows], decoding.seed, block)
+            for place, generated in self._decode(texts, decoding, seeds):
                 row = rows[place]
                 if row not in done:
-                    yield row, self._response(requests[row], generated)
+                    yield row, self._response(requests[row], generated, bool(decoding.stop))
 
     def _decode(
-        self, prompts: Sequence[Sequence[int]], decoding: Decoding, block: int
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, seeds: Sequence[int]
     ) -> Iterator[tuple[int, Generated]]:
         refuse_overflow(self.model, prompts, decoding.max_new_tokens)
         sampling = Sampling(
@@ -67,22 +69,30 @@ class LocalSampler:
             decoding.temperature,
             decoding.top_p,
             record=1.0 if decoding.logprobs else None,
+            stops=stops_at(decoding.stop, self.tokenizer),
         )
         with autocast(self.model, self.precision):
             yield from generate(
                 self.model,
                 prompts,
                 sampling,
-                seeds=row_seeds(decoding.seed, "sample", block, len(prompts)),
+                seeds=seeds,
                 eos_ids=end_ids(self.model, self.tokenizer),
                 pad_id=self.tokenizer.pad_token_id,
                 at_once=self.batch,
             )
 
-    def _response(self, request: Request, generated: Generated) -> Response:
+    def _response(self, request: Request, generated: Generated, goes_on: bool) -> Response:
         scores = {"logprob": math.fsum(generated.logp)} if generated.logp else {}
         text = self._text(request, generated.tokens)
-        return Response(text, len(generated.tokens), generated.truncated, scores)
+        return Response(
+            text,
+            len(generated.tokens),
+            generated.truncated,
+            scores,
+            generated.stopped,
+            tuple(generated.tokens) if goes_on else (),
+        )
 
     def _text(self, request: Request, response: Sequence[int]) -> str:
         """What follows the prefix: many tokenizers drop the blank before a text's first word, so both are decoded.
@@ -93,3 +103,12 @@ class LocalSampler:
         before, both = decode([prefix, [*prefix, *response]], self.tokenizer)
         text = both[len(before) :]
         return text if request.prefix else whole(request.prompt, text)
+
+
+def _seeds(requests: Sequence[Request], seed: int, block: int) -> list[int]:
+    """A seed for each request of a block: its own, or that of its place."""
+    places = row_seeds(seed, "sample", block, len(requests))
+    return [
+        place if request.seed is None else request.seed
+        for request, place in zip(requests, places, strict=True)
+    ]

@@ -1,6 +1,6 @@
 """Requests to an OpenAI-compatible server, for completions and chat completions, and replies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from json import JSONDecodeError
 from typing import Any
 
@@ -36,14 +36,17 @@ def completion_body(
 ) -> dict[str, Any]:
     """For `completions`, with the prompt as token ids and `options` that this server knows."""
     body = {**_settings(model, decoding), **options, "prompt": prompt}
+    if decoding.stop:
+        body["return_token_ids"] = True  # to be continued as they are
     # Here `logprobs` is a number of alternatives to each token, not a truth value as in a chat.
     return {**body, "logprobs": 1} if decoding.logprobs else body
 
 
-def read_completion(content: bytes, request: Request) -> Response:
+def read_completion(content: bytes, request: Request, stop: Sequence[str] = ()) -> Response:
     """The response in a reply, with its thinking (`rlsp_cli.rewards.thinking`).
 
-    ValueError if the reply is no completion.
+    `stop` are the texts at which it was to end. ValueError if the reply is no completion, or does
+    not say whether one of them ended it.
     """
     try:
         said = read_json(content)
@@ -58,7 +61,14 @@ def read_completion(content: bytes, request: Request) -> Response:
         raise ValueError(f"the reply cannot be read: {error}") from error
 
     truncated = choice.get("finish_reason") == "length"
-    return Response(text, _tokens(said.get("usage")), truncated, _scores(choice.get("logprobs")))
+    return Response(
+        text,
+        _tokens(said.get("usage")),
+        truncated,
+        _scores(choice.get("logprobs")),
+        not truncated and _has_stopped(choice, text, stop),
+        tuple(choice.get("token_ids") or ()),
+    )
 
 
 def read_refusal(content: bytes) -> str:
@@ -80,13 +90,18 @@ def read_refusal(content: bytes) -> str:
 
 
 def _settings(model: str, decoding: Decoding) -> dict[str, Any]:
-    return {
+    settings = {
         "model": model,
         "temperature": decoding.temperature,
         "top_p": decoding.top_p,
         "max_tokens": decoding.max_new_tokens,
         "seed": decoding.seed,
     }
+    if decoding.stop:
+        # Without the second key, which vLLM and SGLang know, the text of the stop would be lost.
+        stopping = {"stop": list(decoding.stop), "include_stop_str_in_output": True}
+        return settings | stopping
+    return settings
 
 
 def _completed_text(text: Any, request: Request) -> str:
@@ -103,6 +118,21 @@ def _chat_text(message: Mapping[str, Any], request: Request) -> str:
     # What continues a prefix goes on with its thinking or its answer, and opens nothing.
     end, thought, answer = closing(request.prefix), thought_of(message), content_text(message)
     return f"{thought}\n{end}\n\n{answer}" if end and thought and answer else thought + answer
+
+
+def _has_stopped(choice: Mapping[str, Any], text: str, stop: Sequence[str]) -> bool:
+    """Whether one of the texts `stop` ended a reply; ValueError if it does not say."""
+    if not stop or text.endswith(tuple(stop)):
+        return bool(stop)
+
+    # vLLM's key, and SGLang's: the text, or for an end token null or its number.
+    for key in ("stop_reason", "matched_stop"):
+        if key in choice:
+            return choice[key] in stop
+    raise ValueError(
+        "it says neither stop_reason nor matched_stop, so the end of a step cannot be told from the "
+        "end of the response; use a server that can continue a response, such as vLLM or SGLang"
+    )
 
 
 def _tokens(usage: Any) -> int | None:

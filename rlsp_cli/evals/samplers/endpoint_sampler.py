@@ -60,8 +60,9 @@ class EndpointSampler:
 
     def _question(self, request: Request, decoding: Decoding, row: int) -> Question[Response]:
         # By place, so that the order in which responses come back does not matter.
-        seeded = replace(decoding, seed=(decoding.seed + row) % _SEEDS)
-        read = partial(read_completion, request=request)
+        seed = decoding.seed + row if request.seed is None else request.seed
+        seeded = replace(decoding, seed=seed % _SEEDS)
+        read = partial(read_completion, request=request, stop=decoding.stop)
         return Question(self._body(request, seeded), read, f"problem {request.id!r}")
 
     def _body(self, request: Request, decoding: Decoding) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from typing import Protocol
 class Request:
     """A prompt, and which of its responses is asked for.
 
-    `prefix` is a start of the response, to be continued. `system` is for servers, which render
-    prompts themselves; elsewhere it is in the prompt already.
+    `prefix` is a start of the response, to be continued, and `prefix_ids` are its tokens where the
+    model wrote it itself: a text that is encoded again may become other tokens. `system` is for
+    servers, which render prompts themselves; elsewhere it is in the prompt already. `seed` takes
+    the place of the seed that the decoding and the request's place among others give.
     """
 
     id: str
@@ -18,22 +20,31 @@ class Request:
     index: int = 0
     prefix: str = ""
     system: str | None = None
+    prefix_ids: tuple[int, ...] = ()
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How a model decodes: temperature 0 is greedy; `logprobs` asks for the score `logprob`."""
+    """How a model decodes: temperature 0 is greedy; `logprobs` asks for the score `logprob`.
+
+    A response also ends once it has one of the texts `stop`, which stays in it.
+    """
 
     temperature: float
     top_p: float
     max_new_tokens: int
     seed: int
     logprobs: bool = False
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Response:
     """A response; `num_tokens` is None if it is not known.
+
+    `stopped` is True when a stop text ended it, so that it can be continued; `token_ids` are its
+    tokens where the decoding has `stop` and the sampler knows them, else empty.
 
     `scores` are for best-of-n and votes, by scorer. The score `logprob` is the sum of the
     log-probabilities (nats, at temperature 1) of its tokens.
@@ -43,6 +54,8 @@ class Response:
     num_tokens: int | None = None
     truncated: bool = False
     scores: Mapping[str, float] = field(default_factory=dict)
+    stopped: bool = False
+    token_ids: tuple[int, ...] = ()
 
 
 class Sampler(Protocol):
