@@ -123,9 +123,10 @@ def test_plugins_are_listed_and_shown_with_their_options() -> None:
 @pytest.mark.parametrize(
     ("kind", "use"),
     [
-        ("reward", "reward.exploration"),
-        ("verifier", "reward.correctness"),
-        ("selector", "ppo.select"),
+        ("reward", "reward.exploration={use: ./mine.py:mine}"),
+        ("verifier", "reward.correctness={use: ./mine.py:mine}"),
+        ("step_scorer", "reward.exploration={use: ./mine.py:mine, steps: {by: lines}}"),
+        ("selector", "ppo.select={use: ./mine.py:mine}"),
     ],
 )
 def test_a_new_plugin_passes_its_own_test_and_works_in_a_recipe(
@@ -137,9 +138,7 @@ def test_a_new_plugin_passes_its_own_test_and_works_in_a_recipe(
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert (
-        "ok" in rlsp("check", "quickstart", f"{use}={{use: ./mine.py:mine}}", cwd=tmp_path).stdout
-    )
+    assert "ok" in rlsp("check", "quickstart", use, cwd=tmp_path).stdout
     done = rlsp("plugins", "new", kind, "mine", cwd=tmp_path, check=False)
     assert done.returncode == 2 and "exists already" in done.stderr
     assert rlsp("plugins", "new", kind, "not-a-name", cwd=tmp_path, check=False).returncode == 2

@@ -43,8 +43,10 @@ def test_the_recipe_reference_is_current() -> None:
 @pytest.mark.integration
 def test_the_plugins_of_the_docs_work_in_the_recipes_of_the_docs(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "plugins.md").read_text()
-    verifier, verifier_test, reward, selector = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    verifier_recipe, reward_recipe, selector_recipe = re.findall(
+    verifier, verifier_test, reward, steps, selector = re.findall(
+        r"```python\n(.*?)```", text, re.DOTALL
+    )
+    verifier_recipe, reward_recipe, steps_recipe, selector_recipe = re.findall(
         r"```yaml\n(.*?)```", text, re.DOTALL
     )
     (tmp_path / "close_to.py").write_text(verifier)
@@ -52,11 +54,13 @@ def test_the_plugins_of_the_docs_work_in_the_recipes_of_the_docs(tmp_path: Path)
     (tmp_path / "my.yaml").write_text(verifier_recipe)
     (tmp_path / "variety.py").write_text(reward)
     (tmp_path / "enough.py").write_text(selector)
+    (tmp_path / "fresh.py").write_text(steps)
+    (tmp_path / "p.yaml").write_text(f"extends: quickstart\n{steps_recipe}")
     (tmp_path / "s.yaml").write_text(f"extends: quickstart\n{selector_recipe}")
     (tmp_path / "r.yaml").write_text(f"extends: quickstart\n{reward_recipe}")
 
     run([sys.executable, "-m", "pytest", "-q", "test_close_to.py"], cwd=tmp_path, check=True)
-    for recipe in ("my.yaml", "r.yaml", "s.yaml"):
+    for recipe in ("my.yaml", "r.yaml", "p.yaml", "s.yaml"):
         assert "ok" in rlsp("check", recipe, cwd=tmp_path).stdout
 
 

@@ -245,7 +245,7 @@ def test_what_went_with_a_replaced_plugin_comes_from_nowhere(tmp_path: Path) -> 
 def test_another_plugin_does_not_inherit_the_options_of_the_first(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(TINY)
     recipe = load(tmp_path, "extends: base.yaml\nreward: {exploration: {use: distinct_steps}}\n")
-    assert recipe.reward.exploration[0].options == {"target": 10}
+    assert recipe.reward.exploration[0].options == {"target": 10, "by": "sentences"}
 
 
 def test_an_override_can_reach_into_a_list_and_a_bad_one_is_named(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_an_override_can_reach_into_a_list_and_a_bad_one_is_named(tmp_path: Path
         "{use: length, scale: 10}", "[{use: length, scale: 10}, {use: distinct_steps, weight: 2}]"
     )
     recipe = load(tmp_path, text, "reward.exploration.1.target=4")
-    assert recipe.reward.exploration[1].options == {"target": 4}
+    assert recipe.reward.exploration[1].options == {"target": 4, "by": "sentences"}
     assert (
         load(tmp_path, TINY, "reward.exploration.0.scale=7").reward.exploration[0].options["scale"]
         == 7

@@ -1,19 +1,21 @@
 """Reward many different steps, so that repetition earns nothing."""
 
-import re
+from typing import Literal
 
-from rlsp_cli.rewards import Sample, exploration_reward
+from rlsp_cli.rewards import Sample, exploration_reward, split_steps
+
+By = Literal["lines", "blank_line", "numbered", "tag", "sentences"]
 
 
 @exploration_reward
-def distinct_steps(sample: Sample, *, target: int = 10) -> float:
+def distinct_steps(sample: Sample, *, target: int = 10, by: By = "sentences") -> float:
     """Many different steps and few repeated ones; 0 to 1.
 
-    A step is a sentence or a line. With s steps, d of them distinct, it is min(d, target) / target
-    * d / s.
+    `by` says what ends a step, as `steps.by` of a step scorer. With s steps, d of them distinct, it
+    is min(d, target) / target * d / s.
     """
-    parts = re.split(r"[\n;]+|(?<=[.!?])\s+", sample.response)
-    steps = [" ".join(part.lower().split()) for part in parts if re.search(r"\w", part)]
+    parts = split_steps(sample.response, by)
+    steps = [" ".join(part.text.lower().split()) for part in parts]
     if not steps:
         return 0.0
 

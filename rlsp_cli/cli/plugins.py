@@ -30,12 +30,14 @@ class Kind(StrEnum):
 
     reward = "reward"
     verifier = "verifier"
+    step_scorer = "step_scorer"
     selector = "selector"
 
 
 _USES = {
     Kind.reward: "reward: {{exploration: {{use: {}}}}}",
     Kind.verifier: "reward: {{correctness: {{use: {}}}}}",
+    Kind.step_scorer: "reward: {{exploration: {{use: {}, steps: {{by: lines}}}}}}",
     Kind.selector: "ppo: {{select: {{use: {}}}}}",
 }
 """How a plugin of each kind is named."""
@@ -181,7 +183,7 @@ def check(
 
 
 def _plugins(reference: str) -> list["Plugin"]:
-    """The verifiers, exploration rewards and selectors of a file, or the one of this name."""
+    """The verifiers, rewards, step scorers and selectors of a file, or the one of this name."""
     from rlsp_cli.rewards.plugin_file import load_file, plugins_of
     from rlsp_cli.rewards.registry import find_plugin
 
@@ -193,15 +195,15 @@ def _plugins(reference: str) -> list["Plugin"]:
     checked = [plugin for plugin in found if plugin.kind in _CHECKED]
     if not checked:
         raise PluginError(
-            f"{reference}: no verifier, exploration reward or selector here; "
-            "decorate a function with @verifier, @exploration_reward or @selector"
+            f"{reference}: no verifier, exploration reward, step scorer or selector here; decorate "
+            "a function with @verifier, @exploration_reward, @step_scorer or @selector"
         )
     return checked
 
 
 @app.command()
 def new(
-    kind: Annotated[Kind, typer.Argument(help="reward, verifier or selector.")],
+    kind: Annotated[Kind, typer.Argument(help="reward, verifier, step_scorer or selector.")],
     name: Annotated[str, typer.Argument(help="Name of the function and of its file.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the two files.")] = Path(),
 ) -> None:

@@ -1,6 +1,7 @@
 """`rlsp reward try|diff|select|audit|serve`."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,10 +16,11 @@ from rlsp_cli.cli.options import (
     Overrides,
     RecipeArgument,
     Tokenizer,
+    is_override,
     named_selector,
 )
 from rlsp_cli.cli.output import print_json, print_table
-from rlsp_cli.cli.tab_completion import selectors, verifiers
+from rlsp_cli.cli.tab_completion import selectors, step_scorers, verifiers
 from rlsp_cli.errors import CheckError, NotReadyError, UsageError
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.terminal import print
@@ -26,7 +28,7 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import Recipe
     from rlsp_cli.rewards.audit import Finding
-    from rlsp_cli.rewards.sample import Sample, SampleScore
+    from rlsp_cli.rewards.sample import Sample, SampleScore, Score
     from rlsp_cli.rewards.selection import Choice
 
 _EPILOG = "Exit codes: docs/errors.md"
@@ -40,6 +42,15 @@ VerifierName = Annotated[
         metavar="NAME",
         help="Score with this verifier alone, without a recipe.",
         autocompletion=verifiers,
+    ),
+]
+StepScorerName = Annotated[
+    str | None,
+    typer.Option(
+        "--step-scorer",
+        metavar="NAME",
+        help="Score the steps of --samples; KEY=VALUE are its options, steps.by=tag too.",
+        autocompletion=step_scorers,
     ),
 ]
 ResponseText = Annotated[
@@ -91,6 +102,7 @@ def try_(
     recipe: OptionalRecipe = None,
     overrides: Overrides = None,
     verifier: VerifierName = None,
+    step_scorer: StepScorerName = None,
     response: ResponseText = None,
     reference: ReferenceText = None,
     prompt: PromptText = "",
@@ -105,9 +117,15 @@ def try_(
     from rlsp_cli.rewards.combine import alpha_of
     from rlsp_cli.rewards.scorer import Scorer
 
+    if step_scorer:
+        _try_steps(step_scorer, recipe, overrides or [], samples, json)
+        return
+
     # Both would be as unclear as neither: a recipe has a verifier of its own.
     if (recipe is None) == (verifier is None):
-        raise UsageError("nothing to score with; give either a recipe or --verifier NAME")
+        raise UsageError(
+            "nothing to score with; give either a recipe, --verifier NAME or --step-scorer NAME"
+        )
 
     loaded = _load(recipe, overrides or []) if recipe else _recipe_of(str(verifier))
     rows = _samples(response, reference, prompt, samples, _token_counter(loaded, tokenizer))
@@ -290,6 +308,45 @@ def _recipe_of(verifier: str) -> "Recipe":
     return resolve_recipe({"name": "try", "reward": reward}, plugins=resolve_options)
 
 
+def _try_steps(
+    name: str, recipe: str | None, overrides: list[str], file: Path | None, json: bool
+) -> None:
+    """`rlsp reward try --step-scorer`; of a recipe it takes the models and the plugins."""
+    from rlsp_cli.data import read_stepped
+    from rlsp_cli.rewards.step_scoring import StepScorer
+
+    if file is None:
+        raise UsageError("no steps to score; give --samples FILE, with response or steps")
+    # The recipe may be missing, so that the first option stands in its place.
+    if recipe and is_override(recipe):
+        overrides, recipe = [recipe, *overrides], None
+
+    loaded = _recipe_of_steps(name, overrides, _load(recipe, []) if recipe else None)
+    rows = read_stepped(file)
+    with StepScorer(loaded.reward.exploration[0], loaded.reward, loaded.plugins) as scorer:
+        scores = scorer.score_and_check(rows)
+        texts = [scorer.texts(row) for row in rows]
+    _show_steps([row.sample for row in rows], texts, scores, json)
+
+
+def _recipe_of_steps(name: str, options: list[str], around: "Recipe | None") -> "Recipe":
+    """A recipe of one step scorer with its options; `models.*` among these are the recipe's."""
+    import os
+
+    from rlsp_cli.recipe.key_values import plain_settings
+    from rlsp_cli.recipe.load import resolve_recipe
+
+    settings = plain_settings(options)
+    data: dict[str, Any] = {"name": "try", "models": settings.pop("models", {})}
+    if around is not None:
+        named = around.model_dump(mode="json", include={"models", "plugins"})
+        data = {**data, **named}
+
+    use = {"use": name, "steps": {}, **settings}
+    data["reward"] = {"exploration": use, "workers": os.cpu_count() or 1}
+    return resolve_recipe(data, plugins=resolve_options)
+
+
 def _samples(
     response: str | None,
     reference: str | None,
@@ -322,6 +379,46 @@ def _show_verdicts(samples: Sequence["Sample"], scores: Sequence[Any], json: boo
     else:
         columns = ["id", "outcome", "value", "answer", "reason"]
         print_table(columns, [list(map(row.get, columns)) for row in rows])
+
+
+def _show_steps(
+    samples: Sequence["Sample"],
+    texts: Sequence[list[str]],
+    scores: Sequence["Score"],
+    json: bool,
+) -> None:
+    # One score for each step also where the scorer failed, which leaves them unknown.
+    values: list[list[float | None]] = []
+    for steps, score in zip(texts, scores, strict=True):
+        known = [step.value for step in score.steps or ()]
+        values.append(known or [None for _ in steps])
+
+    _note_reasons(scores)
+    rows = list(zip(samples, texts, values, scores, strict=True))
+    if json:
+        print_json("reward-try", [_plain_steps(*row) for row in rows])
+        return
+
+    cells: list[tuple[Any, ...]] = []
+    for sample, steps, found, score in rows:
+        for number, (step, value) in enumerate(zip(steps, found, strict=True)):
+            cells.append((sample.id, number, _number(value), step))
+        cells.append((sample.id, score.outcome, _number(score.value), ""))
+    print_table(["id", "step", "score", "text"], cells, keys=2)
+
+
+def _plain_steps(
+    sample: "Sample", texts: list[str], values: list[float | None], score: "Score"
+) -> dict[str, Any]:
+    outcome = {"id": sample.id, "outcome": score.outcome}
+    return {**outcome, "steps": texts, "scores": values, "aggregate": score.value}
+
+
+def _note_reasons(scores: Sequence["Score"]) -> None:
+    """Each reason for a missing score once, on stderr, with how many responses it cost."""
+    reasons = Counter((one.outcome, one.reason) for one in scores if one.value is None)
+    for (outcome, reason), count in reasons.items():
+        print(f"note: {count} of {len(scores)} responses: {outcome}: {reason}", file=sys.stderr)
 
 
 def _picked(row: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:

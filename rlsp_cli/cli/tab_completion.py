@@ -38,6 +38,13 @@ def verifiers(incomplete: str) -> Iterator[str]:
     return (name for name in built_in("verifier") if name.startswith(incomplete))
 
 
+def step_scorers(incomplete: str) -> Iterator[str]:
+    """Built-in step scorers."""
+    from rlsp_cli.rewards.registry import built_in
+
+    return (name for name in built_in("step_scorer") if name.startswith(incomplete))
+
+
 def selectors(incomplete: str) -> Iterator[str]:
     """Built-in selectors."""
     from rlsp_cli.rewards.registry import built_in

@@ -9,6 +9,7 @@ from rlsp_cli.data.row import Row
 from rlsp_cli.data.row_function import RowFunction
 from rlsp_cli.data.samples import read_samples
 from rlsp_cli.data.source import jsonl_rows, source_digest, source_rows
+from rlsp_cli.data.stepped import read_stepped
 from rlsp_cli.data.trace import Trace, trace_rows, training_rows
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "problems_of",
     "prompt_rows",
     "read_samples",
+    "read_stepped",
     "recipe_problems",
     "recipe_traces",
     "source_digest",

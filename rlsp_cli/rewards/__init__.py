@@ -28,6 +28,7 @@ from rlsp_cli.rewards.repetition import repetition
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict, is_right
 from rlsp_cli.rewards.signal import Signal, signal_of
 from rlsp_cli.rewards.similarity import jaccard, ngrams
+from rlsp_cli.rewards.steps import Step, split_steps
 from rlsp_cli.rewards.thinking import without_tags, without_thinking
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Sample",
     "ServedModel",
     "Signal",
+    "Step",
     "UnansweredError",
     "Verdict",
     "behaviour_counts",
@@ -57,6 +59,7 @@ __all__ = [
     "selector",
     "served_model",
     "signal_of",
+    "split_steps",
     "stated_answer",
     "stated_answers",
     "stated_confidence",

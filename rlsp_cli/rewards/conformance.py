@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards.call import Call, Use
+from rlsp_cli.rewards.look_ahead import OTHER_STEPS, looks_ahead
 from rlsp_cli.rewards.options import complete_options
 from rlsp_cli.rewards.plugin import Plugin
 from rlsp_cli.rewards.pool import Pool
@@ -20,6 +22,7 @@ _TEXTS = (
     r"so \boxed{4}",
     r"<think>maybe \boxed{5}</think> The answer is \boxed{4}. Confidence: 8",
     r"\boxed{\frac{1}{2} and \u221a2 \u00e9\u4e2d",  # cut off within its box
+    "Step 1: 2 + 2 = 4\nStep 2: 4 + 0 = 5\n\nso \\boxed{5}",
     "wait, let me check. " * 2000 + r"\boxed{4}",
     "\x00\ud7ff\u202e{}[]<script>`rm`",
 )
@@ -46,7 +49,14 @@ def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
     metadata of the first of them.
     """
     options = complete_options(plugin.options, {}, plugin.name)
-    use = Use(plugin.kind, plugin.reference, options, takes_group=plugin.takes_group)
+    is_step_scorer = plugin.kind == "step_scorer"
+    use = Use(
+        plugin.kind,
+        plugin.reference,
+        options,
+        takes_group=plugin.takes_group,
+        steps=Steps() if is_step_scorer else None,
+    )
     base = given[0] if given else Sample("What is 2 + 2?", "", "4")
     samples = [
         replace(base, response=text, id=str(i), **_known(i, text)) for i, text in enumerate(_TEXTS)
@@ -59,6 +69,7 @@ def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
     with Pool([use], 2, _TIMEOUT_S, _MEMORY_GB) as pool:
         first = pool.map(calls)
         others = {"thread": _in_thread(pool, calls), "event loop": _in_event_loop(pool, calls)}
+        ahead = [_no_look_ahead(pool, use, samples, first)] if is_step_scorer else []
 
     # A new process has another hash seed, which shows in what depends on the order of a set.
     with Pool([use], 1, _TIMEOUT_S, _MEMORY_GB) as pool:
@@ -70,6 +81,7 @@ def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
         Check("runs in a process of its own", True, f"{len(scores)} samples scored"),
         _no_failure(scores, samples),
         *(_same(where, first, result) for where, result in others.items()),
+        *ahead,
         _in_range(plugin, scores),
         Check("time", True, f"{slowest:.0f} ms for the slowest of {len(scores)} samples"),
     ]
@@ -124,7 +136,25 @@ def _same(where: str, first: Sequence[Sequence[Score]], again: Sequence[Sequence
 
 
 def _key(score: Score) -> tuple[object, ...]:
+    if score.steps is not None:
+        return score.outcome, score.value, [step.score for step in score.steps]
     return score.outcome, score.value, score.answer
+
+
+def _no_look_ahead(
+    pool: Pool, use: Use, samples: Sequence[Sample], scores: Sequence[Sequence[Score]]
+) -> Check:
+    """Whether the score of a step is the same without the steps after it, and with others."""
+    name, flat = "a step's score depends on no later step", [score for (score,) in scores]
+    for then in ((), OTHER_STEPS):
+        for sample, change in zip(
+            samples, looks_ahead(pool, use, samples, flat, then), strict=True
+        ):
+            if change:
+                return Check(name, False, f"{sample.response[:_QUOTED]!r}: {change}")
+
+    several = sum(len(score.steps or ()) > 1 for score in flat)
+    return Check(name, True, f"{several} responses of several steps asked about again")
 
 
 def _in_range(plugin: Plugin, scores: Sequence[Score]) -> Check:

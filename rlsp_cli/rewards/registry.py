@@ -106,7 +106,7 @@ def _from_file(kind: str, path: Path, name: str) -> Plugin:
         return found[kind, name]
     others = [other for other, n in found if n == name]
     if others:
-        raise PluginError(f"{path}: {name!r} is {_a(others[0])}, expected {_a(kind)}")
+        raise PluginError(f"{path}: {_other_kind(kind, name, others[0])}")
 
     known = [n for k, n in found if k == kind]
     words = f"{path}: no {_words(kind)} {name!r} - {did_you_mean(name, known)}"
@@ -127,10 +127,30 @@ def _unknown(kind: str, name: str, files: Sequence[str]) -> str:
     if name.endswith(".py"):
         return f"{name}: names a file and no {_words(kind)} in it; write {name}:FUNCTION"
 
+    for other in _FOLDERS:
+        if name in _names(other, files):
+            return _other_kind(kind, name, other)
+    return f"unknown {_words(kind)} {name!r} - {did_you_mean(name, _names(kind, files))}"
+
+
+def _names(kind: str, files: Sequence[str]) -> set[str]:
+    """The names of this kind: built in, installed, or in one of these files."""
     known = {*built_in(kind), *(point.name for point in _entry_points(kind))}
     for file in files:
         known |= {n for k, n in plugins_of(load_file(Path(file)), file) if k == kind}
-    return f"unknown {_words(kind)} {name!r} - {did_you_mean(name, known)}"
+    return known
+
+
+_STEPS_HINTS = {
+    ("exploration_reward", "step_scorer"): " - add steps: {by: lines}",
+    ("step_scorer", "exploration_reward"): " - take its steps out",
+}
+"""By kind that is expected and kind that was found, what to change in a recipe."""
+
+
+def _other_kind(expected: str, name: str, found: str) -> str:
+    hint = _STEPS_HINTS.get((expected, found), "")
+    return f"{name!r} is {_a(found)}, expected {_a(expected)}{hint}"
 
 
 def built_in(kind: str) -> dict[str, Path]:

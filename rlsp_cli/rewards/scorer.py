@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rlsp_cli.recipe.schema import PluginUse, Reward
+from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward
 from rlsp_cli.rewards.cache import VerdictCache
 from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.group import Group
@@ -26,11 +25,8 @@ class Scorer:
         self, reward: Reward, plugin_files: Sequence[str] = (), models: Addresses = NO_MODELS
     ) -> None:
         self.reward = reward
-        self.verifier = _use("verifier", reward.correctness, plugin_files)
-        self.exploration = [
-            replace(_use(use.kind, use, plugin_files), steps=use.steps)
-            for use in reward.exploration
-        ]
+        self.verifier = use_of("verifier", reward.correctness, plugin_files)
+        self.exploration = [use_of(use.kind, use, plugin_files) for use in reward.exploration]
         self.cache = VerdictCache(Path(reward.cache)) if reward.cache else None
         self.pool = Pool(
             [self.verifier, *self.exploration],
@@ -116,8 +112,17 @@ class Scorer:
         self.close()
 
 
-def _use(kind: str, use: PluginUse, files: Sequence[str]) -> Use:
+def use_of(kind: str, use: PluginUse, files: Sequence[str]) -> Use:
+    """A recipe's entry as workers are told of it; `files` are the recipe's plugins."""
     plugin = get_plugin(kind, use.use, files)
+    steps = use.steps if isinstance(use, ExplorationUse) else None
     return Use(
-        kind, use.use, use.options, tuple(files), plugin.takes_group, plugin.digest, use.timeout_s
+        kind,
+        use.use,
+        use.options,
+        tuple(files),
+        plugin.takes_group,
+        plugin.digest,
+        use.timeout_s,
+        steps,
     )
