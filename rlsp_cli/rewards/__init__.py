@@ -19,6 +19,7 @@ from rlsp_cli.rewards.models import Completion, ServedModel, UnansweredError, se
 from rlsp_cli.rewards.plugin import (
     exploration_reward,
     row_shape,
+    search,
     selector,
     step_scorer,
     task,
@@ -30,15 +31,18 @@ from rlsp_cli.rewards.signal import Signal, signal_of
 from rlsp_cli.rewards.similarity import jaccard, ngrams
 from rlsp_cli.rewards.steps import Step, split_steps
 from rlsp_cli.rewards.thinking import without_tags, without_thinking
+from rlsp_cli.rewards.tree import Node, Tree, ranked
 
 __all__ = [
     "CheckedVerdict",
     "Completion",
     "ModelName",
+    "Node",
     "Sample",
     "ServedModel",
     "Signal",
     "Step",
+    "Tree",
     "UnansweredError",
     "Verdict",
     "behaviour_counts",
@@ -52,10 +56,12 @@ __all__ = [
     "ngrams",
     "normalised",
     "number",
+    "ranked",
     "read_only_database",
     "repetition",
     "row_shape",
     "same_answer",
+    "search",
     "selector",
     "served_model",
     "signal_of",

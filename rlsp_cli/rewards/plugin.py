@@ -1,7 +1,7 @@
-"""A plugin: a plain typed function under one of six decorators, which check its signature."""
+"""A plugin: a plain typed function under one of seven decorators, which check its signature."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,21 +12,25 @@ from pydantic import BaseModel
 
 from rlsp_cli.errors import PluginError
 from rlsp_cli.recipe.schema import ExplorationUse
+from rlsp_cli.recipe.search import SearchUse
 from rlsp_cli.rewards.options import options_model
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
-from rlsp_cli.rewards.source import reads_reference, source_digest
+from rlsp_cli.rewards.source import reads_field, source_digest
+from rlsp_cli.rewards.tree import Tree
 
 _SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {
     "verifier": {(Sample,): {bool, float, Verdict, CheckedVerdict, NoneType}},
     "exploration_reward": {(Sample,): {float, NoneType}, (Sequence[Sample],): {list}},
     "step_scorer": {(Sample, Sequence[str]): {list}},
     "selector": {(Sequence[Sample],): {list}},
+    "search": {(Tree,): {list}},
     "task": {(int, str): {dict}},
     "row_shape": {(dict[str, Any],): {dict, list}},
 }
 """By kind: the types of its positional parameters, and what it may return for each."""
-_TAKEN = frozenset(ExplorationUse.model_fields)
-"""Keys of a recipe's plugin entry, which no option may be called."""
+_TAKEN = {"search": frozenset(SearchUse.model_fields)}
+"""Keys of a recipe's entry of such a plugin, which no option may be called; of all other kinds:"""
+_TAKEN_USUALLY = frozenset(ExplorationUse.model_fields)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -60,6 +64,14 @@ def selector(function: Function) -> Function:
     True keeps a sample of the prompt; a list of False drops the prompt.
     """
     return _register("selector", function)
+
+
+def search(function: Function) -> Function:
+    """Register `f(tree: Tree, *, options) -> list[tuple[Node, int]]`, a search policy.
+
+    Which nodes to expand now, and with how many children each; an empty list ends the search.
+    """
+    return _register("search", function)
 
 
 def task(function: Function) -> Function:
@@ -108,7 +120,12 @@ class Plugin:
     @cached_property
     def needs_reference(self) -> bool:
         """Whether its file reads the reference of a sample, and so needs the row's answer."""
-        return reads_reference(Path(inspect.getfile(self.function)))
+        return reads_field(Path(inspect.getfile(self.function)), "reference")
+
+    @cached_property
+    def reads_logprobs(self) -> bool:
+        """Whether its file reads the log-probability of a node."""
+        return reads_field(Path(inspect.getfile(self.function)), "logprob")
 
     @property
     def doc(self) -> str:
@@ -140,7 +157,7 @@ def _register(kind: str, function: Function) -> Function:
         )
 
     for option in parameters[len(positional) :]:
-        _check_option(option, hints, where)
+        _check_option(option, hints, _TAKEN.get(kind, _TAKEN_USUALLY), where)
 
     if "return" not in hints or not _return_types(hints["return"]) <= may_return:
         types = " | ".join(sorted(_type_name(type_) for type_ in may_return - {NoneType}))
@@ -150,11 +167,13 @@ def _register(kind: str, function: Function) -> Function:
     return function
 
 
-def _check_option(option: inspect.Parameter, hints: dict[str, Any], where: str) -> None:
+def _check_option(
+    option: inspect.Parameter, hints: dict[str, Any], taken: Collection[str], where: str
+) -> None:
     """PluginError unless a recipe can leave the option out, and can set it."""
     if option.name not in hints or option.default is option.empty:
         raise PluginError(f"{where}: option {option.name!r} needs a type and a default")
-    if option.name in _TAKEN:
+    if option.name in taken:
         raise PluginError(
             f"{where}: option {option.name!r}: recipes use this key already; rename it"
         )

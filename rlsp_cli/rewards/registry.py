@@ -20,6 +20,7 @@ _FOLDERS = {
     "exploration_reward": "rewards",
     "step_scorer": "step_scorers",
     "selector": "selectors",
+    "search": "searches",
     "task": "tasks",
     "row_shape": "benches",
 }
@@ -28,6 +29,7 @@ ENTRY_POINTS = {
     "exploration_reward": "rlsp.rewards",
     "step_scorer": "rlsp.step_scorers",
     "selector": "rlsp.selectors",
+    "search": "rlsp.searches",
     "task": "rlsp.tasks",
     "row_shape": "rlsp.row_shapes",
 }

@@ -20,11 +20,11 @@ def source_digest(file: Path) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def reads_reference(file: Path) -> bool:
-    """Whether the file, or another of the user's that it imports, reads the field `reference`."""
+def reads_field(file: Path, name: str) -> bool:
+    """Whether the file, or another of the user's that it imports, reads a field of this name."""
     for path in _files(file):
         for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Attribute) and node.attr == "reference":
+            if isinstance(node, ast.Attribute) and node.attr == name:
                 return True
     return False
 

@@ -44,7 +44,8 @@ class Response:
     """A response; `num_tokens` is None if it is not known.
 
     `stopped` is True when a stop text ended it, so that it can be continued; `token_ids` are its
-    tokens where the decoding has `stop` and the sampler knows them, else empty.
+    tokens where the decoding has `stop` and the sampler knows them, else empty. `other_tokens` are
+    what other models read and wrote for it, such as a scorer's.
 
     `scores` are for best-of-n and votes, by scorer. The score `logprob` is the sum of the
     log-probabilities (nats, at temperature 1) of its tokens.
@@ -56,6 +57,7 @@ class Response:
     scores: Mapping[str, float] = field(default_factory=dict)
     stopped: bool = False
     token_ids: tuple[int, ...] = ()
+    other_tokens: int = 0
 
 
 class Sampler(Protocol):

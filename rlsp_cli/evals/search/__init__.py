@@ -1,0 +1,21 @@
+"""Search over partial responses: a policy says where a tree grows, and everything else is here."""
+
+from rlsp_cli.evals.search.backup import BACKUPS, back_up
+from rlsp_cli.evals.search.grow import Grown, Search
+from rlsp_cli.evals.search.log import TreeLog
+from rlsp_cli.evals.search.policy import Policy
+from rlsp_cli.evals.search.sampler import SearchSampler
+from rlsp_cli.evals.search.scoring import NodeScorer, StepScoring, VerifierScoring
+
+__all__ = [
+    "BACKUPS",
+    "Grown",
+    "NodeScorer",
+    "Policy",
+    "Search",
+    "SearchSampler",
+    "StepScoring",
+    "TreeLog",
+    "VerifierScoring",
+    "back_up",
+]

@@ -1,0 +1,73 @@
+"""Scores of nodes: a step scorer of all of them, or a verifier of whole responses."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
+
+from rlsp_cli.recipe.steps import Steps
+from rlsp_cli.rewards import Node, Sample, Tree
+from rlsp_cli.rewards.call import Call, Use
+from rlsp_cli.rewards.pool import Pool
+from rlsp_cli.rewards.sample import Score
+from rlsp_cli.rewards.steps import split_steps
+
+
+class NodeScorer(Protocol):
+    """Anything that scores nodes."""
+
+    def score(self, places: Sequence[tuple[Tree, Node]]) -> Iterator[Score | None]:
+        """A score of each, in their order, as they come; None for what it does not score."""
+        ...
+
+
+class StepScoring:
+    """A step scorer in worker processes; it sees no reference and no column of the bench."""
+
+    def __init__(self, use: Use, pool: Pool) -> None:
+        self.use, self.pool = use, pool
+
+    def score(self, places: Sequence[tuple[Tree, Node]]) -> Iterator[Score]:
+        """The steps are those of the nodes from the root on."""
+        settings = self.use.steps or Steps()
+        calls = [Call(self.use, (_blind(*place),), _words(place[1], settings)) for place in places]
+        futures = [self.pool.submit(partial(self.pool.run, call)) for call in calls]
+        for future in futures:
+            yield future.result()[0]
+
+
+class VerifierScoring:
+    """The verifier, on whole responses alone: for making data, where the reference may be seen.
+
+    `problems` are the samples by id, each with its reference and without a response.
+    """
+
+    def __init__(
+        self, verify: Callable[[Sequence[Sample]], list[Score]], problems: Mapping[str, Sample]
+    ) -> None:
+        self.verify, self.problems = verify, problems
+
+    def score(self, places: Sequence[tuple[Tree, Node]]) -> Iterator[Score | None]:
+        """The verdict where a response ends, also one that is cut off; None elsewhere."""
+        samples = [
+            replace(self.problems[tree.id], response=node.response)
+            for tree, node in places
+            if node.ended
+        ]
+        verdicts = iter(self.verify(samples))
+        for _, node in places:
+            yield next(verdicts) if node.ended else None
+
+
+def _blind(tree: Tree, node: Node) -> Sample:
+    tokens = sum(step.num_tokens for step in node.path)
+    return Sample(
+        tree.prompt, node.response, id=tree.id, num_tokens=tokens, truncated=node.truncated
+    )
+
+
+def _words(node: Node, settings: Steps) -> tuple[str, ...]:
+    # Node by node: what a limit cut in two is two steps.
+    return tuple(
+        found.text for step in node.steps for found in split_steps(step, settings.by, settings.tag)
+    )

@@ -1,0 +1,62 @@
+"""A search over partial responses: its policy, its steps, its scorer and its budget."""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, PositiveFloat
+
+from rlsp_cli.recipe.section import Plain, PositiveInt
+from rlsp_cli.recipe.steps import Steps
+
+
+class SearchSteps(Steps):
+    """How a response is split into the steps of a search, and how their scores become one."""
+
+    by: Literal["lines", "blank_line", "tag"] = "lines"
+    """What ends a step: the model stops there, and is asked for the next one."""
+    aggregate: Literal["min", "product", "last", "mean", "sum", "max", "geometric_mean"] = "last"
+    """The score of a partial response, from those of its steps."""
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The texts at which a step ends."""
+        return {"lines": ("\n",), "blank_line": ("\n\n",), "tag": (f"</{self.tag}>",)}[self.by]
+
+
+class StepScorerUse(Plain):
+    """A step scorer, with its options beside `use`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    use: str
+    """Name of a built-in or installed step scorer, or `./file.py:function`."""
+    timeout_s: PositiveFloat | None = None
+    """Its deadline in seconds for one call; `reward.timeout_s` by default."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The scorer's own options: every key that is not the recipe's."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class SearchUse(Plain):
+    """A search policy, with its options beside `use`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    use: str = "beam"
+    """Name of a built-in or installed policy, or `./file.py:function`."""
+    steps: SearchSteps = SearchSteps()
+    """What a step is."""
+    scorer: StepScorerUse | None = None
+    """Step scorer of the partial responses; it never sees the reference."""
+    backup: Literal["mean", "max", "weighted"] = "mean"
+    """What a node's value is, of the scores below it; `weighted` weighs children by visits."""
+    budget: PositiveInt = 4096
+    """Tokens of one problem, of all models together, after which no further round begins."""
+    step_tokens: PositiveInt = 256
+    """Longest step in tokens; a longer one is cut, and goes on as another step."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The policy's own options: every key that is not the recipe's."""
+        return dict(self.__pydantic_extra__ or {})
