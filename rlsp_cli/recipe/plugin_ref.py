@@ -8,7 +8,14 @@ from typing import Any
 from rlsp_cli.recipe.absolute import make_absolute
 from rlsp_cli.recipe.issue import Issue, OptionsError
 from rlsp_cli.recipe.schedule import looks_scheduled
-from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward, RowUse, SelectorUse
+from rlsp_cli.recipe.schema import (
+    ExplorationUse,
+    PluginUse,
+    Reward,
+    RowUse,
+    ScorerUse,
+    SelectorUse,
+)
 from rlsp_cli.recipe.section import Plain
 
 ResolveOptions = Callable[[str, str, dict[str, Any], Sequence[str]], dict[str, Any]]
@@ -22,7 +29,7 @@ _SECTIONS: dict[str, type[Plain]] = {
     "selector": SelectorUse,
     "row_shape": RowUse,
 }
-"""By kind: the section that names such a plugin."""
+"""By kind: the section that usually names such a plugin."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +47,11 @@ class PluginRef:
     options_path: str
 
     @classmethod
-    def of_use(cls, kind: str, holder: dict[str, Any], path: str) -> "PluginRef":
-        """From `{use: NAME, scale: 10}`: keys that are not the recipe's own are options."""
-        own = _SECTIONS[kind].model_fields
+    def of_use(
+        cls, kind: str, holder: dict[str, Any], path: str, section: type[Plain] | None = None
+    ) -> "PluginRef":
+        """From `{use: NAME, scale: 10}`: keys that are not the section's own are options."""
+        own = (section or _SECTIONS[kind]).model_fields
         options = {key: value for key, value in holder.items() if key not in own}
         return cls(f"{path}.use", kind, str(holder["use"]), options, holder, path)
 
@@ -115,6 +124,10 @@ def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
         yield PluginRef.of_use("selector", selector, "ppo.select")
 
     evaluation = data.get("eval")
+    scorer = evaluation.get("scorer") if isinstance(evaluation, dict) else None
+    if isinstance(scorer, dict) and "use" in scorer:
+        yield PluginRef.of_use(_scoring_kind(scorer), scorer, "eval.scorer", ScorerUse)
+
     probes = evaluation.get("probes") if isinstance(evaluation, dict) else None
     for number, probe in enumerate(probes if isinstance(probes, list) else ()):
         if isinstance(probe, dict) and "use" in probe:
@@ -156,5 +169,8 @@ def _refs_of_reward(reward: dict[str, Any]) -> Iterator[PluginRef]:
         named = [(path, exploration)]
     for place, use in named:
         if isinstance(use, dict) and "use" in use:
-            kind = "step_scorer" if use.get("steps") is not None else "exploration_reward"
-            yield PluginRef.of_use(kind, use, place)
+            yield PluginRef.of_use(_scoring_kind(use), use, place)
+
+
+def _scoring_kind(use: dict[str, Any]) -> str:
+    return "exploration_reward" if use.get("steps") is None else "step_scorer"

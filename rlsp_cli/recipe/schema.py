@@ -340,6 +340,29 @@ class ExplorationUse(PluginUse):
         return "step_scorer" if self.steps else "exploration_reward"
 
 
+class ScorerUse(Plain):
+    """An exploration reward or, with `steps`, a step scorer by which strategies choose."""
+
+    model_config = ConfigDict(extra="allow")
+
+    use: str
+    """Name of a built-in or installed plugin, or `./file.py:function`."""
+    timeout_s: PositiveFloat | None = None
+    """Its deadline in seconds for one call; `reward.timeout_s` by default."""
+    steps: Steps | None = None
+    """Of a step scorer: how a response is split, and what becomes of the scores."""
+
+    @property
+    def kind(self) -> Literal["exploration_reward", "step_scorer"]:
+        """The kind of plugin that `use` names."""
+        return "step_scorer" if self.steps else "exploration_reward"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The plugin's own options: every key that is not the recipe's."""
+        return dict(self.__pydantic_extra__ or {})
+
+
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
@@ -681,10 +704,11 @@ class Eval(Section):
     """Row functions whose problems are answered beside the plain ones, for the difference."""
     thinking: Thinking | None = None
     """Switch thinking `on` or `off` in chat templates that have a variable for it."""
-    scorer: str | None = None
+    scorer: str | ScorerUse | None = None
     """Score by which best_of_n and weighted_vote choose.
 
-    `logprob`, `confidence`, a name in the responses' `scores`, or an exploration reward."""
+    `logprob`, `confidence`, a name in the responses' `scores`, an exploration reward, or a plugin
+    with its options: `{use: NAME, steps: {by: lines}}` is a step scorer."""
     checkpoints: dict[NonNegativeInt, str] = Field(default_factory=dict)
     """Models of one training to evaluate, by step; `rlsp eval RUN --steps` sets it."""
     against: str | None = None

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward
+from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward, ScorerUse
 from rlsp_cli.rewards.cache import VerdictCache
 from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.group import Group
@@ -112,10 +112,10 @@ class Scorer:
         self.close()
 
 
-def use_of(kind: str, use: PluginUse, files: Sequence[str]) -> Use:
+def use_of(kind: str, use: PluginUse | ScorerUse, files: Sequence[str]) -> Use:
     """A recipe's entry as workers are told of it; `files` are the recipe's plugins."""
     plugin = get_plugin(kind, use.use, files)
-    steps = use.steps if isinstance(use, ExplorationUse) else None
+    steps = use.steps if isinstance(use, ExplorationUse | ScorerUse) else None
     return Use(
         kind,
         use.use,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rlsp_cli.recipe.schema import ExplorationUse, Reward
+from rlsp_cli.recipe.schema import ExplorationUse, Reward, ScorerUse
 from rlsp_cli.rewards.call import Call
 from rlsp_cli.rewards.look_ahead import looks_ahead
 from rlsp_cli.rewards.models import NO_MODELS, Addresses
@@ -28,7 +28,7 @@ class StepScorer:
 
     def __init__(
         self,
-        use: ExplorationUse,
+        use: ExplorationUse | ScorerUse,
         limits: Reward,
         files: Sequence[str] = (),
         models: Addresses = NO_MODELS,

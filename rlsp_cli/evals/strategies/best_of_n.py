@@ -11,6 +11,7 @@ class BestOfN(Strategy):
 
     name = "best_of_n"
     reads_logprobs = True
+    reads_scores = True
 
     def unusable(self, responses: Responses) -> str | None:
         """Without scores."""

@@ -11,10 +11,11 @@ from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.compare import refuse_differences
 from rlsp_cli.evals.metrics import SameAnswer, of_kind
 from rlsp_cli.evals.saved_answers import SavedAnswers, read_answers
-from rlsp_cli.evals.strategies.scorers import rescored
+from rlsp_cli.evals.strategies.scorers import rescored, scorer_name
 from rlsp_cli.evals.strategies.table import StrategyTable, strategy_table
 from rlsp_cli.evals.strategies.token_budget import SingleAnswers, single_answers
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.models import NO_MODELS, Addresses
 from rlsp_cli.rewards.sample import Score
 from rlsp_cli.runs.stream import write_rows
 
@@ -39,26 +40,32 @@ def run_strategies(
     scores_file: Path,
     rows: Sequence[Scored],
     same: SameAnswer,
+    served: Addresses = NO_MODELS,
 ) -> StrategyTable:
     """The recipe's strategies on the rows of samples.jsonl.
 
-    What a plugin scored is written into `scores_file`.
+    What a plugin scored is written into `scores_file`; it can ask the models that are `served`.
     """
     assert recipe.eval, "checked by the recipe"
     prompts = {problem.id: bench.ask(problem.problem) for problem in bench.problems}
 
     # They stay out of samples.jsonl, which is append-only and holds what was drawn.
-    scored = rescored(of_kind(rows, SAMPLE), prompts, recipe)
+    scored = rescored(of_kind(rows, SAMPLE), prompts, recipe, served)
     if scored:
         write_rows(scores_file, (_score_row(row, score) for row, score in scored))
 
     scores: dict[Key, Score] = {row.key: score for row, score in scored}
     ranked = [_with_score(row, scores.get(row.key)) for row in rows]
 
-    # A plugin `./file.py:function` scores under the name of its function.
-    scorer = recipe.eval.scorer and recipe.eval.scorer.rpartition(":")[2]
+    # What models read and wrote for the scores is spent by whoever chooses by them.
     table = strategy_table(
-        ranked, recipe.eval.strategies, same, scorer, reference, recipe.eval.split
+        ranked,
+        recipe.eval.strategies,
+        same,
+        scorer_name(recipe.eval),
+        reference,
+        recipe.eval.split,
+        {key: score.tokens for key, score in scores.items()},
     )
     return replace(table, missing=[*table.missing, *_unscored([score for _, score in scored])])
 

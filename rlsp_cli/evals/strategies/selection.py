@@ -59,7 +59,7 @@ class EqualTokens:
         for id, candidates in problems.items():
             asked = strategy.asked(candidates)
             if len(asked) < len(candidates):
-                saved += max(0.0, budgets[id] - _tokens(asked))
+                saved += max(0.0, budgets[id] - _cost(asked, strategy))
             else:
                 unsure.append(id)
 
@@ -71,8 +71,8 @@ class EqualTokens:
         }
 
 
-def _tokens(candidates: Sequence[Candidate]) -> int:
-    return sum(candidate.tokens or 0 for candidate in candidates)
+def _cost(candidates: Sequence[Candidate], strategy: Strategy) -> int:
+    return sum(strategy.cost(candidate) or 0 for candidate in candidates)
 
 
 def selections(

@@ -15,7 +15,7 @@ class Candidate(NamedTuple):
 
     `answer` is what it votes for (see `metrics.vote`), None without an answer. `score` is the
     chosen scorer's and `likelihood` the geometric mean of its tokens' probabilities; None if not
-    known.
+    known. `scorer_tokens` are those that models read and wrote for the score.
     """
 
     text: str
@@ -24,6 +24,7 @@ class Candidate(NamedTuple):
     tokens: int | None = None
     score: float | None = None
     likelihood: float | None = None
+    scorer_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Strategy(Protocol):
     name: str
     reads_logprobs: bool
     """Whether responses should be drawn with their log-probabilities."""
+    reads_scores: bool = False
+    """Whether it chooses by `Candidate.score`, and so spends what the score costs."""
 
     def unusable(self, responses: Responses) -> str | None:
         """Why it cannot choose from these responses, at least one; None if it can."""
@@ -61,6 +64,12 @@ class Strategy(Protocol):
         What it does not ask for costs nothing.
         """
         return candidates
+
+    def cost(self, candidate: Candidate) -> int | None:
+        """Tokens of a response, and of its score if that is read; None if not known."""
+        if candidate.tokens is None:
+            return None
+        return candidate.tokens + (candidate.scorer_tokens if self.reads_scores else 0)
 
     def chance(self, candidates: Sequence[Candidate]) -> float:
         """Chance that its choice from at least one response is right; ties are broken at random."""

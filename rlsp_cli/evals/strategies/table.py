@@ -6,7 +6,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from rlsp_cli.evals.answer import CONFIDENCE, FORCED, GREEDY, LOGPROB, SAMPLE, Scored, clusters_of
+from rlsp_cli.evals.answer import (
+    CONFIDENCE,
+    FORCED,
+    GREEDY,
+    LOGPROB,
+    SAMPLE,
+    Key,
+    Scored,
+    clusters_of,
+)
 from rlsp_cli.evals.metrics import SameAnswer, of_kind
 from rlsp_cli.evals.metrics.vote import takes_answers, votes
 from rlsp_cli.evals.statistics import Clusters, Difference, difference
@@ -157,8 +166,11 @@ def strategy_table(
     scorer: str | None = None,
     against: SingleAnswers | None = None,
     split: Split | None = None,
+    scorer_tokens: Mapping[Key, int] | None = None,
 ) -> StrategyTable:
     """Strategies by name on the sampled responses of one bench; `split` is confidence_split's.
+
+    `scorer_tokens` are those that models read and wrote for a response's score.
 
     The reference is `against`, else what budget forcing made, else nothing. With it, each strategy
     has a row at equal tokens, problem by problem, and one with all responses, and the greedy
@@ -167,7 +179,7 @@ def strategy_table(
     """
     forced = single_answers(BUDGET_FORCING, rows, [FORCED]) if BUDGET_FORCING in names else None
     reference = against or forced
-    responses = _responses(rows, same, scorer, reference)
+    responses = _responses(rows, same, scorer, reference, scorer_tokens or {})
     builder = _Builder(responses, reference, clusters_of(rows))
 
     strategies = {**STRATEGIES, ConfidenceSplit.name: ConfidenceSplit(split)}
@@ -194,6 +206,7 @@ def _responses(
     same: SameAnswer | None,
     scorer: str | None,
     reference: SingleAnswers | None,
+    scorer_tokens: Mapping[Key, int],
 ) -> Responses:
     # Servers answer in any order. "The first k" must mean the same draws in each evaluation.
     sampled = sorted(of_kind(rows, SAMPLE), key=lambda row: row.index)
@@ -203,14 +216,25 @@ def _responses(
     for id, several in votes(sampled, same).items():
         # A comparison is paired: problems of one side alone would bring in their difficulty.
         if reference is None or id in reference.problems:
-            problems[id] = [_candidate(row, answer, scorer) for row, answer in several]
+            problems[id] = [
+                _candidate(row, answer, scorer, scorer_tokens.get(row.key, 0))
+                for row, answer in several
+            ]
 
     return Responses(problems, scorer, same is None or takes_answers(sampled, same))
 
 
-def _candidate(row: Scored, answer: str | None, scorer: str | None) -> Candidate:
+def _candidate(
+    row: Scored, answer: str | None, scorer: str | None, scorer_tokens: int
+) -> Candidate:
     return Candidate(
-        row.response, answer, row.right, row.num_tokens, row.score(scorer), row.likelihood
+        row.response,
+        answer,
+        row.right,
+        row.num_tokens,
+        row.score(scorer),
+        row.likelihood,
+        scorer_tokens,
     )
 
 

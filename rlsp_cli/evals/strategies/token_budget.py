@@ -72,9 +72,9 @@ def choose(candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
     candidates = strategy.asked(candidates)
 
     # A sum over those that are known would be too small, and look like a saving.
-    tokens = [candidate.tokens for candidate in candidates if candidate.tokens is not None]
-    known = len(tokens) == len(candidates)
-    return Outcome(strategy.chance(candidates), len(candidates), sum(tokens) if known else None)
+    costs = [cost for one in candidates if (cost := strategy.cost(one)) is not None]
+    known = len(costs) == len(candidates)
+    return Outcome(strategy.chance(candidates), len(candidates), sum(costs) if known else None)
 
 
 def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Strategy) -> Outcome:
@@ -84,7 +84,7 @@ def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Stra
     to the budget. The tokens of all candidates must be known.
     """
     asked = strategy.asked(candidates)
-    costs = [candidate.tokens or 0 for candidate in asked]
+    costs = [strategy.cost(candidate) or 0 for candidate in asked]
     count, paid = 0, 0
     while count < len(costs) and paid + costs[count] <= budget:
         paid += costs[count]

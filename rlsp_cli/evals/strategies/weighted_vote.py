@@ -17,6 +17,7 @@ class WeightedVote(Strategy):
 
     name = "weighted_vote"
     reads_logprobs = True
+    reads_scores = True
 
     def unusable(self, responses: Responses) -> str | None:
         """Without answers, without scores, or with scores that are no weights."""
