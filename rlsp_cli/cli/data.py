@@ -1,4 +1,4 @@
-"""`rlsp data traces|prompts|handbook|check|clean`: data to train on, without benches' problems."""
+"""`rlsp data traces|prompts|handbook|steps|check|clean`: data to train on, without benches' problems."""
 
 import shlex
 import sys
@@ -19,6 +19,7 @@ from rlsp_cli.cli.options import (
     named_selector,
 )
 from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.cli.step_labels import steps
 from rlsp_cli.cli.tab_completion import selectors
 from rlsp_cli.errors import CheckError, DataError, UsageError
 from rlsp_cli.terminal import print
@@ -80,6 +81,7 @@ SelectorOption = Annotated[
     typer.Option("--option", metavar="KEY=VALUE", help="Option of --select; may be repeated."),
 ]
 app = Commands("Make, check and clean data for training.")
+app.command()(steps)
 
 
 def _trace_keys() -> "type[Section]":

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,8 @@ from rlsp_cli.cli.tab_completion import recipes, runs
 from rlsp_cli.errors import PluginError
 
 if TYPE_CHECKING:
-    from rlsp_cli.recipe.schema import SelectorUse
+    from rlsp_cli.recipe.schema import ExplorationUse, SelectorUse
+    from rlsp_cli.recipe.steps import Steps
 
 _RECIPE = typer.Argument(help="A recipe file, or a shipped recipe's name.", autocompletion=recipes)
 
@@ -61,13 +62,32 @@ def named_selector(name: str, options: Sequence[str], files: Sequence[str]) -> "
 
     PluginError if there is no such selector, or if an option is wrong.
     """
+    from rlsp_cli.recipe.schema import SelectorUse
+
+    return SelectorUse.model_validate(_named("selector", name, options, files))
+
+
+def named_step_scorer(
+    name: str, options: Sequence[str], files: Sequence[str], steps: "Steps"
+) -> "ExplorationUse":
+    """A step scorer with options as KEY=VALUE; `files` are a recipe's plugins.
+
+    PluginError if there is no such scorer, or if an option is wrong.
+    """
+    from rlsp_cli.recipe.schema import ExplorationUse
+
+    found = _named("step_scorer", name, options, files)
+    return ExplorationUse.model_validate({**found, "steps": steps})
+
+
+def _named(kind: str, name: str, options: Sequence[str], files: Sequence[str]) -> dict[str, Any]:
+    """A plugin as a recipe names it, with all its options."""
     from rlsp_cli.recipe.issue import OptionsError
     from rlsp_cli.recipe.key_values import plain_settings
-    from rlsp_cli.recipe.schema import SelectorUse
     from rlsp_cli.rewards.registry import resolve_options
 
     try:
-        complete = resolve_options("selector", name, plain_settings(options), files)
+        complete = resolve_options(kind, name, plain_settings(options), files)
     except OptionsError as error:
         raise PluginError(str(error)) from error
-    return SelectorUse.model_validate({"use": name, **complete})
+    return {"use": name, **complete}
