@@ -32,13 +32,15 @@ class Arm:
     """A seed's PPO run with one reward, and its answers to the held-out problems."""
 
     folder: Path
+    model: str = "ppo"
+    """Name of the model in the evaluation."""
 
     def rollouts(self) -> Iterator[dict[str, Any]]:
         return rows_of(self.folder / "ppo" / "rollouts.jsonl")
 
-    def answers(self, kind: str, model: str = "ppo") -> list[dict[str, Any]]:
+    def answers(self, kind: str) -> list[dict[str, Any]]:
         """Responses of kind `greedy` or `sample`."""
-        folder = self.folder.with_name(f"{self.folder.name}-eval") / "eval" / model / "heldout"
+        folder = self.folder.with_name(f"{self.folder.name}-eval") / "eval" / self.model / "heldout"
         return [row for row in rows_of(folder / "samples.jsonl") if row["kind"] == kind]
 
     def accuracy(self, kind: str) -> dict[str, float]:
