@@ -1,18 +1,16 @@
 """`rlsp data traces`: read sources, filter them in a fixed order, write traces with a card."""
 
-import hashlib
-import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from rlsp_cli import __version__
-from rlsp_cli.data import source_digest, source_rows
+from rlsp_cli.data import source_rows
 from rlsp_cli.data.formats import FORMATS, pick_format
 from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.errors import UsageError
@@ -20,15 +18,15 @@ from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.overlap.against import benches_of, compared_bench, index_of, whole_bench
 from rlsp_cli.recipe.issue import did_you_mean
 from rlsp_cli.recipe.load import load_recipe, resolve_recipe
-from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows, SelectorUse
+from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
+from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.recipe.shipped import find_recipe
-from rlsp_cli.rewards.registry import get_plugin, resolve_options
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.selection import Selector
 from rlsp_cli.rewards.token_count import token_counter
 from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.lock import locked
-from rlsp_cli.runs.stream import write_json, write_lines, write_text
 from rlsp_cli.terminal import print
 from rlsp_cli.traces.card import DataCard, Source
 from rlsp_cli.traces.filters import (
@@ -43,6 +41,7 @@ from rlsp_cli.traces.filters import (
     verified,
 )
 from rlsp_cli.traces.keys import RejectionSampling, TraceSettings
+from rlsp_cli.traces.output import card_paths, digest_of, identity_of, write_traces
 from rlsp_cli.traces.rejection import RejectionSampler
 from rlsp_cli.traces.sampling import open_sampler
 from rlsp_cli.traces.tally import Filtered, Tally, joined
@@ -62,16 +61,6 @@ class TraceJob:
     settings: TraceSettings
     limit: int | None = None
     selector: SelectorUse | None = None
-
-    @property
-    def card_to_read(self) -> Path:
-        """The Markdown card, beside the traces."""
-        return self.out.with_suffix(".card.md")
-
-    @property
-    def card_json(self) -> Path:
-        """The JSON card, beside the traces."""
-        return self.out.with_suffix(".card.json")
 
     @property
     def drafts(self) -> Path:
@@ -106,7 +95,8 @@ def _make(job: TraceJob) -> DataCard:
     shown = [tally for tally in tallies if tally.reasons or tally.name not in _silent(settings)]
 
     card = _card(job, sources, benches, reward, [read.tally, *shown], rows)
-    _write(job, card)
+    write_traces(job.out, card)
+    shutil.rmtree(job.drafts, ignore_errors=True)
     return card
 
 
@@ -117,7 +107,7 @@ def _refuse(job: TraceJob) -> None:
         raise UsageError(
             f"{out}: traces are written as JSON Lines; name a file that ends in .jsonl"
         )
-    for path in (out, job.card_to_read, job.card_json):
+    for path in (out, *card_paths(out)):
         if path.exists():
             raise UsageError(f"{path}: exists already; name another file by --out")
 
@@ -148,20 +138,11 @@ def _read(job: TraceJob) -> tuple[Filtered, list[Source]]:
         format = settings.format or pick_format(next(iter(rows)), settings.columns)
         name = Path(source.removeprefix("hf:").partition("@")[0]).stem
         parts.append(converted(rows, name, format, settings.columns))
-        sources.append(Source(source, format, parts[-1].tally.before, _identity(source)))
+        sources.append(Source(source, format, parts[-1].tally.before, identity_of(source)))
 
     read = joined(parts)
     read.tally.refuse_nothing()
     return read, sources
-
-
-def _identity(source: str) -> str:
-    """What identifies the data of a source, and changes when the source does."""
-    if source.startswith("task:"):
-        return f"plugin {get_plugin('task', source.removeprefix('task:')).digest}"
-    if source.startswith("hf:"):
-        return f"revision {source.partition('@')[2] or 'not pinned'}"
-    return f"SHA-256 {source_digest(source)}"
 
 
 def _reward(verifier: str) -> Reward:
@@ -236,7 +217,7 @@ def _card(
 
     return DataCard(
         file=job.out.name,
-        sha256=_digest(rows),
+        sha256=digest_of(rows),
         created=now(),
         version=__version__,
         command=job.command,
@@ -248,24 +229,3 @@ def _card(
         filters=filters,
         rows=rows,
     )
-
-
-def _digest(rows: Iterable[RawTrace]) -> str:
-    """SHA-256 of the file that the traces will be."""
-    digest = hashlib.sha256()
-    for line in _lines(rows):
-        digest.update(line.encode())
-    return digest.hexdigest()
-
-
-def _lines(rows: Iterable[RawTrace]) -> Iterator[str]:
-    for row in rows:
-        yield json.dumps(row.to_row(), ensure_ascii=False) + "\n"
-
-
-def _write(job: TraceJob, card: DataCard) -> None:
-    # The traces come last: where they are, the card is.
-    write_text(job.card_to_read, card.to_markdown())
-    write_json(job.card_json, {"schema": "rlsp.traces/1", "data": card.to_json()})
-    write_lines(job.out, _lines(card.rows))
-    shutil.rmtree(job.drafts, ignore_errors=True)
