@@ -26,6 +26,8 @@ from typing import IO, Any, NoReturn
 
 _STAGE = "rlsp_cli.backends.local"
 """The module whose process does a stage of the local backend."""
+_STAGES = (_STAGE, "rlsp_cli.traces")
+"""That, and the module whose process makes the traces of a round."""
 _LOADED = (
     "rlsp_cli.cli",
     f"{_STAGE}.training",
@@ -151,8 +153,8 @@ def _popen(argv: list[str], **options: Any) -> "subprocess.Popen[bytes] | _Stage
     from rlsp_cli.child.die_with_parent import dying_with_parent
 
     words = argv[len(dying_with_parent([])) :]
-    if words[:4] == [sys.executable, "-P", "-m", _STAGE]:
-        return _Stage(words[4:], options)
+    if words[:3] == [sys.executable, "-P", "-m"] and words[3] in _STAGES:
+        return _Stage(words[3:], options)
     return subprocess.Popen(argv, **options)
 
 
@@ -186,7 +188,7 @@ def _be_stage(arguments: list[str], options: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(options["env"])
     del sys.path[0]
-    _be_module(_STAGE, arguments)
+    _be_module(arguments[0], arguments[1:])
 
 
 if __name__ == "__main__":

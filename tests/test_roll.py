@@ -11,7 +11,8 @@ import pytest
 from rlsp_cli.errors import DataError, UsageError
 from rlsp_cli.evals.samplers import Decoding, Request, Response
 from rlsp_cli.recipe.load import resolve_recipe
-from rlsp_cli.recipe.schema import Recipe, SelectorUse
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import append_rows, read_rows
 from rlsp_cli.traces import RollJob, roll, roll_prompts

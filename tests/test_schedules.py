@@ -15,7 +15,8 @@ from rlsp_cli.plan import make_plan
 from rlsp_cli.plan.schedules import courses
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.schedule import Schedule
-from rlsp_cli.recipe.schema import Recipe, Reward, SelectorUse
+from rlsp_cli.recipe.schema import Recipe, Reward
+from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.selection import Selector
 from tests.conftest import load_checked

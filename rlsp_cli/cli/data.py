@@ -26,8 +26,8 @@ from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.evals.overlap import OverlapReport
-    from rlsp_cli.recipe.schema import SelectorUse
     from rlsp_cli.recipe.section import Section
+    from rlsp_cli.recipe.selector_use import SelectorUse
     from rlsp_cli.traces import Cleaned, Rolled, Tally
 
 _MOST = 50

@@ -10,7 +10,8 @@ from rlsp_cli.cli.tab_completion import recipes, runs
 from rlsp_cli.errors import PluginError
 
 if TYPE_CHECKING:
-    from rlsp_cli.recipe.schema import ExplorationUse, SelectorUse
+    from rlsp_cli.recipe.schema import ExplorationUse
+    from rlsp_cli.recipe.selector_use import SelectorUse
     from rlsp_cli.recipe.steps import Steps
 
 _RECIPE = typer.Argument(help="A recipe file, or a shipped recipe's name.", autocompletion=recipes)
@@ -62,7 +63,7 @@ def named_selector(name: str, options: Sequence[str], files: Sequence[str]) -> "
 
     PluginError if there is no such selector, or if an option is wrong.
     """
-    from rlsp_cli.recipe.schema import SelectorUse
+    from rlsp_cli.recipe.selector_use import SelectorUse
 
     return SelectorUse.model_validate(_named("selector", name, options, files))
 

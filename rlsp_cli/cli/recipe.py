@@ -89,7 +89,8 @@ def _show_verdict(recipe: "Recipe", path: Path, notes: list[str]) -> None:
     for note in notes:
         print(note)
     stages = [f"{stage} on {backend_of(recipe, stage).name}" for stage in stages_of(recipe)]
-    print(f"{path}: ok ({', '.join(stages) or 'no stage'})")
+    rounds = f"; {recipe.rounds.count} rounds" if recipe.rounds else ""
+    print(f"{path}: ok ({', '.join(stages) or 'no stage'}{rounds})")
 
 
 def _first_examples(recipe: "Recipe") -> "list[Example]":

@@ -12,6 +12,7 @@ import typer
 from rlsp_cli.cli.options import Json, Out, Overrides, RecipeArgument, Resume
 from rlsp_cli.cli.output import console, print_json
 from rlsp_cli.cli.report import print_report
+from rlsp_cli.errors import UsageError
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.terminal import print
 
@@ -49,6 +50,7 @@ def run(
 
     Example: rlsp run my.yaml ppo.steps=10 --out runs/try
     """
+    from rlsp_cli.launch.rounds import run_rounds
     from rlsp_cli.launch.start import Start
     from rlsp_cli.launch.workflow import pick_stages, plan_recipe, run_recipe, unfinished
     from rlsp_cli.preflight import inspect_recipe, read_recipe
@@ -64,13 +66,22 @@ def run(
         print(note, file=sys.stderr)
 
     start = Start(out, resume, allow_changes, source=path)
+    if loaded.rounds and (stage or dry_run):
+        raise UsageError(
+            f"{path}: rounds depend on each other, so they run whole; leave out --stage and "
+            "--dry-run, or add rounds=null for round 0 alone"
+        )
     if dry_run:
         for command in plan_recipe(loaded, picked, start):
             print(command)
         return
 
     screen = console(stderr=True)
-    show_report(run_recipe(loaded, picked, start, screen, resume_command), screen, json)
+    if loaded.rounds:
+        report = run_rounds(loaded, start, screen, resume_command)
+    else:
+        report = run_recipe(loaded, picked, start, screen, resume_command)
+    show_report(report, screen, json)
 
 
 def one_stage(stage: str, help: str) -> Callable[..., None]:

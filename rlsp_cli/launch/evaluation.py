@@ -100,14 +100,14 @@ def _of_model(target: str, asked: Mapping[str, Any], has_data: bool) -> dict[str
 
 def _of_run(run: Run, asked: Mapping[str, Any], steps: bool) -> dict[str, Any]:
     """A run's own recipe for its last model, without what is only for training."""
-    path = _last_model(run)
+    path = run.last_model
     if path is None:
         raise UsageError(
             f"{run.paths.root}: this run has no trained model yet; go on with it by --resume"
         )
 
     kept = run.recipe.model_dump(
-        mode="json", exclude={"sft", "ppo", "eval", "name", "model", "description"}
+        mode="json", exclude={"sft", "ppo", "eval", "rounds", "name", "model", "description"}
     )
 
     # The overlap of a bench with data that this model was not trained on says nothing.
@@ -124,16 +124,6 @@ def _of_run(run: Run, asked: Mapping[str, Any], steps: bool) -> dict[str, Any]:
 
     model = {"path": path, "precision": run.recipe.model.precision}
     return {**kept, "name": f"eval-{run.recipe.name}", "model": model, "eval": before}
-
-
-def _last_model(run: Run) -> str | None:
-    """The model of the last stage that has one, or else the model that the run began with."""
-    for stage in ("ppo", "sft"):
-        final = run.paths.stage(stage).final
-        if final.exists():
-            return str(final)
-
-    return run.recipe.model.path
 
 
 def _of_steps(run: Run) -> dict[int, str]:

@@ -36,18 +36,25 @@ def run_recipe(
     """
     with starting_run(recipe, start) as run, stopping_on_signals("stopped"):
         screen.print(f"run folder: {run.paths.root}", soft_wrap=True)
-        ready = _ready_stages(run, stages, screen, resume_command)
-        _print_plan(run.recipe, tuple(ready), screen)
-        signals: list[int] = []
+        return run_stages(run, stages, screen, resume_command)
 
-        for stage, environment in ready.items():
-            # Compiled in its turn: it starts from the model that the stage before it leaves.
-            with _recorded(run, stage, resume_command, signals):
-                job = compile_for(run.recipe, stage, run.paths, environment)  # Recipe -> Job
-                signals = launch(job, run, screen)  # Job -> Run
 
-        _record_end(run)
-        return write_report(run.paths.root)  # Run -> Report
+def run_stages(
+    run: Run, stages: Sequence[str], screen: Console, resume_command: ResumeCommand
+) -> Report:
+    """Run the `stages` of a run that are not done yet, under its lock; StageError as above."""
+    ready = _ready_stages(run, stages, screen, resume_command)
+    _print_plan(run.recipe, tuple(ready), screen)
+    signals: list[int] = []
+
+    for stage, environment in ready.items():
+        # Compiled in its turn: it starts from the model that the stage before it leaves.
+        with recorded(run, stage, resume_command, signals):
+            job = compile_for(run.recipe, stage, run.paths, environment)  # Recipe -> Job
+            signals = launch(job, run, screen)  # Job -> Run
+
+    _record_end(run)
+    return write_report(run.paths.root)  # Run -> Report
 
 
 def plan_recipe(recipe: Recipe, stages: Sequence[str], start: Start) -> list[str]:
@@ -127,7 +134,7 @@ def _is_done(run: Run, stage: str) -> bool:
 
 
 @contextmanager
-def _recorded(
+def recorded(
     run: Run, stage: str, resume_command: ResumeCommand, signals: Sequence[int]
 ) -> Iterator[None]:
     """Keep the state of a stage in status.json.

@@ -201,7 +201,7 @@ def _speed(
 
 
 def _trains_here(counts: Counts) -> bool:
-    return counts.backend == "local" and counts.stage != "eval"
+    return counts.backend == "local" and counts.stage in ("sft", "ppo")
 
 
 def _estimates(

@@ -9,6 +9,7 @@ from rlsp_cli.data import source_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches import Benches, find_bench
 from rlsp_cli.plan.texts import Texts, prompt_texts, trace_texts
+from rlsp_cli.recipe.rounds import Rounds
 from rlsp_cli.recipe.schema import Eval, Ppo, Recipe, Sft
 
 
@@ -55,6 +56,8 @@ def count_stages(recipe: Recipe) -> Iterator[tuple[Counts, Texts | None]]:
             yield _ppo(recipe, recipe.ppo)
         elif recipe.eval:
             yield _eval(recipe, recipe.eval), None
+    if recipe.rounds:
+        yield _rounds(recipe, recipe.rounds), None
 
 
 def _sft(recipe: Recipe, sft: Sft) -> tuple[Counts, Texts | None]:
@@ -147,6 +150,27 @@ def _eval(recipe: Recipe, settings: Eval) -> Counts:
     return Counts("eval", "local", rows, responses=responses, tokens=tokens)
 
 
+def _rounds(recipe: Recipe, rounds: Rounds) -> Counts:
+    """What all rounds sample; hints and the settings that are tried come on top."""
+    found = _read(recipe, "prompts")
+    asked = found.rows * rounds.samples * rounds.count if found.rows is not None else None
+
+    notes = [found.note] if found.note else []
+    notes.append(
+        f"round 0 is what the other lines count; each of the {rounds.count} rounds after it "
+        "repeats them on the recipe's traces and its own"
+    )
+    return Counts(
+        stage="rounds",
+        backend="local",
+        rows=found.rows,
+        responses=asked,
+        tokens=asked * _within_model(recipe, rounds.max_new_tokens) if asked else None,
+        notes=tuple(notes),
+        unreadable=found.unreadable,
+    )
+
+
 def _bench_size(name: str, recipe: Recipe, settings: Eval) -> int | None:
     try:
         prompts = Benches.of(recipe).prompts(name)
@@ -161,6 +185,8 @@ def _bench_size(name: str, recipe: Recipe, settings: Eval) -> int | None:
 
 def _read(recipe: Recipe, role: str) -> _Reading:
     """What `data.<role>` looks like."""
+    if role == "traces" and not recipe.data.traces:
+        return _Reading(note="the rounds make its traces, so its rows are unknown")
     if any(source.on_hub for source in recipe.data.sources(role).values()):
         return _Reading(
             note=f"data.{role} is on the hub, which a plan does not ask: its rows are unknown"

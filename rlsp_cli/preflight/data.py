@@ -58,8 +58,8 @@ def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
         roles.append("traces")
 
     # A model from scratch takes its vocabulary from all that it will train on, before the first
-    # stage.
-    if "ppo" in stages or ("sft" in stages and recipe.model.from_scratch):
+    # stage; rounds sample solutions of them.
+    if "ppo" in stages or ("sft" in stages and (recipe.model.from_scratch or recipe.rounds)):
         roles.append("prompts")
 
     in_eval = "eval" in stages and recipe.eval and "heldout" in recipe.eval.benches

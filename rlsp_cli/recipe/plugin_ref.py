@@ -8,15 +8,9 @@ from typing import Any
 from rlsp_cli.recipe.absolute import make_absolute
 from rlsp_cli.recipe.issue import Issue, OptionsError
 from rlsp_cli.recipe.schedule import looks_scheduled
-from rlsp_cli.recipe.schema import (
-    ExplorationUse,
-    PluginUse,
-    Reward,
-    RowUse,
-    ScorerUse,
-    SelectorUse,
-)
+from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward, RowUse, ScorerUse
 from rlsp_cli.recipe.section import Plain
+from rlsp_cli.recipe.selector_use import SelectorUse
 
 ResolveOptions = Callable[[str, str, dict[str, Any], Sequence[str]], dict[str, Any]]
 """`rewards.registry.resolve_options`: kind, name, options, plugin files -> all options."""
@@ -118,10 +112,11 @@ def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
     if isinstance(reward, dict):
         yield from _refs_of_reward(reward)
 
-    ppo = data.get("ppo")
-    selector = ppo.get("select") if isinstance(ppo, dict) else None
-    if isinstance(selector, dict) and "use" in selector:
-        yield PluginRef.of_use("selector", selector, "ppo.select")
+    for key in ("ppo", "rounds"):
+        section = data.get(key)
+        selector = section.get("select") if isinstance(section, dict) else None
+        if isinstance(selector, dict) and "use" in selector:
+            yield PluginRef.of_use("selector", selector, f"{key}.select")
 
     evaluation = data.get("eval")
     scorer = evaluation.get("scorer") if isinstance(evaluation, dict) else None

@@ -27,7 +27,8 @@ from rlsp_cli.recipe.lora import Lora
 from rlsp_cli.recipe.named_model import NamedModel
 from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.origin import DEFAULT, Origin, nearest_origin
-from rlsp_cli.recipe.schedule import OptionOrSchedule, Schedule, Scheduled, value_at, within
+from rlsp_cli.recipe.rounds import Rounds
+from rlsp_cli.recipe.schedule import Scheduled, within
 from rlsp_cli.recipe.section import (
     BelowOne,
     Fraction,
@@ -38,6 +39,7 @@ from rlsp_cli.recipe.section import (
     PositiveInt,
     Section,
 )
+from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.recipe.variables import wrong_variables
 
@@ -298,32 +300,6 @@ class PluginUse(Plain):
     def options(self) -> dict[str, Any]:
         """The plugin's own options: every key that is not the recipe's."""
         return dict(self.__pydantic_extra__ or {})
-
-
-class SelectorUse(Plain):
-    """A selector, with its options beside `use`; an option may be a schedule over rollout steps."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, OptionOrSchedule] = Field(init=False)
-
-    use: str
-    """Name of a built-in or installed selector, or `./file.py:function`."""
-    timeout_s: PositiveFloat | None = None
-    """Its deadline in seconds for the responses to one prompt; `reward.timeout_s` by default."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The selector's own options, schedules among them: every key that is not the recipe's."""
-        return dict(self.__pydantic_extra__ or {})
-
-    @property
-    def has_schedules(self) -> bool:
-        """Whether an option changes over rollout steps."""
-        return any(isinstance(value, Schedule) for value in self.options.values())
-
-    def options_at(self, step: int, total_steps: int) -> dict[str, Any]:
-        """The options at a rollout step, counted from 0."""
-        return {key: value_at(value, step, total_steps) for key, value in self.options.items()}
 
 
 class ExplorationUse(PluginUse):
@@ -889,6 +865,8 @@ class Recipe(Section):
     """Reinforcement learning; only if given."""
     eval: Eval | None = None
     """Evaluation; only if given."""
+    rounds: Rounds | None = None
+    """Repeat the stages on the model's own right solutions to `data.prompts`; only if given."""
 
     # Where they run.
     cluster: Cluster = Cluster()
@@ -909,7 +887,7 @@ class Recipe(Section):
                 "ppo.advantages: separate mixes by alpha; it needs reward.combine: rlsp"
             )
 
-        if self.sft and not self.data.traces:
+        if self.sft and not self.data.traces and not self.rounds:
             raise ValueError("sft needs data.traces")
         if self.ppo and not self.data.prompts:
             raise ValueError("ppo needs data.prompts")
@@ -917,6 +895,30 @@ class Recipe(Section):
             raise ValueError("ppo.eval_every needs problems to evaluate on; give data.heldout")
         if self.eval and "heldout" in self.eval.benches and not self.data.heldout:
             raise ValueError("the bench 'heldout' needs data.heldout")
+        return self
+
+    @model_validator(mode="after")
+    def _rounds_have_what_they_need(self) -> "Recipe":
+        if self.rounds is None:
+            return self
+
+        lacks = {
+            "sft": self.sft is None,
+            "data.prompts": not self.data.prompts,
+            "data.heldout": self.data.heldout is None,
+            "eval": self.eval is None,
+            "data.traces or model.path": not (self.data.traces or self.model.path),
+        }
+        if missing := [key for key, is_missing in lacks.items() if is_missing]:
+            raise ValueError(f"rounds need {', '.join(missing)}; add what is missing")
+        if self.eval and (self.eval.responses or "heldout" not in self.eval.benches):
+            raise ValueError(
+                "rounds are compared on held-out problems; add heldout to eval.benches"
+            )
+        if not all(source.has_references for source in self.data.prompt_sources):
+            raise ValueError("rounds keep right solutions; name data.prompts' column of answers")
+        if any(source.weight is not None for source in self.data.trace_sources):
+            raise ValueError("rounds add rows to data.traces, which has no weights then")
         return self
 
     _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)

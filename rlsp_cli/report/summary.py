@@ -1,7 +1,7 @@
 """Run folder -> Report: the numbers in the run's files, read back."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ from rlsp_cli.report.reward_vs_eval import (
     reward_vs_eval_table,
     training_steps,
 )
+from rlsp_cli.report.rounds import chosen_round, round_notes, rounds_table
 from rlsp_cli.report.step import steps_of
 from rlsp_cli.report.table import Table, ppo_table
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.runs import shapes
+from rlsp_cli.runs.rounds import RoundsResult, read_rounds
 from rlsp_cli.runs.run import open_run
 from rlsp_cli.runs.shapes import Manifest, Status
 from rlsp_cli.runs.stream import read_json, read_rows
@@ -52,11 +54,18 @@ class Report:
     notes: list[str] = field(default_factory=list)
     behaviour: list[Group] = field(default_factory=list)
     reward_vs_eval: list[RewardVsEval] = field(default_factory=list)
+    rounds: RoundsResult | None = None
 
     @property
     def outcome(self) -> list[str]:
-        """What came out, a sentence for each bench."""
-        return outcome(self.evaluation)
+        """What came out, a sentence for each bench; of rounds, which is chosen and how it does."""
+        if self.rounds is None:
+            return outcome(self.evaluation)
+
+        # The last round need not be the one that counts.
+        chosen = {self.rounds.chosen: self.evaluation.models[self.rounds.chosen]}
+        alone = replace(self.evaluation, models=chosen, comparisons=())
+        return [chosen_round(self.rounds), *outcome(alone)]
 
     @property
     def score_cards(self) -> dict[str, ScoreCard]:
@@ -66,7 +75,8 @@ class Report:
     @property
     def tables(self) -> list[Table]:
         """The tables that there is data for."""
-        tables = [eval_table(self.evaluation), difference_table(self.evaluation.comparisons)]
+        tables = [rounds_table(self.rounds), eval_table(self.evaluation)]
+        tables.append(difference_table(self.evaluation.comparisons))
         tables += [*evaluation_tables(self.evaluation), ppo_table(steps_of(self.ppo))]
         tables.append(reward_vs_eval_table(self.reward_vs_eval))
         return [table.without_blanks() for table in tables if table.rows]
@@ -83,6 +93,7 @@ class Report:
             "notes": self.notes,
             "behaviour": [group.to_json() for group in self.behaviour],
             "reward_vs_eval": [one.to_json() for one in self.reward_vs_eval],
+            "rounds": asdict(self.rounds) if self.rounds else None,
         }
         # Also at the top, where scripts look that want one number.
         cards = {bench: card.to_json() for bench, card in self.score_cards.items()}
@@ -107,6 +118,7 @@ def summarise_run(root: Path) -> Report:
 
     remarks = [*bench_notes(evaluation), *curve_notes(evaluation), *strategy_notes(evaluation)]
     remarks += [one.warning for one in trained if one.warning]
+    rounds = read_rounds(paths.root)
     return Report(
         name=run.recipe.name,
         root=str(paths.root),
@@ -115,8 +127,9 @@ def summarise_run(root: Path) -> Report:
         sft=list(read_rows(paths.stage("sft").metrics, shapes.MetricsRow)),
         ppo=ppo,
         evaluation=evaluation,
-        notes=notes(ppo) + remarks,
+        notes=[*round_notes(rounds), *notes(ppo), *remarks],
         reward_vs_eval=trained,
+        rounds=rounds,
     )
 
 

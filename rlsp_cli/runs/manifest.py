@@ -71,8 +71,8 @@ def _git() -> dict[str, Any] | None:
 def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses = [("verifier", recipe.reward.correctness.use)]
     uses += [(use.kind, use.use) for use in recipe.reward.exploration]
-    if recipe.ppo is not None and recipe.ppo.select is not None:
-        uses.append(("selector", recipe.ppo.select.use))
+    selecting = (part.select for part in (recipe.ppo, recipe.rounds) if part is not None)
+    uses += [("selector", select.use) for select in selecting if select is not None]
     if recipe.eval is not None:
         uses += [("row_shape", probe.use) for probe in recipe.eval.probes]
     for _, rows in _sources(recipe):

@@ -136,3 +136,7 @@ class RunPaths:
 
     def stage(self, name: str) -> StagePaths:
         return StagePaths(self.root / name)
+
+    def round(self, number: int) -> "RunPaths":
+        """A round of a run with `rounds`, which is a run of its own."""
+        return RunPaths(self.root / f"round-{number}")

@@ -16,6 +16,7 @@ from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.lock import LOCK
 from rlsp_cli.runs.manifest import manifest
 from rlsp_cli.runs.paths import RunPaths
+from rlsp_cli.runs.rounds import read_rounds
 from rlsp_cli.runs.shapes import Manifest, Status
 from rlsp_cli.runs.stream import read_json, write_json, write_text
 
@@ -35,6 +36,19 @@ class Run:
         if not self.paths.status.exists():
             return _UNKNOWN
         return Status.model_validate(read_json(self.paths.status, Status))
+
+    @property
+    def last_model(self) -> str | None:
+        """The model of the chosen round, or of the last stage that has one, or the first model."""
+        rounds = read_rounds(self.paths.root)
+        if rounds is not None:
+            return rounds.model(self.paths.root)
+
+        for stage in ("ppo", "sft"):
+            final = self.paths.stage(stage).final
+            if final.exists():
+                return str(final)
+        return self.recipe.model.path
 
     def update(self, **changes: Any) -> None:
         """Change fields of status.json; `stages` is merged."""
@@ -57,8 +71,12 @@ def create_run(recipe: Recipe, source: Path | None, root: Path) -> Run:
     """
     # Asked again, under the lock: another process may have started a run here meanwhile.
     _refuse_used(root)
-    root.mkdir(parents=True, exist_ok=True)
+    return write_run(recipe, source, root)
 
+
+def write_run(recipe: Recipe, source: Path | None, root: Path) -> Run:
+    """Write what a new run has into a folder of ours, whatever lies there already."""
+    root.mkdir(parents=True, exist_ok=True)
     run, resolved = Run(RunPaths(root), recipe), dump_recipe(recipe)
     write_text(run.paths.recipe, source.read_text(encoding="utf-8") if source else resolved)
     write_text(run.paths.resolved, resolved)

@@ -1,6 +1,6 @@
 """The filters of `rlsp data traces`: each keeps some traces, with reasons for the others."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from rlsp_cli.data import Row
@@ -119,6 +119,32 @@ def apart_from(rows: Sequence[RawTrace], index: OverlapIndex) -> Filtered:
         match = index.match(row.problem, row.answer)
         faults.append(f"in {match.bench} ({match.rule})" if match else None)
     return _without_faults("decontaminate", rows, faults)
+
+
+def above(
+    rows: Sequence[RawTrace], reward: Callable[[RawTrace], float | None], least: float
+) -> Filtered:
+    """Keep solutions with a reward of at least `least`."""
+
+    def fault(found: float | None) -> str | None:
+        if found is None:
+            return "no reward"
+        return None if found >= least else f"reward below {least:g}"
+
+    return _without_faults("threshold", rows, [fault(reward(row)) for row in rows])
+
+
+def unknown(rows: Sequence[RawTrace], known: Collection[tuple[str, str]]) -> Filtered:
+    """Keep the first of equal solutions of a problem, if it is not known.
+
+    `known` has problems as `same_text` writes them, each with a solution.
+    """
+    seen, faults = set(known), []
+    for row in rows:
+        key = same_text(row.problem), row.solution.strip()
+        faults.append("has been there before" if key in seen else None)
+        seen.add(key)
+    return _without_faults("new", rows, faults)
 
 
 def one_per_problem(rows: Sequence[RawTrace]) -> Filtered:

@@ -41,6 +41,7 @@ class RejectionSampler:
     drafts: Path
     system: str | None = None
     tick: Tick = lambda done, total: None
+    seed: int = _SEED
 
     def sample(self, rows: Sequence[RawTrace]) -> Filtered:
         """The rows with sampled solutions, without truncated and empty ones; nothing is verified.
@@ -60,7 +61,8 @@ class RejectionSampler:
                     continue
 
                 text = response.text.strip()
-                sampled.append(replace(row, id=f"{row.id}-{number}", solution=text))
+                length = response.num_tokens or 0
+                sampled.append(replace(row, id=f"{row.id}-{number}", solution=text, length=length))
 
         name = f"sample {self.sampling.samples} for each"
         return Filtered(sampled, tally(name, len(rows), len(sampled), faults))
@@ -73,6 +75,8 @@ class RejectionSampler:
     def _responses(self, rows: Sequence[RawTrace]) -> list[list[Response]]:
         """The responses to each row: those in the drafts file, and new ones for the others."""
         n, total = self.sampling.samples, len(rows) * self.sampling.samples
+        if not rows:
+            return []
 
         file = self._draft_file(rows)
         found = {row["step"]: Response(**row["response"]) for row in read_rows(file, _Drawn)}
@@ -83,7 +87,7 @@ class RejectionSampler:
             requests += [Request(row.id, prompt, index, system=self.system) for index in range(n)]
 
         limit = self.sampling.max_new_tokens
-        decoding = Decoding(self.sampling.temperature, _TOP_P, limit, seed=_SEED)
+        decoding = Decoding(self.sampling.temperature, _TOP_P, limit, seed=self.seed)
         for number, response in self.sampler.answer(requests, decoding, set(found)):
             # Written as they come: a kill loses at most what is being decoded.
             append_rows(file, [{"step": number, "response": asdict(response)}])
@@ -96,6 +100,14 @@ class RejectionSampler:
 
     def _draft_file(self, rows: Sequence[RawTrace]) -> Path:
         prompts = [[row.id, self.prompt(row.problem)] for row in rows]
-        asked = json.dumps([self.sampling.model_dump(), prompts])
+        asked = json.dumps([self.sampling.model_dump(), prompts, self.seed])
         digest = hashlib.sha256(asked.encode()).hexdigest()
         return self.drafts / f"drawn-{digest[:_DIGEST_SHOWN]}.jsonl"
+
+
+def count_tokens(drafts: Path) -> int:
+    """The tokens of all responses in a folder of drafts, as far as they are known."""
+    total = 0
+    for file in drafts.glob("drawn-*.jsonl"):
+        total += sum(row["response"].get("num_tokens") or 0 for row in read_rows(file, _Drawn))
+    return total

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from rlsp_cli.data import Problem, recipe_problems
 from rlsp_cli.errors import DataError, UsageError
 from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler
-from rlsp_cli.recipe.schema import Ppo, Recipe, SelectorUse
+from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.plain import rollout_row

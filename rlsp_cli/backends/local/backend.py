@@ -1,6 +1,6 @@
 """The embedded engine as a backend: one child process on this machine, CPU or one GPU."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 from zipfile import is_zipfile
@@ -81,32 +81,16 @@ class LocalBackend(Backend):
 
         The engine looks for the newest checkpoint, which is `resume`, by itself.
         """
-        argv = (
-            *environment.command,
-            "-P",
-            "-m",
-            "rlsp_cli.backends.local",
-            str(paths.stage(stage).job),
-        )
-        env = process_env(recipe)
-        gpus = recipe.cluster.gpus_per_node
         served = stage == "eval" and recipe.eval is not None and recipe.eval.serve
-        one = recipe.cluster.model_copy(
-            update={"nodes": 1, "gpus_per_node": gpus if served else min(gpus, 1)}
-        )
-        on_slurm = one.launcher == "slurm"
-        return Job(
-            stage=stage,
-            backend=self.name,
-            argv=argv,
-            env=env,
-            batch=BATCH if on_slurm else None,
-            files={BATCH: batch_script(one, f"{recipe.name}-{stage}", argv, env)}
-            if on_slurm
-            else {},
-            resources=Resources(gpus_per_node=one.gpus_per_node),
+        return engine_job(
+            recipe,
+            stage,
+            "rlsp_cli.backends.local",
+            paths.stage(stage),
+            environment,
+            {"run": str(paths.root), **_models(recipe, stage, paths)},
+            all_gpus=served,
             resumes=f"going on from {resume.name}: {RESTORED}" if resume else None,
-            inputs={"run": str(paths.root), **_models(recipe, stage, paths)},
         )
 
     def newest_checkpoint(self, paths: StagePaths) -> Path | None:
@@ -125,6 +109,39 @@ class LocalBackend(Backend):
     def rendered(self, recipe: Recipe, paths: RunPaths) -> None:
         """Nothing: the engine reads the recipe itself."""
         return
+
+
+def engine_job(
+    recipe: Recipe,
+    stage: str,
+    module: str,
+    paths: StagePaths,
+    environment: Environment,
+    inputs: Mapping[str, Any],
+    *,
+    all_gpus: bool = False,
+    resumes: str | None = None,
+) -> Job:
+    """The job of one process of the engine, `python -m MODULE PATHS/job.json`, here or on Slurm."""
+    argv = (*environment.command, "-P", "-m", module, str(paths.job))
+    env = process_env(recipe)
+    gpus = recipe.cluster.gpus_per_node
+    one = recipe.cluster.model_copy(
+        update={"nodes": 1, "gpus_per_node": gpus if all_gpus else min(gpus, 1)}
+    )
+    on_slurm = one.launcher == "slurm"
+    script = batch_script(one, f"{recipe.name}-{stage}", argv, env) if on_slurm else None
+    return Job(
+        stage=stage,
+        backend=LocalBackend.name,
+        argv=argv,
+        env=env,
+        batch=BATCH if on_slurm else None,
+        files={BATCH: script} if script is not None else {},
+        resources=Resources(gpus_per_node=one.gpus_per_node),
+        resumes=resumes,
+        inputs=inputs,
+    )
 
 
 def process_env(recipe: Recipe) -> dict[str, str]:

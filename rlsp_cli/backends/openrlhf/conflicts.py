@@ -8,7 +8,8 @@ from rlsp_cli.backends.openrlhf.config import BAND, attention
 from rlsp_cli.backends.ray_address import is_dashboard
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schedule import Schedule
-from rlsp_cli.recipe.schema import Ppo, Recipe, SelectorUse
+from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.selector_use import SelectorUse
 
 _TRACKERS = ("wandb", "tensorboard")
 _KEEPS_PACKED_APART = ("flash_attention_2", "flash_attention_3")

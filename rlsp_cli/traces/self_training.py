@@ -1,0 +1,210 @@
+"""The traces of a round: solutions of the last round's model, of which the right ones are kept."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from rlsp_cli import __version__
+from rlsp_cli.data import recipe_problems, recipe_traces, source_rows
+from rlsp_cli.data.formats import Columns
+from rlsp_cli.data.raw_trace import RawTrace
+from rlsp_cli.errors import DataError
+from rlsp_cli.evals.benches import Bench
+from rlsp_cli.evals.overlap.against import compared_bench, index_of, whole_bench
+from rlsp_cli.evals.overlap.index import same_text
+from rlsp_cli.evals.samplers import Sampler
+from rlsp_cli.evals.stage import RenderPrompt
+from rlsp_cli.recipe.schema import Rows
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.rewards.selection import Selector
+from rlsp_cli.runs.clock import now
+from rlsp_cli.runs.rounds import RoundNumbers
+from rlsp_cli.traces.balance import Settings, Tried, balance_score, best
+from rlsp_cli.traces.balance import selected as above_threshold
+from rlsp_cli.traces.card import DataCard, Source
+from rlsp_cli.traces.filters import (
+    Filter,
+    above,
+    apart_from,
+    by_length,
+    converted,
+    run_filters,
+    selected,
+    unknown,
+    verified,
+)
+from rlsp_cli.traces.output import digest_of, identity_of, write_traces
+from rlsp_cli.traces.rejection import count_tokens
+from rlsp_cli.traces.round import Round
+from rlsp_cli.traces.solver import Solved, Solver
+from rlsp_cli.traces.tally import Filtered, Tally
+
+_TARGET = 8
+"""n* of the balance score where the recipe has no `tune`, as in B-STaR."""
+
+
+def make_round_traces(round: Round, sampler: Sampler, render: RenderPrompt) -> RoundNumbers:
+    """Write traces.jsonl with its card, and numbers.json; what was sampled stays in `drafts`.
+
+    traces.jsonl has the rows of the rounds before, too. DataError where nothing right and new is
+    left; NotReadyError where a bench cannot be compared.
+    """
+    round.paths.metrics.unlink(missing_ok=True)
+    try:
+        return _make(round, sampler, render)
+    except DataError as error:
+        raise DataError(f"{error}; all that was sampled is in {round.drafts}") from error
+
+
+def _make(round: Round, sampler: Sampler, render: RenderPrompt) -> RoundNumbers:
+    benches = _benches(round)
+    problems = _problems(round, benches)
+    problems.tally.refuse_nothing()
+
+    with Scorer(round.recipe.reward, round.recipe.plugins) as scorer:
+        solver = Solver(round, sampler, render, scorer)
+        tried = solver.tune(problems.rows)
+        settings = best(tried) if tried else round.given
+
+        drawn = solver.solve(problems.rows, settings)
+        hinted = solver.rationalize(drawn, settings)
+        solutions = [*drawn.solutions, *hinted.solutions]
+        if not solutions:
+            drawn.tally.refuse_nothing()
+
+        earlier = _earlier(round)
+        with _filters(round, settings, solver, earlier) as filters:
+            new, tallies = run_filters(solutions, filters)
+
+    rows = [*earlier, *new]
+    numbers = _numbers(round, settings, tried, drawn, hinted, len(new), len(rows))
+    numbers.write(round.numbers)
+    write_traces(
+        round.traces, _card(round, benches, settings, [problems.tally, drawn.tally, *tallies], rows)
+    )
+    return numbers
+
+
+def _benches(round: Round) -> list[Bench]:
+    """Whole, whatever `eval.limit` says: a row must not be in any part of a bench."""
+    assert round.recipe.eval, "checked by the recipe"
+    return [whole_bench(name, round.recipe) for name in round.recipe.eval.benches]
+
+
+def _problems(round: Round, benches: Sequence[Bench]) -> Filtered:
+    """The recipe's prompts, each text once, without those that are in a bench."""
+    rows: dict[str, RawTrace] = {}
+    for number, problem in enumerate(recipe_problems(round.recipe), 1):
+        place = f"data.prompts:{number}"
+        row = RawTrace(place, problem.id, problem.problem, "", problem.answer, problem.metadata)
+        rows.setdefault(problem.problem, row)
+    return apart_from(list(rows.values()), index_of(benches))
+
+
+def _earlier(round: Round) -> list[RawTrace]:
+    """The traces of the rounds before."""
+    if round.earlier is None:
+        return []
+
+    rows = source_rows(Rows(source=str(round.earlier)))
+    found = converted(rows, "earlier", "plain", Columns())
+    return by_length(found.rows, _count_words, 0, None).rows
+
+
+@contextmanager
+def _filters(
+    round: Round, settings: Settings, solver: Solver, earlier: Sequence[RawTrace]
+) -> Iterator[list[Filter]]:
+    """The filters of a round in their order, with the selector's processes."""
+    recipe, rounds = round.recipe, round.rounds
+    with ExitStack() as running:
+        if rounds.select:
+            selector = running.enter_context(Selector(rounds.select, recipe.reward, recipe.plugins))
+            judge: Filter = partial(
+                selected, selector=selector, verify=solver.verify, keep_wrong=False
+            )
+        else:
+            judge = partial(verified, verify=solver.verify)
+
+        filters = [judge]
+        if settings.threshold is not None:
+            filters.append(partial(above, reward=solver.reward, least=settings.threshold))
+        filters.append(partial(by_length, count=_count_words, shortest=0, longest=None))
+        filters.append(partial(unknown, known=_known(round, earlier)))
+        yield filters
+
+
+def _known(round: Round, earlier: Sequence[RawTrace]) -> set[tuple[str, str]]:
+    """Problems with a solution that the recipe or a round before has."""
+    pairs = [(row.problem, row.solution) for row in earlier]
+    if round.recipe.data.traces:
+        given = recipe_traces(round.recipe)
+        pairs += [(trace.prompt, trace.response) for trace in given]
+    return {(same_text(problem), solution.strip()) for problem, solution in pairs}
+
+
+def _numbers(
+    round: Round,
+    settings: Settings,
+    tried: Sequence[Tried],
+    drawn: Solved,
+    hinted: Solved,
+    new: int,
+    traces: int,
+) -> RoundNumbers:
+    groups = drawn.groups()
+    right = [len({one.text for one in group if one.is_right}) for group in groups]
+    solved = [count for count in right if count]
+    target = round.rounds.tune.target if round.rounds.tune else _TARGET
+
+    return RoundNumbers(
+        temperature=settings.temperature,
+        samples=settings.samples,
+        threshold=settings.threshold,
+        problems=len(groups),
+        responses=len(groups) * settings.samples,
+        right=drawn.right,
+        solved=len(solved),
+        rationalized=hinted.right,
+        distinct=statistics.fmean(solved) if solved else 0.0,
+        balance=balance_score([above_threshold(group, settings) for group in groups], target),
+        new=new,
+        traces=traces,
+        tokens=count_tokens(round.drafts),
+        tried=[{**one.settings.to_json(), "balance": one.score} for one in tried],
+    )
+
+
+def _card(
+    round: Round,
+    benches: Sequence[Bench],
+    settings: Settings,
+    tallies: Sequence[Tally],
+    rows: Sequence[RawTrace],
+) -> DataCard:
+    recipe = round.recipe
+    names = [source.source for source in recipe.data.prompt_sources]
+    sources = [Source(name, "prompts", tallies[0].before, identity_of(name)) for name in names]
+    if round.earlier is not None:
+        name = str(round.earlier)
+        sources.append(Source(name, "plain", len(rows) - tallies[-1].after, identity_of(name)))
+
+    return DataCard(
+        file=round.traces.name,
+        sha256=digest_of(rows),
+        created=now(),
+        version=__version__,
+        command=f"rlsp run {recipe.name}, round {round.number}",
+        sources=sources,
+        sampling=round.sampling(settings),
+        verifier=recipe.reward.correctness.model_dump(mode="json"),
+        length_unit="words",
+        benches=[compared_bench(bench) for bench in benches],
+        filters=tallies,
+        rows=rows,
+    )
+
+
+def _count_words(text: str) -> int:
+    return len(text.split())

@@ -1,0 +1,140 @@
+"""Sample solutions of a round's problems, and score them all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from rlsp_cli.data.raw_trace import RawTrace
+from rlsp_cli.evals.samplers import Sampler
+from rlsp_cli.evals.stage import RenderPrompt
+from rlsp_cli.rewards.breaker import refuse_broken
+from rlsp_cli.rewards.combine import alpha_of
+from rlsp_cli.rewards.sample import Sample, SampleScore, Score, is_right
+from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.runs.stream import append_rows
+from rlsp_cli.traces.balance import Settings, Solution, Tried, all_settings, try_settings
+from rlsp_cli.traces.rejection import RejectionSampler
+from rlsp_cli.traces.round import Round
+from rlsp_cli.traces.tally import Tally
+
+_HINT = "{problem}\n\nThe answer is {answer}. Show how to find it."
+"""What is asked where no solution is right; the trace keeps the problem as it was."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Problems with their solutions, all scored."""
+
+    problems: Sequence[RawTrace]
+    solutions: Sequence[RawTrace]
+    scores: Mapping[tuple[str, str], SampleScore]
+    tally: Tally
+
+    def groups(self) -> list[list[Solution]]:
+        """The solutions of each problem."""
+        groups: dict[str, list[Solution]] = {row.problem: [] for row in self.problems}
+        for row in self.solutions:
+            score = self.scores[row.problem, row.solution]
+            solution = Solution(row.solution, is_right(score.correctness.value), score.reward)
+            groups[row.problem].append(solution)
+        return list(groups.values())
+
+    @property
+    def right(self) -> int:
+        """How many solutions are right."""
+        return sum(one.is_right for group in self.groups() for one in group)
+
+    @property
+    def unsolved(self) -> list[RawTrace]:
+        """The problems without a right solution."""
+        solved = [any(one.is_right for one in group) for group in self.groups()]
+        return [row for row, is_solved in zip(self.problems, solved, strict=True) if not is_solved]
+
+
+class Solver:
+    """Samples solutions and scores them; keeps the scores of all."""
+
+    def __init__(
+        self, round: Round, sampler: Sampler, render: RenderPrompt, scorer: Scorer
+    ) -> None:
+        self.round, self.sampler, self.render, self.scorer = round, sampler, render, scorer
+        self.scores: dict[tuple[str, str], SampleScore] = {}
+
+    def tune(self, problems: Sequence[RawTrace]) -> list[Tried]:
+        """The balance score of all settings that the recipe wants tried, on the first problems."""
+        rounds = self.round.rounds
+        if rounds.tune is None:
+            return []
+
+        settings, some = all_settings(rounds, rounds.tune), problems[: rounds.tune.problems]
+        most = max(one.samples for one in settings)
+        drawn = {}
+        for temperature in rounds.tune.temperature:
+            solved = self.solve(some, Settings(temperature, most, None), "to tune")
+            drawn[temperature] = solved.groups()
+        return try_settings(drawn, settings, rounds.tune.target)
+
+    def solve(self, problems: Sequence[RawTrace], settings: Settings, what: str = "") -> Solved:
+        """Solutions of the problems."""
+        return self._solve(problems, settings, self._prompt, f"problems solved {what}".strip())
+
+    def rationalize(self, before: Solved, settings: Settings) -> Solved:
+        """Solutions of problems without a right one, asked with the answer; none if not wanted."""
+        unsolved = before.unsolved if self.round.rounds.rationalize else []
+        answers = {row.problem: row.answer or "" for row in unsolved}
+
+        def prompt(problem: str) -> str:
+            text = _HINT.replace("{answer}", answers[problem])
+            return self._prompt(text.replace("{problem}", problem))
+
+        hinted = [replace(row, id=f"{row.id}-hint") for row in unsolved]
+        return self._solve(hinted, settings, prompt, "problems solved with a hint")
+
+    def verify(self, samples: Sequence[Sample]) -> list[Score]:
+        """The verdicts that are known."""
+        return [self.scores[one.prompt, one.response].correctness for one in samples]
+
+    def reward(self, row: RawTrace) -> float | None:
+        """The mixed reward of a solution; None if a component has no value."""
+        return self.scores[row.problem, row.solution].reward
+
+    def _solve(
+        self,
+        problems: Sequence[RawTrace],
+        settings: Settings,
+        prompt: Callable[[str], str],
+        what: str,
+    ) -> Solved:
+        sampler = RejectionSampler(
+            self.sampler,
+            self.round.sampling(settings),
+            prompt,
+            self.round.drafts,
+            self.round.recipe.data.system,
+            partial(self._tick, what),
+            self.round.seed,
+        )
+        found = sampler.sample(problems)
+        self._score(found.rows)
+        return Solved(problems, found.rows, self.scores, found.tally)
+
+    def _score(self, rows: Sequence[RawTrace]) -> None:
+        new = {(row.problem, row.solution): row for row in rows}
+        samples = [
+            Sample(row.problem, row.solution, row.answer, row.id, row.metadata, row.length)
+            for key, row in new.items()
+            if key not in self.scores
+        ]
+        scores = self.scorer.score(samples, alpha_of(self.round.recipe, 0))
+        refuse_broken(samples, scores, self.round.recipe.reward)
+        for sample, score in zip(samples, scores, strict=True):
+            self.scores[sample.prompt, sample.response] = score
+
+    def _prompt(self, problem: str) -> str:
+        data = self.round.recipe.data
+        return self.render(data.template.replace("{problem}", problem), data.system)
+
+    def _tick(self, what: str, done: int, total: int) -> None:
+        # Steps are counted from 0, as in training.
+        row = {"step": done - 1, "total_steps": total, "text": what}
+        append_rows(self.round.paths.metrics, [row])
