@@ -9,10 +9,10 @@ import torch
 from rlsp_cli.backends.axolotl.backend import AxolotlBackend
 from rlsp_cli.engine.examples import Example
 from rlsp_cli.engine.input_mask import InputMask, mask_token
-from rlsp_cli.engine.sft import train_sft, validation_loss
+from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.errors import StoppedError
 from rlsp_cli.recipe.schema import Data, Model, Recipe, Sft, TraceSource
-from tests.test_sft import TRACES, make_context, rows_of
+from tests.test_sft import TRACES, make_context, rows_of, validation_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -261,7 +261,8 @@ def test_ppo_that_trains_its_critic_alone_is_noted(folder: Path) -> None:
 def test_steps_of_sft_that_the_epochs_do_not_hold_are_noted(folder: Path) -> None:
     (found,) = notes(folder, "sft.max_steps=9", "sft.epochs=2")
     assert (
-        "sft takes 4 steps, not 9: epochs is 2, and there are 4 traces - raise sft.epochs" in found
+        "sft takes 4 steps, not 9: epochs is 2, and there are 4 rows of traces - raise sft.epochs"
+        in found
     )
     assert notes(folder, "sft.max_steps=4", "sft.epochs=2") == []
 

@@ -13,8 +13,9 @@ from rlsp_cli.data import Trace
 from rlsp_cli.engine.examples import Example, fitting_examples, tokenised
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.optimise import Optimiser
-from rlsp_cli.engine.sft import num_steps, train_sft, train_step, validation_loss
+from rlsp_cli.engine.sft import Imitation, train_sft
 from rlsp_cli.engine.stage import Context
+from rlsp_cli.engine.supervised import Objective, measure, num_steps, train_step
 from rlsp_cli.errors import DataError, StoppedError
 from rlsp_cli.recipe.schema import Data, FromScratch, Model, Recipe, Sft, TraceSource
 from rlsp_cli.runs.paths import StagePaths
@@ -66,9 +67,14 @@ def gradient(folder: Path, examples: Sequence[Example], **changes: Any) -> torch
     """All gradients of one step, one after another; read from Adam, whose first mean is a tenth of them."""
     context, settings = make_context(folder, grad_clip=1e9, **changes)
     optimiser = Optimiser(context.model.parameters(), settings, 1e-3, 1)
-    train_step(context, settings, optimiser, examples)
+    train_step(settings, optimiser, Imitation(context), examples)
     states = [optimiser.adamw.state[p]["exp_avg"].flatten() for p in optimiser.parameters]
     return torch.cat(states) * 10
+
+
+def validation_loss(context: Context, settings: Sft, examples: Sequence[Example]) -> float:
+    """Mean cross-entropy over all response tokens of the examples."""
+    return measure(context, settings, Imitation(context), examples)["loss"]
 
 
 def rows_of(context: Context) -> list[dict[str, Any]]:
@@ -84,9 +90,8 @@ def test_the_loss_is_the_mean_over_all_response_tokens_of_a_batch(tmp_path: Path
     by_hand = losses_by_hand(context, EXAMPLES)
     assert len(by_hand) == 3 + 1 + 3
     assert validation_loss(context, settings, EXAMPLES) == pytest.approx(sum(by_hand) / 7, rel=1e-5)
-    step = train_step(
-        context, settings, Optimiser(context.model.parameters(), settings, 1e-3, 1), EXAMPLES
-    )
+    optimiser = Optimiser(context.model.parameters(), settings, 1e-3, 1)
+    step = train_step(settings, optimiser, Imitation(context), EXAMPLES)
     assert step["loss"] == pytest.approx(sum(by_hand) / 7, rel=1e-5)
     assert step["tokens"] == 14
 
@@ -180,12 +185,12 @@ def test_an_epoch_sees_every_example_once_and_none_that_is_kept_out(
     seen: list[list[Example]] = []
 
     def watched(
-        context: Context, settings: Sft, optimiser: Optimiser, examples: list[Example]
+        settings: Sft, optimiser: Optimiser, task: Objective[Example], examples: list[Example]
     ) -> dict[str, Any]:
         seen.append(examples)
-        return train_step(context, settings, optimiser, examples)
+        return train_step(settings, optimiser, task, examples)
 
-    monkeypatch.setattr("rlsp_cli.engine.sft.train_step", watched)
+    monkeypatch.setattr("rlsp_cli.engine.supervised.train_step", watched)
     train_sft(context, settings, TRACES)
     examples = encode_examples(TRACES, context, 32)
     first, second = ([e for batch in seen[k : k + 4] for e in batch] for k in (0, 4))
@@ -238,7 +243,7 @@ def test_checkpoints_come_every_so_many_steps_and_not_beside_the_final_model(
 ) -> None:
     found: list[int] = []
     monkeypatch.setattr(
-        "rlsp_cli.engine.sft.save_checkpoint",
+        "rlsp_cli.engine.supervised.save_checkpoint",
         lambda _folder, _m, _t, step, _state: found.append(step),
     )
     context, settings = make_context(tmp_path, epochs=epochs, save_every=2)
@@ -252,8 +257,10 @@ def test_the_speed_is_tokens_by_the_time_of_the_step(
     context, settings = make_context(tmp_path)
     optimiser = Optimiser(context.model.parameters(), settings, 1e-3, 1)
     clock = SimpleNamespace(perf_counter=iter([100.0, 104.0]).__next__)
-    monkeypatch.setattr("rlsp_cli.engine.sft.time", clock)
-    assert train_step(context, settings, optimiser, EXAMPLES)["time/tokens_per_s"] == 14 / 4
+    monkeypatch.setattr("rlsp_cli.engine.supervised.time", clock)
+    assert (
+        train_step(settings, optimiser, Imitation(context), EXAMPLES)["time/tokens_per_s"] == 14 / 4
+    )
 
 
 @pytest.mark.parametrize(

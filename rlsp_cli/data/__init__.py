@@ -3,6 +3,7 @@
 from rlsp_cli.data.cases import audit_cases
 from rlsp_cli.data.conversation import Turn
 from rlsp_cli.data.kept import Streamed, forget_rows
+from rlsp_cli.data.labelled_steps import LabelledSteps, step_rows
 from rlsp_cli.data.mixture import Mixture, recipe_problems, recipe_traces
 from rlsp_cli.data.problem import Problem, problems_of, prompt_rows
 from rlsp_cli.data.row import Row
@@ -13,6 +14,7 @@ from rlsp_cli.data.stepped import read_stepped
 from rlsp_cli.data.trace import Trace, trace_rows, training_rows
 
 __all__ = [
+    "LabelledSteps",
     "Mixture",
     "Problem",
     "Row",
@@ -31,6 +33,7 @@ __all__ = [
     "recipe_traces",
     "source_digest",
     "source_rows",
+    "step_rows",
     "trace_rows",
     "training_rows",
 ]

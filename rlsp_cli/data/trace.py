@@ -44,18 +44,16 @@ def trace_rows(traces: Traces, files: Sequence[str] = ()) -> Iterator[Trace]:
             yield Trace(prompt, response, answer=_answer(row))
 
 
-def training_rows(traces: int, val_rows: int) -> tuple[range, range]:
-    """Numbers of the traces for (training, validation): validation is the last `val_rows`.
+def training_rows(rows: int, val_rows: int, what: str = "traces") -> tuple[range, range]:
+    """Numbers of the rows for (training, validation): validation is the last `val_rows`.
 
-    DataError if they are all.
+    DataError if they are all; it calls the rows `what`.
     """
-    if val_rows >= traces:
-        raise DataError(
-            f"sft.val_rows is {val_rows}, and there are {traces} traces; keep fewer out"
-        )
+    if val_rows >= rows:
+        raise DataError(f"sft.val_rows is {val_rows}, and there are {rows} {what}; keep fewer out")
 
-    split = traces - val_rows
-    return range(split), range(split, traces)
+    split = rows - val_rows
+    return range(split), range(split, rows)
 
 
 def _of_conversation(row: Row, column: str) -> Iterator[Trace]:

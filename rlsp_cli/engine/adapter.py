@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.errors import RecipeError
@@ -23,7 +23,7 @@ def add(model: PreTrainedModel, lora: Lora, name: str, seed: int) -> None:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=list(lora.targets) or "all-linear",
+        target_modules=[*lora.targets, *_new_heads(model)] if lora.targets else "all-linear",
         task_type="CAUSAL_LM",
     )
     try:
@@ -71,8 +71,9 @@ def save_merged(model: PreTrainedModel, folder: Path) -> None:
             state[f"{path}.weight"] = (base + layer.get_delta_weight("policy")).to(base.dtype)
 
     with torch.device("meta"):
-        plain = AutoModelForCausalLM.from_config(model.config, dtype=model.dtype)
-    plain.generation_config = model.generation_config
+        plain = type(model)(model.config).to(model.dtype)
+    if model.can_generate():
+        plain.generation_config = model.generation_config
     plain.save_pretrained(folder, state_dict=state)
 
 
@@ -80,6 +81,11 @@ def save_adapter(model: PreTrainedModel, folder: Path) -> None:
     """Write the policy's adapter alone, in peft's layout."""
     model.set_adapter("policy")
     model.save_pretrained(folder)
+
+
+def _new_heads(model: PreTrainedModel) -> list[str]:
+    """Layers that classify tokens, which are random before training: an adapter lets them learn."""
+    return [name for name in ("score", "classifier") if hasattr(model, name)]
 
 
 def _linear_layers(model: PreTrainedModel) -> list[str]:

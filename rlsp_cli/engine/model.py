@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -20,6 +22,11 @@ from rlsp_cli.engine.source import first_line, source_of, unloadable
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.recipe.schema import FromScratch
+
+Head = Literal["words", "steps"]
+"""What a model says at each token: the next word, or whether a step that ends there is right."""
+STEP_CLASSES = ("wrong", "right")
+"""The classes of a process reward model, in their order: a label of 1 means right, as in Axolotl."""
 
 
 def pick_device(gpus: int) -> torch.device:
@@ -60,16 +67,34 @@ def layers_in_training(model: PreTrainedModel) -> Iterator[None]:
 
 
 def load_model(
-    path: str, device: torch.device, dtype: torch.dtype = torch.float32
+    path: str,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    head: Head = "words",
 ) -> PreTrainedModel:
-    """A causal language model, from a folder, a `.gguf` file or a hub id `org/name[@revision]`."""
+    """A causal language model, from a folder, a `.gguf` file or a hub id `org/name[@revision]`.
+
+    With the head `steps` it is the body of one under a head of its own, random if there is none.
+    """
     name, options = source_of(path)
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, **options, dtype=dtype)
+        model = _auto(head).from_pretrained(name, **options, **_classes(head), dtype=dtype)
     except Exception as error:  # of transformers, safetensors, torch: each says in a type of its own that a file is cut
         raise unloadable(path, error) from error
     _forget_quantisation(model)
     return model.to(device)
+
+
+def _auto(head: Head) -> Any:
+    return AutoModelForCausalLM if head == "words" else AutoModelForTokenClassification
+
+
+def _classes(head: Head) -> dict[str, dict[Any, Any]]:
+    """What a model's configuration says of its classes."""
+    if head == "words":
+        return {}
+    names = dict(enumerate(STEP_CLASSES))
+    return {"id2label": names, "label2id": {name: number for number, name in names.items()}}
 
 
 def _forget_quantisation(model: PreTrainedModel) -> None:
@@ -126,7 +151,7 @@ def _read_template(path: Path) -> str:
 
 
 def new_model(
-    spec: FromScratch, texts: Iterable[str], seed: int
+    spec: FromScratch, texts: Iterable[str], seed: int, head: Head = "words"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model with random weights on the CPU, and a word-level tokenizer that knows every word of `texts`."""
     tokenizer = word_tokenizer(texts, spec.max_length)
@@ -144,10 +169,11 @@ def new_model(
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
+        **_classes(head),
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(config), tokenizer
+        return _auto(head).from_config(config), tokenizer
 
 
 def refuse_overflow(

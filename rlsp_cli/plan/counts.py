@@ -8,7 +8,7 @@ from rlsp_cli.backends import stages_of
 from rlsp_cli.data import source_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches import Benches, find_bench
-from rlsp_cli.plan.texts import Texts, prompt_texts, trace_texts
+from rlsp_cli.plan.texts import Texts, prompt_texts, step_texts, trace_texts
 from rlsp_cli.recipe.rounds import Rounds
 from rlsp_cli.recipe.schema import Eval, Ppo, Recipe, Sft
 
@@ -31,6 +31,9 @@ class Counts:
     tokens: int | None = None
     notes: tuple[str, ...] = ()
     unreadable: str | None = None
+
+
+_LOOKS = {"traces": trace_texts, "steps": step_texts, "prompts": prompt_texts}
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def count_stages(recipe: Recipe) -> Iterator[tuple[Counts, Texts | None]]:
 
 
 def _sft(recipe: Recipe, sft: Sft) -> tuple[Counts, Texts | None]:
-    found = _read(recipe, "traces")
+    found = _read(recipe, "steps" if recipe.trains_prm else "traces")
     rows = found.rows - sft.val_rows if found.rows is not None else None
     steps = _sft_steps(rows, sft) if rows else sft.max_steps
 
@@ -193,7 +196,7 @@ def _read(recipe: Recipe, role: str) -> _Reading:
         )
 
     try:
-        return _Reading(prompt_texts(recipe) if role == "prompts" else trace_texts(recipe))
+        return _Reading(_LOOKS[role](recipe))
     except (DataError, NotReadyError) as error:
         # Kept, so that all else of the plan is shown before it.
         return _Reading(unreadable=f"data.{role} cannot be read: {error}")

@@ -7,7 +7,14 @@ from math import ceil
 from pathlib import Path
 from typing import TypeVar
 
-from rlsp_cli.data import Problem, Trace, recipe_problems, recipe_traces
+from rlsp_cli.data import (
+    LabelledSteps,
+    Problem,
+    Trace,
+    recipe_problems,
+    recipe_traces,
+    step_rows,
+)
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.token_count import token_counter
 
@@ -54,14 +61,25 @@ def trace_texts(recipe: Recipe) -> Texts:
     """The traces of SFT. DataError or NotReadyError when they cannot be read."""
     found = recipe_traces(recipe)
     some = _some(found)
+    return _texts(recipe, len(found), list(_trace_lengths(recipe, some)))
 
-    lengths = list(_trace_lengths(recipe, some))
+
+def step_texts(recipe: Recipe) -> Texts:
+    """The responses with labelled steps. DataError or NotReadyError when they cannot be read."""
+    assert recipe.data.steps, "checked by the recipe"
+    found = step_rows(recipe.data.steps, recipe.plugins)
+    some = _some(found)
+    return _texts(recipe, len(found), list(_step_lengths(recipe, some)))
+
+
+def _texts(recipe: Recipe, rows: int, lengths: Sequence[Lengths]) -> Texts:
+    """So many rows, of which some have these lengths."""
     prompts = sum(prompt for prompt, _ in lengths)
     responses = sum(response for _, response in lengths)
     together = tuple(prompt + response for prompt, response in lengths)
 
-    means = prompts / len(some), responses / len(some)
-    return Texts(len(found), *means, together, counted=_has_tokenizer(recipe))
+    means = prompts / len(lengths), responses / len(lengths)
+    return Texts(rows, *means, together, counted=_has_tokenizer(recipe))
 
 
 def _some(rows: Collection[Row]) -> list[Row]:
@@ -93,6 +111,18 @@ def _trace_lengths(recipe: Recipe, traces: Sequence[Trace]) -> Iterator[Lengths]
     for trace in traces:
         asked = "\n".join(turn.content for turn in trace.turns) or trace.prompt
         yield count(asked), count(trace.response)
+
+
+def _step_lengths(recipe: Recipe, rows: Sequence[LabelledSteps]) -> Iterator[Lengths]:
+    if _in_folder(recipe):
+        from rlsp_cli.backends.local.lengths import step_lengths
+
+        yield from step_lengths(recipe, rows)
+        return
+
+    count = _counter(recipe)
+    for row in rows:
+        yield count(row.prompt), sum(map(count, row.steps))
 
 
 def _has_tokenizer(recipe: Recipe) -> bool:

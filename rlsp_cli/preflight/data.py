@@ -11,6 +11,7 @@ from rlsp_cli.data import (
     prompt_rows,
     recipe_problems,
     recipe_traces,
+    step_rows,
     trace_rows,
     training_rows,
 )
@@ -18,7 +19,7 @@ from rlsp_cli.errors import RecipeError, RlspError
 from rlsp_cli.evals.benches import Benches
 from rlsp_cli.preflight.hub import data_on_hub
 from rlsp_cli.recipe.issue import Issue, Note
-from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, Traces
+from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, StepRows, Traces
 
 AnyRows = TypeVar("AnyRows", bound=Rows)
 
@@ -55,7 +56,7 @@ def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
     """The keys of `data` that the stages read."""
     roles = []
     if "sft" in stages:
-        roles.append("traces")
+        roles.append("steps" if recipe.trains_prm else "traces")
 
     # A model from scratch takes its vocabulary from all that it will train on, before the first
     # stage; rounds sample solutions of them.
@@ -108,6 +109,8 @@ def _look_at_source(
     try:
         if isinstance(rows, Traces):
             _read_traces(rows, recipe)
+        elif isinstance(rows, StepRows):
+            _read_steps(rows, recipe)
         elif role == "heldout" and recipe.eval and rows.is_file:
             Benches.of(recipe).load(role)  # ids of a bench must differ, too
         else:
@@ -123,6 +126,13 @@ def _read_traces(traces: Traces, recipe: Recipe) -> None:
     # Whether enough rows are left beside those for validation only a whole file shows.
     if recipe.sft and traces.is_file and len(recipe.data.trace_sources) == 1:
         training_rows(len(found), recipe.sft.val_rows)
+
+
+def _read_steps(steps: StepRows, recipe: Recipe) -> None:
+    found = step_rows(_few(steps), recipe.plugins)
+    _read_all(found)
+    if recipe.sft and steps.is_file:
+        training_rows(len(found), recipe.sft.val_rows, "responses")
 
 
 def _read_all(rows: Iterable[object]) -> None:

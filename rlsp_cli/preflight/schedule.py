@@ -18,7 +18,8 @@ def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
 
 
 def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
-    rows = _count(recipe, "traces")
+    role = "steps" if recipe.trains_prm else "traces"
+    rows = _count(recipe, role)
     if rows is None or sft.max_steps is None:
         return
 
@@ -32,7 +33,7 @@ def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
     if steps < sft.max_steps:
         message = (
             f"sft takes {steps} steps, not {sft.max_steps}: "
-            f"epochs is {sft.epochs:g}, and there are {rows} traces"
+            f"epochs is {sft.epochs:g}, and there are {rows} rows of {role}"
         )
         yield Note("sft.max_steps", message, "raise sft.epochs")
 

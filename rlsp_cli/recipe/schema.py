@@ -153,6 +153,19 @@ class Traces(Rows):
     """Column of a conversation, instead of prompt and response; each assistant turn is imitated."""
 
 
+class StepRows(Rows):
+    """Responses whose steps are labelled right or wrong, for `sft.kind: prm`."""
+
+    prompt: str = "prompt"
+    """Column of the prompt: the text that the response followed, with its chat template."""
+    completions: str = "completions"
+    """Column of the steps, a list of texts."""
+    labels: str = "labels"
+    """Column of the labels, one a step: true, false, 0 to 1, or null for none."""
+    separator: str = "\n"
+    """Text after each step; the last of its tokens, or else of the step's, carries the label."""
+
+
 NO_ANSWER = "none"
 """Instead of a column: the problems have no reference answers."""
 
@@ -214,6 +227,8 @@ class Data(Section):
         | None
     ) = None
     """Problems for PPO, from one source or a mixture of several."""
+    steps: StepRows | None = None
+    """Responses with labelled steps, for a process reward model (`sft.kind: prm`)."""
     heldout: Prompts | None = None
     """Problems kept out of training; `eval` has them as the bench `heldout`."""
 
@@ -237,7 +252,7 @@ class Data(Section):
         return found if isinstance(found, tuple) else tuple(filter(None, [found]))
 
     def sources(self, role: str) -> dict[str, Rows]:
-        """The sources of `traces`, `prompts` or `heldout`, by their keys in a recipe."""
+        """The sources of `traces`, `prompts`, `steps` or `heldout`, by their keys in a recipe."""
         given: Rows | tuple[Rows, ...] | None = getattr(self, role)
         if isinstance(given, tuple):
             return {f"data.{role}.{number}": source for number, source in enumerate(given)}
@@ -422,8 +437,10 @@ class Optimisation(Section):
 
 
 class Sft(Optimisation):
-    """Supervised fine-tuning on traces, with the loss on responses only."""
+    """Supervised fine-tuning on traces, with the loss on responses only, or on labelled steps."""
 
+    kind: Literal["sft", "prm"] = "sft"
+    """`prm` trains a process reward model on `data.steps` (docs/process_rewards.md)."""
     backend: Literal["local", "axolotl"] = "local"
     """What runs this stage."""
     axolotl: Axolotl = Axolotl()
@@ -450,6 +467,12 @@ class Sft(Optimisation):
     """Examples kept out of training, to measure the validation loss."""
     val_every: PositiveInt = 100
     """Optimiser steps between measurements of the validation loss."""
+
+    @model_validator(mode="after")
+    def _masks_what_is_imitated(self) -> "Sft":
+        if self.kind == "prm" and self.mask_input:
+            raise ValueError("mask_input is for traces; leave it out with kind: prm")
+        return self
 
 
 def _whole_distribution(top_p: float) -> float:
@@ -887,8 +910,16 @@ class Recipe(Section):
                 "ppo.advantages: separate mixes by alpha; it needs reward.combine: rlsp"
             )
 
-        if self.sft and not self.data.traces and not self.rounds:
+        imitates = self.sft is not None and self.sft.kind == "sft"
+        if imitates and not self.data.traces and not self.rounds:
             raise ValueError("sft needs data.traces")
+        if self.trains_prm and not self.data.steps:
+            raise ValueError("sft.kind: prm needs data.steps")
+        if self.trains_prm and (self.ppo or self.eval):
+            raise ValueError(
+                "sft.kind: prm trains a scorer, which answers nothing: give ppo and eval a recipe "
+                "of their own, and name the trained scorer in its models"
+            )
         if self.ppo and not self.data.prompts:
             raise ValueError("ppo needs data.prompts")
         if self.ppo and self.ppo.eval_every and not self.data.heldout:
@@ -920,6 +951,11 @@ class Recipe(Section):
         if any(source.weight is not None for source in self.data.trace_sources):
             raise ValueError("rounds add rows to data.traces, which has no weights then")
         return self
+
+    @property
+    def trains_prm(self) -> bool:
+        """Whether the recipe trains a process reward model, and no policy."""
+        return self.sft is not None and self.sft.kind == "prm"
 
     _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)
 

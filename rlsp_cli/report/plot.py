@@ -29,7 +29,10 @@ PPO_PLOTS: Plots = {
     ],
     "KL to the reference per response, in nats": ["kl/response"],
 }
-SFT_PLOTS: Plots = {"SFT loss per response token": ["loss"]}
+SFT_PLOTS: Plots = {
+    "SFT loss per response token, or per labelled step": ["loss"],
+    "Labelled steps: accuracy, F1 of wrong ones": ["accuracy", "f1_wrong"],
+}
 
 _SHARES = (
     "correctness/mean",
@@ -37,6 +40,8 @@ _SHARES = (
     "response/truncated",
     "response/repetition",
     "response/answered",
+    "accuracy",
+    "f1_wrong",
     "reward/*",
     "*/greedy",
     "*/sampled",

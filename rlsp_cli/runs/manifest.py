@@ -101,6 +101,6 @@ def _sources(recipe: Recipe) -> list[tuple[str, Rows]]:
     """The data that a recipe names, each with its role."""
     return [
         (role, rows)
-        for role in ("traces", "prompts", "heldout")
+        for role in ("traces", "steps", "prompts", "heldout")
         for rows in recipe.data.sources(role).values()
     ]

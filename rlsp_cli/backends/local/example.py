@@ -8,10 +8,11 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.backends.local.models import first_tokenizer
-from rlsp_cli.data import recipe_problems, recipe_traces, training_rows
+from rlsp_cli.data import recipe_problems, recipe_traces, step_rows, training_rows
 from rlsp_cli.engine.ending import stated_ends
 from rlsp_cli.engine.lesson import closed_traces, encode_lessons, is_closed, lessons
 from rlsp_cli.engine.prompt import fitting, prompt_text
+from rlsp_cli.engine.step_examples import StepExample, encode_steps
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.thinking import opened
@@ -38,9 +39,12 @@ class Example:
 
     def to_text(self) -> str:
         r"""A line for each line of the example, `+` before what is learned; line breaks are shown as `\n`."""
+        sums: dict[bool, int] = {}
+        for part in self.parts:
+            sums[part.learned] = sums.get(part.learned, 0) + len(part.tokens)
         counts = ", ".join(
-            f"{len(part.tokens)} tokens{'' if part.learned else ' not'} learned"
-            for part in self.parts
+            f"{tokens} tokens{'' if learned else ' not'} learned"
+            for learned, tokens in sums.items()
         )
         head = f"{self.stage} on {self.backend}, the first of {self.rows}: {counts}"
         return "\n".join([head, *self._lines(), *(f"  {remark}" for remark in self.remarks)])
@@ -61,7 +65,7 @@ def first_examples(recipe: Recipe) -> list[Example]:
     Loads a tokenizer and no model. DataError for rows that training would refuse.
     """
     tokenizer = first_tokenizer(recipe)
-    of_stages = {"sft": _of_sft, "ppo": _of_ppo}
+    of_stages = {"sft": _of_prm if recipe.trains_prm else _of_sft, "ppo": _of_ppo}
     return [of(recipe, tokenizer) for stage, of in of_stages.items() if getattr(recipe, stage)]
 
 
@@ -79,6 +83,31 @@ def _of_sft(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
     raise DataError(
         f"data.traces: every example is longer than sft.max_length ({recipe.sft.max_length} tokens)"
     )
+
+
+def _of_prm(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
+    assert recipe.sft and recipe.data.steps, "checked by the recipe"
+    rows = step_rows(recipe.data.steps, recipe.plugins)
+    training, _ = training_rows(len(rows), recipe.sft.val_rows, "responses")
+
+    for row in islice(rows, len(training)):
+        (example,) = encode_steps([row], recipe.data.steps.separator, tokenizer)
+        if example.labels and len(example.tokens) <= recipe.sft.max_length:
+            labels = ", ".join(f"{label:g}" for label in example.labels)
+            remarks = [f"what is learned of the tokens marked by +: {labels} (1 is right)"]
+            parts = list(_cut(example, tokenizer))
+            return Example("sft", recipe.sft.backend, len(training), parts, remarks)
+    limit = recipe.sft.max_length
+    raise DataError(f"data.steps: no response has a label and at most {limit} tokens")
+
+
+def _cut(example: StepExample, tokenizer: PreTrainedTokenizerBase) -> Iterator[Part]:
+    """The tokens that carry a label, and those between them."""
+    start = 0
+    for end in example.ends:
+        yield _part(False, example.tokens[start:end], tokenizer)
+        yield _part(True, example.tokens[end : end + 1], tokenizer)
+        start = end + 1
 
 
 def _of_ppo(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:

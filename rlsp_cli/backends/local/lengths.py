@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from rlsp_cli.backends.local.models import first_tokenizer
-from rlsp_cli.data import Problem, Trace
+from rlsp_cli.data import LabelledSteps, Problem, Trace
 from rlsp_cli.engine.lesson import encode_lessons, lessons
-from rlsp_cli.engine.prompt import encoded_problems
+from rlsp_cli.engine.prompt import encode_prompts, encoded_problems
+from rlsp_cli.engine.step_examples import encode_steps
 from rlsp_cli.recipe.schema import Recipe
 
 
@@ -23,3 +24,13 @@ def trace_lengths(recipe: Recipe, traces: Sequence[Trace]) -> Iterator[tuple[int
     taught = list(lessons(traces, recipe.data, tokenizer, say=lambda _: None))
     for prompt, response in encode_lessons(taught, tokenizer):
         yield len(prompt), len(response)
+
+
+def step_lengths(recipe: Recipe, rows: Sequence[LabelledSteps]) -> Iterator[tuple[int, int]]:
+    """Tokens of each prompt, and of its steps with their separators."""
+    assert recipe.data.steps, "checked by the recipe"
+    tokenizer = first_tokenizer(recipe)
+    prompts = encode_prompts([row.prompt for row in rows], tokenizer)
+    examples = encode_steps(rows, recipe.data.steps.separator, tokenizer)
+    for prompt, example in zip(prompts, examples, strict=True):
+        yield len(prompt), len(example.tokens) - len(prompt)

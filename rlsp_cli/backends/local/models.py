@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlsp_cli.data import recipe_problems, recipe_traces
+from rlsp_cli.data import recipe_problems, recipe_traces, step_rows
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.ending import adopt_turn_end, refuse_unreachable_end, stop_at_end
-from rlsp_cli.engine.model import add_special_tokens, load_model, load_tokenizer, new_model
+from rlsp_cli.engine.model import Head, add_special_tokens, load_model, load_tokenizer, new_model
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.recipe.schema import Recipe
@@ -18,20 +18,26 @@ from rlsp_cli.recipe.schema import Recipe
 def starting_model(
     recipe: Recipe, path: str | None, device: torch.device
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model at `path`, or a new one, with the recipe's chat template and special tokens."""
+    """The model at `path`, or a new one, with the recipe's chat template and special tokens.
+
+    It has the head of a process reward model where the recipe trains one.
+    """
+    head: Head = "steps" if recipe.trains_prm else "words"
+    seed = derive_seed(recipe.seed, "init")
     if path is not None:
-        model, tokenizer = (
-            load_model(path, device),
-            load_tokenizer(path, recipe.model.chat_template),
-        )
+        with torch.random.fork_rng():  # a head that the files lack is random
+            torch.manual_seed(seed)
+            model = load_model(path, device, head=head)
+        tokenizer = load_tokenizer(path, recipe.model.chat_template)
     else:
         assert recipe.model.from_scratch, "checked by the recipe"
-        seed = derive_seed(recipe.seed, "init")
-        model, tokenizer = new_model(recipe.model.from_scratch, _texts(recipe), seed)
+        model, tokenizer = new_model(recipe.model.from_scratch, _texts(recipe), seed, head)
         model = model.to(device)
+
     add_special_tokens(model, tokenizer, recipe.model.special_tokens)
-    refuse_unreachable_end(model, tokenizer)
-    stop_at_end(model, tokenizer)
+    if head == "words":
+        refuse_unreachable_end(model, tokenizer)
+        stop_at_end(model, tokenizer)
     return model, tokenizer
 
 
@@ -63,6 +69,9 @@ def _texts(recipe: Recipe) -> Iterator[str]:
     if recipe.data.traces:
         for trace in recipe_traces(recipe):
             yield from (trace.prompt, trace.response, *(content for _, content in trace.turns))
+    if recipe.data.steps:
+        for row in step_rows(recipe.data.steps, recipe.plugins):
+            yield row.text
     if recipe.data.prompts:
         for problem in recipe_problems(recipe):
             yield from (problem.problem, problem.answer or "")

@@ -9,10 +9,18 @@ import torch
 from rlsp_cli.backends.local.models import starting_model
 from rlsp_cli.backends.local.rollouts import served_policy
 from rlsp_cli.backends.local.room import refuse_too_large
-from rlsp_cli.data import Problem, forget_rows, prompt_rows, recipe_problems, recipe_traces
+from rlsp_cli.data import (
+    Problem,
+    forget_rows,
+    prompt_rows,
+    recipe_problems,
+    recipe_traces,
+    step_rows,
+)
 from rlsp_cli.engine.model import pick_device, refuse_overflow
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.precision import computes_in_bfloat16
+from rlsp_cli.engine.prm import train_prm
 from rlsp_cli.engine.prompt import fitting
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.engine.stage import Context
@@ -20,7 +28,7 @@ from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.engine.trackers import Trackers, tracking
 from rlsp_cli.engine.trial import handling_of, refuse_leaks
 from rlsp_cli.evals.overlap import refuse_overlap
-from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.schema import Recipe, Sft
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.selection import Selector
 from rlsp_cli.runs.paths import RunPaths
@@ -28,13 +36,27 @@ from rlsp_cli.terminal import print
 
 
 def sft(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag) -> None:
-    """SFT on the recipe's traces."""
-    assert recipe.sft and recipe.data.traces, "checked by the recipe"
+    """SFT on the recipe's traces, or of a process reward model on its labelled steps."""
+    assert recipe.sft, "checked by the recipe"
+    if recipe.trains_prm:
+        _prm(recipe, recipe.sft, paths, inputs, stop)
+        return
+
     traces = recipe_traces(recipe)
     refuse_overlap(recipe, "traces", traces)
     with tracking(recipe, "sft", paths.stage("sft")) as trackers:
         context = _context(recipe, paths, "sft", inputs, stop, trackers)
         train_sft(context, recipe.sft, traces)
+
+
+def _prm(
+    recipe: Recipe, settings: Sft, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag
+) -> None:
+    assert recipe.data.steps, "checked by the recipe"
+    rows = step_rows(recipe.data.steps, recipe.plugins)
+    with tracking(recipe, "sft", paths.stage("sft")) as trackers:
+        context = _context(recipe, paths, "sft", inputs, stop, trackers)
+        train_prm(context, settings, recipe.data.steps, rows)
 
 
 def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag) -> None:
