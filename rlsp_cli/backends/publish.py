@@ -1,5 +1,6 @@
 """A model that a backend has saved: checked, and then put where rlsp looks for it."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,8 @@ def publish(saved: Path, write_tokenizer: Callable[[Path], Any], final: Path) ->
         for file in saved.glob(pattern):
             # Without its mode: safetensors writes for its owner alone.
             shutil.copyfile(file, draft / file.name)
-    name_end(draft)
+    if not _classifies(draft):
+        name_end(draft)
     check_model(draft)
 
     shutil.rmtree(final, ignore_errors=True)
@@ -50,12 +52,17 @@ def name_end(folder: Path) -> None:
 def check_model(folder: Path) -> None:
     """JobError when files are not whole, or tensors are not those of the architecture."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForTokenClassification,
+    )
 
     # On the device "meta" a model has names and shapes, and takes no memory.
     shapes = tensor_shapes(folder)
+    auto = AutoModelForTokenClassification if _classifies(folder) else AutoModelForCausalLM
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+        model = auto.from_config(AutoConfig.from_pretrained(folder))
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
 
     # An output layer that is the embedding is saved once.
@@ -68,3 +75,11 @@ def check_model(folder: Path) -> None:
         if wanted[name] != shapes[name]:
             problem = f"tensor {name} has shape {shapes[name]}, its config says {wanted[name]}"
             raise JobError(f"{folder}: {problem}")
+
+
+def _classifies(folder: Path) -> bool:
+    """Whether a saved model classifies tokens, as a process reward model does."""
+    config = json.loads((folder / "config.json").read_bytes())
+    return any(
+        name.endswith("ForTokenClassification") for name in config.get("architectures") or []
+    )

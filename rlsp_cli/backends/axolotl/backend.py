@@ -15,6 +15,7 @@ from rlsp_cli.backends.axolotl.files import AxolotlFiles
 from rlsp_cli.backends.axolotl.keys import TESTED, Keys, asked_keys, known_keys, wrong_keys
 from rlsp_cli.backends.axolotl.launcher import cluster_problem, launch_command
 from rlsp_cli.backends.axolotl.needs import NEEDS
+from rlsp_cli.backends.axolotl.process_reward import prm_conflicts
 from rlsp_cli.backends.backend import Backend
 from rlsp_cli.backends.context_length import overflow
 from rlsp_cli.backends.environment import Environment
@@ -29,10 +30,13 @@ from rlsp_cli.recipe.schema import Recipe, Sft
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
 
-SCOPE = ("model", "data.traces", "data.system", "data.template", "sft", "cluster", "tracking")
+SCOPE = (
+    *("model", "data.traces", "data.steps", "data.system", "data.template"),
+    *("sft", "cluster", "tracking"),
+)
 """Parts of a recipe that this backend must honour or refuse."""
 _READ_ELSEWHERE = (
-    *("sft.backend", "sft.val_every", "sft.axolotl.extra"),
+    *("sft.kind", "sft.backend", "sft.val_every", "sft.axolotl.extra"),
     *("model.path", "tracking.project"),
     *("cluster.launcher", "cluster.port", "cluster.join_timeout_s", "cluster.env"),
 )
@@ -68,6 +72,8 @@ class AxolotlBackend(Backend):
         keys = asked_keys(environment) if environment and version not in TESTED else known_keys()
         yield from _key_issues(recipe, sft, version, keys)
         yield from conflicts(recipe, sft, keys)
+        if recipe.trains_prm:
+            yield from prm_conflicts(recipe, sft)
 
     def missing_packages(
         self, recipe: Recipe, stage: str, environment: Environment

@@ -28,6 +28,18 @@ _DATA = (
     "row",
     "weight",
 )
+_STEPS = (
+    "source",
+    "split",
+    "rows",
+    "options",
+    "config",
+    "prompt",
+    "completions",
+    "labels",
+    "separator",
+    "row",
+)
 _CHECKPOINTS_KEPT = 2
 """If a crash leaves the newest half written, the one before it is whole."""
 _LIGER = (
@@ -45,6 +57,7 @@ def settings(
     """The configuration file in its order, without `sft.axolotl.extra`."""
     parts = (
         _model(recipe, files),
+        _head(sft),
         _data(recipe, sft, files),
         _packing(recipe, sft),
         _batch(recipe, sft),
@@ -101,14 +114,38 @@ def _model(recipe: Recipe, files: AxolotlFiles) -> Iterator[Setting]:
     yield Setting("attn_implementation", attention(recipe), ("model.attention",))
 
 
-def _data(recipe: Recipe, sft: Sft, files: AxolotlFiles) -> Iterator[Setting]:
+def _head(sft: Sft) -> Iterator[Setting]:
+    """A classifier of tokens instead of a language model, for a process reward model."""
+    if sft.kind == "prm":
+        yield Setting("process_reward_model", True, ("sft.kind",))
+        yield Setting("model_type", "AutoModelForTokenClassification", ("sft.kind",))
+        yield Setting("num_labels", 2, ("sft.kind",))
+
+
+def _text_form(recipe: Recipe) -> tuple[dict[str, str], tuple[str, ...]]:
     """Examples as text segments with a label each (axolotl/prompt_strategies/input_output.py).
 
     Not as conversations: Axolotl would render those by its chat templates, some of which cut the
     thinking out of assistant turns.
     """
-    form = {"ds_type": "json", "type": "input_output"}
     sources = (*data_keys(recipe, "traces", _DATA), "data.system", "data.template")
+    return {"ds_type": "json", "type": "input_output"}, sources
+
+
+def _steps_form(recipe: Recipe) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Steps with a label each (axolotl/prompt_strategies/stepwise_supervised.py)."""
+    assert recipe.data.steps, "checked by the recipe"
+    form = {
+        "ds_type": "json",
+        "split": "train",
+        "type": "stepwise_supervised",
+        "step_separator": recipe.data.steps.separator,
+    }
+    return form, data_keys(recipe, "steps", _STEPS)
+
+
+def _data(recipe: Recipe, sft: Sft, files: AxolotlFiles) -> Iterator[Setting]:
+    form, sources = _steps_form(recipe) if sft.kind == "prm" else _text_form(recipe)
     yield Setting("datasets", [{"path": str(files.train), **form}], sources)
 
     if sft.val_rows:

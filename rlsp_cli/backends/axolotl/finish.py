@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rlsp_cli.backends.axolotl.files import AxolotlFiles
 from rlsp_cli.backends.job_step import JobStep
+from rlsp_cli.backends.local.models import starting_tokenizer
 from rlsp_cli.backends.publish import publish
 from rlsp_cli.backends.sections import sft_section
 from rlsp_cli.backends.tensors import tensor_shapes
@@ -21,7 +22,10 @@ def finish(step: JobStep) -> None:
     saved = _merged(files, step.inputs["python"]) if has_adapters else files.output
 
     def write_tokenizer(draft: Path) -> None:
-        shutil.copytree(files.tokenizer, draft, dirs_exist_ok=True)
+        if step.recipe.trains_prm:  # Axolotl's copy opens no text
+            starting_tokenizer(step.recipe, files.base).save_pretrained(draft)
+        else:
+            shutil.copytree(files.tokenizer, draft, dirs_exist_ok=True)
 
     publish(saved, write_tokenizer, files.stage.final)
     print(f"sft: checked and handed over: {files.stage.final}")
