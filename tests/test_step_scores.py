@@ -105,9 +105,13 @@ def test_refinements_by_hand() -> None:
     assert pairs == pytest.approx([0.4, (0.2 + 0.7) / 2, (0.6 + 0.9) / 2])
 
 
-def test_the_difference_of_a_step_beside_one_without_a_score_is_unknown() -> None:
-    scores = refined(lambda _: [0.5, None, 0.7], [Refinement(delta=True)])(["a", "b", "c"])
-    assert scores == [None, None, 0.7]
+def test_differences_pass_over_steps_without_a_score() -> None:
+    found = refined(lambda _: [0.5, None, 0.7], [Refinement(delta=True)])(["a", "b", "c"])
+    assert found == pytest.approx([-0.2, None, 0.7])
+
+    # Each round of right, wrong and unscored would earn 0.9 if the unscored step were a gap.
+    rounds = refined(lambda _: [1.0, 0.1, None] * 20, [Refinement(delta=True)])(["x"] * 60)
+    assert sum(score for score in rounds if score is not None) == pytest.approx(1.0)
 
 
 def test_math_only_leaves_formulas() -> None:

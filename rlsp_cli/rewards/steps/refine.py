@@ -37,17 +37,18 @@ def clip(score: ScoreSteps, threshold: float) -> ScoreSteps:
 def delta(score: ScoreSteps) -> ScoreSteps:
     """r_k - r_(k+1), and r_K for the last step: the sum is r_1, however many steps there are.
 
-    arXiv 2410.15115; that the last step keeps its score is our reading. A step without a score, or
-    before one without, has none.
+    arXiv 2410.15115; that the last step keeps its score is our reading. Steps without a score stay
+    without, and are passed over: with gaps instead, a response could earn without end by steps that
+    the scorer abstains from.
     """
 
     def differences(steps: Sequence[str]) -> list[float | None]:
-        scores = score(steps)
-        following = [*scores[1:], 0.0]
-        return [
-            None if r is None or after is None else r - after
-            for r, after in zip(scores, following, strict=False)
-        ]
+        found: list[float | None] = []
+        after = 0.0
+        for r in reversed(score(steps)):
+            found.append(None if r is None else r - after)
+            after = after if r is None else r
+        return found[::-1]
 
     return differences
 
