@@ -1,6 +1,7 @@
 """How correctness and exploration become one reward."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from rlsp_cli.errors import UsageError
 from rlsp_cli.recipe.schedule import Schedule, value_at
 from rlsp_cli.recipe.schema import Data, Model, Ppo, PromptSource, Recipe, Reward
 from rlsp_cli.rewards.combine import alpha_of, combine
-from rlsp_cli.rewards.sample import Score
+from rlsp_cli.rewards.sample import Score, StepScore
 
 
 def value(x: float, answer: str | None = "1") -> Score:
@@ -111,3 +112,51 @@ def test_a_schedule_without_an_end_knows_its_first_value_alone() -> None:
         assert alpha_of(endless, 0) == 0.2
         with pytest.raises(UsageError, match=r"give reward.alpha.steps or ppo.steps"):
             alpha_of(endless, 1)
+
+
+def of_steps(*scores: float | None) -> Score:
+    """A step scorer's part with these scores, of which the refined values are other numbers."""
+    return Score(
+        "p", "value", 0.3, steps=[StepScore(n, n + 1, one, 0.0) for n, one in enumerate(scores)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "correct", "scores", "expected"),
+    [
+        ("process_verified", 1.0, [0.9, 0.1], 0.8 + 0.2 * 0.3),
+        ("process_verified", 0.0, [0.9, 0.9], 0.2 * 0.3),
+        ("process_strict", 1.0, [0.9, 0.6], 1.0),
+        ("process_strict", 1.0, [0.9, None, 0.6], 1.0),
+        ("process_strict", 1.0, [0.9, 0.4], 0.0),
+        ("process_strict", 0.0, [0.9, 0.9], 0.0),
+    ],
+)
+def test_outcomes_count_with_the_process_or_only_if_every_step_is_right(
+    mode: str, correct: float, scores: list[float | None], expected: float
+) -> None:
+    reward = Reward.model_validate({"combine": mode, "exploration": {"use": "x", "steps": {}}})
+    found = combine(value(correct), [of_steps(*scores)], reward, 0.8)
+    assert found.reward == pytest.approx(expected)
+
+
+def test_where_no_step_was_scored_there_is_no_reward_rather_than_a_verified_one() -> None:
+    reward = Reward.model_validate(
+        {"combine": "process_strict", "exploration": {"use": "x", "steps": {}}}
+    )
+    assert combine(value(1.0), [Score("p", "abstain")], reward, 0.8).reward is None
+
+
+@pytest.mark.parametrize(
+    ("reward", "words"),
+    [
+        ({"combine": "process_strict", "exploration": {"use": "length"}}, "needs a step scorer"),
+        (
+            {"combine": "gated_wrong", "exploration": {"use": "x", "steps": {"dense": True}}},
+            "steps.dense pays each step by itself",
+        ),
+    ],
+)
+def test_mixtures_that_lack_what_they_mix_are_refused(reward: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Reward.model_validate(reward)

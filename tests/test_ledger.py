@@ -207,3 +207,22 @@ def test_rewards_that_teach_nothing_or_the_wrong_thing_are_pointed_at(
 def test_growing_repetition_is_pointed_at_once() -> None:
     rows = [healthy(step, **{"response/repetition": step / 30}) for step in range(30)]
     assert [alarm.kind for alarm in alarms(rows)] == ["repetition"]
+
+
+def paid(step: int, share: float, mean: float = 0.5) -> dict[str, Any]:
+    return healthy(step, **{"exploration/p/from_repeats": share, "exploration/p/mean": mean})
+
+
+def test_steps_that_are_paid_again_are_pointed_at() -> None:
+    (alarm,) = alarms([paid(step, 0.4) for step in range(12)])
+    assert alarm.kind == "repeated_steps" and alarm.step == 9
+    assert alarm.text == (
+        "look here, step 10: 40% of what p pays is for steps that repeat an earlier one"
+    )
+
+
+def test_a_return_that_grows_with_repetition_is_pointed_at_before_most_of_it_is_repeated() -> None:
+    growing = [paid(step, share=step / 60, mean=step / 30) for step in range(12)]
+    assert [alarm.kind for alarm in alarms(growing)] == ["repeated_steps"]
+    flat = [paid(step, share=step / 60, mean=0.5) for step in range(12)]
+    assert alarms(flat) == [] == alarms([paid(step, 0.0) for step in range(12)])

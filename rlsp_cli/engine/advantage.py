@@ -6,7 +6,9 @@ N responses, T positions; position t holds what concerns the token chosen after 
 GRPO (2503.20783). tests/test_openrlhf_maths.py holds them against OpenRLHF's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import NamedTuple
 
 import torch
 
@@ -33,13 +35,34 @@ def kl_estimate(logp: torch.Tensor, reference: torch.Tensor, estimator: str) -> 
     return kl.clamp(-_MAX_KL, _MAX_KL)
 
 
+class StepReward(NamedTuple):
+    """What a step of response `row` earns at its last token, which is chosen at `position`."""
+
+    row: int
+    position: int
+    value: float
+
+
 def token_rewards(
-    scores: torch.Tensor, kl: torch.Tensor, kl_coef: float, mask: torch.Tensor
+    scores: torch.Tensor,
+    kl: torch.Tensor,
+    kl_coef: float,
+    mask: torch.Tensor,
+    steps: Sequence[StepReward] = (),
 ) -> torch.Tensor:
-    """r_t = -beta * KL_t, plus the response's score (N,) at its last token: they sum to score - beta * sum KL."""
+    """r_t = -beta * KL_t, plus the response's score (N,) at its last token, plus what its steps earn at theirs.
+
+    They sum to the score and the steps' values - beta * sum KL.
+    """
     rewards = -kl_coef * kl * mask
     last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(dim=1)  # (N,)
-    return rewards.scatter_add(1, last[:, None], scores[:, None])
+    rewards = rewards.scatter_add(1, last[:, None], scores[:, None])
+    if not steps:
+        return rewards
+
+    rows, positions, values = zip(*steps, strict=True)
+    places = (torch.tensor(rows), torch.tensor(positions))
+    return rewards.index_put(places, rewards.new_tensor(values), accumulate=True)
 
 
 def gae(
@@ -122,6 +145,44 @@ def mixed(
     ).sum(0)
 
 
+def without_step_baseline(
+    steps: Sequence[StepReward], scored: torch.Tensor, group: int, estimator: str
+) -> list[StepReward]:
+    """The values of steps, each minus the baseline of its group's steps; `scored` as for `mixed`.
+
+    The baseline is the mean over the group's responses, for rloo over the others, of the mean value
+    of a response's steps (PRIME, arXiv 2502.01456). `group_norm` takes the mean and the standard
+    deviation of all step values of the group (GRPO with process supervision, 2402.03300).
+    """
+    values: dict[int, list[float]] = {}
+    for step in steps:
+        values.setdefault(step.row, []).append(step.value)
+
+    if estimator == "group_norm":
+        return [_normalised(step, _of_group(values, step.row, group)) for step in steps]
+
+    means = scored.new_zeros(len(scored), dtype=torch.float64)
+    known = torch.zeros_like(means)
+    for row, of_row in values.items():
+        means[row], known[row] = fmean(of_row), 1.0
+    centred = _BASELINES[estimator](means.view(-1, group), known.view(-1, group)).flatten()
+    return [
+        step._replace(value=step.value - float(means[step.row] - centred[step.row]))
+        for step in steps
+    ]
+
+
+def _of_group(values: Mapping[int, Sequence[float]], row: int, group: int) -> list[float]:
+    """All step values of the group that a response is in."""
+    first = row - row % group
+    return [value for one in range(first, first + group) for value in values.get(one, ())]
+
+
+def _normalised(step: StepReward, values: Sequence[float]) -> StepReward:
+    spread = stdev(values) if len(values) > 1 else 0.0
+    return step._replace(value=(step.value - fmean(values)) / (spread + 1e-9))
+
+
 def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean 0 and variance 1 over the masked tokens of the whole rollout; a variance below 1e-8 counts as 1e-8."""
     mean = masked_mean(values, mask)
@@ -136,12 +197,15 @@ def advantages_and_returns(
     mask: torch.Tensor,
     kl_coef: float,
     settings: Ppo,
+    steps: Sequence[StepReward] = (),
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Of a rollout, both (N, T): `scores` (N,) have their baseline off, `values` are those of gae's critic.
 
+    `steps` are paid beside the scores.
+
     Rows of unscored responses are masked out: they take no part in the whitening.
     """
-    rewards = token_rewards(scores, kl, kl_coef, mask)
+    rewards = token_rewards(scores, kl, kl_coef, mask, steps)
     if settings.estimator == "gae":
         advantages, returns = gae(rewards, values, mask, settings.gamma, settings.gae_lambda)
     else:

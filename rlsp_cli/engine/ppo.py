@@ -19,6 +19,7 @@ from rlsp_cli.engine.learner import Learner
 from rlsp_cli.engine.order import order_of
 from rlsp_cli.engine.rollout import Rollout, as_tensors, recorded, reported
 from rlsp_cli.engine.stage import Context
+from rlsp_cli.engine.step_rewards import step_rewards
 from rlsp_cli.engine.targets import targets_of
 from rlsp_cli.errors import NotReadyError, PluginError, SafetyError
 from rlsp_cli.recipe.schedule import value_at
@@ -112,7 +113,10 @@ class PpoTrainer:
         logged = {"reported": reported(generated, mask)}
         if self.collector.sampler.records:
             logged = {"recorded": recorded(generated, mask)}
-        return Rollout(collected.samples, gathered.scores, *tensors, kept=gathered.kept, **logged)
+        steps = step_rewards(collected, gathered.scores, self.recipe.reward, self.context.tokenizer)
+        return Rollout(
+            collected.samples, gathered.scores, *tensors, kept=gathered.kept, steps=steps, **logged
+        )
 
     def _adapt_kl(self, metrics: dict[str, float], responses: int) -> None:
         settings = self.settings

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from rlsp_cli.engine.advantage import StepReward
 from rlsp_cli.engine.batch import micro_batches, pad
 from rlsp_cli.engine.decode import Generated
 from rlsp_cli.rewards.sample import Sample, SampleScore
@@ -18,6 +19,7 @@ class Rollout:
     """One step's responses. `tokens` (N, T+1), `mask` (N, T) is 1 where a response token is chosen.
 
     `kept` (N,) has which responses are learned from, None for all; baselines count the others too.
+    `steps` are parts of the responses' exploration that are paid before the last token.
     """
 
     samples: Sequence[Sample]
@@ -28,6 +30,7 @@ class Rollout:
     recorded: torch.Tensor | None = None  # (N, T, 2) log-probability and entropy at sampling
     reported: torch.Tensor | None = None  # (N, T) log-probability by another program's computation
     kept: Sequence[bool] | None = None
+    steps: Sequence[StepReward] = ()  # before alpha
 
 
 def as_tensors(

@@ -75,8 +75,9 @@ def targets_of(
     learned = scored if rollout.kept is None else scored * scored.new_tensor(rollout.kept)
     mask = mask * learned[:, None]
     scores = _mixed_scores(rollout, scored, settings, alpha)
+    steps = _mixed_steps(rollout, scored, settings, alpha)
     advantages, returns = advantage.advantages_and_returns(
-        scores, kl, values, mask, kl_coef, settings
+        scores, kl, values, mask, kl_coef, settings, steps
     )
     if models.value_head is not None:
         metrics["explained_variance"] = advantage.explained_variance(values, returns, mask)
@@ -106,13 +107,35 @@ def _mismatch(difference: torch.Tensor, mask: torch.Tensor) -> dict[str, float]:
 def _mixed_scores(
     rollout: Rollout, scored: torch.Tensor, settings: Ppo, alpha: float
 ) -> torch.Tensor:
-    """(N,) scores: the rewards, or with `advantages: separate` both streams, each normalised before the mixture."""
-    columns: list[tuple[float, ...]] = [(score.reward or 0.0,) for score in rollout.scores]
-    weights = [1.0]
+    """(N,) scores: the rewards, or with `advantages: separate` both streams, each normalised before the mixture.
+
+    Less what steps earn where they end: without a baseline of their own, they share that of the
+    whole reward.
+    """
+    group, estimator = settings.samples_per_prompt, settings.estimator
+    # In float64: what rounding leaves of equal exploration, group_norm would divide by itself.
+    paid = scored.new_zeros(len(scored), dtype=torch.float64)
+    for step in rollout.steps:
+        paid[step.row] += step.value
+
+    if settings.advantages == "mixed":
+        rewards = paid.new_tensor([[score.reward or 0.0] for score in rollout.scores])
+        whole = advantage.mixed(rewards, [1.0], scored, group, estimator)
+        return (whole - (1 - alpha) * paid).to(scored.dtype)
+
+    streams = paid.new_tensor([score.streams or (0.0, 0.0) for score in rollout.scores])
+    streams[:, 1] -= paid
+    weights = [alpha, 1 - alpha]
+    return advantage.mixed(streams, weights, scored, group, estimator).to(scored.dtype)
+
+
+def _mixed_steps(
+    rollout: Rollout, scored: torch.Tensor, settings: Ppo, alpha: float
+) -> list[advantage.StepReward]:
+    """What steps earn in the mixture, with `advantages: separate` less a baseline of their own."""
+    steps = list(rollout.steps)
     if settings.advantages == "separate":
-        columns = [score.streams or (0.0, 0.0) for score in rollout.scores]
-        weights = [alpha, 1 - alpha]
-    streams = torch.tensor(columns, device=scored.device)
-    return advantage.mixed(
-        streams, weights, scored, settings.samples_per_prompt, settings.estimator
-    )
+        steps = advantage.without_step_baseline(
+            steps, scored, settings.samples_per_prompt, settings.estimator
+        )
+    return [step._replace(value=(1 - alpha) * step.value) for step in steps]

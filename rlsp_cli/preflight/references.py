@@ -30,7 +30,7 @@ def weighs_correctness(reward: Reward) -> bool:
     """Whether the verdict reaches the reward; without weight the verifier only finds answers."""
     alpha = reward.alpha
     never = alpha.start == alpha.end == 0 if isinstance(alpha, Schedule) else alpha == 0
-    return reward.combine != "rlsp" or not never
+    return not reward.is_linear or not never
 
 
 def _without_answers(recipe: Recipe, role: str) -> list[str]:

@@ -8,11 +8,12 @@ from rlsp_cli.data import Problem
 from rlsp_cli.errors import PluginError, RlspError
 from rlsp_cli.preflight.data import first_row
 from rlsp_cli.recipe.issue import Issue, Note
-from rlsp_cli.recipe.schema import Penalise, PluginUse, Prompts, Recipe, Reward
+from rlsp_cli.recipe.schema import ExplorationUse, Penalise, PluginUse, Prompts, Recipe, Reward
 from rlsp_cli.rewards.audit import honest
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score, is_right
 from rlsp_cli.rewards.scorer import Scorer
+from rlsp_cli.rewards.steps import is_bounded
 
 _OF_LENGTH = "length"
 """The exploration reward that sees nothing but the number of tokens."""
@@ -33,6 +34,8 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
         if _asks_a_server(use):
             place = f"reward.exploration.{number}"
             yield Note(place, f"{use.use} asks a server and was not tried")
+
+    yield from _farmable(exploration)
 
     verifier = recipe.reward.correctness
     if _asks_a_server(verifier):
@@ -58,6 +61,15 @@ def _first_row(recipe: Recipe, stages: Sequence[str]) -> Problem | None:
             with suppress(RlspError):  # reported with the data
                 return first_row(rows, recipe)
     return None
+
+
+def _farmable(exploration: Sequence[ExplorationUse]) -> Iterator[Note]:
+    """A note on each sum of step values that grows with every further step."""
+    for number, use in enumerate(exploration):
+        if use.steps and use.steps.aggregate == "sum" and not is_bounded(use.steps.refine):
+            message = f"{use.use} pays for every further step, so that repeated steps earn too"
+            hint = "bound it with refine: [clip, delta], or watch for the alarm repeated_steps"
+            yield Note(f"reward.exploration.{number}.steps.refine", message, hint)
 
 
 def _asks_a_server(use: PluginUse) -> bool:

@@ -365,7 +365,14 @@ class Reward(Section):
     alpha: Annotated[Scheduled, AfterValidator(within(0, 1))] = 0.8
     """Weight of correctness, against exploration; a number, or a schedule over rollout steps."""
     combine: Literal[
-        "rlsp", "released_code", "gated_correct", "gated_wrong", "rm_shaping", "ensemble"
+        "rlsp",
+        "released_code",
+        "gated_correct",
+        "gated_wrong",
+        "rm_shaping",
+        "ensemble",
+        "process_verified",
+        "process_strict",
     ] = "rlsp"
     """`rlsp`: alpha*c + (1-alpha)*e (the paper's Eq. 1); docs/rewards.md has the others."""
     correctness: PluginUse = PluginUse(use="math_verify")
@@ -393,6 +400,30 @@ class Reward(Section):
     """SQLite file of verdicts, so that no response is judged twice; for slow verifiers."""
     lexicon: str | None = None
     """YAML file or folder with the words of behaviours to count, instead of the shipped ones."""
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the mixture is alpha times correctness plus 1 - alpha times exploration."""
+        return self.combine in ("rlsp", "process_verified")
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether some steps are paid where they end."""
+        return any(use.steps and use.steps.dense for use in self.exploration)
+
+    @model_validator(mode="after")
+    def _mixtures_have_what_they_mix(self) -> "Reward":
+        scores_steps = any(use.steps for use in self.exploration)
+        if self.combine.startswith("process_") and not scores_steps:
+            raise ValueError(
+                f"combine: {self.combine} needs a step scorer: an exploration reward with steps"
+            )
+        if self.is_dense and not self.is_linear:
+            raise ValueError(
+                f"steps.dense pays each step by itself, which combine: {self.combine} cannot; "
+                "set combine: rlsp"
+            )
+        return self
 
     @model_validator(mode="after")
     def _components_have_names_of_their_own(self) -> "Reward":
@@ -621,6 +652,11 @@ class Ppo(Optimisation):
     def needs_groups(self) -> bool:
         """Whether the estimator compares the responses to one prompt."""
         return self.estimator not in ("gae", "reinforce")
+
+    @property
+    def divides_mixture(self) -> bool:
+        """Whether the mixed rewards of a group are divided by their standard deviation."""
+        return self.estimator == "group_norm" and self.advantages == "mixed"
 
     @model_validator(mode="after")
     def _group_estimators_need_groups(self) -> "Ppo":
@@ -905,9 +941,15 @@ class Recipe(Section):
         decodes = self.eval is not None and self.eval.responses is None
         if (self.sft or self.ppo or decodes) and not (self.model.path or self.model.from_scratch):
             raise ValueError("no model: give model.path or model.from_scratch")
-        if self.ppo and self.ppo.advantages == "separate" and self.reward.combine != "rlsp":
+        if self.ppo and self.ppo.advantages == "separate" and not self.reward.is_linear:
             raise ValueError(
                 "ppo.advantages: separate mixes by alpha; it needs reward.combine: rlsp"
+            )
+        if self.ppo and self.reward.is_dense and self.ppo.divides_mixture:
+            # Equal rewards in a group would divide the values of its steps by 0.
+            raise ValueError(
+                "group_norm divides by the spread of whole rewards, and steps.dense pays parts of"
+                " them; set ppo.advantages: separate"
             )
 
         imitates = self.sft is not None and self.sft.kind == "sft"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from rlsp_cli.recipe.section import Fraction, PositiveInt, Section
 
@@ -13,7 +13,7 @@ class Refinement(Section):
     clip: Fraction | None = None
     """Each score becomes min(score - clip, 0): a good step earns nothing, a bad one costs."""
     delta: Literal[True] | None = None
-    """Each score minus the next step's; the last keeps its own."""
+    """Each score minus that of the next step that has one; the last keeps its own."""
     span: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
     """Sizes of the windows that end at a step and are scored as one; a step gets their mean."""
     math_only: Literal[True] | None = None
@@ -41,4 +41,23 @@ class Steps(Section):
     refine: tuple[Annotated[Refinement, BeforeValidator(_as_mapping)], ...] = ()
     """Changes of the scores, the first one first: `clip`, `delta`, `{span: [1, 2]}`, `math_only`."""
     aggregate: Literal["min", "product", "last", "mean", "sum", "max", "geometric_mean"] = "min"
-    """The response's one score, from those of its steps."""
+    """The response's one score, from those of its steps; with `dense` it is their sum."""
+    dense: bool = False
+    """Pay each step at its last token, in PPO. `refine` is then `[clip, delta]` if not given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _guarded_if_dense(cls, data: Any) -> Any:
+        # Without a guard a response earns more with each step that it repeats (arXiv 2410.15115).
+        if isinstance(data, dict) and data.get("dense") is True:
+            return {"refine": ["clip", "delta"], "aggregate": "sum", **data}
+        return data
+
+    @model_validator(mode="after")
+    def _dense_steps_add_up(self) -> "Steps":
+        if self.dense and self.aggregate != "sum":
+            raise ValueError(
+                f"aggregate is {self.aggregate}, and with dense a response earns the sum of its"
+                " steps; leave aggregate out"
+            )
+        return self

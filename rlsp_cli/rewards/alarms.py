@@ -21,6 +21,9 @@ _MOST_FLAT = 0.9
 _INVERTED = 0.05
 """Share of pairs with the wrong answer on top that counts."""
 
+_FROM_REPEATS = 0.25
+"""Share of what steps earn that repeated ones earn, above which it is no accident."""
+
 _WINDOW = 5
 """Steps over which a mean is taken."""
 _LOOKBACK = 20
@@ -104,12 +107,30 @@ def _wrong_over_right(_before: Sequence[Row], now: Sequence[Row]) -> str | None:
     )
 
 
+def _repeated_steps(before: Sequence[Row], now: Sequence[Row]) -> str | None:
+    """Steps that are paid again whenever they are said again are the known way to farm them."""
+    for key in sorted({key for row in now for key in row if key.endswith("/from_repeats")}):
+        shares = [row[key] for row in now if key in row]
+        share, reward = statistics.fmean(shares), key.removesuffix("/from_repeats")
+        if share > _FROM_REPEATS or _grows_with_repetition(before, now, reward):
+            name = reward.removeprefix("exploration/")
+            return f"{share:.0%} of what {name} pays is for steps that repeat an earlier one"
+    return None
+
+
+def _grows_with_repetition(before: Sequence[Row], now: Sequence[Row], reward: str) -> bool:
+    share = _change(before, now, f"{reward}/from_repeats")
+    paid = _change(before, now, f"{reward}/mean")
+    return bool(share and paid and share[1] > share[0] + _MORE_REPETITION and paid[1] > paid[0])
+
+
 _SHAPES: dict[str, Callable[[Sequence[Row], Sequence[Row]], str | None]] = {
     "length_without_gain": _length_without_gain,
     "kl_jump": _kl_jump,
     "no_variance": _no_variance,
     "repetition": _repetition,
     "wrong_over_right": _wrong_over_right,
+    "repeated_steps": _repeated_steps,
 }
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from rlsp_cli.errors import UsageError
 from rlsp_cli.recipe.schedule import Schedule, value_at
@@ -38,6 +39,9 @@ def combine(
       (Qwen2.5-Math, 2409.12122).
     - `ensemble`: alpha * c + (1 - alpha) * min(c, e_1, ...): nominal and worst case (after
       2409.15360).
+    - `process_verified`: as `rlsp`, where E has a step scorer. `process_strict`: c if every scored
+      step is above one half, else 0. After Interplay (2512.07783), whose text we had as an
+      abstract: which term alpha multiplies there is our reading.
     """
     pairs = list(zip(exploration, reward.exploration, strict=True))
     c = _value(correctness, reward.correctness)
@@ -52,8 +56,8 @@ def combine(
         c = _unanswered(reward)
 
     explored = sum(use.weight * value for use, value in zip(reward.exploration, known, strict=True))
-    worst = min([c, *known])
-    mixed = _MODES[reward.combine](c, explored, worst, alpha)
+    parts = _Parts(c, explored, min([c, *known]), _every_step_is_right(exploration))
+    mixed = _MODES[reward.combine](parts, alpha)
     clipped = max(-reward.clip, min(reward.clip, mixed))
     return SampleScore(correctness, tuple(exploration), clipped, (c, explored))
 
@@ -74,15 +78,32 @@ def _unanswered(reward: Reward) -> float:
     return _UNANSWERED.get(reward.combine, 0.0)
 
 
-def _linear(c: float, explored: float, _worst: float, alpha: float) -> float:
-    return alpha * c + (1 - alpha) * explored
+def _every_step_is_right(exploration: Sequence[Score]) -> bool:
+    """Whether each step that a scorer gave a score is above one half, before refinements."""
+    scores = [step.score for part in exploration for step in part.steps or ()]
+    return all(is_right(score) for score in scores if score is not None)
 
 
-_MODES: dict[str, Callable[[float, float, float, float], float]] = {
-    "rlsp": _linear,
-    "released_code": lambda c, e, _worst, _alpha: c + e,
-    "gated_correct": lambda c, e, worst, alpha: _linear(c, e if is_right(c) else 0.0, worst, alpha),
-    "gated_wrong": lambda c, e, worst, alpha: _linear(c, 0.0 if is_right(c) else e, worst, alpha),
-    "rm_shaping": lambda c, e, _worst, alpha: 1 / (1 + math.exp(-alpha * e)) + c - 1,
-    "ensemble": lambda c, _e, worst, alpha: _linear(c, worst, worst, alpha),
+class _Parts(NamedTuple):
+    """What a mixture is made of: c, E, the least of all components, and whether all steps are right."""
+
+    c: float
+    e: float
+    worst: float
+    verified: bool
+
+
+def _linear(c: float, e: float, alpha: float) -> float:
+    return alpha * c + (1 - alpha) * e
+
+
+_MODES: dict[str, Callable[[_Parts, float], float]] = {
+    "rlsp": lambda of, alpha: _linear(of.c, of.e, alpha),
+    "released_code": lambda of, _alpha: of.c + of.e,
+    "gated_correct": lambda of, alpha: _linear(of.c, of.e if is_right(of.c) else 0.0, alpha),
+    "gated_wrong": lambda of, alpha: _linear(of.c, 0.0 if is_right(of.c) else of.e, alpha),
+    "rm_shaping": lambda of, alpha: 1 / (1 + math.exp(-alpha * of.e)) + of.c - 1,
+    "ensemble": lambda of, alpha: _linear(of.c, of.worst, alpha),
+    "process_verified": lambda of, alpha: _linear(of.c, of.e, alpha),
+    "process_strict": lambda of, _alpha: of.c if of.verified else 0.0,
 }

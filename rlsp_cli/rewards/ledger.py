@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from rlsp_cli.recipe.schema import Reward
 from rlsp_cli.rewards.lexicon import behaviour_counts
 from rlsp_cli.rewards.repetition import repetition
-from rlsp_cli.rewards.sample import Sample, SampleScore, is_right
+from rlsp_cli.rewards.sample import Sample, SampleScore, Score, is_right
+from rlsp_cli.rewards.steps import largest_return, share_of_repeats
 
 _OUTCOMES = ("value", "abstain", "error", "timeout")
 _SAME = 1e-9
@@ -51,8 +52,29 @@ def _exploration(
         correct = [score.correctness.value for score in scores]
         found |= _correlation(f"{name}/corr_tokens", column, tokens)
         found |= _correlation(f"{name}/corr_correct", column, correct)
+        found |= _returns(name, samples, [score.exploration[n] for score in scores], reward, n)
 
     return found
+
+
+def _returns(
+    name: str, samples: Sequence[Sample], parts: Sequence[Score], reward: Reward, n: int
+) -> dict[str, float]:
+    """Of a sum of step values: the most that it could be, and what repeated steps earn of it."""
+    settings = reward.exploration[n].steps
+    if settings is None or settings.aggregate != "sum":
+        return {}
+
+    scored = [
+        (sample.response, part.steps)
+        for sample, part in zip(samples, parts, strict=True)
+        if part.steps
+    ]
+    longest = max((len(steps) for _, steps in scored), default=0)
+    found = {f"{name}/largest_return": largest_return(settings.refine, longest)}
+
+    share = share_of_repeats(scored)
+    return found if share is None else {**found, f"{name}/from_repeats": share}
 
 
 def _sizes(scores: Sequence[SampleScore], reward: Reward, alpha: float) -> list[float]:

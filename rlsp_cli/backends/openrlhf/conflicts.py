@@ -133,6 +133,11 @@ def _extra(ppo: Ppo) -> Iterator[Issue]:
 
 
 def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
+    if recipe.reward.is_dense:
+        message = "OpenRLHF pays the whole reward of a response at its last token"
+        hint = "leave steps.dense out, which adds the aggregate, or train with the local backend"
+        yield Issue("reward.exploration", message, hint)
+
     # The service knows a sample's step exactly only where a rollout ends before the next begins.
     if isinstance(recipe.reward.alpha, Schedule) and ppo.openrlhf.async_rollout != "none":
         message = "a schedule of alpha needs to know each sample's step, which async rollouts blur"

@@ -127,6 +127,7 @@ class Replies:
 
 
 def _score(row: Mapping[str, Any]) -> SampleScore:
-    exploration = tuple(Score(**part) for part in row["exploration"])
+    exploration = tuple(Score.from_row(part) for part in row["exploration"])
     streams = tuple(row["streams"]) if row["streams"] else None
-    return SampleScore(Score(**row["correctness"]), exploration, row["reward"], streams)
+    correctness = Score.from_row(row["correctness"])
+    return SampleScore(correctness, exploration, row["reward"], streams)
