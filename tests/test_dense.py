@@ -199,7 +199,12 @@ def recipe_of(tmp_path: Path, process: dict[str, Any], /, **changes: Any) -> Rec
     path.write_text(FILE)
     use = {"use": f"{path}:said", "steps": {"by": "sentences", **process}}
     reward = {"alpha": 0.2, "correctness": {"use": "exact_match", "on_abstain": {"penalise": 0}}}
-    settings = {"steps": 14, "rollout_batch": 32, "train_batch": 32, "max_new_tokens": 16}
+    settings: dict[str, Any] = {
+        "steps": 14,
+        "rollout_batch": 32,
+        "train_batch": 32,
+        "max_new_tokens": 16,
+    }
     settings |= {"temperature": 1.0, "learning_rate": 0.01, "critic_warmup_steps": 0, "kl_coef": 0}
     settings |= {"estimator": "reinforce", "save_every": 100, "warmup_ratio": 0, **changes}
     data = {"template": "{problem}", "prompts": {"source": "task:pair_sum"}}

@@ -1,0 +1,146 @@
+"""Do dense step rewards help? PPO on the quickstart's task, at equal numbers of sampled tokens.
+
+Each seed trains one SFT model, shorter than the quickstart's, so that four of ten of its sums are
+wrong. From it start three runs: the outcome alone, with each step paid where it ends by the scorer
+in pair_sum_steps.py, and the same without `clip` and `delta`, where repeated steps are paid too. Of
+each run the model counts that had sampled as many tokens as the shortest of the seed's runs. All
+models answer the same held-out problems. What is in --out already is not run again.
+"""
+
+import argparse
+import statistics
+from pathlib import Path
+
+from exploration import Arm, difference, rows_of, run_rlsp
+from selection import Cut
+
+from rlsp_cli.rewards.alarms import alarms
+
+_SCORER = Path(__file__).parent / "pair_sum_steps.py"
+
+
+def _dense(refine: str) -> tuple[str, ...]:
+    steps = f"steps: {{by: sentences, dense: true{refine}}}"
+    use = f"use: '{_SCORER}:sums', on_abstain: {{penalise: 0}}, {steps}"
+    return (f"reward.exploration={{{use}}}",)
+
+
+_ARMS = {
+    "outcome": ("reward.exploration=[]",),
+    "dense": _dense(""),
+    "dense, refine: []": _dense(", refine: []"),
+}
+# The learning rate is constant, since a run is cut where its tokens are those of another.
+_PPO = (
+    "reward.alpha=0.5",
+    "ppo.steps=24",
+    "ppo.rollout_batch=128",
+    "ppo.train_batch=32",
+    "ppo.schedule=constant",
+    "ppo.export_every=1",
+)
+_HELDOUT = (
+    "data.heldout={source: 'task:pair_sum', split: test, rows: 400, options: {largest: 12}}",
+    "reward.correctness.use=exact_match",
+    "eval.samples=4",
+    "eval.temperature=1.0",
+    "eval.max_new_tokens=128",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+
+    cuts = [_trained(arguments.out / str(seed), seed) for seed in range(arguments.seeds)]
+    arms = {name: [_evaluated(of_seed[name]) for of_seed in cuts] for name in _ARMS}
+    print(_per_seed(cuts, arms), _differences(arms), sep="\n\n")
+
+
+def _trained(folder: Path, seed: int) -> dict[str, Cut]:
+    """Each arm's run, cut where it has sampled as much as the one that sampled least."""
+    sft = folder / "sft"
+    model = sft / "sft" / "checkpoints" / "final"
+    if not model.exists():
+        run_rlsp("sft", "quickstart", f"seed={seed}", "sft.max_steps=300", out=sft)
+
+    start = ("sft=null", "model.from_scratch=null", f"model.path={model}", f"seed={seed}")
+    runs = {name: folder / f"arm{number}" for number, name in enumerate(_ARMS)}
+    for name, run in runs.items():
+        if not (run / "ppo" / "checkpoints" / "final").exists():
+            run_rlsp("ppo", "quickstart", *start, *_PPO, *_ARMS[name], out=run)
+
+    budget = min(_costs(run)[-1] for run in runs.values())
+    return {name: _cut(run, budget) for name, run in runs.items()}
+
+
+def _costs(run: Path) -> list[int]:
+    """Tokens that were sampled until the end of each step."""
+    costs, spent = [], 0
+    for row in rows_of(run / "ppo" / "metrics.jsonl"):
+        spent += row["tokens"]
+        costs.append(spent)
+    return costs
+
+
+def _cut(run: Path, budget: int) -> Cut:
+    """The step whose cost is nearest to the budget."""
+    costs = _costs(run)
+    step = min(range(len(costs)), key=lambda step: abs(costs[step] - budget))
+    return Cut(run, step + 1, costs[step])
+
+
+def _evaluated(cut: Cut) -> Arm:
+    # `Arm` looks for the answers beside the run, in the folder of this name.
+    run = cut.run.with_name(f"{cut.run.name}-{cut.step}")
+    evaluation = run.with_name(f"{run.name}-eval")
+    if not (evaluation / "report.html").exists():
+        run_rlsp("eval", str(cut.model), "--bench", "heldout", *_HELDOUT, out=evaluation)
+    return Arm(run)
+
+
+def _per_seed(cuts: list[dict[str, Cut]], arms: dict[str, list[Arm]]) -> str:
+    lines = [
+        "| reward | seed | steps | sampled, thousands | greedy | sampled | tokens "
+        "| paid for repeats, last 5 steps | alarm at step |",
+        "|---" * 9 + "|",
+    ]
+    for name, seeds in arms.items():
+        for seed, arm in enumerate(seeds):
+            cut = cuts[seed][name]
+            greedy, sampled = (
+                statistics.fmean(arm.accuracy(kind).values()) for kind in ("greedy", "sample")
+            )
+            tokens = statistics.fmean(row["num_tokens"] for row in arm.answers("sample"))
+            spent = f"{cut.step} | {cut.tokens / 1000:.0f}"
+            found = f"{greedy:.3f} | {sampled:.3f} | {tokens:.1f} | {_repeats(cut)}"
+            lines.append(f"| {name} | {seed} | {spent} | {found} |")
+    return "\n".join(lines)
+
+
+def _repeats(cut: Cut) -> str:
+    """The share of step values that repeated steps earn, and where its alarm fires first."""
+    rows = list(rows_of(cut.run / "ppo" / "metrics.jsonl"))[: cut.step]
+    shares = [row.get("exploration/sums/from_repeats") for row in rows[-5:]]
+    known = [share for share in shares if share is not None]
+    share = f"{statistics.fmean(known):.2f}" if known else "-"
+
+    fired = [alarm.step + 1 for alarm in alarms(rows) if alarm.kind == "repeated_steps"]
+    return f"{share} | {fired[0] if fired else '-'}"
+
+
+def _differences(arms: dict[str, list[Arm]]) -> str:
+    first, *others = arms
+    lines = ["| accuracy | difference | 95% interval |", "|---|---|---|"]
+    for kind in ("greedy", "sample"):
+        for name in others:
+            mean, half = difference(arms[first], arms[name], kind)
+            interval = f"{mean - half:+.3f} to {mean + half:+.3f}"
+            lines.append(f"| {kind}, {name} - {first} | {mean:+.3f} | {interval} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
