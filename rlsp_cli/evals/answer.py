@@ -14,8 +14,8 @@ from rlsp_cli.rewards.sample import Sample, Score, is_right
 from rlsp_cli.runs import shapes
 from rlsp_cli.runs.stream import read_rows
 
-GREEDY, SAMPLE, FORCED = "greedy", "sample", "forced"
-"""Kinds of responses: by greedy decoding, sampled, and greedy with budget forcing."""
+GREEDY, SAMPLE, FORCED, SEARCH = "greedy", "sample", "forced", "search"
+"""Kinds of responses: by greedy decoding, sampled, greedy with budget forcing, and by search."""
 
 LOGPROB, CONFIDENCE = "logprob", "confidence"
 """Scores of any response: the sum of its tokens' log-probabilities, its stated confidence."""
@@ -30,6 +30,7 @@ class Answer:
 
     `num_tokens` is None if it is not known. `scores` are what the sampler knows of the response, by
     name. `parent` is the id of the row that several problems were made of, else empty.
+    `other_tokens` are what other models read and wrote for it.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Answer:
     truncated: bool = False
     scores: Mapping[str, float] = field(default_factory=dict)
     parent: str = ""
+    other_tokens: int = 0
 
     @property
     def key(self) -> Key:
@@ -61,9 +63,9 @@ class Answer:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The row; without `scores` and `parent` if there are none."""
+        """The row; without `scores`, `parent` and `other_tokens` if there are none."""
         row = {name: getattr(self, name) for name in _FIELDS}
-        for name in ("scores", "parent"):
+        for name in ("scores", "parent", "other_tokens"):
             if not row[name]:
                 del row[name]
         return row

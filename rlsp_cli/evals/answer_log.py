@@ -73,6 +73,7 @@ class AnswerLog:
             truncated=response.truncated,
             scores=dict(response.scores),
             parent=problem.parent,
+            other_tokens=response.other_tokens,
         )
         # Before it is scored: a response may have cost minutes, and a verifier can take the process
         # down.

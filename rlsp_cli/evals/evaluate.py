@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from rlsp_cli.data import Problem
-from rlsp_cli.evals.answer import FORCED, GREEDY, SAMPLE, Scored
+from rlsp_cli.evals.answer import FORCED, GREEDY, SAMPLE, SEARCH, Scored
 from rlsp_cli.evals.answer_log import AnswerLog, Verify
 from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.metrics import SameAnswer, greedy_over_sampled, of_kind, summarise
@@ -34,12 +34,13 @@ def evaluate(
     paths: AnswerPaths,
     tick: Callable[[int, int], None] = lambda done, total: None,
     strategies: RunStrategies | None = None,
+    search: Sampler | None = None,
 ) -> BenchResult:
     """Draw and score what `paths.samples` lacks, then summarise it all.
 
     `prompt` turns the user's turn into the text that a model reads. `tick(done, total)` is called
-    after each answer and may raise to stop. DataError if the responses in `paths.samples` were
-    drawn in another way.
+    after each answer and may raise to stop. `search` answers for the strategy of that name. DataError
+    if the responses in `paths.samples` were drawn in another way.
     """
     prompts = {problem.id: prompt(bench.ask(problem.problem)) for problem in bench.problems}
     problems = {problem.id: problem for problem in bench.problems}
@@ -55,7 +56,11 @@ def evaluate(
         for kind, count in counts.items():
             requests = list(_requests(prompts, count, bench.system))
             decoding = _decoding(bench, kind, seed, settings)
-            answering = ForcedSampler(sampler, settings.forcing) if kind == FORCED else sampler
+            answering = sampler
+            if kind == FORCED:
+                answering = ForcedSampler(sampler, settings.forcing)
+            elif kind == SEARCH and search is not None:
+                answering = search
 
             for row, response in answering.answer(requests, decoding, _done(log, kind, requests)):
                 log.add(problems[requests[row].id], kind, requests[row].index, response)
@@ -78,7 +83,12 @@ def evaluate(
 def _responses_of_each_kind(bench: Bench, settings: Eval) -> dict[str, int]:
     """How many there are to each problem, in the order in which they are drawn."""
     forced = BUDGET_FORCING in settings.strategies
-    return {GREEDY: int(bench.sampling.greedy), SAMPLE: bench.sampling.samples, FORCED: int(forced)}
+    return {
+        GREEDY: int(bench.sampling.greedy),
+        SAMPLE: bench.sampling.samples,
+        FORCED: int(forced),
+        SEARCH: int(SEARCH in settings.strategies),
+    }
 
 
 def _done(log: AnswerLog, kind: str, requests: Sequence[Request]) -> set[int]:
@@ -105,7 +115,7 @@ def _decoding(bench: Bench, kind: str, seed: int, settings: Eval) -> Decoding:
     strategies = [STRATEGIES[name] for name in settings.strategies if name in STRATEGIES]
     reads_logprobs = any(strategy.reads_logprobs for strategy in strategies)
     return Decoding(
-        temperature=bench.sampling.temperature if kind == SAMPLE else 0.0,
+        temperature=bench.sampling.temperature if kind in (SAMPLE, SEARCH) else 0.0,
         top_p=bench.sampling.top_p,
         max_new_tokens=bench.sampling.max_new_tokens,
         seed=int.from_bytes(place[:_SEED_BYTES], "big"),

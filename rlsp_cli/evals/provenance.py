@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rlsp_cli.errors import DataError
+from rlsp_cli.evals.answer import SEARCH
 from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.strategies import BUDGET_FORCING
 from rlsp_cli.recipe.schema import Eval
@@ -16,7 +17,7 @@ from rlsp_cli.runs.stream import read_json, write_json
 
 _UNKNOWN = ("temperature", "top_p", "max_new_tokens", "seed", "first_prompt")
 """What is not known of responses that were given."""
-_ONLY_IF_ASKED = ("forcing", "thinking", "turn_digest")
+_ONLY_IF_ASKED = ("forcing", "thinking", "turn_digest", "search")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Provenance:
     `like` is the protocol that was asked for, `differs` what is not as in it. `bench_changed` says
     whether the problems are others than the bench's file says. `forcing` has the settings of budget
     forcing, if there was some. `thinking` is how the chat template's switch was set; `turn_digest` is
-    then that of system message and user's turns, without the template.
+    then that of system message and user's turns, without the template. `search` has the settings of
+    a search, if there was one.
     """
 
     problems: int
@@ -50,9 +52,10 @@ class Provenance:
     forcing: Mapping[str, Any] | None = None
     thinking: str | None = None
     turn_digest: str | None = None
+    search: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; without `forcing` and `thinking` if there was none."""
+        """Plain data; without what only some evaluations have, where it is not there."""
         # A list, since `keep` compares this with what it reads back, and JSON has no tuples.
         data = {**asdict(self), "differs": list(self.differs)}
         absent = [key for key in _ONLY_IF_ASKED if not data[key]]
@@ -78,7 +81,7 @@ def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) 
     if bench.prompt_from == "responses":
         known = dict.fromkeys(_UNKNOWN)
 
-    forces = BUDGET_FORCING in settings.strategies
+    forces, searches = (name in settings.strategies for name in (BUDGET_FORCING, SEARCH))
     return Provenance(
         problems=len(bench.problems),
         like=bench.like,
@@ -95,6 +98,7 @@ def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) 
         forcing=settings.forcing.model_dump() if forces else None,
         thinking=settings.thinking,
         turn_digest=_turn_digest(bench) if settings.thinking else None,
+        search=settings.search.model_dump(mode="json") if searches else None,
         **known,
     )
 

@@ -8,6 +8,7 @@ from rlsp_cli.evals.metrics import Curve, GreedyOverSampled, Metrics, curve_json
 from rlsp_cli.evals.overlap import Contamination
 from rlsp_cli.evals.results import BenchResult, Results, contamination_json
 from rlsp_cli.evals.statistics import Estimate
+from rlsp_cli.evals.strategies import StrategyTable
 from rlsp_cli.rewards.answers import answer_rule
 
 
@@ -63,7 +64,7 @@ class ScoreCard:
             "tokens_per_correct": metrics.tokens_per_correct,
             "accuracy_under": data["accuracy_under"],
             "calibration": data["calibration"],
-            "strategies": result.strategies and asdict(result.strategies),
+            "strategies": result.strategies and _strategies(result.strategies),
             "greedy_over_sampled": _plain(result.greedy_over_sampled),
             "answer_rule": answer_rule(protocol.verifier or self.verifier),
             "protocol": protocol.to_json(),
@@ -85,6 +86,14 @@ def _card(result: BenchResult, results: Results, bench: str) -> ScoreCard:
     return ScoreCard(
         decoding, metrics, result, results.verifier, results.contaminated.get(bench, {})
     )
+
+
+def _strategies(table: StrategyTable) -> dict[str, Any]:
+    """The table; a row has the interval of its accuracy beside it too, for scripts."""
+    data = asdict(table)
+    for row in data["rows"]:
+        row["interval"] = [row["accuracy"]["low"], row["accuracy"]["high"]]
+    return data
 
 
 def _single(name: str, curve: Curve, only: Estimate | None) -> dict[str, Any]:

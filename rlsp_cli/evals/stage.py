@@ -16,6 +16,7 @@ from rlsp_cli.evals.overlap import Contamination, contamination_notes, measure_c
 from rlsp_cli.evals.results import BenchResult, ModelResult, Results
 from rlsp_cli.evals.samplers import EndpointSampler, ReplaySampler, Response, Sampler
 from rlsp_cli.evals.score_card import score_cards
+from rlsp_cli.evals.search import recipe_search
 from rlsp_cli.evals.strategies.run import reference_answers, run_strategies
 from rlsp_cli.evals.strategies.token_budget import SingleAnswers
 from rlsp_cli.recipe.schema import Eval, Recipe
@@ -90,17 +91,23 @@ class _Stage:
         settings, paths = self.recipe.eval, self.paths.answers(label, bench.name)
         assert settings, "checked by the recipe"
         bench = _drawn(bench, settings, sampler)
-        return evaluate(
-            bench,
-            _gold(bench) if settings.responses == "gold" else sampler,
-            self.scorers[bench.name].verify,
-            settings,
-            seed=self.recipe.seed,
-            prompt=lambda turn: render(turn, bench.system),
-            paths=paths,
-            tick=_Progress(self.paths, self.check_stop, f"{label} on {bench.name}"),
-            strategies=self._strategies(bench, paths),
-        )
+        with recipe_search(self.recipe, sampler, paths.trees, self.check_stop) as search:
+            result = evaluate(
+                bench,
+                _gold(bench) if settings.responses == "gold" else sampler,
+                self.scorers[bench.name].verify,
+                settings,
+                seed=self.recipe.seed,
+                prompt=lambda turn: render(turn, bench.system),
+                paths=paths,
+                tick=_Progress(self.paths, self.check_stop, f"{label} on {bench.name}"),
+                strategies=self._strategies(bench, paths),
+                search=search,
+            )
+
+        for line in search.notes if search else ():
+            _note(f"{label} on {bench.name}: {line}")
+        return result
 
     def _strategies(self, bench: Bench, paths: AnswerPaths) -> RunStrategies | None:
         """What the recipe asks for, if anything."""

@@ -6,6 +6,7 @@ from rlsp_cli import backends
 from rlsp_cli.errors import PluginError
 from rlsp_cli.evals.benches import check_benches
 from rlsp_cli.evals.overlap import check_overlap
+from rlsp_cli.evals.search import check_search
 from rlsp_cli.evals.strategies import check_scorer
 from rlsp_cli.evals.thinking import check_thinking
 from rlsp_cli.recipe.issue import Issue
@@ -19,6 +20,7 @@ def check_recipe(recipe: Recipe) -> list[Issue]:
         *backends.check(recipe),
         *check_benches(recipe),
         *check_scorer(recipe),
+        *check_search(recipe),
         *check_thinking(recipe),
         *_check_lexicon(recipe),
         *check_overlap(recipe),

@@ -9,6 +9,7 @@ from rlsp_cli.recipe.absolute import make_absolute
 from rlsp_cli.recipe.issue import Issue, OptionsError
 from rlsp_cli.recipe.schedule import looks_scheduled
 from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward, RowUse, ScorerUse
+from rlsp_cli.recipe.search import SearchUse, StepScorerUse
 from rlsp_cli.recipe.section import Plain
 from rlsp_cli.recipe.selector_use import SelectorUse
 
@@ -21,6 +22,7 @@ _SECTIONS: dict[str, type[Plain]] = {
     "exploration_reward": ExplorationUse,
     "step_scorer": ExplorationUse,
     "selector": SelectorUse,
+    "search": SearchUse,
     "row_shape": RowUse,
 }
 """By kind: the section that usually names such a plugin."""
@@ -123,6 +125,8 @@ def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
     if isinstance(scorer, dict) and "use" in scorer:
         yield PluginRef.of_use(_scoring_kind(scorer), scorer, "eval.scorer", ScorerUse)
 
+    if isinstance(evaluation, dict):
+        yield from _refs_of_search(evaluation)
     probes = evaluation.get("probes") if isinstance(evaluation, dict) else None
     for number, probe in enumerate(probes if isinstance(probes, list) else ()):
         if isinstance(probe, dict) and "use" in probe:
@@ -136,6 +140,21 @@ def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
                 yield from _refs_of_source(source, f"{path}.{number}")
         else:
             yield from _refs_of_source(given, path)
+
+
+def _refs_of_search(evaluation: dict[str, Any]) -> Iterator[PluginRef]:
+    strategies = evaluation.get("strategies")
+    if isinstance(strategies, list) and "search" in strategies:
+        evaluation.setdefault("search", {})
+
+    search = evaluation.get("search")
+    if isinstance(search, dict):
+        search.setdefault("use", SearchUse().use)
+        yield PluginRef.of_use("search", search, "eval.search")
+        scorer = search.get("scorer")
+        if isinstance(scorer, dict) and "use" in scorer:
+            path = "eval.search.scorer"
+            yield PluginRef.of_use("step_scorer", scorer, path, StepScorerUse)
 
 
 def _refs_of_source(source: Any, path: str) -> Iterator[PluginRef]:

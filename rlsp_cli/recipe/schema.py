@@ -29,6 +29,7 @@ from rlsp_cli.recipe.openrlhf import OpenRlhf
 from rlsp_cli.recipe.origin import DEFAULT, Origin, nearest_origin
 from rlsp_cli.recipe.rounds import Rounds
 from rlsp_cli.recipe.schedule import Scheduled, within
+from rlsp_cli.recipe.search import SearchUse
 from rlsp_cli.recipe.section import (
     BelowOne,
     Fraction,
@@ -688,7 +689,13 @@ class Split(Section):
 
 
 StrategyName = Literal[
-    "self_consistency", "best_of_n", "weighted_vote", "rpc", "confidence_split", "budget_forcing"
+    "self_consistency",
+    "best_of_n",
+    "weighted_vote",
+    "rpc",
+    "confidence_split",
+    "budget_forcing",
+    "search",
 ]
 
 
@@ -752,6 +759,8 @@ class Eval(Section):
     """How the strategy `budget_forcing` lengthens responses."""
     split: Split = Split()
     """Which answers the strategy `confidence_split` accepts."""
+    search: SearchUse = SearchUse()
+    """How the strategy `search` searches; see docs/search.md."""
 
     @model_validator(mode="after")
     def _some_response(self) -> "Eval":
@@ -781,8 +790,12 @@ class Eval(Section):
         if self.forcing != Forcing() and "budget_forcing" not in self.strategies:
             raise ValueError("forcing is for the strategy budget_forcing; name it in strategies")
 
-        if self.responses is not None and "budget_forcing" in self.strategies:
-            raise ValueError("budget_forcing needs a model, and eval.responses has none")
+        if self.search != SearchUse() and "search" not in self.strategies:
+            raise ValueError("search is for the strategy search; name it in strategies")
+
+        for name in ("budget_forcing", "search"):
+            if self.responses is not None and name in self.strategies:
+                raise ValueError(f"{name} needs a model, and eval.responses has none")
         return self
 
 

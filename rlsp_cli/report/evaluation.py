@@ -25,7 +25,7 @@ from rlsp_cli.report.cells import (
 from rlsp_cli.report.step import Step
 from rlsp_cli.report.table import Table
 
-KINDS = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
+KINDS = {"greedy": "greedy", "sample": "sampled", "forced": "forced", "search": "searched"}
 """Kind of responses -> its name in tables."""
 _KEYS = ["bench", "decoding", "model"]
 """The columns that say what a row is about."""
@@ -302,6 +302,8 @@ def _strategies(results: Results) -> Table:
 
 
 def _selection(row: StrategyRow) -> str:
+    if row.minus:
+        return f"a tree, minus {row.minus}"
     return f"{row.selection}, too few in {row.ran_out}" if row.ran_out else row.selection
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rlsp_cli import __version__
 from rlsp_cli.data import source_digest
-from rlsp_cli.recipe.schema import Recipe, Rows
+from rlsp_cli.recipe.schema import Eval, Recipe, Rows
 from rlsp_cli.rewards.lexicon import load_lexicon
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sandbox import sandbox_words
@@ -75,6 +75,7 @@ def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses += [("selector", select.use) for select in selecting if select is not None]
     if recipe.eval is not None:
         uses += [("row_shape", probe.use) for probe in recipe.eval.probes]
+        uses += _searched(recipe.eval)
     for _, rows in _sources(recipe):
         if rows.is_task:
             uses.append(("task", rows.source.removeprefix("task:")))
@@ -87,6 +88,13 @@ def _plugins(recipe: Recipe) -> list[dict[str, str]]:
         plugin = get_plugin(kind, name, recipe.plugins)
         found.append({"kind": kind, "name": name, "origin": plugin.origin, "digest": plugin.digest})
     return found
+
+
+def _searched(settings: Eval) -> list[tuple[str, str]]:
+    if "search" not in settings.strategies:
+        return []
+    scorer = settings.search.scorer
+    return [("search", settings.search.use), *([("step_scorer", scorer.use)] if scorer else [])]
 
 
 def _data(recipe: Recipe) -> list[dict[str, Any]]:

@@ -26,6 +26,11 @@ class AnswerPaths:
         return self.root / "scores.jsonl"
 
     @property
+    def trees(self) -> Path:
+        """What the strategy `search` sampled and scored, step by step."""
+        return self.root / "trees.jsonl"
+
+    @property
     def protocol(self) -> Path:
         """How they were made; a restart goes on only in the same way."""
         return self.root / "protocol.json"

@@ -86,6 +86,7 @@ class AnswerRow(Shape):
     truncated: bool
     scores: dict[str, Number | None] | None = None
     parent: Text | None = None
+    other_tokens: int = 0
 
 
 class ScoredRow(AnswerRow):

@@ -3,6 +3,7 @@
 from rlsp_cli.evals.search.backup import BACKUPS, back_up
 from rlsp_cli.evals.search.grow import Grown, Search
 from rlsp_cli.evals.search.log import TreeLog
+from rlsp_cli.evals.search.of_recipe import check_search, recipe_search
 from rlsp_cli.evals.search.policy import Policy
 from rlsp_cli.evals.search.sampler import SearchSampler
 from rlsp_cli.evals.search.scoring import NodeScorer, StepScoring, VerifierScoring
@@ -18,4 +19,6 @@ __all__ = [
     "TreeLog",
     "VerifierScoring",
     "back_up",
+    "check_search",
+    "recipe_search",
 ]

@@ -12,6 +12,7 @@ from rlsp_cli.evals.answer import (
     GREEDY,
     LOGPROB,
     SAMPLE,
+    SEARCH,
     Key,
     Scored,
     clusters_of,
@@ -22,7 +23,7 @@ from rlsp_cli.evals.statistics import Clusters, Difference, difference
 from rlsp_cli.evals.strategies.best_of_n import BestOfN
 from rlsp_cli.evals.strategies.confidence_split import ConfidenceSplit
 from rlsp_cli.evals.strategies.rpc import Rpc
-from rlsp_cli.evals.strategies.selection import Selection, selections
+from rlsp_cli.evals.strategies.selection import EqualTokens, Selection, selections
 from rlsp_cli.evals.strategies.self_consistency import SelfConsistency
 from rlsp_cli.evals.strategies.strategy import Candidate, Responses, Strategy
 from rlsp_cli.evals.strategies.token_budget import (
@@ -43,17 +44,21 @@ _ALL: tuple[Strategy, ...] = (
     ConfidenceSplit(),
 )
 STRATEGIES = {strategy.name: strategy for strategy in _ALL}
-"""By name, those that choose from samples. Budget forcing makes a response of its own instead."""
+"""By name, those that choose from samples. Budget forcing and search make responses of their own."""
 BUDGET_FORCING = "budget_forcing"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StrategyRow(Means):
-    """A strategy on some of the responses; `difference` is its accuracy minus the reference's."""
+    """A strategy on some of the responses; `difference` is its accuracy minus the reference's.
+
+    Where the strategy is the reference itself, `minus` names the one that is taken off instead.
+    """
 
     strategy: str
     selection: str
     difference: Difference | None = None
+    minus: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +96,8 @@ class _Builder:
         self.responses, self.reference, self.clusters = responses, reference, clusters
         self.rows: list[StrategyRow] = []
         self.missing: list[str] = []
+        self.first: tuple[str, Mapping[str, Outcome]] | None = None
+        """The first strategy at equal tokens, and its outcomes."""
 
         # Why tokens cannot be compared; without a reference there is nothing to compare them to.
         self.uncounted = _uncounted(responses, reference) if reference else None
@@ -107,6 +114,8 @@ class _Builder:
 
         for selection in self.selections:
             outcomes = selection.outcomes(self.responses.problems, strategy)
+            if self.first is None and isinstance(selection, EqualTokens):
+                self.first = strategy.name, outcomes
             self._add_row(strategy.name, selection.name, outcomes)
 
     def add_single(self, single: SingleAnswers | None) -> None:
@@ -119,6 +128,12 @@ class _Builder:
         }
         if shared:
             self._add_row(single.label, "all", shared)
+
+    def add_reference(self, greedy: SingleAnswers | None) -> None:
+        """A row of the reference, minus the first strategy at equal tokens, else minus greedy."""
+        assert self.reference is not None, "checked by the caller"
+        other = self.first or (greedy and (GREEDY, greedy.problems))
+        self._add_row(self.reference.label, "all", self.reference.problems, other)
 
     def table(self) -> StrategyTable:
         """All rows so far."""
@@ -140,15 +155,28 @@ class _Builder:
             return "no problem has scored samples to choose from"
         return strategy.unusable(self.responses)
 
-    def _add_row(self, name: str, selection: str, outcomes: Mapping[str, Outcome]) -> None:
-        moved = None
-        if self.reference:
-            before = {id: outcome.accuracy for id, outcome in self.reference.problems.items()}
+    def _add_row(
+        self,
+        name: str,
+        selection: str,
+        outcomes: Mapping[str, Outcome],
+        minus: tuple[str, Mapping[str, Outcome]] | None = None,
+    ) -> None:
+        moved, single = None, self.reference
+        others = minus[1] if minus else single and single.problems
+        if others:
+            before = {id: outcome.accuracy for id, outcome in others.items()}
             after = {id: outcome.accuracy for id, outcome in outcomes.items()}
             moved = difference(before, after, self.clusters)
 
         found = vars(means(outcomes, self.clusters))
-        row = StrategyRow(strategy=name, selection=selection, difference=moved, **found)
+        row = StrategyRow(
+            strategy=name,
+            selection=selection,
+            difference=moved,
+            minus=minus[0] if minus else None,
+            **found,
+        )
         self.rows.append(row)
 
     def _single_row(self, reference: SingleAnswers) -> SingleRow:
@@ -172,13 +200,14 @@ def strategy_table(
 
     `scorer_tokens` are those that models read and wrote for a response's score.
 
-    The reference is `against`, else what budget forcing made, else nothing. With it, each strategy
-    has a row at equal tokens, problem by problem, and one with all responses, and the greedy
-    response has one. Without it, each has one for each power of two. Problems that one side has no
-    scored response to are left out.
+    The reference is `against`, else what budget forcing made, else what a search found, else nothing.
+    With it, each strategy has a row at equal tokens, problem by problem, and one with all responses,
+    and the greedy response has one. Without it, each has one for each power of two. Problems that
+    one side has no scored response to are left out.
     """
     forced = single_answers(BUDGET_FORCING, rows, [FORCED]) if BUDGET_FORCING in names else None
-    reference = against or forced
+    searched = single_answers(SEARCH, rows, [SEARCH]) if SEARCH in names else None
+    reference = against or forced or searched
     responses = _responses(rows, same, scorer, reference, scorer_tokens or {})
     builder = _Builder(responses, reference, clusters_of(rows))
 
@@ -188,9 +217,14 @@ def strategy_table(
             builder.add(strategies[name])
 
     # What one plain response gives: a strategy that does not beat it is not worth its tokens.
-    builder.add_single(single_answers(GREEDY, rows, [GREEDY]))
+    greedy = single_answers(GREEDY, rows, [GREEDY])
+    builder.add_single(greedy)
     if against:
         builder.add_single(forced)
+    if searched and reference is searched:
+        builder.add_reference(greedy)
+    else:
+        builder.add_single(searched)
     return builder.table()
 
 

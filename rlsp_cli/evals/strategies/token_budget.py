@@ -15,13 +15,15 @@ from rlsp_cli.evals.strategies.strategy import Candidate, Strategy
 class Outcome(NamedTuple):
     """Of one problem: expected accuracy, responses that took part, and their tokens if known.
 
-    `ran_out` says that all responses took part and the budget would have paid for more.
+    `ran_out` says that all responses took part and the budget would have paid for more. `others` are
+    those of the tokens that other models than the one evaluated read and wrote.
     """
 
     accuracy: float
     responses: float
     tokens: float | None
     ran_out: bool = False
+    others: float = 0.0
 
 
 class SingleAnswers(NamedTuple):
@@ -40,7 +42,8 @@ class SingleAnswers(NamedTuple):
 class Means:
     """Means over problems, with the accuracy's 95% interval; `ran_out` counts problems.
 
-    Of several problems made of one row, their mean counts as one.
+    Of several problems made of one row, their mean counts as one. `tokens_policy` are those of the
+    model that is evaluated, without a scorer's.
     """
 
     problems: int
@@ -48,6 +51,7 @@ class Means:
     tokens: float | None
     accuracy: Estimate
     ran_out: int
+    tokens_policy: float | None = None
 
 
 def single_answers(
@@ -74,7 +78,12 @@ def choose(candidates: Sequence[Candidate], strategy: Strategy) -> Outcome:
     # A sum over those that are known would be too small, and look like a saving.
     costs = [cost for one in candidates if (cost := strategy.cost(one)) is not None]
     known = len(costs) == len(candidates)
-    return Outcome(strategy.chance(candidates), len(candidates), sum(costs) if known else None)
+    return Outcome(
+        strategy.chance(candidates),
+        len(candidates),
+        sum(costs) if known else None,
+        others=_others(candidates, strategy),
+    )
 
 
 def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Strategy) -> Outcome:
@@ -92,7 +101,7 @@ def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Stra
 
     if count == len(costs):
         ran_out = paid < budget and count == len(candidates)
-        return Outcome(strategy.chance(asked), count, paid, ran_out)
+        return Outcome(strategy.chance(asked), count, paid, ran_out, _others(asked, strategy))
     # A strategy must answer, so it is over the budget if its first response is.
     if count == 0:
         return choose(asked[:1], strategy)
@@ -102,7 +111,8 @@ def choose_within(candidates: Sequence[Candidate], budget: float, strategy: Stra
     without = strategy.chance(asked[:count])
     including = strategy.chance(asked[: count + 1])
     accuracy = (1 - next_takes_part) * without + next_takes_part * including
-    return Outcome(accuracy, count + next_takes_part, budget)
+    others = _others(asked[:count], strategy) + next_takes_part * _others([asked[count]], strategy)
+    return Outcome(accuracy, count + next_takes_part, budget, others=others)
 
 
 def means(problems: Mapping[str, Outcome], clusters: Clusters) -> Means:
@@ -110,6 +120,7 @@ def means(problems: Mapping[str, Outcome], clusters: Clusters) -> Means:
     accuracies = {id: outcome.accuracy for id, outcome in problems.items()}
     responses = {id: outcome.responses for id, outcome in problems.items()}
     tokens = {id: outcome.tokens for id, outcome in problems.items() if outcome.tokens is not None}
+    policy = {id: count - problems[id].others for id, count in tokens.items()}
     counted = len(tokens) == len(problems)
 
     return Means(
@@ -118,11 +129,19 @@ def means(problems: Mapping[str, Outcome], clusters: Clusters) -> Means:
         tokens=statistics.fmean(cluster_means(tokens, clusters)) if counted else None,
         accuracy=mean_share(cluster_means(accuracies, clusters)),
         ran_out=sum(outcome.ran_out for outcome in problems.values()),
+        tokens_policy=statistics.fmean(cluster_means(policy, clusters)) if counted else None,
     )
+
+
+def _others(candidates: Sequence[Candidate], strategy: Strategy) -> int:
+    """What other models than the one evaluated read and wrote for the strategy's choice."""
+    return sum((strategy.cost(one) or 0) - (one.tokens or 0) for one in candidates if one.tokens)
 
 
 def _single(rows: Sequence[Scored]) -> Outcome:
     # The mean of several, as if one of them had been drawn at random.
-    tokens = [row.num_tokens for row in rows if row.num_tokens is not None]
+    tokens = [row.num_tokens + row.other_tokens for row in rows if row.num_tokens is not None]
     accuracy = statistics.fmean(row.right for row in rows)
-    return Outcome(accuracy, 1, statistics.fmean(tokens) if len(tokens) == len(rows) else None)
+    others = statistics.fmean(row.other_tokens for row in rows)
+    mean = statistics.fmean(tokens) if len(tokens) == len(rows) else None
+    return Outcome(accuracy, 1, mean, others=others)
