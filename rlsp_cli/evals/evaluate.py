@@ -87,7 +87,7 @@ def _responses_of_each_kind(bench: Bench, settings: Eval) -> dict[str, int]:
         GREEDY: int(bench.sampling.greedy),
         SAMPLE: bench.sampling.samples,
         FORCED: int(forced),
-        SEARCH: int(SEARCH in settings.strategies),
+        SEARCH: int(settings.search is not None),
     }
 
 

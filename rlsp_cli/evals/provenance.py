@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rlsp_cli.errors import DataError
-from rlsp_cli.evals.answer import SEARCH
 from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.strategies import BUDGET_FORCING
 from rlsp_cli.recipe.schema import Eval
@@ -81,7 +80,7 @@ def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) 
     if bench.prompt_from == "responses":
         known = dict.fromkeys(_UNKNOWN)
 
-    forces, searches = (name in settings.strategies for name in (BUDGET_FORCING, SEARCH))
+    forces = BUDGET_FORCING in settings.strategies
     return Provenance(
         problems=len(bench.problems),
         like=bench.like,
@@ -98,7 +97,7 @@ def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) 
         forcing=settings.forcing.model_dump() if forces else None,
         thinking=settings.thinking,
         turn_digest=_turn_digest(bench) if settings.thinking else None,
-        search=settings.search.model_dump(mode="json") if searches else None,
+        search=settings.search.model_dump(mode="json") if settings.search else None,
         **known,
     )
 

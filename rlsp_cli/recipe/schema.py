@@ -759,8 +759,8 @@ class Eval(Section):
     """How the strategy `budget_forcing` lengthens responses."""
     split: Split = Split()
     """Which answers the strategy `confidence_split` accepts."""
-    search: SearchUse = SearchUse()
-    """How the strategy `search` searches; see docs/search.md."""
+    search: SearchUse | None = None
+    """How the strategy `search` searches, by default by beams; see docs/search.md."""
 
     @model_validator(mode="after")
     def _some_response(self) -> "Eval":
@@ -790,7 +790,7 @@ class Eval(Section):
         if self.forcing != Forcing() and "budget_forcing" not in self.strategies:
             raise ValueError("forcing is for the strategy budget_forcing; name it in strategies")
 
-        if self.search != SearchUse() and "search" not in self.strategies:
+        if self.search and "search" not in self.strategies:
             raise ValueError("search is for the strategy search; name it in strategies")
 
         for name in ("budget_forcing", "search"):

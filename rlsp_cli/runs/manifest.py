@@ -91,7 +91,7 @@ def _plugins(recipe: Recipe) -> list[dict[str, str]]:
 
 
 def _searched(settings: Eval) -> list[tuple[str, str]]:
-    if "search" not in settings.strategies:
+    if settings.search is None:
         return []
     scorer = settings.search.scorer
     return [("search", settings.search.use), *([("step_scorer", scorer.use)] if scorer else [])]

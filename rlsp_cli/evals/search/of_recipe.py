@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rlsp_cli.evals.answer import SEARCH
 from rlsp_cli.evals.samplers.sampler import Sampler
 from rlsp_cli.evals.search.grow import Search
 from rlsp_cli.evals.search.log import TreeLog
@@ -33,12 +32,11 @@ def recipe_search(
     None where the recipe does not name the strategy. Steps are kept in the file `trees`; a scorer
     can ask `models`.
     """
-    settings = recipe.eval
-    if settings is None or SEARCH not in settings.strategies:
+    use = recipe.eval.search if recipe.eval else None
+    if use is None:
         yield None
         return
 
-    use = settings.search
     policy = Policy(use.use, use.options, recipe.plugins)
     with ExitStack() as running:
         scorer = _scoring(use, recipe, models, running)
@@ -47,8 +45,8 @@ def recipe_search(
 
 def check_search(recipe: Recipe) -> Iterator[Issue]:
     """An issue if the scorer of `eval.search` reads the reference, which no strategy may see."""
-    settings = recipe.eval
-    scorer = settings.search.scorer if settings and SEARCH in settings.strategies else None
+    use = recipe.eval.search if recipe.eval else None
+    scorer = use.scorer if use else None
     if scorer is None:
         return
 
