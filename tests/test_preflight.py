@@ -240,7 +240,7 @@ def test_a_verifier_that_does_not_take_the_reference_itself_is_noted(folder: Pat
 
 def test_a_reward_that_asks_a_server_is_not_tried(folder: Path) -> None:
     judge = "{use: llm_judge, base_url: 'http://127.0.0.1:9/v1', model: m}"
-    assert "asks a server and was not tried" in notes(folder, f"reward.exploration={judge}")[0]
+    assert "asks a model and was not tried" in notes(folder, f"reward.exploration={judge}")[0]
 
 
 def test_a_length_reward_that_is_at_its_floor_for_every_response_is_noted(folder: Path) -> None:

@@ -50,7 +50,7 @@ def test_try_scores_a_file_in_its_order_with_the_documented_keys(tmp_path: Path)
     ("arguments", "code", "words"),
     [
         (["--verifier", "math_verify"], 2, "either --response TEXT or --samples FILE"),
-        (["--response", "x"], 2, "either a recipe or --verifier NAME"),
+        (["--response", "x"], 2, "either a recipe, --verifier NAME or --step-scorer"),
         (["--verifier", "math_verfy", "--response", "x"], 3, 'did you mean "math_verify"?'),
         (["--verifier", "math_verify", "--samples", "none.jsonl"], 3, "no such file of responses"),
     ],

@@ -2,7 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import Recipe
     from rlsp_cli.rewards.audit import Finding
     from rlsp_cli.rewards.sample import Sample, SampleScore, Score
+    from rlsp_cli.rewards.scorer import Scorer
     from rlsp_cli.rewards.selection import Choice
 
 _EPILOG = "Exit codes: docs/errors.md"
@@ -115,7 +117,6 @@ def try_(
     Example: rlsp reward try quickstart --response '\boxed{3+7}' --reference 3+7
     """
     from rlsp_cli.rewards.combine import alpha_of
-    from rlsp_cli.rewards.scorer import Scorer
 
     if step_scorer:
         _try_steps(step_scorer, recipe, overrides or [], samples, json)
@@ -129,7 +130,7 @@ def try_(
 
     loaded = _load(recipe, overrides or []) if recipe else _recipe_of(str(verifier))
     rows = _samples(response, reference, prompt, samples, _token_counter(loaded, tokenizer))
-    with Scorer(loaded.reward, loaded.plugins) as scorer:
+    with _scorer(loaded) as scorer:
         # Of a verifier alone there is no reward to show, only its verdicts.
         if verifier:
             _show_verdicts(rows, scorer.verify(rows), json)
@@ -154,7 +155,6 @@ def diff(
     from rlsp_cli.data import read_samples
     from rlsp_cli.rewards.combine import alpha_of
     from rlsp_cli.rewards.rescore import rescore
-    from rlsp_cli.rewards.scorer import Scorer
     from rlsp_cli.rewards.token_count import token_counter
     from rlsp_cli.runs.run import open_run
     from rlsp_cli.runs.shapes import RolloutRow
@@ -168,7 +168,7 @@ def diff(
     samples = read_samples(file, token_counter(loaded.model, tokenizer))
 
     # Each step with the alpha that it had, which a schedule changes.
-    with Scorer(loaded.reward, loaded.plugins) as scorer:
+    with _scorer(loaded) as scorer:
         found = rescore(
             rows, samples, lambda part, step: scorer.score(part, alpha_of(loaded, step))
         )
@@ -195,7 +195,9 @@ def select(
 
     Example: rlsp reward select runs/a/1 --selector pass_rate lo=0.1 hi=0.9
     """
+    from rlsp_cli.backends.served_models import served_models
     from rlsp_cli.data import read_samples
+    from rlsp_cli.rewards.model_use import models_of
     from rlsp_cli.rewards.selection import Selector, grouped, with_scores
     from rlsp_cli.runs.run import open_run
     from rlsp_cli.runs.shapes import RolloutRow
@@ -206,7 +208,11 @@ def select(
     samples = with_scores(read_samples(file), list(read_rows(file, RolloutRow)))
 
     use = named_selector(selector, options or [], recipe.plugins)
-    with Selector(use, recipe.reward, recipe.plugins) as running:
+    asked = models_of("selector", use, recipe.plugins).values()
+    with (
+        served_models(recipe, asked) as models,
+        Selector(use, recipe.reward, recipe.plugins, models) as running,
+    ):
         _show_choices(running.choose(grouped(samples)), json)
 
 
@@ -227,10 +233,9 @@ def audit(
     from rlsp_cli.data import audit_cases
     from rlsp_cli.rewards.audit import audit as run_audit
     from rlsp_cli.rewards.combine import alpha_of
-    from rlsp_cli.rewards.scorer import Scorer
 
     loaded = _load(recipe, overrides or [])
-    with Scorer(loaded.reward, loaded.plugins) as scorer:
+    with _scorer(loaded) as scorer:
         found = run_audit(
             audit_cases(loaded, problems),
             lambda samples: scorer.score(samples, alpha_of(loaded, 0)),
@@ -259,6 +264,9 @@ def serve(
 
     Example: rlsp reward serve my.yaml --port 8000
     """
+    from rlsp_cli.backends.served_models import served_models
+    from rlsp_cli.rewards.model_use import models_at
+
     # Starlette and uvicorn are an extra.
     try:
         from rlsp_cli.rewards.service.server import run_service
@@ -271,9 +279,31 @@ def serve(
         print(text, file=sys.stderr, flush=True)
 
     loaded = _load(recipe, overrides or [])
-    run_service(
-        loaded, host, port, say, tokenizer=tokenizer, backlog=backlog, group_wait_s=group_wait
-    )
+    with served_models(loaded, models_at(loaded, "reward")) as models:
+        run_service(
+            loaded,
+            host,
+            port,
+            say,
+            tokenizer=tokenizer,
+            backlog=backlog,
+            group_wait_s=group_wait,
+            models=models,
+        )
+
+
+@contextmanager
+def _scorer(recipe: "Recipe") -> Iterator["Scorer"]:
+    """The recipe's scorer, with the models that its plugins ask."""
+    from rlsp_cli.backends.served_models import served_models
+    from rlsp_cli.rewards.model_use import models_at
+    from rlsp_cli.rewards.scorer import Scorer
+
+    with (
+        served_models(recipe, models_at(recipe, "reward")) as models,
+        Scorer(recipe.reward, recipe.plugins, models) as scorer,
+    ):
+        yield scorer
 
 
 def _token_counter(recipe: "Recipe", tokenizer: str | None) -> Callable[[str], int] | None:
@@ -312,7 +342,9 @@ def _try_steps(
     name: str, recipe: str | None, overrides: list[str], file: Path | None, json: bool
 ) -> None:
     """`rlsp reward try --step-scorer`; of a recipe it takes the models and the plugins."""
+    from rlsp_cli.backends.served_models import served_models
     from rlsp_cli.data import read_stepped
+    from rlsp_cli.rewards.model_use import models_at
     from rlsp_cli.rewards.step_scoring import StepScorer
 
     if file is None:
@@ -323,7 +355,11 @@ def _try_steps(
 
     loaded = _recipe_of_steps(name, overrides, _load(recipe, []) if recipe else None)
     rows = read_stepped(file)
-    with StepScorer(loaded.reward.exploration[0], loaded.reward, loaded.plugins) as scorer:
+    use, reward, plugins = loaded.reward.exploration[0], loaded.reward, loaded.plugins
+    with (
+        served_models(loaded, models_at(loaded, "reward")) as models,
+        StepScorer(use, reward, plugins, models) as scorer,
+    ):
         scores = scorer.score_and_check(rows)
         texts = [scorer.texts(row) for row in rows]
     _show_steps([row.sample for row in rows], texts, scores, json)

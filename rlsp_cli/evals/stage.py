@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from rlsp_cli.evals.answer import Scored, read_scored
 from rlsp_cli.evals.benches import Bench, Benches, probed
@@ -15,11 +16,15 @@ from rlsp_cli.evals.evaluate import RunStrategies, evaluate
 from rlsp_cli.evals.overlap import Contamination, contamination_notes, measure_contamination
 from rlsp_cli.evals.results import BenchResult, ModelResult, Results
 from rlsp_cli.evals.samplers import EndpointSampler, ReplaySampler, Response, Sampler
+from rlsp_cli.evals.samplers.endpoint_sampler import KEY_VARIABLE
 from rlsp_cli.evals.score_card import score_cards
 from rlsp_cli.evals.search import recipe_search
 from rlsp_cli.evals.strategies.run import reference_answers, run_strategies
 from rlsp_cli.evals.strategies.token_budget import SingleAnswers
+from rlsp_cli.http import read_key
 from rlsp_cli.recipe.schema import Eval, Recipe
+from rlsp_cli.rewards.model_use import EVALUATED
+from rlsp_cli.rewards.models import NO_MODELS, Address, Addresses
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import AnswerPaths, StagePaths
 from rlsp_cli.runs.stream import append_rows, write_json
@@ -27,8 +32,18 @@ from rlsp_cli.terminal import print
 
 RenderPrompt = Callable[[str, str | None], str]
 """From the user's turn and a system message to the text that a model reads."""
-OpenModel = Callable[[str], AbstractContextManager[tuple[Sampler, RenderPrompt]]]
-"""From a model's folder or id to its sampler and how its prompts are rendered, while it is open."""
+
+
+class Opened(NamedTuple):
+    """A model that answers: its sampler, how its prompts are rendered, and where plugins ask it."""
+
+    sampler: Sampler
+    render: RenderPrompt
+    address: Address | None = None
+
+
+OpenModel = Callable[[str], AbstractContextManager[Opened]]
+"""From a model's folder or id to the model, while it is open."""
 
 _TICK_S = 1.0
 """Least time between two lines of progress."""
@@ -40,11 +55,13 @@ def evaluate_models(
     models: dict[str, str],
     open_model: OpenModel,
     check_stop: Callable[[], None],
+    served: Addresses = NO_MODELS,
 ) -> None:
     """Write samples.jsonl of each model and bench, and results.json.
 
     `models` is label -> folder or id; empty for responses that are given. `open_model` is asked
-    where no server and no file answers. `check_stop` is called after each answer and raises when
+    where no server and no file answers. Plugins can ask the models that are `served`, and the one
+    that is evaluated. `check_stop` is called after each answer and raises when
     the stage is to stop.
     """
     assert recipe.eval, "checked by the recipe"
@@ -60,15 +77,15 @@ def evaluate_models(
 
     results: dict[str, ModelResult] = {}
     with ExitStack() as running:
-        scorers = _scorers(recipe, benches, running)
-        stage = _Stage(recipe, paths, references, scorers, check_stop)
+        scorers = _scorers(recipe, benches, running, served)
+        stage = _Stage(recipe, paths, references, scorers, served, check_stop)
 
         for label, path in models.items():
             # One model at a time: two rarely fit into the memory of a GPU.
-            with _answering(recipe, path, open_model, check_stop) as (sampler, render):
+            with _answering(recipe, path, open_model, check_stop) as opened:
                 found = {}
                 for bench in benches:
-                    found[bench.name] = stage.evaluate(label, bench, sampler, render)
+                    found[bench.name] = stage.evaluate(label, bench, opened)
             results[label] = ModelResult(path, found)
 
     _write_results(recipe, paths, benches, results)
@@ -76,32 +93,33 @@ def evaluate_models(
 
 @dataclass(frozen=True)
 class _Stage:
-    """What all evaluations share; `references` and `scorers` are by bench."""
+    """What all evaluations share; `references` and `scorers` are by bench, `served` by model."""
 
     recipe: Recipe
     paths: StagePaths
     references: Mapping[str, SingleAnswers]
     scorers: Mapping[str, Scorer]
+    served: Addresses
     check_stop: Callable[[], None]
 
-    def evaluate(
-        self, label: str, bench: Bench, sampler: Sampler, render: RenderPrompt
-    ) -> BenchResult:
+    def evaluate(self, label: str, bench: Bench, opened: Opened) -> BenchResult:
         """One model on one bench."""
+        sampler = opened.sampler
         settings, paths = self.recipe.eval, self.paths.answers(label, bench.name)
         assert settings, "checked by the recipe"
         bench = _drawn(bench, settings, sampler)
-        with recipe_search(self.recipe, sampler, paths.trees, self.check_stop) as search:
+        served = self._served(opened)
+        with recipe_search(self.recipe, sampler, paths.trees, self.check_stop, served) as search:
             result = evaluate(
                 bench,
                 _gold(bench) if settings.responses == "gold" else sampler,
                 self.scorers[bench.name].verify,
                 settings,
                 seed=self.recipe.seed,
-                prompt=lambda turn: render(turn, bench.system),
+                prompt=lambda turn: opened.render(turn, bench.system),
                 paths=paths,
                 tick=_Progress(self.paths, self.check_stop, f"{label} on {bench.name}"),
-                strategies=self._strategies(bench, paths),
+                strategies=self._strategies(bench, paths, served),
                 search=search,
             )
 
@@ -109,27 +127,35 @@ class _Stage:
             _note(f"{label} on {bench.name}: {line}")
         return result
 
-    def _strategies(self, bench: Bench, paths: AnswerPaths) -> RunStrategies | None:
+    def _served(self, opened: Opened) -> Addresses:
+        """The models that plugins can ask, and that which is evaluated."""
+        return {**self.served, EVALUATED: opened.address} if opened.address else self.served
+
+    def _strategies(
+        self, bench: Bench, paths: AnswerPaths, served: Addresses
+    ) -> RunStrategies | None:
         """What the recipe asks for, if anything."""
         if not (self.recipe.eval and self.recipe.eval.strategies):
             return None
         reference = self.references.get(bench.name)
-        return partial(run_strategies, self.recipe, bench, reference, paths.scores)
+        return partial(run_strategies, self.recipe, bench, reference, paths.scores, served=served)
 
 
 @contextmanager
 def _answering(
     recipe: Recipe, path: str, open_model: OpenModel, check_stop: Callable[[], None]
-) -> Iterator[tuple[Sampler, RenderPrompt]]:
+) -> Iterator[Opened]:
     """What answers the benches: a file of responses, a server, or the model."""
     settings = recipe.eval
     assert settings, "checked by the recipe"
     if settings.responses == "gold":
-        yield ReplaySampler({}), _as_it_is
+        yield Opened(ReplaySampler({}), _as_it_is)
     elif settings.responses is not None:
-        yield ReplaySampler.from_file(Path(path), uneven=settings.samples == 0), _as_it_is
+        given = ReplaySampler.from_file(Path(path), uneven=settings.samples == 0)
+        yield Opened(given, _as_it_is)
     elif settings.url is not None:
-        yield EndpointSampler(settings.url, path, batch=settings.batch, tick=check_stop), _as_it_is
+        asked = EndpointSampler(settings.url, path, batch=settings.batch, tick=check_stop)
+        yield Opened(asked, _as_it_is, Address(settings.url, path, read_key(KEY_VARIABLE)))
     else:
         with open_model(path) as opened:
             yield opened
@@ -169,7 +195,9 @@ def _probes(benches: Sequence[Bench], recipe: Recipe) -> Iterator[Bench]:
             yield probed(bench, use, recipe.plugins)
 
 
-def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> dict[str, Scorer]:
+def _scorers(
+    recipe: Recipe, benches: Sequence[Bench], running: ExitStack, served: Addresses
+) -> dict[str, Scorer]:
     """Bench -> scorer of its verifier; benches with equal verifiers share one."""
     # A scorer has worker processes of its own, which many benches would multiply.
     started: list[tuple[Bench, Scorer]] = []
@@ -181,7 +209,7 @@ def _scorers(recipe: Recipe, benches: Sequence[Bench], running: ExitStack) -> di
             continue
 
         reward = recipe.reward.model_copy(update={"correctness": bench.verifier, "exploration": ()})
-        scorer = running.enter_context(Scorer(reward, recipe.plugins))
+        scorer = running.enter_context(Scorer(reward, recipe.plugins, served))
         started.append((bench, scorer))
         scorers[bench.name] = scorer
     return scorers

@@ -12,16 +12,18 @@ from rlsp_cli.evals.thinking import check_thinking
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.lexicon import load_lexicon
+from rlsp_cli.rewards.model_use import check_models
 
 
 def check_recipe(recipe: Recipe) -> list[Issue]:
-    """Issues of backends, benches, scorer, thinking and lexicon, and of training on a bench's problems."""
+    """Issues of backends, benches, scorer, thinking, models and lexicon, and of training on a bench's problems."""
     return [
         *backends.check(recipe),
         *check_benches(recipe),
         *check_scorer(recipe),
         *check_search(recipe),
         *check_thinking(recipe),
+        *check_models(recipe),
         *_check_lexicon(recipe),
         *check_overlap(recipe),
     ]

@@ -11,6 +11,7 @@ from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import ExplorationUse, Penalise, PluginUse, Prompts, Recipe, Reward
 from rlsp_cli.rewards.audit import honest
 from rlsp_cli.rewards.combine import alpha_of
+from rlsp_cli.rewards.model_use import models_of
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score, is_right
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.steps import is_bounded
@@ -31,20 +32,20 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
     trains = recipe.ppo is not None and "ppo" in stages
     exploration = recipe.reward.exploration if trains else ()
     for number, use in enumerate(exploration):
-        if _asks_a_server(use):
+        if _asks_a_server(recipe, use.kind, use):
             place = f"reward.exploration.{number}"
-            yield Note(place, f"{use.use} asks a server and was not tried")
+            yield Note(place, f"{use.use} asks a model and was not tried")
 
     yield from _farmable(exploration)
 
     verifier = recipe.reward.correctness
-    if _asks_a_server(verifier):
-        yield Note("reward.correctness", f"{verifier.use} asks a server and was not tried")
+    if _asks_a_server(recipe, "verifier", verifier):
+        yield Note("reward.correctness", f"{verifier.use} asks a model and was not tried")
         return
 
     reward = recipe.reward.model_copy(update={"exploration": exploration})
     try:
-        yield from _broken(recipe, row, _score(recipe, _without_servers(reward), row))
+        yield from _broken(recipe, row, _score(recipe, _without_servers(recipe, reward), row))
     except PluginError as error:
         yield Issue("reward", str(error))
 
@@ -72,14 +73,14 @@ def _farmable(exploration: Sequence[ExplorationUse]) -> Iterator[Note]:
             yield Note(f"reward.exploration.{number}.steps.refine", message, hint)
 
 
-def _asks_a_server(use: PluginUse) -> bool:
-    # Such a server may not run yet, and a call may cost money.
-    return "base_url" in use.options
+def _asks_a_server(recipe: Recipe, kind: str, use: PluginUse) -> bool:
+    # Such a server may not run yet, a call may cost money, and to load a model takes minutes.
+    return "base_url" in use.options or bool(models_of(kind, use, recipe.plugins))
 
 
-def _without_servers(reward: Reward) -> Reward:
+def _without_servers(recipe: Recipe, reward: Reward) -> Reward:
     """The same reward in one process, without a cache and without what asks a server."""
-    here = tuple(use for use in reward.exploration if not _asks_a_server(use))
+    here = tuple(use for use in reward.exploration if not _asks_a_server(recipe, use.kind, use))
     return reward.model_copy(update={"exploration": here, "workers": 1, "cache": None})
 
 

@@ -36,8 +36,8 @@ def _make(job: Path) -> None:
 
     # A signal ends this process at once: what was sampled is written, and not asked for again.
     opening = open_model(round.model, recipe=recipe, paths=paths, check_stop=lambda: None)
-    with opening as (sampler, render):
-        make_round_traces(round, sampler, render)
+    with opening as opened:
+        make_round_traces(round, opened.sampler, opened.render)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.data import Problem, recipe_problems
 from rlsp_cli.errors import DataError, UsageError
 from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler
@@ -20,6 +21,7 @@ from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.combine import alpha_of
+from rlsp_cli.rewards.model_use import models_at, models_of
 from rlsp_cli.rewards.plain import rollout_row
 from rlsp_cli.rewards.sample import Sample, SampleScore
 from rlsp_cli.rewards.scorer import Scorer
@@ -124,8 +126,12 @@ def _roll(job: RollJob) -> Rolled:
         path.unlink(missing_ok=True)
 
     with ExitStack() as stack:
-        scorer = stack.enter_context(Scorer(recipe.reward, recipe.plugins))
-        selector = stack.enter_context(Selector(job.selector, recipe.reward, recipe.plugins))
+        asked = {*models_at(recipe, "reward"), *_asked_by(job.selector, recipe)}
+        models = stack.enter_context(served_models(recipe, asked))
+        scorer = stack.enter_context(Scorer(recipe.reward, recipe.plugins, models))
+        selector = stack.enter_context(
+            Selector(job.selector, recipe.reward, recipe.plugins, models)
+        )
         rolling = _Rolling(job, sampler, prompt, problems)
 
         last = ""
@@ -148,6 +154,10 @@ def _roll(job: RollJob) -> Rolled:
         drafts[path].rename(path)
     shutil.rmtree(job.drafts, ignore_errors=True)
     return found
+
+
+def _asked_by(selector: SelectorUse, recipe: Recipe) -> Collection[str]:
+    return models_of("selector", selector, recipe.plugins).values()
 
 
 class _Rolling:

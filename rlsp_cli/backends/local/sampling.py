@@ -5,10 +5,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.backends.vllm import Server, serving, serving_environment
 from rlsp_cli.evals.samplers import EndpointSampler, Sampler
-from rlsp_cli.evals.stage import RenderPrompt
+from rlsp_cli.evals.stage import Opened, RenderPrompt
+from rlsp_cli.recipe.named_model import NamedModel
 from rlsp_cli.recipe.schema import Data, Recipe, Thinking
+from rlsp_cli.rewards.model_use import EVALUATED, models_at
+from rlsp_cli.rewards.models import Address
 from rlsp_cli.runs.paths import StagePaths
 
 if TYPE_CHECKING:
@@ -18,23 +22,45 @@ if TYPE_CHECKING:
 @contextmanager
 def open_model(
     path: str, *, recipe: Recipe, paths: StagePaths, check_stop: Callable[[], None]
-) -> Iterator[tuple[Sampler, RenderPrompt]]:
-    """What answers for a model: vLLM if `eval.serve` asks for it, else the embedded engine."""
+) -> Iterator[Opened]:
+    """What answers for a model: vLLM if `eval.serve` asks for it, else the embedded engine.
+
+    Plugins that ask the embedded engine's model are answered by a second copy, in a process of its
+    own.
+    """
     assert recipe.eval, "checked by the recipe"
     model, gpus, settings = recipe.model, recipe.cluster.gpus_per_node, recipe.eval
     if not settings.serve:
-        yield local_sampler(
+        sampler, render = local_sampler(
             path, model.precision, gpus, model.chat_template, settings.batch, settings.thinking
         )
+        with _copy(path, recipe, paths, check_stop) as address:
+            yield Opened(sampler, render, address)
         return
 
     environment, run = serving_environment(recipe), paths.root.parent
     with serving(
         path, environment, gpus, model.precision, run, paths.server_log, check_stop
     ) as server:
-        yield served_sampler(
+        sampler, render = served_sampler(
             server, model.chat_template, settings.batch, check_stop, settings.thinking
         )
+        yield Opened(sampler, render, Address(server.url, server.model, server.key))
+
+
+@contextmanager
+def _copy(
+    path: str, recipe: Recipe, paths: StagePaths, check_stop: Callable[[], None]
+) -> Iterator[Address | None]:
+    """Where plugins can ask the model, if one of them does."""
+    if EVALUATED not in models_at(recipe, "eval"):
+        yield None
+        return
+
+    models = {EVALUATED: NamedModel(path=path)}
+    asked = recipe.model_copy(update={"models": models})
+    with served_models(asked, models, paths.root, check_stop) as served:
+        yield served[EVALUATED]
 
 
 def served_sampler(

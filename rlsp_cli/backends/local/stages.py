@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.backends.local.sampling import open_model
+from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.evals.stage import evaluate_models
 from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.rewards.model_use import EVALUATED, models_at
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 
@@ -21,7 +23,10 @@ def run_stage(stage: str, inputs: dict[str, Any]) -> None:
         opening = partial(
             open_model, recipe=recipe, paths=stage_paths, check_stop=stop.leave_if_set
         )
-        evaluate_models(recipe, stage_paths, inputs["models"], opening, stop.leave_if_set)
+        asked = models_at(recipe, "reward.correctness", "eval") - {EVALUATED}
+        with served_models(recipe, asked, stage_paths.root, stop.leave_if_set) as served:
+            models = inputs["models"]
+            evaluate_models(recipe, stage_paths, models, opening, stop.leave_if_set, served)
         return
     from rlsp_cli.backends.local import training  # torch: some evaluations do without
 

@@ -9,6 +9,7 @@ import torch
 from rlsp_cli.backends.local.models import starting_model
 from rlsp_cli.backends.local.rollouts import served_policy
 from rlsp_cli.backends.local.room import refuse_too_large
+from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.data import (
     Problem,
     forget_rows,
@@ -29,6 +30,7 @@ from rlsp_cli.engine.trackers import Trackers, tracking
 from rlsp_cli.engine.trial import handling_of, refuse_leaks
 from rlsp_cli.evals.overlap import refuse_overlap
 from rlsp_cli.recipe.schema import Recipe, Sft
+from rlsp_cli.rewards.model_use import models_at
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.selection import Selector
 from rlsp_cli.runs.paths import RunPaths
@@ -75,10 +77,13 @@ def ppo(recipe: Recipe, paths: RunPaths, inputs: dict[str, Any], stop: StopFlag)
         sampler = None
         if recipe.ppo.sampler == "vllm":
             sampler = stack.enter_context(served_policy(context, recipe.ppo, prompts))
-        scorer = stack.enter_context(Scorer(recipe.reward, recipe.plugins))
+        asked = models_at(recipe, "reward", "ppo.select")
+        folder, tick = paths.stage("ppo").root, stop.leave_if_set
+        models = stack.enter_context(served_models(recipe, asked, folder, tick))
+        scorer = stack.enter_context(Scorer(recipe.reward, recipe.plugins, models))
         selector = None
         if recipe.ppo.select:
-            chosen = Selector(recipe.ppo.select, recipe.reward, recipe.plugins)
+            chosen = Selector(recipe.ppo.select, recipe.reward, recipe.plugins, models)
             selector = stack.enter_context(chosen)
         heldout = _heldout(recipe)
         PpoTrainer(context, recipe.ppo, kept, scorer, sampler, heldout, selector).run()

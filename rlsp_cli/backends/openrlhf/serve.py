@@ -10,7 +10,9 @@ from rlsp_cli.backends.openrlhf.checkpoint import checkpoint_step
 from rlsp_cli.backends.openrlhf.files import OpenRlhfFiles
 from rlsp_cli.backends.openrlhf.journal import Journal
 from rlsp_cli.backends.sections import ppo_section
+from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.errors import NotReadyError
+from rlsp_cli.rewards.model_use import models_at
 from rlsp_cli.terminal import print
 
 _ROLLOUTS_WAITING = 8
@@ -43,7 +45,8 @@ def serve_job(step: JobStep, *options: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     journal = Journal(recipe, ppo, files, total, expected, Path(report) if report else None)
-    with closing(journal):
+    asked = models_at(recipe, "reward")
+    with closing(journal), served_models(recipe, asked, step.run.stage("ppo").root) as models:
         run_service(
             recipe,
             given.get("--host", "127.0.0.1"),
@@ -52,4 +55,5 @@ def serve_job(step: JobStep, *options: str) -> None:
             tokenizer=step.inputs["model"],
             backlog=_ROLLOUTS_WAITING * ppo.responses,
             journal=journal,
+            models=models,
         )

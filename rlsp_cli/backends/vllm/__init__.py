@@ -1,11 +1,12 @@
 """Serving a model with vLLM on this machine, from the environment of OpenRLHF."""
 
-from rlsp_cli.backends.vllm.options import LARGEST_RANK, for_rollouts
+from rlsp_cli.backends.vllm.options import LARGEST_RANK, for_questions, for_rollouts
 from rlsp_cli.backends.vllm.server import Server, rollout_environment, serving, serving_environment
 
 __all__ = [
     "LARGEST_RANK",
     "Server",
+    "for_questions",
     "for_rollouts",
     "rollout_environment",
     "serving",

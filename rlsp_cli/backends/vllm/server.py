@@ -6,7 +6,6 @@ vLLM comes with the environment of OpenRLHF.
 import os
 import re
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from rlsp_cli.backends.vllm.options import NO_OPTIONS, ServeOptions
 from rlsp_cli.backends.vllm.parallel import Parallelism, heads_of, parallel, weights_of
 from rlsp_cli.child.cause import last_error, likely_cause
 from rlsp_cli.child.die_with_parent import end
+from rlsp_cli.child.port import held_port
 from rlsp_cli.child.session import session, short_folder
 from rlsp_cli.errors import JobError, NotReadyError
 from rlsp_cli.http import client_settings
@@ -200,7 +200,7 @@ def serving(
 
     # Sockets have short names; the key keeps other users of this machine out.
     begin, folder, key = _size(log), short_folder(), secrets.token_urlsafe(24)
-    with _port() as port:
+    with held_port() as port:
         command = serve_command(
             python, model, port, dtype, parallelism, on_cpu=not gpus, more=options
         )
@@ -274,18 +274,6 @@ def _variables(key: str, folder: str, gpus: int) -> dict[str, str]:
     """The server's variables: sockets lie in `folder`, and no file here shadows a module."""
     own = {"VLLM_API_KEY": key, "TMPDIR": folder, "DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1"}
     return {**({} if gpus else _ON_CPU), **os.environ, **own}
-
-
-@contextmanager
-def _port() -> Iterator[int]:
-    """A port that the system gives to no other process while the block runs.
-
-    We are bound to it without listening, and SO_REUSEADDR lets vLLM bind to it beside us.
-    """
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((_LOOPBACK, 0))
-        yield int(held.getsockname()[1])
 
 
 def _wait_until_ready(url: str, key: str, watch: Watch, tick: Callable[[], None]) -> int:

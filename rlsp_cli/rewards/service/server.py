@@ -12,6 +12,7 @@ import uvicorn
 from rlsp_cli.errors import NotReadyError, SafetyError, UsageError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.combine import alpha_of
+from rlsp_cli.rewards.models import NO_MODELS, Addresses
 from rlsp_cli.rewards.sample import Sample, SampleScore
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.service.app import JobJournal, Service
@@ -34,8 +35,11 @@ def run_service(
     backlog: int = 1024,
     group_wait_s: float = 60.0,
     journal: JobJournal | None = None,
+    models: Addresses = NO_MODELS,
 ) -> None:
     """Serve a recipe's rewards, to a training job if there is a `journal` of one.
+
+    Plugins can ask `models`.
 
     UsageError when others could reach it without a token, NotReadyError when the address is taken,
     SafetyError when failing rewards ended it.
@@ -46,7 +50,7 @@ def run_service(
     # Before the workers start, which takes longer than finding out that the port is taken.
     listener = _bind(host, port)
 
-    with Scorer(recipe.reward, recipe.plugins) as scorer:
+    with Scorer(recipe.reward, recipe.plugins, models) as scorer:
         gatherer = Gatherer(
             _submit_to(scorer, recipe), _group_size(recipe, scorer), group_wait_s, backlog
         )
