@@ -301,7 +301,7 @@ def test_a_step_scorer_is_given_the_steps_so_far_and_no_reference(tmp_path: Path
     path = tmp_path / "scorer.py"
     path.write_text(SCORER)
     use = Use("step_scorer", f"{path}:seen", {}, steps=Steps(aggregate="last"))
-    after = {"": "a", "a": "b", "ab": "C"}
+    after = {"": ["a\n"], "a\n": ["b\n"], "a\nb\n": ["C"]}
     with Pool([use], 1, 30.0, 4.0) as pool:
         scoring = StepScoring(use, pool)
         (grown,) = grow(Watched("best_first", children=1), Toy(after), scoring, tmp_path)

@@ -17,7 +17,7 @@ DECODING = Decoding(temperature=1.0, top_p=1.0, max_new_tokens=20, seed=3)
 class Toy:
     """After each partial response it says the letters of `after`, one after the other and from the first again."""
 
-    def __init__(self, after: Mapping[str, str]) -> None:
+    def __init__(self, after: Mapping[str, Sequence[str]]) -> None:
         self.after = after
         self.asked: list[Request] = []
         self.said: Counter[str] = Counter()

@@ -11,15 +11,21 @@ from rlsp_cli.recipe.steps import Steps
 class SearchSteps(Steps):
     """How a response is split into the steps of a search, and how their scores become one."""
 
-    by: Literal["lines", "blank_line", "tag"] = "lines"
+    by: Literal["lines", "blank_line", "tag", "sentences"] = "lines"
     """What ends a step: the model stops there, and is asked for the next one."""
     aggregate: Literal["min", "product", "last", "mean", "sum", "max", "geometric_mean"] = "last"
     """The score of a partial response, from those of its steps."""
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """The texts at which a step ends."""
-        return {"lines": ("\n",), "blank_line": ("\n\n",), "tag": (f"</{self.tag}>",)}[self.by]
+        """The texts at which a model stops; `sentences` stops within a number such as 3.5 too."""
+        ends = {
+            "lines": ("\n",),
+            "blank_line": ("\n\n",),
+            "tag": (f"</{self.tag}>",),
+            "sentences": (".", "!", "?", ";", "\n"),
+        }
+        return ends[self.by]
 
 
 class StepScorerUse(Plain):

@@ -5,12 +5,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards import Node, Sample, Tree
 from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.sample import Score
-from rlsp_cli.rewards.steps import split_steps
 
 
 class NodeScorer(Protocol):
@@ -28,9 +26,8 @@ class StepScoring:
         self.use, self.pool = use, pool
 
     def score(self, places: Sequence[tuple[Tree, Node]]) -> Iterator[Score]:
-        """The steps are those of the nodes from the root on."""
-        settings = self.use.steps or Steps()
-        calls = [Call(self.use, (_blind(*place),), _words(place[1], settings)) for place in places]
+        """The steps are those of the response so far, as they would be in a whole response."""
+        calls = [Call(self.use, (_blind(*place),)) for place in places]
         futures = [self.pool.submit(partial(self.pool.run, call)) for call in calls]
         for future in futures:
             yield future.result()[0]
@@ -63,11 +60,4 @@ def _blind(tree: Tree, node: Node) -> Sample:
     tokens = sum(step.num_tokens for step in node.path)
     return Sample(
         tree.prompt, node.response, id=tree.id, num_tokens=tokens, truncated=node.truncated
-    )
-
-
-def _words(node: Node, settings: Steps) -> tuple[str, ...]:
-    # Node by node: what a limit cut in two is two steps.
-    return tuple(
-        found.text for step in node.steps for found in split_steps(step, settings.by, settings.tag)
     )
