@@ -107,9 +107,10 @@ def drawn(grown: Sequence[Grown]) -> list[list[tuple[int, str, float | None, flo
 
 def test_a_prefix_is_the_tokens_that_the_model_wrote(policies: str, tmp_path: Path) -> None:
     sampler = Seeded()
-    (grown,) = grow(Policy(f"{policies}:wide", {}), sampler, None, tmp_path, budget=40)
+    policy = Policy(f"{policies}:wide", {})
+    grown, _ = grow(policy, sampler, None, tmp_path, ["p", "q"], budget=40)
     for node in grown.tree.nodes[1:]:
-        asked = [one for one in sampler.asked if one.prefix == node.response]
+        asked = [one for one in sampler.asked if (one.id, one.prefix) == ("p", node.response)]
         ids = tuple(token for part in node.path[1:] for token in part.token_ids)
         assert all(one.prefix_ids == ids for one in asked)
     assert sum(len(request.prefix_ids) for request in sampler.asked) > 8
@@ -124,6 +125,7 @@ def test_a_step_is_no_longer_than_its_limit_and_what_is_left_of_the_response(
     (grown,) = grow(policy, sampler, None, tmp_path, step_tokens=8)
     assert grown.end == "policy" and not grown.whole
     assert (grown.answer.response, grown.answer.truncated) == ("a" * 20, True)
+    assert sampler.limits == [8] * 13 + [7, 6, 5, 4, 3, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +264,7 @@ def test_a_killed_search_ends_as_an_uninterrupted_one_and_asks_for_nothing_twice
     finished = Seeded()
     third = grow(Watched("particles", particles=3), finished, scored, folder, problems, **settings)
     assert finished.asked == [] and drawn(third) == drawn(whole)
+    assert sorted(scored.asked) == sorted(table.asked)
     assert sum("end" in row for row in rows(folder)) == 2
 
 

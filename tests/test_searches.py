@@ -91,10 +91,16 @@ def _letters(grown: Grown) -> list[str]:
 
 
 def test_particles_that_have_ended_stay_and_are_drawn_from(tmp_path: Path) -> None:
-    policy = Watched("particles", particles=3)
-    scores = {"A": 0.999999, "b": 0.000001}
-    (grown,) = grow(policy, Toy({"": "Ab", "b": "C"}), Table(scores), tmp_path)
-    assert policy.rounds == [{"": 3}, {}] and grown.end == "policy"
+    after = {"": "Ab", **{"b" + "c" * n: "c" for n in range(20)}}
+    lengths = []
+    for seed in range(12):
+        policy = Watched("particles", particles=3)
+        # Whoever goes on after b is as good as never drawn beside an A that has stayed.
+        scores = {"A": 0.5, "b": 0.5, "bc": 1e-6}
+        grow(policy, Toy(after), Table(scores), tmp_path / str(seed), [f"p{seed}"])
+        if "A" in {node.response for node in policy.kept}:
+            lengths.append(len(policy.rounds))
+    assert set(lengths) == {2, 3}
 
 
 def test_uct_of_rap_rolls_out_and_then_weighs_value_against_visits(tmp_path: Path) -> None:
@@ -126,12 +132,14 @@ def test_uct_of_rstar_learns_from_ends_alone(tmp_path: Path) -> None:
     assert (grown.tree.root.visits, grown.tree.root.value) == (1, 0.0)
 
 
-def test_puct_of_alphamath_weighs_the_prior(tmp_path: Path) -> None:
-    policy = Watched("puct", children=2, iterations=3)
+@pytest.mark.parametrize(("exploration", "third"), [(0.5, "a"), (0.25, "bg")])
+def test_puct_of_alphamath_weighs_the_prior(exploration: float, third: str, tmp_path: Path) -> None:
+    policy = Watched("puct", children=2, iterations=3, exploration=exploration)
     searched(policy, tmp_path)
-    # The prior is exp(-.5) = .607, so 1.25 * .607 * sqrt(2) / 2 = .536: b .8 before a .6.
-    # Then the root has 4 visits, b 3 of value .7: .7 + .758 * 2 / 4 = 1.08; a .6 + .758 = 1.36.
-    assert policy.rounds == [{"": 2}, {"b": 2}, {"a": 2}, {}]
+    # The prior is exp(-.5) = .607 everywhere, so b .8 comes before a .6. Then the root has 4 visits,
+    # a 1 of value .6, and b 3 of value .7. With exploration .5: a .6 + .5 * .607 * 2 / 2 = .90,
+    # b .7 + .5 * .607 * 2 / 4 = .85. With .25: a .752, b .776, and of b's children bg is the best.
+    assert policy.rounds == [{"": 2}, {"b": 2}, {third: 2}, {}]
 
 
 def test_puct_of_omegaprm_prefers_high_values_and_short_states(tmp_path: Path) -> None:
@@ -154,6 +162,7 @@ def test_rest_mcts_ends_at_a_response_that_is_good_enough(tmp_path: Path) -> Non
     # a then has 3 visits of 6 and the value .5: .5 + .7 * sqrt(2 ln 6 / 3) = 1.27; b 1.42, bg.
     assert policy.rounds[:4] == [{"": 2}, {"b": 2}, {"a": 2}, {"bg": 2}]
     assert grown.answer.score is not None and grown.answer.score >= 0.9
+    assert not grown.tree.root.exhausted
 
 
 def test_every_policy_ends_on_a_tree_that_ends(tmp_path: Path) -> None:

@@ -21,10 +21,12 @@ class Toy:
         self.after = after
         self.asked: list[Request] = []
         self.said: Counter[str] = Counter()
+        self.limits: list[int] = []
 
     def answer(
         self, requests: Sequence[Request], decoding: Decoding, done: Container[int] = ()
     ) -> Iterator[tuple[int, Response]]:
+        self.limits.append(decoding.max_new_tokens)
         for row, request in enumerate(requests):
             self.asked.append(request)
             letters = self.after[request.prefix]
@@ -55,6 +57,7 @@ class Watched(Policy):
     def __init__(self, reference: str, **options: Any) -> None:
         super().__init__(reference, options)
         self.rounds: list[dict[str, int]] = []
+        self.kept: list[Node] = []
 
     def next(self, tree: Tree) -> list[tuple[Node, int]]:
         wanted = super().next(tree)
@@ -62,6 +65,8 @@ class Watched(Policy):
         for node, count in wanted:
             counts[node.response] += count
         self.rounds.append(dict(counts))
+        if self.plugin.name == "particles":
+            self.kept += tree.memory.get("ended", [])
         return wanted
 
 
