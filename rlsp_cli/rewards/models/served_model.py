@@ -87,6 +87,14 @@ class ServedModel:
         with self._server.reading(reply):
             return [int(token) for token in reply["tokens"]]
 
+    def tokenize_prompt(self, text: str) -> list[int]:
+        """Token ids of a prompt, after the special token that begins a text if there is one.
+
+        What a chat template has rendered begins with it already, and gets no second one.
+        """
+        plain, whole = self.tokenize(text), self.tokenize(text, special=True)
+        return plain if plain[:1] == whole[:1] else [whole[0], *plain]
+
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """The log-probability of each token given those before it, in nats; 0 for the first."""
         body = {

@@ -2,6 +2,7 @@
 
 from rlsp_cli.rewards.steps.aggregate import AGGREGATES, aggregate
 from rlsp_cli.rewards.steps.dense import PaidStep, paid_steps
+from rlsp_cli.rewards.steps.pieces import step_pieces
 from rlsp_cli.rewards.steps.refine import ScoreSteps, refined
 from rlsp_cli.rewards.steps.returns import is_bounded, largest_return, share_of_repeats
 from rlsp_cli.rewards.steps.score import ScoredSteps, score_steps
@@ -23,4 +24,5 @@ __all__ = [
     "score_steps",
     "share_of_repeats",
     "split_steps",
+    "step_pieces",
 ]
