@@ -14,25 +14,31 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from transformers import AutoModelForTokenClassification, AutoTokenizer
 from typer.testing import CliRunner
 
 from rlsp_cli.backends import compile_stage
 from rlsp_cli.backends.axolotl import backend
 from rlsp_cli.backends.axolotl.files import AxolotlFiles
+from rlsp_cli.backends.axolotl.finish import finish
 from rlsp_cli.backends.axolotl.keys import TESTED, known_keys
 from rlsp_cli.backends.axolotl.setup import setup
 from rlsp_cli.backends.environment import Environment, find_environment
 from rlsp_cli.backends.job_step import JobStep
+from rlsp_cli.backends.local.models import starting_tokenizer
 from rlsp_cli.backends.probe import Probe, run_probe
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.cli import app
-from rlsp_cli.data import trace_rows
+from rlsp_cli.data import step_rows, trace_rows
+from rlsp_cli.engine.step_examples import encode_steps
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.job import prepare
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
+from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.run import create_run
+from tests.byte_model import byte_model, byte_tokenizer, chatml
 from tests.conftest import TINY, free_port, load_checked, rlsp
 from tests.test_axolotl import EVERY_OPTION, RECIPE
 
@@ -95,20 +101,26 @@ def test_the_loss_falls_and_the_numbers_arrive_in_our_metrics(trained: Path) -> 
     assert [row["step"] for row in rows(trained) if "eval_loss" in row][-1] == STEPS - 1
 
 
-def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(
-    trained: Path, recipe: Path, environment: Environment
-) -> None:
-    from rlsp_cli.engine.lesson import encode_lessons, lessons
-    from rlsp_cli.engine.model import load_tokenizer
-
+def prepared(environment: Environment, run: Path) -> list[tuple[list[int], list[int]]]:
+    """The tokens and labels of each row that Axolotl made of its data."""
     dump = (
         "import json, sys\nfrom datasets import load_from_disk\nfrom pathlib import Path\n"
         "folders = [p.parent for p in Path(sys.argv[1]).rglob('dataset_info.json')]\n"
         "rows = [row for folder in folders for row in load_from_disk(str(folder))]\n"
         "print(json.dumps([[row['input_ids'], row['labels']] for row in rows]))\n"
     )
-    command = [*environment.command, "-c", dump, str(trained / "sft" / "prepared")]
-    theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    command = [*environment.command, "-c", dump, str(run / "sft" / "prepared")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [(tokens, labels) for tokens, labels in json.loads(done.stdout)]
+
+
+def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(
+    trained: Path, recipe: Path, environment: Environment
+) -> None:
+    from rlsp_cli.engine.lesson import encode_lessons, lessons
+    from rlsp_cli.engine.model import load_tokenizer
+
+    theirs = prepared(environment, trained)
     loaded, tokenizer = (
         load_recipe(recipe, plugins=resolve_options),
         load_tokenizer(str(trained / "sft" / "tokenizer")),
@@ -116,7 +128,7 @@ def test_axolotl_sees_the_tokens_and_masks_of_our_own_engine(
     ours = []
     for lesson in lessons(trace_rows(loaded.data.traces), loaded.data, tokenizer):
         prompt, response = encode_lessons([lesson], tokenizer)[0]
-        ours.append([prompt + response, [-100] * len(prompt) + response])
+        ours.append((prompt + response, [-100] * len(prompt) + response))
     kept = [row for row in ours if len(row[0]) <= 96]  # sft.max_length
     assert sorted(theirs) == sorted(kept) and len(kept) > 50
 
@@ -159,9 +171,27 @@ def train_together(environment: Environment, stages: Sequence[AxolotlFiles]) -> 
     subprocess.run(command, check=True, env={**os.environ, **job["env"]})
 
 
+def process_rewards(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Changes for process reward models, of a tokenizer of words and of one of bytes with a start token."""
+    tokenizer = byte_tokenizer(chatml())
+    tokenizer.bos_token = "<|im_start|>"
+    model = byte_model(folder / "bytes", tokenizer)
+
+    steps = "{source: task:pair_sum, rows: 24, row: {use: planted_errors}}"
+    short = ("data.traces=null", "ppo=null", "eval=null", "sft.max_steps=3", "sft.val_every=2")
+    common = (*short, "sft.kind=prm", f"data.steps={steps}", "sft.val_rows=8", "sft.batch=8")
+    return {
+        "prm-words": common,
+        "prm-bytes": (
+            *common,
+            *("sft.max_length=512", "model.from_scratch=null", f"model.path={model}"),
+        ),
+    }
+
+
 @pytest.fixture(scope="module")
 def together(recipe: Path, trained: Path, environment: Environment) -> Path:
-    """The folder of four runs of a step or two: rows apart and packed, and two kinds of weights."""
+    """The folder of six short runs: rows apart and packed, two kinds of weights, process rewards."""
     base = trained / "sft" / "checkpoints" / "final"
     short = ("sft.max_steps=2", "sft.val_rows=0", "ppo=null", "eval=null")
     of_trained = ("model.from_scratch=null", f"model.path={base}", *short)
@@ -172,9 +202,44 @@ def together(recipe: Path, trained: Path, environment: Environment) -> Path:
     for files in mixed:
         files.config.write_text(files.config.read_text().replace("bf16: false", "bf16: true"))
 
-    rows = [set_up(recipe, environment, *one) for one in packing("sdpa").items()]
+    others = packing("sdpa") | process_rewards(recipe.parent)
+    rows = [set_up(recipe, environment, *one) for one in others.items()]
     train_together(environment, [*mixed, *rows])
     return recipe.parent
+
+
+@pytest.mark.parametrize("name", ["prm-words", "prm-bytes"])
+def test_both_backends_give_a_process_reward_model_the_same_tokens_and_labels(
+    name: str, together: Path, environment: Environment
+) -> None:
+    loaded = load_recipe(together / name / "resolved.yaml", plugins=resolve_options)
+    assert loaded.data.steps and loaded.sft
+    tokenizer = starting_tokenizer(loaded, AxolotlFiles(StagePaths(together / name / "sft")).base)
+
+    ours = []
+    for example in encode_steps(list(step_rows(loaded.data.steps)), "\n", tokenizer):
+        labels = [-100] * len(example.tokens)
+        for end, label in zip(example.ends, example.labels, strict=True):
+            labels[end] = int(label)
+        ours.append((example.tokens, labels))
+    kept = [row for row in ours if len(row[0]) <= loaded.sft.max_length]
+    assert sorted(prepared(environment, together / name)) == sorted(kept) and len(kept) > 20
+
+
+@pytest.mark.parametrize("name", ["prm-words", "prm-bytes"])
+def test_axolotls_process_reward_model_is_handed_over_as_ours_is(name: str, together: Path) -> None:
+    found = rows(together / name)
+    assert [row["step"] for row in found if "loss" in row] == [0, 1, 2]
+    assert any("eval_loss" in row for row in found)
+
+    finish(
+        JobStep.of(json.loads((together / name / "sft" / "job.json").read_text())["data"]["inputs"])
+    )
+    final = together / name / "sft" / "checkpoints" / "final"
+    model = AutoModelForTokenClassification.from_pretrained(final)
+    tokenizer = AutoTokenizer.from_pretrained(final)
+    assert model.config.num_labels == 2 and model.score.weight.abs().sum() > 0
+    assert tokenizer.bos_token == ("<|im_start|>" if name == "prm-bytes" else None)
 
 
 def learn_the_same(folder: Path, attention: str) -> None:
