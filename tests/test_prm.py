@@ -1,6 +1,7 @@
 """Training a process reward model: labelled steps as tokens, losses by hand, resuming, what is saved."""
 
 import json
+import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +20,12 @@ from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.step_examples import StepExample, encode_steps, step_examples
 from rlsp_cli.engine.supervised import measure, train_step
 from rlsp_cli.errors import DataError, StoppedError
+from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Data, FromScratch, Model, Recipe, Sft, StepRows
+from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import StagePaths
 from tests.byte_model import byte_tokenizer
-from tests.conftest import load_checked, refusal
+from tests.conftest import ROOT, load_checked, refusal
 from tests.test_sft import rows_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -162,6 +165,30 @@ def test_some_rows_are_left_to_train_on(tmp_path: Path) -> None:
     context, settings = make_context(tmp_path, val_rows=12)
     with pytest.raises(DataError, match="there are 12 responses; keep fewer out"):
         train_prm(context, settings, STEPS, ROWS)
+
+
+def test_planted_errors_are_the_steps_that_are_wrong() -> None:
+    recipe = load_recipe(
+        ROOT / "recipes" / "process" / "pair_sum_prm.yaml", plugins=resolve_options
+    )
+    assert recipe.data.steps
+    rows = list(step_rows(recipe.data.steps.model_copy(update={"rows": 300})))
+
+    def is_wrong(step: str) -> bool:
+        found = re.match(r"(\d+) \+ (\d+) = (\d+), (\d+) wanted: (?:too )?(\w+)\.", step)
+        a, b, total, wanted = map(int, found.groups()[:4]) if found else (0, 0, 0, 0)
+        said = found[5] if found else "correct"
+        return (
+            a + b != total
+            or ("low", "correct", "high")[(total >= wanted) + (total > wanted)] != said
+        )
+
+    for row in rows:
+        wrong = [number for number, step in enumerate(row.steps) if is_wrong(step)]
+        labelled = [label for label in row.labels if label is not None]
+        assert labelled == [1.0] * len(labelled) if not wrong else labelled[-1] == 0
+        assert wrong == ([len(labelled) - 1] if wrong else [])
+    assert 100 < sum(0 in row.labels for row in rows) < 200
 
 
 def written(folder: Path, *rows: dict[str, Any]) -> StepRows:

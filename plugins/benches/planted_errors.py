@@ -1,4 +1,4 @@
-"""Rows of labelled steps: demonstrations of `pair_sum` with errors at known steps."""
+"""Rows of labelled steps: demonstrations of `pair_sum` with an error at a known step."""
 
 import random
 import re
@@ -12,18 +12,21 @@ _OTHER = {"low": "high", "high": "low"}
 
 
 @row_shape
-def planted_errors(row: dict[str, Any], *, chance: float = 0.3) -> dict[str, Any]:
-    """The sentences of `solution` as steps; each of its failed sums is made wrong with this `chance`.
+def planted_errors(row: dict[str, Any], *, chance: float = 0.5) -> dict[str, Any]:
+    """The sentences of `solution` as steps; one of its failed sums is made wrong with this `chance`.
 
-    A wrong sum is off by 1 to 3, or `too low` and `too high` are exchanged. It is labelled false,
-    and every other step true.
+    Either the sum is off by 1 to 3, or `too low` and `too high` are exchanged. Steps before the
+    error are labelled true. Those after it have no label, since they go on from an error.
     """
     rng = random.Random(f"{row['id']}:planted")
-    steps, labels = [], []
-    for step in _SENTENCE.split(row["solution"]):
-        is_wrong = bool(_SUM.search(step)) and rng.random() < chance
-        steps.append(_made_wrong(step, rng) if is_wrong else step)
-        labels.append(not is_wrong)
+    steps = _SENTENCE.split(row["solution"])
+    sums = [number for number, step in enumerate(steps) if _SUM.search(step)]
+
+    labels: list[bool | None] = [True] * len(steps)
+    if sums and rng.random() < chance:
+        wrong = rng.choice(sums)
+        steps[wrong] = _made_wrong(steps[wrong], rng)
+        labels[wrong:] = [False] + [None] * (len(steps) - wrong - 1)
     return {"id": row["id"], "prompt": row["problem"], "completions": steps, "labels": labels}
 
 
