@@ -29,6 +29,7 @@ def list_(data: Folder = None, json: Json = False) -> None:
     """
     from rlsp_cli.evals.benches import find_bench, shipped_benches
     from rlsp_cli.evals.benches.inspect import where
+    from rlsp_cli.evals.scorer_benches import find_scorer_bench, shipped_scorer_benches
 
     rows = [(find_bench(name), where(name, data)) for name in shipped_benches()]
     if json:
@@ -46,6 +47,13 @@ def list_(data: Folder = None, json: Json = False) -> None:
             (file.name, file.problems, file.verifier.use, sampling, source, file.description)
         )
     print_table(["bench", "problems", "verifier", "sampling", "data", "what it is"], cells)
+
+    found = [find_scorer_bench(name) for name in shipped_scorer_benches()]
+    print_table(
+        ["bench", "measures", "data", "what it is"],
+        [(one.name, one.measure, one.source, one.description) for one in found],
+        title="\nBenches for scorers: rlsp eval --bench NAME --scorer SCORER",
+    )
 
 
 @app.command()

@@ -17,7 +17,7 @@ from rlsp_cli.cli.options import (
 )
 from rlsp_cli.cli.output import console
 from rlsp_cli.cli.run import resume_command, show_report
-from rlsp_cli.cli.tab_completion import benches, runs
+from rlsp_cli.cli.tab_completion import benches, runs, step_scorers
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.terminal import print
 
@@ -70,6 +70,25 @@ FailBelow = Annotated[
 ]
 
 
+ScorerName = Annotated[
+    str | None,
+    typer.Option(
+        "--scorer",
+        metavar="NAME",
+        help="Measure this scorer on a bench for scorers; KEY=VALUE are its options.",
+        autocompletion=step_scorers,
+    ),
+]
+ThresholdText = Annotated[
+    str,
+    typer.Option(
+        "--threshold",
+        metavar="X|SUBSET",
+        help="A step is wrong below X; of a subset: where X is chosen.",
+    ),
+]
+
+
 def evaluate(
     target: Target = None,
     overrides: EvalOverrides = None,
@@ -81,11 +100,16 @@ def evaluate(
     thinking: ThinkingSwitch = None,
     steps: Steps = False,
     fail_below: FailBelow = None,
+    scorer: ScorerName = None,
+    threshold: ThresholdText = "0.5",
     out: Out = None,
     resume: Resume = False,
     json: Json = False,
 ) -> None:
     """Evaluate a model on benches: accuracy, pass@k, maj@k.
+
+    With --scorer, measure a scorer instead: no model answers, and TARGET may
+    be a recipe with the models and plugins that it needs.
 
     Example: rlsp eval my-model --bench aime24,math500 eval.samples=16
     """
@@ -94,6 +118,13 @@ def evaluate(
     from rlsp_cli.launch.evaluation import evaluation_recipe
     from rlsp_cli.launch.start import Start
     from rlsp_cli.launch.workflow import run_recipe
+
+    if scorer:
+        from rlsp_cli.cli.scorer_bench import measure
+
+        names = comma_separated(bench)
+        measure(scorer, names, target, overrides or [], data, threshold, out, json)
+        return
 
     if steps and fail_below:
         raise UsageError("--fail-below is for one model, and --steps has several")

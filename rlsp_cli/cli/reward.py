@@ -1,7 +1,6 @@
 """`rlsp reward try|diff|select|audit|serve`."""
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,10 +16,10 @@ from rlsp_cli.cli.options import (
     Overrides,
     RecipeArgument,
     Tokenizer,
-    is_override,
     named_selector,
 )
 from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.cli.scoring_recipe import note_reasons, scoring_recipe
 from rlsp_cli.cli.tab_completion import selectors, step_scorers, verifiers
 from rlsp_cli.errors import CheckError, NotReadyError, UsageError
 from rlsp_cli.rewards.registry import resolve_options
@@ -349,11 +348,8 @@ def _try_steps(
 
     if file is None:
         raise UsageError("no steps to score; give --samples FILE, with response or steps")
-    # The recipe may be missing, so that the first option stands in its place.
-    if recipe and is_override(recipe):
-        overrides, recipe = [recipe, *overrides], None
 
-    loaded = _recipe_of_steps(name, overrides, _load(recipe, []) if recipe else None)
+    loaded = scoring_recipe(name, recipe, overrides)
     rows = read_stepped(file)
     use, reward, plugins = loaded.reward.exploration[0], loaded.reward, loaded.plugins
     with (
@@ -363,24 +359,6 @@ def _try_steps(
         scores = scorer.score_and_check(rows)
         texts = [scorer.texts(row) for row in rows]
     _show_steps([row.sample for row in rows], texts, scores, json)
-
-
-def _recipe_of_steps(name: str, options: list[str], around: "Recipe | None") -> "Recipe":
-    """A recipe of one step scorer with its options; `models.*` among these are the recipe's."""
-    import os
-
-    from rlsp_cli.recipe.key_values import plain_settings
-    from rlsp_cli.recipe.load import resolve_recipe
-
-    settings = plain_settings(options)
-    data: dict[str, Any] = {"name": "try", "models": settings.pop("models", {})}
-    if around is not None:
-        named = around.model_dump(mode="json", include={"models", "plugins"})
-        data = {**data, **named}
-
-    use = {"use": name, "steps": {}, **settings}
-    data["reward"] = {"exploration": use, "workers": os.cpu_count() or 1}
-    return resolve_recipe(data, plugins=resolve_options)
 
 
 def _samples(
@@ -429,7 +407,7 @@ def _show_steps(
         known = [step.value for step in score.steps or ()]
         values.append(known or [None for _ in steps])
 
-    _note_reasons(scores)
+    note_reasons(scores)
     rows = list(zip(samples, texts, values, scores, strict=True))
     if json:
         print_json("reward-try", [_plain_steps(*row) for row in rows])
@@ -448,13 +426,6 @@ def _plain_steps(
 ) -> dict[str, Any]:
     outcome = {"id": sample.id, "outcome": score.outcome}
     return {**outcome, "steps": texts, "scores": values, "aggregate": score.value}
-
-
-def _note_reasons(scores: Sequence["Score"]) -> None:
-    """Each reason for a missing score once, on stderr, with how many responses it cost."""
-    reasons = Counter((one.outcome, one.reason) for one in scores if one.value is None)
-    for (outcome, reason), count in reasons.items():
-        print(f"note: {count} of {len(scores)} responses: {outcome}: {reason}", file=sys.stderr)
 
 
 def _picked(row: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:

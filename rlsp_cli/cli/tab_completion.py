@@ -13,10 +13,11 @@ def recipes(incomplete: str) -> Iterator[str]:
 def benches(incomplete: str) -> Iterator[str]:
     """Shipped benches, and the recipe's own."""
     from rlsp_cli.evals.benches import shipped_benches
+    from rlsp_cli.evals.scorer_benches import shipped_scorer_benches
 
     # Shells complete a whole word, so the names before the last comma are offered again.
     done, comma, last = incomplete.rpartition(",")
-    for name in ("heldout", *shipped_benches()):
+    for name in ("heldout", *shipped_benches(), *shipped_scorer_benches()):
         if name.startswith(last):
             yield f"{done}{comma}{name}"
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rlsp_cli.evals.scorer_benches import check_measured
 from rlsp_cli.preflight.data import look_at_data
 from rlsp_cli.preflight.model import look_at_model
 from rlsp_cli.preflight.references import look_at_references
@@ -34,6 +35,7 @@ def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> F
         *look_at_references(recipe, stages),
         *look_at_reward(recipe, stages),
         *look_at_selector(recipe, stages),
+        *check_measured(recipe),
     ]
 
     issues = tuple(one for one in found if not isinstance(one, Note))

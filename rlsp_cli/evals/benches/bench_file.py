@@ -140,6 +140,10 @@ def shipped_benches() -> dict[str, Path]:
 
 def bench_path(name: str) -> Path:
     """The file of a bench: `./file.yaml`, or a shipped one by name; RecipeError otherwise."""
+    if name in shipped_files("scorer_benches"):
+        raise RecipeError(
+            f"{name} is a bench for scorers - add --scorer NAME, the scorer to measure"
+        )
     return file_path("bench", name, shipped_benches(), "heldout")
 
 

@@ -1,0 +1,139 @@
+"""Measure a scorer on a bench for scorers; nothing is decoded, so no model is needed."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlsp_cli.errors import PluginError, UsageError
+from rlsp_cli.evals.scorer_benches.bench_file import ScorerBenchFile
+from rlsp_cli.evals.scorer_benches.first_error import (
+    FirstError,
+    Pair,
+    Threshold,
+    chosen_threshold,
+    mean_f1,
+    measured_errors,
+)
+from rlsp_cli.evals.scorer_benches.ranking import Ranking, ranking
+from rlsp_cli.evals.scorer_benches.responses import Labelled
+from rlsp_cli.evals.statistics import Estimate
+from rlsp_cli.recipe.schema import Reward, ScorerUse
+from rlsp_cli.rewards.call import Call
+from rlsp_cli.rewards.models import NO_MODELS, Addresses
+from rlsp_cli.rewards.pool import Pool
+from rlsp_cli.rewards.sample import Score
+from rlsp_cli.rewards.scorer import use_of
+from rlsp_cli.runs.stream import write_json, write_rows
+
+RESULTS = "scorer_bench.json"
+"""The file of a result in its folder."""
+
+
+@dataclass(frozen=True)
+class ScorerResult:
+    """A scorer on one bench, by subset; `f1` is the mean over subsets of `first_error`.
+
+    `failures` counts the responses without a score by outcome, `tokens` what models read and wrote.
+    """
+
+    bench: str
+    scorer: Mapping[str, Any]
+    models: Mapping[str, Any]
+    threshold: Threshold | None
+    subsets: Mapping[str, FirstError | Ranking]
+    f1: Estimate | None
+    failures: Mapping[str, int]
+    tokens: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        threshold = self.threshold and self.threshold._asdict()
+        return {**asdict(self), "threshold": threshold}
+
+
+def score_responses(
+    scorer: ScorerUse,
+    responses: Sequence[Labelled],
+    limits: Reward,
+    files: Sequence[str] = (),
+    served: Addresses = NO_MODELS,
+) -> list[Score]:
+    """The scores of responses, in worker processes; `files` are plugins, `served` their models."""
+    use = use_of(scorer.kind, scorer, files)
+    if use.takes_group:
+        message = f"{use.name} compares the responses to one prompt, and a bench has their labels"
+        raise PluginError(f"{message}; measure a scorer of single responses")
+
+    calls = [Call(use, (one.sample,), one.steps if scorer.steps else None) for one in responses]
+    with Pool([use], limits.workers, limits.timeout_s, limits.memory_gb, models=served) as pool:
+        return [score for (score,) in pool.map(calls)]
+
+
+def measure_scorer(
+    file: ScorerBenchFile,
+    scorer: ScorerUse,
+    models: Mapping[str, Any],
+    responses: Sequence[Labelled],
+    scores: Sequence[Score],
+    threshold: float | str,
+) -> ScorerResult:
+    """The numbers of a bench; `threshold` is a number, or the subset on which it is chosen.
+
+    That subset is then in no mean. UsageError if there is none of this name.
+    """
+    subsets: dict[str, list[Pair]] = {}
+    for response, score in zip(responses, scores, strict=True):
+        subsets.setdefault(response.subset, []).append(Pair(response, score))
+
+    found: dict[str, FirstError | Ranking]
+    limit, f1 = None, None
+    if file.measure == "first_error":
+        limit = _threshold(file, subsets, threshold)
+        errors = {
+            name: measured_errors(pairs, limit.value)
+            for name, pairs in subsets.items()
+            if name != limit.chosen_on
+        }
+        found, f1 = dict(errors), mean_f1(errors)
+    else:
+        found = {name: ranking(pairs) for name, pairs in subsets.items()}
+
+    return ScorerResult(
+        bench=file.name,
+        scorer=scorer.model_dump(mode="json"),
+        models=models,
+        threshold=limit,
+        subsets=found,
+        f1=f1,
+        failures=dict(Counter(score.outcome for score in scores if score.value is None)),
+        tokens=sum(score.tokens for score in scores),
+    )
+
+
+def write_result(
+    folder: Path, result: ScorerResult, responses: Sequence[Labelled], scores: Sequence[Score]
+) -> None:
+    """Write scores.jsonl, with a row for each response, and scorer_bench.json."""
+    rows = []
+    for response, score in zip(responses, scores, strict=True):
+        labels = {"first_error": response.first_error, "right": response.right}
+        rows.append({"id": response.id, "subset": response.subset, **labels, **score.to_row()})
+
+    write_rows(folder / "scores.jsonl", rows)
+    write_json(folder / RESULTS, {"schema": "rlsp.scorer-bench/1", "data": result.to_json()})
+
+
+def _threshold(
+    file: ScorerBenchFile, subsets: Mapping[str, Sequence[Pair]], threshold: float | str
+) -> Threshold:
+    if not isinstance(threshold, str):
+        return Threshold(threshold)
+    if threshold not in subsets or len(subsets) < 2:
+        known = ", ".join(subsets)
+        raise UsageError(
+            f"--threshold {threshold}: expected a number, or one of several subsets of "
+            f"{file.name} to choose it on; found: {known}"
+        )
+    return Threshold(chosen_threshold(subsets[threshold]), threshold)
