@@ -14,7 +14,7 @@ import pytest
 
 from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.evals.samplers import Decoding, Request, Response
-from rlsp_cli.launch.rounds import round_recipe
+from rlsp_cli.launch.rounds import ends_early, round_recipe
 from rlsp_cli.plan import make_plan
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.rounds import Rounds, Tune
@@ -22,7 +22,7 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.report.rounds import chosen_round, round_notes
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import StagePaths
-from rlsp_cli.runs.rounds import RoundResult, RoundsResult, read_rounds
+from rlsp_cli.runs.rounds import RoundResult, RoundsResult, chosen_of, read_rounds
 from rlsp_cli.traces.balance import (
     Settings,
     Solution,
@@ -281,6 +281,29 @@ def test_the_report_says_when_a_round_is_worse_and_which_is_chosen() -> None:
     assert (
         chosen_round(rounds) == "round-0 is chosen: none of the later rounds is better on heldout"
     )
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "chosen"),
+    [
+        (["cannot be told apart", "cannot be told apart"], "round-0"),
+        (["better", "cannot be told apart"], "round-1"),
+        (["better", "better"], "round-2"),
+        (["worse", "better"], "round-2"),
+        (["better", "worse"], "round-1"),
+    ],
+)
+def test_a_round_is_chosen_only_if_its_interval_lies_above_the_chosen_one(
+    verdicts: list[str], chosen: str
+) -> None:
+    later = [result(f"round-{number}", verdict) for number, verdict in enumerate(verdicts, 1)]
+    assert chosen_of([result("round-0"), *later]) == chosen
+
+
+def test_rounds_end_after_a_worse_one_unless_all_are_wanted() -> None:
+    assert ends_early(Rounds(count=9), result("round-1", "worse"))
+    assert not ends_early(Rounds(count=9), result("round-1", "cannot be told apart"))
+    assert not ends_early(Rounds(count=9, stop=None), result("round-1", "worse"))
 
 
 TINY = """\

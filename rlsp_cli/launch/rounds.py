@@ -15,12 +15,13 @@ from rlsp_cli.launch.signals import stopping_on_signals
 from rlsp_cli.launch.start import Start, starting_run
 from rlsp_cli.launch.workflow import ResumeCommand, recorded, run_stages
 from rlsp_cli.recipe.load import resolve_recipe
+from rlsp_cli.recipe.rounds import Rounds
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.report import Report, write_report
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.paths import RunPaths, StagePaths
-from rlsp_cli.runs.rounds import RoundResult, RoundsResult, read_numbers
+from rlsp_cli.runs.rounds import RoundResult, RoundsResult, chosen_of, read_numbers
 from rlsp_cli.runs.run import Run, open_run, write_run
 
 
@@ -41,14 +42,19 @@ def run_rounds(
             with recorded(run, name, resume_command, ()):
                 _run_round(run, number, done, screen, resume_command)
                 done.append(_result(run, number, done))
-                RoundsResult(done, _chosen(done)).write(run.paths.root)
+                RoundsResult(done, chosen_of(done)).write(run.paths.root)
 
-            if recipe.rounds.stop and done[-1].verdict == "worse":
+            if ends_early(recipe.rounds, done[-1]):
                 screen.print(f"{name} is worse on held-out problems than {done[-1].against}: end")
                 break
 
         run.update(state="done", stage=None, exit_code=0, message=None)
         return write_report(run.paths.root)
+
+
+def ends_early(rounds: Rounds, last: RoundResult) -> bool:
+    """Whether the recipe has no further round after this one, although `count` is not reached."""
+    return rounds.stop == "heldout" and last.verdict == "worse"
 
 
 def round_recipe(recipe: Recipe, number: int, model: str | None, traces: Path | None) -> Recipe:
@@ -131,20 +137,11 @@ def _result(run: Run, number: int, before: Sequence[RoundResult]) -> RoundResult
     if not before:
         return RoundResult(names[-1], _relative(model, run.paths))
 
-    against = _chosen(before)
+    against = chosen_of(before)
     found = on_heldout(against, names[-1], whole)
     numbers = read_numbers(paths.stage("traces").root / "numbers.json")
     moved = found.to_json() if found else None
     return RoundResult(names[-1], _relative(model, run.paths), numbers, against, moved)
-
-
-def _chosen(rounds: Sequence[RoundResult]) -> str:
-    """The last round that is better on held-out problems than the one chosen before it.
-
-    Without an interval above 0 a later round is no better, and the earlier one stays.
-    """
-    better = [one.name for one in rounds if one.verdict == "better"]
-    return better[-1] if better else rounds[0].name
 
 
 def _traces(paths: RunPaths) -> Path:

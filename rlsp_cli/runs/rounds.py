@@ -85,6 +85,15 @@ class RoundsResult:
         write_json(root / _FILE, {"schema": "rlsp.rounds/1", "data": asdict(self)})
 
 
+def chosen_of(rounds: Sequence[RoundResult]) -> str:
+    """The last round that is better on held-out problems than the one chosen before it.
+
+    Without an interval above 0 a later round is no better, and the earlier one stays.
+    """
+    better = [one.name for one in rounds if one.verdict == "better"]
+    return better[-1] if better else rounds[0].name
+
+
 class _Rounds(BaseModel):
     data: RoundsResult
 
