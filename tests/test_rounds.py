@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rlsp_cli.errors import DataError, RecipeError
+from rlsp_cli.errors import DataError, NotReadyError, RecipeError
 from rlsp_cli.evals.samplers import Decoding, Request, Response
 from rlsp_cli.launch.rounds import ends_early, round_recipe
 from rlsp_cli.plan import make_plan
@@ -20,6 +20,7 @@ from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.recipe.rounds import Rounds, Tune
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.report.rounds import chosen_round, round_notes
+from rlsp_cli.rewards.models import Address
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.rounds import RoundResult, RoundsResult, chosen_of, read_rounds
@@ -33,7 +34,8 @@ from rlsp_cli.traces.balance import (
 )
 from rlsp_cli.traces.round import Round
 from rlsp_cli.traces.self_training import make_round_traces
-from tests.conftest import rlsp
+from tests.conftest import free_port, rlsp
+from tests.openai_server import chat, serving
 
 RIGHT = {"one": "1", "two": "2", "three": "3"}
 """Problems of the scripted rounds, and their answers."""
@@ -112,7 +114,8 @@ def scripted_recipe(folder: Path, **rounds: Any) -> Recipe:
     reward = {"correctness": {"use": "exact_match"}, "workers": 1}
     recipe = {"name": "scripted", "model": {"path": "none/here"}, "data": data, "reward": reward}
     given = {"count": 2, "samples": 2, **rounds}
-    stages = {"sft": {}, "eval": {}, "rounds": given}
+    models = {"expert": {"url": "http://localhost:1/v1"}}
+    stages = {"sft": {}, "eval": {}, "rounds": given, "models": models}
     return resolve_recipe({**recipe, **stages}, plugins=resolve_options)
 
 
@@ -169,6 +172,34 @@ def test_a_hint_is_given_only_where_nothing_is_right_and_is_not_trained_on(tmp_p
     assert [row["problem"] for row in traces_of(round)] == ["one", "two"]
     assert "answer is" not in round.traces.read_text()
     assert (numbers.right, numbers.solved, numbers.rationalized) == (2, 1, 2)
+
+
+def test_a_teacher_corrects_a_wrong_solution_where_none_is_right(tmp_path: Path) -> None:
+    recipe = scripted_recipe(tmp_path, teacher="expert")
+    sampler = Scripted(lambda prompt, n: "right \\boxed{1}" if prompt == "one" else f"wrong {n}")
+    with serving(lambda asked: chat("so \\boxed{2}")) as server:
+        models = {"expert": Address(server.url, "expert")}
+        round = scripted_round(recipe, tmp_path)
+        numbers = make_round_traces(round, sampler, as_it_is, models)
+        again = scripted_round(recipe, tmp_path)
+        make_round_traces(again, sampler, as_it_is, models)
+
+    # The second time the reply is there already.
+    (asked,) = server.asked
+    assert [turn["content"] for turn in asked["messages"][:2]] == ["two", "wrong 0"]
+    assert "the answer is 2" in asked["messages"][2]["content"]
+    assert traces_of(round)[-1]["solution"] == "so \\boxed{2}"
+    assert (numbers.taught, numbers.solved, numbers.new) == (1, 1, 2)
+
+
+def test_a_teacher_that_does_not_answer_ends_the_round_and_nothing_is_lost(tmp_path: Path) -> None:
+    round = scripted_round(scripted_recipe(tmp_path, teacher="expert"), tmp_path)
+    nobody = {"expert": Address(f"http://127.0.0.1:{free_port()}/v1", "expert")}
+    sampler = Scripted(lambda prompt, n: "wrong")
+    with pytest.raises(NotReadyError, match=r"expert.*--resume asks only for what is missing"):
+        make_round_traces(round, sampler, as_it_is, nobody)
+    (drafts,) = round.drafts.glob("drawn-*.jsonl")
+    assert len(drafts.read_text().splitlines()) == 4
 
 
 def test_a_threshold_and_a_selector_leave_right_solutions_out(tmp_path: Path) -> None:
@@ -232,6 +263,7 @@ def test_a_round_that_was_killed_asks_for_nothing_twice(tmp_path: Path) -> None:
         ({"sft": None}, "rounds need sft"),
         ({"data": {"prompts": {"source": "task:pair_sum"}}}, "rounds need data.heldout, eval"),
         ({"eval": {"benches": ["aime24"]}}, "add heldout to eval.benches"),
+        ({"rounds": {"count": 1, "teacher": "exprt"}}, "rounds.teacher is none of models: expert"),
     ],
 )
 def test_a_recipe_whose_rounds_lack_something_is_refused(

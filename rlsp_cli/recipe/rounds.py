@@ -61,6 +61,9 @@ class Rounds(_StartingFrom):
     """Longest solution in tokens; longer ones are left out."""
     rationalize: bool = False
     """Ask again with the answer as a hint where no solution is right (STaR, 2203.14465)."""
+    teacher: str | None = None
+    """Name in `models` of one that sees a wrong solution and the answer, and corrects it
+    (2310.13332), where no solution is right."""
 
     # What is kept.
     threshold: float | None = None

@@ -17,10 +17,11 @@ class RoundNumbers:
     """What was sampled in a round, and what was kept of it.
 
     `responses` counts what was asked for, `right` those that the verifier scored 1, `solved` the
-    problems with such a one, `rationalized` the right solutions that were given the answer.
-    `distinct` is the mean number of different right solutions of a solved problem. `balance` is the
-    balance score. `new` counts this round's traces, `traces` those of all rounds so far. `tokens`
-    is all that was sampled, to tune the settings too; `tried` are those settings and their scores.
+    problems with such a one. `distinct` is the mean number of different right solutions of a solved
+    problem, `balance` the balance score. `rationalized` and `taught` count the right solutions that
+    were given the answer, and those of the teacher. `new` counts this round's traces, `traces`
+    those of all rounds so far. `tokens` is all that was sampled, to tune the settings too, and what
+    the teacher read and wrote; `tried` are those settings and their scores.
     """
 
     temperature: float
@@ -30,12 +31,13 @@ class RoundNumbers:
     responses: int
     right: int
     solved: int
-    rationalized: int
     distinct: float
     balance: float
-    new: int
-    traces: int
-    tokens: int
+    rationalized: int = 0
+    taught: int = 0
+    new: int = 0
+    traces: int = 0
+    tokens: int = 0
     tried: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 
 from rlsp_cli import __version__
@@ -16,11 +17,12 @@ from rlsp_cli.evals.overlap.index import same_text
 from rlsp_cli.evals.samplers import Sampler
 from rlsp_cli.evals.stage import RenderPrompt
 from rlsp_cli.recipe.schema import Rows
+from rlsp_cli.rewards.models import NO_MODELS, Addresses
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.selection import Selector
 from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.rounds import RoundNumbers
-from rlsp_cli.traces.balance import Settings, Tried, balance_score, best
+from rlsp_cli.traces.balance import Settings, balance_score, best
 from rlsp_cli.traces.balance import selected as above_threshold
 from rlsp_cli.traces.card import DataCard, Source
 from rlsp_cli.traces.filters import (
@@ -39,46 +41,61 @@ from rlsp_cli.traces.rejection import count_tokens
 from rlsp_cli.traces.round import Round
 from rlsp_cli.traces.solver import Solved, Solver
 from rlsp_cli.traces.tally import Filtered, Tally
+from rlsp_cli.traces.teacher import Teacher
 
 _TARGET = 8
 """n* of the balance score where the recipe has no `tune`, as in B-STaR."""
 
 
-def make_round_traces(round: Round, sampler: Sampler, render: RenderPrompt) -> RoundNumbers:
+def make_round_traces(
+    round: Round, sampler: Sampler, render: RenderPrompt, models: Addresses = NO_MODELS
+) -> RoundNumbers:
     """Write traces.jsonl with its card, and numbers.json; what was sampled stays in `drafts`.
 
-    traces.jsonl has the rows of the rounds before, too. DataError where nothing right and new is
-    left; NotReadyError where a bench cannot be compared.
+    traces.jsonl has the rows of the rounds before, too. `models` are those that plugins and the
+    teacher ask. DataError where nothing right and new is left; NotReadyError where a bench cannot
+    be compared, or the teacher does not answer.
     """
     round.paths.metrics.unlink(missing_ok=True)
     try:
-        return _make(round, sampler, render)
+        return _make(round, sampler, render, models)
     except DataError as error:
         raise DataError(f"{error}; all that was sampled is in {round.drafts}") from error
 
 
-def _make(round: Round, sampler: Sampler, render: RenderPrompt) -> RoundNumbers:
+def _make(round: Round, sampler: Sampler, render: RenderPrompt, models: Addresses) -> RoundNumbers:
     benches = _benches(round)
     problems = _problems(round, benches)
     problems.tally.refuse_nothing()
 
-    with Scorer(round.recipe.reward, round.recipe.plugins) as scorer:
-        solver = Solver(round, sampler, render, scorer)
+    teacher = _teacher(round, models)
+    with Scorer(round.recipe.reward, round.recipe.plugins, models) as scorer:
+        solver = Solver(round, sampler, render, scorer, teacher)
         tried = solver.tune(problems.rows)
         settings = best(tried) if tried else round.given
 
         drawn = solver.solve(problems.rows, settings)
         hinted = solver.rationalize(drawn, settings)
-        solutions = [*drawn.solutions, *hinted.solutions]
+        taught = solver.teach([drawn, hinted])
+        solutions = [*drawn.solutions, *hinted.solutions, *taught.solutions]
         if not solutions:
             drawn.tally.refuse_nothing()
 
         earlier = _earlier(round)
-        with _filters(round, settings, solver, earlier) as filters:
+        with _filters(round, settings, solver, earlier, models) as filters:
             new, tallies = run_filters(solutions, filters)
 
     rows = [*earlier, *new]
-    numbers = _numbers(round, settings, tried, drawn, hinted, len(new), len(rows))
+    sampled = count_tokens(round.drafts) + (teacher.tokens if teacher else 0)
+    numbers = replace(
+        _numbers(round, settings, drawn),
+        rationalized=hinted.right,
+        taught=taught.right,
+        new=len(new),
+        traces=len(rows),
+        tokens=sampled,
+        tried=[{**one.settings.to_json(), "balance": one.score} for one in tried],
+    )
     numbers.write(round.numbers)
     write_traces(
         round.traces, _card(round, benches, settings, [problems.tally, drawn.tally, *tallies], rows)
@@ -114,13 +131,19 @@ def _earlier(round: Round) -> list[RawTrace]:
 
 @contextmanager
 def _filters(
-    round: Round, settings: Settings, solver: Solver, earlier: Sequence[RawTrace]
+    round: Round,
+    settings: Settings,
+    solver: Solver,
+    earlier: Sequence[RawTrace],
+    models: Addresses,
 ) -> Iterator[list[Filter]]:
     """The filters of a round in their order, with the selector's processes."""
     recipe, rounds = round.recipe, round.rounds
     with ExitStack() as running:
         if rounds.select:
-            selector = running.enter_context(Selector(rounds.select, recipe.reward, recipe.plugins))
+            selector = running.enter_context(
+                Selector(rounds.select, recipe.reward, recipe.plugins, models)
+            )
             judge: Filter = partial(
                 selected, selector=selector, verify=solver.verify, keep_wrong=False
             )
@@ -144,15 +167,8 @@ def _known(round: Round, earlier: Sequence[RawTrace]) -> set[tuple[str, str]]:
     return {(same_text(problem), solution.strip()) for problem, solution in pairs}
 
 
-def _numbers(
-    round: Round,
-    settings: Settings,
-    tried: Sequence[Tried],
-    drawn: Solved,
-    hinted: Solved,
-    new: int,
-    traces: int,
-) -> RoundNumbers:
+def _numbers(round: Round, settings: Settings, drawn: Solved) -> RoundNumbers:
+    """What was sampled without help."""
     groups = drawn.groups()
     right = [len({one.text for one in group if one.is_right}) for group in groups]
     solved = [count for count in right if count]
@@ -166,14 +182,19 @@ def _numbers(
         responses=len(groups) * settings.samples,
         right=drawn.right,
         solved=len(solved),
-        rationalized=hinted.right,
         distinct=statistics.fmean(solved) if solved else 0.0,
         balance=balance_score([above_threshold(group, settings) for group in groups], target),
-        new=new,
-        traces=traces,
-        tokens=count_tokens(round.drafts),
-        tried=[{**one.settings.to_json(), "balance": one.score} for one in tried],
     )
+
+
+def _teacher(round: Round, models: Addresses) -> Teacher | None:
+    rounds = round.rounds
+    if rounds.teacher is None:
+        return None
+
+    file, system = round.drafts / "lessons.jsonl", round.recipe.data.system
+    address = models[rounds.teacher]
+    return Teacher(rounds.teacher, address, file, rounds.max_new_tokens, system)
 
 
 def _card(

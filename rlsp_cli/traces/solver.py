@@ -15,7 +15,8 @@ from rlsp_cli.runs.stream import append_rows
 from rlsp_cli.traces.balance import Settings, Solution, Tried, all_settings, try_settings
 from rlsp_cli.traces.rejection import RejectionSampler
 from rlsp_cli.traces.round import Round
-from rlsp_cli.traces.tally import Tally
+from rlsp_cli.traces.tally import Tally, tally
+from rlsp_cli.traces.teacher import Teacher
 
 _HINT = "{problem}\n\nThe answer is {answer}. Show how to find it."
 """What is asked where no solution is right; the trace keeps the problem as it was."""
@@ -45,19 +46,25 @@ class Solved:
         return sum(one.is_right for group in self.groups() for one in group)
 
     @property
-    def unsolved(self) -> list[RawTrace]:
-        """The problems without a right solution."""
-        solved = [any(one.is_right for one in group) for group in self.groups()]
-        return [row for row, is_solved in zip(self.problems, solved, strict=True) if not is_solved]
+    def solved(self) -> set[str]:
+        """The problems with a right solution."""
+        verdicts = ((row, self.scores[row.problem, row.solution]) for row in self.solutions)
+        return {row.problem for row, score in verdicts if is_right(score.correctness.value)}
 
 
 class Solver:
     """Samples solutions and scores them; keeps the scores of all."""
 
     def __init__(
-        self, round: Round, sampler: Sampler, render: RenderPrompt, scorer: Scorer
+        self,
+        round: Round,
+        sampler: Sampler,
+        render: RenderPrompt,
+        scorer: Scorer,
+        teacher: Teacher | None,
     ) -> None:
         self.round, self.sampler, self.render, self.scorer = round, sampler, render, scorer
+        self.teacher = teacher
         self.scores: dict[tuple[str, str], SampleScore] = {}
 
     def tune(self, problems: Sequence[RawTrace]) -> list[Tried]:
@@ -80,7 +87,8 @@ class Solver:
 
     def rationalize(self, before: Solved, settings: Settings) -> Solved:
         """Solutions of problems without a right one, asked with the answer; none if not wanted."""
-        unsolved = before.unsolved if self.round.rounds.rationalize else []
+        wanted, solved = before.problems if self.round.rounds.rationalize else (), before.solved
+        unsolved = [row for row in wanted if row.problem not in solved]
         answers = {row.problem: row.answer or "" for row in unsolved}
 
         def prompt(problem: str) -> str:
@@ -89,6 +97,18 @@ class Solver:
 
         hinted = [replace(row, id=f"{row.id}-hint") for row in unsolved]
         return self._solve(hinted, settings, prompt, "problems solved with a hint")
+
+    def teach(self, before: Sequence[Solved]) -> Solved:
+        """The teacher's solutions of problems without a right one; none without a teacher."""
+        solved = set().union(*(one.solved for one in before))
+
+        # The first of a problem's solutions; one that was cut off is not among them.
+        drawn = reversed(before[0].solutions)
+        wrong = {row.problem: row for row in drawn if row.problem not in solved}
+        asked = [replace(row, id=f"{row.id}-taught") for row in wrong.values()]
+        taught = self.teacher.correct(asked) if self.teacher else []
+        self._score(taught)
+        return Solved(asked, taught, self.scores, tally("teach", len(asked), len(taught), ()))
 
     def verify(self, samples: Sequence[Sample]) -> list[Score]:
         """The verdicts that are known."""
