@@ -40,11 +40,14 @@ def models_of(kind: str, use: NamingUse, files: Iterable[str] = ()) -> dict[str,
 
 def model_uses(recipe: Recipe) -> list[ModelUse]:
     """All options of a recipe that name models."""
-    return [
+    found = [
         ModelUse(f"{place}.{option}", model)
         for place, kind, use in _uses(recipe)
         for option, model in models_of(kind, use, recipe.plugins).items()
     ]
+    if recipe.rounds is not None and recipe.rounds.teacher is not None:
+        found.append(ModelUse("rounds.teacher", recipe.rounds.teacher))
+    return found
 
 
 def models_at(recipe: Recipe, *places: str) -> set[str]:
@@ -77,8 +80,9 @@ def _uses(recipe: Recipe) -> Iterator[tuple[str, str, NamingUse]]:
     yield "reward.correctness", "verifier", recipe.reward.correctness
     for number, use in enumerate(recipe.reward.exploration):
         yield f"reward.exploration.{number}", use.kind, use
-    if recipe.ppo is not None and recipe.ppo.select is not None:
-        yield "ppo.select", "selector", recipe.ppo.select
+    for place, section in (("ppo.select", recipe.ppo), ("rounds.select", recipe.rounds)):
+        if section is not None and section.select is not None:
+            yield place, "selector", section.select
 
     scorer = recipe.eval.scorer if recipe.eval else None
     if scorer is not None:
