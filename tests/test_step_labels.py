@@ -172,6 +172,18 @@ def test_what_was_asked_is_not_asked_again(tmp_path: Path) -> None:
     assert len(asked) == 4
 
 
+def test_the_verifier_sees_the_whole_response(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def verify(samples: Sequence[Sample]) -> list[Score]:
+        seen.extend(sample.response for sample in samples)
+        return verdicts(samples)
+
+    asked = replace(completions(ToyProcess(slip=0.0).draw, tmp_path, 1), verify=verify)
+    MonteCarlo(asked).label([solution("good\nbad")])
+    assert seen == ["good\n" + "\n".join(["good"] * 7)]
+
+
 def scorer(*scores: float | None, outcome: str = "value") -> Judge:
     steps = [StepScore(0, 1, score, score) for score in scores]
     score = Score("judge", outcome, steps=steps, reason="why")  # type: ignore[arg-type]
@@ -232,11 +244,11 @@ def test_mutants_compile_and_those_that_pass_are_right_everywhere() -> None:
 
 
 def test_a_partly_right_response_ends_at_the_last_state_of_a_right_one() -> None:
-    right = solution("2 * 3 = 6\n4 + 5 = 9\n6 + 9 = 15", 1.0)
+    right = solution("Let us see.\n2 * 3 = 6\n4 + 5 = 9\n6 + 9 = 15", 1.0)
     other = solution("so 5 + 4 = 9\nand 3 * 2 = $6$\n9 - 6 = 3\nthen 3 = 3")
-    none = solution("1 + 1 = 2")
+    none = solution("Let us see.\n1 + 1 = 2")
     found = PartlyRight().label([right, other, none])
-    assert [one.labels for one in found] == [(True,) * 3, (True, True), ()]
+    assert [one.labels for one in found] == [(True,) * 4, (True, True), ()]
     assert found[2].fault == "no state of a right response"
 
 

@@ -15,7 +15,6 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import ExplorationUse, Recipe
     from rlsp_cli.recipe.steps import Steps
-    from rlsp_cli.rewards.models import Addresses
     from rlsp_cli.traces.labels import StepCard
 
 Source = Annotated[
@@ -114,7 +113,6 @@ def steps(
         threshold=threshold,
         merge=merge,
         command=shlex.join(["rlsp", *sys.argv[1:]]),
-        models=_addresses(recipe),
     )
     card = label_steps(job)
     if json:
@@ -140,17 +138,6 @@ def _read(source: str, overrides: list[str], samples: Path | None) -> "tuple[Rec
 
     plain = {"name": "steps", "reward": {"correctness": {"use": "math_verify"}}}
     return resolve_recipe(plain, overrides, plugins=resolve_options), Path(source)
-
-
-def _addresses(recipe: "Recipe") -> "Addresses":
-    from rlsp_cli.http import read_key
-    from rlsp_cli.rewards.models import Address
-
-    return {
-        name: Address(model.url, model.id or "", read_key(model.key_variable))
-        for name, model in recipe.models.items()
-        if model.url
-    }
 
 
 def _own_scorer(recipe: "Recipe") -> "ExplorationUse | None":

@@ -6,6 +6,7 @@ from typing import Any
 
 from rlsp_cli.recipe.schema import Ppo
 from rlsp_cli.rewards.call import Call
+from rlsp_cli.rewards.models import Addresses
 from rlsp_cli.rewards.sample import Score
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.steps import split_steps
@@ -28,17 +29,21 @@ def split_of(job: LabelJob) -> Split:
     return partial(split_steps, by=job.steps.by, tag=job.steps.tag)
 
 
-def chosen_labeller(job: LabelJob, scorer: Scorer, remembered: Remembered) -> Labeller:
+def chosen_labeller(
+    job: LabelJob, scorer: Scorer, models: Addresses, remembered: Remembered
+) -> Labeller:
     """The labelling of a job; `scorer` has its verifier and, where one is asked, its step scorer."""
 
     def monte_carlo() -> MonteCarlo:
-        return MonteCarlo(_completions(job, scorer, remembered), job.soft)
+        return MonteCarlo(_completions(job, scorer, models, remembered), job.soft)
 
     def judge() -> Judge:
         return Judge(_judge(job, scorer, remembered), job.threshold, job.soft)
 
     def binary() -> BinarySearch:
-        return BinarySearch(_completions(job, scorer, remembered), split_of(job), job.searches)
+        return BinarySearch(
+            _completions(job, scorer, models, remembered), split_of(job), job.searches
+        )
 
     makers: dict[str, Callable[[], Labeller]] = {
         "mc": monte_carlo,
@@ -51,7 +56,9 @@ def chosen_labeller(job: LabelJob, scorer: Scorer, remembered: Remembered) -> La
     return makers[job.label]()
 
 
-def _completions(job: LabelJob, scorer: Scorer, remembered: Remembered) -> Completions:
+def _completions(
+    job: LabelJob, scorer: Scorer, models: Addresses, remembered: Remembered
+) -> Completions:
     # Drawn as in training, so that a value is that of the policy which is trained.
     assert job.model is not None, "refused before"
     settings = job.recipe.ppo or Ppo()
@@ -62,7 +69,7 @@ def _completions(job: LabelJob, scorer: Scorer, remembered: Remembered) -> Compl
     named = job.recipe.models.get(job.model)
     verifier = scorer.verifier
     identity = [named and named.model_dump(), verifier.reference, verifier.options, verifier.digest]
-    draw = drawn_from(job.model, job.models[job.model])
+    draw = drawn_from(job.model, models[job.model])
     return Completions(draw, drawing, scorer.verify, remembered, identity)
 
 

@@ -1,12 +1,12 @@
 """What `rlsp data steps` is to do."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rlsp_cli.recipe.schema import ExplorationUse, Recipe
 from rlsp_cli.recipe.steps import Steps
-from rlsp_cli.rewards.models import NO_MODELS, Addresses
+from rlsp_cli.rewards.model_use import models_of
 
 Label = Literal["mc", "binary", "judge", "consensus", "mutation", "partial"]
 _LINES = Steps()
@@ -35,7 +35,6 @@ class LabelJob:
     threshold: float = 0.5
     merge: bool = False
     command: str = ""
-    models: Addresses = field(default_factory=lambda: NO_MODELS)
 
     @property
     def asks_model(self) -> bool:
@@ -46,6 +45,17 @@ class LabelJob:
     def asks_scorer(self) -> bool:
         """Whether a step scorer judges."""
         return self.label in ("judge", "consensus")
+
+    @property
+    def models(self) -> set[str]:
+        """The recipe's models that are asked: the one that completes, and the plugins' own."""
+        files = self.recipe.plugins
+        found = {*models_of("verifier", self.recipe.reward.correctness, files).values()}
+        if self.asks_scorer and self.scorer:
+            found |= {*models_of("step_scorer", self.scorer, files).values()}
+        if self.asks_model and self.model:
+            found.add(self.model)
+        return found
 
     @property
     def card_to_read(self) -> Path:

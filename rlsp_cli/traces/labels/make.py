@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from rlsp_cli import __version__
+from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.data import source_digest
 from rlsp_cli.errors import SafetyError, UsageError
 from rlsp_cli.recipe.schema import Reward
@@ -56,8 +57,8 @@ def _refuse(job: LabelJob) -> None:
         raise UsageError(f"--soft: {job.label} tells right from wrong alone; use mc or judge")
     if job.asks_scorer and job.scorer is None:
         raise UsageError(f"--label {job.label}: which step scorer? name it by --scorer")
-    if job.asks_model and job.model not in job.models:
-        known = ", ".join(job.models) or "none"
+    if job.asks_model and job.model not in job.recipe.models:
+        known = ", ".join(job.recipe.models) or "none"
         raise UsageError(f"--model {job.model}: not among the recipe's models ({known})")
     if job.samples is None and not job.recipe.data.trace_sources:
         raise UsageError(f"{job.recipe.name}: it has no data.traces; name responses by --samples")
@@ -65,9 +66,13 @@ def _refuse(job: LabelJob) -> None:
 
 def _label(job: LabelJob) -> StepCard:
     remembered = Remembered(job.drafts / "answers.jsonl")
-    with Scorer(_reward(job), job.recipe.plugins, job.models) as scorer:
+    with (
+        served_models(job.recipe, job.models) as models,
+        Scorer(_reward(job), job.recipe.plugins, models) as scorer,
+    ):
         solutions = _solutions(job, scorer)
-        found = _labelled(job, chosen_labeller(job, scorer, remembered), solutions)
+        labeller = chosen_labeller(job, scorer, models, remembered)
+        found = _labelled(job, labeller, solutions)
 
     _refuse_failures(job, found)
     rows = list(_rows(found, job.merge))
