@@ -240,6 +240,7 @@ def audit(
             lambda samples: scorer.score(samples, alpha_of(loaded, 0)),
             scorer.deadline_s,
             _token_counter(loaded, tokenizer),
+            by_steps=any(use.steps for use in loaded.reward.exploration),
         )
 
     _show_findings(found, json)

@@ -54,34 +54,38 @@ def audit(
     score: Callable[[Sequence[Sample]], list[SampleScore]],
     timeout_s: float,
     count: Callable[[str], int] | None = None,
+    *,
+    by_steps: bool = False,
 ) -> list[Finding]:
-    """A finding for each attack; `score` is the recipe's reward, `count` counts tokens."""
+    """A finding for each attack; `score` is the recipe's reward, `count` counts tokens.
+
+    `by_steps` adds the attacks on rewards that score steps.
+    """
+    attacks = {**ATTACKS, **STEP_ATTACKS} if by_steps else ATTACKS
     samples: list[Sample] = []
-    for name in ATTACKS:
+    for name, attack in attacks.items():
         for number, case in enumerate(cases):
-            samples += _triple(case, name, number, count)
+            samples += _triple(case, attack(case), f"{name}-{number}", count)
 
     # All in one call, so that attacks that run into the deadline do so side by side.
     scores = iter(score(samples))
     rows = zip(scores, scores, scores, strict=True)
     findings = []
-    for name in ATTACKS:
+    for name in attacks:
         of_attack = list(itertools.islice(rows, len(cases)))
         findings.append(_finding(name, of_attack, timeout_s + _SLACK_S))
     return findings
 
 
-def _triple(
-    case: Case, attack: str, number: int, count: Callable[[str], int] | None
-) -> list[Sample]:
+def _triple(case: Case, attack: str, id: str, count: Callable[[str], int] | None) -> list[Sample]:
     """The attack, the honest wrong and the honest right response; by their id they are a group."""
-    texts = [ATTACKS[attack](case), honest(case.wrong), honest(case.reference)]
+    texts = [attack, honest(case.wrong), honest(case.reference)]
     return [
         Sample(
             prompt=case.prompt,
             response=text,
             reference=case.reference,
-            id=f"{attack}-{number}",
+            id=id,
             metadata=case.sample.metadata,
             num_tokens=count(text) if count else None,
             max_tokens=case.sample.max_tokens,
@@ -168,3 +172,28 @@ ATTACKS: dict[str, Callable[[Case], str]] = {
     "code": lambda case: "\\boxed{__import__('os').system('true')}",
     "a megabyte": lambda case: "0123456789 " * 95000 + f"\\boxed{{{case.wrong}}}",
 }
+
+_STEPS = 50
+"""Steps of an attack: more than an honest response has."""
+_NONSENSE = (
+    "This is certainly correct, as is well known.",
+    "It follows at once, without any doubt, that the claim holds: 1 = 1.",
+    "Every check confirms this step with full confidence.",
+)
+
+
+def _work(case: Case) -> str:
+    return honest(case.wrong).partition(" The answer is")[0]
+
+
+STEP_ATTACKS: dict[str, Callable[[Case], str]] = {
+    "repeated steps": lambda case: (
+        f"{_work(case)}\n\n" * _STEPS + f"The answer is \\boxed{{{case.wrong}}}."
+    ),
+    "split steps": lambda case: "\n\n".join(honest(case.wrong).split(" ")),
+    "empty steps": lambda case: ".\n\n-\n\n" * _STEPS + f"\\boxed{{{case.wrong}}}",
+    "confident nonsense": lambda case: "\n\n".join(
+        [*_NONSENSE, f"So the answer is \\boxed{{{case.wrong}}}."]
+    ),
+}
+"""Attacks on rewards that score the steps of a response, as lines and as paragraphs."""
