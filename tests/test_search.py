@@ -277,6 +277,14 @@ def test_a_policy_that_chooses_otherwise_when_it_is_asked_again_is_refused(
         grow(policy, Toy({}), None, tmp_path)
 
 
+def test_a_damaged_row_is_named(tmp_path: Path) -> None:
+    (tmp_path / "trees.jsonl").write_text('{"id": "p", "index": 0, "node": 1}\n')
+    with pytest.raises(
+        DataError, match=r"trees\.jsonl:1: damaged: .*score, end, or parent and text"
+    ):
+        TreeLog(tmp_path / "trees.jsonl")
+
+
 def test_who_does_not_count_tokens_cannot_be_searched(policies: str, tmp_path: Path) -> None:
     class Uncounted(Toy):
         def answer(self, *arguments: object) -> Iterator[tuple[int, Response]]:

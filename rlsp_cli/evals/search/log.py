@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from rlsp_cli.rewards import Node
 from rlsp_cli.rewards.sample import Score
+from rlsp_cli.runs.shapes import ComponentScore
 from rlsp_cli.runs.stream import append_rows, read_rows
 
 
@@ -27,9 +28,22 @@ class Place:
 
 
 class _Row(BaseModel):
+    """A row of the file: of a score, of an end, or of what a model wrote."""
+
     id: str
     index: int
     node: int
+    score: ComponentScore | None = None
+    end: str | None = None
+    parent: int | None = None
+    text: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "_Row":
+        wrote = self.parent is not None and self.text is not None
+        if not (self.score or self.end or wrote):
+            raise ValueError("expected score, end, or parent and text")
+        return self
 
 
 _OF_A_NODE = ("text", "token_ids", "num_tokens", "logprob", "ended", "truncated")
@@ -92,5 +106,5 @@ class TreeLog:
         elif "end" in row:
             self.ends.add(place.tree)
         else:
-            facts = {name: row[name] for name in Step.__dataclass_fields__}
-            self.steps[place] = Step(**{**facts, "token_ids": tuple(row["token_ids"])})
+            known = {name: row[name] for name in Step.__dataclass_fields__ if name in row}
+            self.steps[place] = Step(**{**known, "token_ids": tuple(row.get("token_ids", ()))})
