@@ -143,7 +143,7 @@ def _kill_when(server: Server, many: int, command: list[str], folder: Path) -> N
         (["eval.search.use=deep"], 3, "unknown search 'deep'"),
         (["eval.search.width=3"], 3, 'unknown option "width" of beam'),
         (["eval.search.scorer.blindly=true"], 3, 'unknown option "blindly"'),
-        (["eval.search.steps.by=sentences"], 3, "eval.search.steps.by"),
+        (["eval.search.steps.by=numbered"], 3, "eval.search.steps.by"),
         (["eval.strategies=[self_consistency]"], 3, "search is for the strategy search"),
     ],
 )
