@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rlsp_cli import backends
 from rlsp_cli.errors import DataError, NotReadyError, RecipeError
 from rlsp_cli.evals.samplers import Decoding, Request, Response
 from rlsp_cli.launch.rounds import ends_early, round_recipe
@@ -303,6 +304,15 @@ def test_the_recipe_of_a_round_has_its_traces_and_starts_where_it_should(tmp_pat
     bare["data"]["traces"] = None
     first = round_recipe(resolve_recipe(bare, plugins=resolve_options), 0, None, None)
     assert first.sft is None and first.eval == recipe.eval
+
+
+def test_axolotl_takes_the_traces_of_a_round(tmp_path: Path) -> None:
+    recipe = scripted_recipe(tmp_path).model_dump(mode="json")
+    recipe["sft"]["backend"] = "axolotl"
+    found = round_recipe(
+        resolve_recipe(recipe, plugins=resolve_options), 1, "m", tmp_path / "t.jsonl"
+    )
+    assert len(found.data.trace_sources) == 2 and backends.check(found) == []
 
 
 def result(name: str, verdict: str | None = None, against: str = "round-0") -> RoundResult:

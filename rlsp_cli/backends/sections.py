@@ -18,8 +18,8 @@ def ppo_section(recipe: Recipe) -> Ppo:
 
 
 def data_keys(recipe: Recipe, role: str, keys: Iterable[str]) -> tuple[str, ...]:
-    """These keys of `data.<role>`; of a mixture its sources, which may have different keys."""
-    sources = recipe.data.sources(role)
-    if f"data.{role}" in sources:
-        return tuple(f"data.{role}.{key}" for key in keys)
-    return tuple(sources)
+    """These keys of `data.<role>`; of a mixture the whole, whose sources may have other keys."""
+    whole = f"data.{role}"
+    if whole in recipe.data.sources(role):
+        return tuple(f"{whole}.{key}" for key in keys)
+    return (whole,)
