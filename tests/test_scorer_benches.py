@@ -218,9 +218,11 @@ def test_a_step_scorer_that_no_bench_has_measured_is_noted(
         kind="scorer", name="b", description="", measure="first_error", source="x", subsets=("a",)
     )
     scorer = ScorerUse.model_validate({"use": f"{file}:sums", "wrong": 0.25, "steps": {}})
-    result = measure_scorer(bench, scorer, {}, [], [], 0.5)
-    write_result(tmp_path / "runs" / "scorer-b" / "1", result, [], [])
-    assert not notes(0.25)
+    for folder, scored, is_noted in (("1", pair([None], -1), True), ("2", pair([0.9], -1), False)):
+        responses, scores = [scored.response], [scored.score]
+        result = measure_scorer(bench, scorer, {}, responses, scores, 0.5)
+        write_result(tmp_path / "runs" / "scorer-b" / folder, result, responses, scores)
+        assert bool(notes(0.25)) == is_noted  # one without a score measures nothing
     assert notes(0.5)  # with other options it is another scorer
 
 

@@ -70,6 +70,14 @@ def show(
     Example: rlsp benches show aime24 --data ./data
     """
     from rlsp_cli.evals.benches.inspect import inspect
+    from rlsp_cli.evals.scorer_benches import find_scorer_bench, shipped_scorer_benches
+
+    if name in shipped_scorer_benches():
+        if json:
+            print_json("bench", find_scorer_bench(name).model_dump(mode="json"))
+        else:
+            print(shipped_scorer_benches()[name].read_text(encoding="utf-8"), end="")
+        return
 
     seen = inspect(name, data)
     if json:

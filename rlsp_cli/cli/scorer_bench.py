@@ -73,6 +73,7 @@ def _measured(
     from rlsp_cli.evals.scorer_benches import (
         measure_scorer,
         read_labelled,
+        refuse_threshold,
         score_responses,
         write_result,
     )
@@ -83,6 +84,7 @@ def _measured(
         raise UsageError(f"{file.name} needs a step scorer, and {scorer.use} scores responses")
 
     responses = read_labelled(file, data)
+    refuse_threshold(file, responses, threshold)  # before hours of scoring
     names = models_at(recipe, "reward")
     with served_models(recipe, names) as served:
         scores = score_responses(scorer, responses, recipe.reward, recipe.plugins, served)

@@ -11,6 +11,7 @@ from rlsp_cli.evals.scorer_benches.responses import Labelled, read_labelled
 from rlsp_cli.evals.scorer_benches.run import (
     ScorerResult,
     measure_scorer,
+    refuse_threshold,
     score_responses,
     write_result,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "is_scorer_bench",
     "measure_scorer",
     "read_labelled",
+    "refuse_threshold",
     "score_responses",
     "shipped_scorer_benches",
     "write_result",

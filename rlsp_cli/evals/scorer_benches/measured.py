@@ -40,6 +40,9 @@ def _results() -> Iterator[Mapping[str, Any]]:
 
 def _is_of(result: Mapping[str, Any], use: ExplorationUse, recipe: Recipe) -> bool:
     scorer, models = result["scorer"], result["models"]
+    # A server that was gone has measured nothing.
+    if not any(_has_number(subset) for subset in result["subsets"].values()):
+        return False
     if Path(scorer["use"]).name != Path(use.use).name:
         return False
 
@@ -50,3 +53,7 @@ def _is_of(result: Mapping[str, Any], use: ExplorationUse, recipe: Recipe) -> bo
         if name in recipe.models
     }
     return same and named == models
+
+
+def _has_number(subset: Mapping[str, Any]) -> bool:
+    return any(subset.get(key) for key in ("on_wrong", "on_right", "accuracy"))

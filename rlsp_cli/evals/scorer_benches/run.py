@@ -81,8 +81,9 @@ def measure_scorer(
 ) -> ScorerResult:
     """The numbers of a bench; `threshold` is a number, or the subset on which it is chosen.
 
-    That subset is then in no mean. UsageError if there is none of this name.
+    That subset is then in no mean. UsageError as by `refuse_threshold`.
     """
+    refuse_threshold(file, responses, threshold)
     subsets: dict[str, list[Pair]] = {}
     for response, score in zip(responses, scores, strict=True):
         subsets.setdefault(response.subset, []).append(Pair(response, score))
@@ -90,7 +91,7 @@ def measure_scorer(
     found: dict[str, FirstError | Ranking]
     limit, f1 = None, None
     if file.measure == "first_error":
-        limit = _threshold(file, subsets, threshold)
+        limit = _threshold(subsets, threshold)
         errors = {
             name: measured_errors(pairs, limit.value)
             for name, pairs in subsets.items()
@@ -125,15 +126,19 @@ def write_result(
     write_json(folder / RESULTS, {"schema": "rlsp.scorer-bench/1", "data": result.to_json()})
 
 
-def _threshold(
-    file: ScorerBenchFile, subsets: Mapping[str, Sequence[Pair]], threshold: float | str
-) -> Threshold:
-    if not isinstance(threshold, str):
-        return Threshold(threshold)
-    if threshold not in subsets or len(subsets) < 2:
-        known = ", ".join(subsets)
+def refuse_threshold(
+    file: ScorerBenchFile, responses: Sequence[Labelled], threshold: float | str
+) -> None:
+    """UsageError for a threshold that is neither a number nor one of several subsets."""
+    subsets = list(dict.fromkeys(one.subset for one in responses))
+    if isinstance(threshold, str) and (threshold not in subsets or len(subsets) < 2):
         raise UsageError(
             f"--threshold {threshold}: expected a number, or one of several subsets of "
-            f"{file.name} to choose it on; found: {known}"
+            f"{file.name} to choose it on; found: {', '.join(subsets)}"
         )
-    return Threshold(chosen_threshold(subsets[threshold]), threshold)
+
+
+def _threshold(subsets: Mapping[str, Sequence[Pair]], threshold: float | str) -> Threshold:
+    if isinstance(threshold, str):
+        return Threshold(chosen_threshold(subsets[threshold]), threshold)
+    return Threshold(threshold)
