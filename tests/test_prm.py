@@ -13,7 +13,7 @@ from transformers import AutoModelForTokenClassification
 
 from rlsp_cli.backends.axolotl.process_reward import hard_labels
 from rlsp_cli.data import LabelledSteps, step_rows
-from rlsp_cli.engine.model import new_model
+from rlsp_cli.engine.model import load_tokenizer, new_model
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.prm import StepLabels, train_prm
 from rlsp_cli.engine.stage import Context
@@ -25,7 +25,7 @@ from rlsp_cli.recipe.schema import Data, FromScratch, Model, Recipe, Sft, StepRo
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import StagePaths
 from tests.byte_model import byte_tokenizer
-from tests.conftest import ROOT, load_checked, refusal
+from tests.conftest import ROOT, load_checked, refusal, rlsp
 from tests.test_sft import rows_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -287,3 +287,24 @@ def test_soft_labels_are_refused_before_axolotl_rounds_them(
     with pytest.raises(DataError, match=words):
         hard_labels(LabelledSteps("Q", ("a",), (0.5,)))
     assert hard_labels(LabelledSteps("Q", ("a", "b", "c"), (1.0, None, 0.0))) == [1, -100, 0]
+
+
+@pytest.mark.integration
+def test_the_trained_model_is_a_scorer_that_says_what_training_said(tmp_path: Path) -> None:
+    steps = "{source: task:pair_sum, rows: 64, options: {largest: 12}, row: {use: planted_errors}}"
+    short = ("sft.max_steps=3", "sft.batch=8", "sft.micro_batch=8", "sft.val_rows=8")
+    rlsp("sft", "process/pair_sum_prm", f"data.steps={steps}", *short, "--out", tmp_path / "run")
+
+    final = tmp_path / "run" / "sft" / "checkpoints" / "final"
+    (tmp_path / "use.yaml").write_text(f"name: use\nmodels: {{prm: {{path: {final}}}}}\n")
+    row = LabelledSteps("Which two of 1, 2 add up to 3?", ("Start with 1.", "1 + 2 = 3"), (1, 1))
+    sample = {"id": "a", "prompt": row.prompt, "response": " ".join(row.steps)}
+    (tmp_path / "samples.jsonl").write_text(json.dumps(sample) + "\n")
+    asked = ("--step-scorer", "prm", "steps.by=sentences", "--samples", "samples.jsonl", "--json")
+    done = rlsp("reward", "try", "use.yaml", *asked, cwd=tmp_path)
+
+    model = AutoModelForTokenClassification.from_pretrained(final).eval()
+    (example,) = encode_steps([row], "\n", load_tokenizer(str(final)))
+    logits = model(torch.tensor([example.tokens])).logits[0, example.ends]
+    (found,) = json.loads(done.stdout)["data"]
+    assert found["scores"] == pytest.approx(logits.softmax(-1)[:, 1].tolist(), abs=1e-5)
