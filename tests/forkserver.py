@@ -26,12 +26,14 @@ from typing import IO, Any, NoReturn
 
 _STAGE = "rlsp_cli.backends.local"
 """The module whose process does a stage of the local backend."""
-_STAGES = (_STAGE, "rlsp_cli.traces")
-"""That, and the module whose process makes the traces of a round."""
+_STAGES = (_STAGE, "rlsp_cli.traces", f"{_STAGE}.model_server")
+"""That, and those whose processes make the traces of a round, and serve a model to plugins."""
 _LOADED = (
     "rlsp_cli.cli",
     f"{_STAGE}.training",
     f"{_STAGE}.models",
+    f"{_STAGE}.model_server.app",
+    "uvicorn",
     "matplotlib.pyplot",
     "scipy.stats",
 )
@@ -131,9 +133,11 @@ def _be_command(arguments: list[str], folder: str, streams: list[int]) -> None:
         os.dup2(stream, target)
 
     # Only now, so that the modules are those of the tested folder.
+    from rlsp_cli.child import die_with_parent
     from rlsp_cli.launch import command
 
-    vars(command)["subprocess"] = SimpleNamespace(Popen=_popen, DEVNULL=subprocess.DEVNULL)
+    forking = SimpleNamespace(**{**vars(subprocess), "Popen": _popen})
+    vars(command)["subprocess"] = vars(die_with_parent)["subprocess"] = forking
     os.chdir(folder)
     sys.path.insert(0, folder)
     try:
@@ -173,12 +177,19 @@ class _Stage:
     def poll(self) -> int | None:
         return self.returncode
 
-    def wait(self) -> None:
-        self._process.join()
+    def wait(self, timeout: float | None = None) -> None:
+        self._process.join(timeout)
+
+    def terminate(self) -> None:
+        self._process.terminate()
 
 
 def _be_stage(arguments: list[str], options: dict[str, Any]) -> None:
     """Become the process of a stage, with the `options` that its Popen was given."""
+    from rlsp_cli.child import die_with_parent
+
+    # A fork of a process whose threads compute may wait for them for ever.
+    vars(die_with_parent)["subprocess"] = subprocess
     os.setsid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with Path(os.devnull).open() as nothing:

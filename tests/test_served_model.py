@@ -9,6 +9,7 @@ import pytest
 
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.rewards import ServedModel, UnansweredError, served_model
+from rlsp_cli.rewards.ledger import ledger
 from rlsp_cli.rewards.models import Address, know_models
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.rewards.sample import Sample
@@ -126,8 +127,11 @@ def test_plugins_in_workers_ask_models_whose_tokens_are_counted(tmp_path: Path) 
     with serving(lambda _: chat("0.5")) as server:
         models = {"judge": Address(server.url, "m")}
         with Scorer(recipe.reward, models=models) as scorer:
-            found = [score.exploration[0] for score in scorer.score(samples, 0.5)]
+            scored = scorer.score(samples, 0.5)
+    found = [score.exploration[0] for score in scored]
     assert [(one.value, one.tokens) for one in found] == [(0.5, 2), (0.5, 1)]
+
+    assert ledger(samples, scored, recipe.reward, 0.5)["tokens/other"] == 3
 
     # A server that is gone costs samples, which are no zeros.
     with Scorer(recipe.reward, models=models) as scorer:

@@ -11,6 +11,7 @@ from rlsp_cli.backends.local.calibration import Load, Speed, calibrate
 from rlsp_cli.backends.model_shape import ModelShape, model_shape
 from rlsp_cli.backends.openrlhf.placement import roles, total_gpus
 from rlsp_cli.errors import NotReadyError
+from rlsp_cli.plan.asked_models import asked_models
 from rlsp_cli.plan.counts import Counts, count_stages
 from rlsp_cli.plan.embedded import Embedded, embedded_memory
 from rlsp_cli.plan.embedded_time import EmbeddedTime, embedded_time, load_of
@@ -109,7 +110,7 @@ def make_plan(recipe: Recipe, gpu: str = "h100", measure: Measure | None = None)
         counts=tuple(counts for counts, _ in counted),
         bundles=_bundles(recipe),
         estimates=tuple(estimates),
-        notes=(*notes, *not_estimated, *not_known),
+        notes=(*notes, *not_estimated, *not_known, *asked_models(recipe)),
         embedded=tuple(embedded),
         times=tuple(times),
         schedules=tuple(_schedules(recipe, counted)),

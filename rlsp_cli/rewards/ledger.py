@@ -30,6 +30,7 @@ def ledger(
         **_exploration(samples, scores, reward, alpha),
         **_ranks(samples, scores),
         **_outcomes(scores),
+        **_tokens_of_others(scores),
         **_shape(samples, scores, reward.lexicon),
     }
 
@@ -132,6 +133,12 @@ def _outcomes(scores: Iterable[SampleScore]) -> dict[str, float]:
     """How many components ended in each way."""
     counts: Counter[str] = Counter(part.outcome for score in scores for part in score.components)
     return {f"outcome/{outcome}": counts[outcome] for outcome in _OUTCOMES}
+
+
+def _tokens_of_others(scores: Iterable[SampleScore]) -> dict[str, float]:
+    """What models that plugins ask have read and written, if there is any."""
+    tokens = sum(part.tokens for score in scores for part in score.components)
+    return {"tokens/other": tokens} if tokens else {}
 
 
 def _shape(
