@@ -1,10 +1,11 @@
 """Do dense step rewards help? PPO on the quickstart's task, at equal numbers of sampled tokens.
 
-Each seed trains one SFT model, shorter than the quickstart's, so that four of ten of its sums are
-wrong. From it start three runs: the outcome alone, with each step paid where it ends by the scorer
-in pair_sum_steps.py, and the same without `clip` and `delta`, where repeated steps are paid too. Of
-each run the model counts that had sampled as many tokens as the shortest of the seed's runs. All
-models answer the same held-out problems. What is in --out already is not run again.
+All runs start from one SFT model, trained for less long than the quickstart's, so that a quarter of
+its first sums are wrong. Each seed makes three: with the outcome alone, with each step paid where
+it ends by the scorer in pair_sum_steps.py, and the same without `clip` and `delta`, where repeated
+steps are paid too. Of each run the model counts that had sampled as many tokens as the shortest of
+the seed's runs. All models answer the same held-out problems. What is in --out already is not run
+again.
 """
 
 import argparse
@@ -40,7 +41,7 @@ _PPO = (
     "ppo.export_every=1",
 )
 _HELDOUT = (
-    "data.heldout={source: 'task:pair_sum', split: test, rows: 400, options: {largest: 12}}",
+    "data.heldout={source: 'task:pair_sum', split: test, rows: 200, options: {largest: 12}}",
     "reward.correctness.use=exact_match",
     "eval.samples=4",
     "eval.temperature=1.0",
@@ -54,18 +55,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
 
-    cuts = [_trained(arguments.out / str(seed), seed) for seed in range(arguments.seeds)]
-    arms = {name: [_evaluated(of_seed[name]) for of_seed in cuts] for name in _ARMS}
+    start, cuts = _start(arguments.out / "sft"), []
+    arms: dict[str, list[Arm]] = {name: [] for name in _ARMS}
+    for seed in range(arguments.seeds):
+        cuts.append(_trained(arguments.out / str(seed), seed, start))
+        for name, cut in cuts[-1].items():
+            arms[name].append(_evaluated(cut))
     print(_per_seed(cuts, arms), _differences(arms), sep="\n\n")
 
 
-def _trained(folder: Path, seed: int) -> dict[str, Cut]:
-    """Each arm's run, cut where it has sampled as much as the one that sampled least."""
-    sft = folder / "sft"
-    model = sft / "sft" / "checkpoints" / "final"
+def _start(run: Path) -> Path:
+    """The SFT model."""
+    model = run / "sft" / "checkpoints" / "final"
     if not model.exists():
-        run_rlsp("sft", "quickstart", f"seed={seed}", "sft.max_steps=300", out=sft)
+        run_rlsp("sft", "quickstart", "sft.max_steps=300", out=run)
+    return model
 
+
+def _trained(folder: Path, seed: int, model: Path) -> dict[str, Cut]:
+    """Each arm's run, cut where it has sampled as much as the one that sampled least."""
     start = ("sft=null", "model.from_scratch=null", f"model.path={model}", f"seed={seed}")
     runs = {name: folder / f"arm{number}" for number, name in enumerate(_ARMS)}
     for name, run in runs.items():
@@ -104,7 +112,7 @@ def _evaluated(cut: Cut) -> Arm:
 def _per_seed(cuts: list[dict[str, Cut]], arms: dict[str, list[Arm]]) -> str:
     lines = [
         "| reward | seed | steps | sampled, thousands | greedy | sampled | tokens "
-        "| paid for repeats, last 5 steps | alarm at step |",
+        "| whole run: tokens, paid for repeats | alarm at step |",
         "|---" * 9 + "|",
     ]
     for name, seeds in arms.items():
@@ -121,11 +129,12 @@ def _per_seed(cuts: list[dict[str, Cut]], arms: dict[str, list[Arm]]) -> str:
 
 
 def _repeats(cut: Cut) -> str:
-    """The share of step values that repeated steps earn, and where its alarm fires first."""
-    rows = list(rows_of(cut.run / "ppo" / "metrics.jsonl"))[: cut.step]
+    """Of the whole run's last five steps, length and share for repeats; and where the alarm fires first."""
+    rows = list(rows_of(cut.run / "ppo" / "metrics.jsonl"))
+    tokens = statistics.fmean(row["response/tokens"] for row in rows[-5:])
     shares = [row.get("exploration/sums/from_repeats") for row in rows[-5:]]
     known = [share for share in shares if share is not None]
-    share = f"{statistics.fmean(known):.2f}" if known else "-"
+    share = f"{tokens:.0f}, {statistics.fmean(known):.2f}" if known else f"{tokens:.0f}, -"
 
     fired = [alarm.step + 1 for alarm in alarms(rows) if alarm.kind == "repeated_steps"]
     return f"{share} | {fired[0] if fired else '-'}"

@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from rlsp_cli.backends.openrlhf.replies import Replies, Reply
 from rlsp_cli.data import Problem
 from rlsp_cli.engine import advantage
 from rlsp_cli.engine.advantage import StepReward
@@ -29,7 +30,7 @@ from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.recipe.steps import Refinement, Steps
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.rewards.registry import resolve_options
-from rlsp_cli.rewards.sample import SampleScore, Score, StepScore
+from rlsp_cli.rewards.sample import Sample, SampleScore, Score, StepScore
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.steps import is_bounded, largest_return, share_of_repeats, split_steps
 from rlsp_cli.runs.paths import StagePaths
@@ -189,6 +190,18 @@ def test_equal_steps_teach_nothing_under_group_norm() -> None:
     ppo = Ppo(estimator="group_norm", advantages="separate", samples_per_prompt=2, rollout_batch=1)
     found = mixed(ppo, [scored(1.0, [0.9] * 7), scored(1.0, [0.9] * 3)])
     assert [abs(value) < 1e-6 for row in found for value in row] == [True] * 12
+
+
+def test_what_openrlhfs_journal_keeps_of_steps_is_read_back_as_steps(tmp_path: Path) -> None:
+    reply = Reply(1, Sample("p", "r"), GROUP[0], {"rewards": 0.65})
+    replies = Replies(tmp_path / "replies.jsonl")
+    replies.add([reply])
+    replies.close()
+    (read,) = Replies(tmp_path / "replies.jsonl").current
+    assert read == reply and [step.value for step in read.score.exploration[0].steps or ()] == [
+        0.5,
+        0.1,
+    ]
 
 
 # The recipe.

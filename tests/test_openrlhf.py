@@ -189,6 +189,8 @@ def test_a_container_that_rlsp_toml_names_is_refused_too(recipe_file: Path) -> N
         (["ppo.select={use: zero_variance}"], "use: pass_rate with lo: 0.001, hi: 0.999"),
         (["tracking.to=[mlflow]"], "OpenRLHF does not know mlflow"),
         (["reward.alpha={start: 0.5, end: 1.0}", *ASYNC], "async rollouts"),
+        (["reward.exploration={use: code_steps, steps: {dense: true}}"],
+         "OpenRLHF pays the whole reward of a response at its last token"),
         (["reward.exploration={use: novelty}"], "compares the responses to one prompt"),
         (["model.path=org/model@v1"], "takes no revision"),
         (["model.special_tokens=[<think>]"], "adds no tokens"),

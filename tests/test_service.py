@@ -29,7 +29,11 @@ pytestmark = pytest.mark.integration
 PLUGINS = """
 import time
 from collections.abc import Sequence
-from rlsp_cli.rewards import Sample, exploration_reward
+from rlsp_cli.rewards import Sample, exploration_reward, step_scorer
+
+@step_scorer
+def short(sample: Sample, steps: Sequence[str]) -> list[float | None]:
+    return [1 / len(step) for step in steps]
 
 @exploration_reward
 def size(sample: Sample) -> float:
@@ -148,6 +152,15 @@ def test_openrlhf_is_answered_in_the_shape_that_it_asks_in(service: str) -> None
             service + path, {"query": [RIGHT], "prompts": ["Which?"], "labels": ["3 + 7"]}
         )
         assert one["rewards"] == [scalar["rewards"]] and one["extra_logs"] == scalar["extra_logs"]
+
+
+def test_the_aggregate_of_a_step_scorer_is_a_reward_like_others(tmp_path: Path) -> None:
+    use = f"{{use: '{tmp_path}/mine.py:short', steps: {{by: sentences, aggregate: min}}}}"
+    with serving(tmp_path, f"reward.exploration={use}") as (url, _):
+        body = {"query": "Which?No. Yes. \\boxed{1}", "prompts": "Which?", "labels": "1"}
+        status, reply, _ = ask(url, body)
+    assert status == 200 and reply["extra_logs"]["rlsp_short"] == 1 / 8
+    assert reply["rewards"] == pytest.approx(0.8 + 0.2 / 8)
 
 
 def test_the_prompt_is_what_the_client_says_whatever_is_in_it(service: str) -> None:
