@@ -14,25 +14,32 @@ from rlsp_cli.backends.openrlhf.replies import Replies, Reply
 from rlsp_cli.data import Problem
 from rlsp_cli.engine import advantage
 from rlsp_cli.engine.advantage import StepReward
+from rlsp_cli.engine.collector import Collected
 from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.engine.prompt import decode
 from rlsp_cli.engine.rollout import Rollout, as_tensors
 from rlsp_cli.engine.stage import Context
-from rlsp_cli.engine.step_rewards import last_tokens
+from rlsp_cli.engine.step_rewards import last_tokens, step_rewards
 from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.engine.targets import _mixed_scores, _mixed_steps
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import RecipeError, StoppedError
 from rlsp_cli.recipe.load import resolve_recipe
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.schema import Ppo, Recipe, Reward
 from rlsp_cli.recipe.steps import Refinement, Steps
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score, StepScore
 from rlsp_cli.rewards.scorer import Scorer
-from rlsp_cli.rewards.steps import is_bounded, largest_return, share_of_repeats, split_steps
+from rlsp_cli.rewards.steps import (
+    is_bounded,
+    largest_return,
+    paid_steps,
+    share_of_repeats,
+    split_steps,
+)
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import read_rows
 
@@ -95,6 +102,40 @@ def test_words_and_the_tag_that_a_prompt_opened() -> None:
     opened = "<think>\n"
     ends = [len(opened) + end for end in (4, 7)]
     assert last_tokens(ends, f"{opened}a b. c? a", tokens, tokenizer) == [2, 4]
+
+
+DENSE = Reward.model_validate(
+    {
+        "exploration": [
+            {"use": "a", "weight": 2.0, "steps": {"dense": True}},
+            {"use": "b", "steps": {"aggregate": "sum"}},
+        ]
+    }
+)
+
+
+def parts(reward: float | None) -> SampleScore:
+    """The scores of "a b. c?": two steps and one without a score, and the same by a scorer that is not dense."""
+    steps = [
+        StepScore(0, 4, 1.0, 0.3),
+        StepScore(5, 6, None, None),
+        StepScore(5, 7, 0.0, -0.5),
+    ]
+    both = tuple(Score(name, "value", -0.2, steps=steps) for name in "ab")
+    return SampleScore(Score("c", "value", 1.0), both, reward)
+
+
+def test_steps_are_paid_with_their_weight_at_the_position_that_chooses_their_last_token() -> None:
+    tokenizer = word_tokenizer(["a b . c ?"], 32)
+    response = tokenizer("a b . c ?")["input_ids"]
+    collected = Collected(
+        [[3, 4, 5]] * 2, [Generated(response, False)] * 2, [Sample("", "a b. c?")] * 2
+    )
+    found = step_rewards(collected, [parts(None), parts(0.5)], DENSE, tokenizer)
+
+    # A prompt of 3 tokens: its last chooses the response's first, token 3, and so does position 2.
+    assert found == [StepReward(1, 2 + 2, 0.6), StepReward(1, 2 + 4, -1.0)]
+    assert paid_steps(parts(None), DENSE) == []
 
 
 # What they earn there.
@@ -197,7 +238,9 @@ def test_what_openrlhfs_journal_keeps_of_steps_is_read_back_as_steps(tmp_path: P
     replies = Replies(tmp_path / "replies.jsonl")
     replies.add([reply])
     replies.close()
-    (read,) = Replies(tmp_path / "replies.jsonl").current
+    again = Replies(tmp_path / "replies.jsonl")
+    (read,) = again.current
+    again.close()
     assert read == reply and [step.value for step in read.score.exploration[0].steps or ()] == [
         0.5,
         0.1,

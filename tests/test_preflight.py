@@ -308,4 +308,4 @@ def test_a_sum_of_steps_without_a_bound_is_noted(folder: Path) -> None:
     use = "reward.exploration={use: code_steps, on_abstain: {penalise: 0}, steps: {dense: true%s}}"
     assert not [note for note in notes(folder, use % "") if "every further step" in note]
     (note,) = [one for one in notes(folder, use % ", refine: []") if "every further step" in one]
-    assert "reward.exploration.0.steps.refine" in note and "refine: [clip, delta]" in note
+    assert "(reward.exploration): note: code_steps pays" in note and "[clip, delta]" in note

@@ -159,8 +159,8 @@ def test_the_aggregate_of_a_step_scorer_is_a_reward_like_others(tmp_path: Path) 
     with serving(tmp_path, f"reward.exploration={use}") as (url, _):
         body = {"query": "Which?No. Yes. \\boxed{1}", "prompts": "Which?", "labels": "1"}
         status, reply, _ = ask(url, body)
-    assert status == 200 and reply["extra_logs"]["rlsp_short"] == 1 / 8
-    assert reply["rewards"] == pytest.approx(0.8 + 0.2 / 8)
+    assert status == 200 and reply["extra_logs"]["rlsp_short"] == 1 / 9
+    assert reply["rewards"] == pytest.approx(0.8 + 0.2 / 9)
 
 
 def test_the_prompt_is_what_the_client_says_whatever_is_in_it(service: str) -> None:
