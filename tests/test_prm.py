@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForTokenClassification
+from transformers import AutoModelForTokenClassification, LlamaConfig
 
 from rlsp_cli.backends.axolotl.process_reward import hard_labels
 from rlsp_cli.data import LabelledSteps, step_rows
-from rlsp_cli.engine.model import load_tokenizer, new_model
+from rlsp_cli.engine.classifier import refuse_other_classes
+from rlsp_cli.engine.model import STEP_CLASSES, load_tokenizer, new_model
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.prm import StepLabels, train_prm
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.step_examples import StepExample, encode_steps, step_examples
 from rlsp_cli.engine.supervised import measure, train_step
-from rlsp_cli.errors import DataError, StoppedError
+from rlsp_cli.errors import DataError, NotReadyError, StoppedError
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Data, FromScratch, Model, Recipe, Sft, StepRows
 from rlsp_cli.rewards.registry import resolve_options
@@ -287,6 +288,15 @@ def test_soft_labels_are_refused_before_axolotl_rounds_them(
     with pytest.raises(DataError, match=words):
         hard_labels(LabelledSteps("Q", ("a",), (0.5,)))
     assert hard_labels(LabelledSteps("Q", ("a", "b", "c"), (1.0, None, 0.0))) == [1, -100, 0]
+
+
+def test_a_model_with_other_classes_is_refused_by_their_number(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = LlamaConfig(vocab_size=8, num_attention_heads=2, num_labels=3, **sizes)
+    AutoModelForTokenClassification.from_config(config).save_pretrained(tmp_path)
+    refuse_other_classes(str(tmp_path), ("a", "b", "c"))
+    with pytest.raises(NotReadyError, match="has 3 classes of tokens, expected 2: wrong, right"):
+        refuse_other_classes(str(tmp_path), STEP_CLASSES)
 
 
 @pytest.mark.integration

@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 
 import torch
-from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForTokenClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from rlsp_cli.engine.batch import pad
 from rlsp_cli.engine.source import source_of, unloadable
+from rlsp_cli.errors import NotReadyError
 
 _NAME = "ForTokenClassification"
 """What the architecture of such a model is called, after the name of its body."""
@@ -14,11 +20,28 @@ _NAME = "ForTokenClassification"
 
 def classifies_tokens(path: str) -> bool:
     """Whether the model of a folder or hub id is such a model; NotReadyError if it is none."""
+    return _classifies(_config(path))
+
+
+def refuse_other_classes(path: str, classes: Sequence[str]) -> None:
+    """NotReadyError if the model of a folder or hub id has another number of classes than these."""
+    config = _config(path)
+    if _classifies(config) and config.num_labels != len(classes):
+        raise NotReadyError(
+            f"model {path!r} has {config.num_labels} classes of tokens, expected {len(classes)}: "
+            f"{', '.join(classes)}; start from the language model that it was made of"
+        )
+
+
+def _config(path: str) -> PretrainedConfig:
     name, options = source_of(path)
     try:
-        config = AutoConfig.from_pretrained(name, **options)
+        return AutoConfig.from_pretrained(name, **options)
     except Exception as error:  # transformers' own kinds, and those of a model's code
         raise unloadable(path, error) from error
+
+
+def _classifies(config: PretrainedConfig) -> bool:
     return any(named.endswith(_NAME) for named in config.architectures or ())
 
 

@@ -8,8 +8,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.data import recipe_problems, recipe_traces, step_rows
 from rlsp_cli.engine.checkpoint import save_model
+from rlsp_cli.engine.classifier import refuse_other_classes
 from rlsp_cli.engine.ending import adopt_turn_end, refuse_unreachable_end, stop_at_end
-from rlsp_cli.engine.model import Head, add_special_tokens, load_model, load_tokenizer, new_model
+from rlsp_cli.engine.model import (
+    STEP_CLASSES,
+    Head,
+    add_special_tokens,
+    load_model,
+    load_tokenizer,
+    new_model,
+)
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.recipe.schema import Recipe
@@ -25,6 +33,8 @@ def starting_model(
     head: Head = "steps" if recipe.trains_prm else "words"
     seed = derive_seed(recipe.seed, "init")
     if path is not None:
+        if head == "steps":
+            refuse_other_classes(path, STEP_CLASSES)
         with torch.random.fork_rng():  # a head that the files lack is random
             torch.manual_seed(seed)
             model = load_model(path, device, head=head)
