@@ -200,7 +200,8 @@ def test_plugins_check_passes_what_rlsp_ships_and_refuses_a_file_without_rewards
     (tmp_path / "none.py").write_text("x = 1\n")
     done = rlsp("plugins", "check", tmp_path / "none.py", check=False)
     assert (
-        done.returncode == 3 and "no verifier, exploration reward or selector here" in done.stderr
+        done.returncode == 3
+        and "no verifier, exploration reward, step scorer or selector here" in done.stderr
     )
 
 
