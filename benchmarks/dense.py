@@ -106,7 +106,7 @@ def _evaluated(cut: Cut) -> Arm:
     evaluation = run.with_name(f"{run.name}-eval")
     if not (evaluation / "report.html").exists():
         run_rlsp("eval", str(cut.model), "--bench", "heldout", *_HELDOUT, out=evaluation)
-    return Arm(run)
+    return Arm(run, f"ppo-{cut.step}")
 
 
 def _per_seed(cuts: list[dict[str, Cut]], arms: dict[str, list[Arm]]) -> str:
