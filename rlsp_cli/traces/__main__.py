@@ -5,8 +5,10 @@ from pathlib import Path
 
 from rlsp_cli.backends.job import read_inputs
 from rlsp_cli.backends.local.sampling import open_model
+from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.errors import RlspError
 from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.rewards.model_use import models_at
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.failure import report
 from rlsp_cli.runs.lock import locked
@@ -36,8 +38,9 @@ def _make(job: Path) -> None:
 
     # A signal ends this process at once: what was sampled is written, and not asked for again.
     opening = open_model(round.model, recipe=recipe, paths=paths, check_stop=lambda: None)
-    with opening as opened:
-        make_round_traces(round, opened.sampler, opened.render)
+    asked = models_at(recipe, "reward", "rounds")
+    with served_models(recipe, asked, paths.root) as models, opening as opened:
+        make_round_traces(round, opened.sampler, opened.render, models)
 
 
 if __name__ == "__main__":
