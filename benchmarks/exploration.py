@@ -16,15 +16,21 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 _RLSP = Path(sys.executable).parent / "rlsp"
 _SUM = re.compile(r"(\d+) \+ (\d+) = (\d+)")
 _BIN = 100_000
 """Sampled tokens in a row of the training curve."""
+
+
+class Accuracies(Protocol):
+    """Anything that has an accuracy on each problem."""
+
+    def accuracy(self, kind: str) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,9 @@ def _differences(arms: dict[str, list[Arm]]) -> str:
     return "\n".join(lines)
 
 
-def difference(base: list[Arm], other: list[Arm], kind: str) -> tuple[float, float]:
+def difference(
+    base: Sequence[Accuracies], other: Sequence[Accuracies], kind: str
+) -> tuple[float, float]:
     """The mean difference over seeds and problems, and half of its 95% interval."""
     import numpy as np
     from scipy.stats import norm, t

@@ -104,7 +104,7 @@ def gold(problem: Problem) -> str:
 def test_every_shipped_file_says_what_it_is_and_names_plugins_that_exist(name: str) -> None:
     file = find_bench(name)
     assert file.name == name and file.prompt.origin and file.sampling.origin
-    assert file.source.startswith("task:") or file.revision, "a hub data set without a commit"
+    assert file.revision or not file.source.startswith("hf:"), "a hub data set without a commit"
     assert file.sha256 or not file.source.startswith("task:"), (
         "a task's problems can be counted here"
     )
