@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rlsp_cli.errors import DataError, PluginError
+from rlsp_cli.errors import DataError, PluginError, SafetyError
 from rlsp_cli.evals.samplers import Decoding, Request, Response
 from rlsp_cli.evals.search import Grown, Policy, SearchSampler, StepScoring, back_up
 from rlsp_cli.evals.search.grow import Search
@@ -305,6 +305,12 @@ def seen(sample: Sample, steps: Sequence[str]) -> list[float | None]:
     """How many steps there are so far, in tenths; nothing where the reference can be seen."""
     assert sample.reference is None and sample.metadata == {}
     return [(number + 1) / 10 for number in range(len(steps))]
+
+
+@step_scorer
+def gone(sample: Sample, steps: Sequence[str]) -> list[float | None]:
+    """A scorer whose server has ended."""
+    raise ConnectionError("no reply")
 '''
 
 
@@ -314,9 +320,41 @@ def test_a_step_scorer_is_given_the_steps_so_far_and_no_reference(tmp_path: Path
     use = Use("step_scorer", f"{path}:seen", {}, steps=Steps(aggregate="last"))
     after = {"": ["a\n"], "a\n": ["b\n"], "a\nb\n": ["C"]}
     with Pool([use], 1, 30.0, 4.0) as pool:
-        scoring = StepScoring(use, pool)
+        scoring = StepScoring(use, pool, limit=0.5)
         (grown,) = grow(Watched("best_first", children=1), Toy(after), scoring, tmp_path)
     assert [node.score for node in grown.tree.nodes] == [None, 0.1, 0.2, 0.3]
+
+
+def test_a_scorer_that_fails_stops_the_search_and_its_failures_are_not_taken_for_scores(
+    policies: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "scorer.py"
+    path.write_text(SCORER)
+    wide, after = Policy(f"{policies}:wide", {"children": 16}), {"": ["A"]}
+
+    use = Use("step_scorer", f"{path}:gone", {}, steps=Steps())
+    with Pool([use], 1, 30.0, 4.0) as pool:
+        words = r"16 of the last 16 scores failed \(reward.failure_limit 0.5\): .*no reply"
+        with pytest.raises(SafetyError, match=words):
+            grow(wide, Toy(after), StepScoring(use, pool, limit=0.5), tmp_path)
+
+    # The same search with a scorer that is there asks for the scores, and for no step.
+    assert len(rows(tmp_path)) == 16 and not any("score" in row for row in rows(tmp_path))
+    again, scores = Toy(after), Table({"A": 1.0})
+    grow(wide, again, scores, tmp_path)
+    assert not again.asked and len(scores.asked) == 16
+
+
+def test_a_few_failures_of_a_scorer_are_outcomes(policies: str, tmp_path: Path) -> None:
+    path = tmp_path / "scorer.py"
+    path.write_text(SCORER)
+    use = Use("step_scorer", f"{path}:gone", {}, steps=Steps())
+    wide = Policy(f"{policies}:wide", {"children": 15})
+    with Pool([use], 1, 30.0, 4.0) as pool:
+        (grown,) = grow(wide, Toy({"": ["A"]}), StepScoring(use, pool, limit=0.5), tmp_path)
+    assert grown.end == "unscored" and (grown.reason or "").startswith(
+        "the scorer gave no node a score (15 error): ConnectionError: no reply"
+    )
 
 
 @pytest.mark.parametrize(

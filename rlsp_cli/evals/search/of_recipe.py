@@ -76,4 +76,4 @@ def _scoring(
     )
     limits = recipe.reward
     pool = Pool([use], limits.workers, limits.timeout_s, limits.memory_gb, models=models)
-    return StepScoring(use, running.enter_context(pool))
+    return StepScoring(use, running.enter_context(pool), limits.failure_limit)

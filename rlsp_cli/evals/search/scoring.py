@@ -1,14 +1,19 @@
 """Scores of nodes: a step scorer of all of them, or a verifier of whole responses."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from rlsp_cli.errors import SafetyError
 from rlsp_cli.rewards import Node, Sample, Tree
 from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.sample import Score
+
+_RECENT = 16
+"""The scores in a row of which a share may fail."""
 
 
 class NodeScorer(Protocol):
@@ -20,17 +25,37 @@ class NodeScorer(Protocol):
 
 
 class StepScoring:
-    """A step scorer in worker processes; it sees no reference and no column of the bench."""
+    """A step scorer in worker processes; it sees no reference and no column of the bench.
 
-    def __init__(self, use: Use, pool: Pool) -> None:
-        self.use, self.pool = use, pool
+    `limit` is the share of the last 16 scores that may fail.
+    """
+
+    def __init__(self, use: Use, pool: Pool, limit: float) -> None:
+        self.use, self.pool, self.limit = use, pool, limit
+        self._recent: deque[bool] = deque(maxlen=_RECENT)
 
     def score(self, places: Sequence[tuple[Tree, Node]]) -> Iterator[Score]:
-        """The steps are those of the response so far, as they would be in a whole response."""
+        """The steps are those of the response so far, as they would be in a whole response.
+
+        SafetyError before the first score if too many fail, as where a model's server has ended.
+        """
         calls = [Call(self.use, (_blind(*place),)) for place in places]
         futures = [self.pool.submit(partial(self.pool.run, call)) for call in calls]
-        for future in futures:
-            yield future.result()[0]
+
+        # Once a failure is written down, a resumed search takes it for the node's score.
+        scores = [future.result()[0] for future in futures]
+        for score in scores:
+            self._refuse_failing(score)
+        yield from scores
+
+    def _refuse_failing(self, score: Score) -> None:
+        self._recent.append(score.failed)
+        failed = sum(self._recent)
+        if score.failed and len(self._recent) == _RECENT and failed > self.limit * _RECENT:
+            raise SafetyError(
+                f"eval.search.scorer: {failed} of the last {_RECENT} scores failed "
+                f"(reward.failure_limit {self.limit}): {score.reason}"
+            )
 
 
 class VerifierScoring:
