@@ -117,6 +117,11 @@ def test_what_is_on_the_hub_is_noted_and_not_asked_for(folder: Path) -> None:
     assert len(found) == 2 and all("was not looked at" in line for line in found)
 
 
+def test_a_model_that_nothing_asks_is_noted(folder: Path) -> None:
+    (found,) = notes(folder, "models={judge: {path: some/model}}")
+    assert found.endswith("note: nothing in this recipe asks it, so that no run loads it")
+
+
 def test_only_what_the_stages_read_is_looked_at(folder: Path) -> None:
     (folder / "traces.jsonl").unlink()
     inspect_recipe(*read_recipe(str(folder / "r.yaml"), []), ["ppo", "eval"])

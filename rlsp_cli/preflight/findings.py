@@ -12,6 +12,7 @@ from rlsp_cli.preflight.schedule import look_at_schedule
 from rlsp_cli.preflight.selector import look_at_selector
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.model_use import unused_models
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> F
         *look_at_references(recipe, stages),
         *look_at_reward(recipe, stages),
         *look_at_selector(recipe, stages),
+        *unused_models(recipe),
         *check_measured(recipe),
     ]
 

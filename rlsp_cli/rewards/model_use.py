@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.recipe.issue import Issue, did_you_mean
+from rlsp_cli.recipe.issue import Issue, Note, did_you_mean
 from rlsp_cli.recipe.schema import PluginUse, Recipe, ScorerUse
 from rlsp_cli.recipe.search import StepScorerUse
 from rlsp_cli.recipe.selector_use import SelectorUse
@@ -68,6 +68,14 @@ def check_models(recipe: Recipe) -> Iterator[Issue]:
             yield Issue(place, message, "name one of `models`")
         elif model not in recipe.models and model != EVALUATED:
             yield Issue(place, f"`models` has no {model!r}", did_you_mean(model, recipe.models))
+
+
+def unused_models(recipe: Recipe) -> Iterator[Note]:
+    """A note on each of a recipe's models that nothing in it asks."""
+    asked = {use.model for use in model_uses(recipe)}
+    for name in recipe.models:
+        if name not in asked:
+            yield Note(f"models.{name}", "nothing in this recipe asks it, so that no run loads it")
 
 
 def _evaluates_at(place: str, recipe: Recipe) -> bool:
