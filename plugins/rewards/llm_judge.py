@@ -9,7 +9,7 @@ from typing import Any
 
 from rlsp_cli.http import client_settings, read_key, retry_after
 from rlsp_cli.outside import read_json, strict_json
-from rlsp_cli.rewards import Sample, exploration_reward, without_thinking
+from rlsp_cli.rewards import Sample, exploration_reward, marker_of, without_thinking
 
 RUBRIC = """\
 You grade how somebody searched for a solution, not whether the result is right.
@@ -28,7 +28,6 @@ _MINUTE_S = 60
 _LOCKED_S = 60
 """Seconds to wait for the file while another process writes."""
 _POLL_S = 0.5
-_MARKER_DIGITS = 24
 _QUOTED = 80
 """Characters of a reply that an error shows."""
 
@@ -76,8 +75,7 @@ def llm_judge(
 
 def _delimited(sample: Sample) -> str:
     """The response between markers that it cannot contain, since they are a hash of it."""
-    text = f"{sample.prompt}\0{sample.response}".encode(errors="replace")
-    marker = hashlib.sha256(text).hexdigest()[:_MARKER_DIGITS]
+    marker = marker_of(sample.prompt, sample.response)
     return f"Problem:\n{sample.prompt}\n\n<<<{marker}\n{sample.response}\n{marker}>>>"
 
 

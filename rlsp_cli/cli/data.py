@@ -1,4 +1,4 @@
-"""`rlsp data traces|prompts|handbook|steps|check|clean`: data to train on, without benches' problems."""
+"""`rlsp data traces|prompts|handbook|criteria|steps|check|clean`: data to train on, without benches' problems."""
 
 import shlex
 import sys
@@ -233,6 +233,42 @@ def handbook(
         f"{drawn.behaviours} behaviours from {drawn.traces} traces; "
         f"{drawn.without} replies named none"
     )
+    print(out)
+
+
+@app.command()
+def criteria(
+    samples: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Responses with verdicts, as a run has them.")
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="A folder or hub id; with --url, its name.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The text file to write.")],
+    url: ServerUrl = None,
+    responses: Annotated[
+        int, typer.Option(metavar="N", help="Wrong responses to ask about.", min=1)
+    ] = 20,
+    most: Annotated[int, typer.Option(metavar="N", help="Most criteria to write.", min=1)] = 10,
+    json: Json = False,
+) -> None:
+    """Write criteria by which a judge tells wrong responses, a file to edit.
+
+    A model is asked what is wrong with responses that the verifier found wrong,
+    and sums it up. The reward autorace judges by the file. An interrupted command
+    resumes.
+
+    Example: rlsp data criteria runs/a/1/ppo/rollouts.jsonl --model NAME
+    --url http://127.0.0.1:8000/v1 --out criteria.txt
+    """
+    from rlsp_cli.traces import CriteriaJob, write_criteria
+
+    written = write_criteria(CriteriaJob(samples, model, url, out, responses, most))
+    if json:
+        print_json("criteria", written.to_json())
+        return
+
+    print(f"{written.criteria} criteria from {written.responses} wrong responses")
     print(out)
 
 

@@ -14,6 +14,7 @@ from rlsp_cli.rewards.answers import (
 from rlsp_cli.rewards.database import read_only_database
 from rlsp_cli.rewards.fences import last_fenced
 from rlsp_cli.rewards.lexicon import behaviour_counts
+from rlsp_cli.rewards.marker import marker_of
 from rlsp_cli.rewards.model_name import ModelName
 from rlsp_cli.rewards.models import Completion, ServedModel, UnansweredError, served_model
 from rlsp_cli.rewards.plugin import (
@@ -53,6 +54,7 @@ __all__ = [
     "jaccard",
     "last_boxed",
     "last_fenced",
+    "marker_of",
     "ngrams",
     "normalised",
     "number",

@@ -1,10 +1,10 @@
 """A language model judges the steps of a response: several prompts vote on each."""
 
-import hashlib
 import re
 import statistics
 from collections.abc import Sequence
 
+from rlsp_cli.rewards.marker import marker_of
 from rlsp_cli.rewards.models import ServedModel
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.thinking import without_thinking
@@ -23,7 +23,6 @@ _QUESTIONS = (
 """The ways of asking, the first first."""
 MOST_VOTES = len(_QUESTIONS)
 _VERDICT = re.compile(r"^\W*verdict\W+(right|wrong)\W*$", re.IGNORECASE | re.MULTILINE)
-_MARKER_DIGITS = 24
 
 
 def judged_steps(
@@ -57,8 +56,7 @@ def judged_steps(
 
 def _work(sample: Sample, steps: Sequence[str]) -> str:
     """Problem and steps, between markers that they cannot contain, since they are a hash of it."""
-    text = "\n".join([sample.prompt, *steps])
-    marker = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:_MARKER_DIGITS]
+    marker = marker_of(sample.prompt, *steps)
     *before, last = steps
     earlier = "\n".join(before) or "(none)"
     return (

@@ -6,6 +6,7 @@ there.
 
 from rlsp_cli.traces.card import DataCard
 from rlsp_cli.traces.clean import Cleaned, clean_rows
+from rlsp_cli.traces.criteria import CriteriaJob, Written, write_criteria
 from rlsp_cli.traces.handbook import Drawn, HandbookJob, draw_handbook
 from rlsp_cli.traces.keys import ColumnSettings, HandbookSettings, TraceSettings
 from rlsp_cli.traces.make import TraceJob, make_traces
@@ -15,6 +16,7 @@ from rlsp_cli.traces.tally import Tally
 __all__ = [
     "Cleaned",
     "ColumnSettings",
+    "CriteriaJob",
     "DataCard",
     "Drawn",
     "HandbookJob",
@@ -24,8 +26,10 @@ __all__ = [
     "Tally",
     "TraceJob",
     "TraceSettings",
+    "Written",
     "clean_rows",
     "draw_handbook",
     "make_traces",
     "roll_prompts",
+    "write_criteria",
 ]

@@ -1,24 +1,20 @@
 """`rlsp data handbook`: ask a model which behaviours traces show, and write them as a handbook."""
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from pydantic import BaseModel
 
 from rlsp_cli.data import Trace, trace_rows
 from rlsp_cli.data.handbook import Behaviour
 from rlsp_cli.errors import DataError, UsageError
-from rlsp_cli.evals.samplers import Decoding, Request
 from rlsp_cli.recipe.dump import dump_data
-from rlsp_cli.recipe.schema import Data, Traces
+from rlsp_cli.recipe.schema import Traces
 from rlsp_cli.rewards.thinking import without_thinking
 from rlsp_cli.runs.lock import locked
-from rlsp_cli.runs.stream import append_rows, read_rows, write_text
-from rlsp_cli.traces.sampling import open_sampler
+from rlsp_cli.runs.stream import write_text
+from rlsp_cli.traces.questions import draft_of, replies_to
 
 _ASKED = """Problem:
 {problem}
@@ -31,16 +27,6 @@ line as name: instruction. The name is in snake_case; the instruction is one sen
 mention this problem."""
 _LINE = re.compile(r"[\s\d.)*`-]*(?:behaviou?r_)?([a-z][a-z0-9_]+)[*`]*\s*:[\s*]*(\S.*)", re.I)
 """`name: instruction`, also as an item of a list or in bold."""
-_MAX_NEW_TOKENS = 512
-_DIGEST_SHOWN = 16
-"""Characters of a digest in the name of a drafts file."""
-
-
-class _Draft(BaseModel):
-    """A row of the drafts file: the reply to a question, by its number."""
-
-    question: int
-    reply: str
 
 
 @dataclass(frozen=True)
@@ -80,9 +66,10 @@ def draw_handbook(job: HandbookJob) -> Drawn:
         raise UsageError(f"{job.out} exists, and may have been edited; name another file")
 
     questions = [_question(trace) for trace in trace_rows(job.source)]
-    drafts = job.drafts / f"{_digest([job.model, *questions])}.jsonl"
+    drafts = draft_of(job.drafts, job.model, questions)
     with locked(job.drafts):
-        listed = [behaviours_in(reply) for reply in _replies(job, questions, drafts)]
+        replies = replies_to(questions, job.model, job.url, drafts)
+        listed = [behaviours_in(reply) for reply in replies]
         found = merged(listed)
         if not found:
             lines = f"none of {len(listed)} replies has a line `name: instruction`"
@@ -116,23 +103,6 @@ def merged(listed: Iterable[dict[str, str]]) -> list[Behaviour]:
         Behaviour(name=name, instruction=instructions[name], seen=count)
         for name, count in seen.most_common()
     ]
-
-
-def _replies(job: HandbookJob, questions: Sequence[str], drafts: Path) -> list[str]:
-    """The reply to each question; those in the drafts are not asked for again."""
-    drawn = {draft["question"]: draft["reply"] for draft in read_rows(drafts, _Draft)}
-    sampler, render = open_sampler(job.model, job.url, Data())
-    requests = [Request(str(n), render(question)) for n, question in enumerate(questions)]
-
-    decoding = Decoding(temperature=0.0, top_p=1.0, max_new_tokens=_MAX_NEW_TOKENS, seed=0)
-    for n, reply in sampler.answer(requests, decoding, drawn):
-        append_rows(drafts, [{"question": n, "reply": reply.text}])
-        drawn[n] = reply.text
-    return [drawn[n] for n in range(len(questions))]
-
-
-def _digest(texts: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:_DIGEST_SHOWN]
 
 
 def _question(trace: Trace) -> str:
