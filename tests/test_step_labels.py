@@ -59,7 +59,7 @@ def test_soft_labels_are_the_values_of_the_process_within_their_intervals(tmp_pa
     inside = []
     for one, labelled in zip(solutions, labeller.label(solutions), strict=True):
         for number, label in enumerate(labelled.labels[:-1], 1):
-            right = round(label * count)
+            right = round((label or 0.0) * count)
             interval = mean_share([1.0] * right + [0.0] * (count - right))
             inside.append(interval.low <= toy.value(one.until(number)) <= interval.high)
 
@@ -194,7 +194,8 @@ def test_a_judged_step_is_right_from_the_threshold_on() -> None:
     three = solution("a\nb\nc")
     assert scorer(0.9, 0.5, 0.4).label([three])[0].labels == (True, True, False)
     assert replace(scorer(0.9, 0.5, 0.4), soft=True).label([three])[0].labels == (0.9, 0.5, 0.4)
-    assert scorer(0.9, None, 0.4).label([three])[0].fault == "a step without a score"
+    assert scorer(0.9, None, 0.4).label([three])[0].labels == (True, None, False)
+    assert scorer(None, None, None).label([three])[0].fault == "no step has a score"
 
     (failed,) = scorer(outcome="timeout").label([three])
     assert failed.failed and failed.fault == "the scorer ended in timeout: why"
@@ -206,6 +207,8 @@ def test_consensus_keeps_the_same_first_error_and_nothing_after_it(tmp_path: Pat
     bad = solution("good\ngood\nbad\nbad")
 
     (agreed,) = Consensus(sampled, scorer(0.9, 0.8, 0.1, 0.9)).label([bad])
+    assert agreed.labels == (True, True, False)
+    (agreed,) = Consensus(sampled, scorer(0.9, None, 0.1, 0.9)).label([bad])
     assert agreed.labels == (True, True, False)
     (disagreed,) = Consensus(sampled, scorer(0.9, 0.1, 0.1, 0.1)).label([bad])
     assert disagreed.fault == "Monte Carlo and the judge disagree"

@@ -88,7 +88,8 @@ def _reason(error: Exception) -> str:
         return "MemoryError: over reward.memory_gb"
 
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    words = f"{type(error).__name__}: {error}"
+    # On one line, as it is shown; a plugin's message may have several.
+    words = " ".join(f"{type(error).__name__}: {error}".split())
     return f"{words[:_LONGEST_REASON]} ({Path(frame.filename).name}:{frame.lineno})"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlsp_cli.traces.labels.labelled import first_error
 from rlsp_cli.traces.tally import Tally
 
 
@@ -34,8 +35,8 @@ class StepCard:
     @property
     def counts(self) -> dict[str, float]:
         """Rows, steps, the mean of the labels, and rows with an error."""
-        labels = [label for row in self.rows for label in row["labels"]]
-        with_error = sum(not all(row["labels"]) for row in self.rows)
+        labels = [label for row in self.rows for label in row["labels"] if label is not None]
+        with_error = sum(first_error(row["labels"]) is not None for row in self.rows)
         return {
             "rows": len(self.rows),
             "problems": len({row["prompt"] for row in self.rows}),

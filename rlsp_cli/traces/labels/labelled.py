@@ -5,8 +5,9 @@ from typing import Any, NamedTuple, Protocol
 
 from rlsp_cli.traces.labels.solution import Solution
 
-Label = bool | float
-"""Whether a step is right or, as a soft label, the estimated value after it, 0 to 1."""
+Label = bool | float | None
+"""Whether a step is right or, as a soft label, the estimated value after it, 0 to 1; None if that
+is not known."""
 
 NOT_JUDGED = "no verdict on any completion of a step"
 
@@ -43,8 +44,9 @@ class Labeller(Protocol):
 
 
 def first_error(labels: Sequence[Label]) -> int | None:
-    """The number of the first step that is wrong, from 0; None if all are right."""
-    return next((number for number, label in enumerate(labels) if not label), None)
+    """The number of the first step that is wrong, from 0; None if none is known to be."""
+    wrong = (number for number, label in enumerate(labels) if label is not None and not label)
+    return next(wrong, None)
 
 
 def until_error(solution: Solution, error: int | None) -> Labelled:
