@@ -40,6 +40,7 @@ cluster: {gpus_per_node: 8}
 """
 ASYNC = ("ppo.openrlhf.async_rollout=full", "ppo.openrlhf.placement.actor=4")
 GROUPS = "ppo.samples_per_prompt=4"
+SEPARATE = (GROUPS, "ppo.estimator=rloo", "ppo.advantages=separate", "ppo.critic_warmup_steps=0")
 openrlhf = OpenRlhfBackend()
 EVERY_OPTION = [
     ["ppo.openrlhf.placement.share=actor_reference", "cluster={nodes: 3, launcher: ray}"],
@@ -189,8 +190,10 @@ def test_a_container_that_rlsp_toml_names_is_refused_too(recipe_file: Path) -> N
         (["ppo.select={use: zero_variance}"], "use: pass_rate with lo: 0.001, hi: 0.999"),
         (["tracking.to=[mlflow]"], "OpenRLHF does not know mlflow"),
         (["reward.alpha={start: 0.5, end: 1.0}", *ASYNC], "async rollouts"),
-        (["reward.exploration={use: code_steps, steps: {dense: true}}"],
-         "OpenRLHF pays the whole reward of a response at its last token"),
+        (["reward.exploration={use: code_steps, steps: {dense: true}}", *ASYNC],
+         "dense rewards of steps need rollouts that are not asynchronous"),
+        (["reward.exploration={use: code_steps, steps: {dense: true}}", *SEPARATE],
+         "dense rewards of steps have no baseline of their own on OpenRLHF"),
         (["reward.exploration={use: novelty}"], "compares the responses to one prompt"),
         (["model.path=org/model@v1"], "takes no revision"),
         (["model.special_tokens=[<think>]"], "adds no tokens"),

@@ -433,6 +433,65 @@ def test_filtering_keeps_the_number_of_steps_and_whole_rollouts_and_counts_what_
     assert sum(row["filtered"] for row in rows) == SAMPLES * found["asked"].count(left_out) > 0
 
 
+STEP_SCORER = """
+from collections.abc import Sequence
+from rlsp_cli.rewards import Sample, step_scorer
+
+@step_scorer
+def early(sample: Sample, steps: Sequence[str]) -> list[float | None]:
+    known = {"good": 0.75, "slow": 0.25}
+    return [known.get(step.split()[0]) for step in steps]
+"""
+
+
+def test_steps_are_paid_at_the_tokens_that_end_them(
+    theirs: OpenRlhf, stage: Stage, tmp_path: Path
+) -> None:
+    (tmp_path / "early.py").write_text(STEP_SCORER)
+    use = f"{{use: '{tmp_path}/early.py:early', on_abstain: {{penalise: 0}}, "
+    steps = "steps: {by: sentences, dense: true, refine: []}}"
+    other = varied(stage, tmp_path, "reward.alpha=0.5", f"reward.exploration={use}{steps}")
+    prompts = str(other.paths.root / "prompts.jsonl")
+    said = ["good is 3 ? slow is 4 ? is 7 ? \\boxed{ 7 }", "is 7 ? \\boxed{ 7 }"]
+    texts = dict.fromkeys(texts_by(other, 0), said * 2)
+
+    with other.serving() as serving:
+        how = {"model": other.model, "prompts": prompts, "texts": texts, "samples": SAMPLES}
+        both = theirs.do(other, "paid", serving.env, estimators=["reinforce", "rloo"], **how)
+
+    found, without_mean = both["reinforce"], both["rloo"]
+    assert len(found) == len(texts) * SAMPLES
+    for one in found:
+        rewards = _differences(one["returns"])
+        places = [until.rstrip() for until, r in zip(one["until"], rewards, strict=True) if r]
+        correct = float(one["id"] in right_ids(other))
+        if "good is" in one["until"][-1]:
+            worth = [0.375, 0.125, *([0.5] if correct else [])]
+            ends = ["good is 3?", "slow is 4?"]
+            assert [place[-len(end) :] for place, end in zip(places, ends, strict=False)] == ends
+        else:
+            worth = [0.5] if correct else []
+        assert [r for r in rewards if r] == pytest.approx(worth)
+
+    # With a baseline the parts move as well, and the sum is that of the whole reward.
+    for one, other_one in zip(found, without_mean, strict=True):
+        moved = _differences(other_one["returns"])
+        steps_paid = [r for r in _differences(one["returns"])[:-1] if r]
+        assert [r for r in moved[:-1] if r] == pytest.approx(steps_paid)
+
+
+def right_ids(stage: Stage) -> set[str]:
+    """Ids of the problems whose answer is 7."""
+    rows = [json.loads(row["label"]) for row in lines(stage.paths.root / "prompts.jsonl")]
+    return {row["id"] for row in rows if str(row["reference"]) == "7"}
+
+
+def _differences(returns: list[float]) -> list[float]:
+    """Rewards of single tokens from the returns there."""
+    following = [*returns[1:], 0.0]
+    return [round(one - after, 6) for one, after in zip(returns, following, strict=True)]
+
+
 def test_a_filter_that_leaves_nothing_ends_the_run_and_says_so(
     theirs: OpenRlhf, stage: Stage, tmp_path: Path
 ) -> None:

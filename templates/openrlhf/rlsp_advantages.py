@@ -7,6 +7,8 @@ alpha mixes them. Otherwise the reward is one number already, and nothing is cha
 import os
 from itertools import chain
 
+import rlsp_dense
+
 SMALLEST_STD = 1e-9
 """As in OpenRLHF's group_norm."""
 
@@ -14,7 +16,7 @@ SMALLEST_STD = 1e-9
 def follow_experience(module):
     """Wrap the computation of advantages, which sees every experience before the trainers do."""
     maker = module.RemoteExperienceMaker
-    compute = maker.compute_advantages_and_returns
+    compute = rlsp_dense.pay_steps(module, maker.compute_advantages_and_returns)
     if os.environ.get("RLSP_ADVANTAGES") == "separate":
         compute = with_separate_streams(compute)
 

@@ -2,8 +2,8 @@
 
 OpenRLHF's own files stay as they are: its functions are changed when a module is loaded, and only
 if everything that the changes rely on is there as they expect it. `rlsp_trainer.py` has what
-concerns training, `rlsp_advantages.py` the two streams of rewards. `python rlsp_hook.py` checks
-whether the installed version fits.
+concerns training, `rlsp_advantages.py` the two streams of rewards, `rlsp_dense.py` rewards of steps.
+`python rlsp_hook.py` checks whether the installed version fits.
 """
 
 import asyncio
@@ -172,6 +172,7 @@ SEAMS = {
     },
     "openrlhf.trainer.ppo_utils.experience_maker": {
         "RemoteExperienceMaker.compute_advantages_and_returns": "self experiences",
+        "compute_reward": "r kl_coef kl action_mask reward_clip_range",
     },
 }
 """What is changed or called in each module, with the names of its parameters; None for any."""

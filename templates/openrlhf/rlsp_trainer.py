@@ -11,6 +11,7 @@ import math
 import shutil
 from pathlib import Path
 
+import rlsp_dense
 from rlsp_prompts import FilteredError, Prompts
 
 
@@ -92,7 +93,9 @@ def follow_rollouts(module):
         # The number has done its work: as a metric it would be averaged.
         step, last = self.prompts_dataloader.end()
         requests = [int(sample.info.pop("rlsp_request")) for sample in samples]
-        tell("rollout", step=step, requests=requests)
+        reply = tell("rollout", step=step, requests=requests)
+        if "steps" in reply:
+            rlsp_dense.keep(samples, reply["steps"], self.tokenizer)
         return samples, pass_rate, consumed, last
 
     generator.generate_samples = generate_samples

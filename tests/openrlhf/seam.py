@@ -6,6 +6,7 @@ behind the hook. Its exit code is a line of stdout.
 """
 
 import asyncio
+import copy
 import importlib
 import json
 import os
@@ -355,6 +356,58 @@ def advantages(cases, size):
     return found
 
 
+def paid(model, prompts, texts, samples, estimators):
+    """A rollout by the real generator, and what the real experience maker makes of it.
+
+    For each estimator and response its prompt's id, its actions as texts of the sequence up to
+    them, and the returns at these, without a penalty for KL.
+    """
+    from openrlhf.trainer import ppo_trainer
+    from openrlhf.trainer.ppo_utils import samples_generator
+
+    samples_generator.ray = ray_at_once()
+    size = len(texts)
+    strategy, tokenizer = settings(model, prompts, None, 1, size, samples)
+    loader, _, _ = ppo_trainer.prepare_datasets(strategy, tokenizer)
+    engine = Talkers(tokenizer, texts)
+    generator = samples_generator.SamplesGenerator(strategy, loader, None, tokenizer, [engine])
+    made, *_ = generator.generate_samples(max_len=ROOM, max_new_tokens=ROOM)
+
+    return {name: made_of(copy.deepcopy(made), name, strategy, tokenizer) for name in estimators}
+
+
+def made_of(samples, estimator, strategy, tokenizer):
+    """The responses of a rollout with their returns under an estimator."""
+    import torch
+    from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
+
+    args, maker = strategy.args, object.__new__(RemoteExperienceMaker)
+    args.algo.advantage = SimpleNamespace(
+        estimator=estimator, gamma=1.0, lambd=1.0, no_std_norm=False
+    )
+    args.reward = SimpleNamespace(clip_range=None)
+    args.rollout.micro_batch_size, args.train.dynamic_batch_enable = 3, False
+    maker.strategy, maker.args, maker.tokenizer = strategy, args, tokenizer
+    maker.advantage_estimator, maker.kl_ctl = estimator, SimpleNamespace(value=0.0)
+
+    pieces = maker.split_rollout_samples(samples)
+    for piece in pieces:
+        piece.kl = piece.action_log_probs = torch.zeros(piece.action_mask.shape)
+    found = []
+    for piece in maker.compute_advantages_and_returns(pieces):
+        for row, label in enumerate(piece.labels):
+            places = piece.action_mask[row].nonzero().flatten().tolist()
+            tokens = piece.sequences[row].tolist()
+            found.append(
+                {
+                    "id": json.loads(label)["id"],
+                    "until": [tokenizer.decode(tokens[: place + 2]) for place in places],
+                    "returns": piece.returns[row][places].tolist(),
+                }
+            )
+    return found
+
+
 def measured(responses):
     """What is noted of each response, by the real experience maker; rows of log-probabilities, mask, KL, reference."""
     import torch
@@ -432,6 +485,7 @@ ACTIONS = {
         warm_up,
         advantages,
         measured,
+        paid,
         misfits,
         ports,
     )

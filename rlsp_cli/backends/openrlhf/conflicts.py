@@ -6,7 +6,7 @@ from rlsp_cli.backends.context_length import overflow
 from rlsp_cli.backends.group_rewards import single_response_groups
 from rlsp_cli.backends.openrlhf.config import BAND, attention
 from rlsp_cli.backends.ray_address import is_dashboard
-from rlsp_cli.recipe.issue import Issue
+from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schedule import Schedule
 from rlsp_cli.recipe.schema import Ppo, Recipe
 from rlsp_cli.recipe.selector_use import SelectorUse
@@ -132,11 +132,23 @@ def _extra(ppo: Ppo) -> Iterator[Issue]:
         yield Issue("ppo.openrlhf.extra.ckpt.max_num", message, "set it to 2 or more")
 
 
+def _dense(ppo: Ppo) -> Iterator[Issue]:
+    """What rewards of single steps need of OpenRLHF, where they are an experiment."""
+    local = "train with the local backend"
+    if ppo.openrlhf.async_rollout != "none":
+        message = "dense rewards of steps need rollouts that are not asynchronous"
+        yield Issue("reward.exploration", message, f"set async_rollout: none, or {local}")
+    if ppo.advantages == "separate":
+        message = "dense rewards of steps have no baseline of their own on OpenRLHF"
+        yield Issue("reward.exploration", message, f"leave out ppo.advantages, or {local}")
+    else:
+        message = "dense rewards of steps are experimental on OpenRLHF; no long run was made"
+        yield Note("reward.exploration", message)
+
+
 def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     if recipe.reward.is_dense:
-        message = "OpenRLHF pays the whole reward of a response at its last token"
-        hint = "leave steps.dense out, which adds the aggregate, or train with the local backend"
-        yield Issue("reward.exploration", message, hint)
+        yield from _dense(ppo)
 
     # The service knows a sample's step exactly only where a rollout ends before the next begins.
     if isinstance(recipe.reward.alpha, Schedule) and ppo.openrlhf.async_rollout != "none":

@@ -7,7 +7,14 @@ from rlsp_cli.runs.paths import StagePaths
 
 BRIDGE, HOOK = "rlsp_reward.py", "rlsp_hook.py"
 STOP_FILE = "stop"
-SHIPPED = (BRIDGE, HOOK, "rlsp_trainer.py", "rlsp_prompts.py", "rlsp_advantages.py")
+SHIPPED = (
+    BRIDGE,
+    HOOK,
+    "rlsp_trainer.py",
+    "rlsp_prompts.py",
+    "rlsp_advantages.py",
+    "rlsp_dense.py",
+)
 """Every machine's working directory. Without data: Ray takes no more than 100 MiB."""
 
 

@@ -21,6 +21,8 @@ from rlsp_cli.rewards.ledger import ledger
 from rlsp_cli.rewards.plain import rollout_row
 from rlsp_cli.rewards.sample import Sample, SampleScore
 from rlsp_cli.rewards.service.openrlhf import Means
+from rlsp_cli.rewards.steps import paid_steps
+from rlsp_cli.rewards.thinking import opened
 from rlsp_cli.runs.failure import write_failure
 from rlsp_cli.runs.stream import append_rows, drop_rows_from, read_rows
 
@@ -147,7 +149,10 @@ class Journal:
         events[body["event"]](body)
 
         # A file asks the job to stop: one on other machines gets no signal from here.
-        return {"stop": (self.paths.root / STOP_FILE).exists()}
+        answer: dict[str, Any] = {"stop": (self.paths.root / STOP_FILE).exists()}
+        if body["event"] == "rollout" and self.recipe.reward.is_dense:
+            answer["steps"] = self._steps(body)
+        return answer
 
     def close(self) -> None:
         """Nothing more is reported."""
@@ -180,6 +185,20 @@ class Journal:
 
         self._replies.complete(step, map(int, body["requests"]))
         self._rollout = step + 1
+
+    def _steps(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """For each request of a rollout, in its order, where its response earned what."""
+        step = int(body["step"])
+        taken = {reply.request: reply for reply in self._replies.made[step].taken}
+        share = 1 - alpha_of(self.recipe, step)
+
+        found = []
+        for request in map(int, body["requests"]):
+            reply = taken[request]
+            paid = paid_steps(reply.score, self.recipe.reward)
+            worth = [[one.end, share * one.value] for one in paid]
+            found.append({"begun": opened(reply.sample.prompt), "paid": worth})
+        return found
 
     def _end_step(self, body: Mapping[str, Any]) -> None:
         step = int(body["step"])
