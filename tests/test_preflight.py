@@ -122,6 +122,12 @@ def test_a_model_that_nothing_asks_is_noted(folder: Path) -> None:
     assert found.endswith("note: nothing in this recipe asks it, so that no run loads it")
 
 
+def test_a_model_that_plugins_ask_must_be_there(folder: Path) -> None:
+    use = "reward.exploration={use: prm, model: judge, steps: {}}"
+    with pytest.raises(RecipeError, match=r"models\.judge\.path: \./nowhere: no such folder"):
+        notes(folder, "models={judge: {path: ./nowhere}}", use)
+
+
 def test_only_what_the_stages_read_is_looked_at(folder: Path) -> None:
     (folder / "traces.jsonl").unlink()
     inspect_recipe(*read_recipe(str(folder / "r.yaml"), []), ["ppo", "eval"])

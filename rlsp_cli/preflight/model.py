@@ -13,6 +13,7 @@ from rlsp_cli.evals.benches import Benches
 from rlsp_cli.preflight.hub import model_on_hub
 from rlsp_cli.recipe.issue import Issue, Note
 from rlsp_cli.recipe.schema import FromScratch, Recipe
+from rlsp_cli.rewards.model_use import model_uses
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
 _WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
@@ -40,8 +41,12 @@ def look_at_model(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Itera
     if recipe.model.from_scratch is not None:
         yield from _look_at_new(recipe.model.from_scratch)
     elif recipe.model.path is not None and not (recipe.eval and recipe.eval.url):
-        yield from _look_at_path(recipe.model.path, ask_hub)
+        yield from _look_at_path("model.path", recipe.model.path, ask_hub)
         yield from _gguf_elsewhere(recipe)
+    asked = {use.model for use in model_uses(recipe)}
+    for name, model in recipe.models.items():
+        if model.path is not None and name in asked:
+            yield from _look_at_path(f"models.{name}.path", model.path, ask_hub)
     yield from _look_at_template(recipe.model.chat_template)
     yield from _look_at_positions(recipe, stages)
 
@@ -81,37 +86,37 @@ def _model_types() -> set[str]:
     return {folder.name for folder in folders if (folder / "__init__.py").exists()}
 
 
-def _look_at_path(path: str, ask_hub: bool) -> Iterator[Issue]:
+def _look_at_path(key: str, path: str, ask_hub: bool) -> Iterator[Issue]:
     folder = Path(path)
     # To ask whether such a folder exists would raise an OSError.
     if any(len(part) > _LONGEST_NAME for part in folder.parts):
-        yield Issue("model.path", f"model.path: {path[:40]}...: too long for a path")
+        yield Issue(key, f"{key}: {path[:40]}...: too long for a path")
     elif folder.is_dir():
-        yield from (Issue("model.path", f"model.path: {path}: {line}") for line in _lacks(folder))
+        yield from (Issue(key, f"{key}: {path}: {line}") for line in _lacks(folder))
     elif folder.suffix == ".gguf":
-        yield from _look_at_gguf(folder)
+        yield from _look_at_gguf(key, folder)
     elif folder.exists():
-        yield Issue("model.path", f"model.path: {path} is a file, expected a folder or a hub id")
+        yield Issue(key, f"{key}: {path} is a file, expected a folder or a hub id")
     elif not _HUB_ID.fullmatch(path):
-        message = f"model.path: {path}: no such folder, and no hub id, which is org/name"
-        yield Issue("model.path", message)
+        message = f"{key}: {path}: no such folder, and no hub id, which is org/name"
+        yield Issue(key, message)
     else:
-        yield from _look_at_hub(path, ask_hub)
+        yield from _look_at_hub(key, path, ask_hub)
 
 
-def _look_at_gguf(file: Path) -> Iterator[Issue]:
+def _look_at_gguf(key: str, file: Path) -> Iterator[Issue]:
     try:
         with file.open("rb") as stream:
             is_gguf = stream.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC
     except OSError as error:
-        yield Issue("model.path", f"model.path: {file}: {error.strerror}")
+        yield Issue(key, f"{key}: {file}: {error.strerror}")
         return
 
     if not is_gguf:
-        yield Issue("model.path", f"model.path: {file} does not begin as a GGUF file does")
+        yield Issue(key, f"{key}: {file} does not begin as a GGUF file does")
     if find_spec("gguf") is None:
         message = "a GGUF file is read by the package gguf, which is not installed"
-        yield Issue("model.path", message, "pip install 'rlsp[gguf]'")
+        yield Issue(key, message, "pip install 'rlsp[gguf]'")
 
 
 def _gguf_elsewhere(recipe: Recipe) -> Iterator[Issue]:
@@ -148,18 +153,16 @@ def _lacks(folder: Path) -> Iterator[str]:
         yield "no tokenizer (tokenizer.json)"
 
 
-def _look_at_hub(path: str, ask_hub: bool) -> Iterator[Issue]:
+def _look_at_hub(key: str, path: str, ask_hub: bool) -> Iterator[Issue]:
     if not ask_hub:
-        message = f"model.path: {path} is on the hub, if anywhere, and was not looked at"
-        yield Note("model.path", message)
+        message = f"{key}: {path} is on the hub, if anywhere, and was not looked at"
+        yield Note(key, message)
         return
 
     reason = model_on_hub(path)
     if reason:
-        message = (
-            f"model.path: {path} is neither a folder here nor in the hub's cache, and {reason}"
-        )
-        yield Issue("model.path", message, "name a folder, or connect")
+        message = f"{key}: {path} is neither a folder here nor in the hub's cache, and {reason}"
+        yield Issue(key, message, "name a folder, or connect")
 
 
 def _look_at_template(template: str) -> Iterator[Issue]:
