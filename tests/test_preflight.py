@@ -124,7 +124,7 @@ def test_a_model_that_nothing_asks_is_noted(folder: Path) -> None:
 
 def test_a_model_that_plugins_ask_must_be_there(folder: Path) -> None:
     use = "reward.exploration={use: prm, model: judge, steps: {}}"
-    with pytest.raises(RecipeError, match=r"models\.judge\.path: \./nowhere: no such folder"):
+    with pytest.raises(RecipeError, match=r"models\.judge\.path: \S+nowhere: no such folder"):
         notes(folder, "models={judge: {path: ./nowhere}}", use)
 
 
@@ -313,6 +313,23 @@ def test_a_hub_that_cannot_be_reached_is_told_at_once_and_what_to_do(tmp_path: P
         in done.stderr
     )
     assert "--data FILE" in done.stderr and not (tmp_path / "runs").exists()
+
+
+AHEAD = """
+from collections.abc import Sequence
+from rlsp_cli.rewards import Sample, step_scorer
+
+@step_scorer
+def fewer(sample: Sample, steps: Sequence[str]) -> list[float | None]:
+    return [1 / len(steps)] * len(steps)
+"""
+
+
+def test_a_step_scorer_that_looks_ahead_is_refused_before_training(folder: Path) -> None:
+    (folder / "ahead.py").write_text(AHEAD)
+    use = f"reward.exploration={{use: '{folder}/ahead.py:fewer', steps: {{by: tag}}}}"
+    with pytest.raises(RecipeError, match=r"the score of step 0 was .* when later steps were"):
+        notes(folder, use, "reward.exploration.on_abstain={penalise: 0}")
 
 
 def test_a_sum_of_steps_without_a_bound_is_noted(folder: Path) -> None:

@@ -14,7 +14,8 @@ from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.model_use import models_of
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score, is_right
 from rlsp_cli.rewards.scorer import Scorer
-from rlsp_cli.rewards.steps import is_bounded
+from rlsp_cli.rewards.step_scoring import Stepped, StepScorer
+from rlsp_cli.rewards.steps import is_bounded, split_steps
 
 _OF_LENGTH = "length"
 """The exploration reward that sees nothing but the number of tokens."""
@@ -37,6 +38,7 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
             yield Note(place, f"{use.use} asks a model and was not tried")
 
     yield from _farmable(exploration)
+    yield from _looking_ahead(recipe, exploration, row)
 
     verifier = recipe.reward.correctness
     if _asks_a_server(recipe, "verifier", verifier):
@@ -73,6 +75,27 @@ def _farmable(exploration: Sequence[ExplorationUse]) -> Iterator[Note]:
             yield Note(f"reward.exploration.{number}.steps.refine", message, hint)
 
 
+def _looking_ahead(
+    recipe: Recipe, exploration: Sequence[ExplorationUse], row: Problem
+) -> Iterator[Issue]:
+    """An issue for each step scorer whose scores change when later steps are cut off."""
+    stated = _stated(recipe, row)
+    steps = tuple(step.text for step in split_steps(stated.response, "sentences"))
+    limits = recipe.reward.model_copy(update={"workers": 1})
+
+    for number, use in enumerate(exploration):
+        if use.steps is None or _asks_a_server(recipe, use.kind, use):
+            continue
+        try:
+            with StepScorer(use, limits, recipe.plugins) as scorer:
+                change = scorer.change_without_later_steps(Stepped(stated, steps))
+        except PluginError:
+            continue  # reported where all rewards are tried
+        if change is not None:
+            hint = "let it depend on a step and those before it: others are not there in a search"
+            yield Issue(f"reward.exploration.{number}", f"{use.use}: {change}", hint)
+
+
 def _asks_a_server(recipe: Recipe, kind: str, use: PluginUse) -> bool:
     # Such a server may not run yet, a call may cost money, and to load a model takes minutes.
     return "base_url" in use.options or bool(models_of(kind, use, recipe.plugins))
@@ -84,24 +107,28 @@ def _without_servers(recipe: Recipe, reward: Reward) -> Reward:
     return reward.model_copy(update={"exploration": here, "workers": 1, "cache": None})
 
 
-def _score(recipe: Recipe, reward: Reward, row: Problem) -> list[SampleScore]:
-    """Scores of a response that states the reference.
-
-    With a length reward it is scored twice more: as of one token, and as of the most there can be.
-    """
+def _stated(recipe: Recipe, row: Problem) -> Sample:
+    """A response that states the reference."""
     # Where the reference is no answer, such as tests of a program, a row may bring a solution.
     text = str(row.metadata.get("gold") or honest(row.answer or _ANY_ANSWER))
-    most = recipe.ppo.max_new_tokens if recipe.ppo else None
-    stated = Sample(
+    return Sample(
         prompt=row.problem,
         response=text,
         reference=row.answer,
         id=row.id,
         metadata=row.metadata,
         num_tokens=len(text.split()),
-        max_tokens=most,
+        max_tokens=recipe.ppo.max_new_tokens if recipe.ppo else None,
     )
 
+
+def _score(recipe: Recipe, reward: Reward, row: Problem) -> list[SampleScore]:
+    """Scores of a response that states the reference.
+
+    With a length reward it is scored twice more: as of one token, and as of the most there can be.
+    """
+    stated = _stated(recipe, row)
+    most = stated.max_tokens
     samples = [stated]
     if most and any(use.use == _OF_LENGTH for use in reward.exploration):
         for tokens in (1, most):

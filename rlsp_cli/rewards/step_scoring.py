@@ -57,6 +57,17 @@ class StepScorer:
             for score, change in zip(scores, changes, strict=True)
         ]
 
+    def change_without_later_steps(self, response: Stepped) -> str | None:
+        """What changes in words when the later half of the steps is cut off; None if nothing does.
+
+        None also where the whole response has no scores.
+        """
+        (score,) = self.score([response])
+        if score.failed:
+            return None
+        (change,) = looks_ahead(self.pool, self.use, [response.sample], [score])
+        return change
+
     def texts(self, response: Stepped) -> list[str]:
         """The steps of a response, also where its scorer failed."""
         if response.steps is not None:
