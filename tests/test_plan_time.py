@@ -224,11 +224,11 @@ def test_the_command_measures_once_and_is_near_the_run(
     assert first.stderr.count("measuring the speed of this machine") == 2  # for SFT and PPO
     assert second.stderr == "" and first.stdout == second.stdout
 
-    # A factor of ten tells a wrong unit from a busy machine.
+    # A factor of fifty tells a wrong unit from a busy machine.
     _, ppo = json.loads(first.stdout)["data"]["times"]
     rows = list(read_rows(tiny_run / "run/ppo/metrics.jsonl"))
     seen = sum(row["time/rollout_s"] + row["time/train_s"] for row in rows) / len(rows)
-    assert ppo["step"][0] / 10 < seen < 10 * ppo["step"][1]
+    assert ppo["step"][0] / 50 < seen < 50 * ppo["step"][1]
 
 
 @pytest.mark.integration

@@ -223,7 +223,7 @@ def test_the_signature_of_a_selector_is_checked(tmp_path: Path, body: str, words
 @pytest.mark.parametrize(
     ("returned", "failed", "words"),
     [
-        ("[True]", "finite, and no exception", "returned 1 items, expected a list of 7"),
+        ("[True]", "finite, and no exception", "returned 1 items, expected a list of 8"),
         ("[1] * len(group)", "finite, and no exception", "returned 1, expected True or False"),
         ("[random() < 0.5 for _ in group]", "the same from thread", "and then"),
     ],
