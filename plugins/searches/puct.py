@@ -37,16 +37,12 @@ def puct(
         bound = {node: worth[node] + exploration * _spread(total, node) for node in tree.open}
         return [(max(tree.open, key=bound.__getitem__), children)]
 
-    node = tree.root
-    while node.children:
-        visits, going = node.visits, [child for child in node.children if not child.exhausted]
-        node = max(
-            going,
-            key=lambda child: (
-                (child.value or 0.0) + exploration * _prior(child) * _spread(visits, child)
-            ),
-        )
-    return [(node, children)]
+    leaf = tree.descend(lambda parent, child: _bound(parent, child, exploration))
+    return [(leaf, children)]
+
+
+def _bound(parent: Node, node: Node, exploration: float) -> float:
+    return (node.value or 0.0) + exploration * _prior(node) * _spread(parent.visits, node)
 
 
 def _spread(visits: int, node: Node) -> float:

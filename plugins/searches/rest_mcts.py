@@ -27,14 +27,11 @@ def rest_mcts(
         return []
 
     tree.memory["iterations"] = begun + 1
-    node = tree.root
-    while node.children:
-        parent, going = node, [child for child in node.children if not child.exhausted]
-        node = max(going, key=lambda child: _bound(child, parent, exploration))
-    return [(node, children)]
+    leaf = tree.descend(lambda parent, child: _bound(parent, child, exploration))
+    return [(leaf, children)]
 
 
-def _bound(node: Node, parent: Node, exploration: float) -> float:
+def _bound(parent: Node, node: Node, exploration: float) -> float:
     # What nobody has visited yet, because it has no score, comes first.
     if not node.visits:
         return math.inf

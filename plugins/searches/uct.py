@@ -30,14 +30,11 @@ def uct(
         return []
 
     tree.memory["iterations"] = begun + 1
-    node = tree.root
-    while node.children:
-        parent, going = node, [child for child in node.children if not child.exhausted]
-        node = max(going, key=lambda child: _bound(child, parent, exploration))
-    return [(node, children)]
+    leaf = tree.descend(lambda parent, child: _bound(parent, child, exploration))
+    return [(leaf, children)]
 
 
-def _bound(node: Node, parent: Node, exploration: float) -> float:
+def _bound(parent: Node, node: Node, exploration: float) -> float:
     # RAP's code counts an unvisited child as visited once.
     visits, all_visits = max(1, node.visits), max(1, parent.visits)
     return (node.value or 0.0) + exploration * math.sqrt(math.log(all_visits) / visits)

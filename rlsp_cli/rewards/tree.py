@@ -1,6 +1,6 @@
 """A tree of partial responses to one prompt, as search policies see it. They only read it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -98,6 +98,18 @@ class Tree:
     def open(self) -> list[Node]:
         """Nodes without children that can be expanded."""
         return [node for node in self.nodes if not node.ended and not node.children]
+
+    def descend(self, bound: Callable[[Node, Node], float]) -> Node:
+        """The leaf below the root by always taking the child with the highest bound.
+
+        `bound` is of a parent and its child. Children whose branches have all ended are left out;
+        the root must not be exhausted.
+        """
+        node = self.root
+        while node.children:
+            parent, going = node, [child for child in node.children if not child.exhausted]
+            node = max(going, key=lambda child: bound(parent, child))
+        return node
 
     @property
     def levels(self) -> list[list[Node]]:
