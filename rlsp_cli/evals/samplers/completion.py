@@ -5,6 +5,7 @@ from json import JSONDecodeError
 from typing import Any
 
 from rlsp_cli.data.message import content_text, message_text, thought_of
+from rlsp_cli.errors import NotReadyError
 from rlsp_cli.evals.samplers.sampler import Decoding, Request, Response
 from rlsp_cli.outside import count_of, number_of, read_json
 from rlsp_cli.rewards.thinking import closing, whole, with_opening
@@ -121,7 +122,7 @@ def _chat_text(message: Mapping[str, Any], request: Request) -> str:
 
 
 def _has_stopped(choice: Mapping[str, Any], text: str, stop: Sequence[str]) -> bool:
-    """Whether one of the texts `stop` ended a reply; ValueError if it does not say."""
+    """Whether one of the texts `stop` ended a reply; NotReadyError from a server that does not say."""
     if not stop or text.endswith(tuple(stop)):
         return bool(stop)
 
@@ -129,7 +130,8 @@ def _has_stopped(choice: Mapping[str, Any], text: str, stop: Sequence[str]) -> b
     for key in ("stop_reason", "matched_stop"):
         if key in choice:
             return choice[key] in stop
-    raise ValueError(
+    # Not a ValueError, after which it would be asked again: it will never say.
+    raise NotReadyError(
         "it says neither stop_reason nor matched_stop, so the end of a step cannot be told from the "
         "end of the response; use a server that can continue a response, such as vLLM or SGLang"
     )

@@ -34,7 +34,8 @@ _OK, _TOO_MANY_REQUESTS, _SERVER_ERROR = 200, 429, 500
 class Question(Generic[Reply]):
     """The JSON of one request, how its reply is read, and its name in errors.
 
-    `read` raises ValueError for a reply that is none; the server is then asked again.
+    `read` raises ValueError for a reply that is none; the server is then asked again. NotReadyError
+    says that it cannot be used.
     """
 
     body: Mapping[str, Any]
@@ -122,6 +123,8 @@ class Endpoint:
         if reply.status_code == _OK:
             try:
                 return question.read(reply.content)
+            except NotReadyError as error:
+                raise NotReadyError(f"{self.url}: {question.name}: {error}") from error
             except ValueError as error:
                 raise _UnansweredError(str(error)) from error
 
