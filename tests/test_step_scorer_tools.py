@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rlsp_cli.cli.scoring_recipe import scoring_recipe
 from rlsp_cli.data import read_stepped
 from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.recipe.load import resolve_recipe
@@ -174,3 +175,18 @@ def test_try_has_the_documented_keys_and_an_outcome_for_each_row(
     asked = ("reward", "try", "--step-scorer", f"{file}:share", "--samples", path)
     found = json.loads(rlsp(*asked, "--json").stdout)
     assert [row["outcome"] for row in found["data"]] == ["error", "error", "value", "value"]
+
+
+def test_options_of_models_override_those_of_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("name: r\nmodels: {prm: {path: ./a}, other: {path: ./b}}\n")
+
+    found = scoring_recipe("prm", str(path), ["models.prm.serve=vllm", "model=prm"])
+    assert found.models["prm"].serve == "vllm" and str(found.models["prm"].path).endswith("a")
+    assert found.models["other"].serve == "embedded"
+    assert found.reward.exploration[0].options["model"] == "prm"
+    with pytest.raises(RecipeError, match=r"models\.prm\.serve"):
+        scoring_recipe("prm", str(path), ["models.prm.serve=foo"])
+
+    alone = scoring_recipe("prm", None, ["models.prm.path=./a"])
+    assert [*alone.models] == ["prm"]

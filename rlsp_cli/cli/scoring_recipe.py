@@ -10,6 +10,8 @@ from rlsp_cli.cli.options import is_override
 from rlsp_cli.errors import PluginError
 from rlsp_cli.terminal import print
 
+_MODELS = "models."
+
 if TYPE_CHECKING:
     from rlsp_cli.recipe.schema import Recipe
     from rlsp_cli.rewards.sample import Score
@@ -21,7 +23,7 @@ def scoring_recipe(
     """A recipe whose one exploration reward is the scorer.
 
     `around` names a recipe, which brings its models and plugins, or is the first option.
-    `models.NAME.path=...` among the options is the recipe's. With no `kind` the scorer may also be
+    `models.NAME.path=...` among the options is an override of the recipe. With no `kind` the scorer may also be
     an exploration reward.
     """
     from rlsp_cli.recipe.key_values import plain_settings
@@ -32,10 +34,12 @@ def scoring_recipe(
     if around and is_override(around):
         options, around = [around, *options], None
 
-    settings = plain_settings(options)
-    data: dict[str, Any] = {"name": "try", "models": settings.pop("models", {})}
+    of_models = [option for option in options if option.startswith(_MODELS)]
+    settings = plain_settings([option for option in options if option not in of_models])
+
+    data: dict[str, Any] = {"name": "try", **plain_settings(of_models)}
     if around:
-        loaded = load_recipe(find_recipe(around), plugins=resolve_options)
+        loaded = load_recipe(find_recipe(around), of_models, plugins=resolve_options)
         data |= loaded.model_dump(mode="json", include={"models", "plugins"})
 
     use: dict[str, Any] = {"use": name, **settings}
