@@ -17,11 +17,13 @@ from rlsp_cli.rewards.models import Address
 KEY = "secret"
 
 
-def byte_classifier(folder: Path, tokenizer: PreTrainedTokenizerFast, classes: int = 2) -> Path:
+def byte_classifier(
+    folder: Path, tokenizer: PreTrainedTokenizerFast, classes: int = 2, hidden_size: int = 16
+) -> Path:
     """A folder with this tokenizer and a classifier of one layer, with random weights."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=16,
+        hidden_size=hidden_size,
         intermediate_size=16,
         num_hidden_layers=1,
         num_attention_heads=2,

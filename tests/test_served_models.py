@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rlsp_cli.backends.environment import Environment
 from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.rewards import Sample
@@ -67,6 +68,27 @@ def test_a_step_scorer_is_tried_with_its_model(prm: Path, tmp_path: Path) -> Non
     (found,) = json.loads(done.stdout)["data"]
     assert found["outcome"] == "value" and found["steps"] == ["2 + 2 = 4", "so 4"]
     assert found["aggregate"] == min(found["scores"])
+
+
+def test_vllm_gives_the_scores_of_the_embedded_engine(
+    openrlhf_environment: Environment, tmp_path: Path
+) -> None:
+    folder = byte_classifier(tmp_path / "prm", byte_tokenizer(), hidden_size=64)
+    use = {"use": "prm", "steps": {}}
+    reward = {"correctness": {"use": "exact_match"}, "exploration": use, "timeout_s": 60}
+    sample, scores = Sample("2 + 2?", "2 + 2 = 4\nso 4", "4", id="a"), []
+
+    for serve in ("embedded", "vllm"):
+        models = {"prm": {"path": str(folder), "serve": serve}}
+        data = {"name": "x", "models": models, "reward": reward}
+        recipe = resolve_recipe(data, plugins=resolve_options)
+        with (
+            served_models(recipe, ["prm"], tmp_path) as served,
+            Scorer(recipe.reward, recipe.plugins, served) as scorer,
+        ):
+            (found,) = scorer.score([sample], 0.5)
+        scores.append([step.score for step in found.exploration[0].steps or ()])
+    assert len(scores[0]) == 2 and scores[1] == pytest.approx(scores[0], abs=1e-4)
 
 
 def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
