@@ -35,22 +35,7 @@ from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.rewards.sample import Sample, Score, StepScore
 from tests.conftest import rlsp
-
-FILE = '''
-from collections.abc import Sequence
-
-from rlsp_cli.rewards import Sample, step_scorer
-
-
-@step_scorer
-def sums(sample: Sample, steps: Sequence[str], *, wrong: float = 0.25) -> list[float | None]:
-    """Whether a step's sum is right; a step without a sum has no score."""
-    scores = []
-    for step in steps:
-        left, _, right = step.partition("=")
-        scores.append((1.0 if eval(left) == int(right) else wrong) if right else None)
-    return scores
-'''
+from tests.step_scorer_file import SUMS
 
 
 def pair(scores: Sequence[float | None], label: int, subset: str = "a", number: int = 0) -> Pair:
@@ -198,7 +183,7 @@ def test_a_step_scorer_that_no_bench_has_measured_is_noted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "steps.py"
-    file.write_text(FILE)
+    file.write_text(SUMS)
 
     def notes(wrong: float) -> list[str]:
         use = {"use": f"{file}:sums", "wrong": wrong, "steps": {}}
@@ -228,7 +213,7 @@ def test_a_step_scorer_that_no_bench_has_measured_is_noted(
 
 @pytest.mark.integration
 def test_a_scorer_is_measured_from_the_command_line(tmp_path: Path) -> None:
-    (tmp_path / "steps.py").write_text(FILE)
+    (tmp_path / "steps.py").write_text(SUMS)
     rows = []
     for number in range(8):
         label = number % 2 - 1  # -1, then 0

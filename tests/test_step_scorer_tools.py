@@ -15,22 +15,11 @@ from rlsp_cli.rewards.conformance import Check, check_plugin
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.step_scoring import StepScorer
 from tests.conftest import rlsp
+from tests.step_scorer_file import SUMS
 
-FILE = '''
-from collections.abc import Sequence
-
-from rlsp_cli.rewards import Sample, step_scorer
-
-
-@step_scorer
-def sums(sample: Sample, steps: Sequence[str], *, wrong: float = 0.25) -> list[float | None]:
-    """Whether a step's sum is right; a step without a sum has no score."""
-    scores = []
-    for step in steps:
-        left, _, right = step.partition("=")
-        scores.append((1.0 if eval(left) == int(right) else wrong) if right else None)
-    return scores
-
+FILE = (
+    SUMS
+    + '''
 
 @step_scorer
 def share(sample: Sample, steps: Sequence[str]) -> list[float | None]:
@@ -61,6 +50,7 @@ def fair(sample: Sample, steps: Sequence[str]) -> list[float | None]:
     """A score from the steps up to this one."""
     return [min(len(" ".join(steps[: k + 1])) / 100, 1.0) for k in range(len(steps))]
 '''
+)
 
 
 @pytest.fixture

@@ -14,22 +14,11 @@ from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.steps import aggregate, refined, score_steps, split_steps
+from tests.step_scorer_file import SUMS
 
-FILE = '''
-from collections.abc import Sequence
-
-from rlsp_cli.rewards import Sample, step_scorer
-
-
-@step_scorer
-def sums(sample: Sample, steps: Sequence[str], *, wrong: float = 0.25) -> list[float | None]:
-    """Whether a step's sum is right; a step without a sum has no score."""
-    scores = []
-    for step in steps:
-        left, _, right = step.partition("=")
-        scores.append((1.0 if eval(left) == int(right) else wrong) if right else None)
-    return scores
-
+FILE = (
+    SUMS
+    + '''
 
 @step_scorer
 def bad(sample: Sample, steps: Sequence[str], *, how: str = "short") -> list[float | None]:
@@ -39,6 +28,7 @@ def bad(sample: Sample, steps: Sequence[str], *, how: str = "short") -> list[flo
         raise RuntimeError("gone")
     return given[how] if how == "short" else given[how] * len(steps)
 '''
+)
 
 
 @pytest.fixture
