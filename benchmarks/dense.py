@@ -12,8 +12,8 @@ import argparse
 import statistics
 from pathlib import Path
 
+from cut import Cut, costs_of, cut_at, evaluated
 from exploration import Arm, difference, rows_of, run_rlsp
-from selection import Cut
 
 from rlsp_cli.rewards.alarms import alarms
 
@@ -60,7 +60,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         cuts.append(_trained(arguments.out / str(seed), seed, start))
         for name, cut in cuts[-1].items():
-            arms[name].append(_evaluated(cut))
+            arms[name].append(evaluated(cut, _HELDOUT))
     print(_per_seed(cuts, arms), _differences(arms), sep="\n\n")
 
 
@@ -80,33 +80,8 @@ def _trained(folder: Path, seed: int, model: Path) -> dict[str, Cut]:
         if not (run / "ppo" / "checkpoints" / "final").exists():
             run_rlsp("ppo", "quickstart", *start, *_PPO, *_ARMS[name], out=run)
 
-    budget = min(_costs(run)[-1] for run in runs.values())
-    return {name: _cut(run, budget) for name, run in runs.items()}
-
-
-def _costs(run: Path) -> list[int]:
-    """Tokens that were sampled until the end of each step."""
-    costs, spent = [], 0
-    for row in rows_of(run / "ppo" / "metrics.jsonl"):
-        spent += row["tokens"]
-        costs.append(spent)
-    return costs
-
-
-def _cut(run: Path, budget: int) -> Cut:
-    """The step whose cost is nearest to the budget."""
-    costs = _costs(run)
-    step = min(range(len(costs)), key=lambda step: abs(costs[step] - budget))
-    return Cut(run, step + 1, costs[step])
-
-
-def _evaluated(cut: Cut) -> Arm:
-    # `Arm` looks for the answers beside the run, in the folder of this name.
-    run = cut.run.with_name(f"{cut.run.name}-{cut.step}")
-    evaluation = run.with_name(f"{run.name}-eval")
-    if not (evaluation / "report.html").exists():
-        run_rlsp("eval", str(cut.model), "--bench", "heldout", *_HELDOUT, out=evaluation)
-    return Arm(run, f"ppo-{cut.step}")
+    budget = min(costs_of(run)[-1] for run in runs.values())
+    return {name: cut_at(run, budget) for name, run in runs.items()}
 
 
 def _per_seed(cuts: list[dict[str, Cut]], arms: dict[str, list[Arm]]) -> str:

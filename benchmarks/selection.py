@@ -10,10 +10,10 @@ What is in --out already is not run again.
 import argparse
 import statistics
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
-from exploration import Arm, difference, rows_of, run_rlsp
+from cut import Cut, costs_of, cut_at, evaluated
+from exploration import Arm, difference, run_rlsp
 
 _ARMS = {
     "none": (),
@@ -41,19 +41,6 @@ _NOTHING_LEFT = 7
 """Exit code where a selector drops too many prompts: the model solves nearly all of them."""
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A run up to a step, and the tokens that it sampled until then."""
-
-    run: Path
-    step: int
-    tokens: int
-
-    @property
-    def model(self) -> Path:
-        return self.run / "ppo" / "checkpoints" / f"model-{self.step:06d}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
@@ -61,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     cuts = [_train(arguments.out / str(seed), seed) for seed in range(arguments.seeds)]
-    arms = {name: [_evaluated(of_seed[name]) for of_seed in cuts] for name in _ARMS}
+    arms = {name: [evaluated(of_seed[name], _HELDOUT) for of_seed in cuts] for name in _ARMS}
     print(_per_seed(cuts, arms), _differences(arms), sep="\n\n")
 
 
@@ -79,14 +66,13 @@ def _train(folder: Path, seed: int) -> dict[str, Cut]:
         if not _is_done(folder / name, budget):
             _ppo((*start, *_GROUPS, *select), folder / name, budget)
 
-        costs = _costs(folder / name)
-        cuts[name] = _cut(folder / name, costs, budget or costs[-1])
+        cuts[name] = cut_at(folder / name, budget or costs_of(folder / name)[-1])
     return cuts
 
 
 def _is_done(run: Path, budget: int | None) -> bool:
     finished = (run / "ppo" / "checkpoints" / "final").exists()
-    return finished or (budget is not None and _costs(run)[-1:] >= [budget])
+    return finished or (budget is not None and costs_of(run)[-1:] >= [budget])
 
 
 def _ppo(overrides: tuple[str, ...], run: Path, budget: int | None) -> None:
@@ -96,31 +82,6 @@ def _ppo(overrides: tuple[str, ...], run: Path, budget: int | None) -> None:
     except subprocess.CalledProcessError as error:
         if error.returncode != _NOTHING_LEFT or not _is_done(run, budget):
             raise
-
-
-def _costs(run: Path) -> list[int]:
-    """Tokens that were sampled until the end of each step."""
-    costs, spent = [], 0
-    metrics = run / "ppo" / "metrics.jsonl"
-    for row in rows_of(metrics) if metrics.exists() else ():
-        spent += row["tokens"]
-        costs.append(spent)
-    return costs
-
-
-def _cut(run: Path, costs: list[int], budget: int) -> Cut:
-    """The step whose cost is nearest to the budget."""
-    step = min(range(len(costs)), key=lambda step: abs(costs[step] - budget))
-    return Cut(run, step + 1, costs[step])
-
-
-def _evaluated(cut: Cut) -> Arm:
-    # `Arm` looks for the answers beside the run, in the folder of this name.
-    run = cut.run.with_name(f"{cut.run.name}-{cut.step}")
-    evaluation = run.with_name(f"{run.name}-eval")
-    if not (evaluation / "report.html").exists():
-        run_rlsp("eval", str(cut.model), "--bench", "heldout", *_HELDOUT, out=evaluation)
-    return Arm(run, f"ppo-{cut.step}")
 
 
 def _per_seed(cuts: list[dict[str, Cut]], arms: dict[str, list[Arm]]) -> str:

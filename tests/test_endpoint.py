@@ -352,13 +352,14 @@ def test_a_reply_says_whether_a_stop_text_ended_it(
     assert server.asked[0]["stop"] == ["\n"] and server.asked[0]["include_stop_str_in_output"]
 
 
-def test_a_server_that_does_not_say_why_a_reply_ended_cannot_be_continued() -> None:
+def test_a_server_that_does_not_say_why_a_reply_ended_is_refused_at_once() -> None:
     decoding = replace(DECODING, stop=("\n",))
     with (
         serving(lambda _: chat("the end")) as server,
         pytest.raises(NotReadyError, match=r"problem '0': .*stop_reason.*such as vLLM or SGLang"),
     ):
         answers(EndpointSampler(server.url, "m"), requests(1), decoding)
+    assert len(server.asked) == 1
 
 
 def test_a_server_that_takes_tokens_gives_those_of_its_reply() -> None:
