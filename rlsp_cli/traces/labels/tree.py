@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rlsp_cli.traces.labels.solution import Solution
 
-# The paper's constants.
+# The constants of a third party's code of the paper; the length of 500 words is from memory.
 _ALPHA = 0.5
 _BETA = 0.9
 _LONG = 500
