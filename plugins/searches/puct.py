@@ -24,7 +24,8 @@ def puct(
     (1 + visits), where the prior is the geometric mean of the probabilities of the step's tokens
     (1 where they are not known). `omegaprm` (2406.06592) takes the unexpanded step of highest
     alpha^(1 - value) * beta^(words / length) + exploration * sqrt(sum of visits) / (1 + visits); its
-    exploration is 0.125, and the length of 500 words is from memory. Branches whose responses have all ended are not visited again.
+    exploration is 0.125, and the length of 500 words is from memory. Branches whose responses have
+    all ended are not visited again.
     """
     begun: int = tree.memory.get("iterations", 0)
     if begun >= iterations or tree.root.exhausted:
