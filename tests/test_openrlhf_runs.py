@@ -10,16 +10,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from rlsp_cli.backends.environment import Environment
+from rlsp_cli.backends.openrlhf.checkpoint import newest_checkpoint
+from rlsp_cli.backends.openrlhf.files import OpenRlhfFiles
+from rlsp_cli.engine.model import load_tokenizer
+from rlsp_cli.rewards import split_steps
+from rlsp_cli.rewards.turns import TurnsOutcome
 from rlsp_cli.runs.paths import StagePaths
 from tests.conftest import free_port, rlsp
 
@@ -28,6 +34,19 @@ pytestmark = pytest.mark.integration
 PATIENCE_S = 1200
 ROLLOUTS, WARM_UP = 12, 2
 """Of the recipe `openrlhf_cpu`."""
+WATCH = Path(__file__).parent / "openrlhf" / "watch"
+"""On PYTHONPATH it writes down what the tokens of the first rollout are paid."""
+ENDS = get_args(TurnsOutcome)
+STEP_WEIGHT, STEP_SCORE = 0.01, 0.5
+"""So little that it changes nothing of what the run learns."""
+SCORER = f"""
+from collections.abc import Sequence
+from rlsp_cli.rewards import Sample, step_scorer
+
+@step_scorer
+def tries(sample: Sample, steps: Sequence[str]) -> list[float | None]:
+    return [{STEP_SCORE} if "wanted" in step and step.endswith(".") else None for step in steps]
+"""
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -41,17 +60,20 @@ def rows(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def until_step(process: "subprocess.Popen[str]", metrics: Path, step: int) -> None:
-    """Return when a step has ended; fail when the process does first."""
+def until(process: "subprocess.Popen[str]", happened: Callable[[], object]) -> None:
+    """Return when something has happened; fail when the process ends first."""
     deadline = time.monotonic() + PATIENCE_S
-    while not any(row["step"] >= step for row in rows(metrics)):
-        assert process.poll() is None and time.monotonic() < deadline, f"ended before step {step}"
+    while not happened():
+        assert process.poll() is None and time.monotonic() < deadline, "ended before"
         time.sleep(0.2)
 
 
-def start(*arguments: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "rlsp_cli", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(*arguments: object, **more: str) -> "subprocess.Popen[str]":
+    """A command, with more variables in its environment."""
+    command, pipe = [sys.executable, "-m", "rlsp_cli", *map(str, arguments)], subprocess.PIPE
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **more}
+    )
 
 
 def processes_of(words: str) -> list[int]:
@@ -71,12 +93,18 @@ def optimiser_steps(root: Path, model: str, rollouts: int) -> int:
 
 @pytest.fixture(scope="module")
 def trained(openrlhf_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The README's `rlsp run openrlhf_cpu`, whose driver was killed in the critic's warm-up, and that then went on."""
-    root = tmp_path_factory.mktemp("openrlhf") / "run"
+    """The README's `rlsp run openrlhf_cpu`, and a reward for steps; killed in the critic's warm-up, it then went on."""
+    folder = tmp_path_factory.mktemp("openrlhf")
+    root, scorer = folder / "run", folder / "tries.py"
+    scorer.write_text(SCORER)
+    steps = "steps: {by: sentences, dense: true, refine: []}"
+    paid = f"{{use: '{scorer}:tries', weight: {STEP_WEIGHT}, on_abstain: {{penalise: 0}}, {steps}}}"
     changes = ("ppo.save_every=1", f"cluster.port={free_port()}")
-    arguments = ("run", "openrlhf_cpu", *changes, "--out", root)
-    first = start(*arguments)
-    until_step(first, root / "ppo" / "metrics.jsonl", 0)
+    rewards = f"reward.exploration=[{{use: length, scale: 10}}, {paid}]"
+    arguments = ("run", "openrlhf_cpu", *changes, rewards, "--out", root)
+    first = start(*arguments, PYTHONPATH=str(WATCH), OBSERVED_PAY=str(folder / "paid.jsonl"))
+    # A step's metrics are written before its checkpoint.
+    until(first, lambda: newest_checkpoint(OpenRlhfFiles(StagePaths(root / "ppo"))))
     (driver,) = processes_of(f"rlsp_cli.launch.ray {root}/ppo/job.json")
     os.kill(driver, signal.SIGKILL)
     said = first.communicate()[1]
@@ -130,16 +158,36 @@ def test_rollouts_hold_every_component(trained: Path) -> None:
     assert {row["step"] for row in found} == set(range(ROLLOUTS)) and len(found) <= ROLLOUTS * 64
     for row in found:
         parts = [row["correctness"], *row["exploration"]]
-        assert [part["component"] for part in parts] == ["exact_match", "length"]
+        assert [part["component"] for part in parts] == ["exact_match", "length", "tries"]
         assert (
             row["prompt"].startswith("Which two of")
             and row["id"].startswith("train-")
             and row["num_tokens"] > 0
         )
-    mixed = [
-        0.8 * row["correctness"]["value"] + 0.2 * row["exploration"][0]["value"] for row in found
-    ]
+    mixed = []
+    for row in found:
+        length, tries = row["exploration"]
+        explored = length["value"] + STEP_WEIGHT * (tries["value"] or 0)
+        mixed.append(0.8 * row["correctness"]["value"] + 0.2 * explored)
     assert [row["reward"] for row in found] == pytest.approx(mixed)
+
+
+def test_steps_are_paid_at_their_ends_in_the_experience_of_the_trainer(trained: Path) -> None:
+    """128 responses of a model that has learned the form of a search."""
+    found = rows(trained.parent / "paid.jsonl")
+    worth = 0.2 * STEP_WEIGHT * STEP_SCORE
+    several = 0
+    for row in found:
+        response = row["until"][-1][len(row["prompt"]) :]
+        steps = split_steps(response, "sentences")
+        ends = [step.end for step in steps if "wanted" in step.text and step.text.endswith(".")]
+        written = [len(text.rstrip()) - len(row["prompt"]) for text in row["until"]]
+        places = [next(i for i, done in enumerate(written) if done >= end) for end in ends]
+
+        paid = [worth if place in places else 0.0 for place in range(len(written) - 1)]
+        assert row["paid"][:-1] == pytest.approx(paid, abs=worth / 50)
+        several += len(places) > 1
+    assert len(found) == 128 and several > 10
 
 
 def test_evaluation_reads_the_checkpoint_and_finds_it_better(trained: Path) -> None:
@@ -149,6 +197,69 @@ def test_evaluation_reads_the_checkpoint_and_finds_it_better(trained: Path) -> N
         for name, model in models.items()
     }
     assert accuracy["ppo"] > accuracy["sft"] + 0.2
+
+
+@pytest.fixture(scope="module")
+def talked(openrlhf_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rollouts of `turns/product`, by a model that has seen how a calculator is asked."""
+    folder = tmp_path_factory.mktemp("talked")
+    root = folder / "run"
+    sizes = "{hidden_size: 96, num_layers: 1, num_heads: 3, intermediate_size: 128, max_length: 96}"
+    changes = [f"model.from_scratch={sizes}", "data.traces.rows=4000", "data.prompts.rows=200"]
+    changes += ["data.heldout.rows=20", "sft.max_steps=250", "eval=null", "ppo.backend=openrlhf"]
+    changes += ["ppo.steps=2", "ppo.rollout_batch=32", "ppo.train_batch=32", "ppo.micro_batch=16"]
+    changes += ["ppo.max_prompt_tokens=32", "ppo.critic_warmup_steps=1", "ppo.eval_every=2"]
+    changes += ["ppo.save_every=2", "ppo.openrlhf.placement.share=actor_reference"]
+    process = start(
+        *("run", "turns/product", *changes, f"cluster.port={free_port()}", "--out", root),
+        PYTHONPATH=str(WATCH),
+        OBSERVED_PAY=str(folder / "paid.jsonl"),
+    )
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
+    return root
+
+
+def test_what_a_calculator_says_is_in_the_sequences_of_the_trainer_and_in_none_of_its_masks(
+    talked: Path,
+) -> None:
+    """32 responses of a model that asks in some of them."""
+    tokenizer = load_tokenizer(str(talked / "sft" / "checkpoints" / "final"))
+    trained_on = []
+    for row in rows(talked.parent / "paid.jsonl"):
+        chosen = row["chosen"]
+        others = set(range(chosen[0], chosen[-1])) - set(chosen)
+        parts = ([row["sequence"][place] for place in sorted(part)] for part in (chosen, others))
+        trained_on.append(
+            [letters(tokenizer.decode(part, skip_special_tokens=True)) for part in parts]
+        )
+
+    kept = [
+        row["turns"]["said"] for row in rows(talked / "ppo" / "rollouts.jsonl") if not row["step"]
+    ]
+    own = [[turn["text"] for turn in said if turn["by"] == "model"] for said in kept]
+    calculated = [[turn["text"] for turn in said if turn["by"] == "calculator"] for said in kept]
+    # Decoding leaves `error` out, which is no word of this tokenizer's.
+    foreign = [[text for text in texts if text != "error"] for texts in calculated]
+    expected = [
+        [letters("".join(texts)) for texts in pair] for pair in zip(own, foreign, strict=True)
+    ]
+    assert len(kept) == 32 and sorted(trained_on) == sorted(expected)
+    assert sum(bool(texts) for texts in foreign) > 2
+
+
+def letters(text: str) -> str:
+    """A text without spaces, which decoding puts between two turns or does not."""
+    return "".join(text.split())
+
+
+def test_a_training_in_turns_measures_and_learns_as_others_do(talked: Path) -> None:
+    found = rows(talked / "ppo" / "metrics.jsonl")
+    assert [sum(row[f"turns/{how}"] for how in ENDS) for row in found] == [32, 32]
+    assert all(row["turns/foreign"] > 0 and row["response/tokens"] > 0 for row in found)
+    assert "loss/policy" in found[-1] and 0 <= found[-1]["heldout/correctness"] <= 1
+    # vLLM and the trainer see the same tokens before each choice.
+    assert abs(found[-1]["mismatch/kl"]) < 0.02
 
 
 def on_two_nodes(*arguments: object) -> "tuple[subprocess.Popen[str], subprocess.Popen[str]]":
@@ -188,7 +299,7 @@ def test_with_filters_streams_apart_and_a_ctrl_c_in_between_a_run_on_two_nodes_d
     changes += [f"cluster={{nodes: 2, launcher: ray, port: {free_port()}}}", "--out", str(root)]
     process, second = on_two_nodes("openrlhf_cpu", *changes)
     metrics = root / "ppo" / "metrics.jsonl"
-    until_step(process, metrics, 1)
+    until(process, lambda: any(row["step"] >= 1 for row in rows(metrics)))
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
     before = rows(metrics)
