@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rlsp_cli import backends
 from rlsp_cli.errors import PluginError
 from rlsp_cli.evals.benches import check_benches
+from rlsp_cli.evals.continuation import check_continuation
 from rlsp_cli.evals.overlap import check_overlap
 from rlsp_cli.evals.search import check_search
 from rlsp_cli.evals.strategies import check_scorer
@@ -22,6 +23,7 @@ def check_recipe(recipe: Recipe) -> list[Issue]:
         *check_benches(recipe),
         *check_scorer(recipe),
         *check_search(recipe),
+        *check_continuation(recipe),
         *check_thinking(recipe),
         *check_models(recipe),
         *_check_lexicon(recipe),

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from rlsp_cli.data import (
     Mixture,
     Problem,
+    preference_rows,
     prompt_rows,
     recipe_problems,
     recipe_traces,
@@ -19,7 +21,8 @@ from rlsp_cli.errors import RecipeError, RlspError
 from rlsp_cli.evals.benches import Benches
 from rlsp_cli.preflight.hub import data_on_hub
 from rlsp_cli.recipe.issue import Issue, Note
-from rlsp_cli.recipe.schema import Prompts, Recipe, Rows, StepRows, Traces
+from rlsp_cli.recipe.rows import PreferenceRows, Prompts, Rows, StepRows, Traces
+from rlsp_cli.recipe.schema import Recipe
 
 AnyRows = TypeVar("AnyRows", bound=Rows)
 
@@ -33,6 +36,8 @@ def look_at_data(recipe: Recipe, stages: Sequence[str], ask_hub: bool) -> Iterat
     """An issue for each source that `stages` read and that is not as the recipe says."""
     for role in _roles(recipe, stages):
         yield from _look_at_rows(recipe, role, ask_hub)
+    if "ppo" in stages:
+        yield from _look_at_hints(recipe)
 
     if "eval" not in stages or recipe.eval is None:
         return
@@ -54,9 +59,9 @@ def first_row(prompts: Prompts, recipe: Recipe) -> Problem:
 
 def _roles(recipe: Recipe, stages: Sequence[str]) -> list[str]:
     """The keys of `data` that the stages read."""
-    roles = []
-    if "sft" in stages:
-        roles.append("steps" if recipe.trains_prm else "traces")
+    roles: list[str] = []
+    if "sft" in stages and recipe.sft:
+        roles.append(recipe.sft.role)
 
     # A model from scratch takes its vocabulary from all that it will train on, before the first
     # stage; rounds sample solutions of them.
@@ -79,6 +84,19 @@ def _look_at_rows(recipe: Recipe, role: str, ask_hub: bool) -> Iterator[Issue]:
 
     if found_all and len(recipe.data.sources(role)) > 1:
         yield from _look_at_mixture(recipe, role)
+
+
+def _look_at_hints(recipe: Recipe) -> Iterator[Issue]:
+    """An issue if no problem has a hint, where `ppo.hints` asks for some."""
+    hints, sources = recipe.ppo and recipe.ppo.hints, recipe.data.prompt_sources
+    if not hints or any(rows.on_hub for rows in sources):
+        return
+
+    with suppress(RlspError):  # what cannot be read has an issue of its own
+        problems = chain.from_iterable(prompt_rows(_few(one), recipe.plugins) for one in sources)
+        if not any(hints.shown(one.problem, one.metadata) for one in problems):
+            message = f"no problem of data.prompts has a hint in its column {hints.column!r}"
+            yield Issue("ppo.hints.column", message, "name the column, or leave out ppo.hints")
 
 
 def _look_at_mixture(recipe: Recipe, role: str) -> Iterator[Issue]:
@@ -111,6 +129,8 @@ def _look_at_source(
             _read_traces(rows, recipe)
         elif isinstance(rows, StepRows):
             _read_steps(rows, recipe)
+        elif isinstance(rows, PreferenceRows):
+            _read_pairs(rows, recipe)
         elif role == "heldout" and recipe.eval and rows.is_file:
             Benches.of(recipe).load(role)  # ids of a bench must differ, too
         else:
@@ -133,6 +153,13 @@ def _read_steps(steps: StepRows, recipe: Recipe) -> None:
     _read_all(found)
     if recipe.sft and steps.is_file:
         training_rows(len(found), recipe.sft.val_rows, "responses")
+
+
+def _read_pairs(pairs: PreferenceRows, recipe: Recipe) -> None:
+    found = preference_rows(_few(pairs), recipe.plugins)
+    _read_all(found)
+    if recipe.sft and pairs.is_file:
+        training_rows(len(found), recipe.sft.val_rows, "pairs")
 
 
 def _read_all(rows: Iterable[object]) -> None:

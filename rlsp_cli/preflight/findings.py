@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlsp_cli.evals.scorer_benches import check_measured
+from rlsp_cli.preflight.continuation import look_at_continuation
 from rlsp_cli.preflight.data import look_at_data
 from rlsp_cli.preflight.model import look_at_model
 from rlsp_cli.preflight.references import look_at_references
 from rlsp_cli.preflight.reward import look_at_reward
 from rlsp_cli.preflight.schedule import look_at_schedule
+from rlsp_cli.preflight.search import look_at_search
 from rlsp_cli.preflight.selector import look_at_selector
-from rlsp_cli.recipe.issue import Issue, Note
+from rlsp_cli.recipe.issue import Issue, Note, notes_among, stopping
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.model_use import unused_models
 
@@ -36,10 +38,10 @@ def preflight(recipe: Recipe, stages: Sequence[str], ask_hub: bool = False) -> F
         *look_at_references(recipe, stages),
         *look_at_reward(recipe, stages),
         *look_at_selector(recipe, stages),
+        *look_at_search(recipe, stages),
+        *look_at_continuation(recipe, stages),
         *unused_models(recipe),
         *check_measured(recipe),
     ]
 
-    issues = tuple(one for one in found if not isinstance(one, Note))
-    notes = tuple(one for one in found if isinstance(one, Note))
-    return Findings(issues, notes)
+    return Findings(tuple(stopping(found)), tuple(notes_among(found)))

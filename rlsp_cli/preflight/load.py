@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rlsp_cli.preflight.check import check_recipe
 from rlsp_cli.preflight.findings import preflight
+from rlsp_cli.recipe.issue import notes_among
 from rlsp_cli.recipe.load import load_recipe, refuse
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.shipped import find_recipe
@@ -32,6 +33,7 @@ def inspect_recipe(
     RecipeError with everything that would stop them; returns notes on the rest.
     """
     # All of it in one error, so that a recipe is mended once, and not once for each issue.
-    found = preflight(recipe, stages, ask_hub)
-    refuse(recipe, [*check_recipe(recipe), *found.issues], path)
-    return [f"{recipe.place(note.path) or path}: note: {note}" for note in found.notes]
+    found, checked = preflight(recipe, stages, ask_hub), check_recipe(recipe)
+    refuse(recipe, [*checked, *found.issues], path)
+    notes = [*notes_among(checked), *found.notes]
+    return [f"{recipe.place(note.path) or path}: note: {note}" for note in notes]

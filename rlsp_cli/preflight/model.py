@@ -12,7 +12,8 @@ from rlsp_cli.errors import NotReadyError, RecipeError
 from rlsp_cli.evals.benches import Benches
 from rlsp_cli.preflight.hub import model_on_hub
 from rlsp_cli.recipe.issue import Issue, Note
-from rlsp_cli.recipe.schema import FromScratch, Recipe
+from rlsp_cli.recipe.model import FromScratch
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.model_use import model_uses
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")

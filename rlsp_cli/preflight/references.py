@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from rlsp_cli.recipe.issue import Issue
+from rlsp_cli.recipe.plugin_use import ExplorationUse, PluginUse
+from rlsp_cli.recipe.reward import Reward
+from rlsp_cli.recipe.rows import Rows
 from rlsp_cli.recipe.schedule import Schedule
-from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Recipe, Reward, Rows
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import get_plugin
 
 

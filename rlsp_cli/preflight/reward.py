@@ -8,7 +8,10 @@ from rlsp_cli.data import Problem
 from rlsp_cli.errors import PluginError, RlspError
 from rlsp_cli.preflight.data import first_row
 from rlsp_cli.recipe.issue import Issue, Note
-from rlsp_cli.recipe.schema import ExplorationUse, Penalise, PluginUse, Prompts, Recipe, Reward
+from rlsp_cli.recipe.plugin_use import ExplorationUse, Penalise, PluginUse
+from rlsp_cli.recipe.reward import Reward
+from rlsp_cli.recipe.rows import Prompts
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.audit import honest
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.model_use import models_of
@@ -33,7 +36,7 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
     trains = recipe.ppo is not None and "ppo" in stages
     exploration = recipe.reward.exploration if trains else ()
     for number, use in enumerate(exploration):
-        if _asks_a_server(recipe, use.kind, use):
+        if asks_a_server(recipe, use.kind, use):
             place = f"reward.exploration.{number}"
             yield Note(place, f"{use.use} asks a model and was not tried")
 
@@ -41,13 +44,13 @@ def look_at_reward(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
     yield from _looking_ahead(recipe, exploration, row)
 
     verifier = recipe.reward.correctness
-    if _asks_a_server(recipe, "verifier", verifier):
+    if asks_a_server(recipe, "verifier", verifier):
         yield Note("reward.correctness", f"{verifier.use} asks a model and was not tried")
         return
 
     reward = recipe.reward.model_copy(update={"exploration": exploration})
     try:
-        yield from _broken(recipe, row, _score(recipe, _without_servers(recipe, reward), row))
+        yield from _broken(recipe, row, _score(recipe, without_servers(recipe, reward), row))
     except PluginError as error:
         yield Issue("reward", str(error))
 
@@ -84,7 +87,7 @@ def _looking_ahead(
     limits = recipe.reward.model_copy(update={"workers": 1})
 
     for number, use in enumerate(exploration):
-        if use.steps is None or _asks_a_server(recipe, use.kind, use):
+        if use.steps is None or asks_a_server(recipe, use.kind, use):
             continue
         try:
             with StepScorer(use, limits, recipe.plugins) as scorer:
@@ -96,14 +99,15 @@ def _looking_ahead(
             yield Issue(f"reward.exploration.{number}", f"{use.use}: {change}", hint)
 
 
-def _asks_a_server(recipe: Recipe, kind: str, use: PluginUse) -> bool:
+def asks_a_server(recipe: Recipe, kind: str, use: PluginUse) -> bool:
+    """Whether a plugin asks a model or a server, which a trial leaves alone."""
     # Such a server may not run yet, a call may cost money, and to load a model takes minutes.
     return "base_url" in use.options or bool(models_of(kind, use, recipe.plugins))
 
 
-def _without_servers(recipe: Recipe, reward: Reward) -> Reward:
+def without_servers(recipe: Recipe, reward: Reward) -> Reward:
     """The same reward in one process, without a cache and without what asks a server."""
-    here = tuple(use for use in reward.exploration if not _asks_a_server(recipe, use.kind, use))
+    here = tuple(use for use in reward.exploration if not asks_a_server(recipe, use.kind, use))
     return reward.model_copy(update={"exploration": here, "workers": 1, "cache": None})
 
 

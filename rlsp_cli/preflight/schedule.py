@@ -6,7 +6,9 @@ from contextlib import suppress
 from rlsp_cli.data import recipe_problems, recipe_traces, source_rows
 from rlsp_cli.errors import RlspError
 from rlsp_cli.recipe.issue import Issue, Note
-from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 
 
 def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
@@ -18,8 +20,7 @@ def look_at_schedule(recipe: Recipe, stages: Sequence[str]) -> Iterator[Issue]:
 
 
 def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
-    role = "steps" if recipe.trains_prm else "traces"
-    rows = _count(recipe, role)
+    rows = _count(recipe, sft.role)
     if rows is None or sft.max_steps is None:
         return
 
@@ -33,7 +34,7 @@ def _look_at_sft(recipe: Recipe, sft: Sft) -> Iterator[Issue]:
     if steps < sft.max_steps:
         message = (
             f"sft takes {steps} steps, not {sft.max_steps}: "
-            f"epochs is {sft.epochs:g}, and there are {rows} rows of {role}"
+            f"epochs is {sft.epochs:g}, and there are {rows} rows of {sft.role}"
         )
         yield Note("sft.max_steps", message, "raise sft.epochs")
 
