@@ -21,6 +21,16 @@ class Note(Issue):
     """Something to know about a recipe that stops nothing."""
 
 
+def stopping(issues: Iterable[Issue]) -> list[Issue]:
+    """Those that stop a run."""
+    return [issue for issue in issues if not isinstance(issue, Note)]
+
+
+def notes_among(issues: Iterable[Issue]) -> list[Note]:
+    """Those that stop nothing."""
+    return [issue for issue in issues if isinstance(issue, Note)]
+
+
 class OptionsError(ValueError):
     """Wrong options of a plugin, as (option, message); the option is None for the plugin itself."""
 

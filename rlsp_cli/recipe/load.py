@@ -10,7 +10,7 @@ from rlsp_cli.errors import RecipeError
 from rlsp_cli.recipe.absolute import make_absolute
 from rlsp_cli.recipe.interpolate import interpolate
 from rlsp_cli.recipe.invalid import issues_of
-from rlsp_cli.recipe.issue import Issue
+from rlsp_cli.recipe.issue import Issue, stopping
 from rlsp_cli.recipe.merge import read_with_parents
 from rlsp_cli.recipe.origin import Origin, nearest_origin
 from rlsp_cli.recipe.override import override
@@ -47,9 +47,9 @@ def read_section(path: Path, model: type[SectionModel]) -> SectionModel:
 
 
 def refuse(recipe: Recipe, issues: Sequence[Issue], path: Path) -> None:
-    """RecipeError for issues of a valid recipe, such as what its backend cannot do."""
-    if issues:
-        raise refusal(issues, recipe.origins, str(path))
+    """RecipeError for issues of a valid recipe, such as what its backend cannot do; not for notes."""
+    if found := stopping(issues):
+        raise refusal(found, recipe.origins, str(path))
 
 
 def _resolved(

@@ -28,6 +28,19 @@ def read_with_parents(path: Path, chain: tuple[Path, ...] = ()) -> Source:
     return merged
 
 
+def recipe_files(path: Path) -> list[Path]:
+    """A recipe's file, and all files that it extends, directly or not, each once."""
+    found: list[Path] = []
+    waiting = [path]
+    while waiting:
+        file = waiting.pop(0)
+        found.append(file)
+        own = read_source(file)
+        parents = [_find_parent(name, file.parent, own).resolve() for name in _extended(own)]
+        waiting += [parent for parent in parents if parent not in (*found, *waiting)]
+    return found
+
+
 def merge(base: Source, over: Source) -> None:
     """Merge `over` into `base`, with the origins of what is left of both."""
     data = merged_data(base.data, over.data)

@@ -56,10 +56,6 @@ class OpenRlhf(Section):
     """Responses in one forward pass without gradients; by default `micro_batch`."""
     async_rollout: Literal["none", "full", "partial"] = "none"
     """Sample the next rollout while training; `partial` also updates weights within responses."""
-    rollout_correction: Literal["auto", "none", "tis", "icepop"] = "auto"
-    """Importance weights between trainer and engines.
-
-    `tis` truncates large ones, `icepop` drops them; `auto`: `tis` with `async_rollout`."""
     quiet_limit_s: PositiveInt = 3600
     """Seconds without progress after which a job on Ray counts as hung."""
     extra: dict[str, Any] = Field(default_factory=dict)

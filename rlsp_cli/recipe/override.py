@@ -1,5 +1,6 @@
 """`key.path=value` of the command line, put over a recipe."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ def override(source: Source, text: str, number: int) -> None:
         raise RecipeError(f"override #{number}: {text!r} is not key.path=value")
     origin = Origin(f"override #{number} ({key})", (number, 0, 0))
     if not value.strip():
-        raise RecipeError(f"{origin}: nothing behind {text!r} - {NOTHING}")
+        hint = f"write {key + '=' + json.dumps(value)!r} for a text of blanks" if value else NOTHING
+        raise RecipeError(f"{origin}: nothing behind {text!r} - {hint}")
 
     # Paths are as seen from where the command is typed.
     data = parse_value(value)

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.recipe.absolute import make_absolute
+from rlsp_cli.recipe.continuation import ContinuationUse
 from rlsp_cli.recipe.issue import Issue, OptionsError
+from rlsp_cli.recipe.plugin_use import ExplorationUse, PluginUse, ScorerUse
+from rlsp_cli.recipe.reward import Reward
+from rlsp_cli.recipe.rows import RowUse
 from rlsp_cli.recipe.schedule import looks_scheduled
-from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward, RowUse, ScorerUse
-from rlsp_cli.recipe.search import SearchUse, StepScorerUse
+from rlsp_cli.recipe.search import SearchUse, StepScorerUse, TreeSearch
 from rlsp_cli.recipe.section import Plain
 from rlsp_cli.recipe.selector_use import SelectorUse
 
@@ -23,9 +26,20 @@ _SECTIONS: dict[str, type[Plain]] = {
     "step_scorer": ExplorationUse,
     "selector": SelectorUse,
     "search": SearchUse,
+    "continuation": ContinuationUse,
     "row_shape": RowUse,
 }
 """By kind: the section that usually names such a plugin."""
+
+
+def kinds_of(section: type[Plain]) -> list[str]:
+    """The kinds of plugins that the key `use` of a section may name."""
+    if section is ScorerUse:
+        return ["exploration_reward", "step_scorer"]
+    if section is StepScorerUse:
+        return ["step_scorer"]
+    nearest = next(base for base in section.__mro__ if base in _SECTIONS.values())
+    return [kind for kind, usual in _SECTIONS.items() if usual is nearest]
 
 
 @dataclass(frozen=True)
@@ -71,11 +85,19 @@ def complete_plugins(data: dict[str, Any], resolve: ResolveOptions) -> list[Issu
 
     # So is a file that cannot be imported: what is said of it does not name the plugin.
     issues: dict[tuple[str, str], Issue] = {}
-    for ref in _plugin_refs(data):
+    for ref in plugin_refs(data):
         place = ref.name.partition(".py:")[0] if ".py:" in ref.name else ref.path
         for issue in _complete(ref, resolve, files):
             issues.setdefault((place, issue.message), issue)
     return list(issues.values())
+
+
+def complete_search(
+    search: dict[str, Any], path: str, resolve: ResolveOptions, files: Sequence[str] = ()
+) -> list[Issue]:
+    """Fill in the options of a search's policy and scorer; `path` is its key."""
+    refs = _refs_of_search(search, path, TreeSearch)
+    return [issue for ref in refs for issue in _complete(ref, resolve, files)]
 
 
 def _missing_files(files: Sequence[str]) -> list[Issue]:
@@ -109,16 +131,16 @@ def _complete(ref: PluginRef, resolve: ResolveOptions, files: Sequence[str]) -> 
     return []
 
 
-def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
+def plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
+    """Every plugin that raw data names."""
     reward = data.setdefault("reward", {})
     if isinstance(reward, dict):
         yield from _refs_of_reward(reward)
 
-    for key in ("ppo", "rounds"):
-        section = data.get(key)
-        selector = section.get("select") if isinstance(section, dict) else None
-        if isinstance(selector, dict) and "use" in selector:
-            yield PluginRef.of_use("selector", selector, f"{key}.select")
+    yield from _refs_of_sampling(data)
+    rounds = data.get("rounds")
+    if isinstance(rounds, dict):
+        yield from _refs_of_search(rounds.get("search"), "rounds.search", TreeSearch)
 
     evaluation = data.get("eval")
     scorer = evaluation.get("scorer") if isinstance(evaluation, dict) else None
@@ -126,7 +148,7 @@ def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
         yield PluginRef.of_use(_scoring_kind(scorer), scorer, "eval.scorer", ScorerUse)
 
     if isinstance(evaluation, dict):
-        yield from _refs_of_search(evaluation)
+        yield from _refs_of_eval_search(evaluation)
     probes = evaluation.get("probes") if isinstance(evaluation, dict) else None
     for number, probe in enumerate(probes if isinstance(probes, list) else ()):
         if isinstance(probe, dict) and "use" in probe:
@@ -142,19 +164,40 @@ def _plugin_refs(data: dict[str, Any]) -> Iterator[PluginRef]:
             yield from _refs_of_source(given, path)
 
 
-def _refs_of_search(evaluation: dict[str, Any]) -> Iterator[PluginRef]:
+def _refs_of_eval_search(evaluation: dict[str, Any]) -> Iterator[PluginRef]:
     strategies = evaluation.get("strategies")
     if isinstance(strategies, list) and "search" in strategies:
         evaluation.setdefault("search", {})
+    yield from _refs_of_search(evaluation.get("search"), "eval.search", SearchUse)
 
-    search = evaluation.get("search")
-    if isinstance(search, dict):
-        search.setdefault("use", SearchUse().use)
-        yield PluginRef.of_use("search", search, "eval.search")
-        scorer = search.get("scorer")
-        if isinstance(scorer, dict) and "use" in scorer:
-            path = "eval.search.scorer"
-            yield PluginRef.of_use("step_scorer", scorer, path, StepScorerUse)
+
+def _refs_of_sampling(data: dict[str, Any]) -> Iterator[PluginRef]:
+    """What answers between the model's words, and what selects from responses."""
+    continuation = data.get("continuation")
+    if isinstance(continuation, dict) and "use" in continuation:
+        yield PluginRef.of_use("continuation", continuation, "continuation")
+
+    ppo = data.get("ppo")
+    self_play = ppo.get("self_play") if isinstance(ppo, dict) else None
+    if isinstance(self_play, dict) and "use" in self_play:
+        yield PluginRef.of_use("continuation", self_play, "ppo.self_play")
+
+    for key in ("ppo", "rounds"):
+        section = data.get(key)
+        selector = section.get("select") if isinstance(section, dict) else None
+        if isinstance(selector, dict) and "use" in selector:
+            yield PluginRef.of_use("selector", selector, f"{key}.select")
+
+
+def _refs_of_search(search: Any, path: str, section: type[SearchUse]) -> Iterator[PluginRef]:
+    if not isinstance(search, dict):
+        return
+
+    search.setdefault("use", SearchUse().use)
+    yield PluginRef.of_use("search", search, path, section)
+    scorer = search.get("scorer")
+    if isinstance(scorer, dict) and "use" in scorer:
+        yield PluginRef.of_use("step_scorer", scorer, f"{path}.scorer", StepScorerUse)
 
 
 def _refs_of_source(source: Any, path: str) -> Iterator[PluginRef]:

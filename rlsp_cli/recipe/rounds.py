@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, PositiveFloat, create_model
+from pydantic import Field, PositiveFloat, create_model, model_validator
 
-from rlsp_cli.recipe.section import PositiveInt, Section
+from rlsp_cli.recipe.search import TreeSearch
+from rlsp_cli.recipe.section import LearningRate, PositiveInt, Section
 from rlsp_cli.recipe.selector_use import SelectorUse
 
 Start = Literal["base", "previous"]
@@ -44,6 +45,15 @@ class Tune(Section):
     """How many of the problems, the first ones, are sampled to choose."""
 
 
+class RoundScorer(Section):
+    """A process reward model for the search of the next round; its other keys are those of `sft`."""
+
+    epochs: PositiveFloat = 1.0
+    """Passes over the step values of the round's trees."""
+    learning_rate: LearningRate = 2.0e-5
+    """Peak learning rate."""
+
+
 class Rounds(_StartingFrom):
     """Repeat: sample solutions, keep the right ones, train on them, evaluate."""
 
@@ -53,6 +63,8 @@ class Rounds(_StartingFrom):
     """`heldout`: end after a round that is worse on `data.heldout` than the best before it."""
 
     # What is sampled.
+    problems: PositiveInt | None = None
+    """Solve only the first N problems of `data.prompts`; all by default."""
     samples: PositiveInt = 8
     """Solutions for each problem of `data.prompts`."""
     temperature: PositiveFloat = 1.0
@@ -65,6 +77,14 @@ class Rounds(_StartingFrom):
     """Name in `models` of one that sees a wrong solution and the answer, and corrects it
     (2310.13332), where no solution is right."""
 
+    search: TreeSearch | None = None
+    """Search for solutions instead, one tree for each problem, and train on what is written of the
+    trees; `samples` has no effect then (docs/search.md)."""
+
+    scorer: RoundScorer | None = None
+    """Train a process reward model on the step values of each round's trees, from the model that
+    grew them; the search of the next round has it as its scorer (2405.03553)."""
+
     # What is kept.
     threshold: float | None = None
     """Least mixed reward (docs/rewards.md) of a right solution to train on; by default any."""
@@ -72,6 +92,18 @@ class Rounds(_StartingFrom):
     """Selector among the solutions of each problem; of what it keeps, the right ones are kept."""
     tune: Tune | None = None
     """Choose temperature, samples and threshold anew before each round."""
+
+    @model_validator(mode="after")
+    def _search_has_no_other_solutions(self) -> "Rounds":
+        if self.search is None:
+            if self.scorer:
+                raise ValueError("scorer learns from the trees of a search; give rounds.search")
+            return self
+        if self.tune or self.teacher or self.threshold is not None:
+            raise ValueError(
+                "tune, teacher and threshold are for sampled solutions; leave them out with search"
+            )
+        return self
 
     @property
     def start(self) -> Start:

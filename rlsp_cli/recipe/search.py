@@ -2,13 +2,13 @@
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, PositiveFloat
+from pydantic import ConfigDict, PositiveFloat, model_validator
 
 from rlsp_cli.recipe.section import Plain, PositiveInt
-from rlsp_cli.recipe.steps import Steps
+from rlsp_cli.recipe.steps import StepSettings
 
 
-class SearchSteps(Steps):
+class SearchSteps(StepSettings):
     """How a response is split into the steps of a search, and how their scores become one."""
 
     by: Literal["lines", "blank_line", "tag", "sentences"] = "lines"
@@ -57,6 +57,8 @@ class SearchUse(Plain):
     """Step scorer of the partial responses; it never sees the reference."""
     backup: Literal["mean", "max", "weighted"] = "mean"
     """What a node's value is, of the scores below it; `weighted` weighs children by visits."""
+    choose: Literal["best", "weighted_vote"] = "best"
+    """The answer: the whole response with the highest score, or the most votes by their scores."""
     budget: PositiveInt = 4096
     """Tokens of one problem, of all models together, after which no further round begins."""
     step_tokens: PositiveInt = 256
@@ -66,3 +68,23 @@ class SearchUse(Plain):
     def options(self) -> dict[str, Any]:
         """The policy's own options: every key that is not the recipe's."""
         return dict(self.__pydantic_extra__ or {})
+
+
+class TreeSearch(SearchUse):
+    """A search whose trees become training data, and what is written of each tree.
+
+    Without a scorer the search is guided by the verifier's verdicts on whole responses.
+    """
+
+    write: Literal["paths", "linear", "pairs", "values"] = "paths"
+    """Right responses, chains with wrong branches and returns, pairs of siblings, or step values."""
+    branches: PositiveInt = 2
+    """Most wrong branches in a chain, for `write: linear`."""
+    returns: str | None = None
+    """File with words of going back, a phrase a line, for `write: linear`; rlsp's by default."""
+
+    @model_validator(mode="after")
+    def _writes_all_answers(self) -> "TreeSearch":
+        if self.choose != "best":
+            raise ValueError("choose is for one answer, and here all are written; leave it out")
+        return self

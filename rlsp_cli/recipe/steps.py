@@ -31,8 +31,8 @@ def _as_mapping(value: Any) -> Any:
     return value
 
 
-class Steps(Section):
-    """How a response is split into steps, and what becomes of their scores."""
+class StepSettings(Section):
+    """How a response is split into steps, and how their scores become one."""
 
     by: Literal["lines", "blank_line", "numbered", "tag", "sentences"] = "lines"
     """What ends a step; `numbered` is `1.` or `Step 1:` at the beginning of a line."""
@@ -42,6 +42,11 @@ class Steps(Section):
     """Changes of the scores, the first one first: `clip`, `delta`, `{span: [1, 2]}`, `math_only`."""
     aggregate: Literal["min", "product", "last", "mean", "sum", "max", "geometric_mean"] = "min"
     """The response's one score, from those of its steps; with `dense` it is their sum."""
+
+
+class Steps(StepSettings):
+    """How a response is split into steps, and what becomes of their scores."""
+
     dense: bool = False
     """Pay each step at its last token, in PPO. `refine` is then `[clip, delta]` if not given."""
 

@@ -28,12 +28,22 @@ def wrong_variables(variables: Mapping[str, str]) -> Iterator[str]:
             yield f"{name!r} is not a variable's name"
         elif _OURS.fullmatch(name):
             yield f"{name} is set by rlsp or by the launcher"
-        elif _SECRET.search(name) and not _NO_SECRET.search(name):
+        elif looks_secret(name):
             yield f"{name} looks like a secret, and {_KEPT}; set it where {_where(name)}"
-        elif _PASSWORD.search(value):
+        elif holds_password(value):
             yield f"the value of {name} holds a password, and {_KEPT}"
         elif "\0" in value:
             yield f"the value of {name} holds a NUL, which no variable can"
+
+
+def looks_secret(name: str) -> bool:
+    """Whether a variable of this name is likely to hold a secret."""
+    return bool(_SECRET.search(name)) and not _NO_SECRET.search(name)
+
+
+def holds_password(text: str) -> bool:
+    """Whether an address in the text has a password."""
+    return bool(_PASSWORD.search(text))
 
 
 def _where(name: str) -> str:
