@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 
 from rlsp_cli.engine.decode import Sampling, generate
 from rlsp_cli.engine.model import new_model
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.model import FromScratch
 from rlsp_cli.rewards.registry import get_plugin
 
 Tokens = list[list[int]]

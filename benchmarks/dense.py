@@ -2,7 +2,7 @@
 
 All runs start from one SFT model, trained for less long than the quickstart's, so that a quarter of
 its first sums are wrong. Each seed makes three: with the outcome alone, with each step paid where
-it ends by the scorer in pair_sum_steps.py, and the same without `clip` and `delta`, where repeated
+it ends by the scorer in recipes/pair_sum_steps.py, and the same without `clip` and `delta`, where repeated
 steps are paid too. Of each run the model counts that had sampled as many tokens as the shortest of
 the seed's runs. All models answer the same held-out problems. What is in --out already is not run
 again.
@@ -13,11 +13,11 @@ import statistics
 from pathlib import Path
 
 from cut import Cut, costs_of, cut_at, evaluated
-from exploration import Arm, difference, rows_of, run_rlsp
+from exploration import Arm, difference_row, rows_of, run_rlsp
 
 from rlsp_cli.rewards.alarms import alarms
 
-_SCORER = Path(__file__).parent / "pair_sum_steps.py"
+_SCORER = Path(__file__).parents[1] / "recipes" / "pair_sum_steps.py"
 
 
 def _dense(refine: str) -> tuple[str, ...]:
@@ -120,9 +120,8 @@ def _differences(arms: dict[str, list[Arm]]) -> str:
     lines = ["| accuracy | difference | 95% interval |", "|---|---|---|"]
     for kind in ("greedy", "sample"):
         for name in others:
-            mean, half = difference(arms[first], arms[name], kind)
-            interval = f"{mean - half:+.3f} to {mean + half:+.3f}"
-            lines.append(f"| {kind}, {name} - {first} | {mean:+.3f} | {interval} |")
+            words = f"{kind}, {name} - {first}"
+            lines.append(difference_row(words, arms[first], arms[name], kind))
     return "\n".join(lines)
 
 

@@ -28,7 +28,7 @@ from rlsp_cli.engine.decode import Generated, Sampling, generate
 from rlsp_cli.engine.learner import Learner
 from rlsp_cli.engine.rollout import Rollout, as_tensors, recorded
 from rlsp_cli.engine.targets import targets_of
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 from rlsp_cli.rewards.sample import SampleScore, Score
 
 CPU = torch.device("cpu")

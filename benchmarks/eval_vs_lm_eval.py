@@ -26,7 +26,7 @@ from typing import NamedTuple
 from rlsp_cli.data import prompt_rows
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.model import FromScratch
 from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import resolve_options
 

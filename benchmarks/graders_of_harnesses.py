@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 

@@ -1,10 +1,10 @@
 """Completions/s and peak memory of our PPO and TRL's GRPOTrainer: same model, prompts, reward and completions.
 
 Ours runs twice: PPO with a critic of its own (the default; it trains two models), and `group_norm`,
-which is the algorithm that TRL runs. Both sides compute in float32, and with `--lora` both train
-adapters. The clock covers training steps only, without imports and start-up; the first step is left
-out. CPU time is what a busy machine disturbs least. Memory is the largest resident set of any
-process.
+which is the algorithm that TRL runs. Both sides compute in float32, or with `--precision default` in
+the number format that each takes by itself, and with `--lora` both train adapters. The clock covers
+training steps only, without imports and start-up; the first step is left out. CPU time is what a
+busy machine disturbs least. Memory is the largest resident set of any process.
 """
 
 import argparse
@@ -41,6 +41,8 @@ class Load:
     micro_batch: int = 64
     lora: int = 0
     """The rank of adapters; 0 trains all weights."""
+    precision: str = "float32"
+    """float32, or default: the number format that each side takes by itself."""
 
     @property
     def completions(self) -> int:
@@ -67,7 +69,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each side, alternating")
     for name, default in asdict(Load()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
 
     arguments = parser.parse_args()
     load = Load(**{name: getattr(arguments, name) for name in asdict(Load())})
@@ -128,10 +130,11 @@ def _write_prompts(path: Path) -> None:
 def _ours(model: str, root: Path, estimator: str, number: int, load: Load) -> Result:
     recipe = root / f"{estimator}.yaml"
     lora = f"{{rank: {load.lora}, alpha: {load.lora}}}" if load.lora else "null"
+    precision = "auto" if load.precision == "default" else load.precision
     recipe.write_text(
         f"""\
 name: bench
-model: {{path: {model}, precision: float32, chat_template: none}}
+model: {{path: {model}, precision: {precision}, chat_template: none}}
 data: {{template: "{{problem}}", prompts: {{source: {root}/prompts.jsonl}}}}
 reward: {{alpha: 1.0, correctness: {{use: exact_match}}}}
 ppo: {{steps: {load.steps}, rollout_batch: {load.prompts}, samples_per_prompt: 8, estimator: {estimator},

@@ -29,7 +29,7 @@ from rlsp_cli.engine.model import load_model, load_tokenizer
 from rlsp_cli.engine.step_examples import encode_steps
 from rlsp_cli.evals.scorer_benches.first_error import combined, harmonic
 from rlsp_cli.evals.statistics import Estimate, mean_share
-from rlsp_cli.recipe.schema import RowUse, StepRows
+from rlsp_cli.recipe.rows import RowUse, StepRows
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.toy_process import PROMPT, ToyProcess

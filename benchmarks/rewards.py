@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.rewards.scorer import Scorer
 

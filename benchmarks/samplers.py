@@ -26,8 +26,12 @@ from rlsp_cli.engine.actor_critic import ActorCritic
 from rlsp_cli.engine.collector import EmbeddedSampler, PolicySampler
 from rlsp_cli.engine.model import load_model, load_tokenizer
 from rlsp_cli.engine.stage import Context
+from rlsp_cli.recipe.data import Data
 from rlsp_cli.recipe.lora import Lora
-from rlsp_cli.recipe.schema import Data, Model, Ppo, Prompts, Recipe
+from rlsp_cli.recipe.model import Model
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.rows import Prompts
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.runs.paths import StagePaths
 

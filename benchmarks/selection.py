@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from cut import Cut, costs_of, cut_at, evaluated
-from exploration import Arm, difference, run_rlsp
+from exploration import Arm, difference_row, run_rlsp
 
 _ARMS = {
     "none": (),
@@ -104,9 +104,7 @@ def _differences(arms: dict[str, list[Arm]]) -> str:
     lines = ["| accuracy | difference | 95% interval |", "|---|---|---|"]
     for kind in ("greedy", "sample"):
         for name in [name for name in arms if name != "none"]:
-            mean, half = difference(arms["none"], arms[name], kind)
-            interval = f"{mean - half:+.3f} to {mean + half:+.3f}"
-            lines.append(f"| {kind}, {name} - none | {mean:+.3f} | {interval} |")
+            lines.append(difference_row(f"{kind}, {name} - none", arms["none"], arms[name], kind))
     return "\n".join(lines)
 
 

@@ -42,8 +42,12 @@ def main(
     train: int,
     micro: int,
     lora: int,
+    precision: str,
 ) -> None:
-    """Train for `steps` rollouts; with `lora` above 0, adapters of that rank."""
+    """Train for `steps` rollouts; with `lora` above 0, adapters of that rank.
+
+    With `precision` default TRL decides for itself, which is autocast to bfloat16.
+    """
     per_rollout = 8 * prompts // train
     data = load_dataset("json", data_files=data_file, split="train").rename_column(
         "problem", "prompt"
@@ -67,7 +71,7 @@ def main(
             learning_rate=1e-5,
             beta=0.02,
             use_cpu=True,
-            bf16=False,
+            bf16=None if precision == "default" else False,
             report_to=[],
             save_strategy="no",
             logging_steps=1000,
@@ -89,4 +93,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3], *map(int, sys.argv[3:]))
+    main(*sys.argv[1:3], *map(int, sys.argv[3:-1]), sys.argv[-1])

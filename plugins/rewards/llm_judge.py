@@ -4,6 +4,7 @@ import hashlib
 import json
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,12 @@ def llm_judge(
 
     # All that the grade depends on, the rubric too; the API key is no part of it.
     digest = hashlib.sha256(json.dumps([base_url, body]).encode()).hexdigest()
-    grades = _Grades(Path(cache), calls_per_minute, most_calls)
-    grade = grades.get(digest)
-    if grade is None:
-        url = f"{base_url.rstrip('/')}/chat/completions"
-        grade = _grade(_ask(url, body, read_key(key_variable), grades))
-        grades.keep(digest, grade)
+    with closing(_Grades(Path(cache), calls_per_minute, most_calls)) as grades:
+        grade = grades.get(digest)
+        if grade is None:
+            url = f"{base_url.rstrip('/')}/chat/completions"
+            grade = _grade(_ask(url, body, read_key(key_variable), grades))
+            grades.keep(digest, grade)
     return grade
 
 
@@ -120,6 +121,9 @@ class _Grades:
         self.file = sqlite3.connect(path, timeout=_LOCKED_S, isolation_level=None)
         self.file.execute("CREATE TABLE IF NOT EXISTS grades (key TEXT PRIMARY KEY, grade REAL)")
         self.file.execute("CREATE TABLE IF NOT EXISTS calls (at REAL)")
+
+    def close(self) -> None:
+        self.file.close()
 
     def get(self, digest: str) -> float | None:
         row = self.file.execute("SELECT grade FROM grades WHERE key = ?", (digest,)).fetchone()

@@ -15,7 +15,7 @@ from rlsp_cli.engine.logprobs import last_states, token_logp
 from rlsp_cli.engine.model import ValueHead, checkpoint_layers, layers_in_training
 from rlsp_cli.engine.precision import autocast, computes_in_bfloat16
 from rlsp_cli.engine.roles import Role, make_roles
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 
 
 class ActorCritic:
@@ -97,8 +97,10 @@ class ActorCritic:
 def _other_roles(settings: Ppo) -> tuple[Role, ...]:
     """The roles beside the policy that these settings have a use for."""
     roles: list[Role] = []
-    if settings.uses_kl:
+    if settings.has_reference:
         roles.append("reference")
     if settings.has_own_critic:
         roles.append("critic")
+    if settings.implicit_prm is not None:
+        roles.append("prm")
     return tuple(roles)

@@ -1,9 +1,11 @@
 """Per-token rewards and advantages.
 
 N responses, T positions; position t holds what concerns the token chosen after t. `mask` (N, T) is
-1 on response tokens, which are contiguous. Formulas: RLSP (arXiv 2502.06773, section 2.3); GAE
-(1506.02438); RLOO (2402.14740); GRPO (2402.03300); REINFORCE++ and its baseline (2501.03262); Dr.
-GRPO (2503.20783). tests/test_openrlhf_maths.py holds them against OpenRLHF's.
+1 on tokens that the model chose. Texts from elsewhere leave gaps in it, over which values are
+carried. Formulas: RLSP (arXiv 2502.06773, section 2.3); GAE (1506.02438); RLOO (2402.14740); GRPO
+(2402.03300); REINFORCE++ and its baseline (2501.03262); Dr. GRPO (2503.20783).
+The baselines of `role` are those of a whole run (role_baselines.py).
+tests/test_openrlhf_maths.py holds them against OpenRLHF's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +14,13 @@ from typing import NamedTuple
 
 import torch
 
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 
 _WHITENED = ("gae", "reinforce", "reinforce_baseline")
-"""Estimators whose advantages are whitened over the rollout; the others are scaled, or not, by their definition."""
+"""Estimators whose advantages are whitened over the rollout; the others are scaled, or not, by their definition.
+
+PRIME whitens the sum of its streams, whose scales differ (2502.01456).
+"""
 
 _MAX_KL = 10.0
 
@@ -74,7 +79,10 @@ def gae(
     for t in reversed(range(rewards.shape[1])):
         delta = rewards[:, t] + gamma * following_value - values[:, t]
         advantages[:, t] = (delta + gamma * gae_lambda * following_advantage) * mask[:, t]
-        following_value, following_advantage = values[:, t] * mask[:, t], advantages[:, t]
+        # Over a gap the next choice stays the same: what others say is part of the state.
+        chosen = mask[:, t] > 0
+        following_value = torch.where(chosen, values[:, t], following_value)
+        following_advantage = torch.where(chosen, advantages[:, t], following_advantage)
     return advantages, (advantages + values) * mask
 
 
@@ -198,19 +206,24 @@ def advantages_and_returns(
     kl_coef: float,
     settings: Ppo,
     steps: Sequence[StepReward] = (),
+    streams: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Of a rollout, both (N, T): `scores` (N,) have their baseline off, `values` are those of gae's critic.
 
-    `steps` are paid beside the scores.
+    `steps` are paid beside the scores, and so is what `streams` (N, T) has for each token.
 
     Rows of unscored responses are masked out: they take no part in the whitening.
     """
     rewards = token_rewards(scores, kl, kl_coef, mask, steps)
+    if streams is not None:
+        rewards = rewards + streams * mask
+
     if settings.estimator == "gae":
         advantages, returns = gae(rewards, values, mask, settings.gamma, settings.gae_lambda)
     else:
         advantages = returns = rewards_to_go(rewards, mask, settings.gamma)
-    if settings.whiten_advantages and settings.estimator in _WHITENED:
+    is_whitened = settings.estimator in _WHITENED or settings.implicit_prm is not None
+    if settings.whiten_advantages and is_whitened:
         advantages = whiten(advantages, mask)
     return advantages, returns
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from rlsp_cli.engine.draw import choose, uniforms
 from rlsp_cli.engine.running import Running
 from rlsp_cli.engine.trial import Handling, handling_of
+from rlsp_cli.rewards.turns import Turns
 
 _COMPACT_BELOW = 0.8
 """Share of the batch that is still running below which the finished ones are dropped: each drop copies the cache."""
@@ -44,7 +45,8 @@ class Generated:
 
     `stopped` when `Sampling.stops` ended it.
 
-    `logp` and `entropy` have an entry for each token, where they were recorded.
+    `logp` and `entropy` have an entry for each token that the model chose, where they were
+    recorded. `turns` has what came from elsewhere, whose tokens are at `foreign`.
     """
 
     tokens: list[int]
@@ -52,6 +54,13 @@ class Generated:
     stopped: bool = False
     logp: list[float] = field(default_factory=list)
     entropy: list[float] = field(default_factory=list)
+    foreign: Sequence[range] = ()
+    turns: Turns | None = None
+
+    @property
+    def own_tokens(self) -> int:
+        """How many tokens the model chose."""
+        return len(self.tokens) - sum(map(len, self.foreign))
 
 
 @torch.no_grad()  # not inference_mode, under which autocast would cast every weight again at each step
@@ -64,15 +73,18 @@ def generate(
     eos_ids: Collection[int],
     pad_id: int,
     at_once: int,
+    limits: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, Generated]]:
     """(row, response) to each prompt, as they finish; at most `at_once` are decoded at the same time.
 
+    `limits` are those of each response where they differ, at most `sampling.max_new_tokens`.
     A response depends on its prompt and its seed alone, up to the rounding of sums in batches of
     other sizes. Equal prompts that start together are read once. RecipeError for a model whose
     cache cannot be relied on (see `trial.py`).
     """
     handling = handling_of(model)
-    batch = _Batch(model, sampling, eos_ids)
+    limits = limits or [sampling.max_new_tokens] * len(prompts)
+    batch = _Batch(model, sampling, eos_ids, limits)
     for group in _groups(prompts, handling):
         waiting = deque(group)
         while waiting or batch.going:
@@ -122,9 +134,14 @@ class _Batch:
     """The sequences that are decoded at the moment, and what has been drawn for them so far."""
 
     def __init__(
-        self, model: PreTrainedModel, sampling: Sampling, eos_ids: Collection[int]
+        self,
+        model: PreTrainedModel,
+        sampling: Sampling,
+        eos_ids: Collection[int],
+        limits: Sequence[int],
     ) -> None:
         self.model, self.sampling, self.eos = model, sampling, frozenset(eos_ids)
+        self.limits = limits
         self.running: Running | None = None
         self.rows: list[int] = []  # (B,) finished ones included, until they are dropped
         self.going: dict[int, _Partial] = {}  # by row
@@ -180,9 +197,9 @@ class _Batch:
 
     def _until_look(self) -> int:
         """Tokens to draw before the next look; no row outgrows the limit meanwhile."""
-        longest = max(len(partial.tokens) for partial in self.going.values())
+        left = min(self.limits[row] - len(one.tokens) for row, one in self.going.items())
         every = _LOOK_EVERY if self.model.device.type != "cpu" else 1
-        return min(every, self.sampling.max_new_tokens - longest)
+        return min(every, left)
 
     def _choose(self, logits: torch.Tensor, uniform: torch.Tensor) -> _Choice:
         sampling = self.sampling
@@ -203,16 +220,15 @@ class _Batch:
 
         ended = []
         for row, drawn, facts in zip(self.rows, tokens, pairs, strict=True):
-            if row in self.going and self._extend(self.going[row], drawn, facts):
+            if row in self.going and self._extend(row, drawn, facts):
                 partial = self.going.pop(row)
                 truncated = not partial.stopped and partial.tokens[-1] not in self.eos
                 ended.append((row, Generated(truncated=truncated, **vars(partial))))
         return ended
 
-    def _extend(
-        self, partial: _Partial, drawn: Sequence[int], facts: Sequence[Sequence[float]]
-    ) -> bool:
+    def _extend(self, row: int, drawn: Sequence[int], facts: Sequence[Sequence[float]]) -> bool:
         """Add tokens up to an end; returns whether the response has ended."""
+        partial = self.going[row]
         for place, token in enumerate(drawn):
             partial.tokens.append(token)
             if facts:
@@ -223,7 +239,7 @@ class _Batch:
             if self.sampling.stops and self.sampling.stops(partial.tokens):
                 partial.stopped = True
                 return True
-        return len(partial.tokens) == self.sampling.max_new_tokens
+        return len(partial.tokens) == self.limits[row]
 
     def _note_alive(self) -> None:
         going = [int(row in self.going) for row in self.rows]

@@ -25,7 +25,7 @@ def turn_end(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     They are those that follow the content at once, not beyond the tokenizer's end token: white
     space and what the template writes before the next turn are not the model's to say.
     """
-    text, known, found = _after_a_turn(tokenizer), _whole_tokens(tokenizer), []
+    text, known, found = after_a_turn(tokenizer), whole_tokens(tokenizer), []
     while (token := next(filter(text.startswith, known), None)) is not None:
         found.append(token)
         text = text.removeprefix(token)
@@ -36,7 +36,7 @@ def turn_end(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 def adopt_turn_end(tokenizer: PreTrainedTokenizerBase) -> None:
     """Make the token that ends a turn the tokenizer's end token; say so, and where the template has none to make."""
-    before, end, text = tokenizer.eos_token, turn_end(tokenizer)[-1], _after_a_turn(tokenizer)
+    before, end, text = tokenizer.eos_token, turn_end(tokenizer)[-1], after_a_turn(tokenizer)
     if end != before:
         tokenizer.add_special_tokens({"eos_token": end})
         print(
@@ -94,18 +94,7 @@ def refuse_other_end(path: str, tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
-def as_setting(ids: Iterable[int]) -> int | list[int]:
-    """Token ids as generation settings have them: one alone, or a list."""
-    ordered = sorted(ids)
-    return ordered[0] if len(ordered) == 1 else ordered
-
-
-def _listed(settings: GenerationConfig | None) -> set[int]:
-    stated = settings.eos_token_id if settings else None
-    return {stated} if isinstance(stated, int) else set(stated or ())
-
-
-def _after_a_turn(tokenizer: PreTrainedTokenizerBase) -> str:
+def after_a_turn(tokenizer: PreTrainedTokenizerBase) -> str:
     """What the chat template writes after an assistant's words; nothing where it cannot be told."""
     turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": _SAID}]
     if not tokenizer.chat_template:
@@ -117,7 +106,18 @@ def _after_a_turn(tokenizer: PreTrainedTokenizerBase) -> str:
     return text.rpartition(_SAID)[2].lstrip() if _SAID in text else ""
 
 
-def _whole_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+def as_setting(ids: Iterable[int]) -> int | list[int]:
+    """Token ids as generation settings have them: one alone, or a list."""
+    ordered = sorted(ids)
+    return ordered[0] if len(ordered) == 1 else ordered
+
+
+def _listed(settings: GenerationConfig | None) -> set[int]:
+    stated = settings.eos_token_id if settings else None
+    return {stated} if isinstance(stated, int) else set(stated or ())
+
+
+def whole_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """Tokens that are never cut into pieces, the longest first; Gemma's has some of white space, which end nothing."""
     tokens = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
     return sorted(filter(str.strip, tokens), key=len, reverse=True)

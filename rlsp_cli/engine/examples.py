@@ -17,7 +17,7 @@ from rlsp_cli.engine.lesson import closed_traces, encode_lessons, lessons
 from rlsp_cli.engine.pieces import pieces
 from rlsp_cli.engine.token_store import TokenStore, write_tokens
 from rlsp_cli.errors import DataError
-from rlsp_cli.recipe.schema import Data
+from rlsp_cli.recipe.data import Data
 from rlsp_cli.terminal import print
 
 _LIBRARIES = ("jinja2", "tokenizers", "transformers")

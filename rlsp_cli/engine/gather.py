@@ -5,8 +5,9 @@ whole, so that every step learns from equally many prompts.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean
 
 from rlsp_cli.engine.collector import Collected, Collector
@@ -14,7 +15,7 @@ from rlsp_cli.engine.order import Order
 from rlsp_cli.errors import RlspError, SafetyError
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.breaker import refuse_failing
-from rlsp_cli.rewards.sample import Sample, SampleScore
+from rlsp_cli.rewards.sample import Sample, SampleScore, is_right
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.selection import Choice, Selector, scored_groups
 
@@ -27,7 +28,8 @@ class Gathered:
     """A step's responses with their scores; `kept` has whether each of them is learned from.
 
     `dropped` are the prompts that were replaced. `judged` has every response that was sampled,
-    those of dropped prompts too.
+    those of dropped prompts too. `unaided` has the responses to the same prompts that were given
+    without a hint: where there was none, those that are learned from.
     """
 
     collected: Collected = field(default_factory=lambda: Collected([], [], []))
@@ -36,6 +38,7 @@ class Gathered:
     prompts: int = 0
     dropped: list[Choice] = field(default_factory=list)
     judged: list[tuple[Sample, SampleScore]] = field(default_factory=list)
+    unaided: list[tuple[Sample, SampleScore]] = field(default_factory=list)
     sampling_s: float = 0.0
     scoring_s: float = 0.0
 
@@ -57,6 +60,17 @@ class Gathered:
         found: dict[str, float] = {"filtered": len(dropped), "unused": self.kept.count(False)}
         if known:
             found["filtered_correctness"] = fmean(known)
+        return found
+
+    def hints(self) -> dict[str, float]:
+        """The metrics of hints."""
+        pairs = zip(self.unaided, self.collected.samples, self.scores, strict=True)
+        aided = [score for (first, _), sample, score in pairs if first is not sample]
+        known = [value for score in aided if (value := score.correctness.value) is not None]
+
+        found: dict[str, float] = {"hinted": len(aided)}
+        if known:
+            found["hinted_correctness"] = fmean(known)
         return found
 
 
@@ -101,8 +115,32 @@ class Gatherer:
 
     def _add_prompts(self, found: Gathered, step: int, count: int, alpha: float) -> None:
         """Sample and score further prompts, and add those that the selector keeps."""
+        rows = self.order.take(count, step)
+        collect = partial(self.collector.collect, step, rows, found.asked)
+        drawn, scores = self._scored(found, collect, alpha)
+        unaided = list(zip(drawn.samples, scores, strict=True))
+        if unsolved := self._unsolved(rows, scores):
+            places = {place: rows[place] for place in unsolved}
+            self._hint(found, step, places, drawn, scores, alpha)
+
+        size = self.settings.samples_per_prompt
+        for number, choice in enumerate(self._choices(step, drawn.samples, scores)):
+            if choice.drops_prompt:
+                found.dropped.append(choice)
+                continue
+            place = slice(number * size, (number + 1) * size)
+            found.collected.extend(drawn, place)
+            found.scores += scores[place]
+            found.unaided += unaided[place]
+            found.kept += choice.kept
+            found.prompts += 1
+
+    def _scored(
+        self, found: Gathered, collect: Callable[[], Collected], alpha: float
+    ) -> tuple[Collected, list[SampleScore]]:
+        """Responses and their scores, counted among all that the step has sampled."""
         began = time.perf_counter()
-        drawn = self.collector.collect(step, self.order.take(count, step), found.asked)
+        drawn = collect()
         sampled = time.perf_counter()
         scores = self.scorer.score(drawn.samples, alpha)
         found.sampling_s += sampled - began
@@ -112,17 +150,37 @@ class Gatherer:
         found.judged += zip(drawn.samples, scores, strict=True)
         samples, so_far = zip(*found.judged, strict=True)
         refuse_failing(samples, so_far, self.reward)
+        return drawn, scores
 
-        size = self.settings.samples_per_prompt
-        for number, choice in enumerate(self._choices(step, drawn.samples, scores)):
-            if choice.drops_prompt:
-                found.dropped.append(choice)
-                continue
-            rows = slice(number * size, (number + 1) * size)
-            found.collected.extend(drawn, rows)
-            found.scores += scores[rows]
-            found.kept += choice.kept
-            found.prompts += 1
+    def _unsolved(self, rows: Sequence[int], scores: Sequence[SampleScore]) -> list[int]:
+        """The places of problems that no response solves, where there is a hint."""
+        size, hinted = self.settings.samples_per_prompt, self.collector.hinted
+        return [
+            place
+            for place, row in enumerate(rows)
+            if row in hinted and _all_wrong(scores[place * size : (place + 1) * size])
+        ]
+
+    def _hint(
+        self,
+        found: Gathered,
+        step: int,
+        unsolved: Mapping[int, int],
+        drawn: Collected,
+        scores: list[SampleScore],
+        alpha: float,
+    ) -> None:
+        """Put responses with hints in the places of those to unsolved problems, given with their rows."""
+        # Random numbers beyond those of any prompt that the step may ask.
+        asked = found.asked + _MOST_ASKED * self.settings.rollout_batch
+        rows, size = list(unsolved.values()), self.settings.samples_per_prompt
+        collect = partial(self.collector.collect_hinted, step, rows, asked)
+        again, verdicts = self._scored(found, collect, alpha)
+
+        for number, place in enumerate(unsolved):
+            ours, theirs = (slice(n * size, (n + 1) * size) for n in (place, number))
+            drawn.put(ours, again, theirs)
+            scores[ours] = verdicts[theirs]
 
     def _choices(
         self, step: int, samples: Sequence[Sample], scores: Sequence[SampleScore]
@@ -150,3 +208,10 @@ class Gatherer:
         example = f"{self.selector.use.name} dropped {last.samples[0].id!r}: {last.reason}"
         hint = "widen the selector, or take prompts of another difficulty"
         return SafetyError(f"step {step + 1}: {kept}, and {needed}; {example}; {hint}")
+
+
+def _all_wrong(scores: Sequence[SampleScore]) -> bool:
+    """Whether there are verdicts, and none of them says right."""
+    verdicts = [score.correctness.value for score in scores]
+    known = [verdict for verdict in verdicts if verdict is not None]
+    return bool(known) and not any(map(is_right, known))

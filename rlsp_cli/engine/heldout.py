@@ -5,14 +5,15 @@ from statistics import fmean
 
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.actor_critic import ActorCritic
-from rlsp_cli.engine.collector import as_samples, respond
+from rlsp_cli.engine.collector import as_samples, respond, unanswered
 from rlsp_cli.engine.decode import Sampling
+from rlsp_cli.engine.dialogue import Dialogue
 from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.model import refuse_overflow
 from rlsp_cli.engine.prompt import encode_prompts, prompt_text
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.evals.heldout_curve import curve_sampling
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 
@@ -30,8 +31,10 @@ class HeldoutCurve:
         problems: Collection[Problem],
         models: ActorCritic,
         scorer: Scorer,
+        dialogue: Dialogue | None = None,
     ) -> None:
         self.context, self.settings, self.models, self.scorer = context, settings, models, scorer
+        self.dialogue = dialogue
         self.drawn = curve_sampling(context.recipe, settings)
         self.problems = [problem for problem in problems for _ in range(self.drawn.samples)]
 
@@ -61,5 +64,8 @@ class HeldoutCurve:
         sampling = Sampling(limit, self.drawn.temperature)
         seeds = row_seeds(self.context.recipe.seed, "heldout", 0, len(self.prompts))
         at_once = self.settings.decode_batch
-        generated = respond(self.models, tokenizer, self.prompts, sampling, seeds, at_once)
+        asking = unanswered(self.problems, self.texts, limit, step)
+        generated = respond(
+            self.models, tokenizer, self.prompts, sampling, seeds, at_once, self.dialogue, asking
+        )
         return as_samples(self.problems, self.texts, generated, tokenizer, limit, step)

@@ -6,14 +6,15 @@ from typing import Any
 import torch
 
 from rlsp_cli.engine.actor_critic import ActorCritic
+from rlsp_cli.engine.advantage import kl_estimate
 from rlsp_cli.engine.batch import micro_batches
 from rlsp_cli.engine.logprobs import last_states, token_logp
-from rlsp_cli.engine.loss import policy_loss, value_loss
+from rlsp_cli.engine.loss import LOSSES, Chosen, value_loss
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.rollout import Rollout
 from rlsp_cli.engine.seed import generator
 from rlsp_cli.engine.targets import Targets
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 
 
 class Learner:
@@ -113,14 +114,16 @@ class Learner:
             facts = token_logp(model, states, tokens, mask, settings.temperature, entropy)
             logp = facts[..., 0]
             old_logp = logp.detach() if targets.old_logp is None else targets.old_logp
-            policy, clipped = policy_loss(
-                logp, old_logp, targets.advantages, mask, settings.clip, settings.clip_high
-            )
+            chosen = Chosen(logp, old_logp, targets.advantages, mask, targets.weights)
+            policy, clipped = LOSSES[settings.loss](chosen, settings)
 
             sums = {"loss/policy": policy, "clip_fraction": clipped}
             loss = policy
             if entropy:
                 loss = loss - settings.entropy_coef * (facts[..., 1] * mask).sum()
+            if targets.reference is not None:
+                kl = kl_estimate(logp, targets.reference, settings.kl_estimator)
+                loss = loss + targets.kl_coef * (kl * mask).sum()
             if self.models.value_head is not None and self.models.critic == "policy":
                 sums |= self._value_loss(states, targets)
                 loss = loss + settings.value_coef * sums["loss/value"]

@@ -9,7 +9,7 @@ from rlsp_cli.data import Trace
 from rlsp_cli.engine.ending import turn_end
 from rlsp_cli.engine.prompt import encode_prompts, encode_texts, trace_prompt
 from rlsp_cli.errors import DataError
-from rlsp_cli.recipe.schema import Data
+from rlsp_cli.recipe.data import Data
 from rlsp_cli.rewards.thinking import (
     has_closed,
     is_open,

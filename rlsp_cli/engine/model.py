@@ -21,7 +21,7 @@ from rlsp_cli.engine.ending import adopt_turn_end
 from rlsp_cli.engine.source import first_line, source_of, unloadable
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.model import FromScratch
 
 Head = Literal["words", "steps"]
 """What a model says at each token: the next word, or whether a step that ends there is right."""
@@ -104,14 +104,16 @@ def _forget_quantisation(model: PreTrainedModel) -> None:
         model.config.__dict__.pop("quantization_config", None)
 
 
-def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    path: str, chat_template: str = "auto", *, local_only: bool = False
+) -> PreTrainedTokenizerBase:
     """The tokenizer beside a model, with the recipe's `model.chat_template`, whose end of a turn is its end token.
 
-    The end token that it came with pads if no other does.
+    The end token that it came with pads if no other does. With `local_only` the hub is not asked.
     """
     name, options = source_of(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        tokenizer = AutoTokenizer.from_pretrained(name, **options, local_files_only=local_only)
     except Exception as error:
         raise NotReadyError(
             f"model {path!r} has no usable tokenizer: {first_line(error)}"
@@ -122,12 +124,17 @@ def load_tokenizer(path: str, chat_template: str = "auto") -> PreTrainedTokenize
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    set_template(tokenizer, chat_template)
+    adopt_turn_end(tokenizer)
+    return tokenizer
+
+
+def set_template(tokenizer: PreTrainedTokenizerBase, chat_template: str) -> None:
+    """Give it the recipe's `model.chat_template`."""
     if chat_template != "auto":
         tokenizer.chat_template = (
             None if chat_template == "none" else _read_template(Path(chat_template))
         )
-    adopt_turn_end(tokenizer)
-    return tokenizer
 
 
 def add_special_tokens(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from rlsp_cli.recipe.schema import Optimisation
+from rlsp_cli.recipe.optimisation import Optimisation
 
 
 class Optimiser:
@@ -46,7 +46,11 @@ class Optimiser:
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         """Go on where another optimiser was."""
+        own = [(group["betas"], group["weight_decay"]) for group in self.adamw.param_groups]
         self.adamw.load_state_dict(state["adamw"])  # type: ignore[arg-type]
+        # The state has the settings of the run that saved it, which this recipe may have changed.
+        for group, (betas, decay) in zip(self.adamw.param_groups, own, strict=True):
+            group |= {"betas": betas, "weight_decay": decay}
         self.steps = int(state["steps"])  # type: ignore[call-overload]
 
 

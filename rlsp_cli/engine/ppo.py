@@ -8,22 +8,30 @@ steps train the critic alone.
 import time
 from collections.abc import Collection, Sequence
 
+from transformers import PreTrainedModel
+
 from rlsp_cli.data import Problem
 from rlsp_cli.engine.actor_critic import ActorCritic
 from rlsp_cli.engine.advantage import adapted_kl_coef
 from rlsp_cli.engine.checkpoint import newest_checkpoint, save_checkpoint, save_model
 from rlsp_cli.engine.collector import Collector, EmbeddedSampler, PolicySampler
+from rlsp_cli.engine.dialogue import Dialogue
 from rlsp_cli.engine.gather import Gathered, Gatherer
 from rlsp_cli.engine.heldout import HeldoutCurve
+from rlsp_cli.engine.implicit_prm import ImplicitPrmStream
 from rlsp_cli.engine.learner import Learner
 from rlsp_cli.engine.order import order_of
+from rlsp_cli.engine.role_baselines import RoleBaselines
 from rlsp_cli.engine.rollout import Rollout, as_tensors, recorded, reported
+from rlsp_cli.engine.self_play import SelfPlay
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.step_rewards import step_rewards
+from rlsp_cli.engine.stream import Stream
 from rlsp_cli.engine.targets import targets_of
+from rlsp_cli.engine.teacher import TeacherStream
 from rlsp_cli.errors import NotReadyError, PluginError, SafetyError
+from rlsp_cli.recipe.ppo import Ppo
 from rlsp_cli.recipe.schedule import value_at
-from rlsp_cli.recipe.schema import Ppo
 from rlsp_cli.rewards.ledger import ledger
 from rlsp_cli.rewards.plain import rollout_row
 from rlsp_cli.rewards.scorer import Scorer
@@ -44,6 +52,9 @@ class PpoTrainer:
         sampler: PolicySampler | None = None,
         heldout: Collection[Problem] = (),
         selector: Selector | None = None,
+        teacher: PreTrainedModel | None = None,
+        dialogue: Dialogue | None = None,
+        self_play: SelfPlay | None = None,
     ) -> None:
         self.context, self.settings = context, settings
         self.recipe = context.recipe
@@ -53,11 +64,13 @@ class PpoTrainer:
         seed = self.recipe.seed
         self.models = ActorCritic(context.model, settings, seed, self.recipe.model.precision)
         self.learner = Learner(self.models, settings, self.total, seed)
-        sampler = sampler or EmbeddedSampler(context, settings, self.models)
+        self.streams = self._streams(teacher)
+        self.roles = RoleBaselines()
+        sampler = sampler or EmbeddedSampler(context, settings, self.models, self_play or dialogue)
         self.collector = Collector(context, settings, problems, sampler)
         order = order_of(self.recipe, problems, self.total)
         self.gatherer = Gatherer(self.collector, scorer, selector, order, self.recipe, self.total)
-        self.curve = HeldoutCurve(context, settings, heldout, self.models, scorer)
+        self.curve = HeldoutCurve(context, settings, heldout, self.models, scorer, dialogue)
 
     def run(self) -> None:
         """All steps, from the newest checkpoint where there is one."""
@@ -86,17 +99,22 @@ class PpoTrainer:
         scored = time.perf_counter()
 
         rollout = self._rollout(gathered)
-        targets, kl_metrics = targets_of(rollout, self.models, self.settings, alpha, self.kl_coef)
+        targets, kl_metrics = targets_of(
+            rollout, self.models, self.settings, alpha, self.kl_coef, self.streams
+        )
         critic_only = step < self.settings.warmup_steps
         losses = self.learner.update(step, rollout, targets, critic_only)
         self._adapt_kl(kl_metrics, len(rollout.samples))
         ended = time.perf_counter()
 
+        samples, scores = zip(*gathered.unaided, strict=True)  # what a hint adds is no progress
         return rollout, {
-            **ledger(rollout.samples, rollout.scores, self.recipe.reward, alpha),
+            **ledger(samples, scores, self.recipe.reward, alpha),
+            **(gathered.hints() if self.settings.hints else {}),
             **(gathered.selection() if self.settings.select else {}),
             **kl_metrics,
             **losses,
+            **self.roles.metrics(),
             "critic_only": int(critic_only),
             "tokens": gathered.tokens,
             "time/rollout_s": round(gathered.sampling_s, 3),
@@ -105,17 +123,37 @@ class PpoTrainer:
             "time/tokens_per_s": round(gathered.tokens / (ended - began), 1),
         }
 
+    def _streams(self, teacher: PreTrainedModel | None) -> list[Stream]:
+        """The streams of token rewards that the recipe asks for."""
+        streams: list[Stream] = []
+        if self.settings.teacher is not None:
+            assert teacher is not None, "a recipe with a teacher"
+            streams.append(TeacherStream(teacher, self.settings, self.recipe.model.precision))
+        if self.settings.implicit_prm is not None:
+            streams.append(ImplicitPrmStream(self.models, self.settings, self.total))
+        return streams
+
     def _rollout(self, gathered: Gathered) -> Rollout:
         pad_id = self.context.tokenizer.pad_token_id
         collected, generated = gathered.collected, gathered.collected.generated
         tensors = as_tensors(collected.prompts, generated, pad_id, self.context.device)
         _, mask, _ = tensors
         logged = {"reported": reported(generated, mask)}
-        if self.collector.sampler.records:
+        # With a hint, what decoding recorded is not of the policy that is trained: it sees none.
+        if self.collector.sampler.records and not self.settings.hints:
             logged = {"recorded": recorded(generated, mask)}
         steps = step_rewards(collected, gathered.scores, self.recipe.reward, self.context.tokenizer)
+        baselines = None
+        if self.settings.estimator == "role":
+            baselines = self.roles.take(collected.samples, gathered.scores)
         return Rollout(
-            collected.samples, gathered.scores, *tensors, kept=gathered.kept, steps=steps, **logged
+            collected.samples,
+            gathered.scores,
+            *tensors,
+            kept=gathered.kept,
+            steps=steps,
+            baselines=baselines,
+            **logged,
         )
 
     def _adapt_kl(self, metrics: dict[str, float], responses: int) -> None:
@@ -146,8 +184,14 @@ class PpoTrainer:
             self._save(done)
 
     def _save(self, step: int) -> None:
-        numbers = {"kl_coef": self.kl_coef, "order": self.gatherer.order.state}
+        numbers = {
+            "kl_coef": self.kl_coef,
+            "order": self.gatherer.order.state,
+            "baselines": self.roles.means,
+        }
         trainer = {**numbers, **self.models.state(), **self.learner.state()}
+        for stream in self.streams:
+            trainer |= stream.state()
         policy, tokenizer = self.models.policy, self.context.tokenizer
         save_checkpoint(self.context.paths.checkpoint(step), policy, tokenizer, step, trainer)
 
@@ -158,8 +202,12 @@ class PpoTrainer:
             return 0
         self.models.restore(checkpoint.folder, checkpoint.trainer)
         self.learner.restore(checkpoint.trainer)
-        self.kl_coef = checkpoint.trainer["kl_coef"]
+        for stream in self.streams:
+            stream.restore(checkpoint.trainer)
+        if self.settings.kl_target is not None:  # a fixed coefficient is the recipe's
+            self.kl_coef = checkpoint.trainer["kl_coef"]
         self.gatherer.order.state = checkpoint.trainer["order"]
+        self.roles.means = checkpoint.trainer.get("baselines", {})
         print(
             f"ppo: resumed after step {checkpoint.step}: weights, critic, optimisers, schedules, KL coefficient, "
             "data position, random numbers"

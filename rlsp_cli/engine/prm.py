@@ -11,7 +11,8 @@ from rlsp_cli.engine.precision import autocast
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.step_examples import StepExample, step_examples
 from rlsp_cli.engine.supervised import Objective, Sums, train
-from rlsp_cli.recipe.schema import Sft, StepRows
+from rlsp_cli.recipe.rows import StepRows
+from rlsp_cli.recipe.sft import Sft
 
 
 def train_prm(

@@ -9,7 +9,8 @@ from rlsp_cli.data import Problem, Trace, Turn
 from rlsp_cli.engine.pieces import pieces
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.samplers import Request
-from rlsp_cli.recipe.schema import Data, Recipe
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.thinking import is_tag, rest, whole
 
 _NO_VARIABLES: Mapping[str, bool] = MappingProxyType({})

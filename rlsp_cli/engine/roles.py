@@ -1,4 +1,4 @@
-"""The models of a training stage by their role: the policy, the reference it started from, the critic's layers.
+"""The models of a training stage by their role: the policy, the reference it started from, the critic's layers, a PRM.
 
 Two ways to have them: a copy of the weights for each (`Copies`), or one set of weights with an
 adapter for each that learns (`Adapters`).
@@ -16,9 +16,9 @@ from transformers import PreTrainedModel
 
 from rlsp_cli.engine import adapter
 from rlsp_cli.recipe.lora import Lora
-from rlsp_cli.recipe.schema import Optimisation
+from rlsp_cli.recipe.optimisation import Optimisation
 
-Role = Literal["policy", "reference", "critic"]
+Role = Literal["policy", "reference", "critic", "prm"]
 
 
 class Roles(Protocol):
@@ -62,6 +62,8 @@ class Copies:
             self._models["reference"] = copy.deepcopy(policy).requires_grad_(False)
         if "critic" in others:
             self._models["critic"] = copy.deepcopy(policy.base_model)
+        if "prm" in others:
+            self._models["prm"] = copy.deepcopy(policy)
 
     def playing(self, role: Role) -> AbstractContextManager[PreTrainedModel]:
         """The model of a role."""
@@ -72,11 +74,12 @@ class Copies:
         return list(self._models[role].parameters())
 
     def state(self) -> dict[Role, dict[str, torch.Tensor]]:
-        """The critic's weights: the policy's are in files, and the reference has learned nothing."""
-        return {role: m.state_dict() for role, m in self._models.items() if role == "critic"}
+        """What other roles have learned: the policy's weights are in files, the reference's as they were."""
+        kept = ("policy", "reference")
+        return {role: m.state_dict() for role, m in self._models.items() if role not in kept}
 
     def restore(self, folder: Path, state: dict[Role, dict[str, torch.Tensor]]) -> None:
-        """Take up the policy's weights from files, the critic's from `state`."""
+        """Take up the policy's weights from files, those of other roles from `state`."""
         restored = type(self.policy).from_pretrained(folder, dtype=torch.float32)
         self.policy.load_state_dict(restored.state_dict())
         for role, weights in state.items():

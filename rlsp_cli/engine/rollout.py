@@ -16,9 +16,10 @@ from rlsp_cli.rewards.sample import Sample, SampleScore
 
 @dataclass(frozen=True)
 class Rollout:
-    """One step's responses. `tokens` (N, T+1), `mask` (N, T) is 1 where a response token is chosen.
+    """One step's responses. `tokens` (N, T+1), `mask` (N, T) is 1 where the model chooses a token.
 
     `kept` (N,) has which responses are learned from, None for all; baselines count the others too.
+    `baselines` (N,) are taken off the rewards, where the estimator has some of its own.
     `steps` are parts of the responses' exploration that are paid before the last token.
     """
 
@@ -31,12 +32,13 @@ class Rollout:
     reported: torch.Tensor | None = None  # (N, T) log-probability by another program's computation
     kept: Sequence[bool] | None = None
     steps: Sequence[StepReward] = ()  # before alpha
+    baselines: Sequence[float] | None = None
 
 
 def as_tensors(
     prompts: Sequence[list[int]], generated: Sequence[Generated], pad_id: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Tokens (N, T+1), response mask (N, T) and lengths (N,)."""
+    """Tokens (N, T+1), mask (N, T) of the tokens that the model chose, and lengths (N,)."""
     sequences = [
         prompt + response.tokens for prompt, response in zip(prompts, generated, strict=True)
     ]
@@ -45,6 +47,10 @@ def as_tensors(
     first = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
     position = torch.arange(tokens.shape[1] - 1, device=device)
     mask = (position >= first[:, None]) & (position < (lengths.to(device) - 1)[:, None])
+    for row, (prompt, response) in enumerate(zip(prompts, generated, strict=True)):
+        for places in response.foreign:
+            before = len(prompt) - 1
+            mask[row, before + places.start : before + places.stop] = False
     return tokens, mask.float(), lengths
 
 

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator, Sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlsp_cli.engine.decode import Generated, Sampling, generate
+from rlsp_cli.engine.dialogue import Dialogue, own_text, turn_seeds
 from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
 from rlsp_cli.engine.model import refuse_overflow
@@ -14,6 +15,7 @@ from rlsp_cli.engine.prompt import decode, encode_prefix, encode_request
 from rlsp_cli.engine.stop_text import stops_at
 from rlsp_cli.engine.trial import handling_of
 from rlsp_cli.evals.samplers import Decoding, Request, Response
+from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.thinking import whole
 
 _BATCHES_PER_BLOCK = 4
@@ -29,6 +31,7 @@ class LocalSampler:
         tokenizer: PreTrainedTokenizerBase,
         precision: str,
         batch: int = 64,
+        dialogue: Dialogue | None = None,
     ) -> None:
         self.model, self.tokenizer, self.precision, self.batch = (
             model.eval(),
@@ -36,6 +39,7 @@ class LocalSampler:
             precision,
             batch,
         )
+        self.dialogue = dialogue
         handling_of(self.model)  # refuses, before anything is asked, a model that cannot be decoded
 
     def answer(
@@ -53,23 +57,49 @@ class LocalSampler:
             rows = order[start : start + size]
             if all(row in done for row in rows):
                 continue
-            texts = [prompts[row] for row in rows]
-            seeds = _seeds([requests[row] for row in rows], decoding.seed, block)
-            for place, generated in self._decode(texts, decoding, seeds):
+            asked, texts = [requests[row] for row in rows], [prompts[row] for row in rows]
+            seeds = _seeds(asked, decoding.seed, block)
+            for place, generated in self._respond(asked, texts, decoding, seeds):
                 row = rows[place]
                 if row not in done:
                     yield row, self._response(requests[row], generated, bool(decoding.stop))
 
-    def _decode(
-        self, prompts: Sequence[Sequence[int]], decoding: Decoding, seeds: Sequence[int]
+    def _respond(
+        self,
+        requests: Sequence[Request],
+        prompts: Sequence[list[int]],
+        decoding: Decoding,
+        seeds: Sequence[int],
     ) -> Iterator[tuple[int, Generated]]:
+        """The responses as they end; in turns, all of them once the last has ended."""
         refuse_overflow(self.model, prompts, decoding.max_new_tokens)
+        if self.dialogue is None:
+            yield from self._decode(prompts, decoding, seeds)
+            return
+
+        def draw(
+            rows: Sequence[int], sequences: Sequence[list[int]], limits: Sequence[int], turn: int
+        ) -> list[Generated]:
+            later = turn_seeds([seeds[row] for row in rows], turn)
+            found = dict(self._decode(sequences, decoding, later, limits))
+            return [found[place] for place in range(len(rows))]
+
+        samples = [_unanswered(request, decoding) for request in requests]
+        yield from enumerate(self.dialogue.respond(prompts, samples, decoding.max_new_tokens, draw))
+
+    def _decode(
+        self,
+        prompts: Sequence[list[int]],
+        decoding: Decoding,
+        seeds: Sequence[int],
+        limits: Sequence[int] | None = None,
+    ) -> Iterator[tuple[int, Generated]]:
         sampling = Sampling(
             decoding.max_new_tokens,
             decoding.temperature,
             decoding.top_p,
             record=1.0 if decoding.logprobs else None,
-            stops=stops_at(decoding.stop, self.tokenizer),
+            stops=self.dialogue.stops if self.dialogue else stops_at(decoding.stop, self.tokenizer),
         )
         with autocast(self.model, self.precision):
             yield from generate(
@@ -80,18 +110,22 @@ class LocalSampler:
                 eos_ids=end_ids(self.model, self.tokenizer),
                 pad_id=self.tokenizer.pad_token_id,
                 at_once=self.batch,
+                limits=limits,
             )
 
     def _response(self, request: Request, generated: Generated, goes_on: bool) -> Response:
         scores = {"logprob": math.fsum(generated.logp)} if generated.logp else {}
-        text = self._text(request, generated.tokens)
+        turns = generated.turns
+        text = own_text(request.prompt, turns) if turns else self._text(request, generated.tokens)
         return Response(
             text,
-            len(generated.tokens),
+            generated.own_tokens,
             generated.truncated,
             scores,
             generated.stopped,
             tuple(generated.tokens) if goes_on else (),
+            other_tokens=turns.other_tokens if turns else 0,
+            turns=turns,
         )
 
     def _text(self, request: Request, response: Sequence[int]) -> str:
@@ -103,6 +137,17 @@ class LocalSampler:
         before, both = decode([prefix, [*prefix, *response]], self.tokenizer)
         text = both[len(before) :]
         return text if request.prefix else whole(request.prompt, text)
+
+
+def _unanswered(request: Request, decoding: Decoding) -> Sample:
+    """What a continuation knows before there is a response."""
+    return Sample(
+        request.prompt,
+        "",
+        id=request.id,
+        metadata=request.metadata,
+        max_tokens=decoding.max_new_tokens,
+    )
 
 
 def _seeds(requests: Sequence[Request], seed: int, block: int) -> list[int]:

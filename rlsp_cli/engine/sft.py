@@ -2,17 +2,13 @@
 
 from collections.abc import Collection, Sequence
 
-import torch
-
 from rlsp_cli.data import Trace, training_rows
-from rlsp_cli.engine.batch import pad
 from rlsp_cli.engine.examples import Example, fitting_examples, tokenised
 from rlsp_cli.engine.input_mask import InputMask, mask_token
-from rlsp_cli.engine.logprobs import last_states, token_logp
-from rlsp_cli.engine.precision import autocast
+from rlsp_cli.engine.response_logp import response_logp
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.supervised import Objective, Sums, num_steps, train
-from rlsp_cli.recipe.schema import Sft
+from rlsp_cli.recipe.sft import Sft
 
 
 def train_sft(context: Context, settings: Sft, traces: Collection[Trace]) -> None:
@@ -46,18 +42,7 @@ class Imitation(Objective[Example]):
 
     def sums(self, examples: Sequence[Example]) -> Sums:
         """Summed cross-entropy of the response tokens."""
-        context = self.context
-        padding, device = context.tokenizer.pad_token_id, context.device
-        tokens = pad([example.tokens for example in examples], padding, device)
-        inputs = pad([example.inputs or example.tokens for example in examples], padding, device)
-
-        mask = torch.zeros(len(examples), tokens.shape[1] - 1, device=device)
-        for row, example in enumerate(examples):
-            mask[row, max(example.start - 1, 0) : len(example.tokens) - 1] = 1
-
-        with autocast(context.model, context.recipe.model.precision):
-            states = last_states(context.model, inputs)
-            return {"loss": -token_logp(context.model, states, tokens, mask)[..., 0].sum()}
+        return {"loss": -response_logp(self.context, examples).sum()}
 
 
 def _input_mask(context: Context, settings: Sft, total: int) -> InputMask | None:

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from rlsp_cli.engine.advantage import StepReward
 from rlsp_cli.engine.collector import Collected
 from rlsp_cli.engine.prompt import decode
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.sample import SampleScore
 from rlsp_cli.rewards.steps import paid_steps
 

@@ -14,7 +14,7 @@ from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.engine.roles import Roles, make_roles
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.stage import Context
-from rlsp_cli.recipe.schema import Sft
+from rlsp_cli.recipe.sft import Sft
 from rlsp_cli.runs.stream import drop_rows_from
 from rlsp_cli.terminal import print
 

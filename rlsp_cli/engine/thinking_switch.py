@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.errors import RecipeError
-from rlsp_cli.recipe.schema import Thinking
+from rlsp_cli.recipe.eval import Thinking
 
 _VARIABLES = ("enable_thinking", "thinking")
 """Of Qwen3, SmolLM3 and GLM; of DeepSeek and Granite."""

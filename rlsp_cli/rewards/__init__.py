@@ -18,6 +18,7 @@ from rlsp_cli.rewards.marker import marker_of
 from rlsp_cli.rewards.model_name import ModelName
 from rlsp_cli.rewards.models import Completion, ServedModel, UnansweredError, served_model
 from rlsp_cli.rewards.plugin import (
+    continuation,
     exploration_reward,
     row_shape,
     search,
@@ -33,9 +34,12 @@ from rlsp_cli.rewards.similarity import jaccard, ngrams
 from rlsp_cli.rewards.steps import Step, split_steps
 from rlsp_cli.rewards.thinking import without_tags, without_thinking
 from rlsp_cli.rewards.tree import Node, Tree, ranked
+from rlsp_cli.rewards.turns import MODEL, Closing, Turn, Turns
 
 __all__ = [
+    "MODEL",
     "CheckedVerdict",
+    "Closing",
     "Completion",
     "ModelName",
     "Node",
@@ -44,10 +48,13 @@ __all__ = [
     "Signal",
     "Step",
     "Tree",
+    "Turn",
+    "Turns",
     "UnansweredError",
     "Verdict",
     "behaviour_counts",
     "boxed_answer",
+    "continuation",
     "exploration_reward",
     "found_answer",
     "is_right",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from rlsp_cli.errors import SafetyError
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 
 _NAMED = 10

@@ -28,14 +28,7 @@ class VerdictCache:
         self.path, self._lock = path, threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = sqlite3.connect(path, timeout=patience_s, check_same_thread=False)
-            # Readers and a writer at once; a power cut may cost verdicts, never the file.
-            self._file.execute("PRAGMA journal_mode=WAL")
-            self._file.execute("PRAGMA synchronous=NORMAL")
-            self._file.execute(
-                "CREATE TABLE IF NOT EXISTS verdicts"
-                " (key BLOB PRIMARY KEY, score TEXT) WITHOUT ROWID"
-            )
+            self._file = _opened(path, patience_s)
         except (OSError, sqlite3.Error) as error:
             raise NotReadyError(
                 f"{path}: not usable as reward.cache ({error}); name another file"
@@ -44,6 +37,8 @@ class VerdictCache:
     def key(self, use: Use, sample: Sample) -> bytes:
         """A digest of all that a verdict depends on: source, options, packages, and the sample."""
         seen = {name: value for name, value in asdict(sample).items() if name not in _UNSEEN}
+        if sample.turns is None:
+            del seen["turns"]
         parts = [use.name, use.digest, use.options, _environment(), seen]
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).digest()
 
@@ -81,6 +76,22 @@ class VerdictCache:
                 raise NotReadyError(
                     f"{self.path}: reward.cache cannot be used ({error}); name another file"
                 ) from error
+
+
+def _opened(path: Path, patience_s: float) -> sqlite3.Connection:
+    """The file with its table; closed again if it is not usable."""
+    file = sqlite3.connect(path, timeout=patience_s, check_same_thread=False)
+    try:
+        # Readers and a writer at once; a power cut may cost verdicts, never the file.
+        file.execute("PRAGMA journal_mode=WAL")
+        file.execute("PRAGMA synchronous=NORMAL")
+        file.execute(
+            "CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, score TEXT) WITHOUT ROWID"
+        )
+    except sqlite3.Error:
+        file.close()
+        raise
+    return file
 
 
 def _score(text: str) -> Score | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from rlsp_cli.recipe.steps import Steps
+from rlsp_cli.recipe.steps import StepSettings
 from rlsp_cli.rewards.sample import Sample
 
 
@@ -18,7 +18,7 @@ class Use:
     takes_group: bool = False
     digest: str = ""
     timeout_s: float | None = None
-    steps: Steps | None = None
+    steps: StepSettings | None = None
     """Of a step scorer: how a response is split, and what becomes of the scores."""
 
     def to_json(self) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rlsp_cli.errors import UsageError
+from rlsp_cli.recipe.plugin_use import Penalise, PluginUse
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.recipe.schedule import Schedule, value_at
-from rlsp_cli.recipe.schema import Penalise, PluginUse, Recipe, Reward
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.sample import SampleScore, Score, is_right
 
 _UNANSWERED = {"released_code": -0.5}

@@ -15,6 +15,7 @@ from rlsp_cli.rewards.options import complete_options
 from rlsp_cli.rewards.plugin import Plugin
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.sample import Sample, Score
+from rlsp_cli.rewards.turns import MODEL, Turn, Turns
 
 _TEXTS = (
     "",
@@ -27,6 +28,8 @@ _TEXTS = (
     "\x00\ud7ff\u202e{}[]<script>`rm`",
 )
 """What models write sooner or later."""
+_CALLS = ("Is it 4?", "<calc>2 + 2</calc>", "```python\nprint(2 + 2)\n```")
+"""What a continuation may answer."""
 _TIMEOUT_S, _MEMORY_GB = 30.0, 4.0
 _MOST_TOKENS = 10**6
 _QUOTED = 40
@@ -57,11 +60,14 @@ def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
         takes_group=plugin.takes_group,
         steps=Steps() if is_step_scorer else None,
     )
+    texts = (*_TEXTS, *_CALLS) if plugin.kind == "continuation" else _TEXTS
     base = given[0] if given else Sample("What is 2 + 2?", "", "4")
     samples = [
-        replace(base, response=text, id=str(i), **_known(i, text)) for i, text in enumerate(_TEXTS)
+        replace(base, response=text, id=str(i), **_known(i, text)) for i, text in enumerate(texts)
     ]
     samples += [replace(sample, **_known(i, sample.response)) for i, sample in enumerate(given)]
+    if plugin.kind == "continuation":
+        samples = [_in_turns(sample) for sample in samples]
     calls = [Call(use, (sample,)) for sample in samples]
     if plugin.takes_group:
         calls = [Call(use, tuple(samples))]
@@ -85,6 +91,13 @@ def check_plugin(plugin: Plugin, given: Sequence[Sample] = ()) -> list[Check]:
         _in_range(plugin, scores),
         Check("time", True, f"{slowest:.0f} ms for the slowest of {len(scores)} samples"),
     ]
+
+
+def _in_turns(sample: Sample) -> Sample:
+    """The sample as a continuation sees it: its response as the model's first turn."""
+    if sample.turns is not None:
+        return sample
+    return replace(sample, reference=None, turns=Turns((Turn(MODEL, sample.response),)))
 
 
 def _known(number: int, text: str) -> dict[str, Any]:
@@ -158,6 +171,10 @@ def _no_look_ahead(
 
 
 def _in_range(plugin: Plugin, scores: Sequence[Score]) -> Check:
+    if plugin.kind == "continuation":
+        texts = [score.answer for score in scores if score.answer is not None]
+        return Check("answers", True, f"{len(texts)} of {len(scores)} turns, and ends the others")
+
     values = [score.value for score in scores if score.value is not None]
     if not values:
         return Check("gives a value", False, "it abstained from every sample")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.combine import combine
 from rlsp_cli.rewards.pool import Pool

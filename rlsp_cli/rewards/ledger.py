@@ -5,12 +5,14 @@ import itertools
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.lexicon import behaviour_counts
 from rlsp_cli.rewards.repetition import repetition
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score, is_right
 from rlsp_cli.rewards.steps import largest_return, share_of_repeats
+from rlsp_cli.rewards.turns import TurnsOutcome
 
 _OUTCOMES = ("value", "abstain", "error", "timeout")
 _SAME = 1e-9
@@ -30,7 +32,8 @@ def ledger(
         **_exploration(samples, scores, reward, alpha),
         **_ranks(samples, scores),
         **_outcomes(scores),
-        **_tokens_of_others(scores),
+        **_tokens_of_others(samples, scores),
+        **_turns(samples),
         **_shape(samples, scores, reward.lexicon),
     }
 
@@ -135,10 +138,25 @@ def _outcomes(scores: Iterable[SampleScore]) -> dict[str, float]:
     return {f"outcome/{outcome}": counts[outcome] for outcome in _OUTCOMES}
 
 
-def _tokens_of_others(scores: Iterable[SampleScore]) -> dict[str, float]:
+def _tokens_of_others(samples: Sequence[Sample], scores: Iterable[SampleScore]) -> dict[str, float]:
     """What models that plugins ask have read and written, if there is any."""
     tokens = sum(part.tokens for score in scores for part in score.components)
+    tokens += sum(sample.turns.other_tokens for sample in samples if sample.turns)
     return {"tokens/other": tokens} if tokens else {}
+
+
+def _turns(samples: Sequence[Sample]) -> dict[str, float]:
+    """Texts and tokens from elsewhere in a response, and how many responses ended in each way."""
+    found = [sample.turns for sample in samples if sample.turns is not None]
+    if not found:
+        return {}
+
+    ended = Counter(turns.outcome for turns in found)
+    return {
+        "turns/foreign": statistics.fmean(len(turns.foreign) for turns in found),
+        "turns/foreign_tokens": statistics.fmean(turns.foreign_tokens for turns in found),
+        **{f"turns/{outcome}": ended[outcome] for outcome in get_args(TurnsOutcome)},
+    }
 
 
 def _shape(

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from rlsp_cli.errors import PluginError
+from rlsp_cli.recipe.continuation import ContinuationUse
 from rlsp_cli.recipe.issue import Issue, Note, did_you_mean
-from rlsp_cli.recipe.schema import PluginUse, Recipe, ScorerUse
+from rlsp_cli.recipe.plugin_use import PluginUse, ScorerUse
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.search import StepScorerUse
 from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.rewards.model_name import model_options
@@ -15,7 +17,7 @@ EVALUATED = "self"
 """The name of the model under evaluation, which no recipe gives to another."""
 
 
-NamingUse = PluginUse | ScorerUse | SelectorUse | StepScorerUse
+NamingUse = PluginUse | ScorerUse | SelectorUse | StepScorerUse | ContinuationUse
 """A recipe's entry of a plugin that may ask a model."""
 
 
@@ -47,6 +49,8 @@ def model_uses(recipe: Recipe) -> list[ModelUse]:
     ]
     if recipe.rounds is not None and recipe.rounds.teacher is not None:
         found.append(ModelUse("rounds.teacher", recipe.rounds.teacher))
+    if recipe.ppo is not None and recipe.ppo.teacher is not None:
+        found.append(ModelUse("ppo.teacher.model", recipe.ppo.teacher.model))
     return found
 
 
@@ -92,10 +96,15 @@ def _uses(recipe: Recipe) -> Iterator[tuple[str, str, NamingUse]]:
         if section is not None and section.select is not None:
             yield place, "selector", section.select
 
+    if recipe.continuation is not None:
+        yield "continuation", "continuation", recipe.continuation
+    if recipe.ppo is not None and recipe.ppo.self_play is not None:
+        yield "ppo.self_play", "continuation", recipe.ppo.self_play
     scorer = recipe.eval.scorer if recipe.eval else None
     if scorer is not None:
         chosen = ScorerUse(use=scorer) if isinstance(scorer, str) else scorer
         yield "eval.scorer", chosen.kind, chosen
-    search = recipe.eval.search if recipe.eval else None
-    if search is not None and search.scorer is not None:
-        yield "eval.search.scorer", "step_scorer", search.scorer
+    for key, part in (("eval", recipe.eval), ("rounds", recipe.rounds)):
+        search = part.search if part else None
+        if search is not None and search.scorer is not None:
+            yield f"{key}.search.scorer", "step_scorer", search.scorer

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rlsp_cli.errors import DataError
 from rlsp_cli.outside import count_of, valid_text
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.rewards.thinking import whole
+from rlsp_cli.rewards.turns import Turns
 
 _QUOTED = 20
 """Characters of a value that an error shows."""
@@ -21,6 +23,7 @@ _TYPES: dict[str, Any] = {
     "max_tokens": int | None,
     "truncated": bool | None,
     "step": int | None,
+    "turns": dict | None,
 }
 
 
@@ -50,7 +53,16 @@ def as_sample(
         max_tokens=given.get("max_tokens"),
         truncated=bool(given.get("truncated")),
         step=given.get("step"),
+        turns=_turns(given.get("turns"), place),
     )
+
+
+def _turns(given: Mapping[str, Any] | None, place: str) -> Turns | None:
+    """The turns in a row of a run; DataError for any other mapping."""
+    try:
+        return Turns.from_json(given) if given else None
+    except (TypeError, KeyError) as error:
+        raise DataError(f"{place}: turns: {error}; expected them as in rollouts.jsonl") from error
 
 
 def _check(given: Mapping[str, Any], place: str) -> None:
@@ -86,11 +98,13 @@ def plain_score(sample: Sample, score: SampleScore) -> dict[str, Any]:
 
 def rollout_row(step: int, sample: Sample, score: SampleScore) -> dict[str, Any]:
     """One response of a rollout as a row of rollouts.jsonl, with each component by itself."""
+    turns = {"turns": asdict(sample.turns)} if sample.turns else {}
     return {
         "step": step,
         "id": sample.id,
         "prompt": sample.prompt,
         "response": sample.response,
+        **turns,
         "reference": sample.reference,
         "metadata": dict(sample.metadata),
         "num_tokens": sample.num_tokens,

@@ -1,4 +1,4 @@
-"""A plugin: a plain typed function under one of seven decorators, which check its signature."""
+"""A plugin: a plain typed function under one of eight decorators, which check its signature."""
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
@@ -11,7 +11,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.recipe.schema import ExplorationUse
+from rlsp_cli.recipe.continuation import ContinuationUse
+from rlsp_cli.recipe.plugin_use import ExplorationUse
 from rlsp_cli.recipe.search import SearchUse
 from rlsp_cli.rewards.options import options_model
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
@@ -24,11 +25,15 @@ _SIGNATURES: dict[str, dict[tuple[Any, ...], set[Any]]] = {
     "step_scorer": {(Sample, Sequence[str]): {list}},
     "selector": {(Sequence[Sample],): {list}},
     "search": {(Tree,): {list}},
+    "continuation": {(Sample,): {str, NoneType}},
     "task": {(int, str): {dict}},
     "row_shape": {(dict[str, Any],): {dict, list}},
 }
 """By kind: the types of its positional parameters, and what it may return for each."""
-_TAKEN = {"search": frozenset(SearchUse.model_fields)}
+_TAKEN = {
+    "search": frozenset(SearchUse.model_fields),
+    "continuation": frozenset(ContinuationUse.model_fields),
+}
 """Keys of a recipe's entry of such a plugin, which no option may be called; of all other kinds:"""
 _TAKEN_USUALLY = frozenset(ExplorationUse.model_fields)
 
@@ -72,6 +77,15 @@ def search(function: Function) -> Function:
     Which nodes to expand now, and with how many children each; an empty list ends the search.
     """
     return _register("search", function)
+
+
+def continuation(function: Function) -> Function:
+    """Register `f(sample: Sample, *, options) -> str | None`: what follows the model's words.
+
+    The text comes from elsewhere and is never trained on; None ends the response. `sample.turns`
+    has what was said so far, and the last turn is the model's.
+    """
+    return _register("continuation", function)
 
 
 def task(function: Function) -> Function:

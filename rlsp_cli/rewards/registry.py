@@ -21,6 +21,7 @@ _FOLDERS = {
     "step_scorer": "step_scorers",
     "selector": "selectors",
     "search": "searches",
+    "continuation": "continuations",
     "task": "tasks",
     "row_shape": "benches",
 }
@@ -30,6 +31,7 @@ ENTRY_POINTS = {
     "step_scorer": "rlsp.step_scorers",
     "selector": "rlsp.selectors",
     "search": "rlsp.searches",
+    "continuation": "rlsp.continuations",
     "task": "rlsp.tasks",
     "row_shape": "rlsp.row_shapes",
 }
@@ -78,7 +80,7 @@ def list_plugins() -> list[Plugin | BrokenPlugin]:
     """Everything built in or installed."""
     found: list[Plugin | BrokenPlugin] = []
     for kind in _FOLDERS:
-        for name in sorted({*built_in(kind), *(point.name for point in _entry_points(kind))}):
+        for name in sorted(names(kind)):
             try:
                 found.append(get_plugin(kind, name))
             except PluginError as error:
@@ -130,13 +132,13 @@ def _unknown(kind: str, name: str, files: Sequence[str]) -> str:
         return f"{name}: names a file and no {_words(kind)} in it; write {name}:FUNCTION"
 
     for other in _FOLDERS:
-        if name in _names(other, files):
+        if name in names(other, files):
             return _other_kind(kind, name, other)
-    return f"unknown {_words(kind)} {name!r} - {did_you_mean(name, _names(kind, files))}"
+    return f"unknown {_words(kind)} {name!r} - {did_you_mean(name, names(kind, files))}"
 
 
-def _names(kind: str, files: Sequence[str]) -> set[str]:
-    """The names of this kind: built in, installed, or in one of these files."""
+def names(kind: str, files: Sequence[str] = ()) -> set[str]:
+    """The names of this kind: built in, installed, or in one of these files, which are run."""
     known = {*built_in(kind), *(point.name for point in _entry_points(kind))}
     for file in files:
         known |= {n for k, n in plugins_of(load_file(Path(file)), file) if k == kind}

@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from rlsp_cli.rewards.turns import Turns
+
 Outcome = Literal["value", "abstain", "error", "timeout"]
 
 
 @dataclass(frozen=True)
 class Sample:
     """One response to one prompt.
+
+    `response` is what the model wrote, and `turns` has what came from elsewhere between its words;
+    None where nothing could. The numbers of tokens are of the model's own.
 
     `num_tokens` counts the response's tokens and `max_tokens` is their limit, None if unknown;
     `truncated` is True when the limit ended the response; `step` is the rollout step in training,
@@ -30,11 +35,18 @@ class Sample:
     correct: float | None = None
     answer: str | None = None
     reward: float | None = None
+    turns: Turns | None = None
 
     @property
     def group(self) -> tuple[str, str]:
         """A key that samples of one prompt share."""
         return self.id, self.prompt
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Sample":
+        """From plain data, as `dataclasses.asdict` makes it."""
+        turns = data.get("turns")
+        return cls(**{**data, "turns": turns and Turns.from_json(turns)})
 
     def length(self) -> int:
         """`num_tokens`; ValueError when it is unknown, since a guess would be a wrong reward."""

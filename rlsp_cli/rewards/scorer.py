@@ -5,14 +5,16 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from rlsp_cli.recipe.schema import ExplorationUse, PluginUse, Reward, ScorerUse
+from rlsp_cli.recipe.plugin_use import ExplorationUse, PluginUse, ScorerUse
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.cache import VerdictCache
 from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.group import Group
 from rlsp_cli.rewards.models import NO_MODELS, Addresses
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.registry import get_plugin
-from rlsp_cli.rewards.sample import Sample, SampleScore, Score
+from rlsp_cli.rewards.sample import Outcome, Sample, SampleScore, Score
+from rlsp_cli.rewards.turns import Turns
 
 
 class Scorer:
@@ -84,10 +86,17 @@ class Scorer:
         return asked
 
     def _verdict(self, sample: Sample, key: bytes | None) -> Score:
+        if sample.turns and sample.turns.failed:
+            return self._unjudged(sample.turns)
         (score,) = self.pool.run(Call(self.verifier, (sample,)))
         if self.cache is not None and key is not None:
             self.cache.put({key: score})
         return score
+
+    def _unjudged(self, turns: Turns) -> Score:
+        """The outcome of a response whose continuation broke: it says nothing of the model."""
+        outcome: Outcome = "timeout" if turns.outcome == "timeout" else "error"
+        return Score(self.verifier.name, outcome, reason=f"its continuation: {turns.reason}")
 
     def _together(self, samples: Sequence[Sample]) -> list[list[int]]:
         """Rows to score together: all of a prompt if a reward compares them, else each alone."""

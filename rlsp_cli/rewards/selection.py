@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.models import NO_MODELS, Addresses

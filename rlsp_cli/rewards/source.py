@@ -14,7 +14,7 @@ _STANDARD = Path(sysconfig.get_path("stdlib"))
 
 def source_digest(file: Path) -> str:
     """SHA-256 of the file, or of the digests of all files where it imports others of the user's."""
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(file)]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in source_files(file)]
     if len(digests) == 1:
         return digests[0]  # what sha256sum prints
     return hashlib.sha256("".join(digests).encode()).hexdigest()
@@ -22,15 +22,15 @@ def source_digest(file: Path) -> str:
 
 def reads_field(file: Path, name: str) -> bool:
     """Whether the file, or another of the user's that it imports, reads a field of this name."""
-    for path in _files(file):
+    for path in source_files(file):
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Attribute) and node.attr == name:
                 return True
     return False
 
 
-def _files(file: Path) -> list[Path]:
-    """The file, then the others in the order of their paths."""
+def source_files(file: Path) -> list[Path]:
+    """A plugin's file, then others of the user's that it imports, in the order of their paths."""
     found, waiting = {file}, [file]
     while waiting:
         new = set(_imported(waiting.pop())) - found

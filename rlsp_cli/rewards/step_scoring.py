@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rlsp_cli.recipe.schema import ExplorationUse, Reward, ScorerUse
+from rlsp_cli.recipe.plugin_use import ExplorationUse, ScorerUse
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.call import Call
 from rlsp_cli.rewards.look_ahead import looks_ahead
 from rlsp_cli.rewards.models import NO_MODELS, Addresses

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.recipe.schema import Model
+from rlsp_cli.recipe.model import Model
 from rlsp_cli.rewards.thinking import is_tag
 
 WORD = r"\\boxed\{|\w+|[^\w\s]"

@@ -22,16 +22,22 @@ from typing import Any, TextIO
 from rlsp_cli.errors import NotReadyError, PluginError
 from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards.health import Health
+from rlsp_cli.rewards.model_name import model_options
 from rlsp_cli.rewards.models import Address, know_models, tokens_used
 from rlsp_cli.rewards.plugin import Plugin
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sample import CheckedVerdict, Sample, Verdict
-from rlsp_cli.rewards.steps import score_steps
+from rlsp_cli.rewards.spot_check import SpotCheck
+from rlsp_cli.rewards.steps import ScoredSteps, score_steps
+from rlsp_cli.rewards.turns import MODEL, Closing, Turn, Turns
 
 _PR_SET_PDEATHSIG = 1
 """Of linux/prctl.h: the signal that a process gets when its parent ends."""
+_PROGRAM = "```python\nprint(1)\n```"
+"""A turn on which a tool that runs programs has to start its sandbox."""
 _LONGEST_REASON = 2000
 """Characters of a plugin's message that are kept."""
+_spot_check = SpotCheck()
 
 
 def main() -> None:
@@ -53,7 +59,7 @@ def main() -> None:
     health = Health()
     for line in sys.stdin:
         request = json.loads(line)
-        samples = [Sample(**data) for data in request["samples"]]
+        samples = [Sample.from_json(data) for data in request["samples"]]
         reply, error = run_plugin(request["use"], samples, request["steps"])
         _say(replies, own, {"id": request["id"], **reply, "fit": health.is_fit_after(error)})
 
@@ -69,8 +75,10 @@ def run_plugin(
         raised = error
         outcomes = [{"outcome": "error", "reason": _reason(error)} for _ in samples]
 
-    # Once for a call, so that their sum over samples is what was used.
-    outcomes[0]["tokens"] = tokens_used() - before
+    # Divided, so that their sum over samples is what was used.
+    each, rest = divmod(tokens_used() - before, len(outcomes))
+    for number, outcome in enumerate(outcomes):
+        outcome["tokens"] = each + (number < rest)
     ms = round((time.perf_counter() - began) * 1000, 3)
     return {"outcomes": outcomes, "ms": ms}, raised
 
@@ -80,6 +88,8 @@ def _outcomes(
 ) -> list[dict[str, Any]]:
     if use["kind"] == "step_scorer":
         return [_step_outcome(use, samples[0], steps)]
+    if use["kind"] == "continuation":
+        return [_text_outcome(_results(use, samples)[0])]
     return [_outcome(result) for result in _results(use, samples)]
 
 
@@ -117,12 +127,33 @@ def _step_outcome(
 ) -> dict[str, Any]:
     """The scores of a response's steps, and their aggregate as its value."""
     function = _plugin(use["kind"], use["reference"], tuple(use["files"])).function
-    score = partial(function, sample, **use["options"])
-    found = score_steps(score, sample.response, Steps.model_validate(use["steps"] or {}), texts)
+    settings = Steps.model_validate(use["steps"] or {})
+
+    def score(sample: Sample, texts: Sequence[str] | None) -> ScoredSteps:
+        ask = partial(function, sample, **use["options"])
+        return score_steps(ask, sample.response, settings, texts)
+
+    found = score(sample, texts)
+    fault = _spot_check.fault(use["reference"], score, sample, found.steps)
+    if fault is not None:
+        return {"outcome": "error", "reason": fault}
     if found.value is None:
         reason = "no step was scored" if found.steps else "the response has no steps"
         return {"outcome": "abstain", "reason": reason, "steps": found.steps}
     return {"outcome": "value", "value": found.value, "steps": found.steps}
+
+
+def _text_outcome(result: Any) -> dict[str, Any]:
+    """What a continuation returned: its text is the `answer`, and the value 0 for one that ends the response."""
+    if result is None:
+        return {"outcome": "abstain"}
+    if not isinstance(result, str):
+        found = repr(result)[:_LONGEST_REASON]
+        return {"outcome": "error", "reason": f"returned {found}, expected a text or None"}
+
+    result.encode()  # half of a surrogate pair is no text; what this raises is the outcome
+    goes_on = 0.0 if isinstance(result, Closing) else 1.0
+    return {"outcome": "value", "value": goes_on, "answer": result}
 
 
 def _outcome(result: Any) -> dict[str, Any]:
@@ -159,18 +190,25 @@ def _warm(uses: list[dict[str, Any]]) -> dict[str, Any]:
     A plugin that is missing, or that cannot work on this machine, is reported.
     """
     for use in uses:
-        # A verifier loads what it needs only for an answer; on an empty response a judge, which is
-        # an exploration reward, asks no server.
-        response = "\\boxed{1}" if use["kind"] == "verifier" else ""
         try:
-            _plugin(use["kind"], use["reference"], tuple(use["files"]))
-            _outcomes(use, [Sample(prompt="1", response=response, reference="2", num_tokens=1)])
+            plugin = _plugin(use["kind"], use["reference"], tuple(use["files"]))
+            _outcomes(use, [_first_sample(plugin)])
         except (PluginError, NotReadyError) as error:
             return {"ready": False, "reason": str(error)}
         except Exception:  # noqa: S112 (this sample lacks metadata that a plugin may need)
             continue
 
     return {"ready": True}
+
+
+def _first_sample(plugin: Plugin) -> Sample:
+    """A sample for which a plugin loads what it needs, and asks no model."""
+    # A verifier loads that only for an answer; a model may be paid for each question.
+    asks = bool(model_options(plugin.options))
+    response = "\\boxed{1}" if plugin.kind == "verifier" and not asks else ""
+    turn = Turn(MODEL, "" if asks else _PROGRAM)
+    turns = Turns((turn,)) if plugin.kind == "continuation" else None
+    return Sample(prompt="1", response=response, reference="2", num_tokens=1, turns=turns)
 
 
 def _die_with_parent() -> None:

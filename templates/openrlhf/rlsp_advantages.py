@@ -1,5 +1,8 @@
 """Advantages in OpenRLHF: numbers of responses are kept, and two streams of rewards mixed.
 
+What others say between the turns of a response takes no time: returns and advantages are those of
+the model's own tokens alone.
+
 With RLSP_ADVANTAGES=separate, correctness and exploration each lose their group's baseline before
 alpha mixes them. Otherwise the reward is one number already, and nothing is changed.
 """
@@ -26,6 +29,7 @@ def follow_experience(module):
         return compute(self, experiences)
 
     maker.compute_advantages_and_returns = compute_advantages_and_returns
+    skip_others(maker)
 
 
 def measured(experience):
@@ -43,6 +47,33 @@ def measured(experience):
         "kl_response": (kl * mask).sum(-1),
         "sampled_entropy": -(logp * mask).sum(-1) / mask.sum(-1),
     }
+
+
+def skip_others(maker):
+    """Let returns and advantages pass over what others say between the model's own tokens.
+
+    OpenRLHF counts these tokens as steps of value 0: a value would not be carried over them.
+    """
+    gae, cumulate = maker.get_advantages_and_returns, maker.get_cumulative_returns
+
+    def get_advantages_and_returns(self, values, rewards, action_mask, gamma, lambd):
+        order, back = own_first(action_mask)
+        packed = [one.gather(1, order) for one in (values, rewards, action_mask)]
+        return tuple(one.gather(1, back) for one in gae(self, *packed, gamma, lambd))
+
+    def get_cumulative_returns(self, rewards, action_mask, gamma):
+        order, back = own_first(action_mask)
+        packed = [one.gather(1, order) for one in (rewards, action_mask)]
+        return cumulate(self, *packed, gamma).gather(1, back)
+
+    maker.get_advantages_and_returns = get_advantages_and_returns
+    maker.get_cumulative_returns = get_cumulative_returns
+
+
+def own_first(mask):
+    """(n, T): the order in which the model's own tokens come first, and the way back from it."""
+    order = mask.int().argsort(dim=1, descending=True, stable=True)
+    return order, order.argsort(dim=1)
 
 
 def with_separate_streams(compute):

@@ -151,6 +151,7 @@ SEAMS = {
     },
     "openrlhf.utils.agent": {
         "SingleTurnAgentExecutor._fetch_rewards_via_func": "self queries_list prompts_list labels_list",
+        "AgentExecutorBase.execute": "self prompt label sampling_params max_length hf_tokenizer llm_engine images",
     },
     "openrlhf.utils.deepspeed.deepspeed": {
         "Actor": None,
@@ -169,9 +170,12 @@ SEAMS = {
     "openrlhf.trainer.ppo_utils.samples_generator": {
         "SamplesGenerator.generate_samples": "self generate_kwargs",
         "SamplesGenerator.generate_eval_samples": "self generate_kwargs",
+        "SamplesGenerator._process_response_into_experience": "self response generate_kwargs",
     },
     "openrlhf.trainer.ppo_utils.experience_maker": {
         "RemoteExperienceMaker.compute_advantages_and_returns": "self experiences",
+        "RemoteExperienceMaker.get_advantages_and_returns": "self values rewards action_mask gamma lambd",
+        "RemoteExperienceMaker.get_cumulative_returns": "self rewards action_mask gamma",
         "compute_reward": "r kl_coef kl action_mask reward_clip_range",
     },
 }

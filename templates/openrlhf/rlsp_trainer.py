@@ -99,6 +99,19 @@ def follow_rollouts(module):
         return samples, pass_rate, consumed, last
 
     generator.generate_samples = generate_samples
+    count_own_tokens(generator)
+
+
+def count_own_tokens(generator):
+    """Let the length of a response be that of the model's words, without what others say."""
+    process = generator._process_response_into_experience
+
+    def _process_response_into_experience(self, response, **generate_kwargs):
+        experience = process(self, response, **generate_kwargs)
+        experience.response_length = experience.action_mask.sum(-1)
+        return experience
+
+    generator._process_response_into_experience = _process_response_into_experience
 
 
 def follow_steps(module):

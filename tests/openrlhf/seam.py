@@ -86,6 +86,89 @@ def execute(model, samples, reward="rlsp_reward.py", max_tokens=10**6):
     }
 
 
+class Player:
+    """Stands for vLLM in a response of several turns; each is [text, how it ends].
+
+    `end`: with the end token; `length`: cut short; any other way is the text at which it stops.
+    """
+
+    def __init__(self, tokenizer, turns):
+        self.tokenizer, self.turns, self.asked, self.drawn = tokenizer, list(turns), [], []
+
+    async def generate(self, prompt_token_ids, sampling_params, multi_modal_data=None):
+        params = sampling_params
+        self.asked.append(
+            [list(prompt_token_ids), params.max_tokens, params.stop, params.min_tokens]
+        )
+        text, how = self.turns.pop(0)
+        tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if how == "end":
+            tokens = [*tokens, self.tokenizer.eos_token_id]
+        self.drawn.append(tokens)
+
+        logprobs = [{one: SimpleNamespace(logprob=-one / 100), 0: None} for one in tokens]
+        output = SimpleNamespace(
+            token_ids=tokens,
+            finish_reason="length" if how == "length" else "stop",
+            stop_reason=None if how in ("end", "length") else how,
+            logprobs=logprobs if params.logprobs is not None else None,
+        )
+        return SimpleNamespace(outputs=[output])
+
+
+def turns(model, samples, max_tokens, max_length):
+    """Responses in turns through our executor and the real making of experiences.
+
+    `samples` are [prompt, label, turns]. Of each: what the engine was asked and what it drew, and
+    the experience: sequence, mask, log-probabilities and numbers.
+    """
+    import torch
+    from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
+    from rlsp_agent import AgentExecutor
+    from transformers import AutoTokenizer
+    from vllm import SamplingParams
+
+    tokenizer, executor = AutoTokenizer.from_pretrained(model), AgentExecutor()
+    generator = object.__new__(SamplesGenerator)
+    params = SamplingParams(max_tokens=max_tokens, min_tokens=1, logprobs=1)
+
+    async def one(prompt, label, turns):
+        engine = Player(tokenizer, turns)
+        output = await executor.execute(prompt, label, params, max_length, tokenizer, engine)
+        return engine, generator._process_response_into_experience(output, max_len=max_length)
+
+    async def everyone():
+        return await asyncio.gather(*(one(*sample) for sample in samples))
+
+    return [
+        {
+            "asked": engine.asked,
+            "drawn": engine.drawn,
+            "sequence": made.sequences[0].tolist(),
+            "mask": made.action_mask[0].tolist(),
+            "logp": made.rollout_log_probs[0].tolist(),
+            "length": made.response_length.item(),
+            "truncated": made.truncated.item(),
+            "info": {
+                key: value.item() for key, value in made.info.items() if torch.is_tensor(value)
+            },
+        }
+        for engine, made in asyncio.run(everyone())
+    ]
+
+
+def own_returns(rewards, values, mask, gamma, lambd):
+    """Advantages and returns of GAE, and discounted returns, by the real experience maker."""
+    import torch
+    from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
+
+    maker = object.__new__(RemoteExperienceMaker)
+    r, v, own = torch.tensor(rewards), torch.tensor(values), torch.tensor(mask).bool()
+    advantages, returns = maker.get_advantages_and_returns(v, r, own, gamma, lambd)
+    cumulated = maker.get_cumulative_returns(r, own, gamma)
+    return [(one * own).tolist() for one in (advantages, returns, cumulated)]
+
+
 def settings(model, prompts, heldout, steps=1, size=4, samples=1, between=None):
     """What the trainer and the generator read of the command's options, and a strategy that has them."""
     from transformers import AutoTokenizer
@@ -479,6 +562,8 @@ ACTIONS = {
     action.__name__: action
     for action in (
         execute,
+        turns,
+        own_returns,
         read_data,
         rollouts,
         train,

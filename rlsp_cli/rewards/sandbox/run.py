@@ -23,6 +23,10 @@ _GRACE_S = 2
 _MOST_ERROR = 500
 """Characters of a sandbox's standard error that are kept."""
 _LIMITS = Limits()
+_SHOW_ERRORS = """
+import sys
+sys.excepthook = lambda kind, error, _: print(f"{kind.__name__}: {error}")
+"""
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,7 @@ def run_tests(
     """
     program = Program(text, prelude, limits, allowed_calls().hex())
     asked = {"tests": [asdict(test) for test in tests], "stop_at_failure": stop_at_failure}
-    patience = _START_S + _BUSY * len(tests) * (limits.seconds + _GRACE_S)
-    said, error = _in_sandbox(level or strongest_level(), program._asdict(), asked, patience)
-
-    # The first line says that it is ready, before the program is loaded.
-    if not said:
-        raise NotReadyError(f"the sandbox did not start: {error}")
+    said = _said(level or strongest_level(), program, asked, len(tests))
 
     problem = next((message["problem"] for message in said if "problem" in message), None)
     if problem:
@@ -75,6 +74,17 @@ def run_tests(
 
     # A sandbox that was killed says nothing of the tests that were left: they have failed.
     return passed if stop_at_failure else passed + [False] * (len(tests) - len(passed))
+
+
+def program_output(text: str, limits: Limits = _LIMITS) -> str | None:
+    """What a program writes, with the name and text of an error that ends it in a last line.
+
+    None if it takes too long or writes too much. NotReadyError where no sandbox starts.
+    """
+    program = Program(text, _SHOW_ERRORS, limits, allowed_calls().hex())
+    said = _said(strongest_level(), program, {"tests": "output"}, 1)
+    # A sandbox that was killed took too long.
+    return said[1]["output"] if len(said) > 1 else None
 
 
 @cache
@@ -108,6 +118,15 @@ def sandbox_words() -> str:
 _ONE = "def one(): return 1"
 _RIGHT = Assertion("assert one() == 1", ("one",))
 _WRONG = Assertion("assert one() == 2", ("one",))
+
+
+def _said(level: Level, program: Program, asked: dict[str, Any], runs: int) -> list[dict[str, Any]]:
+    """The lines that a sandbox writes about so many runs of a program; the first says it is ready."""
+    patience = _START_S + _BUSY * runs * (program.limits.seconds + _GRACE_S)
+    said, error = _in_sandbox(level, program._asdict(), asked, patience)
+    if not said:
+        raise NotReadyError(f"the sandbox did not start: {error}")
+    return said
 
 
 def _in_sandbox(

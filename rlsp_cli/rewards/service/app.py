@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from rlsp_cli.errors import DataError, JobError, RlspError, SafetyError
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.breaker import refuse_broken, refuse_failing, refuse_stopped
 from rlsp_cli.rewards.plain import as_sample, plain_score
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
@@ -31,6 +31,7 @@ from rlsp_cli.rewards.service.openrlhf import (
     reply,
     request_number,
 )
+from rlsp_cli.rewards.service.turns import TurnTaking
 
 _WINDOW = 512
 """Samples over which the breaker counts failures."""
@@ -78,8 +79,8 @@ class Service:
     """The endpoints and what they share.
 
     `step_at` turns the number of served samples into a rollout step, where no `journal` knows it;
-    `alpha_at` turns a step into its alpha. `stop` is called once, when failing rewards end the
-    service.
+    `alpha_at` turns a step into its alpha. `turns` is there if responses have turns. `stop` is
+    called once, when failing rewards end the service.
     """
 
     reward: Reward
@@ -92,6 +93,7 @@ class Service:
     max_tokens: int | None = None
     token: str | None = None
     journal: JobJournal | None = None
+    turns: TurnTaking | None = None
     stop: Callable[[SafetyError], None] = lambda error: None
     tripped: SafetyError | None = None
     served: int = 0
@@ -113,6 +115,7 @@ class Service:
             Route("/", self._guarded(self.openrlhf), methods=["POST"]),
             Route("/get_reward", self._guarded(self.openrlhf), methods=["POST"]),
             Route("/score", self._guarded(self.native), methods=["POST"]),
+            Route("/turn", self._guarded(self.turn), methods=["POST"]),
             Route("/event", self._guarded(self.event), methods=["POST"]),
             Route("/health", self.health),
             Route("/metrics", self._guarded(self.metrics)),
@@ -123,15 +126,28 @@ class Service:
         """OpenRLHF's protocol."""
         body = await self.bodies.read(request)
         samples, scalar = read_request(body, self.count, self.endings, self.max_tokens)
+        return JSONResponse(await self._answer(body, samples, scalar))
 
+    async def turn(self, request: Request) -> Response:
+        """What follows a model's turn; at the end of a response the reply of OpenRLHF's protocol."""
+        body = await self.bodies.read(request)
+        if self.turns is None or not isinstance(body, dict):
+            raise RequestError("responses have no turns here: the recipe has no continuation")
+
+        after = await asyncio.to_thread(self.turns.follow, body, self.step)
+        if after.ended is None:
+            return JSONResponse(after.told)
+        return JSONResponse(after.told | await self._answer(body, [after.ended], scalar=True))
+
+    async def _answer(self, body: Any, samples: Sequence[Sample], scalar: bool) -> Any:
+        """The reply about a request's samples."""
         # Not a sample of the training: it counts for no step, and its reward is of no use.
         if is_heldout(body):
             (score,) = await asyncio.to_thread(self.verify, samples)
-            return JSONResponse(heldout_reply(score))
+            return heldout_reply(score)
 
         number = request_number(body)
-        answer = await self.once.reply(number, lambda: self._reply(number, samples, scalar))
-        return JSONResponse(answer)
+        return await self.once.reply(number, lambda: self._reply(number, samples, scalar))
 
     async def native(self, request: Request) -> Response:
         """All components of `{"samples": [{prompt, response, reference, ...}]}`."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.rewards.thinking import whole
 
@@ -48,7 +48,7 @@ def read_request(
 
 def request_number(body: Any) -> int | None:
     """The number by which a client may repeat a request about one sample; None without one."""
-    is_scalar = isinstance(body, Mapping) and isinstance(body.get("query"), str)
+    is_scalar = isinstance(body, Mapping) and isinstance(body.get("prompts"), str)
     number = body.get("request") if is_scalar else None
 
     if number is not None and (not isinstance(number, int) or isinstance(number, bool)):

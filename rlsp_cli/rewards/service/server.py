@@ -18,6 +18,7 @@ from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.service.app import JobJournal, Service
 from rlsp_cli.rewards.service.connection import Connection
 from rlsp_cli.rewards.service.gather import Gatherer, Submit
+from rlsp_cli.rewards.service.turns import TurnTaking
 from rlsp_cli.rewards.token_count import special_tokens, token_counter
 
 TOKEN_VARIABLE = "RLSP_REWARD_TOKEN"  # noqa: S105 (a name, not a token)
@@ -36,10 +37,11 @@ def run_service(
     group_wait_s: float = 60.0,
     journal: JobJournal | None = None,
     models: Addresses = NO_MODELS,
+    turns: TurnTaking | None = None,
 ) -> None:
     """Serve a recipe's rewards, to a training job if there is a `journal` of one.
 
-    Plugins can ask `models`.
+    Plugins can ask `models`. `turns` answers between the words of its model.
 
     UsageError when others could reach it without a token, NotReadyError when the address is taken,
     SafetyError when failing rewards ended it.
@@ -57,6 +59,7 @@ def run_service(
         service = _service(recipe, gatherer, scorer, tokenizer)
         if journal is not None:
             service.follow(journal)
+        service.turns = turns
 
         server = uvicorn.Server(_config(service))
         service.token, service.stop = token, lambda _: setattr(server, "should_exit", True)

@@ -1,6 +1,7 @@
 """Step scores: a response is split into steps, each is scored, and the scores become one number."""
 
 from rlsp_cli.rewards.steps.aggregate import AGGREGATES, aggregate
+from rlsp_cli.rewards.steps.cut import change, cut
 from rlsp_cli.rewards.steps.dense import PaidStep, paid_steps
 from rlsp_cli.rewards.steps.pieces import step_pieces
 from rlsp_cli.rewards.steps.refine import ScoreSteps, refined
@@ -16,6 +17,8 @@ __all__ = [
     "ScoredSteps",
     "Step",
     "aggregate",
+    "change",
+    "cut",
     "find_steps",
     "is_bounded",
     "largest_return",

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.sample import SampleScore
 
 

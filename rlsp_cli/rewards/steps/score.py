@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rlsp_cli.recipe.steps import Steps
+from rlsp_cli.recipe.steps import StepSettings
 from rlsp_cli.rewards.sample import StepScore
 from rlsp_cli.rewards.steps.aggregate import aggregate
 from rlsp_cli.rewards.steps.refine import ScoreSteps, is_of_text, refined
@@ -22,7 +22,7 @@ class ScoredSteps(NamedTuple):
 
 
 def score_steps(
-    score: ScoreSteps, response: str, settings: Steps, texts: Sequence[str] | None = None
+    score: ScoreSteps, response: str, settings: StepSettings, texts: Sequence[str] | None = None
 ) -> ScoredSteps:
     """Split a response as `settings` say, or at the end of each of `texts`, and score its steps.
 

@@ -2,7 +2,8 @@
 
 It runs neither the program nor a test itself. Each test gets two new processes: one loads the
 program and never sees the test; the other runs the test and calls the program through a socket. A
-pair of input and output needs the first alone; its output is compared here.
+pair of input and output needs the first alone; its output is compared here, or reported where it
+is asked for.
 """
 
 import json
@@ -20,6 +21,8 @@ from .peer import Peer, UnsendableError
 
 _MOST_OUTPUT = 1 << 20
 _CHUNK = 1 << 16
+_OUTPUT = "output"
+"""In place of tests: what the program writes is wanted."""
 _PASSED, _FAILED = b"passed", b"failed"
 _START_S = 1.0
 """What a test may wait beyond the program's own seconds."""
@@ -51,6 +54,9 @@ def main() -> None:
     asked = json.loads(_read(int(tests_file)))
     _say({"ready": True})
 
+    if asked["tests"] == _OUTPUT:
+        _say({"output": _output(program, launcher)})
+        return
     for test in asked["tests"]:
         passed = (_exchange if "stdout" in test else _assertion)(test, program, launcher)
         _say({"passed": passed})
@@ -69,9 +75,25 @@ def _say(message: dict[str, Any]) -> None:
 
 def _exchange(test: dict[str, Any], program: Program, launcher: Launcher) -> bool:
     """Whether the program writes this output, up to white space, when it reads this input."""
+    most = _MOST_OUTPUT + 2 * len(test["stdout"])
+    written, code = _run(test["stdin"], program, launcher, most)
+    if written is None or code != 0:
+        return False
+    expected: str = test["stdout"]
+    return written.split() == expected.split()
+
+
+def _output(program: Program, launcher: Launcher) -> str | None:
+    """What the program writes when it reads nothing; None if it was killed, or writes too much."""
+    written, code = _run("", program, launcher, _MOST_OUTPUT)
+    return written if code >= 0 else None
+
+
+def _run(given: str, program: Program, launcher: Launcher, most: int) -> tuple[str | None, int]:
+    """What the program writes, as `_until_closed` has it, and its exit code."""
     # A file, not a pipe: a program that reads nothing would leave us waiting to write.
     stdin = os.memfd_create("stdin")
-    os.write(stdin, test["stdin"].encode("utf-8", "surrogatepass"))
+    os.write(stdin, given.encode("utf-8", "surrogatepass"))
     os.lseek(stdin, 0, os.SEEK_SET)
     output, write_end = os.pipe()
 
@@ -81,12 +103,9 @@ def _exchange(test: dict[str, Any], program: Program, launcher: Launcher) -> boo
     os.close(write_end)
 
     patience = program.limits.seconds + _START_S
-    written = _until_closed(output, patience, pid, most=_MOST_OUTPUT + 2 * len(test["stdout"]))
+    written = _until_closed(output, patience, pid, most=most)
     code = launcher.end(pid, monotonic() + patience if written is not None else None)
-    if written is None or code != 0:
-        return False
-    expected: str = test["stdout"]
-    return written.decode("utf-8", "replace").split() == expected.split()
+    return None if written is None else written.decode("utf-8", "replace"), code
 
 
 def _assertion(test: dict[str, Any], program: Program, launcher: Launcher) -> bool:

@@ -10,23 +10,23 @@ _PROBLEM = re.compile(r"Which two of ([\d, ]+) add up to (\d+)\?")
 
 
 @step_scorer
-def sums(sample: Sample, steps: Sequence[str]) -> list[float | None]:
+def sums(sample: Sample, steps: Sequence[str], *, other: float | None = None) -> list[float | None]:
     """1 for a try of two given numbers with the right sum, target and verdict, 0 for another try.
 
-    A step that tries nothing has no score.
+    A step that tries nothing has the score `other`, by default none.
     """
     problem = _PROBLEM.search(sample.prompt)
     if problem is None:
         return [None] * len(steps)
 
     given = [int(number) for number in problem[1].split(",")]
-    return [_score(step, given, int(problem[2])) for step in steps]
+    return [_score(step, given, int(problem[2]), other) for step in steps]
 
 
-def _score(step: str, given: Sequence[int], target: int) -> float | None:
+def _score(step: str, given: Sequence[int], target: int, other: float | None) -> float | None:
     tried = _TRY.search(step)
     if tried is None:
-        return None
+        return other
 
     a, b, total, wanted = map(int, tried.groups()[:4])
     verdict = "correct" if total == target else "too low" if total < target else "too high"
