@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv quickstart unit test nightly coverage lint types check mutants golden docs clean
+.PHONY: venv quickstart unit test nightly coverage lint types check mutants golden docs site picture release clean
 
 venv: .venv/made
 
@@ -35,6 +35,7 @@ coverage: venv
 lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 
 types: venv
 	$(BIN)/mypy
@@ -51,7 +52,23 @@ golden: venv
 
 docs: venv
 	$(BIN)/python docs/reference.py > docs/recipe.md
+	$(BIN)/python docs/cli.py > docs/cli.md
+	$(BIN)/python docs/api.py > docs/api.md
 	$(BIN)/python docs/methods.py > docs/methods.md
 
+# Of the newest quickstart, for the README.
+RUN ?= $(lastword $(sort $(wildcard runs/quickstart/*)))
+picture: venv
+	$(BIN)/python docs/picture.py $(RUN) > docs/run.svg
+
+# The search of the site needs a server: `python -m http.server --directory site`.
+site: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Commits and tags; pushes and uploads nothing. CHECKS="lint types unit" is quicker.
+CHECKS ?= check
+release: venv
+	CHECKS="$(CHECKS)" $(BIN)/python .ci/release.py $(VERSION)
+
 clean:
-	rm -rf .venv dist mutants
+	rm -rf .venv dist mutants site

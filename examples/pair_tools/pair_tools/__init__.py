@@ -1,0 +1,1 @@
+"""Plugins of rlsp for problems that ask for two numbers with a given sum."""
