@@ -308,6 +308,12 @@ def seen(sample: Sample, steps: Sequence[str]) -> list[float | None]:
 
 
 @step_scorer
+def weak(sample: Sample, steps: Sequence[str]) -> list[float | None]:
+    """A scorer that fails on every step but B."""
+    return [{"B": 1.0}[step] for step in steps]
+
+
+@step_scorer
 def gone(sample: Sample, steps: Sequence[str]) -> list[float | None]:
     """A scorer whose server has ended."""
     raise ConnectionError("no reply")
@@ -325,36 +331,43 @@ def test_a_step_scorer_is_given_the_steps_so_far_and_no_reference(tmp_path: Path
     assert [node.score for node in grown.tree.nodes] == [None, 0.1, 0.2, 0.3]
 
 
+@pytest.mark.parametrize("children", [16, 3])
 def test_a_scorer_that_fails_stops_the_search_and_its_failures_are_not_taken_for_scores(
-    policies: str, tmp_path: Path
+    children: int, policies: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "scorer.py"
     path.write_text(SCORER)
-    wide, after = Policy(f"{policies}:wide", {"children": 16}), {"": ["A"]}
+    wide, after = Policy(f"{policies}:wide", {"children": children}), {"": ["A"]}
 
     use = Use("step_scorer", f"{path}:gone", {}, steps=Steps())
     with Pool([use], 1, 30.0, 4.0) as pool:
-        words = r"16 of the last 16 scores failed \(reward.failure_limit 0.5\): .*no reply"
+        words = rf"{children} of the last {children} scores failed \(reward.failure_limit 0.5\): .*no reply"
         with pytest.raises(SafetyError, match=words):
             grow(wide, Toy(after), StepScoring(use, pool, limit=0.5), tmp_path)
 
     # The same search with a scorer that is there asks for the scores, and for no step.
-    assert len(rows(tmp_path)) == 16 and not any("score" in row for row in rows(tmp_path))
+    assert len(rows(tmp_path)) == children and not any("score" in row for row in rows(tmp_path))
     again, scores = Toy(after), Table({"A": 1.0})
     grow(wide, again, scores, tmp_path)
-    assert not again.asked and len(scores.asked) == 16
+    assert not again.asked and len(scores.asked) == children
 
 
-def test_a_few_failures_of_a_scorer_are_outcomes(policies: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("said", "limit"), [("B" + 14 * "A", 0.5), ("A" * 15, 1.0)])
+def test_failures_of_a_scorer_are_outcomes_where_another_node_has_a_score_or_the_limit_allows_them(
+    said: str, limit: float, policies: str, tmp_path: Path
+) -> None:
     path = tmp_path / "scorer.py"
     path.write_text(SCORER)
-    use = Use("step_scorer", f"{path}:gone", {}, steps=Steps())
+    use = Use("step_scorer", f"{path}:weak", {}, steps=Steps())
     wide = Policy(f"{policies}:wide", {"children": 15})
     with Pool([use], 1, 30.0, 4.0) as pool:
-        (grown,) = grow(wide, Toy({"": ["A"]}), StepScoring(use, pool, limit=0.5), tmp_path)
-    assert grown.end == "unscored" and (grown.reason or "").startswith(
-        "the scorer gave no node a score (15 error): ConnectionError: no reply"
-    )
+        (grown,) = grow(wide, Toy({"": said}), StepScoring(use, pool, limit), tmp_path)
+
+    assert len(grown.lost) == said.count("A")
+    if limit == 1.0:
+        assert grown.end == "unscored" and (grown.reason or "").startswith(
+            "the scorer gave no node a score (15 error): KeyError: 'A'"
+        )
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,6 @@ from rlsp_cli.rewards import Sample, step_scorer
 @step_scorer
 def sums(sample: Sample, steps: Sequence[str], *, blind: bool = False) -> list[float | None]:
     """Whether each sum is right; nothing for a step without one."""
-    assert sample.reference is None
     return [None if blind else _right(step) for step in steps]
 
 

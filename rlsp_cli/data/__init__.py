@@ -5,7 +5,8 @@ from rlsp_cli.data.conversation import Turn
 from rlsp_cli.data.kept import Streamed, forget_rows
 from rlsp_cli.data.labelled_steps import LabelledSteps, step_rows
 from rlsp_cli.data.mixture import Mixture, recipe_problems, recipe_traces
-from rlsp_cli.data.problem import Problem, problems_of, prompt_rows
+from rlsp_cli.data.preference import Preference, preference_rows
+from rlsp_cli.data.problem import PARENT, Problem, problems_of, prompt_rows
 from rlsp_cli.data.row import Row
 from rlsp_cli.data.row_function import RowFunction
 from rlsp_cli.data.samples import read_samples
@@ -14,8 +15,10 @@ from rlsp_cli.data.stepped import read_stepped
 from rlsp_cli.data.trace import Trace, trace_rows, training_rows
 
 __all__ = [
+    "PARENT",
     "LabelledSteps",
     "Mixture",
+    "Preference",
     "Problem",
     "Row",
     "RowFunction",
@@ -25,6 +28,7 @@ __all__ = [
     "audit_cases",
     "forget_rows",
     "jsonl_rows",
+    "preference_rows",
     "problems_of",
     "prompt_rows",
     "read_samples",

@@ -6,7 +6,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rlsp_cli.recipe.schema import Rows
+from rlsp_cli.recipe.rows import Rows
 
 Source = TypeVar("Source", bound=Rows)
 Item = TypeVar("Item")

@@ -10,7 +10,7 @@ from rlsp_cli.data.row import Row
 from rlsp_cli.data.source import source_rows
 from rlsp_cli.errors import DataError
 from rlsp_cli.outside import valid_text
-from rlsp_cli.recipe.schema import StepRows
+from rlsp_cli.recipe.rows import StepRows
 
 _UNLABELLED = -100
 """What trainers of token classifiers write for a position without a label."""

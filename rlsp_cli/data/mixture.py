@@ -9,8 +9,9 @@ from typing import TypeVar
 from rlsp_cli.data.problem import Problem, prompt_rows
 from rlsp_cli.data.trace import Trace, trace_rows
 from rlsp_cli.errors import DataError
+from rlsp_cli.recipe.data import PromptSource, TraceSource
 from rlsp_cli.recipe.schedule import Schedule
-from rlsp_cli.recipe.schema import PromptSource, Recipe, TraceSource
+from rlsp_cli.recipe.schema import Recipe
 
 Item = TypeVar("Item")
 

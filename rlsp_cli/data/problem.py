@@ -7,15 +7,18 @@ from typing import Any
 from rlsp_cli.data.kept import kept
 from rlsp_cli.data.row import Row
 from rlsp_cli.data.source import source_rows
-from rlsp_cli.recipe.schema import Prompts
+from rlsp_cli.recipe.rows import Prompts
+
+PARENT = "parent"
+"""The column of a problem's parent, in rows that rlsp has written."""
 
 
 @dataclass(frozen=True)
 class Problem:
     """A problem with its reference answer, if there is one; `metadata` holds the other columns.
 
-    `parent` is the id of the row that a row function made several problems of, else empty; `source`
-    is the number of its source in a mixture.
+    `parent` is the id of the row that a row function made several problems of, now or before the
+    rows were written (column `parent`), else empty; `source` is the number of its source in a mixture.
     """
 
     id: str
@@ -48,5 +51,10 @@ def _problem(number: int, row: Row, prompts: Prompts) -> Problem:
         problem=row.text(prompts.problem),
         answer=row.text(prompts.answer) if prompts.has_references else None,
         metadata=row.plain(without={prompts.problem, prompts.answer, prompts.id}),
-        parent=row.parent,
+        parent=row.parent or _written_parent(row),
     )
+
+
+def _written_parent(row: Row) -> str:
+    parent = row.columns.get(PARENT)
+    return str(parent) if isinstance(parent, str | int) else ""

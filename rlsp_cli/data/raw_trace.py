@@ -21,6 +21,11 @@ class RawTrace:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     length: int = 0
 
+    @property
+    def learned(self) -> str:
+        """What training learns of it; of rows with the same, one is enough."""
+        return self.solution.strip()
+
     def to_row(self) -> dict[str, Any]:
         """A row of traces.jsonl: the source's other columns, then ours."""
         answer = {} if self.answer is None else {"answer": self.answer}

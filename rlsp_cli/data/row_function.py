@@ -6,7 +6,7 @@ from typing import Any
 
 from rlsp_cli.data.row import Row
 from rlsp_cli.errors import DataError, RlspError
-from rlsp_cli.recipe.schema import RowUse
+from rlsp_cli.recipe.rows import RowUse
 from rlsp_cli.rewards.registry import get_plugin
 
 

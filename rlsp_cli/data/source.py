@@ -17,7 +17,7 @@ from rlsp_cli.data.row import Row
 from rlsp_cli.data.row_function import RowFunction
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.outside import read_json
-from rlsp_cli.recipe.schema import Prompts, Rows
+from rlsp_cli.recipe.rows import Prompts, Rows
 from rlsp_cli.rewards.registry import get_plugin
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
@@ -83,6 +83,8 @@ def _task_rows(rows: Rows, files: Sequence[str]) -> Iterator[Row]:
         # A plugin is the user's code, and may raise anything.
         try:
             yield Row(place, plugin.function(index, rows.split, **options))
+        except NotReadyError:
+            raise  # it lacks something on this machine
         except Exception as error:
             raise DataError(
                 f"{place}: the task makes no row: {type(error).__name__}: {error}"

@@ -8,7 +8,7 @@ from rlsp_cli.data.kept import kept
 from rlsp_cli.data.row import Row
 from rlsp_cli.data.source import source_rows
 from rlsp_cli.errors import DataError
-from rlsp_cli.recipe.schema import Traces
+from rlsp_cli.recipe.rows import Traces
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def trace_rows(traces: Traces, files: Sequence[str] = ()) -> Iterator[Trace]:
             yield from _of_conversation(row, traces.messages)
         else:
             prompt, response = row.text(traces.prompt), row.response(traces.response)
-            yield Trace(prompt, response, answer=_answer(row))
+            yield Trace(prompt, response, answer=answer_of(row))
 
 
 def training_rows(rows: int, val_rows: int, what: str = "traces") -> tuple[range, range]:
@@ -66,14 +66,15 @@ def _of_conversation(row: Row, column: str) -> Iterator[Trace]:
         )
 
     # The column says how the conversation ends, which is not how its earlier answers do.
-    answer = _answer(row) if len(answers) == 1 else None
+    answer = answer_of(row) if len(answers) == 1 else None
     for n in answers:
         yield Trace(
             prompt=turns[n - 1].content, response=turns[n].content, turns=turns[:n], answer=answer
         )
 
 
-def _answer(row: Row) -> str | None:
+def answer_of(row: Row) -> str | None:
+    """The column `answer` as text; None without one."""
     # Only to compare texts with benches, so a missing or odd answer is no error.
     answer = row.columns.get("answer")
     return str(answer) if isinstance(answer, str | int | float) and str(answer).strip() else None

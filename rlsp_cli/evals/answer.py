@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from rlsp_cli.data import Problem
 from rlsp_cli.rewards.answers import stated_confidence
 from rlsp_cli.rewards.sample import Sample, Score, is_right
+from rlsp_cli.rewards.turns import Turns
 from rlsp_cli.runs import shapes
 from rlsp_cli.runs.stream import read_rows
 
@@ -30,7 +31,8 @@ class Answer:
 
     `num_tokens` is None if it is not known. `scores` are what the sampler knows of the response, by
     name. `parent` is the id of the row that several problems were made of, else empty.
-    `other_tokens` are what other models read and wrote for it.
+    `other_tokens` are what other models read and wrote for it. `turns` has what came from elsewhere
+    between the words of the response, None where nothing could.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Answer:
     scores: Mapping[str, float] = field(default_factory=dict)
     parent: str = ""
     other_tokens: int = 0
+    turns: Turns | None = None
 
     @property
     def key(self) -> Key:
@@ -60,12 +63,14 @@ class Answer:
             metadata=problem.metadata,
             num_tokens=self.num_tokens,
             truncated=self.truncated,
+            turns=self.turns,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The row; without `scores`, `parent` and `other_tokens` if there are none."""
+        """The row; without `scores`, `parent`, `other_tokens` and `turns` if there are none."""
         row = {name: getattr(self, name) for name in _FIELDS}
-        for name in ("scores", "parent", "other_tokens"):
+        row["turns"] = self.turns and asdict(self.turns)
+        for name in ("scores", "parent", "other_tokens", "turns"):
             if not row[name]:
                 del row[name]
         return row
@@ -156,5 +161,7 @@ def _known(row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of an `Answer` that a row has; null means the same as a key that is missing."""
     known = {name: row[name] for name in _FIELDS if row.get(name) is not None}
     scores = known.get("scores", {})
+    if "turns" in known:
+        known["turns"] = Turns.from_json(known["turns"])
     known["scores"] = {scorer: score for scorer, score in scores.items() if score is not None}
     return known

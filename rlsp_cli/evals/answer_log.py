@@ -74,6 +74,7 @@ class AnswerLog:
             scores=dict(response.scores),
             parent=problem.parent,
             other_tokens=response.other_tokens,
+            turns=response.turns,
         )
         # Before it is scored: a response may have cost minutes, and a verifier can take the process
         # down.

@@ -67,6 +67,20 @@ def compare_in_order(rows: Mapping[str, Mapping[str, Sequence[Scored]]]) -> list
     return comparisons
 
 
+def compare_settings(rows: Mapping[str, Mapping[str, Sequence[Scored]]]) -> list[Comparison]:
+    """Sampled responses under each setting of a sweep with those under the first one.
+
+    `rows` is setting -> bench -> rows.
+    """
+    comparisons: list[Comparison] = []
+    first, *others = rows
+    for other in others:
+        for bench in rows[other]:
+            sides = (of_kind(rows[name][bench], SAMPLE) for name in (first, other))
+            comparisons += _compare(first, other, bench, *sides)
+    return comparisons
+
+
 def compare_probes(
     rows: Mapping[str, Mapping[str, Sequence[Scored]]], probes: Mapping[str, str]
 ) -> list[Comparison]:

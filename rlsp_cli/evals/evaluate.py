@@ -14,7 +14,8 @@ from rlsp_cli.evals.provenance import keep, provenance
 from rlsp_cli.evals.results import BenchResult
 from rlsp_cli.evals.samplers import Decoding, ForcedSampler, Request, Sampler
 from rlsp_cli.evals.strategies import BUDGET_FORCING, STRATEGIES, StrategyTable
-from rlsp_cli.recipe.schema import Eval
+from rlsp_cli.recipe.continuation import ContinuationUse
+from rlsp_cli.recipe.eval import Eval
 from rlsp_cli.runs.paths import AnswerPaths
 
 RunStrategies = Callable[[Sequence[Scored], SameAnswer], StrategyTable]
@@ -35,26 +36,28 @@ def evaluate(
     tick: Callable[[int, int], None] = lambda done, total: None,
     strategies: RunStrategies | None = None,
     search: Sampler | None = None,
+    continuation: ContinuationUse | None = None,
 ) -> BenchResult:
     """Draw and score what `paths.samples` lacks, then summarise it all.
 
     `prompt` turns the user's turn into the text that a model reads. `tick(done, total)` is called
-    after each answer and may raise to stop. `search` answers for the strategy of that name. DataError
+    after each answer and may raise to stop. `search` answers for the strategy of that name, and
+    `continuation` is what the sampler asks between the model's words. DataError
     if the responses in `paths.samples` were drawn in another way.
     """
     prompts = {problem.id: prompt(bench.ask(problem.problem)) for problem in bench.problems}
     problems = {problem.id: problem for problem in bench.problems}
 
     # Before anything is drawn: an evaluation that was made differently must not be added to.
-    made = provenance(bench, seed, list(prompts.values()), settings)
-    keep(paths.protocol, made)
+    made = provenance(bench, seed, list(prompts.values()), settings, continuation)
+    keep(paths.protocol, made.to_json())
 
     with AnswerLog(paths, problems, verify, prompts.__getitem__) as log:
         counts = _responses_of_each_kind(bench, settings)
         total = len(problems) * sum(counts.values())
 
         for kind, count in counts.items():
-            requests = list(_requests(prompts, count, bench.system))
+            requests = list(_requests(bench, prompts, count))
             decoding = _decoding(bench, kind, seed, settings)
             answering = sampler
             if kind == FORCED:
@@ -102,10 +105,11 @@ def _done(log: AnswerLog, kind: str, requests: Sequence[Request]) -> set[int]:
     return done
 
 
-def _requests(prompts: Mapping[str, str], count: int, system: str | None) -> Iterator[Request]:
-    for id, text in prompts.items():
+def _requests(bench: Bench, prompts: Mapping[str, str], count: int) -> Iterator[Request]:
+    for problem in bench.problems:
         for index in range(count):
-            yield Request(id, text, index, system=system)
+            text, columns = prompts[problem.id], problem.metadata
+            yield Request(problem.id, text, index, system=bench.system, metadata=columns)
 
 
 def _decoding(bench: Bench, kind: str, seed: int, settings: Eval) -> Decoding:

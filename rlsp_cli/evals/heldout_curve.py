@@ -1,7 +1,8 @@
 """How `data.heldout` is answered while PPO trains, on every backend."""
 
 from rlsp_cli.evals.benches import Sampling
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
 
 
 def curve_sampling(recipe: Recipe, ppo: Ppo) -> Sampling:

@@ -11,12 +11,13 @@ from pydantic import TypeAdapter
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.benches import Bench
 from rlsp_cli.evals.strategies import BUDGET_FORCING
-from rlsp_cli.recipe.schema import Eval
+from rlsp_cli.recipe.continuation import ContinuationUse
+from rlsp_cli.recipe.eval import Eval
 from rlsp_cli.runs.stream import read_json, write_json
 
 _UNKNOWN = ("temperature", "top_p", "max_new_tokens", "seed", "first_prompt")
 """What is not known of responses that were given."""
-_ONLY_IF_ASKED = ("forcing", "thinking", "turn_digest", "search")
+_ONLY_IF_ASKED = ("forcing", "thinking", "turn_digest", "search", "continuation")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Provenance:
     whether the problems are others than the bench's file says. `forcing` has the settings of budget
     forcing, if there was some. `thinking` is how the chat template's switch was set; `turn_digest` is
     then that of system message and user's turns, without the template. `search` has the settings of
-    a search, if there was one.
+    a search, and `continuation` those of what answered between the model's words, if there was one.
     """
 
     problems: int
@@ -52,6 +53,7 @@ class Provenance:
     thinking: str | None = None
     turn_digest: str | None = None
     search: Mapping[str, Any] | None = None
+    continuation: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; without what only some evaluations have, where it is not there."""
@@ -69,7 +71,13 @@ class Provenance:
 _PROVENANCE = TypeAdapter(Provenance)
 
 
-def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) -> Provenance:
+def provenance(
+    bench: Bench,
+    seed: int,
+    prompts: Sequence[str],
+    settings: Eval,
+    continuation: ContinuationUse | None = None,
+) -> Provenance:
     """The provenance of responses to these prompts, one for each problem."""
     known = {
         **bench.sampling.model_dump(include={"temperature", "top_p", "max_new_tokens"}),
@@ -77,7 +85,8 @@ def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) 
         "first_prompt": prompts[0],
     }
     # The recipe's temperature says nothing of responses that came from elsewhere.
-    if bench.prompt_from == "responses":
+    asked = bench.prompt_from != "responses"
+    if not asked:
         known = dict.fromkeys(_UNKNOWN)
 
     forces = BUDGET_FORCING in settings.strategies
@@ -98,6 +107,7 @@ def provenance(bench: Bench, seed: int, prompts: Sequence[str], settings: Eval) 
         thinking=settings.thinking,
         turn_digest=_turn_digest(bench) if settings.thinking else None,
         search=settings.search.model_dump(mode="json") if settings.search else None,
+        continuation=continuation.model_dump(mode="json") if continuation and asked else None,
         **known,
     )
 
@@ -111,21 +121,20 @@ def _digest(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
-def keep(path: Path, made: Provenance) -> None:
-    """Write protocol.json, or make sure that it says the same.
+def keep(path: Path, made: Mapping[str, Any], what: str = "responses") -> None:
+    """Write how something was made, or make sure that the file says the same.
 
-    DataError if the responses beside it were made in another way: they must not be mixed with new
-    ones.
+    DataError if `what` is beside it was made in another way: it must not be mixed with new ones.
     """
     if not path.exists():
-        write_json(path, made.to_json())
+        write_json(path, made)
         return
 
     before = read_json(path)
-    for key, value in made.to_json().items():
+    for key, value in made.items():
         if before.get(key) != value:
             change = f"{key} was {before.get(key)!r}, is {value!r}"
             raise DataError(
-                f"{path.parent}: the responses here were made differently ({change}); "
+                f"{path.parent}: the {what} here were made differently ({change}); "
                 "move this folder away"
             )

@@ -11,6 +11,7 @@ from rlsp_cli.evals.metrics import GreedyOverSampled, Metrics
 from rlsp_cli.evals.overlap import Contamination
 from rlsp_cli.evals.provenance import Provenance
 from rlsp_cli.evals.strategies import StrategyTable
+from rlsp_cli.recipe.sweep import Setting
 
 _GREEDY_OVER_SAMPLED = TypeAdapter(GreedyOverSampled)
 
@@ -58,28 +59,34 @@ class BenchResult:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """One model on all benches; `path` is its folder, its id, or the file of its responses."""
+    """One model on all benches; `path` is its folder, its id, or the file of its responses.
+
+    `setting` is the one of a sweep that it was evaluated under, empty without a sweep.
+    """
 
     path: str
     benches: Mapping[str, BenchResult] = field(default_factory=dict)
+    setting: Setting = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Plain data; without the setting where there was no sweep."""
         benches = {name: result.to_json() for name, result in self.benches.items()}
-        return {"path": self.path, "benches": benches}
+        setting = {"setting": dict(self.setting)} if self.setting else {}
+        return {"path": self.path, **setting, "benches": benches}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ModelResult":
         """Read what `to_json` wrote."""
         benches = {name: BenchResult.from_json(part) for name, part in data["benches"].items()}
-        return cls(data["path"], benches)
+        return cls(data["path"], benches, data.get("setting", {}))
 
 
 @dataclass(frozen=True)
 class Results:
     """All models on all benches, by label and in the order of training.
 
-    `comparisons` has each model beside the one before, which is the step of training between them.
+    `comparisons` has each model beside the one before, which is the step of training between them,
+    and each setting of a sweep beside the first.
     `verifier` is the recipe's, which judges benches without one of their own. `contaminated` is, by
     bench and training set, how much of the bench the set holds.
     """

@@ -2,16 +2,23 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from rlsp_cli.evals.answer import Scored, read_scored
 from rlsp_cli.evals.benches import Bench, Benches, probed
-from rlsp_cli.evals.compare import compare_in_order, compare_probes
+from rlsp_cli.evals.compare import (
+    Comparison,
+    compare_in_order,
+    compare_probes,
+    compare_settings,
+)
 from rlsp_cli.evals.evaluate import RunStrategies, evaluate
 from rlsp_cli.evals.overlap import Contamination, contamination_notes, measure_contamination
 from rlsp_cli.evals.results import BenchResult, ModelResult, Results
@@ -22,7 +29,9 @@ from rlsp_cli.evals.search import recipe_search
 from rlsp_cli.evals.strategies.run import reference_answers, run_strategies
 from rlsp_cli.evals.strategies.token_budget import SingleAnswers
 from rlsp_cli.http import read_key
-from rlsp_cli.recipe.schema import Eval, Recipe
+from rlsp_cli.recipe.eval import Eval
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sweep import Setting, under_setting
 from rlsp_cli.rewards.model_use import EVALUATED
 from rlsp_cli.rewards.models import NO_MODELS, Address, Addresses
 from rlsp_cli.rewards.scorer import Scorer
@@ -67,8 +76,10 @@ def evaluate_models(
     assert recipe.eval, "checked by the recipe"
 
     # All that can be refused is refused first: loading a model costs minutes.
-    plain = [_load(name, recipe) for name in recipe.eval.benches]
-    benches = [*plain, *_probes(plain, recipe)]
+    settings = recipe.eval.sweep.settings
+    drawn = [_benches(recipe, setting) for setting in settings]
+    benches = drawn[0]  # the others have the same problems and verifiers
+    _say_notes(chain.from_iterable(drawn))
     references = reference_answers(recipe, benches)
 
     # Progress of an earlier attempt; the answers themselves are in samples.jsonl.
@@ -83,12 +94,12 @@ def evaluate_models(
         for label, path in models.items():
             # One model at a time: two rarely fit into the memory of a GPU.
             with _answering(recipe, path, open_model, check_stop) as opened:
-                found = {}
-                for bench in benches:
-                    found[bench.name] = stage.evaluate(label, bench, opened)
-            results[label] = ModelResult(path, found)
+                for setting, under in zip(settings, drawn, strict=True):
+                    name = under_setting(label, setting)
+                    found = {bench.name: stage.evaluate(name, bench, opened) for bench in under}
+                    results[name] = ModelResult(path, found, setting)
 
-    _write_results(recipe, paths, benches, results)
+    _write_results(recipe, paths, benches, models, results)
 
 
 @dataclass(frozen=True)
@@ -121,9 +132,10 @@ class _Stage:
                 tick=_Progress(self.paths, self.check_stop, f"{label} on {bench.name}"),
                 strategies=self._strategies(bench, paths, served),
                 search=search,
+                continuation=self.recipe.continuation,
             )
 
-        for line in search.notes if search else ():
+        for line in [*(search.notes if search else ()), *_turn_notes(paths)]:
             _note(f"{label} on {bench.name}: {line}")
         return result
 
@@ -169,18 +181,33 @@ def _as_it_is(turn: str, system: str | None) -> str:
     return turn
 
 
-def _load(name: str, recipe: Recipe) -> Bench:
-    """A bench with its own verifier, or the recipe's.
+def _benches(recipe: Recipe, setting: Setting) -> list[Bench]:
+    """The recipe's benches and their probes, as they are drawn under a setting of the sweep."""
+    assert recipe.eval, "checked by the recipe"
+    settings = recipe.eval.model_copy(update=dict(setting))
+    recipe = recipe.model_copy(update={"eval": settings})
 
-    Prints a note if its data is not what its file says.
-    """
+    plain = [_load(name, recipe) for name in settings.benches]
+    return [*plain, *_probes(plain, recipe)]
+
+
+def _say_notes(benches: Iterable[Bench]) -> None:
+    """Print where the data or the protocol of a bench is not what its name says, each line once."""
+    lines = []
+    for bench in benches:
+        if bench.changed:
+            lines.append(f"{bench.name}: {bench.source} does not hold the problems of this bench")
+        for line in bench.differs:
+            lines.append(f"{bench.name} is not quite as {bench.like} has it: {line}")
+
+    for line in dict.fromkeys(lines):
+        _note(line)
+
+
+def _load(name: str, recipe: Recipe) -> Bench:
+    """A bench with its own verifier, or the recipe's."""
     assert recipe.eval, "checked by the recipe"
     bench = Benches.of(recipe).load(name)
-    if bench.changed:
-        _note(f"{bench.name}: {bench.source} does not hold the problems of this bench")
-    for line in bench.differs:
-        _note(f"{bench.name} is not quite as {bench.like} has it: {line}")
-
     if recipe.eval.responses is not None:
         # What these responses were answers to is not known, and nothing is asked.
         bench = replace(bench, template="{problem}", prompt_from="responses")
@@ -245,10 +272,14 @@ def _gold(bench: Bench) -> ReplaySampler:
 
 
 def _write_results(
-    recipe: Recipe, paths: StagePaths, benches: Sequence[Bench], models: dict[str, ModelResult]
+    recipe: Recipe,
+    paths: StagePaths,
+    benches: Sequence[Bench],
+    models: Collection[str],
+    found: dict[str, ModelResult],
 ) -> None:
     rows: dict[str, dict[str, list[Scored]]] = {}
-    for label in models:
+    for label in found:
         rows[label] = {}
         for bench in benches:
             samples = paths.answers(label, bench.name).samples
@@ -257,8 +288,8 @@ def _write_results(
     probes = {bench.name: bench.probe_of for bench in benches if bench.probe_of}
     plain = [bench for bench in benches if not bench.probe_of]
     results = Results(
-        models=models,
-        comparisons=[*compare_in_order(rows), *compare_probes(rows, probes)],
+        models=found,
+        comparisons=[*_comparisons(recipe, models, rows), *compare_probes(rows, probes)],
         verifier=recipe.reward.correctness.model_dump(mode="json"),
         contaminated=_contamination(recipe, plain),
     )
@@ -269,12 +300,35 @@ def _write_results(
     write_json(paths.results, {"schema": "rlsp.eval/1", "data": data})
 
 
+def _comparisons(
+    recipe: Recipe, models: Collection[str], rows: Mapping[str, Mapping[str, Sequence[Scored]]]
+) -> Iterator[Comparison]:
+    """Each model with the one before it, and each setting of a sweep with the first one."""
+    assert recipe.eval, "checked by the recipe"
+    settings = recipe.eval.sweep.settings
+    for setting in settings:
+        names = [under_setting(model, setting) for model in models]
+        yield from compare_in_order({name: rows[name] for name in names})
+
+    for model in models:
+        names = [under_setting(model, setting) for setting in settings]
+        yield from compare_settings({name: rows[name] for name in names})
+
+
 def _contamination(recipe: Recipe, benches: Sequence[Bench]) -> dict[str, dict[str, Contamination]]:
     """Overlap of each bench with the training data; prints a note if there is any."""
     contamination = measure_contamination(recipe, benches)
     for line in contamination_notes(contamination):
         _note(line)
     return contamination
+
+
+def _turn_notes(paths: AnswerPaths) -> Iterator[str]:
+    """How many responses in turns were cut short or have failed, and the first reason of each kind."""
+    turns = [row.turns for row in read_scored(paths.samples) if row.turns]
+    for outcome, count in Counter(one.outcome for one in turns if one.reason).most_common():
+        reason = next(one.reason for one in turns if one.outcome == outcome)
+        yield f"continuation: {count} of {len(turns)} responses: {outcome}: {reason}"
 
 
 def _note(line: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Model, Recipe
+from rlsp_cli.recipe.model import Model
+from rlsp_cli.recipe.schema import Recipe
 
 _FILES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 """Where a model folder may have its chat template."""

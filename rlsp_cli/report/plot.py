@@ -1,7 +1,7 @@
 """Curves over steps, as SVG text. Correctness and exploration never share an axis."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
 from html import escape
 from typing import Any
@@ -17,6 +17,7 @@ PPO_PLOTS: Plots = {
     "Exploration": ["exploration/*/mean"],
     "Correlation of exploration with length and correctness": ["exploration/*/corr_*"],
     "Response length in tokens": ["response/tokens"],
+    "Texts from elsewhere per response": ["turns/foreign"],
     "Search behaviours per response": ["behaviour/*"],
     "Truncation, repetition, answer rate": [
         "response/truncated",
@@ -30,8 +31,9 @@ PPO_PLOTS: Plots = {
     "KL to the reference per response, in nats": ["kl/response"],
 }
 SFT_PLOTS: Plots = {
-    "SFT loss per response token, or per labelled step": ["loss"],
-    "Labelled steps: accuracy, F1 of wrong ones": ["accuracy", "f1_wrong"],
+    "SFT loss per response token, labelled step or pair": ["loss"],
+    "Labelled steps or pairs: accuracy; F1 of wrong steps": ["accuracy", "f1_wrong"],
+    "Pairs: rewards of the better and the worse responses": ["reward_chosen", "reward_rejected"],
 }
 
 _SHARES = (
@@ -55,6 +57,8 @@ _STYLE = {
 }
 _SIZE = (4.6, 2.5)
 """Width and height in inches."""
+_LEGEND_CHARACTERS = 48
+"""Characters of a legend's line beside its marks."""
 _SHARE_LIMITS = (-0.02, 1.02)
 """Limits of an axis of shares, with room for a curve that runs along 0 or 1."""
 
@@ -66,11 +70,12 @@ def plots(steps: Sequence[Step], wanted: Plots) -> list[str]:
     for title, patterns in wanted.items():
         keys = [key for key in known if _matches(key, patterns)]
         if keys:
-            figures.append(_svg(steps, title, keys))
+            figures.append(_over_steps(steps, title, keys))
     return figures
 
 
-def _svg(steps: Sequence[Step], title: str, keys: Sequence[str]) -> str:
+def svg(draw: Callable[[Any], None], title: str, described: str, *, legend: bool) -> str:
+    """A plot as one SVG element; `draw` gets matplotlib's axes, and `described` says it in words."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -78,23 +83,36 @@ def _svg(steps: Sequence[Step], title: str, keys: Sequence[str]) -> str:
 
     with pyplot.rc_context(_STYLE):
         figure, axes = pyplot.subplots(figsize=_SIZE, layout="constrained")
-        for key in keys:
-            _draw_curve(axes, steps, key)
-        _draw_axes(axes, title, keys)
-
-        # A single curve needs no legend where the title names it.
-        if len(keys) > 1 or _label(keys[0]) not in title.lower():
-            figure.legend(frameon=False, loc="outside lower center", ncols=3, fontsize=8)
+        draw(axes)
+        _draw_frame(axes, title)
+        if legend:
+            columns = _legend_columns(axes.get_legend_handles_labels()[1])
+            figure.legend(frameon=False, loc="outside lower center", ncols=columns, fontsize=8)
 
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         pyplot.close(figure)
 
     # Without the XML head, which has no place inside of HTML; with words for who cannot see it.
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :]
-    described = escape(_described(steps, title, keys))
-    return svg.replace("<svg", f'<svg role="img" aria-label="{described}"', 1)
+    whole = text.getvalue()
+    whole = whole[whole.index("<svg") :]
+    return whole.replace("<svg", f'<svg role="img" aria-label="{escape(described)}"', 1)
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    """As many of at most three as the width has room for."""
+    return max(1, min(3, _LEGEND_CHARACTERS // max(map(len, labels))))
+
+
+def _over_steps(steps: Sequence[Step], title: str, keys: Sequence[str]) -> str:
+    def draw(axes: Any) -> None:
+        for key in keys:
+            _draw_curve(axes, steps, key)
+        _draw_steps(axes, keys)
+
+    # A single curve needs no legend where the title names it.
+    legend = len(keys) > 1 or _label(keys[0]) not in title.lower()
+    return svg(draw, title, _described(steps, title, keys), legend=legend)
 
 
 def _draw_curve(axes: Any, steps: Sequence[Step], key: str) -> None:
@@ -106,14 +124,16 @@ def _draw_curve(axes: Any, steps: Sequence[Step], key: str) -> None:
     axes.plot(numbers, values, label=_label(key), linewidth=1.4, marker=mark)
 
 
-def _draw_axes(axes: Any, title: str, keys: Sequence[str]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
+def _draw_frame(axes: Any, title: str) -> None:
     axes.set_title(title, fontsize=10, loc="left")
-    axes.set_xlabel("step")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
+
+def _draw_steps(axes: Any, keys: Sequence[str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
     if all(_matches(key, _SHARES) for key in keys):
         axes.set_ylim(*_SHARE_LIMITS)

@@ -11,6 +11,7 @@ from rlsp_cli.evals.overlap import contamination_notes
 from rlsp_cli.evals.provenance import Provenance
 from rlsp_cli.evals.results import Results
 from rlsp_cli.evals.score_card import ScoreCard, score_cards
+from rlsp_cli.report.accuracy import best_of_sweep, sweep_points, sweep_table
 from rlsp_cli.report.evaluation import (
     accuracy_over_steps,
     difference_table,
@@ -59,6 +60,8 @@ class Report:
     @property
     def outcome(self) -> list[str]:
         """What came out, a sentence for each bench; of rounds, which is chosen and how it does."""
+        if best := list(best_of_sweep(self.evaluation)):
+            return best
         if self.rounds is None:
             return outcome(self.evaluation)
 
@@ -75,7 +78,8 @@ class Report:
     @property
     def tables(self) -> list[Table]:
         """The tables that there is data for."""
-        tables = [rounds_table(self.rounds), eval_table(self.evaluation)]
+        tables = [rounds_table(self.rounds), sweep_table(self.evaluation)]
+        tables.append(eval_table(self.evaluation))
         tables.append(difference_table(self.evaluation.comparisons))
         tables += [*evaluation_tables(self.evaluation), ppo_table(steps_of(self.ppo))]
         tables.append(reward_vs_eval_table(self.reward_vs_eval))
@@ -94,6 +98,7 @@ class Report:
             "behaviour": [group.to_json() for group in self.behaviour],
             "reward_vs_eval": [one.to_json() for one in self.reward_vs_eval],
             "rounds": asdict(self.rounds) if self.rounds else None,
+            "sweep": [point.to_json() for point in sweep_points(self.evaluation)],
         }
         # Also at the top, where scripts look that want one number.
         cards = {bench: card.to_json() for bench, card in self.score_cards.items()}

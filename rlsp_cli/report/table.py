@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from rlsp_cli.report.cells import NOTHING
 from rlsp_cli.report.step import Step, keys_of, span
 
-_NUMBER = re.compile(r"([-+<~]? ?[\d.,]+%?( (\(.*\)|@\d+|points))?|\d+-\d+|-)")
+_NUMBER = re.compile(r"([-+<>~]? ?[\d.,]+%?( (\(.*\)|@\d+|points))?|\d+-\d+|-)")
 """A number as a cell has it: a share, one with an interval behind it, a range, or none."""
 _PPO_ROWS = 8
 """Rows of the table of PPO, at most."""
@@ -59,10 +59,20 @@ class Table:
 
         return Table(self.title, of_kept(self.columns), list(map(of_kept, self.rows)), self.keys)
 
+    def to_markdown(self) -> str:
+        """The table as GitHub's Markdown has it, without its title."""
+        rules = ["--:" if i in self.numbers else "---" for i in range(len(self.columns))]
+        lines = [list(self.columns), rules, *self.rows]
+        return "".join(f"| {' | '.join(map(_markdown, line))} |\n" for line in lines)
+
 
 def are_numbers(cells: Sequence[str]) -> bool:
     """Whether a column holds numbers, perhaps with intervals, and no other text."""
     return any(cell != NOTHING for cell in cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
+
+
+def _markdown(cell: str) -> str:
+    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
 
 
 def ppo_table(steps: Sequence[Step]) -> Table:

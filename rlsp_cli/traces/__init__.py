@@ -8,8 +8,15 @@ from rlsp_cli.traces.card import DataCard
 from rlsp_cli.traces.clean import Cleaned, clean_rows
 from rlsp_cli.traces.criteria import CriteriaJob, Written, write_criteria
 from rlsp_cli.traces.handbook import Drawn, HandbookJob, draw_handbook
-from rlsp_cli.traces.keys import ColumnSettings, HandbookSettings, TraceSettings
-from rlsp_cli.traces.make import TraceJob, make_traces
+from rlsp_cli.traces.job import TraceJob
+from rlsp_cli.traces.keys import (
+    ColumnSettings,
+    HandbookSettings,
+    PairSettings,
+    TraceSettings,
+)
+from rlsp_cli.traces.make import make_traces
+from rlsp_cli.traces.pairs import PairJob, make_pairs
 from rlsp_cli.traces.roll import Rolled, RollJob, roll_prompts
 from rlsp_cli.traces.tally import Tally
 
@@ -21,6 +28,8 @@ __all__ = [
     "Drawn",
     "HandbookJob",
     "HandbookSettings",
+    "PairJob",
+    "PairSettings",
     "RollJob",
     "Rolled",
     "Tally",
@@ -29,6 +38,7 @@ __all__ = [
     "Written",
     "clean_rows",
     "draw_handbook",
+    "make_pairs",
     "make_traces",
     "roll_prompts",
     "write_criteria",

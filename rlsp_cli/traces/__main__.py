@@ -13,6 +13,7 @@ from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.failure import report
 from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.paths import RunPaths, StagePaths
+from rlsp_cli.traces.guide import guided_by
 from rlsp_cli.traces.round import Round
 from rlsp_cli.traces.self_training import make_round_traces
 
@@ -31,6 +32,8 @@ def main(argv: list[str]) -> int:
 def _make(job: Path) -> None:
     _, inputs = read_inputs(job)
     recipe = load_recipe(RunPaths(Path(inputs["run"])).resolved, plugins=resolve_options)
+    if inputs["scorer"]:
+        recipe = guided_by(recipe, inputs["scorer"])
     paths, earlier = StagePaths(job.parent), inputs["earlier"]
     round = Round(
         recipe, inputs["number"], inputs["model"], paths, Path(earlier) if earlier else None

@@ -9,6 +9,7 @@ from typing import Any
 from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.evals.overlap.against import ComparedBench
 from rlsp_cli.evals.overlap.index import CANNOT_FIND, NGRAM, SHARE, same_text
+from rlsp_cli.recipe.search import TreeSearch
 from rlsp_cli.traces.keys import RejectionSampling
 from rlsp_cli.traces.tally import Tally
 
@@ -32,7 +33,7 @@ class Source:
 class DataCard:
     """How a file of traces was made.
 
-    `sampling` and `verifier` are None if nothing was sampled or verified, `benches` is empty if
+    `sampling`, `search` and `verifier` are None if nothing was sampled, searched or verified, `benches` is empty if
     nothing was compared. `verifier` is a recipe's `reward.correctness`, with all options.
     """
 
@@ -43,6 +44,7 @@ class DataCard:
     command: str
     sources: Sequence[Source]
     sampling: RejectionSampling | None
+    search: TreeSearch | None
     verifier: Mapping[str, Any] | None
     length_unit: str
     benches: Sequence[ComparedBench]
@@ -64,6 +66,16 @@ class DataCard:
         """How many problems the traces solve."""
         return len({same_text(row.problem) for row in self.rows})
 
+    @property
+    def _sampling(self) -> dict[str, Any] | None:
+        # A search grows one tree for each problem, whatever the number of solutions.
+        unused = {"samples"} if self.search else None
+        return self.sampling.model_dump(exclude=unused) if self.sampling else None
+
+    @property
+    def _search(self) -> dict[str, Any] | None:
+        return self.search.model_dump(mode="json") if self.search else None
+
     def to_json(self) -> dict[str, Any]:
         """The facts as plain data."""
         benches = [bench.to_json() for bench in self.benches]
@@ -74,7 +86,8 @@ class DataCard:
             "version": self.version,
             "command": self.command,
             "sources": [asdict(source) for source in self.sources],
-            "sampling": self.sampling.model_dump() if self.sampling else None,
+            "sampling": self._sampling,
+            "search": self._search,
             "verifier": self.verifier,
             "length_unit": self.length_unit,
             "rows": len(self.rows),
@@ -95,11 +108,10 @@ class DataCard:
         # A reader asks first where the rows are from, and then what became of them.
         filters = [(one.name, one.before, one.after, one.reasons_text) for one in self.filters]
         lengths = ", ".join(f"{name} {value}" for name, value in self.lengths.items())
-        sampling = self.sampling.model_dump() if self.sampling else None
 
         lines = [
             f"# Data card of {self.file}\n",
-            f"{len(self.rows)} traces of {self.problems} problems, "
+            f"{len(self.rows)} rows of {self.problems} problems, "
             f"made by rlsp {self.version} on {self.created}:\n",
             f"    {self.command}\n",
             "## Sources\n",
@@ -109,7 +121,8 @@ class DataCard:
             "## How\n",
             f"- length of solutions in {self.length_unit}: {lengths}",
             f"- verifier: {_inline(self.verifier)}",
-            f"- sampled: {_inline(sampling)}",
+            f"- sampled: {_inline(self._sampling)}",
+            f"- searched: {_inline(self._search)}",
             f"- compared with benches: {_benches_text(self.benches)}",
             f"- SHA-256: {self.sha256}\n",
         ]

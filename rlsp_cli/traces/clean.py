@@ -12,7 +12,7 @@ from rlsp_cli.errors import DataError, UsageError
 from rlsp_cli.evals.overlap.against import ComparedBench, benches_against, compared_bench, index_of
 from rlsp_cli.evals.overlap.index import CANNOT_FIND, OverlapIndex
 from rlsp_cli.evals.overlap.training_set import row_source, training_row
-from rlsp_cli.recipe.schema import Rows
+from rlsp_cli.recipe.rows import Rows
 from rlsp_cli.runs.stream import write_lines
 from rlsp_cli.traces.tally import Tally, tally
 

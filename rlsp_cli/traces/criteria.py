@@ -4,11 +4,10 @@ After arXiv 2404.05221, whose prompts are not used: mistakes are found with the 
 hand, and summed up as criteria for any response to such problems.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from rlsp_cli.data.source import jsonl_rows
 from rlsp_cli.errors import DataError, UsageError
@@ -18,6 +17,7 @@ from rlsp_cli.rewards.thinking import without_thinking
 from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.stream import write_text
 from rlsp_cli.traces.questions import draft_of, replies_to
+from rlsp_cli.traces.verdict import verdict_of
 
 _MISTAKE = """Problem:
 {problem}
@@ -106,16 +106,9 @@ def _ask(job: CriteriaJob, questions: Sequence[str]) -> list[str]:
 def _wrong(path: Path) -> Iterator[Sample]:
     """The responses whose verdict is wrong, and that have a reference."""
     for row in jsonl_rows(path):
-        sample, value = as_sample(row.columns, row.place), _verdict(row.columns)
+        sample, value = as_sample(row.columns, row.place), verdict_of(row.columns)
         if value is not None and not is_right(value) and sample.reference is not None:
             yield sample
-
-
-def _verdict(columns: Mapping[str, Any]) -> float | None:
-    """The verdict in a row of a run, or in a user's own."""
-    judged = columns.get("correctness")
-    value = judged.get("value") if isinstance(judged, dict) else columns.get("correct")
-    return float(value) if isinstance(value, bool | int | float) else None
 
 
 def _question(sample: Sample) -> str:

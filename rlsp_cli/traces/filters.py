@@ -45,10 +45,15 @@ def converted(source: Iterable[Row], name: str, format: str, columns: Columns) -
     return Filtered(kept, tally("convert", len(kept) + len(faults), len(kept), faults))
 
 
+def count_words(text: str) -> int:
+    """Words of a solution, where no tokenizer is known."""
+    return len(text.split())
+
+
 def closed(rows: Sequence[RawTrace]) -> Filtered:
     """Leave out solutions whose thinking never ends: they were cut off, and have no answer."""
     faults = ["thinking not closed" if is_open(row.solution) else None for row in rows]
-    return _without_faults("thinking", rows, faults)
+    return without_faults("thinking", rows, faults)
 
 
 def by_length(
@@ -65,7 +70,7 @@ def by_length(
 
     # The lengths go into the card, also where nothing is left out for them.
     measured = [replace(row, length=count(row.solution)) for row in rows]
-    return _without_faults("length", measured, [fault(row.length) for row in measured])
+    return without_faults("length", measured, [fault(row.length) for row in measured])
 
 
 def verified(
@@ -77,8 +82,8 @@ def verified(
 
     DataError if no row has a reference answer.
     """
-    faults = [_fault(score) for score in _verdicts(rows, verify, tick)]
-    return _without_faults("verify", rows, faults)
+    faults = [_fault(score) for score in verdicts(rows, verify, tick)]
+    return without_faults("verify", rows, faults)
 
 
 def selected(
@@ -93,7 +98,7 @@ def selected(
     `verify` gives the verdicts that it sees; without it there are none, and nothing counts as
     wrong. DataError if no row has a reference answer to verify, PluginError if the selector fails.
     """
-    scores = list(_verdicts(rows, verify, tick)) if verify else [None] * len(rows)
+    scores = list(verdicts(rows, verify, tick)) if verify else [None] * len(rows)
 
     groups: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
@@ -109,7 +114,7 @@ def selected(
                 faults[number] = f"{selector.use.name} drops it"
             elif verify and not keep_wrong:
                 faults[number] = _fault(scores[number])
-    return _without_faults("select", rows, faults)
+    return without_faults("select", rows, faults)
 
 
 def apart_from(rows: Sequence[RawTrace], index: OverlapIndex) -> Filtered:
@@ -118,7 +123,7 @@ def apart_from(rows: Sequence[RawTrace], index: OverlapIndex) -> Filtered:
     for row in rows:
         match = index.match(row.problem, row.answer)
         faults.append(f"in {match.bench} ({match.rule})" if match else None)
-    return _without_faults("decontaminate", rows, faults)
+    return without_faults("decontaminate", rows, faults)
 
 
 def above(
@@ -131,20 +136,20 @@ def above(
             return "no reward"
         return None if found >= least else f"reward below {least:g}"
 
-    return _without_faults("threshold", rows, [fault(reward(row)) for row in rows])
+    return without_faults("threshold", rows, [fault(reward(row)) for row in rows])
 
 
 def unknown(rows: Sequence[RawTrace], known: Collection[tuple[str, str]]) -> Filtered:
     """Keep the first of equal solutions of a problem, if it is not known.
 
-    `known` has problems as `same_text` writes them, each with a solution.
+    `known` has problems as `same_text` writes them, each with what is learned of it.
     """
     seen, faults = set(known), []
     for row in rows:
-        key = same_text(row.problem), row.solution.strip()
+        key = same_text(row.problem), row.learned
         faults.append("has been there before" if key in seen else None)
         seen.add(key)
-    return _without_faults("new", rows, faults)
+    return without_faults("new", rows, faults)
 
 
 def one_per_problem(rows: Sequence[RawTrace]) -> Filtered:
@@ -159,10 +164,10 @@ def one_per_problem(rows: Sequence[RawTrace]) -> Filtered:
     chosen = {id(row) for row in best.values()}
     fault = "another solution of the problem is not longer"
     faults = [None if id(row) in chosen else fault for row in rows]
-    return _without_faults("one per problem", rows, faults)
+    return without_faults("one per problem", rows, faults)
 
 
-def _without_faults(name: str, rows: Sequence[RawTrace], faults: Sequence[str | None]) -> Filtered:
+def without_faults(name: str, rows: Sequence[RawTrace], faults: Sequence[str | None]) -> Filtered:
     """The rows whose fault is None."""
     kept, dropped = [], []
     for row, fault in zip(rows, faults, strict=True):
@@ -173,7 +178,7 @@ def _without_faults(name: str, rows: Sequence[RawTrace], faults: Sequence[str | 
     return Filtered(kept, tally(name, len(rows), len(kept), dropped))
 
 
-def _verdicts(
+def verdicts(
     rows: Sequence[RawTrace], verify: Callable[[Sequence[Sample]], list[Score]], tick: Tick
 ) -> Iterator[Score | None]:
     """The verdict on each solution, None without a reference answer."""

@@ -10,7 +10,7 @@ from rlsp_cli.data import Trace, trace_rows
 from rlsp_cli.data.handbook import Behaviour
 from rlsp_cli.errors import DataError, UsageError
 from rlsp_cli.recipe.dump import dump_data
-from rlsp_cli.recipe.schema import Traces
+from rlsp_cli.recipe.rows import Traces
 from rlsp_cli.rewards.thinking import without_thinking
 from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.stream import write_text

@@ -5,9 +5,13 @@ from typing import Annotated
 from pydantic import Field
 
 from rlsp_cli.data.formats import Columns
+from rlsp_cli.evals.samplers import Decoding
+from rlsp_cli.recipe.continuation import ContinuationUse
+from rlsp_cli.recipe.search import TreeSearch
 from rlsp_cli.recipe.section import NonNegativeInt, PositiveInt, Section
 
 _DEFAULT_VERIFIER = "math_verify"
+_TOP_P = 1.0
 
 
 class ColumnSettings(Section):
@@ -35,6 +39,17 @@ class HandbookSettings(Section):
     """Read only the first N traces; all by default."""
 
 
+class PairSettings(Section):
+    """Which responses become pairs."""
+
+    verifier: str | None = None
+    """Verify the responses by this verifier, instead of taking the verdicts in the file."""
+    per_problem: PositiveInt = 4
+    """Most pairs of a problem: one with many responses would else outweigh the others."""
+    decontaminate: str | None = None
+    """A recipe; copies of its benches' problems are left out."""
+
+
 class RejectionSampling(Section):
     """How solutions are sampled, from a model folder, a hub id, or a server at `url`."""
 
@@ -48,6 +63,12 @@ class RejectionSampling(Section):
     """Sampling temperature."""
     max_new_tokens: PositiveInt = 4096
     """Longest solution in tokens; longer ones are left out."""
+    continuation: ContinuationUse | None = None
+    """What answers between the model's words; see docs/turns.md."""
+
+    def decoding(self, seed: int = 0) -> Decoding:
+        """How a sampler draws them."""
+        return Decoding(self.temperature, _TOP_P, self.max_new_tokens, seed)
 
 
 class TraceSettings(ColumnSettings):
@@ -59,6 +80,10 @@ class TraceSettings(ColumnSettings):
     """Column that holds the solution to imitate, in plain rows."""
     sample: RejectionSampling | None = None
     """Sample solutions from a model instead of reading them."""
+    search: TreeSearch | None = None
+    """Search for solutions with the model of `sample`, and write what the trees hold."""
+    trees: str | None = None
+    """Folder of trees, for `search`; those in it are not asked for again. Beside --out by default."""
     tokenizer: str | None = None
     """Folder or hub id that counts tokens; words are counted if not given."""
     min_tokens: NonNegativeInt = 0

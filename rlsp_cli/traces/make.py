@@ -1,71 +1,34 @@
 """`rlsp data traces`: read sources, filter them in a fixed order, write traces with a card."""
 
-import os
 import shutil
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlsp_cli import __version__
 from rlsp_cli.data import source_rows
 from rlsp_cli.data.formats import FORMATS, pick_format
 from rlsp_cli.data.raw_trace import RawTrace
-from rlsp_cli.errors import UsageError
+from rlsp_cli.errors import PluginError, UsageError
 from rlsp_cli.evals.benches import Bench
-from rlsp_cli.evals.overlap.against import benches_of, compared_bench, index_of, whole_bench
-from rlsp_cli.recipe.issue import did_you_mean
-from rlsp_cli.recipe.load import load_recipe, resolve_recipe
-from rlsp_cli.recipe.schema import Data, Model, Recipe, Reward, Rows
-from rlsp_cli.recipe.selector_use import SelectorUse
+from rlsp_cli.evals.overlap.against import benches_of, compared_bench, whole_bench
+from rlsp_cli.recipe.issue import OptionsError, did_you_mean
+from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.reward import Reward
+from rlsp_cli.recipe.rows import Rows
 from rlsp_cli.recipe.shipped import find_recipe
+from rlsp_cli.rewards.model_use import models_of
 from rlsp_cli.rewards.registry import resolve_options
-from rlsp_cli.rewards.scorer import Scorer
-from rlsp_cli.rewards.selection import Selector
-from rlsp_cli.rewards.token_count import token_counter
 from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.lock import locked
-from rlsp_cli.terminal import print
 from rlsp_cli.traces.card import DataCard, Source
-from rlsp_cli.traces.filters import (
-    Filter,
-    apart_from,
-    by_length,
-    closed,
-    converted,
-    one_per_problem,
-    run_filters,
-    selected,
-    verified,
-)
-from rlsp_cli.traces.keys import RejectionSampling, TraceSettings
-from rlsp_cli.traces.output import card_paths, digest_of, identity_of, write_traces
-from rlsp_cli.traces.rejection import RejectionSampler
-from rlsp_cli.traces.sampling import open_sampler
+from rlsp_cli.traces.filters import converted, run_filters
+from rlsp_cli.traces.job import TraceJob
+from rlsp_cli.traces.keys import TraceSettings
+from rlsp_cli.traces.output import digest_of, identity_of, refuse_out, write_traces
+from rlsp_cli.traces.pipeline import pipeline
 from rlsp_cli.traces.tally import Filtered, Tally, joined
-
-
-@dataclass(frozen=True)
-class TraceJob:
-    """Traces to make, from which sources and into which file.
-
-    `command` is the command line, for the card; `limit` the most rows to read of each source;
-    `selector` chooses among the solutions of each problem.
-    """
-
-    sources: Sequence[str]
-    out: Path
-    command: str
-    settings: TraceSettings
-    limit: int | None = None
-    selector: SelectorUse | None = None
-
-    @property
-    def drafts(self) -> Path:
-        """Folder of sampled responses, so that an interrupted command resumes."""
-        return self.out.with_suffix(".drafts")
+from rlsp_cli.traces.tree_filter import refuse_search, telling_of_trees
+from rlsp_cli.traces.verdict import reward_of
 
 
 def make_traces(job: TraceJob) -> DataCard:
@@ -87,10 +50,10 @@ def _make(job: TraceJob) -> DataCard:
 
     # Whole, whatever `eval.limit` says: a row must not be in any part of a bench.
     benches = [whole_bench(name, recipe) for name in benches_of(recipe)] if recipe else []
-    reward = _reward(settings.chosen_verifier) if settings.chosen_verifier else None
+    reward = reward_of(settings.chosen_verifier) if settings.chosen_verifier else None
 
     read, sources = _read(job)
-    with _filters(job, recipe, benches, reward) as filters:
+    with pipeline(job, recipe, benches, reward) as filters, telling_of_trees(job.trees):
         rows, tallies = run_filters(read.rows, filters)
     shown = [tally for tally in tallies if tally.reasons or tally.name not in _silent(settings)]
 
@@ -102,15 +65,11 @@ def _make(job: TraceJob) -> DataCard:
 
 def _refuse(job: TraceJob) -> None:
     """UsageError for what can be said before anything is read."""
-    settings, out = job.settings, job.out
-    if out.suffix != ".jsonl":
-        raise UsageError(
-            f"{out}: traces are written as JSON Lines; name a file that ends in .jsonl"
-        )
-    for path in (out, *card_paths(out)):
-        if path.exists():
-            raise UsageError(f"{path}: exists already; name another file by --out")
-
+    settings = job.settings
+    refuse_out(job.out)
+    if settings.search:
+        refuse_search(settings.search, settings.sample, has_selector=job.selector is not None)
+    _refuse_continuation(settings)
     if settings.keep_wrong and job.selector is None:
         raise UsageError("keep_wrong: without --select no wrong solution is kept; name a selector")
     if settings.limits_length and settings.tokenizer is None:
@@ -121,6 +80,36 @@ def _refuse(job: TraceJob) -> None:
         raise UsageError(
             f"unknown format {settings.format!r} - {did_you_mean(settings.format, FORMATS)}"
         )
+
+
+def _refuse_continuation(settings: TraceSettings) -> None:
+    """UsageError for a continuation that cannot answer, or whose turns are no messages.
+
+    PluginError for one that is unknown, and for its options.
+    """
+    sampling = settings.sample
+    use = sampling.continuation if sampling else None
+    if sampling is None or use is None:
+        return
+    if sampling.url is not None:
+        raise UsageError(
+            "sample.continuation: it answers a model of the embedded engine, and sample.url is a "
+            "server; leave out one of them"
+        )
+    if use.stop:
+        raise UsageError(
+            "sample.continuation.stop: traces have whole messages, and a stop text ends half of one; "
+            "leave it out"
+        )
+    try:
+        resolve_options("continuation", use.use, use.options, ())
+    except OptionsError as error:
+        raise PluginError(f"sample.continuation: {error}") from error
+    if settings.decontaminate is None:
+        for model in models_of("continuation", use).values():
+            raise UsageError(
+                f"sample.continuation asks {model!r}; name its recipe, decontaminate=RECIPE"
+            )
 
 
 def _silent(settings: TraceSettings) -> set[str]:
@@ -145,64 +134,6 @@ def _read(job: TraceJob) -> tuple[Filtered, list[Source]]:
     return read, sources
 
 
-def _reward(verifier: str) -> Reward:
-    """A verifier with its defaults, on all cores."""
-    reward = {"correctness": {"use": verifier}, "workers": os.cpu_count() or 1}
-    return resolve_recipe({"name": "traces", "reward": reward}, plugins=resolve_options).reward
-
-
-@contextmanager
-def _filters(
-    job: TraceJob, recipe: Recipe | None, benches: Sequence[Bench], reward: Reward | None
-) -> Iterator[list[Filter]]:
-    """The filters that the settings ask for, in their order, with the verifier's processes."""
-    settings = job.settings
-    with ExitStack() as running:
-        filters: list[Filter] = []
-        if settings.sample:
-            data = recipe.data if recipe else Data()
-            filters.append(_rejection_sampler(settings.sample, data, job.drafts).sample)
-
-        # What costs nothing comes before the verifier, which may take seconds for each row.
-        filters.append(closed)
-        count = token_counter(Model(), settings.tokenizer) or _count_words
-        shortest, longest = settings.min_tokens, settings.max_tokens
-        filters.append(partial(by_length, count=count, shortest=shortest, longest=longest))
-
-        tick = partial(_print_tick, "verified")
-        verify = running.enter_context(Scorer(reward)).verify if reward else None
-        if job.selector:
-            selector = running.enter_context(Selector(job.selector, reward or Reward()))
-            keep_wrong = settings.keep_wrong
-            filters.append(
-                partial(
-                    selected, selector=selector, verify=verify, keep_wrong=keep_wrong, tick=tick
-                )
-            )
-        elif verify:
-            filters.append(partial(verified, verify=verify, tick=tick))
-        if benches:
-            filters.append(partial(apart_from, index=index_of(benches)))
-        if settings.one_per_problem:
-            filters.append(one_per_problem)
-        yield filters
-
-
-def _rejection_sampler(sampling: RejectionSampling, data: Data, drafts: Path) -> RejectionSampler:
-    sampler, prompt = open_sampler(sampling.model, sampling.url, data)
-    return RejectionSampler(
-        sampler, sampling, prompt, drafts, data.system, tick=partial(_print_tick, "sampled")
-    )
-
-
-def _count_words(text: str) -> int:
-    return len(text.split())
-
-
-def _print_tick(what: str, done: int, total: int) -> None:
-    print(f"{what} {done} of {total}", file=sys.stderr, flush=True)
-
-
 def _card(
     job: TraceJob,
     sources: Sequence[Source],
@@ -223,6 +154,7 @@ def _card(
         command=job.command,
         sources=sources,
         sampling=job.settings.sample,
+        search=job.settings.search,
         verifier=verifier,
         length_unit=f"tokens of {job.settings.tokenizer}" if job.settings.tokenizer else "words",
         benches=[compared_bench(bench) for bench in benches],

@@ -7,9 +7,19 @@ from pathlib import Path
 
 from rlsp_cli.data import source_digest
 from rlsp_cli.data.raw_trace import RawTrace
+from rlsp_cli.errors import UsageError
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.runs.stream import write_json, write_lines, write_text
 from rlsp_cli.traces.card import DataCard
+
+
+def refuse_out(out: Path) -> None:
+    """UsageError for a file that is no .jsonl, or that exists, or whose card does."""
+    if out.suffix != ".jsonl":
+        raise UsageError(f"{out}: written as JSON Lines; name a file that ends in .jsonl")
+    for path in (out, *card_paths(out)):
+        if path.exists():
+            raise UsageError(f"{path}: exists already; name another file by --out")
 
 
 def card_paths(out: Path) -> tuple[Path, Path]:

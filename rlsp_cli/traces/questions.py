@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from rlsp_cli.evals.samplers import Decoding, Request
-from rlsp_cli.recipe.schema import Data
+from rlsp_cli.recipe.data import Data
 from rlsp_cli.runs.stream import append_rows, read_rows
 from rlsp_cli.traces.sampling import open_sampler
 

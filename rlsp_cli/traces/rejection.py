@@ -10,7 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from rlsp_cli.data.raw_trace import RawTrace
-from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler
+from rlsp_cli.evals.samplers import Request, Response, Sampler
+from rlsp_cli.rewards.thinking import whole
+from rlsp_cli.rewards.turns import MODEL, Turns
 from rlsp_cli.runs.stream import append_rows, read_rows
 from rlsp_cli.traces.filters import Tick
 from rlsp_cli.traces.keys import RejectionSampling
@@ -18,7 +20,6 @@ from rlsp_cli.traces.tally import Filtered, tally
 
 _TICK = 128
 """Responses between two calls of a tick."""
-_TOP_P = 1.0
 _SEED = 0
 _DIGEST_SHOWN = 16
 """Characters of a digest in the name of a drafts file."""
@@ -42,6 +43,7 @@ class RejectionSampler:
     system: str | None = None
     tick: Tick = lambda done, total: None
     seed: int = _SEED
+    template: str = "{problem}"
 
     def sample(self, rows: Sequence[RawTrace]) -> Filtered:
         """The rows with sampled solutions, without truncated and empty ones; nothing is verified.
@@ -60,14 +62,26 @@ class RejectionSampler:
                     faults.append((fault, row.place))
                     continue
 
-                text = response.text.strip()
-                length = response.num_tokens or 0
-                sampled.append(replace(row, id=f"{row.id}-{number}", solution=text, length=length))
+                sampled.append(self._trace(row, number, response))
 
         name = f"sample {self.sampling.samples} for each"
         return Filtered(sampled, tally(name, len(rows), len(sampled), faults))
 
+    def _trace(self, row: RawTrace, number: int, response: Response) -> RawTrace:
+        """The row with a response as its solution, which in turns is a conversation too."""
+        columns = dict(row.metadata)
+        if response.turns is not None:
+            question = self.template.replace("{problem}", row.problem)
+            columns["messages"] = _messages(question, self.prompt(row.problem), response.turns)
+        text, length = response.text.strip(), response.num_tokens or 0
+        return replace(row, id=f"{row.id}-{number}", solution=text, length=length, metadata=columns)
+
     def _fault(self, response: Response) -> str | None:
+        turns = response.turns
+        if turns is not None and turns.outcome not in ("whole", "length"):
+            return f"continuation: {turns.outcome}"
+        if turns is not None and not all(turn.text.strip() for turn in turns.said):
+            return "a turn is empty"
         if response.truncated:
             return f"response cut off at {self.sampling.max_new_tokens} tokens"
         return None if response.text.strip() else "response is empty"
@@ -79,15 +93,16 @@ class RejectionSampler:
             return []
 
         file = self._draft_file(rows)
-        found = {row["step"]: Response(**row["response"]) for row in read_rows(file, _Drawn)}
+        found = {
+            row["step"]: Response.from_json(row["response"]) for row in read_rows(file, _Drawn)
+        }
 
         requests = []
         for row in rows:
             prompt = self.prompt(row.problem)
-            requests += [Request(row.id, prompt, index, system=self.system) for index in range(n)]
+            requests += [self._request(row, prompt, index) for index in range(n)]
 
-        limit = self.sampling.max_new_tokens
-        decoding = Decoding(self.sampling.temperature, _TOP_P, limit, seed=self.seed)
+        decoding = self.sampling.decoding(self.seed)
         for number, response in self.sampler.answer(requests, decoding, set(found)):
             # Written as they come: a kill loses at most what is being decoded.
             append_rows(file, [{"step": number, "response": asdict(response)}])
@@ -98,11 +113,22 @@ class RejectionSampler:
         numbers = [range(start, start + n) for start in range(0, total, n)]
         return [list(map(found.__getitem__, several)) for several in numbers]
 
+    def _request(self, row: RawTrace, prompt: str, index: int) -> Request:
+        return Request(row.id, prompt, index, system=self.system, metadata=row.metadata)
+
     def _draft_file(self, rows: Sequence[RawTrace]) -> Path:
         prompts = [[row.id, self.prompt(row.problem)] for row in rows]
         asked = json.dumps([self.sampling.model_dump(), prompts, self.seed])
         digest = hashlib.sha256(asked.encode()).hexdigest()
         return self.drafts / f"drawn-{digest[:_DIGEST_SHOWN]}.jsonl"
+
+
+def _messages(question: str, prompt: str, turns: Turns) -> list[dict[str, str]]:
+    """The response as a conversation: the model is the assistant, and others are the user."""
+    first, *rest = turns.said
+    said = [("user", question), ("assistant", whole(prompt, first.text))]
+    said += [("assistant" if turn.by == MODEL else "user", turn.text) for turn in rest]
+    return [{"role": role, "content": text} for role, text in said]
 
 
 def count_tokens(drafts: Path) -> int:

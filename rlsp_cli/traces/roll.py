@@ -13,11 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rlsp_cli.backends.local.sampling import continuer_of
 from rlsp_cli.backends.served_models import served_models
-from rlsp_cli.data import Problem, recipe_problems
+from rlsp_cli.data import PARENT, Problem, recipe_problems
 from rlsp_cli.errors import DataError, UsageError
-from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.evals.samplers import Decoding, Request, Response, Sampler, sampled
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.combine import alpha_of
@@ -107,6 +109,11 @@ def roll_prompts(job: RollJob) -> Rolled:
 def _refuse(job: RollJob) -> None:
     if not job.recipe.data.prompt_sources:
         raise UsageError(f"{job.recipe.name}: it has no data.prompts to try")
+    if job.recipe.continuation and job.url is not None:
+        raise UsageError(
+            f"{job.recipe.name}: its continuation answers a model of the embedded engine, and --url "
+            "is a server; set continuation=null, or leave out --url"
+        )
     if job.out.suffix != ".jsonl":
         raise UsageError(f"{job.out}: written as JSON Lines; name a file that ends in .jsonl")
     for path in (job.out, job.responses, job.dropped):
@@ -117,8 +124,6 @@ def _refuse(job: RollJob) -> None:
 def _roll(job: RollJob) -> Rolled:
     recipe, found = job.recipe, Rolled()
     problems = recipe_problems(recipe)
-    sampler, prompt = open_sampler(job.model, job.url, recipe.data)
-
     # Written under these names while they grow: what has its own name is whole.
     targets = (job.out, job.dropped, job.responses)
     drafts = {path: job.drafts / path.name for path in targets}
@@ -126,8 +131,10 @@ def _roll(job: RollJob) -> Rolled:
         path.unlink(missing_ok=True)
 
     with ExitStack() as stack:
-        asked = {*models_at(recipe, "reward"), *_asked_by(job.selector, recipe)}
+        asked = models_at(recipe, "reward", "continuation") | {*_asked_by(job.selector, recipe)}
         models = stack.enter_context(served_models(recipe, asked))
+        continuer = stack.enter_context(continuer_of(recipe, models))
+        sampler, prompt = open_sampler(job.model, job.url, recipe.data, continuer)
         scorer = stack.enter_context(Scorer(recipe.reward, recipe.plugins, models))
         selector = stack.enter_context(
             Selector(job.selector, recipe.reward, recipe.plugins, models)
@@ -191,7 +198,10 @@ class _Rolling:
         requests = []
         for row, (problem, prompt) in enumerate(zip(asked, prompts, strict=True)):
             system = job.recipe.data.system
-            requests.append(Request(problem.id, prompt, row % count, system=system))
+            columns = problem.metadata
+            requests.append(
+                Request(problem.id, prompt, row % count, system=system, metadata=columns)
+            )
 
         for row, response in self.sampler.answer(requests, self._decoding(number), set(found)):
             # Written as they come: a kill loses at most what is being decoded.
@@ -201,7 +211,7 @@ class _Rolling:
 
         pairs = enumerate(zip(asked, prompts, strict=True))
         limit = job.settings.max_new_tokens
-        return [_sample(problem, prompt, found[row], limit) for row, (problem, prompt) in pairs]
+        return [sampled(problem, prompt, found[row], limit) for row, (problem, prompt) in pairs]
 
     def _decoding(self, chunk: int) -> Decoding:
         # Each chunk has a seed of its own: a request's number within it begins at 0 again.
@@ -213,33 +223,22 @@ class _Rolling:
         """The responses in the drafts, by chunk and request."""
         known: dict[int, dict[int, Response]] = {}
         for row in read_rows(self.file, _Drawn):
-            known.setdefault(row["chunk"], {})[row["request"]] = Response(**row["response"])
+            known.setdefault(row["chunk"], {})[row["request"]] = Response.from_json(row["response"])
         return known
 
     def _digest(self) -> str:
         """Of all that the responses depend on. The selector is not among it: it may change."""
         job, settings = self.job, self.job.settings
         decoding = [settings.temperature, settings.max_new_tokens, job.recipe.seed]
-        asked = [job.model, job.url, job.samples, job.recipe.data.system, decoding]
+        asked: list[Any] = [job.model, job.url, job.samples, job.recipe.data.system, decoding]
+        if job.recipe.continuation:
+            asked.append(job.recipe.continuation.model_dump(mode="json"))
 
         digest = hashlib.sha256(json.dumps(asked).encode())
         for problem in self.problems:
             line = json.dumps([problem.id, self.prompt(problem.problem)])
             digest.update(line.encode())
         return digest.hexdigest()[:_DIGEST_SHOWN]
-
-
-def _sample(problem: Problem, prompt: str, response: Response, limit: int) -> Sample:
-    return Sample(
-        prompt=prompt,
-        response=response.text,
-        reference=problem.answer,
-        id=problem.id,
-        metadata=problem.metadata,
-        num_tokens=response.num_tokens,
-        max_tokens=limit,
-        truncated=response.truncated,
-    )
 
 
 def _rows(
@@ -254,11 +253,13 @@ def _rows(
             dropped.append({**numbers, "reason": choice.reason})
         else:
             own = {"id": problem.id, "problem": problem.problem, "answer": problem.answer}
-            kept.append({**problem.metadata, **own})
+            parent = {PARENT: problem.parent} if problem.parent else {}
+            kept.append({**problem.metadata, **own, **parent})
 
         for sample, keeps in zip(choice.samples, choice.kept, strict=True):
             row = rollout_row(0, sample, next(remaining))
-            responses.append({**row, "step": None, "kept": keeps})
+            asked = {"problem": problem.problem, "step": None}
+            responses.append({**row, **asked, "kept": keeps})
     return kept, dropped, responses
 
 

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlsp_cli.evals.stage import RenderPrompt
 from rlsp_cli.recipe.rounds import Rounds
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import StagePaths
+from rlsp_cli.runs.rounds import VALUES
+from rlsp_cli.runs.stream import append_rows
 from rlsp_cli.traces.balance import Settings
 from rlsp_cli.traces.keys import RejectionSampling
 
@@ -40,6 +43,21 @@ class Round:
         return self.paths.root / "numbers.json"
 
     @property
+    def values(self) -> Path:
+        """The step values of its trees, for a step scorer."""
+        return self.paths.root / VALUES
+
+    @property
+    def prefers(self) -> bool:
+        """Whether SFT learns from pairs of solutions, and not from right ones alone."""
+        return self.recipe.sft is not None and self.recipe.sft.kind == "dpo"
+
+    @property
+    def pairs_solutions(self) -> bool:
+        """Whether its solutions become pairs; a search has paired them already."""
+        return self.prefers and self.rounds.search is None
+
+    @property
     def drafts(self) -> Path:
         """All that was sampled; it is kept."""
         return self.paths.root / "drafts"
@@ -63,3 +81,14 @@ class Round:
             temperature=settings.temperature,
             max_new_tokens=self.rounds.max_new_tokens,
         )
+
+    def prompt(self, render: RenderPrompt, problem: str) -> str:
+        """What the model is asked."""
+        data = self.recipe.data
+        return render(data.template.replace("{problem}", problem), data.system)
+
+    def tick(self, what: str, done: int, total: int) -> None:
+        """Write how many are done into metrics.jsonl, for `rlsp` to show."""
+        # Steps are counted from 0, as in training.
+        row = {"step": done - 1, "total_steps": total, "text": what}
+        append_rows(self.paths.metrics, [row])

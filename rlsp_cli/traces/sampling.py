@@ -4,18 +4,24 @@ from collections.abc import Callable
 from functools import partial
 
 from rlsp_cli.evals.samplers import EndpointSampler, Sampler
-from rlsp_cli.recipe.schema import Data
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.rewards.continuing import Continuer
 
 
-def open_sampler(model: str, url: str | None, data: Data) -> tuple[Sampler, Callable[[str], str]]:
-    """The sampler, and the prompt for a problem by the recipe's `data`."""
+def open_sampler(
+    model: str, url: str | None, data: Data, continuer: Continuer | None = None
+) -> tuple[Sampler, Callable[[str], str]]:
+    """The sampler, and the prompt for a problem by the recipe's `data`.
+
+    A `continuer` answers between the words of a model here.
+    """
     # A server applies the chat template itself; its system message goes with each request.
     if url is not None:
         return EndpointSampler(url, model), partial(_fill_in, data.template)
 
     from rlsp_cli.backends.local.sampling import local_sampler
 
-    sampler, render = local_sampler(model)
+    sampler, render = local_sampler(model, continuer=continuer)
     return sampler, lambda problem: render(_fill_in(data.template, problem), data.system)
 
 

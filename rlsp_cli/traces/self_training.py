@@ -1,5 +1,6 @@
 """The traces of a round: solutions of the last round's model, of which the right ones are kept."""
 
+import json
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,12 +17,13 @@ from rlsp_cli.evals.overlap.against import compared_bench, index_of, whole_bench
 from rlsp_cli.evals.overlap.index import same_text
 from rlsp_cli.evals.samplers import Sampler
 from rlsp_cli.evals.stage import RenderPrompt
-from rlsp_cli.recipe.schema import Rows
+from rlsp_cli.recipe.rows import Rows
 from rlsp_cli.rewards.models import NO_MODELS, Addresses
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.selection import Selector
 from rlsp_cli.runs.clock import now
 from rlsp_cli.runs.rounds import RoundNumbers
+from rlsp_cli.runs.stream import write_lines
 from rlsp_cli.traces.balance import Settings, balance_score, best
 from rlsp_cli.traces.balance import selected as above_threshold
 from rlsp_cli.traces.card import DataCard, Source
@@ -31,17 +33,21 @@ from rlsp_cli.traces.filters import (
     apart_from,
     by_length,
     converted,
+    count_words,
     run_filters,
     selected,
     unknown,
     verified,
 )
 from rlsp_cli.traces.output import digest_of, identity_of, write_traces
+from rlsp_cli.traces.pairing import judged, paired
 from rlsp_cli.traces.rejection import count_tokens
 from rlsp_cli.traces.round import Round
-from rlsp_cli.traces.solver import Solved, Solver
+from rlsp_cli.traces.solver import Solved, SolvedBySearch, Solver
 from rlsp_cli.traces.tally import Filtered, Tally
 from rlsp_cli.traces.teacher import Teacher
+from rlsp_cli.traces.trees import Ends, TreeSampler, count_tree_tokens, tree_sampler, values
+from rlsp_cli.traces.trees.rows import StepTrace, pair_of
 
 _TARGET = 8
 """n* of the balance score where the recipe has no `tune`, as in B-STaR."""
@@ -69,8 +75,10 @@ def _make(round: Round, sampler: Sampler, render: RenderPrompt, models: Addresse
     problems.tally.refuse_nothing()
 
     teacher = _teacher(round, models)
-    with Scorer(round.recipe.reward, round.recipe.plugins, models) as scorer:
-        solver = Solver(round, sampler, render, scorer, teacher)
+    with ExitStack() as running:
+        scorer = running.enter_context(Scorer(round.recipe.reward, round.recipe.plugins, models))
+        trees = running.enter_context(_trees(round, sampler, render, scorer, models))
+        solver = Solver(round, sampler, render, scorer, teacher, trees)
         tried = solver.tune(problems.rows)
         settings = best(tried) if tried else round.given
 
@@ -85,15 +93,17 @@ def _make(round: Round, sampler: Sampler, render: RenderPrompt, models: Addresse
         with _filters(round, settings, solver, earlier, models) as filters:
             new, tallies = run_filters(solutions, filters)
 
+    valued = _write_values(round, render, drawn) if round.rounds.scorer else 0
     rows = [*earlier, *new]
-    sampled = count_tokens(round.drafts) + (teacher.tokens if teacher else 0)
+    drawn_tokens = count_tokens(round.drafts) + count_tree_tokens(round.drafts)
     numbers = replace(
         _numbers(round, settings, drawn),
         rationalized=hinted.right,
         taught=taught.right,
         new=len(new),
         traces=len(rows),
-        tokens=sampled,
+        tokens=drawn_tokens + (teacher.tokens if teacher else 0),
+        values=valued,
         tried=[{**one.settings.to_json(), "balance": one.score} for one in tried],
     )
     numbers.write(round.numbers)
@@ -103,6 +113,34 @@ def _make(round: Round, sampler: Sampler, render: RenderPrompt, models: Addresse
     return numbers
 
 
+@contextmanager
+def _trees(
+    round: Round, sampler: Sampler, render: RenderPrompt, scorer: Scorer, models: Addresses
+) -> Iterator[TreeSampler | None]:
+    """The search of the recipe, while its scorer's processes run; None without one."""
+    recipe, search = round.recipe, round.rounds.search
+    if search is None:
+        yield None
+        return
+
+    sampling = round.sampling(round.given)
+    with tree_sampler(
+        sampler,
+        search,
+        model=round.model,
+        reward=recipe.reward,
+        verify=scorer.verify,
+        prompt=partial(round.prompt, render),
+        folder=round.drafts,
+        decoding=sampling.decoding(round.seed),
+        files=recipe.plugins,
+        models=models,
+        system=recipe.data.system,
+        tick=partial(round.tick, "problems searched"),
+    ) as trees:
+        yield trees
+
+
 def _benches(round: Round) -> list[Bench]:
     """Whole, whatever `eval.limit` says: a row must not be in any part of a bench."""
     assert round.recipe.eval, "checked by the recipe"
@@ -110,13 +148,14 @@ def _benches(round: Round) -> list[Bench]:
 
 
 def _problems(round: Round, benches: Sequence[Bench]) -> Filtered:
-    """The recipe's prompts, each text once, without those that are in a bench."""
+    """The first of the recipe's prompts, each text once, without those that are in a bench."""
     rows: dict[str, RawTrace] = {}
     for number, problem in enumerate(recipe_problems(round.recipe), 1):
         place = f"data.prompts:{number}"
         row = RawTrace(place, problem.id, problem.problem, "", problem.answer, problem.metadata)
         rows.setdefault(problem.problem, row)
-    return apart_from(list(rows.values()), index_of(benches))
+    some = list(rows.values())[: round.rounds.problems]
+    return apart_from(some, index_of(benches))
 
 
 def _earlier(round: Round) -> list[RawTrace]:
@@ -125,8 +164,11 @@ def _earlier(round: Round) -> list[RawTrace]:
         return []
 
     rows = source_rows(Rows(source=str(round.earlier)))
-    found = converted(rows, "earlier", "plain", Columns())
-    return by_length(found.rows, _count_words, 0, None).rows
+    columns = Columns("prompt", "chosen") if round.prefers else Columns()
+    found = converted(rows, "earlier", "plain", columns).rows
+    if round.prefers:
+        found = list(map(pair_of, found))
+    return by_length(found, count_words, 0, None).rows
 
 
 @contextmanager
@@ -138,33 +180,49 @@ def _filters(
     models: Addresses,
 ) -> Iterator[list[Filter]]:
     """The filters of a round in their order, with the selector's processes."""
-    recipe, rounds = round.recipe, round.rounds
     with ExitStack() as running:
-        if rounds.select:
-            selector = running.enter_context(
-                Selector(rounds.select, recipe.reward, recipe.plugins, models)
-            )
-            judge: Filter = partial(
-                selected, selector=selector, verify=solver.verify, keep_wrong=False
-            )
-        else:
-            judge = partial(verified, verify=solver.verify)
-
-        filters = [judge]
+        filters = _choosing(round, solver, models, running)
         if settings.threshold is not None:
             filters.append(partial(above, reward=solver.reward, least=settings.threshold))
-        filters.append(partial(by_length, count=_count_words, shortest=0, longest=None))
+        filters.append(partial(by_length, count=count_words, shortest=0, longest=None))
+        if round.pairs_solutions:
+            filters.append(partial(judged, verdict=solver.verdict))
+            filters.append(partial(paired, verdict=solver.verdict, most=settings.samples))
         filters.append(partial(unknown, known=_known(round, earlier)))
         yield filters
 
 
+def _choosing(round: Round, solver: Solver, models: Addresses, running: ExitStack) -> list[Filter]:
+    """The selector, if there is one, and the verifier: pairs need wrong solutions too."""
+    recipe, use, wrong = round.recipe, round.rounds.select, round.pairs_solutions
+    if use is None:
+        return [] if wrong else [partial(verified, verify=solver.verify)]
+
+    selector = running.enter_context(Selector(use, recipe.reward, recipe.plugins, models))
+    return [partial(selected, selector=selector, verify=solver.verify, keep_wrong=wrong)]
+
+
 def _known(round: Round, earlier: Sequence[RawTrace]) -> set[tuple[str, str]]:
     """Problems with a solution that the recipe or a round before has."""
-    pairs = [(row.problem, row.solution) for row in earlier]
+    known = {(same_text(row.problem), row.learned) for row in earlier}
     if round.recipe.data.traces:
         given = recipe_traces(round.recipe)
-        pairs += [(trace.prompt, trace.response) for trace in given]
-    return {(same_text(problem), solution.strip()) for problem, solution in pairs}
+        known |= {(same_text(trace.prompt), trace.response.strip()) for trace in given}
+    return known
+
+
+def _write_values(round: Round, render: RenderPrompt, drawn: Solved) -> int:
+    """Write the step values of all trees, and say of how many responses."""
+    assert isinstance(drawn, SolvedBySearch) and round.rounds.search, "checked by the recipe"
+    found: list[StepTrace] = []
+    for row in drawn.problems:
+        ends, prompt = drawn.ends.get(row.problem, Ends([])), round.prompt(render, row.problem)
+        found += values(row, ends, prompt, round.rounds.search.backup)
+
+    write_lines(
+        round.values, (json.dumps(row.to_row(), ensure_ascii=False) + "\n" for row in found)
+    )
+    return len(found)
 
 
 def _numbers(round: Round, settings: Settings, drawn: Solved) -> RoundNumbers:
@@ -179,7 +237,7 @@ def _numbers(round: Round, settings: Settings, drawn: Solved) -> RoundNumbers:
         samples=settings.samples,
         threshold=settings.threshold,
         problems=len(groups),
-        responses=len(groups) * settings.samples,
+        responses=drawn.responses,
         right=drawn.right,
         solved=len(solved),
         distinct=statistics.fmean(solved) if solved else 0.0,
@@ -219,13 +277,10 @@ def _card(
         command=f"rlsp run {recipe.name}, round {round.number}",
         sources=sources,
         sampling=round.sampling(settings),
+        search=round.rounds.search,
         verifier=recipe.reward.correctness.model_dump(mode="json"),
         length_unit="words",
         benches=[compared_bench(bench) for bench in benches],
         filters=tallies,
         rows=rows,
     )
-
-
-def _count_words(text: str) -> int:
-    return len(text.split())

@@ -1,7 +1,7 @@
 """Sample solutions of a round's problems, and score them all."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from rlsp_cli.data.raw_trace import RawTrace
@@ -11,12 +11,12 @@ from rlsp_cli.rewards.breaker import refuse_broken
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score, is_right
 from rlsp_cli.rewards.scorer import Scorer
-from rlsp_cli.runs.stream import append_rows
 from rlsp_cli.traces.balance import Settings, Solution, Tried, all_settings, try_settings
 from rlsp_cli.traces.rejection import RejectionSampler
 from rlsp_cli.traces.round import Round
 from rlsp_cli.traces.tally import Tally, tally
 from rlsp_cli.traces.teacher import Teacher
+from rlsp_cli.traces.trees import Ends, TreeSampler
 
 _HINT = "{problem}\n\nThe answer is {answer}. Show how to find it."
 """What is asked where no solution is right; the trace keeps the problem as it was."""
@@ -30,6 +30,8 @@ class Solved:
     solutions: Sequence[RawTrace]
     scores: Mapping[tuple[str, str], SampleScore]
     tally: Tally
+    responses: int = 0
+    """How many responses were asked for, or are whole in the trees of a search."""
 
     def groups(self) -> list[list[Solution]]:
         """The solutions of each problem."""
@@ -52,6 +54,18 @@ class Solved:
         return {row.problem for row, score in verdicts if is_right(score.correctness.value)}
 
 
+@dataclass(frozen=True)
+class SolvedBySearch(Solved):
+    """The same of a search: `solutions` are what was written of the trees that `ends` has."""
+
+    ends: Mapping[str, Ends] = field(default_factory=dict)
+
+    def groups(self) -> list[list[Solution]]:
+        """The whole responses in the tree of each problem."""
+        found = [self.ends[row.problem].ends for row in self.problems if row.problem in self.ends]
+        return [[Solution(end.text, end.is_right, None) for end in ends] for ends in found]
+
+
 class Solver:
     """Samples solutions and scores them; keeps the scores of all."""
 
@@ -62,9 +76,10 @@ class Solver:
         render: RenderPrompt,
         scorer: Scorer,
         teacher: Teacher | None,
+        trees: TreeSampler | None = None,
     ) -> None:
         self.round, self.sampler, self.render, self.scorer = round, sampler, render, scorer
-        self.teacher = teacher
+        self.teacher, self.trees = teacher, trees
         self.scores: dict[tuple[str, str], SampleScore] = {}
 
     def tune(self, problems: Sequence[RawTrace]) -> list[Tried]:
@@ -82,7 +97,9 @@ class Solver:
         return try_settings(drawn, settings, rounds.tune.target)
 
     def solve(self, problems: Sequence[RawTrace], settings: Settings, what: str = "") -> Solved:
-        """Solutions of the problems."""
+        """Solutions of the problems, sampled or searched."""
+        if self.trees is not None:
+            return self._search(self.trees, problems)
         return self._solve(problems, settings, self._prompt, f"problems solved {what}".strip())
 
     def rationalize(self, before: Solved, settings: Settings) -> Solved:
@@ -114,6 +131,10 @@ class Solver:
         """The verdicts that are known."""
         return [self.scores[one.prompt, one.response].correctness for one in samples]
 
+    def verdict(self, row: RawTrace) -> float | None:
+        """Whether a solution is right, from 0 to 1; None without a verdict."""
+        return self.scores[row.problem, row.solution].correctness.value
+
     def reward(self, row: RawTrace) -> float | None:
         """The mixed reward of a solution; None if a component has no value."""
         return self.scores[row.problem, row.solution].reward
@@ -131,12 +152,30 @@ class Solver:
             prompt,
             self.round.drafts,
             self.round.recipe.data.system,
-            partial(self._tick, what),
+            partial(self.round.tick, what),
             self.round.seed,
         )
         found = sampler.sample(problems)
         self._score(found.rows)
-        return Solved(problems, found.rows, self.scores, found.tally)
+        asked = len(problems) * settings.samples
+        return Solved(problems, found.rows, self.scores, found.tally, asked)
+
+    def _search(self, trees: TreeSampler, problems: Sequence[RawTrace]) -> SolvedBySearch:
+        found = trees.sample(problems)
+        self._judge(found.filtered.rows)
+        whole = sum(len(tree.ends) for tree in found.ends.values())
+        rows, tally = found.filtered
+        return SolvedBySearch(problems, rows, self.scores, tally, whole, found.ends)
+
+    def _judge(self, rows: Sequence[RawTrace]) -> None:
+        """Verdicts alone: a chain has no number of tokens, which other rewards may ask for."""
+        samples = [
+            Sample(row.problem, row.solution, row.answer, row.id, row.metadata) for row in rows
+        ]
+        scores = [SampleScore(verdict, (), None) for verdict in self.scorer.verify(samples)]
+        refuse_broken(samples, scores, self.round.recipe.reward)
+        for sample, score in zip(samples, scores, strict=True):
+            self.scores[sample.prompt, sample.response] = score
 
     def _score(self, rows: Sequence[RawTrace]) -> None:
         new = {(row.problem, row.solution): row for row in rows}
@@ -151,10 +190,4 @@ class Solver:
             self.scores[sample.prompt, sample.response] = score
 
     def _prompt(self, problem: str) -> str:
-        data = self.round.recipe.data
-        return self.render(data.template.replace("{problem}", problem), data.system)
-
-    def _tick(self, what: str, done: int, total: int) -> None:
-        # Steps are counted from 0, as in training.
-        row = {"step": done - 1, "total_steps": total, "text": what}
-        append_rows(self.round.paths.metrics, [row])
+        return self.round.prompt(self.render, problem)

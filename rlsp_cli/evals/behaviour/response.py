@@ -13,7 +13,7 @@ from rlsp_cli.runs.run import open_run
 from rlsp_cli.runs.shapes import ResponseRow
 from rlsp_cli.runs.stream import read_rows
 
-_DECODING = {"greedy": "greedy", "sample": "sampled", "forced": "forced"}
+_DECODING = {"greedy": "greedy", "sample": "sampled", "forced": "forced", "search": "searched"}
 """Kind of a row in samples.jsonl -> how it was decoded."""
 _GIVEN = "given"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rlsp_cli.data import Problem
 from rlsp_cli.evals.benches.bench_file import Sampling
-from rlsp_cli.recipe.schema import PluginUse
+from rlsp_cli.recipe.plugin_use import PluginUse
 
 
 @dataclass(frozen=True)

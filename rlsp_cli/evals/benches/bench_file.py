@@ -7,9 +7,11 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from rlsp_cli.errors import RecipeError
 from rlsp_cli.evals.benches.shipped import file_path, shipped_files
+from rlsp_cli.recipe.eval import Eval
 from rlsp_cli.recipe.issue import OptionsError
 from rlsp_cli.recipe.load import read_section
-from rlsp_cli.recipe.schema import Eval, PluginUse, Prompts, RowUse
+from rlsp_cli.recipe.plugin_use import PluginUse
+from rlsp_cli.recipe.rows import Prompts, RowUse
 from rlsp_cli.recipe.section import NonNegativeInt, Section
 from rlsp_cli.rewards.registry import resolve_options
 

@@ -13,7 +13,10 @@ from rlsp_cli.evals.benches.bench_file import (
 )
 from rlsp_cli.evals.benches.protocol_file import Rules, find_protocol, with_rules
 from rlsp_cli.evals.benches.source import given_data, is_changed, read_bench, read_problems
-from rlsp_cli.recipe.schema import Data, Eval, Prompts, Recipe
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.recipe.eval import Eval
+from rlsp_cli.recipe.rows import Prompts
+from rlsp_cli.recipe.schema import Recipe
 
 HELDOUT = "heldout"
 """The bench that is the recipe's own `data.heldout`, and has no file."""

@@ -8,8 +8,9 @@ from rlsp_cli.evals.benches.bench_file import Sampling, completed
 from rlsp_cli.evals.benches.benches import HELDOUT, Benches
 from rlsp_cli.evals.benches.probe import probe_name
 from rlsp_cli.evals.benches.protocol_file import find_protocol
+from rlsp_cli.recipe.eval import Eval
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Eval, Recipe
+from rlsp_cli.recipe.schema import Recipe
 
 
 def check_benches(recipe: Recipe) -> Iterator[Issue]:

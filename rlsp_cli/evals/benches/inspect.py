@@ -8,7 +8,7 @@ from rlsp_cli.errors import NotReadyError
 from rlsp_cli.evals.benches.bench import content_digest
 from rlsp_cli.evals.benches.bench_file import BenchFile, bench_path, find_bench
 from rlsp_cli.evals.benches.benches import Benches
-from rlsp_cli.recipe.schema import Eval
+from rlsp_cli.recipe.eval import Eval
 
 
 @dataclass(frozen=True)

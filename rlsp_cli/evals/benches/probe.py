@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rlsp_cli.data import Row, RowFunction, problems_of
 from rlsp_cli.evals.benches.bench import Bench
-from rlsp_cli.recipe.schema import Prompts, RowUse
+from rlsp_cli.recipe.rows import Prompts, RowUse
 
 
 def probed(bench: Bench, use: RowUse, files: Sequence[str]) -> Bench:

@@ -13,7 +13,7 @@ from rlsp_cli.errors import RecipeError
 from rlsp_cli.evals.benches.bench_file import SAMPLING_KEYS, BenchFile, Prompt
 from rlsp_cli.evals.benches.shipped import file_path, shipped_files
 from rlsp_cli.recipe.load import read_section
-from rlsp_cli.recipe.schema import PluginUse
+from rlsp_cli.recipe.plugin_use import PluginUse
 from rlsp_cli.recipe.section import NonNegativeInt, Section
 
 

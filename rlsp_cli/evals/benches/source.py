@@ -10,7 +10,8 @@ from rlsp_cli.data import Problem, Row, RowFunction, problems_of, source_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches.bench import content_digest
 from rlsp_cli.evals.benches.bench_file import BenchFile
-from rlsp_cli.recipe.schema import Eval, Prompts
+from rlsp_cli.recipe.eval import Eval
+from rlsp_cli.recipe.rows import Prompts
 
 _ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
 """Of a bench's file in a data folder, in the order in which they are tried."""

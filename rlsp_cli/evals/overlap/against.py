@@ -10,8 +10,9 @@ from ruamel.yaml import YAML, YAMLError
 from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.evals.benches import Bench, Benches, shipped_benches
 from rlsp_cli.evals.overlap.index import NGRAM, SHARE, OverlapIndex
+from rlsp_cli.recipe.eval import Eval
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import Eval, Recipe
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.shipped import find_recipe, shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 

@@ -6,13 +6,21 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-from rlsp_cli.data import Row, Streamed, prompt_rows, source_rows, trace_rows
+from rlsp_cli.data import (
+    Row,
+    Streamed,
+    preference_rows,
+    prompt_rows,
+    source_rows,
+    trace_rows,
+)
 from rlsp_cli.data.formats import Columns, convert, pick_format
 from rlsp_cli.data.source import HUB_ID
 from rlsp_cli.errors import DataError
-from rlsp_cli.recipe.schema import Recipe, Rows, Traces
+from rlsp_cli.recipe.rows import PreferenceRows, Rows, Traces
+from rlsp_cli.recipe.schema import Recipe
 
-ROLES = {"traces": "sft", "prompts": "ppo"}
+ROLES = {"traces": "sft", "pairs": "sft", "prompts": "ppo"}
 """Key of `data` -> the stage that trains on it."""
 _FILES = (".jsonl", ".json", ".csv", ".parquet")
 
@@ -77,7 +85,9 @@ def from_recipe(role: str, recipe: Recipe, most_of_task: int | None = None) -> T
 
 
 def _problems(source: Rows, recipe: Recipe) -> Collection[HasProblem]:
-    read = trace_rows if isinstance(source, Traces) else prompt_rows
+    if isinstance(source, Traces):
+        return trace_rows(source, recipe.plugins)
+    read = preference_rows if isinstance(source, PreferenceRows) else prompt_rows
     return read(source, recipe.plugins)
 
 

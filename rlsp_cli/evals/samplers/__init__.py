@@ -4,6 +4,7 @@ from rlsp_cli.evals.samplers.endpoint import Endpoint, Question
 from rlsp_cli.evals.samplers.endpoint_sampler import EndpointSampler
 from rlsp_cli.evals.samplers.forcing import ForcedSampler
 from rlsp_cli.evals.samplers.replay import ReplaySampler
+from rlsp_cli.evals.samplers.sampled import sampled
 from rlsp_cli.evals.samplers.sampler import Decoding, Request, Response, Sampler, answers
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "Response",
     "Sampler",
     "answers",
+    "sampled",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.samplers.sampler import Decoding, Request, Response, Sampler
-from rlsp_cli.recipe.schema import Forcing
+from rlsp_cli.recipe.strategy import Forcing
 from rlsp_cli.rewards.thinking import before_the_end, closing, whole
 
 # The words of the paper, Section 3.1.

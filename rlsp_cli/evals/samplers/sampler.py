@@ -2,7 +2,9 @@
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+
+from rlsp_cli.rewards.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,8 @@ class Request:
     `prefix` is a start of the response, to be continued, and `prefix_ids` are its tokens where the
     model wrote it itself: a text that is encoded again may become other tokens. `system` is for
     servers, which render prompts themselves; elsewhere it is in the prompt already. `seed` takes
-    the place of the seed that the decoding and the request's place among others give.
+    the place of the seed that the decoding and the request's place among others give. `metadata` has
+    the columns of the problem's row, for a continuation.
     """
 
     id: str
@@ -22,6 +25,7 @@ class Request:
     system: str | None = None
     prefix_ids: tuple[int, ...] = ()
     seed: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Response:
 
     `stopped` is True when a stop text ended it, so that it can be continued; `token_ids` are its
     tokens where the decoding has `stop` and the sampler knows them, else empty. `other_tokens` are
-    what other models read and wrote for it, such as a scorer's.
+    what other models read and wrote for it, such as a scorer's. `turns` has what came from elsewhere
+    between the model's words; `text` and `num_tokens` are the model's alone.
 
     `scores` are for best-of-n and votes, by scorer. The score `logprob` is the sum of the
     log-probabilities (nats, at temperature 1) of its tokens.
@@ -58,6 +63,13 @@ class Response:
     stopped: bool = False
     token_ids: tuple[int, ...] = ()
     other_tokens: int = 0
+    turns: Turns | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Response":
+        """From plain data, as `dataclasses.asdict` makes it."""
+        turns = data.get("turns")
+        return cls(**{**data, "turns": turns and Turns.from_json(turns)})
 
 
 class Sampler(Protocol):

@@ -7,7 +7,7 @@ from rlsp_cli.evals.scorer_benches.bench_file import (
     shipped_scorer_benches,
 )
 from rlsp_cli.evals.scorer_benches.measured import check_measured
-from rlsp_cli.evals.scorer_benches.responses import Labelled, read_labelled
+from rlsp_cli.evals.scorer_benches.responses import Labelled, read_labelled, where_labelled
 from rlsp_cli.evals.scorer_benches.run import (
     ScorerResult,
     measure_scorer,
@@ -15,11 +15,13 @@ from rlsp_cli.evals.scorer_benches.run import (
     score_responses,
     write_result,
 )
+from rlsp_cli.evals.scorer_benches.score_log import bench_folder
 
 __all__ = [
     "Labelled",
     "ScorerBenchFile",
     "ScorerResult",
+    "bench_folder",
     "check_measured",
     "find_scorer_bench",
     "is_scorer_bench",
@@ -28,5 +30,6 @@ __all__ = [
     "refuse_threshold",
     "score_responses",
     "shipped_scorer_benches",
+    "where_labelled",
     "write_result",
 ]

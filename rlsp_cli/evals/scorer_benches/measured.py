@@ -7,7 +7,8 @@ from typing import Any
 from rlsp_cli.errors import RlspError
 from rlsp_cli.evals.scorer_benches.run import RESULTS
 from rlsp_cli.recipe.issue import Note
-from rlsp_cli.recipe.schema import ExplorationUse, Recipe
+from rlsp_cli.recipe.plugin_use import ExplorationUse
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.run import RUNS
 from rlsp_cli.runs.stream import read_json
 

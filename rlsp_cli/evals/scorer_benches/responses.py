@@ -1,14 +1,16 @@
 """The labelled responses of a bench for scorers, as its rows have them."""
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlsp_cli.data import Row, source_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.scorer_benches.bench_file import ScorerBenchFile
-from rlsp_cli.recipe.schema import Prompts
+from rlsp_cli.recipe.rows import Prompts
 from rlsp_cli.rewards.sample import Sample
 
 
@@ -37,6 +39,24 @@ def read_labelled(file: ScorerBenchFile, data: Path | None = None) -> list[Label
         for number, row in enumerate(rows):
             found += _responses(file, subset, number, row)
     return found
+
+
+def where_labelled(file: ScorerBenchFile, data: Path | None = None) -> str:
+    """The source of a bench's rows, a file or the hub; `none: ` and what is missing, if there is none."""
+    try:
+        return str(_given(file, data) or file.source)
+    except NotReadyError as error:
+        return f"none: {error}"
+
+
+def digest_of(responses: Sequence[Labelled]) -> str:
+    """SHA-256 of responses with their problems and labels."""
+    digest = hashlib.sha256()
+    for one in responses:
+        labels = (one.id, one.subset, one.steps, one.first_error, one.right)
+        row = (one.sample.prompt, one.sample.response, *labels)
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
 
 
 def _subsets(file: ScorerBenchFile, data: Path | None) -> dict[str, list[Row]]:

@@ -1,8 +1,10 @@
 """Measure a scorer on a bench for scorers; nothing is decoded, so no model is needed."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,17 @@ from rlsp_cli.evals.scorer_benches.first_error import (
     measured_errors,
 )
 from rlsp_cli.evals.scorer_benches.ranking import Ranking, ranking
-from rlsp_cli.evals.scorer_benches.responses import Labelled
+from rlsp_cli.evals.scorer_benches.responses import Labelled, digest_of
+from rlsp_cli.evals.scorer_benches.score_log import ScoreLog
 from rlsp_cli.evals.statistics import Estimate
-from rlsp_cli.recipe.schema import Reward, ScorerUse
-from rlsp_cli.rewards.call import Call
+from rlsp_cli.recipe.plugin_use import ScorerUse
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.models import NO_MODELS, Addresses
 from rlsp_cli.rewards.pool import Pool
 from rlsp_cli.rewards.sample import Score
 from rlsp_cli.rewards.scorer import use_of
-from rlsp_cli.runs.stream import write_json, write_rows
+from rlsp_cli.runs.stream import write_json
 
 RESULTS = "scorer_bench.json"
 """The file of a result in its folder."""
@@ -36,6 +40,7 @@ class ScorerResult:
     """A scorer on one bench, by subset; `f1` is the mean over subsets of `first_error`.
 
     `failures` counts the responses without a score by outcome, `tokens` what models read and wrote.
+    `digest` is that of the responses with their labels.
     """
 
     bench: str
@@ -46,6 +51,7 @@ class ScorerResult:
     f1: Estimate | None
     failures: Mapping[str, int]
     tokens: int
+    digest: str
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -56,19 +62,51 @@ class ScorerResult:
 def score_responses(
     scorer: ScorerUse,
     responses: Sequence[Labelled],
-    limits: Reward,
-    files: Sequence[str] = (),
+    folder: Path,
+    recipe: Recipe,
+    models: Mapping[str, Any],
     served: Addresses = NO_MODELS,
 ) -> list[Score]:
-    """The scores of responses, in worker processes; `files` are plugins, `served` their models."""
-    use = use_of(scorer.kind, scorer, files)
+    """The scores of responses, in worker processes; `folder` keeps each as it comes.
+
+    What the folder has already is not scored again. `models` are those that the scorer asks, at the
+    addresses `served`; limits and plugin files are the recipe's.
+    """
+    use, limits = use_of(scorer.kind, scorer, recipe.plugins), recipe.reward
     if use.takes_group:
         message = f"{use.name} compares the responses to one prompt, and a bench has their labels"
         raise PluginError(f"{message}; measure a scorer of single responses")
 
-    calls = [Call(use, (one.sample,), one.steps if scorer.steps else None) for one in responses]
+    log = ScoreLog(folder, responses, _made(scorer, use, responses, models))
     with Pool([use], limits.workers, limits.timeout_s, limits.memory_gb, models=served) as pool:
-        return [score for (score,) in pool.map(calls)]
+        for number, score in _as_they_come(pool, use, responses, log.missing):
+            log.add(number, score)
+    return log.close()
+
+
+def _made(
+    scorer: ScorerUse, use: Use, responses: Sequence[Labelled], models: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that the scores depend on."""
+    named = {"scorer": scorer.model_dump(mode="json"), "models": models}
+    return {**named, "source": use.digest, "responses": digest_of(responses)}
+
+
+def _as_they_come(
+    pool: Pool, use: Use, responses: Sequence[Labelled], numbers: Sequence[int]
+) -> Iterator[tuple[int, Score]]:
+    """The scores of the responses with these numbers, whichever is there first."""
+    waiting: dict[Future[list[Score]], int] = {}
+    for number in numbers:
+        one = responses[number]
+        call = Call(use, (one.sample,), one.steps if use.steps else None)
+        # Waits while the queue is full, so that few scores are not written yet.
+        waiting[pool.submit(partial(pool.run, call))] = number
+        for done in [future for future in waiting if future.done()]:
+            yield waiting.pop(done), done.result()[0]
+
+    for done in as_completed(waiting):
+        yield waiting[done], done.result()[0]
 
 
 def measure_scorer(
@@ -110,19 +148,12 @@ def measure_scorer(
         f1=f1,
         failures=dict(Counter(score.outcome for score in scores if score.value is None)),
         tokens=sum(score.tokens for score in scores),
+        digest=digest_of(responses),
     )
 
 
-def write_result(
-    folder: Path, result: ScorerResult, responses: Sequence[Labelled], scores: Sequence[Score]
-) -> None:
-    """Write scores.jsonl, with a row for each response, and scorer_bench.json."""
-    rows = []
-    for response, score in zip(responses, scores, strict=True):
-        labels = {"first_error": response.first_error, "right": response.right}
-        rows.append({"id": response.id, "subset": response.subset, **labels, **score.to_row()})
-
-    write_rows(folder / "scores.jsonl", rows)
+def write_result(folder: Path, result: ScorerResult) -> None:
+    """Write scorer_bench.json."""
     write_json(folder / RESULTS, {"schema": "rlsp.scorer-bench/1", "data": result.to_json()})
 
 

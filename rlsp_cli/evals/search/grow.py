@@ -11,6 +11,7 @@ from rlsp_cli.errors import DataError, PluginError
 from rlsp_cli.evals.answer import LOGPROB
 from rlsp_cli.evals.samplers.sampler import Decoding, Request, Response, Sampler
 from rlsp_cli.evals.search.backup import back_up
+from rlsp_cli.evals.search.choice import CHOICES
 from rlsp_cli.evals.search.log import Place, Step, TreeLog
 from rlsp_cli.evals.search.policy import Expansion, Policy
 from rlsp_cli.evals.search.scoring import NodeScorer
@@ -27,10 +28,14 @@ _SEED_BYTES = 7
 
 @dataclass(eq=False)
 class Grown:
-    """The tree of a request, and why it ended; `policy_tokens` are those of its sampler alone."""
+    """The tree of a request, and why it ended; `policy_tokens` are those of its sampler alone.
+
+    `choose` is one of `CHOICES`.
+    """
 
     request: Request
     tree: Tree
+    choose: str = "best"
     policy_tokens: int = 0
     end: End | None = None
     lost: list[Score] = field(default_factory=list)
@@ -43,10 +48,10 @@ class Grown:
 
     @property
     def answer(self) -> Node:
-        """The response with the highest score: a whole one, else one that the limit cut, else a part."""
+        """The chosen of the whole responses, else the best that the limit cut, else the best part."""
         ended = self.tree.ended
         whole = [node for node in ended if not node.truncated]
-        return ranked(whole or ended or self.tree.open)[0]
+        return CHOICES[self.choose](whole) if whole else ranked(ended or self.tree.open)[0]
 
     @property
     def reason(self) -> str | None:
@@ -118,9 +123,8 @@ class Search:
     def _planted(self, request: Request, seed: int) -> Grown:
         root = Node(0, text=request.prefix, token_ids=request.prefix_ids)
         random = Random(f"{seed}:{request.id}:{request.index}")
-        return Grown(
-            request, Tree(request.prompt, request.id, self.settings.budget, random, [root])
-        )
+        tree = Tree(request.prompt, request.id, self.settings.budget, random, [root])
+        return Grown(request, tree, self.settings.choose)
 
     def _wanted(self, grown: Grown) -> list[Expansion]:
         """What the policy wants; nothing once the search is at its end, which is noted."""

@@ -79,7 +79,8 @@ class TreeLog:
         self.path = path
         self.steps: dict[Place, Step] = {}
         self.scores: dict[Place, Score] = {}
-        self.ends: set[tuple[str, int]] = set()
+        self.ends: dict[tuple[str, int], int] = {}
+        """The node of the answer, by tree; 0 without one."""
         for row in read_rows(path, _Row):
             self._know(row)
 
@@ -96,15 +97,27 @@ class TreeLog:
     def add_end(self, place: Place, end: str) -> None:
         """Keep why a search ended, once."""
         if place.tree not in self.ends:
-            self.ends.add(place.tree)
+            self.ends[place.tree] = place.node
             append_rows(self.path, [{**vars(place), "end": end}])
+
+    def nodes(self, id: str, index: int) -> dict[int, Node]:
+        """The nodes of a tree with their scores, by number, parents before children."""
+        nodes = {0: Node(0)}
+        steps = {
+            place.node: step for place, step in self.steps.items() if place.tree == (id, index)
+        }
+        for number, step in sorted(steps.items()):
+            nodes[number] = step.node(number, nodes[step.parent])
+            score = self.scores.get(Place(id, index, number))
+            nodes[number].score = score.value if score else None
+        return nodes
 
     def _know(self, row: Mapping[str, Any]) -> None:
         place = Place(row["id"], row["index"], row["node"])
         if "score" in row:
             self.scores[place] = Score.from_row(row["score"])
         elif "end" in row:
-            self.ends.add(place.tree)
+            self.ends[place.tree] = place.node
         else:
             known = {name: row[name] for name in Step.__dataclass_fields__ if name in row}
             self.steps[place] = Step(**{**known, "token_ids": tuple(row.get("token_ids", ()))})

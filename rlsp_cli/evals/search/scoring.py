@@ -27,7 +27,7 @@ class NodeScorer(Protocol):
 class StepScoring:
     """A step scorer in worker processes; it sees no reference and no column of the bench.
 
-    `limit` is the share of the last 16 scores that may fail.
+    `limit` is the share of the last 16 scores that may fail, or of the first ones if all fail.
     """
 
     def __init__(self, use: Use, pool: Pool, limit: float) -> None:
@@ -45,15 +45,20 @@ class StepScoring:
         # Once a failure is written down, a resumed search takes it for the node's score.
         scores = [future.result()[0] for future in futures]
         for score in scores:
-            self._refuse_failing(score)
+            self._recent.append(score.failed)
+            if score.failed and len(self._recent) == _RECENT:
+                self._refuse_failing(score)
+
+        # A small search may end before there are 16, and a dead scorer has none but failures.
+        if scores and all(self._recent):
+            self._refuse_failing(scores[-1])
         yield from scores
 
     def _refuse_failing(self, score: Score) -> None:
-        self._recent.append(score.failed)
-        failed = sum(self._recent)
-        if score.failed and len(self._recent) == _RECENT and failed > self.limit * _RECENT:
+        count, failed = len(self._recent), sum(self._recent)
+        if failed > self.limit * count:
             raise SafetyError(
-                f"eval.search.scorer: {failed} of the last {_RECENT} scores failed "
+                f"search.scorer: {failed} of the last {count} scores failed "
                 f"(reward.failure_limit {self.limit}): {score.reason}"
             )
 

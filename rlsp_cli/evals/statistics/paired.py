@@ -65,7 +65,7 @@ def paired(differences: Sequence[float]) -> Paired:
     low, high = _between(sums, sizes)
 
     # A wider lower limit of 0 or less would deny what p says, so then it stays where it is.
-    wide = _allowing_for_another(differences)
+    wide = allowing_for_another(differences)
     low = min(low, value if p <= LEVEL and wide.low <= 0 else wide.low)
     return Paired(value, low, max(high, wide.high), p, sum(map(bool, differences)))
 
@@ -118,7 +118,8 @@ def _halves(differences: Sequence[float]) -> tuple["np.ndarray", "np.ndarray"]:
     return sums.round(_SAME_SUM), sizes
 
 
-def _allowing_for_another(differences: Sequence[float]) -> Estimate:
+def allowing_for_another(differences: Sequence[float]) -> Estimate:
+    """The mean, with limits that allow for one more problem that differs as much as any."""
     # Where none differs, one more problem may differ by all that a difference can be.
     most = max(map(abs, differences)) or 1.0
     return bounded_mean(differences, -most, most)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlsp_cli.evals.statistics.beta import beta_quantile
 from rlsp_cli.evals.statistics.paired import FEWEST, LEVEL
+from rlsp_cli.evals.statistics.student import t_quantile
 
 if TYPE_CHECKING:
     import numpy as np
 
-_POWER = 0.8
+POWER = 0.8
 
 _EVALUATIONS = 400
 """Simulated evaluations: the power that they estimate has a standard error of 2 points."""
@@ -156,14 +156,14 @@ def _smallest(evaluate: _Evaluate, most: float, problems: int) -> float | None:
     """The true difference that is found in 80% of evaluations, by bisection of the strength."""
     import numpy as np
 
-    if problems < FEWEST or _found(evaluate(np.random.default_rng(0), most)[1]) < _POWER:
+    if problems < FEWEST or _found(evaluate(np.random.default_rng(0), most)[1]) < POWER:
         return None
 
     # The same random numbers at every strength: power then rises with it, as bisection needs.
     low, high = 0.0, most
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        enough = _found(evaluate(np.random.default_rng(0), middle)[1]) >= _POWER
+        enough = _found(evaluate(np.random.default_rng(0), middle)[1]) >= POWER
         low, high = (low, middle) if enough else (middle, high)
 
     return evaluate(np.random.default_rng(0), high)[0] * math.sqrt(min(1.0, _SIMULATED / problems))
@@ -193,7 +193,7 @@ def _unpaired(means: Sequence[float]) -> float | None:
     Each model has the variance of its own accuracy, and t quantiles allow for few problems.
     """
     freedom, mean = 2 * len(means) - 2, statistics.fmean(means)
-    factor = _t_quantile(1 - LEVEL / 2, freedom) + _t_quantile(_POWER, freedom)
+    factor = t_quantile(1 - LEVEL / 2, freedom) + t_quantile(POWER, freedom)
     overdispersion = statistics.variance(means) / (mean * (1 - mean))
 
     # Few problems can all be easy or hard by chance. An invented one, right or wrong, draws the
@@ -207,12 +207,3 @@ def _unpaired(means: Sequence[float]) -> float | None:
         difference = factor * math.sqrt(both / len(means))
 
     return difference if difference <= 1 - mean else None
-
-
-def _t_quantile(share: float, freedom: int) -> float:
-    """Student's t quantile, for shares above one half.
-
-    With x = freedom / (freedom + t^2), P(T > t) = I_x(freedom / 2, 1/2) / 2.
-    """
-    x = beta_quantile(freedom / 2, 0.5, 2 * (1 - share))
-    return math.sqrt(freedom * (1 - x) / x)

@@ -15,7 +15,7 @@ from rlsp_cli.evals.strategies.strategy import (
     chance_of_vote,
     no_answers,
 )
-from rlsp_cli.recipe.schema import Split
+from rlsp_cli.recipe.strategy import Split
 
 
 class ConfidenceSplit(Strategy):

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from rlsp_cli.evals.answer import CONFIDENCE, LOGPROB, Scored
+from rlsp_cli.recipe.eval import Eval
 from rlsp_cli.recipe.issue import Issue, OptionsError
-from rlsp_cli.recipe.schema import Eval, Recipe, ScorerUse
+from rlsp_cli.recipe.plugin_use import ScorerUse
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.call import Call
 from rlsp_cli.rewards.models import NO_MODELS, Addresses
 from rlsp_cli.rewards.pool import Pool
@@ -68,10 +70,11 @@ def rescored(
     if any(scorer.use in row.scores for row in rows):
         return []
 
-    # A reward that takes the group sees all responses to a problem at once, any other one by one.
+    # A reward that takes the group sees all responses to a problem at once, in the order in which
+    # strategies take them; any other sees one by one.
     use = use_of(scorer.kind, scorer, recipe.plugins)
     groups: dict[str | int, list[Scored]] = defaultdict(list)
-    for number, row in enumerate(rows):
+    for number, row in enumerate(sorted(rows, key=lambda row: row.index)):
         groups[row.id if use.takes_group else number].append(row)
 
     calls = []

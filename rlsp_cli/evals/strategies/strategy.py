@@ -15,7 +15,8 @@ class Candidate(NamedTuple):
 
     `answer` is what it votes for (see `metrics.vote`), None without an answer. `score` is the
     chosen scorer's and `likelihood` the geometric mean of its tokens' probabilities; None if not
-    known. `scorer_tokens` are those that models read and wrote for the score.
+    known. `scorer_tokens` are those that models read and wrote for the score, and
+    `other_tokens` those that they did for the response, such as a critic.
     """
 
     text: str
@@ -25,6 +26,7 @@ class Candidate(NamedTuple):
     score: float | None = None
     likelihood: float | None = None
     scorer_tokens: int = 0
+    other_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,11 @@ class Strategy(Protocol):
         return candidates
 
     def cost(self, candidate: Candidate) -> int | None:
-        """Tokens of a response, and of its score if that is read; None if not known."""
+        """Tokens of a response, of others for it, and of its score if that is read; None if not known."""
         if candidate.tokens is None:
             return None
-        return candidate.tokens + (candidate.scorer_tokens if self.reads_scores else 0)
+        made = candidate.tokens + candidate.other_tokens
+        return made + (candidate.scorer_tokens if self.reads_scores else 0)
 
     def chance(self, candidates: Sequence[Candidate]) -> float:
         """Chance that its choice from at least one response is right; ties are broken at random."""

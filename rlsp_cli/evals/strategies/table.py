@@ -34,7 +34,7 @@ from rlsp_cli.evals.strategies.token_budget import (
     single_answers,
 )
 from rlsp_cli.evals.strategies.weighted_vote import WeightedVote
-from rlsp_cli.recipe.schema import Split
+from rlsp_cli.recipe.strategy import Split
 
 _ALL: tuple[Strategy, ...] = (
     SelfConsistency(),
@@ -269,6 +269,7 @@ def _candidate(
         row.score(scorer),
         row.likelihood,
         scorer_tokens,
+        row.other_tokens,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 from rlsp_cli.rewards.call import Call
 from rlsp_cli.rewards.models import Addresses
 from rlsp_cli.rewards.sample import Score
@@ -13,15 +13,18 @@ from rlsp_cli.rewards.steps import split_steps
 from rlsp_cli.traces.labels.binary import BinarySearch
 from rlsp_cli.traces.labels.completions import Completions, Drawing
 from rlsp_cli.traces.labels.consensus import Consensus
+from rlsp_cli.traces.labels.critic import Critic
 from rlsp_cli.traces.labels.job import LabelJob
 from rlsp_cli.traces.labels.judge import Judge
 from rlsp_cli.traces.labels.labelled import Labeller
 from rlsp_cli.traces.labels.monte_carlo import MonteCarlo
 from rlsp_cli.traces.labels.mutation import Mutation
 from rlsp_cli.traces.labels.partial import PartlyRight
+from rlsp_cli.traces.labels.refinement import LowStepRefinement
 from rlsp_cli.traces.labels.remembered import Remembered
-from rlsp_cli.traces.labels.served import drawn_from
+from rlsp_cli.traces.labels.served import drawn_from, replies_from
 from rlsp_cli.traces.labels.solution import Solution, Split
+from rlsp_cli.traces.labels.sorm import Reachable
 
 
 def split_of(job: LabelJob) -> Split:
@@ -47,11 +50,15 @@ def chosen_labeller(
 
     makers: dict[str, Callable[[], Labeller]] = {
         "mc": monte_carlo,
+        "sorm": lambda: Reachable(_completions(job, scorer, models, remembered)),
         "binary": binary,
         "judge": judge,
         "consensus": lambda: Consensus(monte_carlo(), judge()),
         "mutation": lambda: Mutation(scorer.verify),
         "partial": PartlyRight,
+        "refine": lambda: LowStepRefinement(
+            judge(), _critic(job, models, remembered), _completions(job, scorer, models, remembered)
+        ),
     }
     return makers[job.label]()
 
@@ -71,6 +78,12 @@ def _completions(
     identity = [named and named.model_dump(), verifier.reference, verifier.options, verifier.digest]
     draw = drawn_from(job.model, models[job.model])
     return Completions(draw, drawing, scorer.verify, remembered, identity)
+
+
+def _critic(job: LabelJob, models: Addresses, remembered: Remembered) -> Critic:
+    assert job.critic is not None, "refused before"
+    named = job.recipe.models[job.critic]
+    return Critic(replies_from(job.critic, models[job.critic]), remembered, named.model_dump())
 
 
 def _judge(job: LabelJob, scorer: Scorer, remembered: Remembered) -> Callable[[Solution], Score]:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rlsp_cli.recipe.schema import ExplorationUse, Recipe
+from rlsp_cli.recipe.plugin_use import ExplorationUse
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards.model_use import models_of
 
-Label = Literal["mc", "binary", "judge", "consensus", "mutation", "partial"]
+Label = Literal["mc", "sorm", "binary", "judge", "consensus", "mutation", "partial", "refine"]
 _LINES = Steps()
 
 
@@ -17,7 +18,8 @@ class LabelJob:
     """Responses to label, and how.
 
     `samples` is a file of responses, None for the recipe's traces. `model` names the model that
-    completes (one of `models`), `completions` of each prefix. `scorer` is the judge, a step is
+    completes (one of `models`), `completions` of each prefix, and `critic` the one that explains
+    and rewrites steps. `scorer` is the judge, a step is
     right from `threshold`. `soft` labels are values instead of right and wrong. `searches` is the
     most for a problem. `merge` adds rows with two steps in one. `command` is for the card.
     """
@@ -29,6 +31,7 @@ class LabelJob:
     steps: Steps = _LINES
     model: str | None = None
     completions: int = 8
+    critic: str | None = None
     soft: bool = False
     searches: int = 8
     scorer: ExplorationUse | None = None
@@ -39,12 +42,17 @@ class LabelJob:
     @property
     def asks_model(self) -> bool:
         """Whether a model completes prefixes."""
-        return self.label in ("mc", "binary", "consensus")
+        return self.label in ("mc", "sorm", "binary", "consensus", "refine")
 
     @property
     def asks_scorer(self) -> bool:
         """Whether a step scorer judges."""
-        return self.label in ("judge", "consensus")
+        return self.label in ("judge", "consensus", "refine")
+
+    @property
+    def asks_critic(self) -> bool:
+        """Whether a model explains and rewrites steps."""
+        return self.label == "refine"
 
     @property
     def models(self) -> set[str]:
@@ -55,6 +63,8 @@ class LabelJob:
             found |= {*models_of("step_scorer", self.scorer, files).values()}
         if self.asks_model and self.model:
             found.add(self.model)
+        if self.asks_critic and self.critic:
+            found.add(self.critic)
         return found
 
     @property
@@ -77,6 +87,8 @@ class LabelJob:
         found: dict[str, Any] = {"label": self.label, "steps": self.steps.by}
         if self.asks_model:
             found |= {"model": self.model, "completions": self.completions}
+        if self.asks_critic:
+            found["critic"] = self.critic
         if self.label == "binary":
             found["searches"] = self.searches
         if self.asks_scorer and self.scorer:

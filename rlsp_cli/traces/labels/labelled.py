@@ -1,6 +1,7 @@
 """What a labelling gives for a response, and what all labellings share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from rlsp_cli.traces.labels.solution import Solution
@@ -16,12 +17,14 @@ class Labelled(NamedTuple):
     """A response and the labels of its first steps; those after them have none.
 
     `fault` says why there are no labels, and `failed` whether that is because something broke.
+    `more` are further columns of its row.
     """
 
     solution: Solution
     labels: tuple[Label, ...] = ()
     fault: str | None = None
     failed: bool = False
+    more: Mapping[str, str] = MappingProxyType({})
 
     def to_row(self) -> dict[str, Any]:
         """A row of the file, as Axolotl's type `stepwise_supervised` reads it, with the id."""
@@ -32,6 +35,7 @@ class Labelled(NamedTuple):
             "prompt": sample.prompt,
             "completions": [step.text for step in steps],
             "labels": list(self.labels),
+            **self.more,
         }
 
 

@@ -14,7 +14,7 @@ from rlsp_cli import __version__
 from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.data import source_digest
 from rlsp_cli.errors import SafetyError, UsageError
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.models import UnansweredError
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.clock import now
@@ -29,6 +29,7 @@ from rlsp_cli.traces.labels.merge import merged
 from rlsp_cli.traces.labels.read import as_solutions, file_samples, trace_samples
 from rlsp_cli.traces.labels.remembered import Remembered
 from rlsp_cli.traces.labels.solution import Solution
+from rlsp_cli.traces.labels.sorm import balanced
 from rlsp_cli.traces.tally import Tally, tally
 
 
@@ -55,11 +56,17 @@ def _refuse(job: LabelJob) -> None:
 
     if job.soft and job.label not in ("mc", "judge"):
         raise UsageError(f"--soft: {job.label} tells right from wrong alone; use mc or judge")
+    if job.merge and job.label == "refine":
+        raise UsageError("--merge: each pair of responses would stand twice; merge other labels")
     if job.asks_scorer and job.scorer is None:
         raise UsageError(f"--label {job.label}: which step scorer? name it by --scorer")
-    if job.asks_model and job.model not in job.recipe.models:
-        known = ", ".join(job.recipe.models) or "none"
-        raise UsageError(f"--model {job.model}: not among the recipe's models ({known})")
+    asked = [("--model", job.model)] * job.asks_model + [("--critic", job.critic)] * job.asks_critic
+    for option, name in asked:
+        if name is None:
+            raise UsageError(f"--label {job.label}: which model? name one in the recipe's models")
+        if name not in job.recipe.models:
+            known = ", ".join(job.recipe.models) or "none"
+            raise UsageError(f"{option} {name}: not among the recipe's models ({known})")
     if job.samples is None and not job.recipe.data.trace_sources:
         raise UsageError(f"{job.recipe.name}: it has no data.traces; name responses by --samples")
 
@@ -71,10 +78,13 @@ def _label(job: LabelJob) -> StepCard:
         Scorer(_reward(job), job.recipe.plugins, models) as scorer,
     ):
         solutions = _solutions(job, scorer)
+        _say(f"verified {len(solutions)} responses, {sum(one.is_right for one in solutions)} right")
         labeller = chosen_labeller(job, scorer, models, remembered)
         found = _labelled(job, labeller, solutions)
 
     _refuse_failures(job, found)
+    if job.label == "sorm":
+        found = list(balanced(found, job.recipe.seed))
     rows = list(_rows(found, job.merge))
     card = _card(job, rows, [_tally(job, found)], remembered)
     _write(job, card, rows)
@@ -114,8 +124,12 @@ def _labelled(job: LabelJob, labeller: Labeller, solutions: Sequence[Solution]) 
         found = [*faults]
         for number, labelled in enumerate(asked, 1):
             found += labelled
-            print(f"labelled {number} of {len(problems)} problems", file=sys.stderr, flush=True)
+            _say(f"labelled {number} of {len(problems)} problems")
     return found
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _of_problem(labeller: Labeller, solutions: Sequence[Solution]) -> list[Labelled]:

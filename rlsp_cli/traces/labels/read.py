@@ -7,7 +7,9 @@ from typing import Any
 
 from rlsp_cli.data import Row, source_rows, trace_rows
 from rlsp_cli.errors import DataError
-from rlsp_cli.recipe.schema import Data, Recipe, Rows
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.recipe.rows import Rows
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.plain import as_sample
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.traces.labels.solution import Solution, Split
