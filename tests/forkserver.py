@@ -26,8 +26,8 @@ from typing import IO, Any, NoReturn
 
 _STAGE = "rlsp_cli.backends.local"
 """The module whose process does a stage of the local backend."""
-_STAGES = (_STAGE, "rlsp_cli.traces", f"{_STAGE}.model_server")
-"""That, and those whose processes make the traces of a round, and serve a model to plugins."""
+_STAGES = (_STAGE, "rlsp_cli.traces", f"{_STAGE}.model_server", "rlsp_cli")
+"""That, and those whose processes make the traces of a round, serve a model, and run an ablation's arm."""
 _LOADED = (
     "rlsp_cli.cli",
     f"{_STAGE}.training",

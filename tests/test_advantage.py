@@ -20,7 +20,7 @@ from rlsp_cli.engine.advantage import (
     whiten,
 )
 from rlsp_cli.engine.loss import policy_loss, value_loss
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 
 MASK = torch.tensor([[0.0, 1, 1, 1, 0], [0, 0, 1, 1, 1]])
 

@@ -18,7 +18,8 @@ from rlsp_cli.backends.render import render_stage
 from rlsp_cli.backends.tensors import tensor_shapes
 from rlsp_cli.data import trace_rows
 from rlsp_cli.errors import DataError, JobError, NotReadyError, UsageError
-from rlsp_cli.recipe.schema import Recipe, Traces
+from rlsp_cli.recipe.rows import Traces
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.runs.paths import RunPaths
 from tests.conftest import load_checked, refusal

@@ -1,6 +1,7 @@
 """Real SFT through Axolotl's own training code, in an environment that rlsp installs: on one CPU, two, and on Slurm."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -13,8 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 from typer.testing import CliRunner
 
 from rlsp_cli.backends import compile_stage
@@ -25,18 +31,22 @@ from rlsp_cli.backends.axolotl.keys import TESTED, known_keys
 from rlsp_cli.backends.axolotl.setup import setup
 from rlsp_cli.backends.environment import Environment, find_environment
 from rlsp_cli.backends.job_step import JobStep
-from rlsp_cli.backends.local.models import starting_tokenizer
+from rlsp_cli.backends.local.models import starting_model, starting_tokenizer
 from rlsp_cli.backends.probe import Probe, run_probe
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.cli import app
-from rlsp_cli.data import step_rows, trace_rows
+from rlsp_cli.data import preference_rows, step_rows, trace_rows
+from rlsp_cli.engine.dpo import train_dpo
+from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.step_examples import encode_steps
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch.job import prepare
 from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.rows import Traces
 from rlsp_cli.recipe.shipped import shipped_recipes
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import StagePaths
+from rlsp_cli.runs.rounds import read_rounds
 from rlsp_cli.runs.run import create_run
 from tests.byte_model import byte_model, byte_tokenizer, chatml
 from tests.conftest import TINY, free_port, load_checked, rlsp
@@ -189,9 +199,27 @@ def process_rewards(folder: Path) -> dict[str, tuple[str, ...]]:
     }
 
 
+def preferences(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Changes for trainings on pairs, each step on all of them, so that their order has no effect."""
+    pairs = folder / "pairs.jsonl"
+    traces = trace_rows(Traces(source="task:pair_sum", rows=32))
+    numbered = [(trace.prompt, trace.response) for trace in traces]
+    lines = [
+        json.dumps({"prompt": prompt, "chosen": better, "rejected": worse}) + "\n"
+        for (prompt, better), (_, worse) in zip(numbered[:16], numbered[16:], strict=True)
+    ]
+    pairs.write_text("".join(lines))
+
+    short = ("data.traces=null", "ppo=null", "eval=null", "sft.max_steps=3", "sft.val_every=3")
+    sizes = ("sft.batch=12", "sft.micro_batch=12", "sft.val_rows=4")
+    rate = ("sft.schedule=constant", "sft.warmup_ratio=0", "sft.learning_rate=1e-3")
+    common = (*short, *sizes, *rate, "sft.kind=dpo", f"data.pairs={{source: {pairs}}}")
+    return {"dpo": common, "dpo-lora": (*common, "sft.lora={rank: 4}")}
+
+
 @pytest.fixture(scope="module")
 def together(recipe: Path, trained: Path, environment: Environment) -> Path:
-    """The folder of six short runs: rows apart and packed, two kinds of weights, process rewards."""
+    """The folder of short runs: rows apart and packed, kinds of weights, process rewards, pairs."""
     base = trained / "sft" / "checkpoints" / "final"
     short = ("sft.max_steps=2", "sft.val_rows=0", "ppo=null", "eval=null")
     of_trained = ("model.from_scratch=null", f"model.path={base}", *short)
@@ -202,7 +230,7 @@ def together(recipe: Path, trained: Path, environment: Environment) -> Path:
     for files in mixed:
         files.config.write_text(files.config.read_text().replace("bf16: false", "bf16: true"))
 
-    others = packing("sdpa") | process_rewards(recipe.parent)
+    others = packing("sdpa") | process_rewards(recipe.parent) | preferences(recipe.parent)
     rows = [set_up(recipe, environment, *one) for one in others.items()]
     train_together(environment, [*mixed, *rows])
     return recipe.parent
@@ -242,6 +270,58 @@ def test_axolotls_process_reward_model_is_handed_over_as_ours_is(name: str, toge
     assert tokenizer.bos_token == ("<|im_start|>" if name == "prm-bytes" else None)
 
 
+def test_both_backends_learn_the_same_from_pairs(together: Path, tmp_path: Path) -> None:
+    loaded = load_recipe(together / "dpo" / "resolved.yaml", plugins=resolve_options)
+    assert loaded.sft and loaded.data.pairs
+    model, tokenizer = starting_model(loaded, None, torch.device("cpu"))
+    context = Context(loaded, StagePaths(tmp_path), model, tokenizer, torch.device("cpu"))
+    train_dpo(context, loaded.sft, preference_rows(loaded.data.pairs))
+
+    ours = [json.loads(line) for line in context.paths.metrics.read_text().splitlines()]
+    theirs = [row for row in rows(together / "dpo") if "loss" in row]
+    assert len(theirs) == 3 and theirs[-1]["loss"] < 0.99 * theirs[0]["loss"]
+    for name in ("loss", "accuracy", "reward_chosen", "reward_rejected"):
+        found = [row[name] for row in theirs]
+        assert found == pytest.approx([row[name] for row in ours], rel=1e-3, abs=1e-5)
+    measured = [row for row in rows(together / "dpo") if "eval_loss" in row][-1]
+    assert measured["eval_loss"] == pytest.approx(ours[-1]["eval_loss"], rel=1e-3)
+
+
+def test_adapters_learn_from_pairs_through_axolotl(together: Path) -> None:
+    found = losses(together / "dpo-lora")
+    assert found[0] == pytest.approx(math.log(2), abs=1e-4) and found[2] < found[0]
+
+
+def test_the_model_that_axolotl_made_of_pairs_is_handed_over(together: Path) -> None:
+    inputs = json.loads((together / "dpo" / "sft" / "job.json").read_text())["data"]["inputs"]
+    finish(JobStep.of(inputs))
+    final = together / "dpo" / "sft" / "checkpoints" / "final"
+    assert AutoModelForCausalLM.from_pretrained(final).num_parameters() > 0
+    assert AutoTokenizer.from_pretrained(final).eos_token
+
+
+def test_rounds_train_by_axolotl_and_then_by_ppo(recipe: Path) -> None:
+    run = recipe.parent / "rounds"
+    easy = "source: task:pair_sum, options: {numbers: 2, largest: 9}"
+    data = (
+        *(f"data.{role}={{{easy}, rows: 64}}" for role in ("traces", "prompts")),
+        f"data.heldout={{{easy}, split: test, rows: 6}}",
+    )
+    short = ("sft.max_steps=100", "sft.epochs=100", "sft.val_rows=0", "ppo.steps=2")
+    rounds = "rounds={count: 1, samples: 4, max_new_tokens: 32}"
+    rlsp("run", recipe, *data, *short, rounds, "--out", run)
+
+    found = read_rounds(run)
+    assert found and [one.name for one in found.rounds] == ["round-0", "round-1"]
+    for number in (0, 1):
+        stages = json.loads((run / f"round-{number}" / "status.json").read_text())["stages"]
+        assert stages == {"sft": "done", "ppo": "done", "eval": "done"}
+    resolved = load_recipe(run / "round-1" / "resolved.yaml", plugins=resolve_options)
+    assert (
+        resolved.sft and resolved.sft.backend == "axolotl" and len(resolved.data.trace_sources) == 2
+    )
+
+
 def learn_the_same(folder: Path, attention: str) -> None:
     """Packed or not, the loss and the gradient are the same."""
     (one,), (other,) = (rows(folder / name) for name in packing(attention))
@@ -275,8 +355,6 @@ def test_trained_weights_stay_float32_where_the_computation_is_bfloat16(
 def test_the_checkpoint_loads_and_the_next_stages_start_from_it(
     trained: Path, recipe: Path
 ) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     final = trained / "sft" / "checkpoints" / "final"
     model, tokenizer = (
         AutoModelForCausalLM.from_pretrained(final),

@@ -20,7 +20,7 @@ from rlsp_cli.evals.behaviour.means import means_by_verdict, measure
 from rlsp_cli.evals.behaviour.response import SavedResponse
 from rlsp_cli.evals.samplers import EndpointSampler
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.report import write_report
 from rlsp_cli.rewards.answers import candidate_answers
 from rlsp_cli.rewards.ledger import ledger

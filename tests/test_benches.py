@@ -12,8 +12,12 @@ from rlsp_cli.errors import DataError, NotReadyError, RecipeError
 from rlsp_cli.evals.benches import Bench, Benches, check_benches, find_bench, shipped_benches
 from rlsp_cli.evals.benches.bench import content_digest
 from rlsp_cli.evals.benches.bench_file import completed
+from rlsp_cli.evals.scorer_benches import shipped_scorer_benches
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.recipe.eval import Eval
 from rlsp_cli.recipe.load import resolve_recipe
-from rlsp_cli.recipe.schema import Data, Eval, Recipe, Reward
+from rlsp_cli.recipe.reward import Reward
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
@@ -402,7 +406,9 @@ def test_missing_data_says_which_file_to_put_where(
 def test_benches_are_listed_and_shown(mine: Path, shared_data: Path, tmp_path: Path) -> None:
     listed = json.loads(rlsp("benches", "list", "--data", shared_data, "--json").stdout)["data"]
     where = {row["name"]: row["where"] for row in listed}
-    assert where.keys() == shipped_benches().keys()
+    assert where.keys() == {*shipped_benches(), *shipped_scorer_benches()}
+    assert where["processbench"].startswith("none: ")
+    assert {row.get("kind") for row in listed} == {None, "scorer"}
     assert (
         where["aime24"] == str(shared_data / "aime24.jsonl")
         and where["countdown"] == "task:reasoning_gym"
@@ -424,7 +430,7 @@ def test_the_docs_list_every_bench_and_their_example_is_one(tmp_path: Path) -> N
     for name, count in ((name, find_bench(name).problems) for name in shipped_benches()):
         assert re.search(rf"^\|.*`{name}`.*\| {count}( each)? \|", page, re.MULTILINE), name
     own = (ROOT / "docs" / "own_bench.md").read_text()
-    block = present(re.search(r"```yaml\n(.*?)```", own, re.DOTALL))
+    block = present(re.search(r"```yaml.*?\n(.*?)```", own, re.DOTALL))
     (tmp_path / "sums.yaml").write_text(block[1])
     (tmp_path / "sums.jsonl").write_text(SUMS)
     assert load(str(tmp_path / "sums.yaml")).ask("1+1").endswith("within \\boxed{}.")

@@ -127,6 +127,7 @@ def test_plugins_are_listed_and_shown_with_their_options() -> None:
         ("verifier", "reward.correctness={use: ./mine.py:mine}"),
         ("step_scorer", "reward.exploration={use: ./mine.py:mine, steps: {by: lines}}"),
         ("selector", "ppo.select={use: ./mine.py:mine}"),
+        ("search", "eval={strategies: [search], search: {use: ./mine.py:mine}}"),
     ],
 )
 def test_a_new_plugin_passes_its_own_test_and_works_in_a_recipe(
@@ -181,25 +182,6 @@ def test_a_reward_of_groups_is_refused_where_a_prompt_has_one_response(tiny_reci
     done = rlsp("check", tiny_recipe, "reward.exploration={use: novelty}", check=False)
     assert done.returncode == 3 and "novelty compares the responses to one prompt" in done.stderr
     rlsp("check", tiny_recipe, "reward.exploration={use: novelty}", "ppo.samples_per_prompt=2")
-
-
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        (["rlsp", "check", "abl"], ["ablations/outcome_only"]),
-        (["rlsp", "eval", "--bench", "aime24,math5"], ["aime24,math500"]),
-        (["rlsp", "plugins", "show", "majo"], ["majority_agreement"]),
-    ],
-)
-def test_the_tab_key_offers_recipes_benches_and_plugins(
-    words: list[str], offered: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("_RLSP_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", " ".join(words))
-    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
-    code = "import sys; sys.argv = ['rlsp']; from rlsp_cli.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == offered
 
 
 def test_runs_are_found_wherever_they_lie(tiny_recipe: Path, tmp_path: Path) -> None:

@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 
 from rlsp_cli.errors import UsageError
+from rlsp_cli.recipe.data import Data, PromptSource
+from rlsp_cli.recipe.model import Model
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.recipe.schedule import Schedule, value_at
-from rlsp_cli.recipe.schema import Data, Model, Ppo, PromptSource, Recipe, Reward
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.combine import alpha_of, combine
 from rlsp_cli.rewards.sample import Score, StepScore
 

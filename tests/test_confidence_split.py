@@ -8,7 +8,7 @@ from rlsp_cli.evals.strategies import Candidate, strategy_table
 from rlsp_cli.evals.strategies.confidence_split import ConfidenceSplit, confidence
 from rlsp_cli.evals.strategies.selection import EqualTokens, First
 from rlsp_cli.evals.strategies.token_budget import Outcome, SingleAnswers
-from rlsp_cli.recipe.schema import Split
+from rlsp_cli.recipe.strategy import Split
 from rlsp_cli.rewards.sample import Score
 
 ANSWERS = {"r": RIGHT, "-": None}

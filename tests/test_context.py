@@ -8,7 +8,7 @@ import pytest
 
 from rlsp_cli.backends.context_length import context_length
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.recipe.schema import Model
+from rlsp_cli.recipe.model import Model
 from tests.conftest import refusal
 
 RECIPE = """\

@@ -11,7 +11,7 @@ from rlsp_cli.engine.draw import choose
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.sampler import LocalSampler
 from rlsp_cli.evals.samplers import Decoding, Request
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.model import FromScratch
 
 EOS, PAD = 1, 0
 

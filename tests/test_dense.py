@@ -27,7 +27,9 @@ from rlsp_cli.engine.targets import _mixed_scores, _mixed_steps
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import RecipeError, StoppedError
 from rlsp_cli.recipe.load import resolve_recipe
-from rlsp_cli.recipe.schema import Ppo, Recipe, Reward
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.reward import Reward
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.steps import Refinement, Steps
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.rewards.registry import resolve_options

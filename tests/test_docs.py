@@ -1,20 +1,30 @@
 """The documents tell what is true: links lead somewhere, the reference is current, the examples work."""
 
+import os
 import re
 import runpy
-import shlex
 import sys
 from pathlib import Path
 from subprocess import run
+from typing import Any
 
 import pytest
 import typer
+import yaml
 from typer.core import TyperGroup
 
 from rlsp_cli.cli import app
-from tests.conftest import ROOT, rlsp
+from tests.conftest import ROOT
+from tests.documented.commands import commands_of
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]
+TOP_PAGES: dict[str, str] = runpy.run_path(str(ROOT / "docs" / "top_pages.py"))["TOP_PAGES"]
+WRITERS = {"recipe": "reference.py", "cli": "cli.py", "api": "api.py"}
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("benchmarks/*.md"),
+    *ROOT.glob("examples/*.md"),
+]
 
 
 def anchors(page: Path) -> set[str]:
@@ -35,40 +45,37 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
 
 
-def test_the_recipe_reference_is_current() -> None:
-    page = runpy.run_path(str(ROOT / "docs" / "reference.py"))["page"]
-    assert (ROOT / "docs" / "recipe.md").read_text() == page()
+def navigated(entries: Any) -> set[str]:
+    """The pages under `nav` of mkdocs.yml."""
+    pages: set[str] = set()
+    for entry in entries:
+        (inner,) = entry.values() if isinstance(entry, dict) else (entry,)
+        pages |= {inner} if isinstance(inner, str) else navigated(inner)
+    return pages
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    # The rest of the file has tags for mkdocs itself.
+    nav = re.search(r"^nav:\n.*?(?=^\S)", (ROOT / "mkdocs.yml").read_text(), re.M | re.S)
+    assert nav is not None
+    pages = navigated(yaml.safe_load(nav[0])["nav"])
+    top = {name for source, name in TOP_PAGES.items() if source.endswith(".md")}
+    assert pages == {page.name for page in ROOT.glob("docs/*.md")} | top
 
 
 @pytest.mark.integration
-def test_the_plugins_of_the_docs_work_in_the_recipes_of_the_docs(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "plugins.md").read_text()
-    verifier, verifier_test, reward, steps, selector = re.findall(
-        r"```python\n(.*?)```", text, re.DOTALL
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", f"{tmp_path}/site"]
+    run(words, cwd=ROOT, check=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    assert not re.findall(
+        r'<(?:script|link)[^>]*"https?:', (tmp_path / "site/index.html").read_text()
     )
-    verifier_recipe, reward_recipe, steps_recipe, selector_recipe = re.findall(
-        r"```yaml\n(.*?)```", text, re.DOTALL
-    )
-    (tmp_path / "close_to.py").write_text(verifier)
-    (tmp_path / "test_close_to.py").write_text(verifier_test)
-    (tmp_path / "my.yaml").write_text(verifier_recipe)
-    (tmp_path / "variety.py").write_text(reward)
-    (tmp_path / "enough.py").write_text(selector)
-    (tmp_path / "fresh.py").write_text(steps)
-    (tmp_path / "p.yaml").write_text(f"extends: quickstart\n{steps_recipe}")
-    (tmp_path / "s.yaml").write_text(f"extends: quickstart\n{selector_recipe}")
-    (tmp_path / "r.yaml").write_text(f"extends: quickstart\n{reward_recipe}")
-
-    run([sys.executable, "-m", "pytest", "-q", "test_close_to.py"], cwd=tmp_path, check=True)
-    for recipe in ("my.yaml", "r.yaml", "p.yaml", "s.yaml"):
-        assert "ok" in rlsp("check", recipe, cwd=tmp_path).stdout
 
 
-def printed_commands(page: Path) -> list[list[str]]:
-    """The words of every `rlsp ...` that stands on a line of its own, as code."""
-    text = page.read_text().replace("\\\n", " ")
-    lines = re.findall(r"^ {4,}rlsp (.*)$", text, re.MULTILINE)
-    return [shlex.split(line, comments=True) for line in lines]
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_written_reference_is_current(name: str) -> None:
+    page = runpy.run_path(str(ROOT / "docs" / WRITERS[name]))["page"]
+    assert (ROOT / "docs" / f"{name}.md").read_text() == page(), "run `make docs`"
 
 
 def check_command(words: list[str]) -> None:
@@ -88,9 +95,10 @@ def check_command(words: list[str]) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_of_a_page_exist_with_their_options(page: Path) -> None:
-    for words in printed_commands(page):
-        check_command(words)
+    for command in commands_of(page):
+        if command.words[0] == "rlsp":
+            check_command(command.words[1:])
 
 
 def test_the_readme_prints_commands() -> None:
-    assert len(printed_commands(ROOT / "README.md")) > 10
+    assert len(commands_of(ROOT / "README.md")) > 10

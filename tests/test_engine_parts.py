@@ -31,7 +31,11 @@ from rlsp_cli.engine.rollout import as_tensors
 from rlsp_cli.engine.seed import derive_seed, generator
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import DataError, NotReadyError
-from rlsp_cli.recipe.schema import Data, FromScratch, Model, Ppo, PromptSource, Recipe, Sft
+from rlsp_cli.recipe.data import Data, PromptSource
+from rlsp_cli.recipe.model import FromScratch, Model
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 
 TEXTS = ["Which two of 3, 7 add up to 10?", "3 + 7 = 10, 10 wanted: correct. \\boxed{3 + 7}"]
 
@@ -281,6 +285,19 @@ def test_a_schedule_falls_along_a_line_or_not_at_all() -> None:
     )
     flat = Sft(schedule="constant", warmup_ratio=0.2, min_lr_ratio=0.1)
     assert [rate_factor(step, 10, flat) for step in (0, 1, 2, 6, 10)] == [0.5, 1, 1, 1, 1]
+
+
+def test_an_optimiser_that_goes_on_keeps_the_settings_of_its_own_recipe() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    first = Optimiser([weight], Sft(betas=(0.5, 0.6), weight_decay=0.3), 0.2, 4)
+    weight.grad = torch.ones(2)
+    first.step()
+
+    second = Optimiser([weight], Sft(betas=(0.7, 0.8), weight_decay=0.1), 0.2, 4)
+    second.load_state_dict(first.state_dict())
+    (group,) = second.adamw.param_groups
+    assert (group["betas"], group["weight_decay"]) == ((0.7, 0.8), 0.1)
+    assert second.steps == 1 and second.adamw.state[weight]["exp_avg"].norm() > 0
 
 
 def test_a_step_is_adamws_with_the_recipes_numbers_on_the_clipped_gradient() -> None:

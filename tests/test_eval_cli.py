@@ -9,9 +9,9 @@ from transformers import AutoTokenizer
 
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
-from rlsp_cli.errors import UsageError
+from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.launch.evaluation import evaluation_recipe
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.model import FromScratch
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import TINY, rlsp
 
@@ -168,6 +168,23 @@ def test_any_key_of_a_recipe_can_be_given_to_an_evaluation(tmp_path: Path) -> No
     assert (
         done.returncode == 3 and 'override #1 (eval.top): unknown key "top" in eval' in done.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["continuation.use=calculator", "eval.strategies=[search]"], "leave out search, or cont"),
+        (["continuation.use=calculator", "eval.url=http://x"], "leave out eval.url, or cont"),
+        (
+            ["eval.strategies=[search]", "eval.search={scorer: {use: value_mc}}"],
+            "reads the reference",
+        ),
+    ],
+)
+def test_an_evaluation_refuses_what_check_refuses(changes: list[str], said: str) -> None:
+    models = "models={prover: {url: 'http://x/v1'}}"
+    with pytest.raises(RecipeError, match=said):
+        evaluation_recipe("org/model", {"benches": ["aime24"]}, [models, *changes])
 
 
 @pytest.mark.parametrize(

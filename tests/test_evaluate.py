@@ -11,7 +11,8 @@ from rlsp_cli.evals.benches import Benches
 from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.results import BenchResult
 from rlsp_cli.evals.samplers import Decoding, ReplaySampler, Request, Response
-from rlsp_cli.recipe.schema import Data, Eval
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.recipe.eval import Eval
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.stream import read_rows

@@ -16,7 +16,7 @@ from rlsp_cli.engine.lesson import closed_traces, lessons
 from rlsp_cli.engine.prompt import encode_prompts, encode_texts
 from rlsp_cli.engine.tokenizer import word_tokenizer
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.recipe.schema import Data
+from rlsp_cli.recipe.data import Data
 from tests.byte_model import byte_tokenizer, chatml
 
 PLAIN = Data(template="{problem}")

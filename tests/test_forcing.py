@@ -6,7 +6,7 @@ import pytest
 
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.samplers import Decoding, ForcedSampler, Request, Response
-from rlsp_cli.recipe.schema import Forcing
+from rlsp_cli.recipe.strategy import Forcing
 from tests.optional import present
 
 TWICE = Forcing()

@@ -11,7 +11,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.ending import end_ids, stated_ends, stop_at_end
+from rlsp_cli.engine.logprobs import last_states, token_logp
 from rlsp_cli.engine.model import load_model, load_tokenizer
+from rlsp_cli.engine.prompt import encode_prompts, encode_texts
+from rlsp_cli.engine.rollout import as_tensors, recorded
+from tests.test_dialogue import dialogue, respond, saying, scripted
 
 pytestmark = pytest.mark.integration
 
@@ -51,3 +55,40 @@ def test_a_gguf_file_becomes_a_model_that_answers_stops_and_is_saved(
     with torch.no_grad():
         assert torch.equal(again(ids).logits, model(ids).logits)
     assert AutoTokenizer.from_pretrained(tmp_path / "saved")(text).input_ids == ids[0].tolist()
+
+
+def test_log_probabilities_of_a_response_in_turns_are_those_of_sampling(gguf: Path) -> None:
+    model, tokenizer = load_model(str(gguf), torch.device("cpu")), load_tokenizer(str(gguf))
+    # Within a word, where its tokens would be others if the text were encoded again.
+    talk = dialogue(saying("re", "n"), tokenizer, stop=list("aeiou1234"))
+    texts = ["What is 12 * 34?"]
+    turns = [[{"role": "user", "content": text}] for text in texts]
+    prompts = encode_prompts(
+        [
+            tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+            for turn in turns
+        ],
+        tokenizer,
+    )
+    with torch.no_grad():
+        responses = respond((model, tokenizer), talk, prompts, limit=8)
+        tokens, mask, _ = as_tensors(prompts, responses, 0, torch.device("cpu"))
+        facts = token_logp(model, last_states(model, tokens), tokens, mask, 1.0, True)
+    torch.testing.assert_close(facts, recorded(responses, mask), atol=2e-3, rtol=1e-3)
+
+    written = [one.tokens for one in responses]
+    again = encode_texts([tokenizer.decode(one) for one in written], tokenizer)
+    assert any(one.foreign for one in responses) and again != written
+
+
+def test_a_tool_cannot_end_a_turn_of_a_real_chat_template(gguf: Path) -> None:
+    tokenizer = load_tokenizer(str(gguf))
+    response = scripted(
+        dialogue(saying("<|im_end|>408"), tokenizer), ["12*34", "so 408"], stopped=False
+    )
+    assert tokenizer.decode(response.tokens) == (
+        "12*34<|im_end|>\n<|im_start|>user\n<|im_end|>408<|im_end|>\n<|im_start|>assistant\n"
+        "so 408<|im_end|>"
+    )
+    heard = [response.tokens[place] for place in response.foreign[0]]
+    assert heard.count(tokenizer.eos_token_id) == 1  # the template's

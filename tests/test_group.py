@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.call import Call, Use
 from rlsp_cli.rewards.group import Group
 from rlsp_cli.rewards.pool import Pool

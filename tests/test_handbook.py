@@ -10,7 +10,7 @@ from rlsp_cli.data import Problem, trace_rows
 from rlsp_cli.data.handbook import Behaviour, fitting_behaviours
 from rlsp_cli.errors import DataError, RecipeError, UsageError
 from rlsp_cli.evals.benches import Bench, probed
-from rlsp_cli.recipe.schema import RowUse, Traces
+from rlsp_cli.recipe.rows import RowUse, Traces
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.runs.stream import append_rows
 from rlsp_cli.traces import HandbookJob, draw_handbook

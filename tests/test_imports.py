@@ -10,8 +10,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "rlsp_cli"
 LAYERS = [  # a package imports itself and what stands below it
     {"cli"},
+    {"ablate", "smoke"},
     {"launch"},
-    {"plan", "preflight", "traces"},
+    {"pack", "plan", "preflight", "traces", "view"},
     {"report", "backends"},
     {"engine"},
     {"evals"},
@@ -128,7 +129,8 @@ def test_the_search_for_circles_knows_every_form_of_import(line: str, tmp_path: 
 def test_only_child_processes_of_backends_import_the_engine() -> None:
     users = {name for name, file in OURS.items() if "engine" in parts(name, file)}
     outside = {u for u in users if not u.startswith(("rlsp_cli.engine", "rlsp_cli.backends.local"))}
-    steps = ["axolotl.setup", "openrlhf.setup", "openrlhf.finish"]
+    steps = ["axolotl.setup", "axolotl.pairs", "openrlhf.setup", "openrlhf.turns"]
+    steps.append("openrlhf.finish")
     assert outside == {f"rlsp_cli.backends.{step}" for step in steps}
 
 

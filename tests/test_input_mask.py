@@ -11,7 +11,10 @@ from rlsp_cli.engine.examples import Example
 from rlsp_cli.engine.input_mask import InputMask, mask_token
 from rlsp_cli.engine.sft import train_sft
 from rlsp_cli.errors import StoppedError
-from rlsp_cli.recipe.schema import Data, Model, Recipe, Sft, TraceSource
+from rlsp_cli.recipe.data import Data, TraceSource
+from rlsp_cli.recipe.model import Model
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 from tests.test_sft import TRACES, make_context, rows_of, validation_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,7 +8,8 @@ from rlsp_cli.backends import stages_of
 from rlsp_cli.data import audit_cases, prompt_rows
 from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.preflight import inspect_recipe, read_recipe
-from rlsp_cli.recipe.schema import Prompts, Recipe
+from rlsp_cli.recipe.rows import Prompts
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.registry import built_in, get_plugin
 from rlsp_cli.rewards.sample import Sample
@@ -117,7 +118,8 @@ def test_verifiers_that_judge_by_other_columns_need_no_reference() -> None:
     without = [
         name for name in built_in("verifier") if not get_plugin("verifier", name).needs_reference
     ]
-    assert without == ["ifeval", "instruction_constraints", "reasoning_gym"]
+    by_columns = ["ifeval", "instruction_constraints", "reasoning_gym"]
+    assert without == ["environment", "game_result", *by_columns, "tool_judge"]
 
 
 def test_an_audit_of_problems_without_answers_says_that_it_needs_some(source: Path) -> None:

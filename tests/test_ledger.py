@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rlsp_cli.errors import SafetyError
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.alarms import alarms
 from rlsp_cli.rewards.breaker import refuse_failing
 from rlsp_cli.rewards.combine import combine

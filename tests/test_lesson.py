@@ -22,7 +22,7 @@ from rlsp_cli.engine.prompt import decode, encode_prefix, prompt_text, trace_pro
 from rlsp_cli.engine.sampler import LocalSampler
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.samplers import Decoding, Request, answers
-from rlsp_cli.recipe.schema import Data
+from rlsp_cli.recipe.data import Data
 from tests.byte_model import byte_model, byte_tokenizer, chatml
 from tests.conftest import rlsp
 from tests.openai_server import Reply, serving

@@ -6,7 +6,7 @@ from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.sampler import LocalSampler
 from rlsp_cli.evals.samplers import Decoding, Request, answers
 from rlsp_cli.evals.search import Policy, Search, TreeLog
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.model import FromScratch
 from rlsp_cli.recipe.search import SearchUse
 
 REQUESTS = [Request(f"{a}", f"{a} + 2 =") for a in range(4)]

@@ -11,7 +11,7 @@ import pytest
 from rlsp_cli.data import Trace, trace_rows
 from rlsp_cli.data.message import message_text
 from rlsp_cli.errors import DataError
-from rlsp_cli.recipe.schema import Traces
+from rlsp_cli.recipe.rows import Traces
 from tests.conftest import rlsp
 
 WHOLE = "<think>\nhm\n</think>\n\n2"

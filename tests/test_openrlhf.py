@@ -20,6 +20,7 @@ from rlsp_cli.backends.openrlhf.placement import Roles, roles
 from rlsp_cli.backends.ray_job import RayJob
 from rlsp_cli.backends.render import render_stage
 from rlsp_cli.errors import UsageError
+from rlsp_cli.preflight import inspect_recipe, read_recipe
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.shipped import shipped_recipes
@@ -69,8 +70,9 @@ EVERY_OPTION = [
     ],
     ["ppo.openrlhf.async_rollout=full", "ppo.openrlhf.placement={actor: 4}"],
     [
-        "ppo.openrlhf.rollout_correction=icepop",
+        "ppo.rollout_correction=sequence",
         "ppo.clip_high=0.28",
+        "ppo.dual_clip=3.0",
         "ppo.entropy_coef=0.001",
     ],
     [
@@ -194,6 +196,7 @@ def test_a_container_that_rlsp_toml_names_is_refused_too(recipe_file: Path) -> N
          "dense rewards of steps need rollouts that are not asynchronous"),
         (["reward.exploration={use: code_steps, steps: {dense: true}}", *SEPARATE],
          "dense rewards of steps have no baseline of their own on OpenRLHF"),
+        (["continuation={use: run_python}", *ASYNC], "needs rollouts that are not asynchronous"),
         (["reward.exploration={use: novelty}"], "compares the responses to one prompt"),
         (["model.path=org/model@v1"], "takes no revision"),
         (["model.special_tokens=[<think>]"], "adds no tokens"),
@@ -209,6 +212,15 @@ def test_what_would_go_wrong_later_is_refused_with_its_place(
 ) -> None:
     line = refusal(recipe_file, overrides, words)
     assert line.startswith(("override #", str(recipe_file), "job.yaml", "default"))
+
+
+def test_what_is_experimental_is_noted_and_not_refused(recipe_file: Path) -> None:
+    dense = "reward.exploration={use: code_steps, steps: {dense: true}}"
+    recipe, path = read_recipe(str(recipe_file), [dense])
+    notes = inspect_recipe(recipe, path, ["ppo"])
+    assert any(
+        "note: dense rewards of steps are experimental on OpenRLHF" in note for note in notes
+    )
 
 
 @pytest.mark.integration
@@ -277,11 +289,12 @@ def test_without_a_stage_the_first_that_a_backend_runs_is_rendered(recipe_file: 
         ([], ("token", "clip", [1.0, 1.0])),  # measured, and every weight is 1
         ([*ASYNC], ("token", "clip", [0.0, 2.0])),
         (["ppo.openrlhf.async_rollout=partial", "ppo.openrlhf.placement.actor=4"], ("token", "clip", [0.0, 2.0])),
-        ([*ASYNC, "ppo.openrlhf.rollout_correction=none"],
+        ([*ASYNC, "ppo.rollout_correction=none"],
          ("token", "clip", [1.0, 1.0])),
-        (["ppo.openrlhf.rollout_correction=icepop"], ("token", "mask", [0.5, 5.0])),
+        (["ppo.rollout_correction=icepop"], ("token", "mask", [0.5, 5.0])),
+        (["ppo.rollout_correction=sequence"], ("seq", "mask", [0.5, 5.0])),
         (["ppo.openrlhf.extra={actor.policy_loss_type: gspo}"], ("off", "clip", [1.0, 1.0])),
-        (["ppo.openrlhf.extra={actor.policy_loss_type: gspo}", "ppo.openrlhf.rollout_correction=tis"],
+        (["ppo.openrlhf.extra={actor.policy_loss_type: gspo}", "ppo.rollout_correction=tis"],
          ("token", "clip", [0.0, 2.0])),
     ],
 )  # fmt: skip

@@ -77,7 +77,7 @@ def test_an_option_that_nobody_has_looked_at_is_refused() -> None:
 
 @pytest.mark.parametrize("value", ["--ckpt.path", "-h"])
 def test_a_value_cannot_bring_another_option_along(value: Any) -> None:
-    assert "would be read as another option" in refusals(**{"actor.dual_clip": value})[0]
+    assert "would be read as another option" in refusals(**{"actor.aux_loss_coef": value})[0]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_value_cannot_bring_another_option_along(value: Any) -> None:
 )
 def test_a_value_that_is_not_one_word_is_refused(value: Any) -> None:
     line = f"{value!r} is no value of this option - give a number, a text, true or false, or leave it out"
-    assert refusals(**{"actor.dual_clip": value}) == [line]
+    assert refusals(**{"actor.aux_loss_coef": value}) == [line]
 
 
 def test_muon_in_a_list_does_not_pass_by_what_is_asked_of_muon() -> None:
@@ -95,7 +95,7 @@ def test_muon_in_a_list_does_not_pass_by_what_is_asked_of_muon() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("actor.dual_clip", 3.0),
+        ("actor.aux_loss_coef", 3.0),
         ("actor.policy_loss_type", "gspo"),
         ("actor.loss_agg_mode", "seq-mean-token-mean"),
         ("algo.kl.use_loss", True),

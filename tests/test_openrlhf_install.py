@@ -243,3 +243,27 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def test_an_installation_that_failed_half_way_is_made_anew_but_nothing_of_others_is_emptied(
+    tmp_path: Path,
+) -> None:
+    def install() -> "subprocess.CompletedProcess[str]":
+        arguments = ["backends", "install", "openrlhf", "--profile", "cpu", "--path", "here"]
+        command = [sys.executable, "-m", "rlsp_cli", *arguments]
+        # pip finds no package, so that the environment stays without any.
+        alone = {**os.environ, "PIP_NO_INDEX": "1", "UV_NO_INDEX": "1"}
+        return subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, env=alone, check=False
+        )
+
+    assert install().returncode == 4
+    (tmp_path / "here" / "left").touch()
+    again = install()
+    assert again.returncode == 4 and "not by rlsp" not in again.stderr
+    assert not (tmp_path / "here" / "left").exists()
+
+    (tmp_path / "here.installing").unlink()
+    refused = install()
+    assert refused.returncode == 2 and "this folder is used, and not by rlsp" in refused.stderr
+    assert (tmp_path / "here" / "bin").is_dir()

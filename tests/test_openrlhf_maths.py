@@ -5,7 +5,7 @@ need torch and ray.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -18,10 +18,11 @@ import torch
 
 from rlsp_cli.backends.openrlhf.config import correction_settings
 from rlsp_cli.engine import advantage
+from rlsp_cli.engine.correction import corrected
 from rlsp_cli.engine.logprobs import choice_facts
 from rlsp_cli.engine.loss import policy_loss, value_loss
-from rlsp_cli.recipe.openrlhf import OpenRlhf as OpenRlhfSection
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.correction import BANDS, Correction
+from rlsp_cli.recipe.ppo import Ppo
 
 pytestmark = pytest.mark.integration
 
@@ -239,33 +240,39 @@ def test_the_gradient_of_the_policy_loss_agrees(batch: Batch, theirs: OpenRlhf) 
     same(logp[0].grad, logp[1].grad)
 
 
-@pytest.mark.parametrize(
-    ("correction", "weight"),
-    [
-        ("none", torch.ones_like),
-        ("tis", lambda ratio: ratio.clamp(max=2)),
-        ("icepop", lambda ratio: torch.where((ratio < 0.5) | (ratio > 5), 0, ratio)),
-    ],
-)
+@pytest.mark.parametrize("correction", ["none", "tis", "icepop", "sequence"])
 def test_tokens_of_another_policy_are_weighted_as_the_correction_says(
-    correction: str, weight: Callable[[torch.Tensor], torch.Tensor], batch: Batch, theirs: OpenRlhf
+    correction: Correction, batch: Batch, theirs: OpenRlhf
 ) -> None:
     """And the divergence of the engines from the trainer is measured also where no weight is asked for."""
-    recipe = OpenRlhfSection.model_validate({"rollout_correction": correction})
+    recipe = Ppo(rollout_correction=correction)
     options = {
         setting.key.rpartition(".")[2]: setting.value for setting in correction_settings(recipe)
     }
     mask, logp = batch.mask, batch.old_logp + 0.1 * torch.randn_like(batch.old_logp)
-    engine = batch.old_logp + 1.5 * torch.randn_like(batch.old_logp)
+    # Whole responses lie outside of the band too.
+    shift = torch.linspace(-2, 2, len(mask))[:, None]
+    engine = batch.old_logp + 1.5 * torch.randn_like(batch.old_logp) + shift
     losses = theirs.loss.PolicyLoss(0.2, 0.2, **options)
-    found, _, _, divergence, _ = losses(
+    found, _, _, divergence, outside = losses(
         logp, batch.old_logp, batch.advantages, mask, rollout_log_probs=engine
     )
-    ratio = (logp - batch.old_logp).exp()
-    plain = -torch.min(ratio * batch.advantages, ratio.clamp(0.8, 1.2) * batch.advantages)
-    weighted = plain * weight((batch.old_logp - engine).exp())
-    same(found, advantage.masked_mean(weighted, mask))
+
+    ours = corrected(batch.old_logp, engine, mask, BANDS[correction])
+    loss, _ = policy_loss(logp, batch.old_logp, batch.advantages, mask, 0.2, weights=ours.weights)
+    same(found, loss / mask.sum())
     same(divergence, advantage.masked_mean(engine - batch.old_logp, mask))
+    if correction in ("tis", "icepop"):
+        assert ours.outside == pytest.approx(float(outside)) and 0 < ours.outside < 1
+
+
+def test_a_dual_clip_agrees(batch: Batch, theirs: OpenRlhf) -> None:
+    logp, old, advantages, mask = batch.logp, batch.old_logp, batch.advantages, batch.mask
+    their, *_ = theirs.loss.PolicyLoss(0.2, 0.2, dual_clip=1.5)(logp, old, advantages, mask)
+    ours, _ = policy_loss(logp, old, advantages, mask, 0.2, dual_clip=1.5)
+    plain, _ = policy_loss(logp, old, advantages, mask, 0.2)
+    same(ours / mask.sum(), their)
+    assert ours < plain
 
 
 def test_value_losses_agree_with_their_clip(batch: Batch, theirs: OpenRlhf) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ from rlsp_cli.launch.job import prepare
 from rlsp_cli.launch.ray.service import RewardService
 from rlsp_cli.recipe.dump import dump_recipe
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.paths import RunPaths, StagePaths
@@ -722,6 +723,180 @@ def test_a_tripped_breaker_is_waited_for_and_then_the_process_ends(
         assert serving.service.child is not None and serving.service.child.wait(60) == 7
         with pytest.raises(SafetyError, match="failed to be scored"):
             serving.service.tend(progress=True)
+
+
+TALK = """
+import time
+from rlsp_cli.rewards import Sample, continuation
+
+@continuation
+def talk(sample: Sample) -> str | None:
+    last = sample.turns.said[-1].text.split()[-1]
+    if last == "raise":
+        raise ValueError("told to raise")
+    if last == "slow":
+        time.sleep(600)
+    return {"in": "so so", "hold": "so", "words": "so " * 9, "inf": "so " * 40}.get(last)
+"""
+TURNS = {
+    "whole": [["good in", "end"], ["good hold", "hold"], [RIGHT, "end"]],
+    "length": [["good in", "end"], ["good good", "length"]],
+    "turns": [["in", "end"]] * 3,
+    "overflow": [["good " * 24 + "words", "end"]],
+    "flood": [["inf", "end"]],
+    "error": [["in", "end"], ["raise", "end"]],
+    "timeout": [["slow", "end"]],
+}
+"""What the model says in its turns by the way in which the response ends, and how each turn ends."""
+
+
+@pytest.fixture(scope="module")
+def talking(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """The stage with a continuation."""
+    folder = tmp_path_factory.mktemp("talking")
+    (folder / "talk.py").write_text(TALK)
+    how = "stop: [hold], max_turns: 2, max_tokens: 20, timeout_s: 2"
+    use = f"continuation={{use: '{folder}/talk.py:talk', {how}}}"
+    return varied(stage, folder, use, "reward.exploration=[]")
+
+
+def test_responses_in_turns_keep_their_tokens_and_end_in_every_way(
+    theirs: OpenRlhf, talking: Stage
+) -> None:
+    limit = 32  # the recipe's max_new_tokens
+    samples = [[*talking.sample("")[:2], turns] for turns in TURNS.values()]
+    with talking.serving() as serving:
+        found = theirs.do(
+            talking,
+            "turns",
+            serving.env,
+            model=talking.model,
+            samples=samples,
+            max_tokens=limit,
+            max_length=96,
+        )
+        requests = [int(one["info"]["rlsp_request"]) for one in found]
+        written = lines(talking.paths.root / "replies.jsonl")
+        known = {row["request"]: row["sample"] for row in written if "sample" in row}
+        assert serving.tell(event="rollout", step=0, requests=requests)[0] == 200
+        assert serving.tell(event="step", step=0, numbers={})[0] == 200
+
+    for outcome, request, one in zip(TURNS, requests, found, strict=True):
+        sample, prompt = known[request], one["asked"][0][0]
+        assert sample["turns"]["outcome"] == outcome
+        assert sample["truncated"] == one["truncated"] == cut_short(outcome)
+
+        # What the model drew is what it is trained on, in order, and nothing else.
+        sequence, mask = one["sequence"], one["mask"]
+        own = [place + 1 for place, is_own in enumerate(mask) if is_own]
+        assert [sequence[place] for place in own] == list(chain.from_iterable(one["drawn"]))
+        assert sequence[: len(prompt)] == prompt and own[0] == len(prompt)
+        assert own[-1] == len(sequence) - 1 and len(own) == one["length"] == sample["num_tokens"]
+        foreign = len(sequence) - len(prompt) - len(own)
+        assert foreign == sample["turns"]["foreign_tokens"]
+        assert one["logp"] == pytest.approx(
+            [-sequence[place + 1] / 100 * is_own for place, is_own in enumerate(mask)]
+        )
+
+        # Each turn goes on from the tokens before it, in the room that they leave.
+        for before, room, stop, least in one["asked"]:
+            assert before == sequence[: len(before)] and (stop, least) == (["hold"], 0)
+            assert room == limit - (len(before) - len(prompt))
+
+    scores = [one["info"]["reward"] for one in found]
+    unscored = [one["info"]["rlsp_unscored"] for one in found]
+    assert scores[0] == 1 and unscored == [0, 0, 0, 0, 0, 1, 1]
+    (row,) = lines(talking.paths.metrics)
+    assert {row[f"turns/{outcome}"] for outcome in TURNS} == {1}
+    rollout = {row["turns"]["outcome"]: row for row in lines(talking.paths.rollouts)}
+    said = [turn["text"].strip() for turn in rollout["whole"]["turns"]["said"]]
+    assert said[:-1] == ["good in", "so so", "good hold", "so"]
+    assert "so" not in rollout["whole"]["response"].split()
+    assert "told to raise" in rollout["error"]["correctness"]["reason"]
+
+
+def cut_short(outcome: str) -> bool:
+    """Whether a response that ended so counts as truncated; see docs/turns.md."""
+    return outcome in ("length", "turns", "overflow", "flood")
+
+
+def test_heldout_problems_are_answered_in_turns_and_no_part_of_a_rollout(
+    theirs: OpenRlhf, talking: Stage
+) -> None:
+    prompt, label, _ = talking.sample("", heldout=True)
+    samples = [[prompt, label, TURNS[name]] for name in ("whole", "error")]
+    what = {"max_tokens": 32, "max_length": len(prompt.split()) + 30}
+    with talking.serving() as serving:
+        found = theirs.do(
+            talking, "turns", serving.env, model=talking.model, samples=samples, **what
+        )
+        assert json.loads(serving.get("/health"))["samples"] == 0
+    assert [one["info"]["score"] for one in found] == [1, 0]
+    assert [one["info"]["rlsp_unscored"] for one in found] == [0, 1]
+    # As OpenRLHF does, a prompt that is too long is cut on its left.
+    assert all(len(one["asked"][0][0]) == what["max_length"] - 32 for one in found)
+
+
+def test_a_response_goes_on_when_the_service_died_between_its_turns(
+    stage: Stage, talking: Stage
+) -> None:
+    asking = {"prompts": talking.prompt(0), "labels": {"id": "0", "reference": "7"}, "request": 5}
+    asking |= {"prompt_tokens": [3, 4], "written": None, "so_far": None}
+    with talking.serving() as serving:
+        assert serving.tell(event="begin", step=0)[0] == 200
+        begun = serving.post("/turn", asking)[1]
+        spoken = {"tokens": [5, 6], "truncated": False, "stopped": False}
+        asking |= {"so_far": begun["so_far"]}
+        serving.kill()
+        serving.service.tend(progress=True)
+        serving.until_up()
+        ended = [serving.post("/turn", {**asking, "written": spoken}) for _ in range(2)]
+        assert ended[0] == ended[1] and ended[0][1]["so_far"]["tokens"] == [5, 6]
+        assert json.loads(serving.get("/health"))["samples"] == 1
+
+        serving.kill()
+        serving.service.tend(progress=True)
+        serving.until_up()
+        assert serving.post("/turn", {**asking, "written": spoken}) == ended[0]
+        assert serving.tell(event="rollout", step=0, requests=[5])[0] == 200
+        assert serving.tell(event="step", step=0, numbers={})[0] == 200
+        (row,) = lines(talking.paths.metrics)
+        assert row["turns/whole"] == 1 and row["turns/error"] == 0
+
+        code, said = serving.post("/turn", {**asking, "written": {"tokens": [5]}})
+        assert code == 422 and "no turn of a response" in said["error"]
+    with stage.serving() as serving:
+        code, said = serving.post("/turn", asking)
+        assert code == 422 and "has no continuation" in said["error"]
+
+
+def test_a_continuation_that_fails_too_often_ends_the_training(
+    theirs: OpenRlhf, talking: Stage
+) -> None:
+    with talking.serving() as serving:
+        samples = [[*talking.sample("")[:2], [["raise", "end"]]] for _ in range(80)]
+        what = {"model": talking.model, "samples": samples, "max_tokens": 32, "max_length": 96}
+        env = {**serving.env, "RLSP_REWARD_PATIENCE_S": "3"}
+        theirs.start(talking, "turns", env, **what).result(120)
+        assert serving.service.child is not None and serving.service.child.wait(60) == 7
+        with pytest.raises(SafetyError, match=r"its continuation: .*told to raise"):
+            serving.service.tend(progress=True)
+
+
+def test_advantages_and_returns_pass_over_what_others_say_as_in_our_engine(
+    theirs: OpenRlhf, stage: Stage
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    rewards, values = torch.randn(2, 4, 12, generator=draw)
+    mask = (torch.rand(4, 12, generator=draw) > 0.4).float()
+    columns = {"rewards": rewards.tolist(), "values": values.tolist(), "mask": mask.tolist()}
+    found = theirs.do(stage, "own_returns", gamma=0.9, lambd=0.8, **columns)
+    advantages, returns, cumulated = map(torch.tensor, found)
+
+    ours, back = advantage.gae(rewards, values, mask, 0.9, 0.8)
+    close(ours * mask, advantages)
+    close(back * mask, returns)
+    close(advantage.rewards_to_go(rewards, mask, 0.9) * mask, cumulated)
 
 
 def test_rewards_that_compare_a_prompts_samples_see_all_of_them_whoever_comes_first(

@@ -31,7 +31,8 @@ from rlsp_cli.evals.overlap.against import benches_against, whole_bench
 from rlsp_cli.evals.overlap.index import Match, same_text
 from rlsp_cli.evals.overlap.words import words_of, words_with_spans
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import FromScratch, Traces
+from rlsp_cli.recipe.model import FromScratch
+from rlsp_cli.recipe.rows import Traces
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import append_rows, read_rows, write_rows
 from rlsp_cli.traces.clean import clean_rows

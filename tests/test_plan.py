@@ -36,8 +36,11 @@ from rlsp_cli.plan.memory import (
 from rlsp_cli.plan.texts import Texts
 from rlsp_cli.recipe.issue import Issue
 from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.model import FromScratch, Model
 from rlsp_cli.recipe.openrlhf import OpenRlhf
-from rlsp_cli.recipe.schema import FromScratch, Model, Ppo, Recipe, Sft
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.stream import read_rows

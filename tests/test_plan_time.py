@@ -17,9 +17,11 @@ from rlsp_cli.plan import make_plan
 from rlsp_cli.plan.counts import Counts
 from rlsp_cli.plan.embedded_time import embedded_time, ppo_step
 from rlsp_cli.plan.padding import padded_tokens, response_lengths
-from rlsp_cli.plan.texts import Texts, prompt_texts, trace_texts
+from rlsp_cli.plan.texts import Texts, texts_of
 from rlsp_cli.recipe.lora import Lora
-from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import TINY, rlsp
 from tests.optional import present
@@ -250,7 +252,7 @@ def test_tokens_of_a_chat_template_count(tmp_path: Path) -> None:
         model = {"path": str(tmp_path), "chat_template": str(tmp_path / "template")}
         rows = {"source": "task:pair_sum", "rows": 5}
         recipe = tiny(model=model, data={"prompts": rows, "traces": rows}, sft={})
-        return prompt_texts(recipe), trace_texts(recipe)
+        return texts_of(recipe, "prompts"), texts_of(recipe, "traces")
 
     asked = "{{ messages[-1].content }}"
     bare, dressed = texts(asked), texts(f"one two {asked} three")

@@ -12,6 +12,7 @@ from rlsp_cli.engine.collector import EmbeddedSampler
 from rlsp_cli.engine.decode import Generated
 from rlsp_cli.engine.ppo import PpoTrainer
 from rlsp_cli.errors import NotReadyError, RlspError
+from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.runs.stream import read_rows
 from tests.conftest import refusal
 from tests.test_ppo import make_trainer
@@ -32,7 +33,13 @@ class Elsewhere:
         self.embedded = EmbeddedSampler(context, settings, models)
         self.ends_at = ends_at
 
-    def draw(self, prompts: Sequence[list[int]], step: int, first: int = 0) -> list[Generated]:
+    def draw(
+        self,
+        prompts: Sequence[list[int]],
+        step: int,
+        first: int = 0,
+        samples: Sequence[Sample] = (),
+    ) -> list[Generated]:
         if step == self.ends_at:
             raise NotReadyError("vLLM ended with code 1")
         drawn = self.embedded.draw(prompts, step, first)

@@ -33,16 +33,12 @@ from rlsp_cli.engine.stop import StopFlag
 from rlsp_cli.engine.targets import Targets, targets_of
 from rlsp_cli.engine.trial import handling_of
 from rlsp_cli.errors import SafetyError, StoppedError
+from rlsp_cli.recipe.data import Data, PromptSource
+from rlsp_cli.recipe.model import FromScratch, Model
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.recipe.schedule import Schedule, value_at
-from rlsp_cli.recipe.schema import (
-    Data,
-    FromScratch,
-    Model,
-    Ppo,
-    PromptSource,
-    Recipe,
-    Reward,
-)
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.sample import Sample, SampleScore, Score
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import read_rows
@@ -53,6 +49,7 @@ SPEC = FromScratch(
 pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = "a b c d e f g h i j k l"
 EOS = 1
+PROBLEMS = [Problem(str(n), WORDS[: 2 * n + 5], "a") for n in range(4)]
 
 PROMPTS = [[3, 4, 5], [3, 4, 5], [6, 7], [6, 7]]
 RESPONSES = [[8, EOS], [9, 10, 4, EOS], [5, EOS], [6, 7, 8, 9]]
@@ -115,6 +112,8 @@ def make_trainer(
     alpha: float | Schedule = 0.8,
     seed: int = 0,
     precision: str = "auto",
+    teacher_model: PreTrainedModel | None = None,
+    problems: Sequence[Problem] = PROBLEMS,
     **changes: Any,
 ) -> PpoTrainer:
     """A trainer whose rollouts are one minibatch of four responses, with a critic that predicts more than zeros."""
@@ -135,8 +134,8 @@ def make_trainer(
     )
     model, tokenizer = new_model(SPEC, [WORDS], seed=1)
     context = Context(recipe, StagePaths(folder), model, tokenizer, torch.device("cpu"), StopFlag())
-    problems = [Problem(str(n), WORDS[: 2 * n + 5], "a") for n in range(4)]
-    trainer = PpoTrainer(context, ppo, problems, Fixed(rewards))  # type: ignore[arg-type]
+    scorer: Any = Fixed(rewards)
+    trainer = PpoTrainer(context, ppo, problems, scorer, teacher=teacher_model)
     if trainer.models.value_head is not None:
         torch.nn.init.normal_(
             trainer.models.value_head.weight, generator=torch.Generator().manual_seed(2)
@@ -160,7 +159,9 @@ def targets_at(
 ) -> tuple[Targets, dict[str, float]]:
     """The targets of a rollout that a step has drawn, and their metrics."""
     alpha = value_at(trainer.recipe.reward.alpha, step, trainer.total)
-    return targets_of(rollout, trainer.models, trainer.settings, alpha, trainer.kl_coef)
+    return targets_of(
+        rollout, trainer.models, trainer.settings, alpha, trainer.kl_coef, trainer.streams
+    )
 
 
 def gradients(
@@ -845,7 +846,13 @@ def test_a_rollout_that_is_refused_loses_nothing_learnt_before(tmp_path: Path) -
 LORA = [{"lora": {"rank": 2}}, {"lora": {"rank": 2}, "critic": "value_head"}]
 
 
-@pytest.mark.parametrize("options", [*ESTIMATORS[:3], *LORA])
+ROLE: dict[str, Any] = {"estimator": "role"}
+PRIME: dict[str, Any] = {"estimator": "rloo", "implicit_prm": {"learning_rate": 1e-3}, **GROUPED}
+
+
+@pytest.mark.parametrize(
+    "options", [*ESTIMATORS[:3], *LORA, ROLE, PRIME, {**PRIME, "lora": {"rank": 2}}]
+)
 def test_a_resumed_run_is_the_uninterrupted_one(options: dict[str, Any], tmp_path: Path) -> None:
     settings = {
         **options,

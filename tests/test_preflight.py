@@ -96,6 +96,12 @@ def test_rows_that_ppo_could_not_use_are_found_before_sft(
     assert found.startswith("r.yaml:7:13: data.prompts: ") and words in found
 
 
+def test_hints_that_no_problem_has_are_found_before_sft(folder: Path) -> None:
+    (found,) = problems(folder, "ppo.hints={}")
+    assert "no problem of data.prompts has a hint in its column 'hint'" in found
+    assert notes(folder, "ppo.hints={column: solution}") == []
+
+
 def test_the_last_row_of_a_file_is_looked_at_like_the_first(folder: Path) -> None:
     whole = '{"problem": "1+1", "solution": "2"}\n' * 3000
     (folder / "traces.jsonl").write_text(whole + '{"problem": "1+1"}\n')

@@ -21,8 +21,12 @@ from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.step_examples import StepExample, encode_steps, step_examples
 from rlsp_cli.engine.supervised import measure, train_step
 from rlsp_cli.errors import DataError, NotReadyError, StoppedError
+from rlsp_cli.recipe.data import Data
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import Data, FromScratch, Model, Recipe, Sft, StepRows
+from rlsp_cli.recipe.model import FromScratch, Model
+from rlsp_cli.recipe.rows import StepRows
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import StagePaths
 from tests.byte_model import byte_tokenizer

@@ -1,6 +1,7 @@
 """Probes: what each asks, and the difference to the plain bench, with parts counted as one problem."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from rlsp_cli.evals.answer import Scored
 from rlsp_cli.evals.benches import Bench, probed
 from rlsp_cli.evals.compare import compare_probes
 from rlsp_cli.launch.evaluation import evaluation_recipe
-from rlsp_cli.recipe.schema import Eval, RowUse
+from rlsp_cli.recipe.eval import Eval
+from rlsp_cli.recipe.rows import RowUse
 from rlsp_cli.rewards.sample import Score
 from tests.conftest import rlsp
 from tests.openai_server import Reply, chat, serving
@@ -47,6 +49,28 @@ def test_selective_reasoning_asks_to_decide_behind_the_problem() -> None:
 
     (short,) = asked("selective_reasoning", text="Think or not: {problem}")
     assert short.problem == f"Think or not: {SUM.problem}"
+
+
+def test_words_of_a_rationale_are_masked_or_change_places_and_the_problem_stays() -> None:
+    why = "first add,  then double"
+    given = replace(SUM, problem=f"Why? {why}\nAnswer.", metadata={"why": why})
+    bench = replace(BENCH, problems=[given])
+
+    def perturbed(**options: Any) -> str:
+        use = RowUse.model_validate(
+            {"use": "rationale_perturbation", "rationale": "why", **options}
+        )
+        (made,) = probed(bench, use, ()).problems
+        assert (made.id, made.answer) == ("s", "6")
+        return made.problem
+
+    assert perturbed() == "Why? _ _  _ _\nAnswer."
+    shuffled = perturbed(how="shuffle")
+    assert sorted(shuffled.split()) == sorted(given.problem.split()) and why not in shuffled
+    assert shuffled.startswith("Why? ") and shuffled.endswith("\nAnswer.")
+    assert perturbed(share=0) == given.problem and perturbed(share=0.5) == perturbed(share=0.5)
+    with pytest.raises(DataError, match=r"'plan' is not in the problem; .*knowledge: plan"):
+        asked("rationale_perturbation", rationale="plan")
 
 
 def test_each_part_is_asked_with_the_answers_before_it() -> None:
@@ -108,6 +132,12 @@ sampling: {samples: 0, temperature: 0.7, max_new_tokens: 64, origin: ours}
 """
 
 
+GIVEN = """
+columns: {answer: reference}
+row: {use: knowledge_given, knowledge: response}
+"""
+
+
 @pytest.mark.integration
 def test_one_command_gives_the_difference_to_the_plain_bench(tmp_path: Path) -> None:
     rows = [{"id": str(n), "problem": f"Q{n}", "answer": "6", **PARTS} for n in range(6)]
@@ -129,3 +159,25 @@ def test_one_command_gives_the_difference_to_the_plain_bench(tmp_path: Path) -> 
     assert difference["difference"] == 1.0 and difference["to"] == "base on sums+plan_given"
     assert difference["problems"] == 6 and difference["low"] > 0
     assert set(results["models"]["base"]["benches"]) == {"sums", "sums+plan_given"}
+
+
+@pytest.mark.integration
+def test_a_model_that_reads_its_rationale_loses_by_its_perturbation(tmp_path: Path) -> None:
+    rows = [{"problem": f"Q{n}", "reference": "6", "response": "add and double"} for n in range(6)]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "given.yaml").write_text(
+        BENCH_FILE.replace("sums.jsonl", "samples.jsonl").replace("sums", "given") + GIVEN
+    )
+
+    def reply(body: dict[str, Any]) -> Reply:
+        reads = "add and double" in body["messages"][-1]["content"]
+        return chat("\\boxed{6}" if reads else "\\boxed{7}")
+
+    with serving(reply) as server:
+        done = rlsp(
+            *("eval", "m", "--url", server.url, "--bench", "./given.yaml", "--json"),
+            "eval.probes=[{use: rationale_perturbation, rationale: response}]",
+            cwd=tmp_path,
+        )
+    (found,) = json.loads(done.stdout)["data"]["evaluation"]["comparisons"]
+    assert (found["difference"], found["problems"]) == (-1.0, 6)

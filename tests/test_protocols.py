@@ -11,8 +11,9 @@ from rlsp_cli.errors import RecipeError
 from rlsp_cli.evals.benches import Bench, Benches, check_benches, shipped_benches
 from rlsp_cli.evals.benches.protocol_file import find_protocol, shipped_protocols
 from rlsp_cli.launch.evaluation import evaluation_recipe
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.recipe.eval import Eval
 from rlsp_cli.recipe.load import resolve_recipe
-from rlsp_cli.recipe.schema import Data, Eval
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
 from rlsp_cli.rewards.sample import Sample
 from tests.conftest import ROOT, TINY, rlsp
@@ -292,7 +293,7 @@ def test_the_page_has_every_protocol_with_its_numbers(shared_data: Path) -> None
 
 
 def test_the_protocol_of_the_page_works(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "reproduction.md").read_text().split("```yaml\n")[1].split("```")[0]
+    text = (ROOT / "docs" / "reproduction.md").read_text().split('"ours.yaml"\n')[1].split("```")[0]
     (tmp_path / "ours.yaml").write_text(text)
     file = find_protocol(str(tmp_path / "ours.yaml"))
     assert file.rules("aime24").samples == file.rules("math500").samples == 32

@@ -44,7 +44,7 @@ from rlsp_cli.launch.ray.cluster import (
 from rlsp_cli.launch.ray.dashboard import Dashboard
 from rlsp_cli.launch.ray.head_token import with_token
 from rlsp_cli.launch.slurm import run_batch
-from rlsp_cli.recipe.schema import Cluster
+from rlsp_cli.recipe.cluster import Cluster
 from tests.conftest import rlsp
 from tests.observer import Recorder
 

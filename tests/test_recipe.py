@@ -516,6 +516,9 @@ def test_an_override_with_nothing_behind_it_is_refused_and_null_takes_a_value_ba
         "override #1 (ppo.steps): nothing behind 'ppo.steps='"
         in problems(tmp_path, TINY, "ppo.steps=")[0]
     )
+    # A shell takes the quotes of `name=" "` away.
+    (found,) = problems(tmp_path, TINY, "name= ")
+    assert """write 'name=" "' for a text of blanks""" in found
     recipe = load(tmp_path, TINY + "description: ''\n", "ppo.steps=null", "eval=null")
     assert recipe.ppo is not None and recipe.ppo.steps is None and recipe.eval is None
 

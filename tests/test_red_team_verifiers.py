@@ -333,7 +333,7 @@ def test_a_csv_file_may_hold_long_texts_and_names_what_is_no_text(tmp_path: Path
 
 def bench_of(data: Path) -> Any:
     from rlsp_cli.data import problems_of, source_rows
-    from rlsp_cli.recipe.schema import Prompts
+    from rlsp_cli.recipe.rows import Prompts
 
     prompts = Prompts(source=str(data))
     return problems_of(source_rows(prompts), prompts)

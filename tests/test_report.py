@@ -1,7 +1,6 @@
 """Reports read a run's files back, also half a run's, and say where to look."""
 
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from rlsp_cli.report.summary import notes
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.run import create_run
 from rlsp_cli.runs.stream import append_rows, write_json
+from tests.browser import told_by_browser
 from tests.provenance import made
 from tests.test_metrics import result, row
 
@@ -151,38 +151,10 @@ def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
 @pytest.mark.integration
 def test_the_page_shows_its_curves_in_a_browser(run: Path, tmp_path: Path) -> None:
     """Chromium, where there is one, lays the page out and finds every figure with a size."""
-    import shutil
-
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("no chromium on this machine")
     append_rows(run / "ppo" / "metrics.jsonl", [ppo_row(step) for step in range(20)])
     write_report(run)
     wide = "[...document.querySelectorAll('svg')].filter(s => s.clientWidth > 200).length"
-    probe = f"<script>document.title = {wide}</script>"
-    page = tmp_path / "probe.html"
-    page.write_text((run / "report.html").read_text().replace("</body>", f"{probe}</body>"))
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-sync",
-    ]
-    flags += [
-        "--disable-background-networking",
-        "--disable-component-update",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ]
-    done = subprocess.run(
-        [browser, *flags, "--dump-dom", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert "<title>6</title>" in done.stdout
+    assert told_by_browser((run / "report.html").read_text(), wide, tmp_path) == "6"
 
 
 def test_results_with_and_without_samples_make_a_table(run: Path) -> None:

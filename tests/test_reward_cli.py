@@ -201,7 +201,7 @@ def test_plugins_check_passes_what_rlsp_ships_and_refuses_a_file_without_rewards
     done = rlsp("plugins", "check", tmp_path / "none.py", check=False)
     assert (
         done.returncode == 3
-        and "no verifier, exploration reward, step scorer or selector here" in done.stderr
+        and "no verifier, exploration reward, step scorer, selector, continuation or" in done.stderr
     )
 
 

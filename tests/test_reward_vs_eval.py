@@ -82,7 +82,7 @@ def test_the_report_of_the_steps_reads_the_training_and_warns(tmp_path: Path) ->
     data["eval"] = {"benches": ["pair_sum"], "checkpoints": checkpoints}
     recipe = resolve_recipe(data, plugins=resolve_options)
     file = tmp_path / "x.yaml"
-    file.write_text("")
+    file.write_text("name: x")
     create_run(recipe, file, tmp_path / "run")
     write_json(tmp_path / "run" / "eval" / "results.json", results({1: 0.5, 2: 0.4, 3: 0.2}))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.answers import last_boxed
 from rlsp_cli.rewards.cache import VerdictCache
 from rlsp_cli.rewards.call import Use

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from rlsp_cli.data import prompt_rows
 from rlsp_cli.errors import DataError, UsageError
 from rlsp_cli.evals.samplers import Decoding, Request, Response
 from rlsp_cli.recipe.load import resolve_recipe
+from rlsp_cli.recipe.rows import Prompts
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.rewards.registry import resolve_options
@@ -160,3 +162,39 @@ def test_a_wrong_command_is_refused(
     base: list[Any] = ["data", "prompts", "quickstart", "--roll", "none", "--out", "x.jsonl"]
     done = rlsp(*base, *arguments, cwd=tmp_path, check=False)
     assert done.returncode == code and words in done.stderr and "Traceback" not in done.stderr
+
+
+TWICE = '''
+from typing import Any
+from rlsp_cli.rewards import row_shape
+
+@row_shape
+def twice(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each problem in two ways."""
+    return [{**row, "question": f"{way} {row['question']}"} for way in ("Add.", "Guess.")]
+'''
+
+
+def test_kept_prompts_keep_the_row_that_they_were_made_of(
+    recipe: Recipe, sampler: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.py").write_text(TWICE)
+    right = {"p1/0": 1, "p1/1": 2, "p2/0": 1, "p2/1": 4}
+    for id, count in right.items():
+        monkeypatch.setitem(RIGHT_OF_4, id, count)
+    append_rows(
+        tmp_path / "two.jsonl",
+        [{"name": id, "question": "2 + 2?", "gold": "4"} for id in ("p1", "p2")],
+    )
+    prompts = {
+        **recipe.model_dump(mode="json")["data"]["prompts"],
+        "source": str(tmp_path / "two.jsonl"),
+        "row": {"use": f"{tmp_path}/rows.py:twice"},
+    }
+    data = {"name": "roll", "data": {"prompts": prompts}, "reward": {"workers": 1}}
+    made = resolve_recipe(data, plugins=resolve_options)
+
+    one = job(made, tmp_path / "out.jsonl", band(0.2, 0.6))
+    roll_prompts(one)
+    found = {problem.id: problem.parent for problem in prompt_rows(Prompts(source=str(one.out)))}
+    assert found == {"p1/0": "p1", "p1/1": "p1", "p2/0": "p2"}

@@ -1,6 +1,7 @@
 """A model whose weights cannot fit is refused before any of them are loaded."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from rlsp_cli.engine.ending import refuse_unreachable_end
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.optimise import Optimiser
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.recipe.schema import Ppo, Sft
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.sft import Sft
+from rlsp_cli.rewards import Sample
 from tests.conftest import TINY, rlsp
 from tests.test_ppo import SPEC, WORDS, make_trainer
 
@@ -163,7 +166,9 @@ def test_a_first_rollout_without_an_end_is_noted_once(
     trainer = make_trainer(tmp_path)
 
     class Scripted:
-        def draw(self, prompts: list[list[int]], step: int, first: int) -> list[Generated]:
+        def draw(
+            self, prompts: list[list[int]], step: int, first: int, samples: Sequence[Sample]
+        ) -> list[Generated]:
             return [Generated([8], truncated=not ends or row > 0) for row in range(len(prompts))]
 
     collector = Collector(trainer.context, trainer.settings, trainer.collector.problems, Scripted())  # type: ignore[arg-type]

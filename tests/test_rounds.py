@@ -176,6 +176,44 @@ def test_a_hint_is_given_only_where_nothing_is_right_and_is_not_trained_on(tmp_p
     assert (numbers.right, numbers.solved, numbers.rationalized) == (2, 1, 2)
 
 
+def test_a_round_that_prefers_pairs_right_and_wrong_solutions(tmp_path: Path) -> None:
+    given = scripted_recipe(tmp_path).model_dump(mode="json")
+    given["sft"]["kind"], given["data"]["traces"] = "dpo", None
+    recipe = resolve_recipe(given, plugins=resolve_options)
+    first = scripted_round(recipe, tmp_path)
+    sampler = Scripted(lambda prompt, n: answer_of(prompt) if prompt == "one" and n else f"no {n}")
+    numbers = make_round_traces(first, sampler, as_it_is)
+    assert (numbers.right, numbers.new) == (1, 1)
+
+    # The same right solution may be preferred to another wrong one.
+    sampler.reply = lambda prompt, n: answer_of(prompt) if n else f"no, {prompt}"
+    second = scripted_round(recipe, tmp_path, 2, first.traces)
+    make_round_traces(second, sampler, as_it_is)
+    pairs = [(row["prompt"], row["chosen"], row["rejected"]) for row in traces_of(second)]
+    assert pairs == [
+        ("one", "\\boxed{1}", "no 0"),
+        ("one", "\\boxed{1}", "no, one"),
+        ("two", "\\boxed{2}", "no, two"),
+    ]
+
+    start, later = round_recipe(recipe, 0, None, None), round_recipe(recipe, 2, "m", second.traces)
+    assert start.sft is None and later.data.traces is None
+    assert later.data.pairs and later.data.pairs.source == str(second.traces)
+
+
+def test_rounds_that_prefer_make_their_pairs_themselves(tmp_path: Path) -> None:
+    given = scripted_recipe(tmp_path).model_dump(mode="json")
+    given["sft"]["kind"] = "dpo"
+    with pytest.raises(RecipeError, match=r"make all pairs themselves.*leave out data\.traces"):
+        resolve_recipe(given, plugins=resolve_options)
+
+    # A response to a hint is in no tree, so nothing would pair it.
+    given["data"]["traces"], given["model"]["path"] = None, "org/model"
+    given["rounds"] |= {"search": {"use": "beam", "write": "pairs"}, "rationalize": True}
+    with pytest.raises(RecipeError, match=r"leave out rounds\.rationalize"):
+        resolve_recipe(given, plugins=resolve_options)
+
+
 def test_a_teacher_corrects_a_wrong_solution_where_none_is_right(tmp_path: Path) -> None:
     recipe = scripted_recipe(tmp_path, teacher="expert")
     sampler = Scripted(lambda prompt, n: "right \\boxed{1}" if prompt == "one" else f"wrong {n}")

@@ -13,7 +13,10 @@ from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.evals.benches import Benches
 from rlsp_cli.plan import make_plan
 from rlsp_cli.preflight import inspect_recipe, read_recipe
-from rlsp_cli.recipe.schema import Data, Eval, Prompts, Recipe, Traces
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.recipe.eval import Eval
+from rlsp_cli.recipe.rows import Prompts, Traces
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.manifest import manifest
 from rlsp_cli.runs.stream import append_rows
 from tests.byte_model import byte_tokenizer

@@ -14,7 +14,7 @@ from rlsp_cli.errors import DataError, NotReadyError, RlspError
 from rlsp_cli.outside import read_json
 from rlsp_cli.plan import headline, make_plan
 from rlsp_cli.preflight import inspect_recipe, read_recipe
-from rlsp_cli.recipe.schema import Prompts, Traces
+from rlsp_cli.recipe.rows import Prompts, Traces
 from rlsp_cli.runs.stream import append_rows
 
 

@@ -10,7 +10,7 @@ from rlsp_cli.engine.model import new_model
 from rlsp_cli.engine.prompt import encode_prompt
 from rlsp_cli.engine.sampler import LocalSampler
 from rlsp_cli.evals.samplers import Decoding, Request, answers
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.model import FromScratch
 
 REQUESTS = [
     Request(f"{a}", f"{a} + {b} =", index)

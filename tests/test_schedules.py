@@ -14,8 +14,9 @@ from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.plan import make_plan
 from rlsp_cli.plan.schedules import courses
 from rlsp_cli.recipe.load import resolve_recipe
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.recipe.schedule import Schedule
-from rlsp_cli.recipe.schema import Recipe, Reward
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.selection import Selector

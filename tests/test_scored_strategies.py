@@ -1,5 +1,6 @@
 """Strategies that choose by a plugin with options: what they see, and what its models' tokens cost."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from rlsp_cli.evals.strategies.token_budget import (
     choose_within,
 )
 from rlsp_cli.recipe.load import resolve_recipe
-from rlsp_cli.recipe.schema import Recipe, ScorerUse
+from rlsp_cli.recipe.plugin_use import ScorerUse
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.models import Address
 from rlsp_cli.rewards.registry import resolve_options
 from tests.openai_server import chat, serving
@@ -111,6 +113,41 @@ def test_only_who_reads_scores_pays_for_them() -> None:
         assert choose([one, two], STRATEGIES[name]).tokens == tokens
     assert choose_within([one, two], 17, STRATEGIES["best_of_n"]).responses == 1
     assert choose_within([one, two], 17, STRATEGIES["self_consistency"]).responses == 1.7
+
+
+def test_self_critique_leaves_the_one_that_wins_against_all_before_it() -> None:
+    texts = [
+        "b 4",
+        "a 1",
+        "",
+        "c 3",
+        "d 5",
+        "g 5",
+        "e 7",
+        "f 6",
+        "h 8",
+    ]  # the number is how good it is
+    newer_first = []
+
+    def prefers(body: dict[str, Any]) -> Any:
+        work = body["messages"][1]["content"]
+        one, other = re.findall(r"^\w \d.*$", work, re.MULTILINE)
+        newer_first.append(texts.index(one) > texts.index(other))
+        first, second = int(one.split()[1]), int(other.split()[1])
+        return chat("Better: 1 or 2" if first == second else f"Hm.\nBetter: {1 + (second > first)}")
+
+    rows = [sampled(number, text, 10) for number, text in enumerate(texts)]
+    recipe = recipe_with("self_critique")
+    with serving(prefers) as server:
+        scored = rescored(rows[::-1], {"p": "?"}, recipe, {"self": Address(server.url, "m")})
+    assert [score.value for _, score in scored] == [
+        1 / 9, 0, None, 0, 5 / 9, None, 7 / 9, 0, 1,
+    ]  # fmt: skip
+    assert [row.index for row, _ in scored] == list(range(9))
+
+    # Seven comparisons, a token each, are divided among the responses; none is always shown first.
+    assert [score.tokens for _, score in scored] == [1] * 7 + [0] * 2
+    assert sum(newer_first) in (2, 3, 4, 5)
 
 
 def test_a_scorer_has_options(file: Path) -> None:

@@ -30,12 +30,19 @@ from rlsp_cli.evals.scorer_benches.ranking import ranking
 from rlsp_cli.evals.scorer_benches.responses import Labelled
 from rlsp_cli.evals.statistics import Estimate
 from rlsp_cli.recipe.load import resolve_recipe
-from rlsp_cli.recipe.schema import ScorerUse
+from rlsp_cli.recipe.plugin_use import ScorerUse
 from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.rewards.sample import Sample, Score, StepScore
 from tests.conftest import rlsp
 from tests.step_scorer_file import SUMS
+
+ASKED = """\
+    with open("asked.txt", "a") as file:
+        file.write(f"{sample.id}\\n")
+    scores = []
+"""
+"""What has `sums` write down what it scores."""
 
 
 def pair(scores: Sequence[float | None], label: int, subset: str = "a", number: int = 0) -> Pair:
@@ -206,14 +213,14 @@ def test_a_step_scorer_that_no_bench_has_measured_is_noted(
     for folder, scored, is_noted in (("1", pair([None], -1), True), ("2", pair([0.9], -1), False)):
         responses, scores = [scored.response], [scored.score]
         result = measure_scorer(bench, scorer, {}, responses, scores, 0.5)
-        write_result(tmp_path / "runs" / "scorer-b" / folder, result, responses, scores)
+        write_result(tmp_path / "runs" / "scorer-b" / folder, result)
         assert bool(notes(0.25)) == is_noted  # one without a score measures nothing
     assert notes(0.5)  # with other options it is another scorer
 
 
 @pytest.mark.integration
 def test_a_scorer_is_measured_from_the_command_line(tmp_path: Path) -> None:
-    (tmp_path / "steps.py").write_text(SUMS)
+    (tmp_path / "steps.py").write_text(SUMS.replace("    scores = []\n", ASKED))
     rows = []
     for number in range(8):
         label = number % 2 - 1  # -1, then 0
@@ -231,6 +238,24 @@ def test_a_scorer_is_measured_from_the_command_line(tmp_path: Path) -> None:
     assert found["scorer"]["wrong"] == 0.4
     assert "1 of 9 responses: error: SyntaxError" in done.stderr
     assert len((tmp_path / "o" / "scores.jsonl").read_text().splitlines()) == 9
+
+    # Killed after four responses: those are not scored again, and one that failed is.
+    scores, asked_for = tmp_path / "o" / "scores.jsonl", tmp_path / "asked.txt"
+    lines = scores.read_text().splitlines(keepends=True)
+    scores.write_text("".join([lines[8], *lines[:4], lines[4][:30]]))
+    asked_for.unlink()
+    done = rlsp(*asked, "--data", ".", "--out", "o", "--resume", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["data"] == [found]
+    again = sorted(asked_for.read_text().split())
+    assert again == [f"gsm8k/gsm8k-{number}" for number in (4, 5, 6, 7, 9)]
+
+    other = (*asked[:-1], "wrong=0.3", "--data", ".", "--out", "o", "--resume")
+    done = rlsp(*other, cwd=tmp_path, check=False)
+    assert (
+        done.returncode == 3 and "the scores here were made differently (scorer was" in done.stderr
+    )
+    done = rlsp(*asked, "--data", ".", "--out", "none", "--resume", cwd=tmp_path, check=False)
+    assert done.returncode == 2 and "none: no measurement here to resume" in done.stderr
 
     # 0.4 is then no error: every wrong chain is overlooked, and the harmonic mean is 0.
     shown = rlsp(*asked, "--data", ".", "--threshold", "0.3", cwd=tmp_path).stdout

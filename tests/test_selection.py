@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.recipe.selector_use import SelectorUse
 from rlsp_cli.rewards import Sample
 from rlsp_cli.rewards.plain import rollout_row

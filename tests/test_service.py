@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from rlsp_cli.errors import PluginError
-from rlsp_cli.recipe.schema import Reward
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.sample import Sample
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.service.gather import Gatherer

@@ -17,7 +17,10 @@ from rlsp_cli.engine.sft import Imitation, train_sft
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.engine.supervised import Objective, measure, num_steps, train_step
 from rlsp_cli.errors import DataError, StoppedError
-from rlsp_cli.recipe.schema import Data, FromScratch, Model, Recipe, Sft, TraceSource
+from rlsp_cli.recipe.data import Data, TraceSource
+from rlsp_cli.recipe.model import FromScratch, Model
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.stream import read_rows
 

@@ -15,7 +15,7 @@ from rlsp_cli.backends.sbatch import batch_script, cpus_of
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.launch import slurm
 from rlsp_cli.launch.attempt import Attempt
-from rlsp_cli.recipe.schema import Cluster
+from rlsp_cli.recipe.cluster import Cluster
 from tests.observer import Recorder
 
 pytestmark = pytest.mark.integration

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,16 +14,21 @@ from rlsp_cli.rewards.steps import split_steps
 from rlsp_cli.traces.labels.binary import BinarySearch
 from rlsp_cli.traces.labels.completions import Completions, Draw, Drawing, Drawn
 from rlsp_cli.traces.labels.consensus import Consensus
+from rlsp_cli.traces.labels.critic import Critic, Messages, Reply
 from rlsp_cli.traces.labels.judge import Judge
 from rlsp_cli.traces.labels.labelled import Labelled, first_error
 from rlsp_cli.traces.labels.merge import merged
 from rlsp_cli.traces.labels.monte_carlo import MonteCarlo
 from rlsp_cli.traces.labels.mutation import Mutation, mutants
 from rlsp_cli.traces.labels.partial import PartlyRight
+from rlsp_cli.traces.labels.refinement import LowStepRefinement
 from rlsp_cli.traces.labels.remembered import Remembered
 from rlsp_cli.traces.labels.solution import Solution
+from rlsp_cli.traces.labels.sorm import Reachable, balanced
 from rlsp_cli.traces.labels.tree import Candidate, State, Tree
 from tests.toy_process import ToyProcess, first_slip, is_good
+
+Verify = Callable[[Sequence[Sample]], list[Score]]
 
 
 def solution(response: str, correct: float | None = 0.0, by: str = "lines") -> Solution:
@@ -83,6 +88,31 @@ def test_hard_labels_and_binary_search_find_every_first_error(tmp_path: Path) ->
         (found,) = [labelled for labelled in search.label([one]) if labelled.solution is one]
         error = present(first_slip(one.sample.response))
         assert found.labels == (True,) * error + (False,)
+
+
+def test_what_a_later_step_can_reach_an_earlier_one_can_too(tmp_path: Path) -> None:
+    asked = completions(ToyProcess(length=4, slip=0.0).draw, tmp_path, 4)
+    right, wrong = solution("bad\ngood\nbad\ngood", 1.0), solution("bad\ngood\nbad\nbad")
+    found = Reachable(asked).label([right, wrong, solution("bad\nbad")])
+    assert [one.labels for one in found] == [
+        (True,) * 4, (True, True, False, False), (False, False),
+    ]  # fmt: skip
+    # Nothing is asked about right responses, nor about what comes before a right step.
+    assert asked.remembered.questions == 3
+
+
+def test_each_step_number_has_as_many_right_labels_as_wrong_ones() -> None:
+    rows = [(True, True, False), (True, False, False), (True, True), (False, False, True), (True,)]
+    found = [Labelled(solution("a\nb\nc"), labels) for labels in rows]
+    kept = list(balanced([*found, Labelled(found[0].solution, fault="why")], seed=1))
+    for number in range(3):
+        labels = [one.labels[number] for one in kept if number < len(one.labels)]
+        assert labels.count(True) == labels.count(False) == (1, 2, 1)[number]
+
+    for one, before in zip(kept, rows, strict=False):
+        assert one.fault == "no label left after balancing" or len(one.labels) == len(before)
+        assert all(new in (None, old) for new, old in zip(one.labels, before, strict=False))
+    assert kept[-1].fault == "why" and list(balanced(found, seed=1)) == kept[:-1]
 
 
 def present(number: int | None) -> int:
@@ -212,6 +242,59 @@ def test_consensus_keeps_the_same_first_error_and_nothing_after_it(tmp_path: Pat
     assert agreed.labels == (True, True, False)
     (disagreed,) = Consensus(sampled, scorer(0.9, 0.1, 0.1, 0.1)).label([bad])
     assert disagreed.fault == "Monte Carlo and the judge disagree"
+
+
+def test_a_low_step_is_explained_and_rewritten_and_a_right_response_follows_from_it(
+    tmp_path: Path,
+) -> None:
+    asked: list[Messages] = []
+
+    def chat(messages: Messages, max_tokens: int) -> Reply:
+        asked.append(messages)
+        return Reply("It slips." if len(messages) == 2 else "<think>Hm.</think>\ngood\n", 7)
+
+    toy = ToyProcess(length=4, slip=0.0)
+    remembered = Remembered(tmp_path / "answers")
+    drawn = replace(completions(toy.draw, tmp_path, 2), remembered=remembered)
+    labeller = LowStepRefinement(scorer(0.9, 0.1, 0.2, 0.9), Critic(chat, remembered), drawn)
+    bad = solution("good\nbad\n\nbad\nbad")
+    skipped, found = labeller.label([bad, solution("good\ngood", 1.0)])
+    assert skipped.fault == "right, and only wrong responses are mended"
+    assert found.labels == (True, False) and found.to_row() == {
+        "id": "",
+        "prompt": "Walk.\n",
+        "completions": ["good", "bad"],
+        "labels": [True, False],
+        "explanation": "It slips.",
+        "refined": "good",
+        "chosen": "good\ngood\n\ngood\ngood",
+        "rejected": bad.sample.response,
+    }
+
+    # The critic sees the problem and the steps up to the low one, then what it has said itself.
+    first, second = (str(messages) for messages in asked)
+    assert first.count("bad") == 1 and "Walk." in first and "'It slips.'" in second
+    assert labeller.label([bad]) == [found] and len(asked) == 2
+    assert remembered.questions == 3 and remembered.tokens == 7 + 7 + 2 * 2
+
+
+def test_what_is_not_mended_is_left_out(tmp_path: Path) -> None:
+    def mended(slip: float, reply: str, *scores: float, verify: Verify = verdicts) -> Labelled:
+        folder = tmp_path / f"{slip}{reply}{scores}{verify.__name__}"
+        drawn = completions(ToyProcess(slip=slip).draw, folder, 2)
+        critic = Critic(lambda *_: Reply(reply, 1), drawn.remembered)
+        labeller = LowStepRefinement(scorer(*scores), critic, replace(drawn, verify=verify))
+        (found,) = labeller.label([solution("good\nbad")])
+        return found
+
+    def silent(samples: Sequence[Sample]) -> list[Score]:
+        return [Score("toy", "timeout")] * len(samples)
+
+    assert mended(0.0, "good", 0.9, 0.8).fault == "no step is below the threshold"
+    assert mended(0.0, "<think>good</think>", 0.9, 0.1).fault == "the critic wrote no step"
+    hopeless = mended(1.0, "bad", 0.9, 0.1)
+    assert hopeless.fault == "no completion of the rewritten step is right" and not hopeless.failed
+    assert mended(0.0, "good", 0.9, 0.1, verify=silent).failed
 
 
 PROGRAM = """\

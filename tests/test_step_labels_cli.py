@@ -14,7 +14,7 @@ import pytest
 from rlsp_cli.runs.stream import append_rows, read_json, read_rows
 from rlsp_cli.traces.labels.completions import Drawing
 from tests.conftest import rlsp
-from tests.openai_server import Reply, Server, serving
+from tests.openai_server import Reply, Server, chat, serving
 from tests.toy_process import PROMPT, ToyProcess, first_slip
 
 pytestmark = pytest.mark.integration
@@ -97,6 +97,15 @@ def test_rows_for_a_process_reward_model_and_their_card(folder: Path, server: Se
     assert "out.jsonl: exists already" in refused(folder, 2, *asked)
 
 
+def test_sorm_labels_are_balanced_over_all_responses(folder: Path) -> None:
+    made = rlsp(*words("--label", "sorm", "--completions", "16", "--json"), cwd=folder).stdout
+    labels = [row["labels"] for row in read_rows(folder / "out.jsonl")]
+    for number in range(TOY.length):
+        found = [row[number] for row in labels]
+        assert found.count(True) == found.count(False)
+    assert json.loads(made)["data"]["mean_label"] == 0.5
+
+
 def test_a_killed_command_asks_nothing_twice(folder: Path) -> None:
     stalls, goes_on = threading.Event(), threading.Event()
     count = 0
@@ -148,13 +157,17 @@ def test_a_model_that_is_gone_stops_the_command_and_loses_nothing(folder: Path) 
         assert known and not known & {body["prompt"] for body in server.asked}
 
 
-def test_a_judge_is_a_step_scorer_by_name(folder: Path) -> None:
+def write_judge(folder: Path) -> None:
     (folder / "judge.py").write_text(
         "from collections.abc import Sequence\n\nfrom rlsp_cli.rewards import Sample, step_scorer\n"
         "\n\n@step_scorer\ndef judge(sample: Sample, steps: Sequence[str], *, good: float = 1.0)"
         ' -> list[float | None]:\n    """Whether a step is good."""\n'
         '    return [good if step == "good" else 0.25 for step in steps]\n'
     )
+
+
+def test_a_judge_is_a_step_scorer_by_name(folder: Path) -> None:
+    write_judge(folder)
     judged = ("--label", "judge", "--scorer", "./judge.py:judge", "--option", "good=0.5")
     rlsp(*words(*judged, "--soft"), cwd=folder)
     for row in read_rows(folder / "out.jsonl"):
@@ -164,6 +177,35 @@ def test_a_judge_is_a_step_scorer_by_name(folder: Path) -> None:
     rlsp(*again, "--label", "consensus", "--completions", "16", cwd=folder)
     rows = list(read_rows(folder / "consensus.jsonl"))
     assert len(rows) == 6 and {tuple(row["labels"]).count(False) for row in rows} == {0, 1}
+
+
+def test_low_steps_are_explained_and_mended_by_a_named_model(folder: Path) -> None:
+    def answer(body: dict[str, Any]) -> Reply:
+        if "messages" not in body:
+            return toy_reply(body)
+        return chat("It slips." if len(body["messages"]) == 2 else "good")
+
+    write_judge(folder)
+    models = "models: {critic: {url: URL, id: critic}, "
+    with serving(answer) as server:
+        text = RECIPE.replace("models: {", models).replace("URL", server.url)
+        (folder / "r.yaml").write_text(text)
+        asked = words("--label", "refine", "--scorer", "./judge.py:judge", "--model", "prover")
+        assert "--critic nobody: not among" in refused(folder, 2, *asked, "--critic", "nobody")
+        made = rlsp(*asked, "--critic", "critic", "--json", cwd=folder)
+        by = Counter(body["model"] for body in server.asked)
+
+    card, rows = json.loads(made.stdout)["data"], list(read_rows(folder / "out.jsonl"))
+    wrong = [one for one in TOY.samples(6, seed=3) if not one.correct]
+    assert rows and [row["rejected"] for row in rows] == [one.response for one in wrong]
+    for row in rows:
+        assert row["chosen"].splitlines()[: len(row["labels"])] == ["good"] * len(row["labels"])
+        assert row["chosen"].endswith("good") and row["explanation"] == "It slips."
+        assert row["labels"] == [step == "good" for step in row["completions"]]
+    # Two questions to the critic and one to the prover for each text, beside the step scorer's.
+    several = len({row["rejected"] for row in rows})
+    assert by == {"critic": 2 * several, "toy": several} and card["questions"] == 4 * several
+    assert card["settings"]["critic"] == "critic"
 
 
 def test_a_file_alone_is_labelled_by_keys(folder: Path) -> None:

@@ -9,7 +9,8 @@ from rlsp_cli.cli.scoring_recipe import scoring_recipe
 from rlsp_cli.data import read_stepped
 from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.recipe.load import resolve_recipe
-from rlsp_cli.recipe.schema import ExplorationUse, Reward
+from rlsp_cli.recipe.plugin_use import ExplorationUse
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.recipe.steps import Steps
 from rlsp_cli.rewards.conformance import Check, check_plugin
 from rlsp_cli.rewards.registry import get_plugin, resolve_options

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from rlsp_cli.backends.local.model_server.model import Model
 from rlsp_cli.recipe.load import resolve_recipe
 from rlsp_cli.rewards import Sample, UnansweredError
 from rlsp_cli.rewards.model_use import check_models, models_at
-from rlsp_cli.rewards.models import Address, know_models
+from rlsp_cli.rewards.models import Address, know_models, served_model
 from rlsp_cli.rewards.registry import get_plugin, resolve_options
+from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.rewards.steps import step_pieces
 from tests.byte_model import byte_model, byte_tokenizer
 from tests.model_server import byte_classifier, serving_model
@@ -64,6 +66,25 @@ def test_prm_reads_the_class_right_at_the_end_of_each_step_and_its_separator(
     found = scores("prm", separator="\n\n")
     assert found == pytest.approx(expected, abs=1e-5)
     assert scores("prm", steps=STEPS[:2], separator="\n\n") == pytest.approx(found[:2], abs=1e-5)
+
+
+def test_a_learned_reward_model_ranks_within_right_and_wrong_answers_and_never_across(
+    models: dict[str, Model],
+) -> None:
+    use = {"use": "prm", "steps": {"aggregate": "last"}}
+    reward = {"combine": "rm_shaping", "correctness": {"use": "exact_match"}, "exploration": use}
+    responses = [*(f"{words}\n\\boxed{{{n}}}" for words in ("Hm.", "Then:") for n in (9, 8))]
+    samples = [replace(SAMPLE, response=one, id=one) for one in responses]
+    addresses = {"prm": served_model("prm").address}
+    with Scorer(resolved({**reward, "workers": 1}).reward, models=addresses) as scorer:
+        found = scorer.score(samples, 0.5)
+
+    for sample, score in zip(samples, found, strict=True):
+        learned = scores("prm", sample, sample.response.split("\n"))[-1]
+        is_right = "{9}" in sample.response
+        assert score.reward == pytest.approx(1 / (1 + math.exp(-0.5 * learned)) + is_right - 1)
+    rewards = [one.reward or 0.0 for one in found]
+    assert len(set(rewards)) == 4 and min(rewards[::2]) > max(rewards[1::2])
 
 
 def test_a_model_that_is_no_prm_is_refused_in_words(models: dict[str, Model]) -> None:

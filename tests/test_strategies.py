@@ -461,6 +461,13 @@ def test_responses_are_ranked_by_likelihood_if_all_have_one_and_else_by_what_the
     assert usual_scorer([*likely, stated]) == "confidence"
 
 
+def test_what_a_critic_read_and_wrote_for_a_response_is_paid_by_whoever_uses_the_response() -> None:
+    rows = [row("a", 0, "3", kind="greedy")]
+    rows += [row("a", n, "3", other_tokens=5) for n in range(2)]
+    found = only(strategy_metrics(rows, ["self_consistency"]), "self_consistency", "all")
+    assert found["tokens"] == 30 and found["tokens_policy"] == 20
+
+
 def scored_row(index: int, **more: Any) -> Scored:
     return Scored(id="a", kind="sample", index=index, correctness=Score("v", "value", 1.0), **more)
 

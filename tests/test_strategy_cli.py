@@ -18,7 +18,12 @@ from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.samplers import ReplaySampler
 from rlsp_cli.evals.strategies.run import reference_answers, run_strategies
 from rlsp_cli.launch.evaluation import evaluation_recipe
-from rlsp_cli.recipe.schema import Data, Eval, FromScratch, PluginUse, Recipe, StrategyName
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.recipe.eval import Eval
+from rlsp_cli.recipe.model import FromScratch
+from rlsp_cli.recipe.plugin_use import PluginUse
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.strategy import StrategyName
 from rlsp_cli.rewards.sample import Sample, Score
 from rlsp_cli.runs.paths import AnswerPaths
 from rlsp_cli.runs.stream import read_rows, write_rows

@@ -18,7 +18,11 @@ from rlsp_cli.evals.provenance import provenance
 from rlsp_cli.evals.saved_answers import SavedAnswers
 from rlsp_cli.evals.thinking import check_thinking
 from rlsp_cli.launch.evaluation import evaluation_recipe
-from rlsp_cli.recipe.schema import Data, Eval, Model, PluginUse, Recipe, Thinking
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.recipe.eval import Eval, Thinking
+from rlsp_cli.recipe.model import Model
+from rlsp_cli.recipe.plugin_use import PluginUse
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.sample import Score
 from tests.byte_model import byte_model, byte_tokenizer
 

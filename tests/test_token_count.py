@@ -6,7 +6,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.recipe.schema import Model
+from rlsp_cli.recipe.model import Model
 from rlsp_cli.rewards.token_count import special_tokens, token_counter
 
 

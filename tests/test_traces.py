@@ -15,7 +15,7 @@ from rlsp_cli.data.formats import Columns, convert, pick_format
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import DataError
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.model import FromScratch
 from rlsp_cli.runs.stream import append_rows, read_rows
 from rlsp_cli.traces.keys import RejectionSampling, TraceSettings
 from tests.conftest import rlsp

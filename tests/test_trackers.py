@@ -5,6 +5,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ def of_mlflow(_folder: Path) -> list[int]:
 def of_trackio(folder: Path) -> list[int]:
     """Steps of the rows in trackio's database."""
     database = folder / "trackio" / "mine.db"
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("select run_name, step from metrics order by step").fetchall()
     assert len({name for name, _ in rows}) == 1
     return [step for _, step in rows]

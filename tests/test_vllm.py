@@ -22,9 +22,11 @@ from rlsp_cli.backends.vllm.server import Server, serve_command, serving
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import new_model
 from rlsp_cli.errors import JobError, StoppedError
-from rlsp_cli.evals.samplers import Decoding, Request, answers
+from rlsp_cli.evals.samplers import Decoding, EndpointSampler, Request, answers
+from rlsp_cli.evals.search import Policy, Search, TreeLog
 from rlsp_cli.recipe.load import load_recipe
-from rlsp_cli.recipe.schema import FromScratch
+from rlsp_cli.recipe.model import FromScratch
+from rlsp_cli.recipe.search import SearchUse
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
 from tests.conftest import ROOT, rlsp
@@ -158,6 +160,50 @@ def test_greedy_responses_are_those_of_the_embedded_engine(
             local_one.truncated,
         )
         assert served_one.scores["logprob"] == pytest.approx(local_one.scores["logprob"], rel=1e-3)
+
+
+def test_a_search_goes_on_from_the_tokens_that_the_server_wrote(
+    served: tuple[Server, Path], tmp_path: Path
+) -> None:
+    server, _ = served
+    sampler, _ = served_sampler(server, "auto", 4, lambda: None)
+    assert isinstance(sampler, EndpointSampler) and sampler.encode
+    encode, asked = sampler.encode, []
+
+    def kept(request: Request) -> list[int]:
+        asked.append((request, encode(request)))
+        return asked[-1][1]
+
+    sampler.encode = kept
+    requests = [Request(str(n), text) for n, text in enumerate(["1", "2 + 1", "= 3"])]
+    greedy = Decoding(temperature=0, top_p=1, max_new_tokens=30, seed=0)
+    whole = answers(sampler, requests, greedy)
+    prompts = {request.id: ids for request, ids in asked}
+    asked.clear()
+
+    # Steps of seven tokens, which no text ends; the second child of a step is the same, being greedy.
+    settings = SearchUse.model_validate({"steps": {"by": "blank_line"}, "step_tokens": 7})
+    policy, log = Policy("beam", {"beams": 1, "children": 2}), TreeLog(tmp_path / "trees.jsonl")
+    grown = list(Search(sampler, policy, None, settings, log).grow(requests, greedy))
+
+    for one in grown:
+        said = whole[int(one.request.id)]
+        assert one.answer.response.split() == said.text.split()
+        assert sum(node.num_tokens for node in one.answer.path) == said.num_tokens
+        assert one.tree.tokens == sum(node.num_tokens for node in one.tree.nodes)
+    # What was sent is what had been written, and was not decoded in between.
+    for request, ids in asked:
+        (tree,) = [one.tree for one in grown if one.request.id == request.id]
+        written = [node for node in tree.nodes if node.response == request.prefix]
+        paths = [[token for part in node.path for token in part.token_ids] for node in written]
+        assert ids in [[*prompts[request.id], *path] for path in paths]
+        assert bool(request.prefix_ids) == bool(request.prefix)
+    assert max(one.answer.depth for one in grown) == 5
+
+    headers = {"Authorization": f"Bearer {server.key}"}
+    asking = urllib.request.Request(f"{server.root}/metrics", headers=headers)
+    with urllib.request.urlopen(asking) as reply:
+        assert 'enable_prefix_caching="True"' in reply.read().decode()
 
 
 def test_nothing_is_left_of_a_server_whose_owner_is_killed(

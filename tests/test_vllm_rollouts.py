@@ -25,9 +25,11 @@ from rlsp_cli.engine.model import load_model, load_tokenizer
 from rlsp_cli.engine.roles import Adapters
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import NotReadyError
+from rlsp_cli.recipe.data import Data, PromptSource
 from rlsp_cli.recipe.lora import Lora
-from rlsp_cli.recipe.schema import Data, Ppo, PromptSource, Recipe
-from rlsp_cli.recipe.schema import Model as ModelSection
+from rlsp_cli.recipe.model import Model as ModelSection
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import StagePaths
 from tests.test_gguf import gguf  # noqa: F401 (a fixture)
 from tests.test_vllm import engine_of, session_of

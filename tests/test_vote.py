@@ -15,7 +15,8 @@ from rlsp_cli.evals.benches import Bench, Sampling
 from rlsp_cli.evals.evaluate import evaluate
 from rlsp_cli.evals.metrics.vote import Ballot, ballots, maj_at_k
 from rlsp_cli.evals.samplers import ReplaySampler, Response
-from rlsp_cli.recipe.schema import Eval, Reward
+from rlsp_cli.recipe.eval import Eval
+from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards.sample import Score
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.paths import AnswerPaths

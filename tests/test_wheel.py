@@ -82,6 +82,9 @@ def test_the_wheel_holds_every_recipe_plugin_and_template(wheel: Path) -> None:
     tracked = listed.stdout.splitlines()
     shared = [name for name in tracked if name.startswith(("recipes/", "plugins/", "templates/"))]
     assert shared and {f"rlsp_cli/_share/{name}" for name in shared} <= names
+    assert {
+        name for name in tracked if name.startswith("rlsp_cli/")
+    } <= names  # the page's files too
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
 
 

@@ -12,7 +12,7 @@ from rlsp_cli.backends.openrlhf import OpenRlhfBackend
 from rlsp_cli.backends.settings import unused
 from rlsp_cli.backends.vllm import rollout_environment, serving_environment
 from rlsp_cli.errors import NotReadyError, RecipeError
-from rlsp_cli.recipe.issue import Issue
+from rlsp_cli.recipe.issue import Issue, stopping
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths
 
@@ -58,7 +58,7 @@ def ready_environment(recipe: Recipe, stage: str) -> Environment:
         rollout_environment(recipe)
 
     # Two kinds of error, because the next move differs: edit the recipe, or install something.
-    if issues := list(backend.check(recipe, stage, environment)):
+    if issues := stopping(backend.check(recipe, stage, environment)):
         raise RecipeError("\n".join(f"{recipe.origin(issue.path)}: {issue}" for issue in issues))
     if issues := list(backend.missing_packages(recipe, stage, environment)):
         raise NotReadyError("; ".join(f"{issue.path}: {issue}" for issue in issues))

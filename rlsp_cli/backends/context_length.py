@@ -5,7 +5,7 @@ from typing import Any
 
 from rlsp_cli.backends.model_shape import model_config
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Model
+from rlsp_cli.recipe.model import Model
 
 _SCALING_INCLUDED = ("default", "llama3", "longrope", "su")
 """Kinds of RoPE whose `max_position_embeddings` includes their scaling (modeling_rope_utils.py)."""

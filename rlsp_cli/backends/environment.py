@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from rlsp_cli import __version__
 from rlsp_cli.errors import NotReadyError, UsageError
-from rlsp_cli.recipe.schema import BackendEnvironment, Recipe
+from rlsp_cli.recipe.backend_environment import BackendEnvironment
+from rlsp_cli.recipe.schema import Recipe
 
 SETTINGS = "rlsp.toml"
 """Names environments for all recipes of a folder."""

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import get_plugin
 
 

@@ -90,10 +90,15 @@ def install(backend: str, profile: str, folder: Path, say: Callable[[str], None]
         return before
 
     # The folder is emptied below: it must be ours, or hold nothing.
-    if before is None and folder.exists() and any(folder.iterdir()):
+    begun = folder.with_name(f"{folder.name}.installing")
+    is_ours = before is not None or begun.exists()
+    if not is_ours and folder.exists() and any(folder.iterdir()):
         used = f"{folder}: this folder is used, and not by rlsp"
         raise UsageError(f"{used}; name another with --path")
 
+    # Beside the folder, since it stays where an installation is killed while the folder is emptied.
+    begun.parent.mkdir(parents=True, exist_ok=True)
+    begun.touch()
     began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     _fill(lock, folder, say)
@@ -110,6 +115,7 @@ def install(backend: str, profile: str, folder: Path, say: Callable[[str], None]
     )
     # Last, so that an installation which failed half-way counts as none.
     write_json(folder / _MARK, {"schema": "rlsp.backend/1", "data": asdict(made)})
+    begun.unlink()
     return made
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.recipe.schema import FromScratch, Model
+from rlsp_cli.recipe.model import FromScratch, Model
 
 _TABLE = Path(__file__).parent / "models.json"
 _GATED = ("llama", "mistral", "qwen2", "qwen3")

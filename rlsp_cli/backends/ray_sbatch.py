@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rlsp_cli.backends.ray_address import SINGLE_MACHINE
 from rlsp_cli.backends.sbatch import cpus_of
-from rlsp_cli.recipe.schema import Cluster
+from rlsp_cli.recipe.cluster import Cluster
 from rlsp_cli.share import share
 
 _RAY = ("-P", "-m", "rlsp_cli.launch.ray")

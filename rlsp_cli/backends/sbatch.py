@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
-from rlsp_cli.recipe.schema import Cluster
+from rlsp_cli.recipe.cluster import Cluster
 from rlsp_cli.share import share
 
 BATCH = "job.sbatch"

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
-from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 
 
 def sft_section(recipe: Recipe) -> Sft:

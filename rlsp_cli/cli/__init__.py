@@ -11,6 +11,7 @@ import typer
 
 from rlsp_cli import __version__
 from rlsp_cli.cli import (
+    ablate,
     backends,
     behaviour,
     benches,
@@ -19,12 +20,15 @@ from rlsp_cli.cli import (
     evaluate,
     init,
     launch,
+    pack,
     plan,
     plugins,
     recipe,
     report,
     reward,
     run,
+    smoke,
+    view,
 )
 from rlsp_cli.cli.command import Command, Group
 from rlsp_cli.errors import RlspError
@@ -39,14 +43,19 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "recipes": recipe.recipes_app,
         "check": recipe.check,
         "plan": plan.plan,
+        "smoke": smoke.smoke,
         "schema": recipe.schema,
     },
     "Runs": {
         "run": run.run,
         "sft": run.sft,
         "ppo": run.ppo,
+        "ablate": ablate.ablate,
         "report": report.report,
+        "view": view.view,
         "runs": report.runs_app,
+        "pack": pack.pack,
+        "reproduce": pack.reproduce,
     },
     "Evaluation": {
         "eval": evaluate.evaluate,

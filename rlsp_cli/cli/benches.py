@@ -29,12 +29,21 @@ def list_(data: Folder = None, json: Json = False) -> None:
     """
     from rlsp_cli.evals.benches import find_bench, shipped_benches
     from rlsp_cli.evals.benches.inspect import where
-    from rlsp_cli.evals.scorer_benches import find_scorer_bench, shipped_scorer_benches
+    from rlsp_cli.evals.scorer_benches import (
+        find_scorer_bench,
+        shipped_scorer_benches,
+        where_labelled,
+    )
 
     rows = [(find_bench(name), where(name, data)) for name in shipped_benches()]
+    files = map(find_scorer_bench, shipped_scorer_benches())
+    for_scorers = [(file, where_labelled(file, data)) for file in files]
     if json:
-        benches = [{**file.model_dump(mode="json"), "where": place} for file, place in rows]
-        print_json("benches", benches)
+        found = [
+            {**file.model_dump(mode="json"), "where": place}
+            for file, place in [*rows, *for_scorers]
+        ]
+        print_json("benches", found)
         return
 
     cells = []
@@ -48,10 +57,9 @@ def list_(data: Folder = None, json: Json = False) -> None:
         )
     print_table(["bench", "problems", "verifier", "sampling", "data", "what it is"], cells)
 
-    found = [find_scorer_bench(name) for name in shipped_scorer_benches()]
     print_table(
         ["bench", "measures", "data", "what it is"],
-        [(one.name, one.measure, one.source, one.description) for one in found],
+        [(file.name, file.measure, place, file.description) for file, place in for_scorers],
         title="\nBenches for scorers: rlsp eval --bench NAME --scorer SCORER",
     )
 

@@ -26,6 +26,8 @@ def compare(
 ) -> None:
     """Test whether two evaluations differ, problem by problem.
 
+    `rlsp runs diff` shows what differs between two runs' recipes, versions, data and curves.
+
     Example: rlsp compare runs/eval-before/20260101-120000 runs/eval-after/20260101-130000
     """
     from rlsp_cli.evals.compare import compare as compare_answers

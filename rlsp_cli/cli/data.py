@@ -1,4 +1,4 @@
-"""`rlsp data traces|prompts|handbook|criteria|steps|check|clean`: data to train on, without benches' problems."""
+"""`rlsp data traces|pairs|prompts|handbook|criteria|steps|check|clean`: data to train on, without benches' problems."""
 
 import shlex
 import sys
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlsp_cli.cli.command import Commands, command_with_keys
+from rlsp_cli.cli.filters import show_filters
 from rlsp_cli.cli.options import (
     BenchData,
     Json,
@@ -19,6 +20,7 @@ from rlsp_cli.cli.options import (
     named_selector,
 )
 from rlsp_cli.cli.output import print_json, print_table
+from rlsp_cli.cli.pairs import pair_keys, pairs
 from rlsp_cli.cli.step_labels import steps
 from rlsp_cli.cli.tab_completion import selectors
 from rlsp_cli.errors import CheckError, DataError, UsageError
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from rlsp_cli.evals.overlap import OverlapReport
     from rlsp_cli.recipe.section import Section
     from rlsp_cli.recipe.selector_use import SelectorUse
-    from rlsp_cli.traces import Cleaned, Rolled, Tally
+    from rlsp_cli.traces import Cleaned, Rolled
 
 _MOST = 50
 """Overlaps that are shown as a table."""
@@ -82,6 +84,7 @@ SelectorOption = Annotated[
 ]
 app = Commands("Make, check and clean data for training.")
 app.command()(steps)
+app.command(cls=command_with_keys(pair_keys))(pairs)
 
 
 def _trace_keys() -> "type[Section]":
@@ -122,11 +125,13 @@ def traces(
     option: SelectorOption = None,
     json: Json = False,
 ) -> None:
-    """Make traces for SFT: convert, sample, verify, select and decontaminate.
+    """Make traces for SFT: convert, sample or search, verify, select, decontaminate.
 
     Keys: format, problem, solution, answer, verifier, keep_wrong, decontaminate,
     one_per_problem, tokenizer, min_tokens, max_tokens, sample.model,
-    sample.url, sample.samples, sample.temperature, sample.max_new_tokens.
+    sample.url, sample.samples, sample.temperature, sample.max_new_tokens,
+    sample.continuation, search.use, search.write (paths, linear, pairs or
+    values) and other keys of search, trees.
 
     Example: rlsp data traces qwq.jsonl --out traces.jsonl verifier=math_verify
     """
@@ -148,7 +153,7 @@ def traces(
         print_json("traces", card.to_json())
         return
 
-    _show_filters(card.filters)
+    show_filters(card.filters)
     _show_renamed(settings.model_dump(include={"problem", "solution", "answer"}))
     print(out)
 
@@ -219,7 +224,7 @@ def handbook(
     --url http://127.0.0.1:8000/v1 --out handbook.yaml
     """
     from rlsp_cli.recipe.key_values import read_settings
-    from rlsp_cli.recipe.schema import Traces
+    from rlsp_cli.recipe.rows import Traces
     from rlsp_cli.traces import HandbookJob, HandbookSettings, draw_handbook
 
     keys = read_settings(columns or [], HandbookSettings)
@@ -327,7 +332,7 @@ def clean(
         print_json("clean", made.to_json())
         return
 
-    _show_filters([made.tally])
+    show_filters([made.tally])
     _show_likely(made)
     print(out)
 
@@ -360,11 +365,6 @@ def _refuse_copies(train: str, found: "OverlapReport") -> None:
     if found.unread:
         counted = f"{len(found.unread)}, such as {found.unread[0]}"
         raise DataError(f"{train}: rows without a problem to compare: {counted}")
-
-
-def _show_filters(tallies: "Sequence[Tally]") -> None:
-    cells = [(one.name, one.before, one.after, one.reasons_text) for one in tallies]
-    print_table(["filter", "in", "out", "rows left out, and the first of them"], cells)
 
 
 def _show_renamed(columns: dict[str, str]) -> None:

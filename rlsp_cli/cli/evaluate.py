@@ -1,5 +1,6 @@
 """`rlsp eval`: a model on benches."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlsp_cli.cli.command import command_with_keys
+from rlsp_cli.cli.key_completion import key_values
 from rlsp_cli.cli.options import (
     BenchData,
     Json,
@@ -33,7 +35,11 @@ Target = Annotated[
 ]
 EvalOverrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Recipe keys: eval.samples=16 seed=1."),
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Recipe keys: eval.samples=16 seed=1.",
+        autocompletion=key_values,
+    ),
 ]
 BenchNames = Annotated[
     list[str] | None,
@@ -63,6 +69,14 @@ ThinkingSwitch = Annotated[
 ]
 Steps = Annotated[
     bool, typer.Option("--steps", help="Evaluate every model that ppo.export_every kept.")
+]
+SweepValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sweep",
+        metavar="KEY=VALUE,...",
+        help="Evaluate with each value: temperature=0.6,1.0; may be repeated.",
+    ),
 ]
 FailBelow = Annotated[
     list[str] | None,
@@ -99,6 +113,7 @@ def evaluate(
     url: Url = None,
     thinking: ThinkingSwitch = None,
     steps: Steps = False,
+    sweep: SweepValues = None,
     fail_below: FailBelow = None,
     scorer: ScorerName = None,
     threshold: ThresholdText = "0.5",
@@ -123,17 +138,20 @@ def evaluate(
         from rlsp_cli.cli.scorer_bench import measure
 
         names = comma_separated(bench)
-        measure(scorer, names, target, overrides or [], data, threshold, out, json)
+        measure(scorer, names, target, overrides or [], data, threshold, out, resume, json)
         return
 
-    if steps and fail_below:
-        raise UsageError("--fail-below is for one model, and --steps has several")
+    if fail_below and (steps or sweep):
+        several = "--steps has several" if steps else "--sweep has several settings"
+        raise UsageError(f"--fail-below is for one model, and {several}")
 
     # An evaluation is a run with a recipe of its own, made from the target's.
     target, changes = _target_and_changes(target, overrides or [])
     settings = _settings(bench, data, "gold" if gold else responses, url)
     if thinking:
         settings["thinking"] = thinking
+    if sweep:
+        settings["sweep"] = _swept(sweep)
     recipe = evaluation_recipe(target, settings, changes, steps=steps)
     assert recipe.eval, "an evaluation's recipe has it"
 
@@ -152,7 +170,7 @@ def evaluate(
 
 
 def _eval_section() -> "type[Section]":
-    from rlsp_cli.recipe.schema import Eval
+    from rlsp_cli.recipe.eval import Eval
 
     return Eval
 
@@ -186,6 +204,26 @@ def _settings(
     if url:
         settings["url"] = url
     return settings
+
+
+def _swept(words: list[str]) -> dict[str, Any]:
+    """`eval.sweep` of words such as `temperature=0.6,1.0` or `eval.top_p=0.9,1`."""
+    from rlsp_cli.recipe.key_values import plain_settings
+
+    found: dict[str, Any] = {}
+    for word in words:
+        # One option may have several keys: temperature=0.6,1.0,top_p=0.9.
+        for one in re.split(r",(?=[a-z_.]+=)", word):
+            key, _, values = one.partition("=")
+            if not values.strip("[] "):
+                raise UsageError(f"--sweep {one}: expected KEY=VALUE,..., as temperature=0.6,1.0")
+            key = key.removeprefix("eval.")
+            if key in found:
+                raise UsageError(
+                    f"--sweep {one}: {key} is swept already; give all its values at once"
+                )
+            found |= plain_settings([f"{key}=[{values.strip('[]')}]"])
+    return found
 
 
 def _refuse_missing(recipe: "Recipe") -> None:

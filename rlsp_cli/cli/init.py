@@ -157,7 +157,7 @@ def _found(data: Path) -> dict[str, Path]:
 def _described(role: str, path: Path, recipe: Path) -> _Rows:
     """A file with the columns of its first row; DataError where a known one is missing."""
     from rlsp_cli.data import source_rows
-    from rlsp_cli.recipe.schema import Rows
+    from rlsp_cli.recipe.rows import Rows
 
     (row,) = source_rows(Rows(source=str(path.absolute()), rows=1))
     names = list(map(str, row.columns))

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlsp_cli.cli.key_completion import key_values
 from rlsp_cli.cli.tab_completion import recipes, runs
 from rlsp_cli.errors import PluginError
 
 if TYPE_CHECKING:
-    from rlsp_cli.recipe.schema import ExplorationUse
+    from rlsp_cli.recipe.plugin_use import ExplorationUse
     from rlsp_cli.recipe.selector_use import SelectorUse
     from rlsp_cli.recipe.steps import Steps
 
@@ -20,7 +21,11 @@ RecipeArgument = Annotated[str, _RECIPE]
 OptionalRecipe = Annotated[str | None, _RECIPE]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Keys to change: ppo.steps=10 seed=1."),
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Keys to change: ppo.steps=10 seed=1.",
+        autocompletion=key_values,
+    ),
 ]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.", autocompletion=runs)]
 
@@ -75,7 +80,7 @@ def named_step_scorer(
 
     PluginError if there is no such scorer, or if an option is wrong.
     """
-    from rlsp_cli.recipe.schema import ExplorationUse
+    from rlsp_cli.recipe.plugin_use import ExplorationUse
 
     found = _named("step_scorer", name, options, files)
     return ExplorationUse.model_validate({**found, "steps": steps})

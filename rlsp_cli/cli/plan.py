@@ -13,7 +13,16 @@ from rlsp_cli.errors import DataError, RecipeError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
-    from rlsp_cli.plan import Bundles, Counts, Course, Embedded, EmbeddedTime, Estimate, Plan
+    from rlsp_cli.plan import (
+        AskedModel,
+        Bundles,
+        Counts,
+        Course,
+        Embedded,
+        EmbeddedTime,
+        Estimate,
+        Plan,
+    )
 
 _COUNTS = (
     "stage",
@@ -34,6 +43,17 @@ _MEMORY = (
     "activations, logits",
     "KV cache",
     "together",
+)
+
+_MODELS = (
+    "stage",
+    "model",
+    "served by",
+    "GPUs",
+    "GiB of weights",
+    "asked by",
+    "responses",
+    "tokens, at most",
 )
 
 
@@ -102,6 +122,8 @@ def print_plan(plan: "Plan") -> None:
         _print_embedded_time(plan.times)
     if plan.bundles:
         _print_bundles(plan.bundles)
+    if plan.models:
+        _print_models(plan.models)
 
     for estimate in plan.estimates:
         _print_memory(estimate)
@@ -187,6 +209,25 @@ def _print_bundles(bundles: "Bundles") -> None:
     print_table(
         ("processes", "GPUs", "CPUs"), [*wanted, ("the recipe's cluster", bundles.available, None)]
     )
+
+
+def _print_models(models: "tuple[AskedModel, ...]") -> None:
+    from rlsp_cli.plan import GIB
+
+    rows = []
+    for one in models:
+        weights = None if one.weights is None else f"{one.weights / GIB:.2g}"
+        asked = (", ".join(one.asked_by), _count(one.responses), _count(one.tokens))
+        rows.append((one.stage, one.model, one.served, one.gpus, weights, *asked))
+
+    print()
+    print_table(_MODELS, rows, title="estimate of the models that plugins ask, beside the stage")
+    print(
+        "tokens: prompts and responses once; more where a plugin has it write, or asks of each step"
+    )
+    caches = {one.cache for one in models if one.cache}
+    if caches:
+        print(f"vLLM takes {max(caches) / GIB:.2g} GiB on each GPU for keys and values on top")
 
 
 def _print_memory(estimate: "Estimate") -> None:

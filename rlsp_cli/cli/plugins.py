@@ -1,6 +1,7 @@
 """`rlsp plugins list|show|check|new`."""
 
 import inspect
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,14 +16,16 @@ from rlsp_cli.errors import CheckError, PluginError, UsageError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
+    from rlsp_cli.rewards.conformance import Check
     from rlsp_cli.rewards.method import Method
     from rlsp_cli.rewards.plugin import Plugin
+    from rlsp_cli.rewards.sample import Sample
 
 app = Commands("List, show, check and write plugins, such as rewards.")
 
 
-_CHECKED = ("verifier", "exploration_reward", "step_scorer", "selector")
-"""Kinds of plugins that are given samples."""
+_CHECKED = ("verifier", "exploration_reward", "step_scorer", "selector", "continuation", "search")
+"""Kinds of plugins that can be tried without a recipe."""
 
 
 class Kind(StrEnum):
@@ -32,6 +35,8 @@ class Kind(StrEnum):
     verifier = "verifier"
     step_scorer = "step_scorer"
     selector = "selector"
+    search = "search"
+    continuation = "continuation"
 
 
 _USES = {
@@ -39,6 +44,8 @@ _USES = {
     Kind.verifier: "reward: {{correctness: {{use: {}}}}}",
     Kind.step_scorer: "reward: {{exploration: {{use: {}, steps: {{by: lines}}}}}}",
     Kind.selector: "ppo: {{select: {{use: {}}}}}",
+    Kind.search: "eval: {{strategies: [search], search: {{use: {}}}}}",
+    Kind.continuation: 'continuation: {{use: {}, stop: ["?"]}}',
 }
 """How a plugin of each kind is named."""
 
@@ -158,17 +165,18 @@ def check(
     """Test plugins as a run uses them; exits with 6 on failure.
 
     Checks the signature, that no call raises or returns infinity, and that
-    results are equal from a thread, an event loop and another process.
+    results are equal from a thread, an event loop and another process. A search
+    is tried on small trees: whether it expands only what can be expanded, ends
+    by itself, and chooses the same when it is resumed.
 
     Example: rlsp plugins check ./variety.py
     """
     from rlsp_cli.data import read_samples
-    from rlsp_cli.rewards.conformance import check_plugin
 
     given = read_samples(samples) if samples else []
     rows: list[tuple[str, str, str, str]] = []
     for plugin in _plugins(reference):
-        for one in check_plugin(plugin, given):
+        for one in _checks(plugin, given):
             rows.append((plugin.name, one.name, "ok" if one.passed else "FAILED", one.detail))
 
     columns = ("plugin", "check", "result", "detail")
@@ -177,13 +185,24 @@ def check(
     else:
         print_table(columns, rows)
 
-    failed = [f"{name}: {check}" for name, check, result, _ in rows if result == "FAILED"]
+    failed = [f"{name} fails: {check}" for name, check, result, _ in rows if result == "FAILED"]
     if failed:
         raise CheckError("; ".join(failed))
 
 
+def _checks(plugin: "Plugin", given: "Sequence[Sample]") -> "list[Check]":
+    from rlsp_cli.evals.search import Policy, check_policy
+    from rlsp_cli.rewards.conformance import check_plugin
+
+    if plugin.kind != "search":
+        return check_plugin(plugin, given)
+    if given:
+        raise UsageError(f"--samples: {plugin.name} is a search, which is given trees, not samples")
+    return check_policy(Policy(plugin.reference, {}))
+
+
 def _plugins(reference: str) -> list["Plugin"]:
-    """The verifiers, rewards, step scorers and selectors of a file, or the one of this name."""
+    """The plugins of a file that can be tried, or the one of this name."""
     from rlsp_cli.rewards.plugin_file import load_file, plugins_of
     from rlsp_cli.rewards.registry import find_plugin
 
@@ -195,15 +214,16 @@ def _plugins(reference: str) -> list["Plugin"]:
     checked = [plugin for plugin in found if plugin.kind in _CHECKED]
     if not checked:
         raise PluginError(
-            f"{reference}: no verifier, exploration reward, step scorer or selector here; decorate "
-            "a function with @verifier, @exploration_reward, @step_scorer or @selector"
+            f"{reference}: no verifier, exploration reward, step scorer, selector, continuation or "
+            "search here; decorate a function with @verifier, @exploration_reward, @step_scorer, "
+            "@selector, @continuation or @search"
         )
     return checked
 
 
 @app.command()
 def new(
-    kind: Annotated[Kind, typer.Argument(help="reward, verifier, step_scorer or selector.")],
+    kind: Annotated[Kind, typer.Argument(help=" | ".join(Kind))],
     name: Annotated[str, typer.Argument(help="Name of the function and of its file.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the two files.")] = Path(),
 ) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlsp_cli.cli.checks import refuse_failed, show_checks
 from rlsp_cli.cli.command import Commands
 from rlsp_cli.cli.options import Json, Overrides, RecipeArgument
 from rlsp_cli.cli.output import print_json, print_table
@@ -16,6 +17,7 @@ from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
     from rlsp_cli.backends.local.example import Example
+    from rlsp_cli.preflight.roll import Rolled
     from rlsp_cli.recipe.schema import Recipe
 
 _SCHEMA_LINE = "# yaml-language-server: $schema=rlsp.schema.json\n"
@@ -33,6 +35,12 @@ ShowExample = Annotated[
         "--show-example", help="Print the first SFT example and PPO prompt; loads the tokenizer."
     ),
 ]
+Roll = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, help="Sample N replies of the recipe's model, and look at them too."
+    ),
+]
 
 recipes_app = Commands("List, print and copy the recipes that come with rlsp.")
 
@@ -42,11 +50,12 @@ def check(
     overrides: Overrides = None,
     resolved: Resolved = False,
     show_example: ShowExample = False,
+    roll: Roll = None,
     json: Json = False,
 ) -> None:
     """List every problem of a recipe, its data, model and rewards.
 
-    Uses no network: what is on the hub is looked at when the run starts.
+    Uses no network: what is on the hub is looked at when the run starts, or with --roll.
 
     Example: rlsp check my.yaml ppo.steps=10 --resolved
     """
@@ -55,7 +64,7 @@ def check(
 
     try:
         loaded, path = read_recipe(recipe, overrides or [])
-        notes = inspect_recipe(loaded, path, stages_of(loaded))
+        notes = inspect_recipe(loaded, path, stages_of(loaded), ask_hub=roll is not None)
     except RecipeError as error:
         if json:
             print_json("check", {"ok": False, "problems": str(error).splitlines()})
@@ -63,18 +72,41 @@ def check(
 
     # Only on request: the tokenizer takes seconds to load.
     examples = _first_examples(loaded) if show_example else []
+    rolled = _rolled(loaded, roll) if roll else None
     if json:
         found = {"ok": True, "problems": [], "notes": notes}
         shown = {"examples": [example.to_json() for example in examples]} if show_example else {}
-        print_json("check", {**found, "recipe": loaded.model_dump(mode="json"), **shown})
-        return
-
-    if resolved:
+        replies = {"roll": rolled.to_json()} if rolled else {}
+        whole = {"recipe": loaded.model_dump(mode="json"), **shown, **replies}
+        print_json("check", {**found, **whole})
+    elif resolved:
         _show_resolved(loaded)
     else:
         _show_verdict(loaded, path, notes)
-    for example in examples:
+    for example in examples if not json else ():
         print(f"\n{example.to_text()}")
+    if rolled:
+        _show_rolled(rolled, json)
+
+
+def _rolled(recipe: "Recipe", number: int) -> "Rolled":
+    """Replies of the model; libraries that print meanwhile do so on standard error."""
+    from contextlib import redirect_stdout
+
+    from rlsp_cli.preflight.roll import roll
+
+    with redirect_stdout(sys.stderr):
+        return roll(recipe, number)
+
+
+def _show_rolled(rolled: "Rolled", json: bool) -> None:
+    """One reply whole, then the checks of all; CheckError if one failed."""
+    if not json:
+        sample, score = rolled.replies[0]
+        print(f"\n{sample.prompt}\n---\n{sample.response}\n---")
+        print(f"reference {sample.reference}; reward {score.reward}\n")
+        show_checks(rolled.checks)
+    refuse_failed(rolled.failed)
 
 
 def _show_resolved(recipe: "Recipe") -> None:

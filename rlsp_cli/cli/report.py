@@ -1,4 +1,4 @@
-"""`rlsp report`, `rlsp runs list|show`."""
+"""`rlsp report`, `rlsp runs list|show|diff`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ _DEEPEST = 3
 _DIGEST_SHOWN = 12
 """Characters of a recipe's digest that are shown."""
 
-runs_app = Commands("List runs, and show one.")
+runs_app = Commands("List runs, show one, or compare two.")
 
 
 def report(run: RunFolder, json: Json = False) -> None:
@@ -84,6 +84,7 @@ def show(run: RunFolder, json: Json = False) -> None:
     # The resolved recipe is complete: it needs neither its parents nor the overrides.
     again = f"rlsp run {run / 'resolved.yaml'}"
     is_done = found.status.state == "done"
+    fork = found.manifest.get("forked_from")
     facts = {
         "run": found.root,
         "state": found.status.state,
@@ -91,6 +92,7 @@ def show(run: RunFolder, json: Json = False) -> None:
         "message": found.status.message,
         "recipe": f"{found.name} {digest}, seed {seed}",
         "created": found.manifest["created"],
+        "forked from": fork and f"{fork['run']}, {fork['checkpoint']}: {fork['taken']}",
         "checkpoints": checkpoints,
         "again": again,
         "go on": None if is_done else f"{again} --out {run} --resume",
@@ -100,6 +102,36 @@ def show(run: RunFolder, json: Json = False) -> None:
         print_json("run", facts)
     else:
         print_table(["", ""], [(key, _in_words(value)) for key, value in facts.items() if value])
+
+
+@runs_app.command()
+def diff(
+    a: RunFolder,
+    b: RunFolder,
+    json: Json = False,
+) -> None:
+    """Show what differs between two runs: recipe, versions, data, then metrics.
+
+    It says why two runs may differ and whether their numbers are equal. Whether one model is
+    better on the same problems is tested by `rlsp compare`.
+
+    Example: rlsp runs diff runs/math/20260101-120000 runs/math/20260102-120000
+    """
+    from rlsp_cli.report.diff import diff_runs
+
+    found = diff_runs(a, b)
+    if json:
+        print_json("runs-diff", found.to_json())
+        return
+
+    print(f"A: {a}\nB: {b}\n")
+    for table in found.tables:
+        print_table(table.columns, table.rows, table.title, table.keys)
+        print()
+    if not found.recipe:
+        print("the recipes are equal")
+    for line in found.outcome:
+        print(line)
 
 
 def print_report(report: "Report") -> None:

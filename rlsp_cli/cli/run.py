@@ -12,6 +12,7 @@ import typer
 from rlsp_cli.cli.options import Json, Out, Overrides, RecipeArgument, Resume
 from rlsp_cli.cli.output import console, print_json
 from rlsp_cli.cli.report import print_report
+from rlsp_cli.cli.tab_completion import runs
 from rlsp_cli.errors import UsageError
 from rlsp_cli.runs.paths import RunPaths
 from rlsp_cli.terminal import print
@@ -19,6 +20,7 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rlsp_cli.launch.workflow import ResumeCommand
     from rlsp_cli.report import Report
 
 Stages = Annotated[
@@ -34,6 +36,15 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Write the job files and print the commands; start nothing."),
 ]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="RUN[@STEP]",
+        help="Begin from a checkpoint of another run: after a step of PPO, by default its last model.",
+        autocompletion=runs,
+    ),
+]
 
 
 def run(
@@ -41,6 +52,7 @@ def run(
     overrides: Overrides = None,
     stage: Stages = None,
     out: Out = None,
+    from_: From = None,
     resume: Resume = False,
     allow_changes: AllowChanges = False,
     dry_run: DryRun = False,
@@ -49,23 +61,34 @@ def run(
     """Run all stages of a recipe: SFT, PPO, evaluation, report.
 
     Example: rlsp run my.yaml ppo.steps=10 --out runs/try
+
+    Example: rlsp run my.yaml --from runs/try@10 ppo.steps=20 ppo.kl_coef=0.1
     """
+    from rlsp_cli.launch.fork import find_fork, fitted
     from rlsp_cli.launch.rounds import run_rounds
     from rlsp_cli.launch.start import Start
     from rlsp_cli.launch.workflow import pick_stages, plan_recipe, run_recipe, unfinished
     from rlsp_cli.preflight import inspect_recipe, read_recipe
 
     loaded, path = read_recipe(recipe, overrides or [])  # recipe.yaml -> Recipe
+    fork = None
+    if from_ is not None:
+        if resume:
+            raise UsageError("--from begins a run, and --resume goes on with one; leave out one")
+        fork = fitted(find_fork(from_), loaded)
+        loaded, path = read_recipe(recipe, [*(overrides or []), *fork.overrides])
     picked = pick_stages(loaded, stage or [])
 
     # Only what will start is inspected: data of a finished stage may be gone by now.
     to_start = () if dry_run else picked
     if resume:
         to_start = unfinished(loaded, picked, out)
+    elif fork is not None and fork.has_state:
+        to_start = tuple(stage for stage in to_start if stage != "sft")
     for note in inspect_recipe(loaded, path, to_start, ask_hub=True):
         print(note, file=sys.stderr)
 
-    start = Start(out, resume, allow_changes, source=path)
+    start = Start(out, resume, allow_changes, source=path, fork=fork)
     if loaded.rounds and (stage or dry_run):
         raise UsageError(
             f"{path}: rounds depend on each other, so they run whole; leave out --stage and "
@@ -77,11 +100,32 @@ def run(
         return
 
     screen = console(stderr=True)
+    if fork is not None:
+        screen.print(fork.words, soft_wrap=True)
     if loaded.rounds:
         report = run_rounds(loaded, start, screen, resume_command)
     else:
         report = run_recipe(loaded, picked, start, screen, resume_command)
     show_report(report, screen, json)
+
+
+def run_whole(path: Path, out: Path, resume_command: "ResumeCommand") -> None:
+    """Run all stages of a recipe file into a new folder, as `rlsp run` does."""
+    from rlsp_cli.launch.rounds import run_rounds
+    from rlsp_cli.launch.start import Start
+    from rlsp_cli.launch.workflow import pick_stages, run_recipe
+    from rlsp_cli.preflight import inspect_recipe, read_recipe
+
+    loaded, _ = read_recipe(str(path), [])
+    stages = pick_stages(loaded, [])
+    for note in inspect_recipe(loaded, path, stages, ask_hub=True):
+        print(note, file=sys.stderr)
+
+    start, screen = Start(out, source=path), console(stderr=True)
+    if loaded.rounds:
+        run_rounds(loaded, start, screen, resume_command)
+    else:
+        run_recipe(loaded, stages, start, screen, resume_command)
 
 
 def one_stage(stage: str, help: str) -> Callable[..., None]:

@@ -13,7 +13,8 @@ from rlsp_cli.terminal import print
 if TYPE_CHECKING:
     from rlsp_cli.evals.scorer_benches import ScorerBenchFile, ScorerResult
     from rlsp_cli.evals.statistics import Estimate
-    from rlsp_cli.recipe.schema import Recipe, ScorerUse
+    from rlsp_cli.recipe.plugin_use import ScorerUse
+    from rlsp_cli.recipe.schema import Recipe
 
 
 def measure(
@@ -24,11 +25,15 @@ def measure(
     data: Path | None,
     threshold: str,
     out: Path | None,
+    resume: bool,
     json: bool,
 ) -> None:
-    """Measure the scorer on each bench; a folder for each keeps the numbers and every score."""
+    """Measure the scorer on each bench; a folder for each keeps the numbers and every score.
+
+    With `resume` that folder is `out`, or the newest of the bench, and its scores are kept.
+    """
     from rlsp_cli.evals.scorer_benches import find_scorer_bench, is_scorer_bench
-    from rlsp_cli.recipe.schema import ScorerUse
+    from rlsp_cli.recipe.plugin_use import ScorerUse
 
     if not benches:
         raise UsageError("--scorer needs --bench NAME, such as processbench or rewardmath")
@@ -46,7 +51,8 @@ def measure(
     entry.pop("on_abstain")
     scorer = ScorerUse.model_validate(entry)
 
-    results = [_measured(file, scorer, loaded, data, _limit(threshold), out) for file in files]
+    limit = _limit(threshold)
+    results = [_measured(file, scorer, loaded, data, limit, out, resume) for file in files]
     if json:
         print_json("scorer-bench", [result.to_json() for result in results])
         return
@@ -68,9 +74,11 @@ def _measured(
     data: Path | None,
     threshold: float | str,
     out: Path | None,
+    resume: bool,
 ) -> "ScorerResult":
     from rlsp_cli.backends.served_models import served_models
     from rlsp_cli.evals.scorer_benches import (
+        bench_folder,
         measure_scorer,
         read_labelled,
         refuse_threshold,
@@ -78,7 +86,7 @@ def _measured(
         write_result,
     )
     from rlsp_cli.rewards.model_use import models_at
-    from rlsp_cli.runs.run import free_folder
+    from rlsp_cli.runs.lock import locked
 
     if file.measure == "first_error" and scorer.steps is None:
         raise UsageError(f"{file.name} needs a step scorer, and {scorer.use} scores responses")
@@ -86,14 +94,15 @@ def _measured(
     responses = read_labelled(file, data)
     refuse_threshold(file, responses, threshold)  # before hours of scoring
     names = models_at(recipe, "reward")
-    with served_models(recipe, names) as served:
-        scores = score_responses(scorer, responses, recipe.reward, recipe.plugins, served)
-
     models = {name: recipe.models[name].model_dump(mode="json") for name in sorted(names)}
+    folder = bench_folder(file.name, out, resume)
+    with locked(folder):
+        with served_models(recipe, names) as served:
+            scores = score_responses(scorer, responses, folder, recipe, models, served)
+        result = measure_scorer(file, scorer, models, responses, scores, threshold)
+        write_result(folder, result)
+
     note_reasons(scores)
-    result = measure_scorer(file, scorer, models, responses, scores, threshold)
-    folder = free_folder(f"scorer-{file.name}", out)
-    write_result(folder, result, responses, scores)
     print(f"results: {folder}", file=sys.stderr)
     return result
 

@@ -13,7 +13,8 @@ from rlsp_cli.errors import UsageError
 from rlsp_cli.terminal import print
 
 if TYPE_CHECKING:
-    from rlsp_cli.recipe.schema import ExplorationUse, Recipe
+    from rlsp_cli.recipe.plugin_use import ExplorationUse
+    from rlsp_cli.recipe.schema import Recipe
     from rlsp_cli.recipe.steps import Steps
     from rlsp_cli.traces.labels import StepCard
 
@@ -21,7 +22,7 @@ Source = Annotated[
     str, typer.Argument(metavar="RECIPE_OR_FILE", help="A recipe, or a file of responses.")
 ]
 LabelName = Annotated[
-    Literal["mc", "binary", "judge", "consensus", "mutation", "partial"],
+    Literal["mc", "sorm", "binary", "judge", "consensus", "mutation", "partial", "refine"],
     typer.Option("--label", help="How steps are labelled."),
 ]
 Responses = Annotated[
@@ -44,6 +45,14 @@ ModelOption = Annotated[
 ]
 Completions = Annotated[
     int, typer.Option(metavar="K", help="Completions after each step that is tried.", min=1)
+]
+CriticOption = Annotated[
+    str | None,
+    typer.Option(
+        "--critic",
+        metavar="NAME",
+        help="One of the recipe's models, which explains and rewrites steps; by default --model.",
+    ),
 ]
 Soft = Annotated[bool, typer.Option("--soft", help="Values as labels, of mc or judge.")]
 Searches = Annotated[
@@ -77,6 +86,7 @@ def steps(
     by: By = None,
     model: ModelOption = None,
     completions: Completions = 8,
+    critic: CriticOption = None,
     soft: Soft = False,
     searches: Searches = 8,
     scorer: StepScorerName = None,
@@ -87,9 +97,10 @@ def steps(
 ) -> None:
     """Label the steps of responses, to train a process reward model.
 
-    mc and binary complete responses with a model, judge asks a step scorer,
+    mc, sorm and binary complete responses with a model, judge asks a step scorer,
     consensus keeps what mc and judge agree on, mutation changes lines of right
-    programs, partial compares wrong responses with right ones. An interrupted
+    programs, partial compares wrong responses with right ones, refine asks a
+    model what is wrong with a low step and for a better one. An interrupted
     command resumes.
 
     Example: rlsp data steps my.yaml --samples runs/a/1/ppo/rollouts.jsonl
@@ -99,14 +110,16 @@ def steps(
 
     recipe, file = _read(source, overrides or [], samples)
     settings = _steps(recipe, by)
+    chosen = model or next(iter(recipe.models), None)
     job = LabelJob(
         recipe=recipe,
         label=label,
         out=out,
         samples=file,
         steps=settings,
-        model=model or next(iter(recipe.models), None),
+        model=chosen,
         completions=completions,
+        critic=critic or chosen,
         soft=soft,
         searches=searches,
         scorer=_scorer(recipe, scorer, option or [], settings),

@@ -1,13 +1,34 @@
 """What the tab key offers behind a command; nothing heavy is loaded for it."""
 
-from collections.abc import Iterator
+import glob
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+Complete = Callable[[str], Iterator[str]]
+"""From an incomplete word to the words that it may become."""
 
 
 def recipes(incomplete: str) -> Iterator[str]:
-    """Shipped recipes; files are the shell's."""
+    """Shipped recipes, and YAML files."""
     from rlsp_cli.recipe.shipped import shipped_recipes
 
-    return (name for name in shipped_recipes() if name.startswith(incomplete))
+    yield from (name for name in shipped_recipes() if name.startswith(incomplete))
+    yield from _files(incomplete)
+
+
+def _files(incomplete: str) -> Iterator[str]:
+    """YAML files, and folders with a slash behind them; of a single folder, what is in it."""
+    folder, slash, start = incomplete.rpartition("/")
+    found = []
+    for path in sorted(Path(folder + slash or ".").glob(f"{glob.escape(start)}*")):
+        if path.is_dir() and (start or not path.name.startswith(".")):
+            found.append(f"{folder}{slash}{path.name}/")
+        elif path.suffix in (".yaml", ".yml"):
+            found.append(f"{folder}{slash}{path.name}")
+
+    # A shell would take the name of a folder, alone, for a finished word.
+    is_folder = len(found) == 1 and found[0].endswith("/")
+    return _files(found[0]) if is_folder else iter(found)
 
 
 def benches(incomplete: str) -> Iterator[str]:
@@ -23,34 +44,27 @@ def benches(incomplete: str) -> Iterator[str]:
 
 
 def plugins(incomplete: str) -> Iterator[str]:
-    """Built-in plugins of every kind."""
-    from rlsp_cli.rewards.registry import ENTRY_POINTS, built_in
+    """Plugins of every kind."""
+    from rlsp_cli.rewards.registry import ENTRY_POINTS
 
-    names: set[str] = set()
-    for kind in ENTRY_POINTS:
-        names.update(built_in(kind))
-    return (name for name in sorted(names) if name.startswith(incomplete))
+    return _plugins(*ENTRY_POINTS)(incomplete)
 
 
-def verifiers(incomplete: str) -> Iterator[str]:
-    """Built-in verifiers."""
-    from rlsp_cli.rewards.registry import built_in
+def _plugins(*kinds: str) -> Complete:
+    """Built-in and installed plugins of these kinds; none of them is loaded."""
 
-    return (name for name in built_in("verifier") if name.startswith(incomplete))
+    def complete(incomplete: str) -> Iterator[str]:
+        from rlsp_cli.rewards.registry import names
 
+        found = set().union(*map(names, kinds))
+        return (name for name in sorted(found) if name.startswith(incomplete))
 
-def step_scorers(incomplete: str) -> Iterator[str]:
-    """Built-in step scorers."""
-    from rlsp_cli.rewards.registry import built_in
-
-    return (name for name in built_in("step_scorer") if name.startswith(incomplete))
+    return complete
 
 
-def selectors(incomplete: str) -> Iterator[str]:
-    """Built-in selectors."""
-    from rlsp_cli.rewards.registry import built_in
-
-    return (name for name in built_in("selector") if name.startswith(incomplete))
+verifiers = _plugins("verifier")
+step_scorers = _plugins("step_scorer")
+selectors = _plugins("selector")
 
 
 def runs(incomplete: str) -> Iterator[str]:

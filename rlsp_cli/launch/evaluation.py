@@ -8,7 +8,9 @@ from typing import Any
 from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.evals.benches import check_benches
 from rlsp_cli.evals.benches.bench_file import SAMPLING_KEYS
+from rlsp_cli.evals.continuation import check_continuation
 from rlsp_cli.evals.overlap.training_set import ROLES
+from rlsp_cli.evals.search import check_search
 from rlsp_cli.evals.strategies import check_scorer
 from rlsp_cli.evals.thinking import check_thinking
 from rlsp_cli.launch.gpus import count_gpus
@@ -168,7 +170,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _resolve(data: dict[str, Any], overrides: Sequence[str]) -> Recipe:
     recipe = resolve_recipe(data, overrides, plugins=resolve_options)
 
-    issues = [*check_benches(recipe), *check_scorer(recipe), *check_thinking(recipe)]
+    issues = [
+        *check_benches(recipe),
+        *check_scorer(recipe),
+        *check_search(recipe),
+        *check_continuation(recipe),
+        *check_thinking(recipe),
+    ]
     if issues:
         raise RecipeError("\n".join(map(str, issues)))
     return recipe

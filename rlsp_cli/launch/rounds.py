@@ -1,6 +1,7 @@
 """The way of a recipe with `rounds`: each round makes traces, and is then an ordinary run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rlsp_cli.report import Report, write_report
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.paths import RunPaths, StagePaths
-from rlsp_cli.runs.rounds import RoundResult, RoundsResult, chosen_of, read_numbers
+from rlsp_cli.runs.rounds import VALUES, RoundResult, RoundsResult, chosen_of, read_numbers
 from rlsp_cli.runs.run import Run, open_run, write_run
 
 
@@ -68,7 +69,9 @@ def round_recipe(recipe: Recipe, number: int, model: str | None, traces: Path | 
 
     sources = [source.model_dump(mode="json") for source in recipe.data.trace_sources]
     if traces is not None:
-        data["data"]["traces"] = [*sources, {"source": str(traces)}]
+        made = {"source": str(traces)}
+        prefers = recipe.sft is not None and recipe.sft.kind == "dpo"
+        data["data"] |= {"pairs": made} if prefers else {"traces": [*sources, made]}
         if recipe.rounds.start == "previous":
             data["model"] |= {"path": model, "from_scratch": None}
     elif not sources:
@@ -76,6 +79,23 @@ def round_recipe(recipe: Recipe, number: int, model: str | None, traces: Path | 
         data["sft"] = data["ppo"] = None
 
     return resolve_recipe(data, plugins=resolve_options)
+
+
+def scorer_recipe(recipe: Recipe, number: int, model: str, values: Path) -> Recipe:
+    """The recipe that trains a round's step scorer on step values, from the model of the trees."""
+    assert recipe.rounds and recipe.rounds.scorer and recipe.sft, "checked by the recipe"
+    own = {
+        **recipe.sft.model_dump(mode="json", exclude={"mask_input", "dpo_beta", "max_steps"}),
+        **recipe.rounds.scorer.model_dump(mode="json"),
+        **{"kind": "prm", "backend": "local", "val_rows": 0},
+    }
+    whole = recipe.model_dump(mode="json", include={"seed", "plugins", "model", "cluster"})
+    whole["model"] |= {"path": model, "from_scratch": None}
+    name = f"{recipe.name}-round-{number}-scorer"
+    data = {"steps": {"source": str(values)}}
+    return resolve_recipe(
+        {**whole, "name": name, "data": data, "sft": own}, plugins=resolve_options
+    )
 
 
 def _run_round(
@@ -95,29 +115,41 @@ def _run_round(
         if not traces.exists():
             launch(_traces_job(run, number, model), Run(paths, run.recipe), screen)
 
+    resume = partial(resume_command, run.paths.root)
+    _run_part(paths, partial(round_recipe, run.recipe, number, model, traces), screen, resume)
+    if model and run.recipe.rounds and run.recipe.rounds.scorer:
+        values = paths.stage("traces").root / VALUES
+        wanted = partial(scorer_recipe, run.recipe, number, model, values)
+        _run_part(scorer_of(paths), wanted, screen, resume)
+
+
+def _run_part(
+    paths: RunPaths, wanted: Callable[[], Recipe], screen: Console, resume: Callable[[], str]
+) -> None:
+    """All stages of a run within the run, unless they are done."""
     if paths.status.exists() and open_run(paths.root).status().state == "done":
         return
 
-    # The folder has a lock of its own: another rlsp may be told to go on with this round alone.
+    # The folder has a lock of its own: another rlsp may be told to go on with this part alone.
     with locked(paths.root):
-        if paths.resolved.exists():
-            part = open_run(paths.root)
-        else:
-            part = write_run(round_recipe(run.recipe, number, model, traces), None, paths.root)
+        found = paths.resolved.exists()
+        part = open_run(paths.root) if found else write_run(wanted(), None, paths.root)
 
         # A signal that stops it is told with the command that goes on with the whole.
-        run_stages(part, stages_of(part.recipe), screen, lambda _: resume_command(run.paths.root))
+        run_stages(part, stages_of(part.recipe), screen, lambda _: resume())
 
 
 def _traces_job(run: Run, number: int, model: str) -> Job:
     """The job that samples and filters a round's traces."""
     paths = run.paths.round(number).stage("traces")
     earlier = _traces(run.paths.round(number - 1))
+    scorer = scorer_of(run.paths.round(number - 1)).stage("sft").final
     inputs: dict[str, Any] = {
         "run": str(run.paths.root),
         "number": number,
         "model": model,
         "earlier": str(earlier) if earlier.exists() else None,
+        "scorer": str(scorer) if scorer.exists() else None,
     }
     served = run.recipe.eval is not None and run.recipe.eval.serve
     environment = ready_environment(run.recipe, "eval")
@@ -142,6 +174,11 @@ def _result(run: Run, number: int, before: Sequence[RoundResult]) -> RoundResult
     numbers = read_numbers(paths.stage("traces").root / "numbers.json")
     moved = found.to_json() if found else None
     return RoundResult(names[-1], _relative(model, run.paths), numbers, against, moved)
+
+
+def scorer_of(round: RunPaths) -> RunPaths:
+    """The run that trains a round's step scorer."""
+    return RunPaths(round.root / "scorer")
 
 
 def _traces(paths: RunPaths) -> Path:

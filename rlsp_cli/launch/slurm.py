@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlsp_cli.errors import NotReadyError
+from rlsp_cli.errors import NotReadyError, StoppedError
 from rlsp_cli.launch.attempt import Attempt
+from rlsp_cli.launch.observer import Observer
 from rlsp_cli.launch.signals import catching_signals
 
 _POLL_S = 2.0
@@ -81,6 +82,56 @@ def run_batch(script: Path, attempt: Attempt, stop_file: Path | None) -> tuple[i
         attempt.observer.tick()
 
     return _exit_code(job, state, exit_file), received
+
+
+def run_array(script: Path, tasks: int, at_a_time: int | None, observer: Observer) -> None:
+    """Submit a script as an array of tasks, numbered from 0, and wait until none is left.
+
+    A first signal asks the running tasks to save and leave and drops those that wait, a second one
+    cancels all; then StoppedError.
+    """
+    limit = f"%{at_a_time}" if at_a_time else ""
+    words = [f"--array=0-{tasks - 1}{limit}", f"--output={script.parent}/%A_%a.log"]
+    job = _slurm(["sbatch", "--parsable", "--export=ALL", *words, str(script)]).strip()
+    job = job.partition(";")[0]
+    observer.say(f"Slurm array {job} of {tasks} tasks submitted")
+
+    def pass_on(_: int) -> None:
+        if len(received) > 1:
+            _slurm(["scancel", job])
+            return
+        _slurm(["scancel", "--state=PENDING", job])
+        _slurm(["scancel", "--signal=TERM", job])
+        observer.say("stopping, with checkpoints; again to cancel the array")
+
+    with catching_signals(pass_on) as received:
+        unanswered = 0
+        while unanswered < _UNANSWERED:
+            observer.tick()
+            time.sleep(_POLL_S)
+            try:
+                if not _is_queued(job):
+                    break
+                unanswered = 0
+            except NotReadyError:
+                unanswered += 1
+
+    if unanswered:
+        raise NotReadyError(
+            f"squeue: no answer; array {job} may still run: `scancel {job}` ends it"
+        )
+    if received:
+        raise StoppedError("stopped", received[0])
+
+
+def _is_queued(job: str) -> bool:
+    """Whether any task of an array waits, runs, or is being ended."""
+    try:
+        return bool(_slurm(["squeue", "--noheader", f"--jobs={job}", "--format=%T"]).strip())
+    except NotReadyError as error:
+        if "Invalid job id" in str(error):
+            return False
+        raise
 
 
 def submit(script: Path, attempt: Attempt, exit_file: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rlsp_cli.backends import STAGES
 from rlsp_cli.errors import UsageError
+from rlsp_cli.launch.fork import Fork
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.lock import locked
 from rlsp_cli.runs.run import (
@@ -26,13 +27,15 @@ class Start:
     """What the command line says about a run's folder.
 
     `out` is the folder; None means runs/NAME/TIME, or with `resume` the newest run of the recipe's
-    name. `source` is the recipe file, of which the run keeps a copy.
+    name. `source` is the recipe file, of which the run keeps a copy. `fork` is the checkpoint of
+    another run that a new one begins from.
     """
 
     out: Path | None = None
     resume: bool = False
     allow_changes: bool = False
     source: Path | None = None
+    fork: Fork | None = None
 
 
 @contextmanager
@@ -51,7 +54,10 @@ def starting_run(recipe: Recipe, start: Start) -> Iterator[Run]:
     else:
         root = free_folder(recipe.name, start.out)
         with locked(root):
-            yield create_run(recipe, start.source, root)
+            run = create_run(recipe, start.source, root)
+            if start.fork is not None:
+                start.fork.place(run)
+            yield run
 
 
 def run_to_resume(recipe: Recipe, out: Path | None) -> Run:

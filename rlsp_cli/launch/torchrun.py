@@ -8,7 +8,7 @@ from rlsp_cli.errors import NotReadyError, UsageError
 from rlsp_cli.launch.attempt import new_attempt
 from rlsp_cli.launch.command import run_command
 from rlsp_cli.launch.observer import Observer
-from rlsp_cli.recipe.schema import Cluster
+from rlsp_cli.recipe.cluster import Cluster
 from rlsp_cli.runs.paths import StagePaths
 from rlsp_cli.runs.run import open_run
 from rlsp_cli.runs.stream import read_json

@@ -11,7 +11,7 @@ from rlsp_cli.backends.local.calibration import Load, Speed, calibrate
 from rlsp_cli.backends.model_shape import ModelShape, model_shape
 from rlsp_cli.backends.openrlhf.placement import roles, total_gpus
 from rlsp_cli.errors import NotReadyError
-from rlsp_cli.plan.asked_models import asked_models
+from rlsp_cli.plan.asked_models import AskedModel, asked_models
 from rlsp_cli.plan.counts import Counts, count_stages
 from rlsp_cli.plan.embedded import Embedded, embedded_memory
 from rlsp_cli.plan.embedded_time import EmbeddedTime, embedded_time, load_of
@@ -24,6 +24,7 @@ from rlsp_cli.recipe.schema import Recipe
 __all__ = [
     "GIB",
     "GPUS",
+    "AskedModel",
     "Bundles",
     "Counts",
     "Course",
@@ -69,6 +70,7 @@ class Plan:
     embedded: tuple[Embedded, ...] = ()
     times: tuple[EmbeddedTime, ...] = ()
     schedules: tuple[Course, ...] = ()
+    models: tuple[AskedModel, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The same as data."""
@@ -83,6 +85,7 @@ class Plan:
                 for one in self.times
             ],
             "schedules": [asdict(course) for course in self.schedules],
+            "models": [{"estimate": True, **asdict(one)} for one in self.models],
             "notes": list(self.notes),
         }
 
@@ -102,18 +105,18 @@ def make_plan(recipe: Recipe, gpu: str = "h100", measure: Measure | None = None)
     estimates, not_estimated = _estimates(recipe, gpu, counted)
     embedded, times, not_known = _embedded(recipe, counted, measure)
 
-    notes = []
-    for counts, _ in counted:
-        notes += [f"{counts.stage}: {note}" for note in counts.notes]
+    stages = [counts for counts, _ in counted]
+    notes = [f"{counts.stage}: {note}" for counts in stages for note in counts.notes]
 
     return Plan(
-        counts=tuple(counts for counts, _ in counted),
+        counts=tuple(stages),
         bundles=_bundles(recipe),
         estimates=tuple(estimates),
-        notes=(*notes, *not_estimated, *not_known, *asked_models(recipe)),
+        notes=(*notes, *not_estimated, *not_known),
         embedded=tuple(embedded),
         times=tuple(times),
         schedules=tuple(_schedules(recipe, counted)),
+        models=tuple(asked_models(recipe, stages)),
     )
 
 

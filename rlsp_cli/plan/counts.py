@@ -8,9 +8,12 @@ from rlsp_cli.backends import stages_of
 from rlsp_cli.data import source_rows
 from rlsp_cli.errors import DataError, NotReadyError
 from rlsp_cli.evals.benches import Benches, find_bench
-from rlsp_cli.plan.texts import Texts, prompt_texts, step_texts, trace_texts
+from rlsp_cli.plan.texts import Role, Texts, texts_of
+from rlsp_cli.recipe.eval import Eval
+from rlsp_cli.recipe.ppo import Ppo
 from rlsp_cli.recipe.rounds import Rounds
-from rlsp_cli.recipe.schema import Eval, Ppo, Recipe, Sft
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,6 @@ class Counts:
     tokens: int | None = None
     notes: tuple[str, ...] = ()
     unreadable: str | None = None
-
-
-_LOOKS = {"traces": trace_texts, "steps": step_texts, "prompts": prompt_texts}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def count_stages(recipe: Recipe) -> Iterator[tuple[Counts, Texts | None]]:
 
 
 def _sft(recipe: Recipe, sft: Sft) -> tuple[Counts, Texts | None]:
-    found = _read(recipe, "steps" if recipe.trains_prm else "traces")
+    found = _read(recipe, sft.role)
     rows = found.rows - sft.val_rows if found.rows is not None else None
     steps = _sft_steps(rows, sft) if rows else sft.max_steps
 
@@ -73,12 +73,14 @@ def _sft(recipe: Recipe, sft: Sft) -> tuple[Counts, Texts | None]:
         # How many examples fit into one sequence only the tokenizer knows.
         notes.append("fewer steps with packing")
 
+    # A pair is two sequences.
+    longest = _within_model(recipe, sft.max_length) * (2 if sft.kind == "dpo" else 1)
     counts = Counts(
         stage="sft",
         backend=sft.backend,
         rows=rows,
         optimizer_steps=steps,
-        tokens=steps * sft.batch * _within_model(recipe, sft.max_length) if steps else None,
+        tokens=steps * sft.batch * longest if steps else None,
         notes=tuple(notes),
         unreadable=found.unreadable,
     )
@@ -146,9 +148,13 @@ def _eval(recipe: Recipe, settings: Eval) -> Counts:
 
         sampling = Benches.of(recipe).sampling(name)
         asked = size * models * (sampling.samples + sampling.greedy)
+        searched = size * models if settings.search else 0
         rows += size
-        responses += asked
-        tokens += asked * sampling.max_new_tokens
+        for setting in settings.sweep.settings:
+            responses += asked + searched
+            tokens += asked * int(setting.get("max_new_tokens", sampling.max_new_tokens))
+            if settings.search:
+                tokens += searched * settings.search.budget
 
     return Counts("eval", "local", rows, responses=responses, tokens=tokens)
 
@@ -156,7 +162,16 @@ def _eval(recipe: Recipe, settings: Eval) -> Counts:
 def _rounds(recipe: Recipe, rounds: Rounds) -> Counts:
     """What all rounds sample; hints and the settings that are tried come on top."""
     found = _read(recipe, "prompts")
-    asked = found.rows * rounds.samples * rounds.count if found.rows is not None else None
+    rows = found.rows
+    if rows is not None and rounds.problems is not None:
+        rows = min(rows, rounds.problems)
+    problems = rows * rounds.count if rows is not None else None
+    if rounds.search:
+        # How many responses a tree holds is not known before.
+        responses, tokens = None, rounds.search.budget
+    else:
+        responses = problems * rounds.samples if problems else None
+        tokens = rounds.samples * _within_model(recipe, rounds.max_new_tokens)
 
     notes = [found.note] if found.note else []
     notes.append(
@@ -166,9 +181,9 @@ def _rounds(recipe: Recipe, rounds: Rounds) -> Counts:
     return Counts(
         stage="rounds",
         backend="local",
-        rows=found.rows,
-        responses=asked,
-        tokens=asked * _within_model(recipe, rounds.max_new_tokens) if asked else None,
+        rows=rows,
+        responses=responses,
+        tokens=problems * tokens if problems else None,
         notes=tuple(notes),
         unreadable=found.unreadable,
     )
@@ -186,17 +201,17 @@ def _bench_size(name: str, recipe: Recipe, settings: Eval) -> int | None:
     return min(size, settings.limit or size)
 
 
-def _read(recipe: Recipe, role: str) -> _Reading:
+def _read(recipe: Recipe, role: Role) -> _Reading:
     """What `data.<role>` looks like."""
-    if role == "traces" and not recipe.data.traces:
-        return _Reading(note="the rounds make its traces, so its rows are unknown")
+    if recipe.rounds and not recipe.data.sources(role):
+        return _Reading(note=f"the rounds make its {role}, so its rows are unknown")
     if any(source.on_hub for source in recipe.data.sources(role).values()):
         return _Reading(
             note=f"data.{role} is on the hub, which a plan does not ask: its rows are unknown"
         )
 
     try:
-        return _Reading(_LOOKS[role](recipe))
+        return _Reading(texts_of(recipe, role))
     except (DataError, NotReadyError) as error:
         # Kept, so that all else of the plan is shown before it.
         return _Reading(unreadable=f"data.{role} cannot be read: {error}")

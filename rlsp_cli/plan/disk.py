@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rlsp_cli.backends.model_shape import ModelShape
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 
 KEPT = 2
 """How many checkpoints OpenRLHF keeps, the newest, unless `ckpt.max_num` says otherwise."""

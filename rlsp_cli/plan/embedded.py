@@ -6,7 +6,10 @@ from rlsp_cli.backends.local.held import BFLOAT16_BYTES, Parameters, held_bytes
 from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.plan.memory import activations
 from rlsp_cli.plan.texts import Texts
-from rlsp_cli.recipe.schema import Optimisation, Ppo, Recipe, Sft
+from rlsp_cli.recipe.optimisation import Optimisation
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 
 _CHUNK_BYTES = 16 * 2**24
 """A chunk of logits, their probabilities and both gradients in float32; `engine/logprobs.py` has its size."""
@@ -39,7 +42,7 @@ def embedded_memory(
     `bfloat16` says what the engine computes in, where that was measured.
     """
     if bfloat16 is None:
-        bfloat16 = _in_16_bits(recipe)
+        bfloat16 = in_16_bits(recipe)
     if stage == "sft" and recipe.sft:
         return _sft(recipe.sft, shape, texts, bfloat16)
     if stage == "ppo" and recipe.ppo:
@@ -91,7 +94,7 @@ def _kept(settings: Optimisation, shape: ModelShape, tokens: float, bfloat16: bo
     return in_16_bits + (BFLOAT16_BYTES * shape.trunk if settings.lora is None else 0)
 
 
-def _in_16_bits(recipe: Recipe) -> bool:
+def in_16_bits(recipe: Recipe) -> bool:
     """Whether the engine computes in 16 bits, as far as can be told without measuring the CPU."""
     if recipe.model.precision == "auto":
         return recipe.cluster.gpus_per_node > 0

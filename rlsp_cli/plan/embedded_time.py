@@ -14,7 +14,9 @@ from rlsp_cli.plan.embedded import learning_weights
 from rlsp_cli.plan.hours import LONG, SHORT
 from rlsp_cli.plan.padding import padded_tokens, response_lengths
 from rlsp_cli.plan.texts import Texts
-from rlsp_cli.recipe.schema import Ppo, Recipe, Sft
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 
 Range = tuple[float, float]
 
@@ -108,10 +110,12 @@ def ppo_step(
 
 
 def _looks(ppo: Ppo, speed: Speed) -> float:
-    """Seconds for each token of the passes over a rollout that teach nothing."""
-    passes = speed.forward if ppo.uses_kl else 0.0
+    """Seconds for each token of the passes over a rollout that do not teach the policy."""
+    passes = speed.forward if ppo.has_reference else 0.0
     if ppo.estimator == "gae":
         passes += speed.forward_trunk
+    if ppo.implicit_prm is not None:
+        passes += speed.train
 
     # In bfloat16 the old log-probabilities are computed again; see docs/engine.md.
     if speed.bfloat16 and ppo.updates > 1:

@@ -13,7 +13,8 @@ from rlsp_cli.plan.host import HostPart, host_memory
 from rlsp_cli.plan.hours import GOOD, LONG, POOR, SHORT, Efficiency, Step, Workload, sft_gpu_hours
 from rlsp_cli.plan.memory import RoleMemory, busiest_gpu, role_memory
 from rlsp_cli.plan.texts import Texts
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
 
 GIB = 2**30
 TERA = 1e12

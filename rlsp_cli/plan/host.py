@@ -13,7 +13,7 @@ from math import ceil
 from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.backends.openrlhf.placement import Roles, takes_turns
 from rlsp_cli.plan.memory import states
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 
 BUFFERS = 1.5
 """How much more DeepSpeed counts for buffers at most."""

@@ -11,7 +11,8 @@ from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.backends.openrlhf.placement import Roles
 from rlsp_cli.plan.gpu import Gpu
 from rlsp_cli.plan.memory import engine_share
-from rlsp_cli.recipe.schema import Ppo, Sft
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.sft import Sft
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from rlsp_cli.backends.model_shape import ModelShape
 from rlsp_cli.backends.openrlhf.placement import Roles, takes_turns
 from rlsp_cli.plan.gpu import Gpu
-from rlsp_cli.recipe.schema import Ppo
+from rlsp_cli.recipe.ppo import Ppo
 
 _WEIGHT_BYTES = 2
 """A weight in bfloat16."""

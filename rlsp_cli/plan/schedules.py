@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rlsp_cli.data import Mixture, recipe_problems
+from rlsp_cli.recipe.ppo import Ppo
 from rlsp_cli.recipe.schedule import Schedule, shares_at, value_at
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.schema import Recipe
 
 _POINTS = 5
 """Steps that are shown, at equal distances from the first to the last."""

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from rlsp_cli.data import (
     LabelledSteps,
+    Preference,
     Problem,
     Trace,
+    preference_rows,
     recipe_problems,
     recipe_traces,
     step_rows,
@@ -19,6 +21,8 @@ from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.token_count import token_counter
 
 Row = TypeVar("Row")
+Role = Literal["prompts", "traces", "steps", "pairs"]
+"""A key of `data` whose rows are trained on."""
 Lengths = tuple[float, float]
 """Tokens of a prompt and of its response."""
 
@@ -32,7 +36,7 @@ _LOOKED_AT = 1000
 class Texts:
     """Rows of data, and mean tokens of their prompts and responses.
 
-    `lengths` are those of prompt and response together, for some rows of traces. `counted` by the
+    `lengths` are those of prompt and response together, for some rows. `counted` by the
     tokenizer where it is on this machine; estimated by characters otherwise.
     """
 
@@ -48,38 +52,16 @@ class Texts:
         return "counted" if self.counted else f"characters / {_CHARACTERS_PER_TOKEN}"
 
 
-def prompt_texts(recipe: Recipe) -> Texts:
-    """The problems of PPO. DataError or NotReadyError when they cannot be read."""
-    found = recipe_problems(recipe)
-    some = _some(found)
-
-    lengths = list(_prompt_lengths(recipe, some))
-    return Texts(len(found), sum(lengths) / len(some), counted=_has_tokenizer(recipe))
-
-
-def trace_texts(recipe: Recipe) -> Texts:
-    """The traces of SFT. DataError or NotReadyError when they cannot be read."""
-    found = recipe_traces(recipe)
-    some = _some(found)
-    return _texts(recipe, len(found), list(_trace_lengths(recipe, some)))
-
-
-def step_texts(recipe: Recipe) -> Texts:
-    """The responses with labelled steps. DataError or NotReadyError when they cannot be read."""
-    assert recipe.data.steps, "checked by the recipe"
-    found = step_rows(recipe.data.steps, recipe.plugins)
-    some = _some(found)
-    return _texts(recipe, len(found), list(_step_lengths(recipe, some)))
-
-
-def _texts(recipe: Recipe, rows: int, lengths: Sequence[Lengths]) -> Texts:
-    """So many rows, of which some have these lengths."""
+def texts_of(recipe: Recipe, role: Role) -> Texts:
+    """What `data.<role>` looks like. DataError or NotReadyError when it cannot be read."""
+    rows = _ROWS[role](recipe)
+    lengths = list(_lengths(recipe, role, _some(rows)))
     prompts = sum(prompt for prompt, _ in lengths)
     responses = sum(response for _, response in lengths)
     together = tuple(prompt + response for prompt, response in lengths)
 
     means = prompts / len(lengths), responses / len(lengths)
-    return Texts(rows, *means, together, counted=_has_tokenizer(recipe))
+    return Texts(len(rows), *means, together, counted=_has_tokenizer(recipe))
 
 
 def _some(rows: Collection[Row]) -> list[Row]:
@@ -87,42 +69,66 @@ def _some(rows: Collection[Row]) -> list[Row]:
     return list(islice(rows, 0, None, ceil(len(rows) / _LOOKED_AT)))
 
 
-def _prompt_lengths(recipe: Recipe, problems: Sequence[Problem]) -> Iterator[float]:
+def _lengths(recipe: Recipe, role: Role, rows: Sequence[Any]) -> Iterator[Lengths]:
+    """Tokens of the prompt and of the response of each row."""
     if _in_folder(recipe):
-        from rlsp_cli.backends.local.lengths import prompt_lengths
+        from rlsp_cli.backends.local.lengths import LENGTHS
 
-        yield from prompt_lengths(recipe, problems)
-        return
-
-    count = _counter(recipe)
-    for problem in problems:
-        text = recipe.data.template.replace("{problem}", problem.problem)
-        yield count((recipe.data.system or "") + text)
-
-
-def _trace_lengths(recipe: Recipe, traces: Sequence[Trace]) -> Iterator[Lengths]:
-    if _in_folder(recipe):
-        from rlsp_cli.backends.local.lengths import trace_lengths
-
-        yield from trace_lengths(recipe, traces)
-        return
-
-    count = _counter(recipe)
-    for trace in traces:
-        asked = "\n".join(turn.content for turn in trace.turns) or trace.prompt
-        yield count(asked), count(trace.response)
-
-
-def _step_lengths(recipe: Recipe, rows: Sequence[LabelledSteps]) -> Iterator[Lengths]:
-    if _in_folder(recipe):
-        from rlsp_cli.backends.local.lengths import step_lengths
-
-        yield from step_lengths(recipe, rows)
+        yield from LENGTHS[role](recipe, rows)
         return
 
     count = _counter(recipe)
     for row in rows:
-        yield count(row.prompt), sum(map(count, row.steps))
+        prompt, *response = _TEXTS[role](recipe, row)
+        yield count(prompt), sum(map(count, response))
+
+
+def _step_rows(recipe: Recipe) -> Collection[LabelledSteps]:
+    assert recipe.data.steps, "checked by the recipe"
+    return step_rows(recipe.data.steps, recipe.plugins)
+
+
+def _pair_rows(recipe: Recipe) -> Collection[Preference]:
+    assert recipe.data.pairs, "checked by the recipe"
+    return preference_rows(recipe.data.pairs, recipe.plugins)
+
+
+def _of_prompt(recipe: Recipe, problem: Problem) -> Iterator[str]:
+    """The prompt without a chat template."""
+    yield (recipe.data.system or "") + recipe.data.template.replace("{problem}", problem.problem)
+
+
+def _of_trace(recipe: Recipe, trace: Trace) -> Iterator[str]:
+    yield "\n".join(turn.content for turn in trace.turns) or trace.prompt
+    yield trace.response
+
+
+def _of_steps(recipe: Recipe, row: LabelledSteps) -> Iterator[str]:
+    yield row.prompt
+    yield from row.steps
+
+
+def _of_pair(recipe: Recipe, pair: Preference) -> Iterator[str]:
+    """Both sequences: each response follows the prompt."""
+    better, worse = (list(_of_trace(recipe, trace)) for trace in pair.traces)
+    yield better[0] + worse[0]
+    yield from (better[1], worse[1])
+
+
+_ROWS: dict[Role, Callable[[Recipe], Collection[Any]]] = {
+    "prompts": recipe_problems,
+    "traces": recipe_traces,
+    "steps": _step_rows,
+    "pairs": _pair_rows,
+}
+"""By role, the rows of a recipe: problems of PPO, or traces, labelled steps or pairs of SFT."""
+_TEXTS: dict[Role, Callable[[Recipe, Any], Iterator[str]]] = {
+    "prompts": _of_prompt,
+    "traces": _of_trace,
+    "steps": _of_steps,
+    "pairs": _of_pair,
+}
+"""By role, the texts of a row: the prompt, then the parts of the response."""
 
 
 def _has_tokenizer(recipe: Recipe) -> bool:

@@ -4,17 +4,21 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from rlsp_cli import __version__
 from rlsp_cli.data import source_digest
-from rlsp_cli.recipe.schema import Eval, Recipe, Rows
+from rlsp_cli.recipe.rows import Rows
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.search import SearchUse
 from rlsp_cli.rewards.lexicon import load_lexicon
 from rlsp_cli.rewards.registry import get_plugin
 from rlsp_cli.rewards.sandbox import sandbox_words
 from rlsp_cli.runs.clock import now
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "math-verify", "numpy", "omegaconf", "pydantic")
+_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def manifest(recipe: Recipe, run_id: str) -> dict[str, Any]:
@@ -26,28 +30,46 @@ def manifest(recipe: Recipe, run_id: str) -> dict[str, Any]:
         "name": recipe.name,
         "recipe_digest": recipe.digest,
         "created": now(),
-        "versions": {"rlsp": __version__, "python": platform.python_version(), **_versions()},
+        "versions": versions(),
         "seed": recipe.seed,
         "git": _git(),
         "plugins": _plugins(recipe),
         "lexicon": load_lexicon(recipe.reward.lexicon).digest,
         "data": _data(recipe),
-        "machine": {
-            "system": platform.platform(),
-            "cpus": os.cpu_count(),
-            "threads": os.environ.get("OMP_NUM_THREADS"),
-            "sandbox": sandbox_words(),
-        },
+        "machine": machine(),
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {}
+def machine() -> dict[str, Any]:
+    """What this machine is, as far as numbers may depend on it."""
+    return {
+        "system": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpus": _gpus(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "sandbox": sandbox_words(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of rlsp, Python and the packages that numbers may depend on."""
+    found = {"rlsp": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
+    return found
+
+
+def _gpus() -> list[str]:
+    """Names of NVIDIA's GPUs, from their driver; nothing is started."""
+    found = []
+    for file in sorted(_GPUS.glob("*/information")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key == "Model":
+                found.append(value.strip())
     return found
 
 
@@ -73,9 +95,12 @@ def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     uses += [(use.kind, use.use) for use in recipe.reward.exploration]
     selecting = (part.select for part in (recipe.ppo, recipe.rounds) if part is not None)
     uses += [("selector", select.use) for select in selecting if select is not None]
+    if recipe.continuation is not None:
+        uses.append(("continuation", recipe.continuation.use))
     if recipe.eval is not None:
         uses += [("row_shape", probe.use) for probe in recipe.eval.probes]
-        uses += _searched(recipe.eval)
+    for searching in (recipe.eval, recipe.rounds):
+        uses += _searched(searching.search if searching else None)
     for _, rows in _sources(recipe):
         if rows.is_task:
             uses.append(("task", rows.source.removeprefix("task:")))
@@ -90,11 +115,11 @@ def _plugins(recipe: Recipe) -> list[dict[str, str]]:
     return found
 
 
-def _searched(settings: Eval) -> list[tuple[str, str]]:
-    if settings.search is None:
+def _searched(search: SearchUse | None) -> list[tuple[str, str]]:
+    if search is None:
         return []
-    scorer = settings.search.scorer
-    return [("search", settings.search.use), *([("step_scorer", scorer.use)] if scorer else [])]
+    scorer = search.scorer
+    return [("search", search.use), *([("step_scorer", scorer.use)] if scorer else [])]
 
 
 def _data(recipe: Recipe) -> list[dict[str, Any]]:
@@ -109,6 +134,6 @@ def _sources(recipe: Recipe) -> list[tuple[str, Rows]]:
     """The data that a recipe names, each with its role."""
     return [
         (role, rows)
-        for role in ("traces", "steps", "prompts", "heldout")
+        for role in ("traces", "steps", "pairs", "prompts", "heldout")
         for rows in recipe.data.sources(role).values()
     ]

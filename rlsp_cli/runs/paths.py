@@ -119,6 +119,11 @@ class RunPaths:
         return self.root / "recipe.yaml"
 
     @property
+    def extended(self) -> Path:
+        """The recipe files that it extends, as they were written, `N-NAME.yaml`."""
+        return self.root / "extends"
+
+    @property
     def resolved(self) -> Path:
         """The complete recipe, runnable again."""
         return self.root / "resolved.yaml"

@@ -9,6 +9,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from rlsp_cli.runs.stream import read_json, write_json
 
+VALUES = "values.jsonl"
+"""The step values of a round's trees, beside its traces."""
 _FILE = "rounds.json"
 
 
@@ -21,7 +23,8 @@ class RoundNumbers:
     problem, `balance` the balance score. `rationalized` and `taught` count the right solutions that
     were given the answer, and those of the teacher. `new` counts this round's traces, `traces`
     those of all rounds so far. `tokens` is all that was sampled, to tune the settings too, and what
-    the teacher read and wrote; `tried` are those settings and their scores.
+    the teacher read and wrote; `tried` are those settings and their scores. `values` counts the
+    responses with step values, of which the next round's scorer is made.
     """
 
     temperature: float
@@ -39,6 +42,7 @@ class RoundNumbers:
     traces: int = 0
     tokens: int = 0
     tried: Sequence[Mapping[str, Any]] = ()
+    values: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

@@ -9,6 +9,7 @@ from typing import Any
 from rlsp_cli.errors import DataError, UsageError
 from rlsp_cli.recipe.dump import dump_recipe
 from rlsp_cli.recipe.load import load_recipe
+from rlsp_cli.recipe.merge import recipe_files
 from rlsp_cli.recipe.origin import flat
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.registry import resolve_options
@@ -79,6 +80,10 @@ def write_run(recipe: Recipe, source: Path | None, root: Path) -> Run:
     root.mkdir(parents=True, exist_ok=True)
     run, resolved = Run(RunPaths(root), recipe), dump_recipe(recipe)
     write_text(run.paths.recipe, source.read_text(encoding="utf-8") if source else resolved)
+    for number, file in enumerate(recipe_files(source.absolute())[1:] if source else (), 1):
+        text = file.read_text(encoding="utf-8")
+        write_text(run.paths.extended / f"{number}-{file.name}", text)
+
     write_text(run.paths.resolved, resolved)
     write_manifest(run)
     run.update(state="planned", stage=None, exit_code=None, message=None)

@@ -75,6 +75,23 @@ class JudgedRow(Shape):
     parent: Text | None = None
 
 
+class TurnRow(Shape):
+    """A turn of a response."""
+
+    by: Text
+    text: Text
+
+
+class TurnsRow(Shape):
+    """The turns of a response."""
+
+    said: list[TurnRow]
+    foreign_tokens: int
+    outcome: Text
+    reason: Text | None = None
+    other_tokens: int = 0
+
+
 class AnswerRow(Shape):
     """A row of waiting.jsonl."""
 
@@ -87,6 +104,7 @@ class AnswerRow(Shape):
     scores: dict[str, Number | None] | None = None
     parent: Text | None = None
     other_tokens: int = 0
+    turns: TurnsRow | None = None
 
 
 class ScoredRow(AnswerRow):

@@ -55,17 +55,20 @@ def read_json(path: Path, shape: type[BaseModel] | None = None) -> Row:
 
 
 class Tail:
-    """Reads what is appended to a stream; starts again when the file was written anew."""
+    """Reads what is appended to a stream; starts again when the file was written anew.
+
+    `times_anew` counts how often it was, as after a resume, which cuts off rows.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.position, self.last = path, 0, b""
+        self.path, self.position, self.last, self.times_anew = path, 0, b"", 0
 
     def rows(self) -> list[Row]:
         """The JSON objects in the whole lines since the last call."""
         return [_row(line, self.path, None) for line in self.lines()]
 
-    def lines(self) -> list[bytes]:
-        """The whole lines since the last call."""
+    def lines(self, most: int = -1) -> list[bytes]:
+        """The whole lines since the last call; about `most` bytes of them, all if it is negative."""
         if not self.path.exists():
             return []
 
@@ -75,14 +78,15 @@ class Tail:
             stream.seek(self.position - len(self.last))
             if stream.read(len(self.last)) != self.last:
                 self.position, self.last = stream.seek(0), b""
+                self.times_anew += 1
+            lines = stream.readlines(most)
 
-            # What follows the last newline is still being written.
-            whole, newline, _ = stream.read().rpartition(b"\n")
-
-        lines = whole.splitlines(keepends=True)
+        # What follows the last newline is still being written.
+        if lines and not lines[-1].endswith(b"\n"):
+            lines.pop()
         if lines:
-            self.position += len(whole) + len(newline)
-            self.last = lines[-1] + newline
+            self.position += sum(map(len, lines))
+            self.last = lines[-1]
         return lines
 
 

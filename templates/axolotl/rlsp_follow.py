@@ -19,6 +19,13 @@ NAMES = {
     "learning_rate": "lr",
     "grad_norm": "grad_norm",
     "eval_loss": "eval_loss",
+    # Of pairs of responses alone.
+    "rewards/accuracies": "accuracy",
+    "rewards/chosen": "reward_chosen",
+    "rewards/rejected": "reward_rejected",
+    "eval_rewards/accuracies": "eval_accuracy",
+    "eval_rewards/chosen": "eval_reward_chosen",
+    "eval_rewards/rejected": "eval_reward_rejected",
     "epoch": "epoch",
 }
 """The trainer's numbers that are kept -> their names in metrics.jsonl."""

@@ -26,12 +26,13 @@ from rlsp_cli.backends.sbatch import BATCH, batch_script
 from rlsp_cli.backends.sections import sft_section
 from rlsp_cli.backends.settings import Setting, settings_text, taken, unused, with_extra
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Recipe, Sft
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
 
 SCOPE = (
-    *("model", "data.traces", "data.steps", "data.system", "data.template"),
+    *("model", "data.traces", "data.steps", "data.pairs", "data.system", "data.template"),
     *("sft", "cluster", "tracking"),
 )
 """Parts of a recipe that this backend must honour or refuse."""

@@ -2,7 +2,8 @@
 
 from rlsp_cli.backends.axolotl.launcher import processes_per_node
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Recipe, Sft
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 
 
 def world_size(recipe: Recipe) -> int:

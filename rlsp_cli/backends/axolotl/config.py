@@ -13,7 +13,8 @@ from rlsp_cli.backends.axolotl.batch import accumulation_steps, world_size
 from rlsp_cli.backends.axolotl.files import AxolotlFiles
 from rlsp_cli.backends.sections import data_keys
 from rlsp_cli.backends.settings import Setting
-from rlsp_cli.recipe.schema import Recipe, Sft
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 
 _GPUS = "cluster.gpus_per_node"
 _DATA = (
@@ -40,6 +41,10 @@ _STEPS = (
     "separator",
     "row",
 )
+_PAIRS = (
+    *("source", "split", "rows", "options", "config", "row"),
+    *("prompt", "chosen", "rejected"),
+)
 _CHECKPOINTS_KEPT = 2
 """If a crash leaves the newest half written, the one before it is whole."""
 _LIGER = (
@@ -57,7 +62,7 @@ def settings(
     """The configuration file in its order, without `sft.axolotl.extra`."""
     parts = (
         _model(recipe, files),
-        _head(sft),
+        _objective(sft),
         _data(recipe, sft, files),
         _packing(recipe, sft),
         _batch(recipe, sft),
@@ -114,15 +119,20 @@ def _model(recipe: Recipe, files: AxolotlFiles) -> Iterator[Setting]:
     yield Setting("attn_implementation", attention(recipe), ("model.attention",))
 
 
-def _head(sft: Sft) -> Iterator[Setting]:
-    """A classifier of tokens instead of a language model, for a process reward model."""
+def _objective(sft: Sft) -> Iterator[Setting]:
+    """What is trained and how, if it is not a language model by cross-entropy."""
+    if sft.kind == "dpo":
+        yield Setting("rl", "dpo", ("sft.kind",))
+        yield Setting("rl_beta", sft.dpo_beta, ("sft.dpo_beta",))
+
+    # A classifier of tokens instead of a language model, for a process reward model.
     if sft.kind == "prm":
         yield Setting("process_reward_model", True, ("sft.kind",))
         yield Setting("model_type", "AutoModelForTokenClassification", ("sft.kind",))
         yield Setting("num_labels", 2, ("sft.kind",))
 
 
-def _text_form(recipe: Recipe) -> tuple[dict[str, str], tuple[str, ...]]:
+def _text_form(recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Examples as text segments with a label each (axolotl/prompt_strategies/input_output.py).
 
     Not as conversations: Axolotl would render those by its chat templates, some of which cut the
@@ -132,7 +142,7 @@ def _text_form(recipe: Recipe) -> tuple[dict[str, str], tuple[str, ...]]:
     return {"ds_type": "json", "type": "input_output"}, sources
 
 
-def _steps_form(recipe: Recipe) -> tuple[dict[str, str], tuple[str, ...]]:
+def _steps_form(recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Steps with a label each (axolotl/prompt_strategies/stepwise_supervised.py)."""
     assert recipe.data.steps, "checked by the recipe"
     form = {
@@ -144,8 +154,21 @@ def _steps_form(recipe: Recipe) -> tuple[dict[str, str], tuple[str, ...]]:
     return form, data_keys(recipe, "steps", _STEPS)
 
 
+def _pairs_form(recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Texts as they are (axolotl/prompt_strategies/dpo/user_defined.py), and not conversations."""
+    texts = {name: f"{{{name}}}" for name in ("prompt", "chosen", "rejected")}
+    fields = {f"field_{name}": name for name in texts}
+    formats = {f"{name}_format": text for name, text in texts.items()}
+
+    sources = (*data_keys(recipe, "pairs", _PAIRS), "data.system", "data.template")
+    return {"ds_type": "json", "split": "train", "type": {**fields, **formats}}, sources
+
+
+_FORMS = {"sft": _text_form, "prm": _steps_form, "dpo": _pairs_form}
+
+
 def _data(recipe: Recipe, sft: Sft, files: AxolotlFiles) -> Iterator[Setting]:
-    form, sources = _steps_form(recipe) if sft.kind == "prm" else _text_form(recipe)
+    form, sources = _FORMS[sft.kind](recipe)
     yield Setting("datasets", [{"path": str(files.train), **form}], sources)
 
     if sft.val_rows:

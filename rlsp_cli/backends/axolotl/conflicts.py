@@ -8,7 +8,8 @@ from typing import Any
 from rlsp_cli.backends.axolotl.config import attention, trained_in_float32
 from rlsp_cli.backends.axolotl.keys import Keys
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Recipe, Sft
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 
 _FULL = "FULL_STATE_DICT"
 _GATHER = "stage3_gather_16bit_weights_on_model_save"
@@ -30,9 +31,20 @@ def conflicts(recipe: Recipe, sft: Sft, keys: Keys) -> Iterator[Issue]:
 
     if sft.lora is not None and sft.lora.keep_adapter:
         yield Issue("sft.lora.keep_adapter", "rlsp keeps the merged model alone", "leave it out")
+    if sft.kind == "dpo":
+        yield from _dpo(sft)
     yield from _optimiser(sft)
     yield from _sharding(sft)
     yield from _kernels(recipe, sft)
+
+
+def _dpo(sft: Sft) -> Iterator[Issue]:
+    """Settings that are for other kinds of training than on pairs."""
+    if sft.axolotl.packing:
+        yield Issue("sft.axolotl.packing", "Axolotl packs no pairs", "leave it out")
+    if sft.axolotl.kernels:
+        message = "they are for the loss of imitation, and pairs have another one"
+        yield Issue("sft.axolotl.kernels", message, "leave it out")
 
 
 def _on_cpu(recipe: Recipe, sft: Sft) -> Iterator[Issue]:

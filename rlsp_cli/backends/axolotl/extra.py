@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from rlsp_cli.backends.settings import Setting
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Sft
+from rlsp_cli.recipe.sft import Sft
 
 _OPTIMISER = """
     adam_beta3 adam_epsilon adam_epsilon2 cosine_constant_lr_ratio cosine_min_lr_ratio dion_lr

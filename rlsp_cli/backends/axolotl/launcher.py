@@ -5,8 +5,8 @@ Axolotl's own `axolotl train --launcher` is not used: it adds rendezvous options
 
 from collections.abc import Sequence
 
+from rlsp_cli.recipe.cluster import Cluster
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Cluster
 
 _SLURM_HOST = "$RLSP_HEAD"
 """What the batch script sets to the first machine of the allocation."""

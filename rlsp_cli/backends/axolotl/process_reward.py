@@ -6,7 +6,8 @@ from contextlib import suppress
 from rlsp_cli.data import LabelledSteps, step_rows
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Recipe, Sft
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.sft import Sft
 
 _HINT = "leave it out, or set sft.backend: local"
 

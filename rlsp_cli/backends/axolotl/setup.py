@@ -10,11 +10,19 @@ from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.backends.axolotl.checkpoint import checkpoint_step
 from rlsp_cli.backends.axolotl.files import AxolotlFiles
+from rlsp_cli.backends.axolotl.pairs import pair_lines
 from rlsp_cli.backends.axolotl.process_reward import hard_labels
 from rlsp_cli.backends.job_step import JobStep
 from rlsp_cli.backends.local.models import starting_tokenizer, write_new_model
 from rlsp_cli.backends.sections import sft_section
-from rlsp_cli.data import LabelledSteps, Trace, recipe_traces, step_rows, training_rows
+from rlsp_cli.data import (
+    LabelledSteps,
+    Trace,
+    preference_rows,
+    recipe_traces,
+    step_rows,
+    training_rows,
+)
 from rlsp_cli.engine.lesson import closed_traces, is_closed, lessons
 from rlsp_cli.engine.prompt import encode_prompt
 from rlsp_cli.engine.step_examples import encode_steps
@@ -37,7 +45,7 @@ def setup(step: JobStep) -> None:
 
     # Axolotl knows its cache by the names of the data files, whatever is in them now.
     shutil.rmtree(files.prepared, ignore_errors=True)
-    write = _write_steps if recipe.trains_prm else _write_traces
+    write = _WRITERS[sft_section(recipe).kind]
     training, validation = write(recipe, files, tokenizer)
 
     _drop_metrics(files, step.resume)
@@ -85,6 +93,30 @@ def _write_steps(
     tokenizer.bos_token = None
     tokenizer.save_pretrained(files.tokenizer)
     return len(taught), len(kept_out)
+
+
+def _write_pairs(
+    recipe: Recipe, files: AxolotlFiles, tokenizer: PreTrainedTokenizerBase
+) -> tuple[int, int]:
+    """The same of pairs of responses."""
+    assert recipe.data.pairs, "checked by the recipe"
+    pairs = preference_rows(recipe.data.pairs, recipe.plugins)
+    refuse_overlap(recipe, "pairs", pairs)
+    training, validation = training_rows(len(pairs), sft_section(recipe).val_rows, "pairs")
+
+    taught = pair_lines(islice(pairs, len(training)), recipe, tokenizer)
+    write_lines(files.train, taught)
+    if not validation:
+        kept_out = []
+    else:
+        kept_out = pair_lines(islice(pairs, len(training), None), recipe, tokenizer)
+        write_lines(files.val, kept_out)
+
+    tokenizer.save_pretrained(files.tokenizer)
+    return len(taught), len(kept_out)
+
+
+_WRITERS = {"sft": _write_traces, "prm": _write_steps, "dpo": _write_pairs}
 
 
 def _step_lines(

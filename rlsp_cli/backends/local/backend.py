@@ -15,7 +15,9 @@ from rlsp_cli.backends.sbatch import BATCH, batch_script
 from rlsp_cli.backends.settings import Setting, unused
 from rlsp_cli.backends.vllm import LARGEST_RANK
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Ppo, Recipe, Tracking
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.recipe.tracking import Tracking
 from rlsp_cli.rewards.sandbox import sandbox_words
 from rlsp_cli.runs.checkpoints import newest_whole
 from rlsp_cli.runs.paths import RunPaths, StagePaths
@@ -53,7 +55,8 @@ class LocalBackend(Backend):
         if recipe.ppo is not None and stage == "ppo":
             yield from single_response_groups(recipe, recipe.ppo)
             yield from _batch_issues(recipe.ppo)
-            yield from _sampler_issues(recipe.ppo)
+            yield from _sampler_issues(recipe, recipe.ppo)
+            yield from _teacher_issues(recipe, recipe.ppo)
 
         if all(getattr(part, "backend", "local") == "local" for part in (recipe.sft, recipe.ppo)):
             yield from unused(recipe, ("model.attention",), [], "the embedded engine")
@@ -215,11 +218,32 @@ def _name(path: str) -> str:
     return stage if name == "final" else f"{stage}-{name.removeprefix('model-').lstrip('0')}"
 
 
-def _sampler_issues(ppo: Ppo) -> Iterator[Issue]:
-    """What vLLM does not take."""
+def _sampler_issues(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
+    """What vLLM does not take, and what only samples of vLLM have a use for."""
+    samples_as_trained = ppo.sampler == "embedded" and ppo.hints is None
+    if samples_as_trained and ppo.correction != "none":
+        message = "the embedded engine samples with the probabilities that it trains"
+        yield Issue("ppo.rollout_correction", message, "leave it out, or set ppo.sampler: vllm")
+    if ppo.sampler == "vllm" and recipe.continuation is not None:
+        message = "a continuation answers the embedded engine, and vLLM samples here"
+        yield Issue("ppo.sampler", message, "leave it out, or continuation")
+    if ppo.sampler == "vllm" and ppo.self_play is not None:
+        message = "games are played in the embedded engine, and vLLM samples here"
+        yield Issue("ppo.sampler", message, "leave it out, or ppo.self_play")
+    if ppo.self_play is not None and recipe.reward.is_dense:
+        message = "rewards at the ends of steps are for responses that nobody else answers"
+        yield Issue("reward.exploration", message, "leave out steps.dense, or ppo.self_play")
     if ppo.sampler == "vllm" and ppo.lora is not None and ppo.lora.rank > LARGEST_RANK:
         message = f"vLLM takes adapters of rank {LARGEST_RANK} at most, found {ppo.lora.rank}"
         yield Issue("ppo.lora.rank", message, "lower it, or leave out ppo.sampler")
+
+
+def _teacher_issues(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
+    """A teacher is asked for the probabilities of tokens, which servers do not give alike."""
+    teacher = ppo.teacher and recipe.models.get(ppo.teacher.model)
+    if ppo.teacher and teacher and teacher.path is None:
+        message = f"the trainer loads a teacher itself, and models.{ppo.teacher.model} is a server"
+        yield Issue("ppo.teacher.model", message, "give that model a path")
 
 
 def _divisor(size: int, wanted: int) -> int:

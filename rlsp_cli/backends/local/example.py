@@ -8,9 +8,16 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from rlsp_cli.backends.local.models import first_tokenizer
-from rlsp_cli.data import recipe_problems, recipe_traces, step_rows, training_rows
+from rlsp_cli.data import (
+    preference_rows,
+    recipe_problems,
+    recipe_traces,
+    step_rows,
+    training_rows,
+)
 from rlsp_cli.engine.ending import stated_ends
 from rlsp_cli.engine.lesson import closed_traces, encode_lessons, is_closed, lessons
+from rlsp_cli.engine.pair_examples import encode_pairs, has_ends, pair_lessons
 from rlsp_cli.engine.prompt import fitting, prompt_text
 from rlsp_cli.engine.step_examples import StepExample, encode_steps
 from rlsp_cli.errors import DataError
@@ -65,7 +72,8 @@ def first_examples(recipe: Recipe) -> list[Example]:
     Loads a tokenizer and no model. DataError for rows that training would refuse.
     """
     tokenizer = first_tokenizer(recipe)
-    of_stages = {"sft": _of_prm if recipe.trains_prm else _of_sft, "ppo": _of_ppo}
+    of_kinds = {"sft": _of_sft, "prm": _of_prm, "dpo": _of_dpo}
+    of_stages = {"sft": of_kinds[recipe.sft.kind] if recipe.sft else _of_sft, "ppo": _of_ppo}
     return [of(recipe, tokenizer) for stage, of in of_stages.items() if getattr(recipe, stage)]
 
 
@@ -99,6 +107,25 @@ def _of_prm(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
             return Example("sft", recipe.sft.backend, len(training), parts, remarks)
     limit = recipe.sft.max_length
     raise DataError(f"data.steps: no response has a label and at most {limit} tokens")
+
+
+def _of_dpo(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
+    assert recipe.sft and recipe.data.pairs, "checked by the recipe"
+    rows = preference_rows(recipe.data.pairs, recipe.plugins)
+    training, _ = training_rows(len(rows), recipe.sft.val_rows, "pairs")
+
+    closed = filter(has_ends, islice(rows, len(training)))
+    for lesson in pair_lessons(closed, recipe.data, tokenizer):
+        (pair,) = encode_pairs([lesson], tokenizer)
+        if pair.length <= recipe.sft.max_length:
+            worse = str(tokenizer.decode(pair.rejected.tokens[pair.rejected.start :]))
+            remarks = [f"what is to become less likely: {worse!r}"]
+            cut = pair.chosen.start
+            prompt, chosen = pair.chosen.tokens[:cut], pair.chosen.tokens[cut:]
+            parts = [_part(False, prompt, tokenizer), _part(True, chosen, tokenizer)]
+            return Example("sft", recipe.sft.backend, len(training), parts, remarks)
+    limit = recipe.sft.max_length
+    raise DataError(f"data.pairs: no pair has at most {limit} tokens a sequence")
 
 
 def _cut(example: StepExample, tokenizer: PreTrainedTokenizerBase) -> Iterator[Part]:

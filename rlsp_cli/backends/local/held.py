@@ -5,7 +5,8 @@ What is refused before a stage and what `rlsp plan` estimates are the same sum.
 
 from dataclasses import dataclass
 
-from rlsp_cli.recipe.schema import Optimisation, Ppo
+from rlsp_cli.recipe.optimisation import Optimisation
+from rlsp_cli.recipe.ppo import Ppo
 
 FLOAT32_BYTES, BFLOAT16_BYTES = 4, 2
 """A weight. Trained ones are in float32, frozen and served ones as the engine computes."""
@@ -35,15 +36,18 @@ def held_bytes(settings: Optimisation, parameters: Parameters, bfloat16: bool) -
 def _trained(settings: Optimisation, parameters: Parameters, bfloat16: bool) -> int:
     ppo = settings if isinstance(settings, Ppo) else None
     has_critic = ppo is not None and ppo.has_own_critic
+    has_prm = ppo is not None and ppo.implicit_prm is not None
     learned = FLOAT32_BYTES + _LEARNING_BYTES
 
     if settings.lora is not None:
-        # The base is there once for all roles; policy and critic have an adapter each.
+        # The base is there once for all roles; those that learn have an adapter each.
         base = _width(bfloat16) * parameters.whole
-        return base + learned * parameters.adapter * (1 + has_critic)
+        return base + learned * parameters.adapter * (1 + has_critic + has_prm)
 
     size = learned * (parameters.whole + (parameters.trunk if has_critic else 0))
-    if ppo is not None and ppo.uses_kl:
+    if has_prm:
+        size += learned * parameters.whole
+    if ppo is not None and ppo.has_reference:
         size += FLOAT32_BYTES * parameters.whole
     return size
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlsp_cli.data import recipe_problems, recipe_traces, step_rows
+from rlsp_cli.data import preference_rows, recipe_problems, recipe_traces, step_rows
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.classifier import refuse_other_classes
 from rlsp_cli.engine.ending import adopt_turn_end, refuse_unreachable_end, stop_at_end
@@ -17,6 +17,7 @@ from rlsp_cli.engine.model import (
     load_model,
     load_tokenizer,
     new_model,
+    set_template,
 )
 from rlsp_cli.engine.seed import derive_seed
 from rlsp_cli.engine.tokenizer import word_tokenizer
@@ -43,6 +44,7 @@ def starting_model(
         assert recipe.model.from_scratch, "checked by the recipe"
         model, tokenizer = new_model(recipe.model.from_scratch, _texts(recipe), seed, head)
         model = model.to(device)
+        set_template(tokenizer, recipe.model.chat_template)
 
     add_special_tokens(model, tokenizer, recipe.model.special_tokens)
     if head == "words":
@@ -69,6 +71,7 @@ def first_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
     if recipe.model.from_scratch is None:
         return starting_tokenizer(recipe, Path())
     tokenizer = word_tokenizer(_texts(recipe), recipe.model.from_scratch.max_length)
+    set_template(tokenizer, recipe.model.chat_template)
     tokenizer.add_tokens(list(recipe.model.special_tokens), special_tokens=False)
     return tokenizer
 
@@ -82,6 +85,12 @@ def _texts(recipe: Recipe) -> Iterator[str]:
     if recipe.data.steps:
         for row in step_rows(recipe.data.steps, recipe.plugins):
             yield row.text
+    if recipe.data.pairs:
+        for pair in preference_rows(recipe.data.pairs, recipe.plugins):
+            yield from (pair.prompt, pair.chosen, pair.rejected)
+            yield from (content for _, content in pair.turns)
     if recipe.data.prompts:
         for problem in recipe_problems(recipe):
             yield from (problem.problem, problem.answer or "")
+            if recipe.ppo and recipe.ppo.hints:
+                yield recipe.ppo.hints.shown(problem.problem, problem.metadata) or ""

@@ -20,7 +20,9 @@ from rlsp_cli.engine.stage import Context
 from rlsp_cli.errors import JobError, NotReadyError
 from rlsp_cli.evals.samplers import Endpoint, Question
 from rlsp_cli.outside import read_json
-from rlsp_cli.recipe.schema import Model, Ppo
+from rlsp_cli.recipe.model import Model
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.rewards.sample import Sample
 
 Reply = TypeVar("Reply")
 
@@ -43,7 +45,13 @@ class ServedPolicy:
         self.seed, self.folder = context.recipe.seed, context.paths.served / "policy"
         self.adapts, self.name = settings.lora is not None, ""
 
-    def draw(self, prompts: Sequence[list[int]], step: int, first: int = 0) -> list[Generated]:
+    def draw(
+        self,
+        prompts: Sequence[list[int]],
+        step: int,
+        first: int = 0,
+        samples: Sequence[Sample] = (),
+    ) -> list[Generated]:
         """A response to each prompt by the policy as it is now, with the server's log-probabilities.
 
         NotReadyError when the server ends or hangs: a resumed run starts another.

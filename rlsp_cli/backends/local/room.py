@@ -11,7 +11,8 @@ from rlsp_cli.engine.precision import prefers_bfloat16
 from rlsp_cli.engine.source import source_of, unloadable
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.lora import Lora
-from rlsp_cli.recipe.schema import Optimisation, Ppo
+from rlsp_cli.recipe.optimisation import Optimisation
+from rlsp_cli.recipe.ppo import Ppo
 
 _GIB = 2**30
 

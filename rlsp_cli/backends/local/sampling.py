@@ -9,10 +9,14 @@ from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.backends.vllm import Server, serving, serving_environment
 from rlsp_cli.evals.samplers import EndpointSampler, Sampler
 from rlsp_cli.evals.stage import Opened, RenderPrompt
+from rlsp_cli.recipe.continuation import ContinuationUse
+from rlsp_cli.recipe.data import Data
+from rlsp_cli.recipe.eval import Thinking
 from rlsp_cli.recipe.named_model import NamedModel
-from rlsp_cli.recipe.schema import Data, Recipe, Thinking
+from rlsp_cli.recipe.schema import Recipe
+from rlsp_cli.rewards.continuing import Continuer
 from rlsp_cli.rewards.model_use import EVALUATED, models_at
-from rlsp_cli.rewards.models import Address
+from rlsp_cli.rewards.models import NO_MODELS, Address, Addresses
 from rlsp_cli.runs.paths import StagePaths
 
 if TYPE_CHECKING:
@@ -21,20 +25,34 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_model(
-    path: str, *, recipe: Recipe, paths: StagePaths, check_stop: Callable[[], None]
+    path: str,
+    *,
+    recipe: Recipe,
+    paths: StagePaths,
+    check_stop: Callable[[], None],
+    served: Addresses = NO_MODELS,
 ) -> Iterator[Opened]:
     """What answers for a model: vLLM if `eval.serve` asks for it, else the embedded engine.
 
     Plugins that ask the embedded engine's model are answered by a second copy, in a process of its
-    own.
+    own. The recipe's continuation can ask the models that are `served`.
     """
     assert recipe.eval, "checked by the recipe"
     model, gpus, settings = recipe.model, recipe.cluster.gpus_per_node, recipe.eval
     if not settings.serve:
-        sampler, render = local_sampler(
-            path, model.precision, gpus, model.chat_template, settings.batch, settings.thinking
-        )
-        with _copy(path, recipe, paths, check_stop) as address:
+        with (
+            continuer_of(recipe, served) as continuer,
+            _copy(path, recipe, paths, check_stop) as address,
+        ):
+            sampler, render = local_sampler(
+                path,
+                model.precision,
+                gpus,
+                model.chat_template,
+                settings.batch,
+                settings.thinking,
+                continuer,
+            )
             yield Opened(sampler, render, address)
         return
 
@@ -46,6 +64,25 @@ def open_model(
             server, model.chat_template, settings.batch, check_stop, settings.thinking
         )
         yield Opened(sampler, render, Address(server.url, server.model, server.key))
+
+
+@contextmanager
+def continuer_of(recipe: Recipe, served: Addresses = NO_MODELS) -> Iterator[Continuer | None]:
+    """The recipe's continuation with its processes, if it has one."""
+    with continuer_for(recipe.continuation, recipe, served) as continuer:
+        yield continuer
+
+
+@contextmanager
+def continuer_for(
+    use: ContinuationUse | None, recipe: Recipe, served: Addresses = NO_MODELS
+) -> Iterator[Continuer | None]:
+    """A continuation of a recipe with its processes, if there is one."""
+    if use is None:
+        yield None
+        return
+    with Continuer(use, recipe.reward, recipe.plugins, served) as continuer:
+        yield continuer
 
 
 @contextmanager
@@ -102,11 +139,16 @@ def local_sampler(
     chat_template: str = "auto",
     batch: int = 128,
     thinking: Thinking | None = None,
+    continuer: Continuer | None = None,
 ) -> tuple[Sampler, RenderPrompt]:
-    """The model of a folder or hub id, and how its prompts are made; on a GPU if `gpus` is None and there is one."""
+    """The model of a folder or hub id, and how its prompts are made; on a GPU if `gpus` is None and there is one.
+
+    A `continuer` answers between the model's words.
+    """
     import torch
 
     from rlsp_cli.backends.local.room import refuse_too_large
+    from rlsp_cli.engine.dialogue import dialogue_of
     from rlsp_cli.engine.ending import refuse_unreachable_end
     from rlsp_cli.engine.model import load_model, load_tokenizer, pick_device
     from rlsp_cli.engine.sampler import LocalSampler
@@ -115,7 +157,8 @@ def local_sampler(
     refuse_too_large(path, device)
     model, tokenizer = load_model(path, device), load_tokenizer(path, chat_template)
     refuse_unreachable_end(model, tokenizer)
-    sampler = LocalSampler(model, tokenizer, precision, batch)
+    dialogue = dialogue_of(continuer, tokenizer) if continuer else None
+    sampler = LocalSampler(model, tokenizer, precision, batch, dialogue)
     return sampler, _renderer(tokenizer, thinking)
 
 

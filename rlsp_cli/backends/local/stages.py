@@ -20,12 +20,16 @@ def run_stage(stage: str, inputs: dict[str, Any]) -> None:
     recipe = load_recipe(paths.resolved, plugins=resolve_options)
     if stage == "eval":
         stage_paths = paths.stage("eval")
-        opening = partial(
-            open_model, recipe=recipe, paths=stage_paths, check_stop=stop.leave_if_set
-        )
-        asked = models_at(recipe, "reward.correctness", "eval") - {EVALUATED}
+        asked = models_at(recipe, "reward.correctness", "eval", "continuation") - {EVALUATED}
         with served_models(recipe, asked, stage_paths.root, stop.leave_if_set) as served:
             models = inputs["models"]
+            opening = partial(
+                open_model,
+                recipe=recipe,
+                paths=stage_paths,
+                check_stop=stop.leave_if_set,
+                served=served,
+            )
             evaluate_models(recipe, stage_paths, models, opening, stop.leave_if_set, served)
         return
     from rlsp_cli.backends.local import training  # torch: some evaluations do without

@@ -32,7 +32,8 @@ from rlsp_cli.backends.sbatch import BATCH
 from rlsp_cli.backends.sections import ppo_section
 from rlsp_cli.backends.settings import Setting, unused, with_extra
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths, StagePaths
 from rlsp_cli.share import share
 

@@ -17,7 +17,8 @@ from math import gcd, lcm
 from rlsp_cli.backends.model_shape import model_shape
 from rlsp_cli.backends.openrlhf.placement import Roles, roles
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
 
 
 @dataclass(frozen=True)

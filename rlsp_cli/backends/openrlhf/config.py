@@ -8,30 +8,19 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from rlsp_cli.backends.openrlhf.files import BRIDGE, OpenRlhfFiles
+from rlsp_cli.backends.openrlhf.files import AGENT, BRIDGE, OpenRlhfFiles
 from rlsp_cli.backends.openrlhf.placement import nodes_and_gpus, roles, takes_turns
 from rlsp_cli.backends.sections import data_keys
 from rlsp_cli.backends.settings import Setting
 from rlsp_cli.evals.heldout_curve import curve_sampling
-from rlsp_cli.recipe.openrlhf import OpenRlhf
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.correction import BANDS
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.paths import RunPaths
 
 SCHEDULES = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
 """Our schedule -> the name in transformers."""
 _ZERO_STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
-_CORRECTIONS = {
-    "none": ("clip", [1.0, 1.0]),
-    "tis": ("clip", [0.0, 2.0]),
-    "icepop": ("mask", [0.5, 5.0]),
-}
-"""What happens to a token's importance weight, and its bounds.
-
-TIS has the cap of its authors (https://fengyao.notion.site/off-policy-rl), IcePop the band of its
-own (arXiv 2510.18855). A weight clipped to 1 changes nothing, and lets OpenRLHF measure how far the
-engines are from the trainer.
-"""
-
 _MEMORY_SHARED, _MEMORY_ALONE, _MEMORY_CPU = 0.6, 0.9, 0.05
 """Memory for an engine: of a GPU beside sleeping models, of a GPU alone, of a host without any."""
 _ALL_ROWS = 10**9
@@ -71,7 +60,7 @@ def settings(
         _rollout(ppo),
         _training(recipe, ppo),
         _algorithm(ppo),
-        correction_settings(ppo.openrlhf),
+        correction_settings(ppo),
         _optimiser(ppo),
         _memory(recipe, ppo),
         _evaluation(recipe, ppo, files),
@@ -97,15 +86,6 @@ def attention(recipe: Recipe) -> str:
     return "flash_attention_2" if recipe.ppo and recipe.ppo.openrlhf.packing else "sdpa"
 
 
-def rollout_correction(own: OpenRlhf) -> str:
-    """The importance weights of the recipe, or those that `auto` stands for."""
-    if own.rollout_correction != "auto":
-        return own.rollout_correction
-
-    # Rollouts that overlap with training were sampled by an older policy.
-    return "none" if own.async_rollout == "none" else "tis"
-
-
 def prefix_caching(ppo: Ppo) -> bool:
     """Whether engines keep the keys and values of prompts.
 
@@ -127,6 +107,8 @@ def _models(recipe: Recipe, ppo: Ppo, paths: RunPaths) -> Iterator[Setting]:
 
     # A path that ends in .py is a file with a function, and not an address.
     yield Setting("reward.remote_url", BRIDGE, ("reward",))
+    if recipe.continuation is not None:
+        yield Setting("train.agent_func_path", AGENT, ("continuation",))
     yield Setting("reward.clip_range", [-clip, clip], ("reward.clip",))
 
 
@@ -252,6 +234,8 @@ def _algorithm(ppo: Ppo) -> Iterator[Setting]:
     if ppo.entropy_coef:
         # Without the option OpenRLHF computes no entropy, which would cost memory.
         yield Setting("actor.entropy_coef", ppo.entropy_coef, ("ppo.entropy_coef",))
+    if ppo.dual_clip is not None:
+        yield Setting("actor.dual_clip", ppo.dual_clip, ("ppo.dual_clip",))
     yield Setting("critic.value_clip", ppo.value_clip, ("ppo.value_clip",))
 
     # The actor trains once `global_steps > freezing_steps` (ppo_trainer.py), and steps begin at 1.
@@ -259,18 +243,26 @@ def _algorithm(ppo: Ppo) -> Iterator[Setting]:
     yield Setting("critic.freezing_steps", frozen, ("ppo.critic_warmup_steps", "ppo.estimator"))
 
 
-def correction_settings(own: OpenRlhf) -> Iterator[Setting]:
-    """Options of the importance weights between the engines' probabilities and the trainer's."""
-    sources, chosen = _own("rollout_correction", "async_rollout"), rollout_correction(own)
-    mode, bounds = _CORRECTIONS[chosen]
+def correction_settings(ppo: Ppo) -> Iterator[Setting]:
+    """Options of the importance weights between the engines' probabilities and the trainer's.
+
+    A weight that is truncated to 1 changes nothing, and lets OpenRLHF measure how far they are
+    apart.
+    """
+    sources, band = ("ppo.rollout_correction", *_own("async_rollout")), BANDS[ppo.correction]
 
     # With any level GSPO takes its ratio to the engines' probabilities (models/loss.py), so its
     # weights cannot be measured without being used.
-    is_gspo = own.extra.get("actor.policy_loss_type") == "gspo"
-    level = "off" if chosen == "none" and is_gspo else "token"
+    is_gspo = ppo.openrlhf.extra.get("actor.policy_loss_type") == "gspo"
+    level = "seq" if band.of_response else "token"
+    if ppo.correction == "none" and is_gspo:
+        level = "off"
+
     yield Setting("algo.advantage.is_correction_level", level, sources)
-    yield Setting("algo.advantage.is_correction_mode", mode, sources)
-    yield Setting("algo.advantage.is_correction_threshold", bounds, sources)
+    yield Setting(
+        "algo.advantage.is_correction_mode", "clip" if band.truncates else "mask", sources
+    )
+    yield Setting("algo.advantage.is_correction_threshold", [band.low, band.high], sources)
 
 
 def _optimiser(ppo: Ppo) -> Iterator[Setting]:

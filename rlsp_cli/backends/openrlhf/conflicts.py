@@ -7,8 +7,9 @@ from rlsp_cli.backends.group_rewards import single_response_groups
 from rlsp_cli.backends.openrlhf.config import BAND, attention
 from rlsp_cli.backends.ray_address import is_dashboard
 from rlsp_cli.recipe.issue import Issue, Note
+from rlsp_cli.recipe.ppo import Ppo
 from rlsp_cli.recipe.schedule import Schedule
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.recipe.selector_use import SelectorUse
 
 _TRACKERS = ("wandb", "tensorboard")
@@ -26,6 +27,7 @@ def conflicts(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
     yield from _algorithm(ppo)
     yield from _extra(ppo)
     yield from _rewards(recipe, ppo)
+    yield from _turns(recipe, ppo)
     yield from _prompts(recipe)
     yield from _machines(recipe)
     yield from _watching(recipe, ppo)
@@ -142,7 +144,7 @@ def _dense(ppo: Ppo) -> Iterator[Issue]:
         message = "dense rewards of steps have no baseline of their own on OpenRLHF"
         yield Issue("reward.exploration", message, f"leave out ppo.advantages, or {local}")
     else:
-        message = "dense rewards of steps are experimental on OpenRLHF; no long run was made"
+        message = "dense rewards of steps are experimental on OpenRLHF"
         yield Note("reward.exploration", message)
 
 
@@ -156,6 +158,18 @@ def _rewards(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
         hint = "set ppo.openrlhf.async_rollout: none, or alpha to a number"
         yield Issue("reward.alpha", message, hint)
     yield from single_response_groups(recipe, ppo)
+
+
+def _turns(recipe: Recipe, ppo: Ppo) -> Iterator[Issue]:
+    # Between two turns the weights, and the step that the service counts, may change.
+    if recipe.continuation is not None and ppo.openrlhf.async_rollout != "none":
+        message = "a continuation needs rollouts that are not asynchronous"
+        hint = "set ppo.openrlhf.async_rollout: none, or leave it out"
+        yield Issue("continuation", message, hint)
+    for key, wanted in (("self_play", ppo.self_play), ("estimator", ppo.estimator == "role")):
+        if wanted:
+            message = "OpenRLHF has no games in which the policy plays both seats"
+            yield Issue(f"ppo.{key}", message, "leave it out, or train with the local backend")
 
 
 def _prompts(recipe: Recipe) -> Iterator[Issue]:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from rlsp_cli.runs.paths import StagePaths
 
-BRIDGE, HOOK = "rlsp_reward.py", "rlsp_hook.py"
+BRIDGE, AGENT, HOOK = "rlsp_reward.py", "rlsp_agent.py", "rlsp_hook.py"
 STOP_FILE = "stop"
 SHIPPED = (
     BRIDGE,
+    AGENT,
     HOOK,
     "rlsp_trainer.py",
     "rlsp_prompts.py",

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlsp_cli.backends.openrlhf.config import rollout_correction
 from rlsp_cli.backends.openrlhf.files import STOP_FILE, OpenRlhfFiles
 from rlsp_cli.backends.openrlhf.replies import FilteredRollout, Replies, Reply
 from rlsp_cli.errors import JobError, RlspError, SafetyError, StoppedError
-from rlsp_cli.recipe.schema import Ppo, Recipe
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.combine import alpha_of
 from rlsp_cli.rewards.ledger import ledger
 from rlsp_cli.rewards.plain import rollout_row
@@ -222,7 +222,7 @@ class Journal:
     @property
     def _has_weights(self) -> bool:
         """Whether importance weights have bounds; where they only measure, all lie outside."""
-        return rollout_correction(self.ppo.openrlhf) != "none"
+        return self.ppo.correction != "none"
 
     def _filtered(self, rollout: FilteredRollout) -> dict[str, float]:
         """How many responses no step learns from, because of their prompt's mean score."""

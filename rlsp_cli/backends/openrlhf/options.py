@@ -16,7 +16,7 @@ def _both(*names: str) -> tuple[str, ...]:
 
 
 _LOSS = """
-    actor.aux_loss_coef actor.dual_clip actor.loss_agg_mode actor.policy_loss_type
+    actor.aux_loss_coef actor.loss_agg_mode actor.policy_loss_type
     algo.advantage.no_std_norm algo.kl.unbiased_gradient algo.kl.use_loss
 """
 _OPTIMISERS = _both(
@@ -63,6 +63,7 @@ def _of_models() -> Iterator[tuple[str, str]]:
 RECIPE: Mapping[str, str] = {
     **dict(_of_models()),
     "actor.adam.lr": "ppo.learning_rate",
+    "actor.dual_clip": "ppo.dual_clip",
     "actor.entropy_coef": "ppo.entropy_coef",
     "actor.eps_clip": "ppo.clip",
     "actor.eps_clip_low_high": "ppo.clip_high",
@@ -70,9 +71,9 @@ RECIPE: Mapping[str, str] = {
     "actor.model_name_or_path": "model.path",
     "algo.advantage.estimator": "ppo.estimator",
     "algo.advantage.gamma": "ppo.gamma",
-    "algo.advantage.is_correction_level": "ppo.openrlhf.rollout_correction",
-    "algo.advantage.is_correction_mode": "ppo.openrlhf.rollout_correction",
-    "algo.advantage.is_correction_threshold": "ppo.openrlhf.rollout_correction",
+    "algo.advantage.is_correction_level": "ppo.rollout_correction",
+    "algo.advantage.is_correction_mode": "ppo.rollout_correction",
+    "algo.advantage.is_correction_threshold": "ppo.rollout_correction",
     "algo.advantage.lambd": "ppo.gae_lambda",
     "algo.dynamic_filtering_enable": "ppo.select",
     "algo.dynamic_filtering_range": "ppo.select",

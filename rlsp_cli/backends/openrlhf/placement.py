@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rlsp_cli.recipe.cluster import Cluster
 from rlsp_cli.recipe.issue import Issue
-from rlsp_cli.recipe.schema import Cluster, Ppo
+from rlsp_cli.recipe.ppo import Ppo
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Reply:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Reply":
         """From a row that `to_json` gave."""
-        sample, score = Sample(**row["sample"]), _score(row["score"])
+        sample, score = Sample.from_json(row["sample"]), _score(row["score"])
         return cls(row["request"], sample, score, row["body"])
 
 

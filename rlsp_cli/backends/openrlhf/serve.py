@@ -2,7 +2,8 @@
 
 import os
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rlsp_cli.backends.job_step import JobStep
@@ -12,7 +13,10 @@ from rlsp_cli.backends.openrlhf.journal import Journal
 from rlsp_cli.backends.sections import ppo_section
 from rlsp_cli.backends.served_models import served_models
 from rlsp_cli.errors import NotReadyError
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.rewards.model_use import models_at
+from rlsp_cli.rewards.models import Addresses
+from rlsp_cli.rewards.service.turns import TurnTaking
 from rlsp_cli.terminal import print
 
 _ROLLOUTS_WAITING = 8
@@ -45,8 +49,12 @@ def serve_job(step: JobStep, *options: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     journal = Journal(recipe, ppo, files, total, expected, Path(report) if report else None)
-    asked = models_at(recipe, "reward")
-    with closing(journal), served_models(recipe, asked, step.run.stage("ppo").root) as models:
+    asked = models_at(recipe, "reward", "continuation")
+    with (
+        closing(journal),
+        served_models(recipe, asked, step.run.stage("ppo").root) as models,
+        _turns(recipe, step.inputs["model"], models) as turns,
+    ):
         run_service(
             recipe,
             given.get("--host", "127.0.0.1"),
@@ -56,4 +64,19 @@ def serve_job(step: JobStep, *options: str) -> None:
             backlog=_ROLLOUTS_WAITING * ppo.responses,
             journal=journal,
             models=models,
+            turns=turns,
         )
+
+
+@contextmanager
+def _turns(recipe: Recipe, model: str, models: Addresses) -> Iterator[TurnTaking | None]:
+    """What answers between the model's words, if the recipe has a continuation."""
+    if recipe.continuation is None:
+        yield None
+        return
+
+    # It imports torch, for which other trainings do not wait.
+    from rlsp_cli.backends.openrlhf.turns import served_turns
+
+    with served_turns(recipe, model, models) as turns:
+        yield turns

@@ -14,11 +14,14 @@ from rlsp_cli.backends.openrlhf.files import OpenRlhfFiles
 from rlsp_cli.backends.sections import ppo_section
 from rlsp_cli.data import Problem, prompt_rows, recipe_problems
 from rlsp_cli.engine.ending import refuse_other_end
+from rlsp_cli.engine.foreign import ForeignText
 from rlsp_cli.engine.model import load_tokenizer
 from rlsp_cli.engine.prompt import encode_texts, encoded_problems, fitting
 from rlsp_cli.errors import DataError
 from rlsp_cli.evals.overlap import refuse_overlap
-from rlsp_cli.recipe.schema import Ppo, Prompts, Recipe
+from rlsp_cli.recipe.ppo import Ppo
+from rlsp_cli.recipe.rows import Prompts
+from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.stream import drop_rows_from, write_lines
 
 
@@ -30,6 +33,8 @@ def setup(step: JobStep) -> None:
     problems = recipe_problems(recipe)
     refuse_overlap(recipe, "prompts", problems)
     tokenizer = _tokenizer(recipe, step.inputs["model"], files)
+    if recipe.continuation is not None:
+        ForeignText(tokenizer)  # refuses a template without second turns
 
     write_lines(files.prompts, _rows(problems, recipe, tokenizer))
     if ppo.eval_every is not None and heldout is not None:

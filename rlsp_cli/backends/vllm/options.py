@@ -33,14 +33,16 @@ NO_OPTIONS = ServeOptions()
 """Of a server that serves one model as it is."""
 
 
-_CACHE = 4 * 2**30
+QUESTIONS_CACHE_BYTES = 4 * 2**30
 """Bytes for keys and values of a server that is asked a few questions at a time."""
 
 
 def for_questions() -> ServeOptions:
     """A server that answers plugins, and leaves the rest of the GPUs to the trainer."""
     # With the size of the cache given, the share is only how much must be free at the start.
-    return ServeOptions({"kv-cache-memory-bytes": _CACHE, "gpu-memory-utilization": 0.01})
+    return ServeOptions(
+        {"kv-cache-memory-bytes": QUESTIONS_CACHE_BYTES, "gpu-memory-utilization": 0.01}
+    )
 
 
 def for_rollouts(sequences: int, length: int, cache: float, rank: int | None) -> ServeOptions:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlsp_cli.backends.model_shape import model_shape
-from rlsp_cli.recipe.schema import Model
+from rlsp_cli.recipe.model import Model
 
 _WEIGHTS_SHARE = 0.6
 """Share of a GPU that weights may take: vLLM uses 0.92, so a third is left for the rest.

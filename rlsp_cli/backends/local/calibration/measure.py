@@ -22,7 +22,7 @@ from rlsp_cli.engine.precision import prefers_bfloat16
 from rlsp_cli.engine.roles import make_roles
 from rlsp_cli.errors import NotReadyError
 from rlsp_cli.recipe.lora import Lora
-from rlsp_cli.recipe.schema import Optimisation
+from rlsp_cli.recipe.optimisation import Optimisation
 
 _MOST_LAYERS = 3
 _WORDS = 64
