@@ -20,7 +20,7 @@ LAYERS = [  # a package imports itself and what stands below it
     {"data"},
     {"rewards"},
     {"recipe"},
-    {"errors", "share", "outside", "http", "terminal", "child", ""},
+    {"errors", "share", "outside", "http", "hub_cache", "terminal", "child", ""},
 ]
 HEAVY = {"torch", "transformers", "numpy", "sympy", "math_verify", "matplotlib", "jinja2"}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.errors import NotReadyError
+from rlsp_cli.hub_cache import cached_file
 from rlsp_cli.recipe.model import FromScratch, Model
 
 _TABLE = Path(__file__).parent / "models.json"
@@ -116,15 +117,15 @@ def _of_scratch(spec: FromScratch) -> ModelShape | None:
 
 def _config(path: str) -> dict[str, Any] | None:
     """The configuration of a folder, of a model in the hub's cache, or of the table."""
-    name, _, revision = path.partition("@")
     if (Path(path) / "config.json").is_file():
         return _read(Path(path) / "config.json")
 
     # The cache is asked for hub ids only: a folder without a configuration is no hub id.
-    cached = None if Path(path).is_dir() else _cached(name, revision)
+    cached = None if Path(path).is_dir() else cached_file(path, "config.json")
     if cached is not None:
         return _read(cached)
 
+    name = path.partition("@")[0]
     known = json.loads(_TABLE.read_text(encoding="utf-8"))["models"]
     return next((entry for entry in known if name in entry["names"]), None)
 
@@ -138,14 +139,3 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise NotReadyError(f"{file}: not a model's configuration; expected a JSON object")
     return found
-
-
-def _cached(name: str, revision: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(name, "config.json", revision=revision or "main")
-    except HFValidationError:  # a path that is no folder yet, and no hub id either
-        return None
-    return Path(found) if isinstance(found, str) else None

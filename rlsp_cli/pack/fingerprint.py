@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from rlsp_cli.hub_cache import cached_file
+
 _FILES = ("*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "*.jinja")
 """Configuration, tokenizer and weights; a card or a log makes no other model."""
 
@@ -15,7 +17,10 @@ def model_fingerprint(path: str | None) -> str | None:
     """
     if path is None:
         return None
-    return _of_folder(Path(path)) if Path(path).is_dir() else _of_hub(path)
+    if Path(path).is_dir():
+        return _of_folder(Path(path))
+    config = cached_file(path, "config.json")
+    return f"commit {config.parent.name}" if config else None
 
 
 def _of_folder(folder: Path) -> str:
@@ -25,15 +30,3 @@ def _of_folder(folder: Path) -> str:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         total.update(f"{content}  {file.name}\n".encode())
     return total.hexdigest()
-
-
-def _of_hub(name: str) -> str | None:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    repository, _, revision = name.partition("@")
-    try:
-        found = try_to_load_from_cache(repository, "config.json", revision=revision or "main")
-    except HFValidationError:  # a folder of another machine is no hub id
-        return None
-    return f"commit {Path(found).parent.name}" if isinstance(found, str) else None

@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rlsp_cli.hub_cache import cached_file
+
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _CONNECT_S = 5.0
 _PORTS = {"http": 80, "https": 443}
@@ -12,12 +14,7 @@ _PORTS = {"http": 80, "https": 443}
 
 def model_on_hub(path: str) -> str | None:
     """Why a model cannot be loaded from the hub; None when it can, or is in the cache."""
-    from huggingface_hub import try_to_load_from_cache
-
-    # It returns a marker, and no path, for a file that is known to be missing on the hub.
-    name, _, revision = path.partition("@")
-    found = try_to_load_from_cache(name, "config.json", revision=revision or "main")
-    return None if isinstance(found, str) else _unreachable()
+    return None if cached_file(path, "config.json") else _unreachable()
 
 
 def data_on_hub(source: str) -> str | None:

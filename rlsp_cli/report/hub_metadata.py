@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlsp_cli.hub_cache import cached_file
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.report.evaluation import KINDS, parts_of
 from rlsp_cli.report.summary import Report
@@ -77,18 +78,11 @@ def _license(path: str | None) -> str | None:
 
 def _card_of(path: str | None) -> Path | None:
     """The card in a model's folder, or in the hub's cache; no network is asked."""
-    from huggingface_hub import try_to_load_from_cache
-
     if path is None:
         return None
     if Path(path).is_dir():
         return Path(path) / _CARD if (Path(path) / _CARD).is_file() else None
-    if _hub_id(path) is None:
-        return None
-
-    name, _, revision = path.partition("@")
-    found = try_to_load_from_cache(name, _CARD, revision=revision or "main")
-    return Path(found) if isinstance(found, str) else None
+    return cached_file(path, _CARD)
 
 
 def _scores(report: Report, model: str) -> "Iterator[EvalResult]":

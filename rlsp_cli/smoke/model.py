@@ -5,6 +5,7 @@ from typing import Any
 
 from rlsp_cli.backends.model_shape import model_config
 from rlsp_cli.errors import NotReadyError
+from rlsp_cli.hub_cache import cached_file
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.smoke.standin import StandIn
 
@@ -42,17 +43,7 @@ def tiny_model(recipe: Recipe, folder: Path) -> tuple[dict[str, Any], StandIn]:
 
 def _is_here(path: str) -> bool:
     """Whether a model is a folder, a file, or in the hub's cache."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    if Path(path).exists():
-        return True
-    name, _, revision = path.partition("@")
-    try:
-        found = try_to_load_from_cache(name, "tokenizer_config.json", revision=revision or "main")
-    except HFValidationError:  # a folder that does not exist yet
-        return False
-    return isinstance(found, str)
+    return Path(path).exists() or cached_file(path, "tokenizer_config.json") is not None
 
 
 def _written(path: str, folder: Path, seed: int) -> str:
