@@ -12,6 +12,7 @@ from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.errors import PluginError, UsageError
 from rlsp_cli.evals.samplers import Decoding, Request, Response
 from rlsp_cli.recipe.continuation import ContinuationUse
+from rlsp_cli.recipe.data import Data
 from rlsp_cli.recipe.reward import Reward
 from rlsp_cli.rewards import MODEL, Sample, Turn, Turns
 from rlsp_cli.rewards.cache import VerdictCache
@@ -295,7 +296,7 @@ def test_traces_in_turns_are_conversations(tmp_path: Path) -> None:
         settings,
         lambda problem: f"<{problem}>",
         tmp_path / "drafts",
-        template="Compute: {problem}",
+        Data(template="Compute: {problem}"),
     )
     row = RawTrace("here", "1", "2 * 3", "", "6", {"level": 1})
     for found in (sampler.sample([row]), sampler.sample([row])):  # drawn, and read back

@@ -26,7 +26,7 @@ def prompt_text(
 
     `variables` are those of the chat template, beside the turns.
     """
-    turn = Turn("user", data.template.replace("{problem}", problem))
+    turn = Turn("user", data.ask(problem))
     return _render([turn], data, tokenizer, variables)
 
 

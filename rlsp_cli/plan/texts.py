@@ -95,7 +95,7 @@ def _pair_rows(recipe: Recipe) -> Collection[Preference]:
 
 def _of_prompt(recipe: Recipe, problem: Problem) -> Iterator[str]:
     """The prompt without a chat template."""
-    yield (recipe.data.system or "") + recipe.data.template.replace("{problem}", problem.problem)
+    yield (recipe.data.system or "") + recipe.data.ask(problem.problem)
 
 
 def _of_trace(recipe: Recipe, trace: Trace) -> Iterator[str]:

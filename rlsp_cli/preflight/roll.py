@@ -101,7 +101,7 @@ def _replies(recipe: Recipe, ppo: Ppo, number: int) -> list[Reply]:
             continuer=continuer,
         )
         asked = list(_asked(recipe, ppo, number))
-        prompts = [render(_fill_in(recipe, one), recipe.data.system) for one in asked]
+        prompts = [render(recipe.data.ask(one.problem), recipe.data.system) for one in asked]
         samples = _sampled(sampler, asked, prompts, _decoding(recipe, ppo))
 
     reward = without_servers(recipe, recipe.reward)
@@ -115,10 +115,6 @@ def _asked(recipe: Recipe, ppo: Ppo, number: int) -> Iterator[Problem]:
     group = max(2, min(ppo.samples_per_prompt, _GROUP))
     repeated = (one for one in recipe_problems(recipe) for _ in range(group))
     return islice(repeated, number)
-
-
-def _fill_in(recipe: Recipe, problem: Problem) -> str:
-    return recipe.data.template.replace("{problem}", problem.problem)
 
 
 def _decoding(recipe: Recipe, ppo: Ppo) -> Decoding:

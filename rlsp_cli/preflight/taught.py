@@ -45,8 +45,7 @@ def demonstrations(recipe: Recipe) -> Iterator[str]:
 def _prompts(recipe: Recipe) -> Iterator[str]:
     data = recipe.data
     for problem in islice(recipe_problems(recipe), _ROWS):
-        asked = data.template.replace("{problem}", problem.problem)
-        yield f"{data.system or ''}\n{asked}"
+        yield f"{data.system or ''}\n{data.ask(problem.problem)}"
 
 
 def _has(text: str, form: str) -> bool:

@@ -65,6 +65,11 @@ class Data(Section):
     allow_overlap: bool = False
     """Train although traces or prompts hold copies of problems in `eval.benches`."""
 
+    def ask(self, problem: str) -> str:
+        """The user's turn that asks a problem."""
+        # Not `format`: problems are full of LaTeX's braces.
+        return self.template.replace("{problem}", problem)
+
     @property
     def trace_sources(self) -> tuple[TraceSource, ...]:
         """The sources of traces; none if there are no traces."""

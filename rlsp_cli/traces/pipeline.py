@@ -131,9 +131,8 @@ def _rejection_sampler(
             sampling,
             prompt,
             drafts,
-            data.system,
+            data,
             tick=partial(_print_tick, "sampled"),
-            template=data.template,
         )
 
 

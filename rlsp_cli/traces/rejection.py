@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.evals.samplers import Request, Response, Sampler
+from rlsp_cli.recipe.data import Data
 from rlsp_cli.rewards.thinking import whole
 from rlsp_cli.rewards.turns import MODEL, Turns
 from rlsp_cli.runs.stream import append_rows, read_rows
@@ -34,16 +35,18 @@ class _Drawn(BaseModel):
 
 @dataclass(frozen=True)
 class RejectionSampler:
-    """A sampler with its settings, the prompt for a problem, and a folder for responses so far."""
+    """A sampler with its settings, the prompt for a problem, and a folder for responses so far.
+
+    `prompt` asks a problem by the recipe's `data`.
+    """
 
     sampler: Sampler
     sampling: RejectionSampling
     prompt: Callable[[str], str]
     drafts: Path
-    system: str | None = None
+    data: Data
     tick: Tick = lambda done, total: None
     seed: int = _SEED
-    template: str = "{problem}"
 
     def sample(self, rows: Sequence[RawTrace]) -> Filtered:
         """The rows with sampled solutions, without truncated and empty ones; nothing is verified.
@@ -71,7 +74,7 @@ class RejectionSampler:
         """The row with a response as its solution, which in turns is a conversation too."""
         columns = dict(row.metadata)
         if response.turns is not None:
-            question = self.template.replace("{problem}", row.problem)
+            question = self.data.ask(row.problem)
             columns["messages"] = _messages(question, self.prompt(row.problem), response.turns)
         text, length = response.text.strip(), response.num_tokens or 0
         return replace(row, id=f"{row.id}-{number}", solution=text, length=length, metadata=columns)
@@ -114,7 +117,7 @@ class RejectionSampler:
         return [list(map(found.__getitem__, several)) for several in numbers]
 
     def _request(self, row: RawTrace, prompt: str, index: int) -> Request:
-        return Request(row.id, prompt, index, system=self.system, metadata=row.metadata)
+        return Request(row.id, prompt, index, system=self.data.system, metadata=row.metadata)
 
     def _draft_file(self, rows: Sequence[RawTrace]) -> Path:
         prompts = [[row.id, self.prompt(row.problem)] for row in rows]

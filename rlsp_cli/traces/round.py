@@ -85,7 +85,7 @@ class Round:
     def prompt(self, render: RenderPrompt, problem: str) -> str:
         """What the model is asked."""
         data = self.recipe.data
-        return render(data.template.replace("{problem}", problem), data.system)
+        return render(data.ask(problem), data.system)
 
     def tick(self, what: str, done: int, total: int) -> None:
         """Write how many are done into metrics.jsonl, for `rlsp` to show."""

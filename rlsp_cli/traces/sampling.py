@@ -1,7 +1,6 @@
 """The model that answers problems: a server, or a folder or hub id in the embedded engine."""
 
 from collections.abc import Callable
-from functools import partial
 
 from rlsp_cli.evals.samplers import EndpointSampler, Sampler
 from rlsp_cli.recipe.data import Data
@@ -17,13 +16,9 @@ def open_sampler(
     """
     # A server applies the chat template itself; its system message goes with each request.
     if url is not None:
-        return EndpointSampler(url, model), partial(_fill_in, data.template)
+        return EndpointSampler(url, model), data.ask
 
     from rlsp_cli.backends.local.sampling import local_sampler
 
     sampler, render = local_sampler(model, continuer=continuer)
-    return sampler, lambda problem: render(_fill_in(data.template, problem), data.system)
-
-
-def _fill_in(template: str, problem: str) -> str:
-    return template.replace("{problem}", problem)
+    return sampler, lambda problem: render(data.ask(problem), data.system)

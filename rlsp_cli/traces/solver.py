@@ -151,7 +151,7 @@ class Solver:
             self.round.sampling(settings),
             prompt,
             self.round.drafts,
-            self.round.recipe.data.system,
+            self.round.recipe.data,
             partial(self.round.tick, what),
             self.round.seed,
         )

@@ -39,7 +39,7 @@ def trace_samples(recipe: Recipe) -> Iterator[tuple[str, Sample]]:
     """Each of the recipe's traces with its place."""
     for source in recipe.data.trace_sources:
         for number, trace in enumerate(trace_rows(source, recipe.plugins)):
-            prompt = _fill_in(recipe.data, trace.prompt)
+            prompt = recipe.data.ask(trace.prompt)
             yield f"{source.source}:{number}", Sample(prompt, trace.response, trace.answer)
 
 
@@ -60,7 +60,7 @@ def _columns(row: Row, data: Data) -> dict[str, Any]:
     if used["prompt"] is None:
         raise DataError(f"{row.place}: no prompt and no problem; its columns: {row.names}")
     if used["prompt"] == "problem":
-        columns["prompt"] = _fill_in(data, row.text("problem"))
+        columns["prompt"] = data.ask(row.text("problem"))
 
     if "metadata" not in columns:
         columns["metadata"] = row.plain(without={name for name in used.values() if name})
@@ -69,7 +69,3 @@ def _columns(row: Row, data: Data) -> dict[str, Any]:
 
 def _given(row: Row, names: Sequence[str]) -> str | None:
     return next((name for name in names if row.columns.get(name) is not None), None)
-
-
-def _fill_in(data: Data, problem: str) -> str:
-    return data.template.replace("{problem}", problem)
