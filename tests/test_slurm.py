@@ -3,6 +3,7 @@ name stand in for Slurm's.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from rlsp_cli.backends.ray_sbatch import ray_batch_script
 from rlsp_cli.backends.sbatch import batch_script, cpus_of
-from rlsp_cli.errors import NotReadyError
+from rlsp_cli.errors import NotReadyError, StoppedError
 from rlsp_cli.launch import slurm
 from rlsp_cli.launch.attempt import Attempt
 from rlsp_cli.recipe.cluster import Cluster
@@ -34,21 +35,43 @@ if [ "$(wc -l < {asked})" -le {failures} ]; then
 fi
 echo 'COMPLETED|None'
 """
+SCANCEL = """\
+#!/bin/sh
+echo "$*" >> {log}
+"""
+ANSWERS = """\
+#!/bin/sh
+echo asked >> {asked}
+case $(wc -l < {asked}) in {cases}
+*) echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1;; esac
+"""
 
 
-def follow(
-    failures: int, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[tuple[int, list[int]], int]:
-    """What run_batch returns when squeue fails so many times in a row, and how often progress was looked at."""
+def pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, squeue: str) -> None:
+    """Slurm's commands as scripts: sbatch makes job 7, and scancel writes down how it was called."""
     commands = {
         "sbatch": SBATCH,
-        "squeue": SQUEUE.format(asked=folder / "asked", failures=failures),
+        "squeue": squeue,
+        "scancel": SCANCEL.format(log=folder / "cancelled"),
     }
     for name, text in commands.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setattr(slurm, "_POLL_S", 0.01)
+
+
+def answers(folder: Path, *states: str) -> str:
+    """A squeue that gives these answers one after the other, and then has forgotten the job."""
+    cases = "".join(f"\n{n}) printf '{text}';;" for n, text in enumerate(states, start=1))
+    return ANSWERS.format(asked=folder / "asked", cases=cases)
+
+
+def follow(
+    failures: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[tuple[int, list[int]], int]:
+    """What run_batch returns when squeue fails so many times in a row, and how often progress was looked at."""
+    pretend(folder, monkeypatch, SQUEUE.format(asked=folder / "asked", failures=failures))
     recorder = Recorder()
     done = slurm.run_batch(folder / "job", Attempt(folder, {}, recorder), None)
     return done, recorder.ticks
@@ -67,6 +90,53 @@ def test_a_controller_that_stays_away_is_told_with_the_job_that_may_run_on(
         NotReadyError, match=r"Socket timed out .*; Slurm job 7 may still run: `scancel 7`"
     ):
         follow(10_000, tmp_path, monkeypatch)
+
+
+def test_an_array_lasts_as_long_as_one_of_its_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = ["PENDING|Priority", "RUNNING|n\\nPENDING|Priority", "RUNNING|n\\nFAILED|n"]
+    pretend(tmp_path, monkeypatch, answers(tmp_path, *states))
+    slurm.run_array(tmp_path / "job", 2, None, recorder := Recorder())
+    assert recorder.ticks == 5
+    assert recorder.said == ["Slurm array 7 of 2 tasks submitted"]
+
+    pretend(tmp_path, monkeypatch, SQUEUE.format(asked=tmp_path / "asked", failures=10_000))
+    with pytest.raises(NotReadyError, match=r"Socket timed out .*; Slurm array 7 may still run"):
+        slurm.run_array(tmp_path / "job", 2, None, Recorder())
+
+
+class Signalled(Recorder):
+    """An observer in whose second and third moment a signal comes."""
+
+    def tick(self) -> None:
+        super().tick()
+        if self.ticks in (2, 3):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_lets_an_array_save_and_a_second_one_cancels_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = ["RUNNING|n"] * 3
+    pretend(tmp_path, monkeypatch, answers(tmp_path, *running))
+    with pytest.raises(StoppedError):
+        slurm.run_array(tmp_path / "job", 2, None, Signalled())
+    cancelled = (tmp_path / "cancelled").read_text().splitlines()
+    assert cancelled == ["--state=PENDING 7", "--signal=TERM 7", "7"]
+
+
+@pytest.mark.parametrize(
+    ("state", "cancelled"),
+    [("RUNNING", ["--signal=TERM 7", "7"]), ("PENDING", ["7", "7"])],
+)
+def test_a_job_that_waits_is_cancelled_by_the_first_signal(
+    state: str, cancelled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(tmp_path, monkeypatch, answers(tmp_path, *[f"{state}|None"] * 3))
+    attempt = Attempt(tmp_path, {}, Signalled())
+    assert slurm.run_batch(tmp_path / "job", attempt, None) == (0, [signal.SIGTERM] * 2)
+    assert (tmp_path / "cancelled").read_text().splitlines() == cancelled
 
 
 SRUN = """\

@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rlsp_cli.errors import NotReadyError, StoppedError
@@ -29,141 +31,142 @@ _OVER = (
     "OUT_OF_MEMORY",
     "PREEMPTED",
     "BOOT_FAIL",
+    "DEADLINE",
 )
+
+
+@dataclass(frozen=True)
+class _State:
+    """What squeue says of a job, or of one task of an array."""
+
+    state: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return self.state.lower() + (f" ({self.reason})" if self.state == "PENDING" else "")
 
 
 def run_batch(script: Path, attempt: Attempt, stop_file: Path | None) -> tuple[int, list[int]]:
     """Submit a script and wait for its end; (exit code, signals that came).
 
     A first signal asks it to save and leave, or cancels it when it has not started; a second one
-    cancels it. A busy controller is asked again for two minutes and more, while the job runs; then
-    NotReadyError.
+    cancels it. NotReadyError when sbatch refuses the script, or the controller is lost.
     """
     exit_file, say = attempt.folder / "exit_code", attempt.observer.say
-    job = submit(script, attempt, exit_file)
+    environment = {**attempt.environment, "RLSP_EXIT_FILE": str(exit_file)}
+    # The commands of setup have written to these logs already, which Slurm by default truncates.
+    logs = ["--open-mode=append", f"--output={attempt.stdout}", f"--error={attempt.stderr}"]
+    job = _submitted(script, logs, environment)
     say(f"Slurm job {job} submitted")
+    now = _State("PENDING")
 
-    state, unanswered = "PENDING", 0
-
-    def pass_on(_: int) -> None:
+    def ask_to_stop() -> None:
         # A job that waits in the queue has nothing to save, and would find the stop file only when
         # it starts, perhaps days later.
-        if len(received) > 1 or state == "PENDING":
+        if now.state == "PENDING":
             _slurm(["scancel", job])
             return
-
         if stop_file is not None:
             stop_file.touch()
         else:
             _slurm(["scancel", "--signal=TERM", job])
         say("stopping after this step, with a checkpoint; again to cancel the job")
 
-    with catching_signals(pass_on) as received:
-        while state not in _OVER:
-            attempt.observer.tick()
-            time.sleep(_POLL_S)
+    with _stopping_on_signals(job, ask_to_stop) as received:
+        for new, *_ in _followed(job, f"Slurm job {job}", attempt.observer):
+            if new.state != now.state:
+                say(f"Slurm job {job}: {new}")
+            now = new
 
-            # The job does not depend on us: an answer that fails says nothing of it.
-            try:
-                new, reason = job_state(job)
-            except NotReadyError as error:
-                unanswered += 1
-                if unanswered == _UNANSWERED:
-                    raise NotReadyError(
-                        f"{error}; Slurm job {job} may still run: `scancel {job}` ends it"
-                    ) from error
-                continue
-
-            unanswered = 0
-            if new != state:
-                say(f"Slurm job {job}: {new.lower()}{f' ({reason})' if new == 'PENDING' else ''}")
-            state = new
-
-        attempt.observer.tick()
-
-    return _exit_code(job, state, exit_file), received
+    return _exit_code(job, now.state, exit_file), received
 
 
 def run_array(script: Path, tasks: int, at_a_time: int | None, observer: Observer) -> None:
     """Submit a script as an array of tasks, numbered from 0, and wait until none is left.
 
     A first signal asks the running tasks to save and leave and drops those that wait, a second one
-    cancels all; then StoppedError.
+    cancels all; then StoppedError. NotReadyError as for `run_batch`.
     """
     limit = f"%{at_a_time}" if at_a_time else ""
     words = [f"--array=0-{tasks - 1}{limit}", f"--output={script.parent}/%A_%a.log"]
-    job = _slurm(["sbatch", "--parsable", "--export=ALL", *words, str(script)]).strip()
-    job = job.partition(";")[0]
+    job = _submitted(script, words)
     observer.say(f"Slurm array {job} of {tasks} tasks submitted")
 
-    def pass_on(_: int) -> None:
-        if len(received) > 1:
-            _slurm(["scancel", job])
-            return
+    def ask_to_stop() -> None:
         _slurm(["scancel", "--state=PENDING", job])
         _slurm(["scancel", "--signal=TERM", job])
         observer.say("stopping, with checkpoints; again to cancel the array")
 
-    with catching_signals(pass_on) as received:
-        unanswered = 0
-        while unanswered < _UNANSWERED:
-            observer.tick()
-            time.sleep(_POLL_S)
-            try:
-                if not _is_queued(job):
-                    break
-                unanswered = 0
-            except NotReadyError:
-                unanswered += 1
+    with _stopping_on_signals(job, ask_to_stop) as received:
+        for _ in _followed(job, f"Slurm array {job}", observer):
+            pass
 
-    if unanswered:
-        raise NotReadyError(
-            f"squeue: no answer; array {job} may still run: `scancel {job}` ends it"
-        )
     if received:
         raise StoppedError("stopped", received[0])
 
 
-def _is_queued(job: str) -> bool:
-    """Whether any task of an array waits, runs, or is being ended."""
-    try:
-        return bool(_slurm(["squeue", "--noheader", f"--jobs={job}", "--format=%T"]).strip())
-    except NotReadyError as error:
-        if "Invalid job id" in str(error):
-            return False
-        raise
+@contextmanager
+def _stopping_on_signals(job: str, first: Callable[[], None]) -> Iterator[list[int]]:
+    """Call `first` when a signal comes, and cancel the job at the next one."""
+
+    def pass_on(_: int) -> None:
+        if len(received) == 1:
+            first()
+        else:
+            _slurm(["scancel", job])
+
+    with catching_signals(pass_on) as received:
+        yield received
 
 
-def submit(script: Path, attempt: Attempt, exit_file: Path) -> str:
-    """Submit a script that writes its exit code into `exit_file`; returns the job's id.
-
-    NotReadyError when sbatch refuses.
-    """
-    environment = {**attempt.environment, "RLSP_EXIT_FILE": str(exit_file)}
-
-    # The commands of setup have written to these logs already, which Slurm by default truncates.
-    logs = ["--open-mode=append", f"--output={attempt.stdout}", f"--error={attempt.stderr}"]
-    found = _slurm(["sbatch", "--parsable", "--export=ALL", *logs, str(script)], environment)
-
+def _submitted(
+    script: Path, options: Sequence[str], environment: Mapping[str, str] = os.environ
+) -> str:
+    """The id of the job that a script has become."""
+    found = _slurm(["sbatch", "--parsable", "--export=ALL", *options, str(script)], environment)
     # `--parsable` prints `ID`, or `ID;CLUSTER` where there are several clusters.
     return found.strip().partition(";")[0]
 
 
-def job_state(job: str) -> tuple[str, str]:
-    """(state, reason) of a job; COMPLETED when the queue has forgotten it."""
+def _followed(job: str, what: str, observer: Observer) -> Iterator[list[_State]]:
+    """What squeue says every few seconds, until it says that all of the job is over.
+
+    A busy controller is asked again for two minutes and more; then NotReadyError.
+    """
+    unanswered, left = 0, True
+    while left:
+        observer.tick()
+        time.sleep(_POLL_S)
+
+        # The job does not depend on us: an answer that fails says nothing of it.
+        try:
+            states = _states(job)
+        except NotReadyError as error:
+            unanswered += 1
+            if unanswered == _UNANSWERED:
+                raise NotReadyError(
+                    f"{error}; {what} may still run: `scancel {job}` ends it"
+                ) from error
+            continue
+
+        unanswered, left = 0, any(task.state not in _OVER for task in states)
+        yield states
+    observer.tick()
+
+
+def _states(job: str) -> list[_State]:
+    """The state of a job, or those of an array's tasks; COMPLETED when the queue has forgotten it."""
+    argv = ["squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%R"]
     try:
-        line = _slurm(
-            ["squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%R"]
-        ).strip()
+        lines = _slurm(argv).split("\n")
     except NotReadyError as error:
         # The controller keeps an ended job for MinJobAge, five minutes by default. How it ended is
         # then left to its exit code.
-        if "Invalid job id" in str(error):
-            return "COMPLETED", ""
-        raise
-
-    state, _, reason = line.partition("|")
-    return state or "COMPLETED", reason
+        if "Invalid job id" not in str(error):
+            raise
+        lines = []
+    found = [line.strip().partition("|") for line in lines if line.strip()]
+    return [_State(state, reason) for state, _, reason in found] or [_State("COMPLETED")]
 
 
 def _exit_code(job: str, state: str, exit_file: Path) -> int:
