@@ -74,6 +74,7 @@ def said(name: str, words: str, **options: object) -> str | None:
     return found
 
 
+@pytest.mark.integration
 def test_whatever_a_tool_does_is_an_outcome_of_one_response(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(FILE)
@@ -93,6 +94,7 @@ def test_whatever_a_tool_does_is_an_outcome_of_one_response(tmp_path: Path) -> N
     assert present(replies["number"].reason) == "returned 408, expected a text or None"
 
 
+@pytest.mark.integration
 def test_a_response_whose_continuation_broke_is_not_judged(tmp_path: Path) -> None:
     outcomes: tuple[TurnsOutcome, ...] = ("whole", "turns", "error", "timeout")
     samples = [

@@ -372,6 +372,7 @@ def train(folder: Path, recipe: Recipe, stops: bool = False) -> list[dict[str, A
     return list(read_rows(folder / "metrics.jsonl"))
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(240)
 def test_without_the_guard_a_policy_learns_to_repeat_and_the_alarm_says_so(tmp_path: Path) -> None:
     farmed = train(tmp_path / "off", recipe_of(tmp_path, {"dense": True, "refine": []}))
@@ -389,6 +390,7 @@ def test_without_the_guard_a_policy_learns_to_repeat_and_the_alarm_says_so(tmp_p
     assert "repeated_steps" not in {alarm.kind for alarm in alarms(guarded)}
 
 
+@pytest.mark.integration
 def test_a_resumed_run_pays_its_steps_as_the_uninterrupted_one(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, {"dense": True}, **{"steps": 2, "estimator": "gae"})
     whole = train(tmp_path / "whole", recipe)

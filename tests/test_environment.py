@@ -127,6 +127,7 @@ def test_an_environment_that_answers_otherwise_the_second_time_is_an_error(
     assert reply.outcome == "error" and "equal turns with other texts" in str(reply.reason)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("word", "outcome", "reason"),
     [

@@ -49,6 +49,7 @@ def test_without_answers_a_row_still_needs_a_problem(tmp_path: Path) -> None:
         list(prompt_rows(Prompts(source=str(tmp_path / "q.jsonl"), answer="none")))
 
 
+@pytest.mark.integration
 def test_agreement_alone_needs_no_answers_and_is_what_is_rewarded(source: Path) -> None:
     loaded = recipe(source, "ppo.samples_per_prompt=4", *AGREEMENT)
     notes = check(loaded)
@@ -62,6 +63,7 @@ def test_agreement_alone_needs_no_answers_and_is_what_is_rewarded(source: Path) 
     assert [score.reward for score in scores] == [0.5, 0.5, 0.25, 0.25]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -764,6 +764,7 @@ def test_every_command_finds_the_same_rows(tmp_path: Path) -> None:
     assert "columns are renamed to what a recipe reads by default: answer (was gold)" in made.stdout
 
 
+@pytest.mark.integration
 def test_rows_are_compared_and_cleaned_without_all_of_them_in_memory(tmp_path: Path) -> None:
     train, bench = tmp_path / "train.jsonl", overlapping(tmp_path)
     others = [

@@ -221,6 +221,7 @@ def test_a_recipe_that_cannot_be_read_is_named_in_its_archive(
         local_recipe(open_archive(path), Path("x"), [])
 
 
+@pytest.mark.integration
 def test_numbers_that_cannot_be_read_are_refused_before_the_run(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:

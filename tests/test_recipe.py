@@ -44,6 +44,7 @@ def test_a_resolved_recipe_reads_the_same_in_pyyaml(name: str) -> None:
     assert yaml.safe_load(dump_recipe(recipe)) == recipe.model_dump(mode="json")
 
 
+@pytest.mark.integration
 def test_words_that_some_reader_takes_for_something_else_survive(tmp_path: Path) -> None:
     odd = [
         "yes",

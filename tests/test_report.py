@@ -68,6 +68,7 @@ def test_half_a_run_shows_what_is_there_with_rewards_apart(run: Path) -> None:
     ).replace("http://creativecommons.org", "")
 
 
+@pytest.mark.integration
 def test_the_ledger_has_plots_of_its_own_and_the_table_one_column_a_reward(run: Path) -> None:
     more = {
         "exploration/length/share": 0.2,

@@ -113,6 +113,7 @@ def test_a_server_has_weights_of_its_own() -> None:
         assert needed_bytes(served, TIED, bfloat16) == alone + width * (10 + 3)
 
 
+@pytest.mark.integration
 def test_what_would_fit_is_said(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_room", lambda _: 400 * 2**30)
     refuse_too_large(str(llama), CPU)

@@ -176,6 +176,7 @@ def test_a_hint_is_given_only_where_nothing_is_right_and_is_not_trained_on(tmp_p
     assert (numbers.right, numbers.solved, numbers.rationalized) == (2, 1, 2)
 
 
+@pytest.mark.integration
 def test_a_round_that_prefers_pairs_right_and_wrong_solutions(tmp_path: Path) -> None:
     given = scripted_recipe(tmp_path).model_dump(mode="json")
     given["sft"]["kind"], given["data"]["traces"] = "dpo", None
@@ -249,6 +250,7 @@ def test_a_teacher_that_does_not_answer_ends_the_round_and_nothing_is_lost(tmp_p
     assert len(drafts.read_text().splitlines()) == 4
 
 
+@pytest.mark.integration
 def test_a_threshold_and_a_selector_leave_right_solutions_out(tmp_path: Path) -> None:
     recipe = scripted_recipe(tmp_path, select={"use": "bon"}, threshold=0.8)
     sampler = Scripted(lambda prompt, n: f"way {n} " + answer_of(prompt))

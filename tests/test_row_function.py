@@ -168,6 +168,7 @@ def recipe(*overrides: str) -> tuple[Recipe, Path]:
     return read_recipe("quickstart", overrides)
 
 
+@pytest.mark.integration
 def test_a_recipe_fills_in_options_and_keeps_the_functions_digest(file: Path) -> None:
     use = f"{{use: '{file}:each_way'}}"
     found, path = recipe(f"data.prompts.row={use}", f"data.heldout.row={use}")

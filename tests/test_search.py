@@ -331,6 +331,7 @@ def test_a_step_scorer_is_given_the_steps_so_far_and_no_reference(tmp_path: Path
     assert [node.score for node in grown.tree.nodes] == [None, 0.1, 0.2, 0.3]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("children", [16, 3])
 def test_a_scorer_that_fails_stops_the_search_and_its_failures_are_not_taken_for_scores(
     children: int, policies: str, tmp_path: Path

@@ -95,6 +95,7 @@ def test_a_policy_that_expands_all_there_is_ends_by_itself(policies: Path) -> No
     assert failed(Policy(f"{policies}:wide", {})) == []
 
 
+@pytest.mark.integration
 def test_plugins_check_tries_the_policies_of_a_file_and_takes_no_samples(policies: Path) -> None:
     done = rlsp("plugins", "check", policies, "--json", check=False)
     results = {(row["plugin"], row["result"]) for row in json.loads(done.stdout)["data"]}
@@ -107,6 +108,7 @@ def test_plugins_check_tries_the_policies_of_a_file_and_takes_no_samples(policie
     assert done.returncode == 2 and "is a search, which is given trees" in done.stderr
 
 
+@pytest.mark.integration
 def test_a_recipe_is_refused_if_its_options_make_the_policy_ask_for_what_cannot_be(
     policies: Path,
 ) -> None:

@@ -73,6 +73,7 @@ def test_rebase_shares_the_width_by_ceilings_and_an_end_takes_one_off(tmp_path: 
     assert policy.rounds[3:] == [{"bgo": 3, "bgn": 1}, {}]
 
 
+@pytest.mark.integration
 def test_particles_are_drawn_by_the_softmax_of_logits(tmp_path: Path) -> None:
     drawn: Counter[str] = Counter()
     for seed in range(200):

@@ -116,6 +116,7 @@ def asks(sample: Sample, steps: Sequence[str], *, model: ModelName = "judge") ->
 '''
 
 
+@pytest.mark.integration
 def test_plugins_in_workers_ask_models_whose_tokens_are_counted(tmp_path: Path) -> None:
     file = tmp_path / "asks.py"
     file.write_text(PLUGIN)

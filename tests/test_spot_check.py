@@ -115,6 +115,7 @@ def judge() -> Iterator[Server]:
     know_models({})
 
 
+@pytest.mark.integration
 def test_a_model_that_reads_all_steps_is_caught_and_the_check_is_counted(
     file: str, judge: Server
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_model_that_reads_all_steps_is_caught_and_the_check_is_counted(
     assert sum(tokens) == len(judge.asked)
 
 
+@pytest.mark.integration
 def test_training_and_benches_count_it_as_an_error_and_never_as_a_score(
     file: str, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def checks(file: Path, name: str) -> dict[str, Check]:
     return {check.name: check for check in check_plugin(plugin)}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("name", "fails", "words"),
     [

@@ -47,6 +47,7 @@ def asked_of(answer: Callable[[str], str], use: dict[str, Any], *parts: str) -> 
         return [body["messages"] for body in server.asked], found
 
 
+@pytest.mark.integration
 def test_requests_follow_one_another_and_then_the_response_ends() -> None:
     use = {"use": "guideline_chain", "requests": ["a structure", "a solution"]}
     assert told(use, "guideline", "1. 2.", "14") == ["a structure", "a solution", "whole"]
@@ -54,6 +55,7 @@ def test_requests_follow_one_another_and_then_the_response_ends() -> None:
     assert again == ["again", "again", "whole"]
 
 
+@pytest.mark.integration
 def test_a_response_deepens_until_its_growing_budget_is_used() -> None:
     use = {"use": "deepen", "budget": 2, "growth": 3.0, "rounds": 3, "trigger": "wait"}
     assert told(use, "one two") == ["whole"]  # its budget of 2 tokens is used at once
@@ -62,6 +64,7 @@ def test_a_response_deepens_until_its_growing_budget_is_used() -> None:
     assert told({**use, "growth": 100.0}, *"abcd") == ["wait", "wait", "wait", "whole"]
 
 
+@pytest.mark.integration
 def test_a_draft_is_written_anew_while_too_few_critical_questions_are_answered_yes() -> None:
     use = {"use": "critical_questions", "questions": ["sound?", "new?"], "least": 2}
     use |= {"ask": "{questions}", "redo": "redo", "final": "final"}
@@ -76,6 +79,7 @@ def test_a_draft_is_written_anew_while_too_few_critical_questions_are_answered_y
     assert told({**use, "least": 1}, "plan", no) == [asked, "final"]
 
 
+@pytest.mark.integration
 def test_a_critic_marks_the_first_wrong_step_and_is_content_in_the_end() -> None:
     def critic(work: str) -> str:
         return "2. should be 12.\nFirst wrong step: 2" if "15" in work else "First wrong step: none"
@@ -103,6 +107,7 @@ def test_a_critic_without_a_clear_verdict_is_an_error_and_not_content(reply: str
     assert asked_of(lambda _: reply, use, "2 * 3\nis 6")[1] == ["error"]
 
 
+@pytest.mark.integration
 def test_a_teacher_comments_on_a_share_of_the_responses_and_always_on_the_same() -> None:
     use: dict[str, Any] = {"use": "teacher_feedback", "model": "teacher"}
     asked, found = asked_of(

@@ -227,6 +227,7 @@ def test_the_page_may_load_nothing_from_elsewhere(run: RunPaths) -> None:
         )
 
 
+@pytest.mark.integration
 def test_an_exported_folder_has_every_row_and_refuses_to_write_over_another(
     run: RunPaths, tmp_path: Path
 ) -> None:

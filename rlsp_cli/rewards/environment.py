@@ -1,5 +1,6 @@
 """An environment of the library `verifiers`, in an interpreter of its own."""
 
+import atexit
 import json
 import os
 import subprocess
@@ -122,6 +123,7 @@ def environment_of(venv: str, load: str, arguments: Mapping[str, Any] | None) ->
     if found is not None:
         found.close()
     _STARTED[key] = Environment(venv, load, arguments or {})
+    atexit.register(_STARTED[key].close)
     return _STARTED[key]
 
 
