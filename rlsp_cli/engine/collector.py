@@ -14,7 +14,13 @@ from rlsp_cli.engine.dialogue import Dialogue, own_text, turn_seeds
 from rlsp_cli.engine.draw import row_seeds
 from rlsp_cli.engine.ending import end_ids
 from rlsp_cli.engine.hints import hinted_prompts
-from rlsp_cli.engine.prompt import decode_responses, encode_prompts, prompt_text
+from rlsp_cli.engine.prompt import (
+    decode_responses,
+    encode_begun,
+    encode_prompts,
+    encode_start,
+    prompt_text,
+)
 from rlsp_cli.engine.self_play import told_first
 from rlsp_cli.engine.stage import Context
 from rlsp_cli.recipe.ppo import Ppo
@@ -81,7 +87,8 @@ class Collector:
         """The responses to some problems of a step, `asked` of which were taken before these."""
         problems = self._each(rows)
         texts = [self._text(problem) for problem in problems]
-        prompts = encode_prompts(texts, self.context.tokenizer)
+        starts = [problem.start for problem in problems]
+        prompts = encode_begun(texts, starts, self.context.tokenizer)
         return self._answered(problems, texts, prompts, step, asked)
 
     def collect_hinted(self, step: int, rows: Sequence[int], asked: int) -> Collected:
@@ -194,8 +201,18 @@ def as_samples(
     max_tokens: int,
     step: int,
 ) -> list[Sample]:
-    """What rewards see of the responses to some problems, whose prompts are given as texts."""
-    replies = decode_responses(prompts, [response.tokens for response in generated], tokenizer)
+    """What rewards see of the responses to some problems, whose prompts are given as texts.
+
+    They see the response whole, with the start that it went on from.
+    """
+    starts = [
+        encode_start(prompt, problem.start, tokenizer)
+        for prompt, problem in zip(prompts, problems, strict=True)
+    ]
+    # Together, since a text's first word may be decoded otherwise than the same word behind others.
+    tokens = [[*start, *response.tokens] for start, response in zip(starts, generated, strict=True)]
+    replies = decode_responses(prompts, tokens, tokenizer)
+    begun = decode_responses(prompts, starts, tokenizer)
     return [
         replace(
             sample,
@@ -203,9 +220,15 @@ def as_samples(
             num_tokens=response.own_tokens,
             truncated=response.truncated,
             turns=response.turns,
+            start=len(start) if problem.start else 0,
         )
-        for sample, reply, response in zip(
-            unanswered(problems, prompts, max_tokens, step), replies, generated, strict=True
+        for problem, sample, reply, start, response in zip(
+            problems,
+            unanswered(problems, prompts, max_tokens, step),
+            replies,
+            begun,
+            generated,
+            strict=True,
         )
     ]
 

@@ -97,8 +97,21 @@ def encode_prefix(request: Request, tokenizer: PreTrainedTokenizerBase) -> list[
     """Token ids of that start, but for what the prompt says of it already; none where a response begins anew."""
     if request.prefix_ids:
         return list(request.prefix_ids)
-    prefix = rest(request.prompt, request.prefix)
-    return list(tokenizer(prefix, add_special_tokens=False)["input_ids"]) if prefix else []
+    return encode_start(request.prompt, request.prefix, tokenizer)
+
+
+def encode_start(prompt: str, start: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of the start of a response, but for what the prompt says of it already."""
+    text = rest(prompt, start)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+
+def encode_begun(
+    prompts: Sequence[str], starts: Sequence[str], tokenizer: PreTrainedTokenizerBase
+) -> list[list[int]]:
+    """Token ids of prompts, each with the start of its response behind it."""
+    encoded = zip(prompts, starts, encode_prompts(prompts, tokenizer), strict=True)
+    return [[*ids, *encode_start(prompt, start, tokenizer)] for prompt, start, ids in encoded]
 
 
 def fitting(
@@ -127,17 +140,19 @@ def fitting(
             f"the shortest has {min(lengths)} tokens; raise it"
         )
     if left_out:
-        reason = f"prompt longer than max_prompt_tokens={limit}"
+        what = "prompt, with its start," if recipe.data.has_starts else "prompt"
+        reason = f"{what} longer than max_prompt_tokens={limit}"
         say(f"{left_out} of {len(lengths)} problems left out: {reason}")
 
 
 def encoded_problems(
     problems: Iterable[Problem], data: Data, tokenizer: PreTrainedTokenizerBase
 ) -> Iterator[tuple[Problem, list[int]]]:
-    """Each problem with the token ids of its prompt; they are encoded some at a time, in parallel."""
-    for some in pieces(problems, lambda problem: len(problem.problem)):
+    """Each problem with the token ids of its prompt and start; encoded some at a time, in parallel."""
+    for some in pieces(problems, lambda problem: len(problem.problem) + len(problem.start)):
         texts = [prompt_text(problem.problem, data, tokenizer) for problem in some]
-        yield from zip(some, encode_prompts(texts, tokenizer), strict=True)
+        starts = [problem.start for problem in some]
+        yield from zip(some, encode_begun(texts, starts, tokenizer), strict=True)
 
 
 def decode_responses(

@@ -26,8 +26,10 @@ def step_rewards(
 
     rewards = []
     for row, score in enumerate(scores):
-        paid = paid_steps(score, reward)
-        response, tokens = collected.samples[row].response, collected.generated[row].tokens
+        sample = collected.samples[row]
+        response, tokens = sample.response, collected.generated[row].tokens
+        # What the response began with is no choice of the policy's: no token earns its steps.
+        paid = [step for step in paid_steps(score, reward) if step.end > sample.start]
         places = last_tokens([step.end for step in paid], response, tokens, tokenizer)
 
         # Position t concerns the choice of token t + 1.

@@ -94,8 +94,8 @@ def _pair_rows(recipe: Recipe) -> Collection[Preference]:
 
 
 def _of_prompt(recipe: Recipe, problem: Problem) -> Iterator[str]:
-    """The prompt without a chat template."""
-    yield (recipe.data.system or "") + recipe.data.ask(problem.problem)
+    """The prompt without a chat template, with the start of the response."""
+    yield (recipe.data.system or "") + recipe.data.ask(problem.problem) + problem.start
 
 
 def _of_trace(recipe: Recipe, trace: Trace) -> Iterator[str]:

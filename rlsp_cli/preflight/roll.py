@@ -125,7 +125,7 @@ def _sampled(
     sampler: Sampler, problems: Sequence[Problem], prompts: Sequence[str], decoding: Decoding
 ) -> list[Sample]:
     requests = [
-        Request(problem.id, prompt, number, metadata=problem.metadata)
+        Request(problem.id, prompt, number, problem.start, metadata=problem.metadata)
         for number, (problem, prompt) in enumerate(zip(problems, prompts, strict=True))
     ]
     responses = dict(sampler.answer(requests, decoding))

@@ -19,6 +19,11 @@ class TraceSource(Traces):
 class PromptSource(Prompts):
     """A source of problems, alone or as a part of a mixture."""
 
+    start: str | None = None
+    """Column of starts: the beginning of a response, from which the policy goes on (docs/ppo.md).
+
+    A row without one is answered from nothing."""
+
     weight: Annotated[Scheduled, AfterValidator(within(0))] | None = None
     """Its part of the mixture, relative to the others'; without weights, every row is used.
 
@@ -80,6 +85,11 @@ class Data(Section):
         """The sources of problems for PPO; none if there are no problems."""
         found = self.prompts
         return found if isinstance(found, tuple) else tuple(filter(None, [found]))
+
+    @property
+    def has_starts(self) -> bool:
+        """Whether problems for PPO may come with the beginning of their response."""
+        return any(source.start is not None for source in self.prompt_sources)
 
     def sources(self, role: str) -> dict[str, Rows]:
         """The sources of `traces`, `prompts`, `steps`, `pairs` or `heldout`, by their keys."""

@@ -155,6 +155,24 @@ class Recipe(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _starts_can_be_gone_on_from(self) -> "Recipe":
+        if not self.data.has_starts:
+            return self
+
+        others = {
+            "continuation": self.continuation,
+            "ppo.self_play": self.ppo and self.ppo.self_play,
+            "ppo.hints": self.ppo and self.ppo.hints,
+            "rounds": self.rounds,
+        }
+        if given := [key for key, value in others.items() if value is not None]:
+            raise ValueError(
+                f"{given[0]} begins responses anew, and data.prompts.start has their beginnings; "
+                "leave out one of them"
+            )
+        return self
+
     @property
     def trains_prm(self) -> bool:
         """Whether the recipe trains a process reward model, and no policy."""

@@ -39,6 +39,8 @@ class VerdictCache:
         seen = {name: value for name, value in asdict(sample).items() if name not in _UNSEEN}
         if sample.turns is None:
             del seen["turns"]
+        if not sample.start:
+            del seen["start"]
         parts = [use.name, use.digest, use.options, _environment(), seen]
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).digest()
 

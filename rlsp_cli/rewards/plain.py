@@ -24,6 +24,7 @@ _TYPES: dict[str, Any] = {
     "truncated": bool | None,
     "step": int | None,
     "turns": dict | None,
+    "start": int | None,
 }
 
 
@@ -54,6 +55,7 @@ def as_sample(
         truncated=bool(given.get("truncated")),
         step=given.get("step"),
         turns=_turns(given.get("turns"), place),
+        start=given.get("start") or 0,
     )
 
 
@@ -73,10 +75,10 @@ def _check(given: Mapping[str, Any], place: str) -> None:
             expected = _words(_TYPES[key])
             raise DataError(f"{place}: {key} holds {type(value).__name__}, expected {expected}")
 
-    for key in ("num_tokens", "max_tokens"):
+    for key, unit in (("num_tokens", "tokens"), ("max_tokens", "tokens"), ("start", "characters")):
         if given.get(key) is not None and count_of(given[key]) is None:
             found = str(given[key])[:_QUOTED]
-            raise DataError(f"{place}: {key} is {found}, expected a number of tokens")
+            raise DataError(f"{place}: {key} is {found}, expected a number of {unit}")
 
     # JSON as Python reads it has NaN and Infinity.
     reference = given.get("reference")
@@ -99,11 +101,13 @@ def plain_score(sample: Sample, score: SampleScore) -> dict[str, Any]:
 def rollout_row(step: int, sample: Sample, score: SampleScore) -> dict[str, Any]:
     """One response of a rollout as a row of rollouts.jsonl, with each component by itself."""
     turns = {"turns": asdict(sample.turns)} if sample.turns else {}
+    start = {"start": sample.start} if sample.start else {}
     return {
         "step": step,
         "id": sample.id,
         "prompt": sample.prompt,
         "response": sample.response,
+        **start,
         **turns,
         "reference": sample.reference,
         "metadata": dict(sample.metadata),

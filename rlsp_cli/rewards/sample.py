@@ -16,6 +16,9 @@ class Sample:
     `response` is what the model wrote, and `turns` has what came from elsewhere between its words;
     None where nothing could. The numbers of tokens are of the model's own.
 
+    The first `start` characters of `response` were given to the model, which went on from there; the
+    numbers of tokens leave them out.
+
     `num_tokens` counts the response's tokens and `max_tokens` is their limit, None if unknown;
     `truncated` is True when the limit ended the response; `step` is the rollout step in training,
     None elsewhere. `correct` and `answer` are the verifier's, for exploration rewards, which come
@@ -36,11 +39,12 @@ class Sample:
     answer: str | None = None
     reward: float | None = None
     turns: Turns | None = None
+    start: int = 0
 
     @property
     def group(self) -> tuple[str, str]:
-        """A key that samples of one prompt share."""
-        return self.id, self.prompt
+        """A key that samples of one prompt share, and of one start of the response."""
+        return self.id, self.prompt + self.response[: self.start]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Sample":

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from rlsp_cli.backends.context_length import context_length
 from rlsp_cli.backends.local.models import first_tokenizer
 from rlsp_cli.data import (
     preference_rows,
@@ -18,7 +19,7 @@ from rlsp_cli.data import (
 from rlsp_cli.engine.ending import stated_ends
 from rlsp_cli.engine.lesson import closed_traces, encode_lessons, is_closed, lessons
 from rlsp_cli.engine.pair_examples import encode_pairs, has_ends, pair_lessons
-from rlsp_cli.engine.prompt import fitting, prompt_text
+from rlsp_cli.engine.prompt import encode_start, fitting, prompt_text
 from rlsp_cli.engine.step_examples import StepExample, encode_steps
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.schema import Recipe
@@ -139,18 +140,40 @@ def _cut(example: StepExample, tokenizer: PreTrainedTokenizerBase) -> Iterator[P
 
 def _of_ppo(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Example:
     assert recipe.ppo and recipe.data.prompts, "checked by the recipe"
-    problems = recipe_problems(recipe)
-    fit = fitting(problems, recipe, tokenizer, say=lambda _: None)
-    first, ids = next(fit)
+    fit = list(fitting(recipe_problems(recipe), recipe, tokenizer, say=lambda _: None))
+    _refuse_overflow(recipe, max(len(ids) for _, ids in fit))
+
+    first, ids = fit[0]
     prompt = prompt_text(first.problem, recipe.data, tokenizer)
     ends = {tokenizer.eos_token_id, *(stated_ends(recipe.model.path) if recipe.model.path else ())}
-    part = _part(False, ids, tokenizer)
+    cut = len(ids) - len(encode_start(prompt, first.start, tokenizer))
+    parts = [_part(False, some, tokenizer) for some in (ids[:cut], ids[cut:]) if some]
     remarks = [f"a response ends with {' or '.join(tokenizer.convert_ids_to_tokens(sorted(ends)))}"]
     if begun := opened(prompt):
         remarks.append(
             f"the prompt opens the thinking: rewards see {begun!r} and then what the model writes"
         )
-    return Example("ppo", recipe.ppo.backend, 1 + sum(1 for _ in fit), [part], remarks)
+    if recipe.data.has_starts:
+        starts = sum(bool(problem.start) for problem, _ in fit)
+        remarks.append(f"{starts} of {len(fit)} prompts end with the start of a response")
+    if first.start:
+        remarks.append(
+            f"here its {len(ids) - cut} tokens are the last ones: the model goes on from there, and "
+            "rewards see the whole response"
+        )
+    return Example("ppo", recipe.ppo.backend, len(fit), parts, remarks)
+
+
+def _refuse_overflow(recipe: Recipe, longest: int) -> None:
+    """DataError where the longest prompt leaves no place for a response, as training would find."""
+    assert recipe.ppo, "checked by the recipe"
+    limit, most = context_length(recipe.model), recipe.ppo.max_new_tokens
+    if limit is not None and longest + most > limit:
+        what = "prompt, with its start," if recipe.data.has_starts else "prompt"
+        raise DataError(
+            f"ppo: the longest {what} has {longest} tokens, and with ppo.max_new_tokens {most} it does "
+            f"not fit the model's {limit} positions; lower ppo.max_prompt_tokens or max_new_tokens"
+        )
 
 
 def _part(learned: bool, tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> Part:

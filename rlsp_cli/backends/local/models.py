@@ -91,6 +91,6 @@ def _texts(recipe: Recipe) -> Iterator[str]:
             yield from (content for _, content in pair.turns)
     if recipe.data.prompts:
         for problem in recipe_problems(recipe):
-            yield from (problem.problem, problem.answer or "")
+            yield from (problem.problem, problem.answer or "", problem.start)
             if recipe.ppo and recipe.ppo.hints:
                 yield recipe.ppo.hints.shown(problem.problem, problem.metadata) or ""
