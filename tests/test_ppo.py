@@ -847,11 +847,12 @@ LORA = [{"lora": {"rank": 2}}, {"lora": {"rank": 2}, "critic": "value_head"}]
 
 
 ROLE: dict[str, Any] = {"estimator": "role"}
+BEGUN: dict[str, Any] = {"problems": [replace(one, start="l k") for one in PROBLEMS]}
 PRIME: dict[str, Any] = {"estimator": "rloo", "implicit_prm": {"learning_rate": 1e-3}, **GROUPED}
 
 
 @pytest.mark.parametrize(
-    "options", [*ESTIMATORS[:3], *LORA, ROLE, PRIME, {**PRIME, "lora": {"rank": 2}}]
+    "options", [*ESTIMATORS[:3], *LORA, ROLE, BEGUN, PRIME, {**PRIME, "lora": {"rank": 2}}]
 )
 def test_a_resumed_run_is_the_uninterrupted_one(options: dict[str, Any], tmp_path: Path) -> None:
     settings = {

@@ -1,4 +1,4 @@
-"""`rlsp data traces|pairs|prompts|handbook|criteria|steps|check|clean`: data to train on, without benches' problems."""
+"""`rlsp data`: data to train on, without benches' problems."""
 
 import shlex
 import sys
@@ -21,6 +21,7 @@ from rlsp_cli.cli.options import (
 )
 from rlsp_cli.cli.output import print_json, print_table
 from rlsp_cli.cli.pairs import pair_keys, pairs
+from rlsp_cli.cli.starts import start_keys, starts
 from rlsp_cli.cli.step_labels import steps
 from rlsp_cli.cli.tab_completion import selectors
 from rlsp_cli.errors import CheckError, DataError, UsageError
@@ -85,6 +86,7 @@ SelectorOption = Annotated[
 app = Commands("Make, check and clean data for training.")
 app.command()(steps)
 app.command(cls=command_with_keys(pair_keys))(pairs)
+app.command(cls=command_with_keys(start_keys))(starts)
 
 
 def _trace_keys() -> "type[Section]":
@@ -130,8 +132,8 @@ def traces(
     Keys: format, problem, solution, answer, verifier, keep_wrong, decontaminate,
     one_per_problem, tokenizer, min_tokens, max_tokens, sample.model,
     sample.url, sample.samples, sample.temperature, sample.max_new_tokens,
-    sample.continuation, search.use, search.write (paths, linear, pairs or
-    values) and other keys of search, trees.
+    sample.continuation, sample.start, search.use, search.write (paths,
+    linear, pairs or values) and other keys of search, trees.
 
     Example: rlsp data traces qwq.jsonl --out traces.jsonl verifier=math_verify
     """

@@ -1,4 +1,4 @@
-"""Make traces for SFT, with a data card; try prompts; remove benches' problems from rows.
+"""Make traces for SFT, with a data card; pairs and starts; try prompts; remove benches' problems from rows.
 
 `make.py` has the order of the steps. To add a filter, write a function in `filters.py` and call it
 there.
@@ -13,11 +13,13 @@ from rlsp_cli.traces.keys import (
     ColumnSettings,
     HandbookSettings,
     PairSettings,
+    StartSettings,
     TraceSettings,
 )
 from rlsp_cli.traces.make import make_traces
 from rlsp_cli.traces.pairs import PairJob, make_pairs
 from rlsp_cli.traces.roll import Rolled, RollJob, roll_prompts
+from rlsp_cli.traces.starts import StartJob, make_starts
 from rlsp_cli.traces.tally import Tally
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "PairSettings",
     "RollJob",
     "Rolled",
+    "StartJob",
+    "StartSettings",
     "Tally",
     "TraceJob",
     "TraceSettings",
@@ -39,6 +43,7 @@ __all__ = [
     "clean_rows",
     "draw_handbook",
     "make_pairs",
+    "make_starts",
     "make_traces",
     "roll_prompts",
     "write_criteria",

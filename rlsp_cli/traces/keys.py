@@ -1,6 +1,6 @@
 """The keys of `rlsp data traces`, `check` and `clean`, which are given as KEY=VALUE."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -50,6 +50,17 @@ class PairSettings(Section):
     """A recipe; copies of its benches' problems are left out."""
 
 
+class StartSettings(Section):
+    """Where responses are cut, and how many of the beginnings are kept."""
+
+    by: Literal["lines", "blank_line", "numbered", "sentences"] = "lines"
+    """What ends a step; a response is cut after one of its steps, but not after the last."""
+    per_problem: PositiveInt = 4
+    """Most starts of a problem from right responses, and most from wrong ones."""
+    seed: NonNegativeInt = 0
+    """Of the random cuts and choices."""
+
+
 class RejectionSampling(Section):
     """How solutions are sampled, from a model folder, a hub id, or a server at `url`."""
 
@@ -65,6 +76,8 @@ class RejectionSampling(Section):
     """Longest solution in tokens; longer ones are left out."""
     continuation: ContinuationUse | None = None
     """What answers between the model's words; see docs/turns.md."""
+    start: str | None = None
+    """Column of starts: the beginning of a solution, from which the model goes on."""
 
     def decoding(self, seed: int = 0) -> Decoding:
         """How a sampler draws them."""

@@ -96,6 +96,11 @@ def _refuse_continuation(settings: TraceSettings) -> None:
             "sample.continuation: it answers a model of the embedded engine, and sample.url is a "
             "server; leave out one of them"
         )
+    if sampling.start is not None:
+        raise UsageError(
+            "sample.start: a response in turns begins anew; leave out sample.start or "
+            "sample.continuation"
+        )
     if use.stop:
         raise UsageError(
             "sample.continuation.stop: traces have whole messages, and a stop text ends half of one; "

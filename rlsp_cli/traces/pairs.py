@@ -1,7 +1,7 @@
 """`rlsp data pairs`: right and wrong responses to the same problems, for preference training."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rlsp_cli.recipe.shipped import find_recipe
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.runs.clock import now
-from rlsp_cli.traces.card import DataCard, Source
+from rlsp_cli.traces.card import DataCard
 from rlsp_cli.traces.filters import (
     Filter,
     apart_from,
@@ -26,13 +26,12 @@ from rlsp_cli.traces.filters import (
     verdicts,
 )
 from rlsp_cli.traces.keys import PairSettings
-from rlsp_cli.traces.output import digest_of, identity_of, refuse_out, write_traces
+from rlsp_cli.traces.output import digest_of, refuse_out, write_traces
 from rlsp_cli.traces.pairing import Verdict, judged, paired
-from rlsp_cli.traces.responses import Responses, read_responses
+from rlsp_cli.traces.responses import IN_SOURCES, Responses, read_responses, verdicts_in
 from rlsp_cli.traces.tally import Tally, joined
 from rlsp_cli.traces.verdict import reward_of
 
-_IN_SOURCES = {"use": "the verdicts in the sources"}
 _SILENT = ("length",)
 """Filters that leave nothing out."""
 
@@ -63,9 +62,10 @@ def make_pairs(job: PairJob) -> DataCard:
     read = joined([source.filtered for source in sources])
     read.tally.refuse_nothing()
 
-    verdict = _verdict(read.rows, sources, reward)
+    verdict = _verdict(read.rows, reward) if reward else verdicts_in(sources)
     filters = _filters(settings, benches, verdict)
-    pairs, tallies = run_filters(read.rows, filters)
+    rows = [replace(row, metadata={}) for row in read.rows]
+    pairs, tallies = run_filters(rows, filters)
     card = _card(job, sources, benches, reward, [read.tally, *tallies], pairs)
     write_traces(job.out, card)
     return card
@@ -96,10 +96,10 @@ def _card(
         created=now(),
         version=__version__,
         command=job.command,
-        sources=[_source(source) for source in sources],
+        sources=[source.source for source in sources],
         sampling=None,
         search=None,
-        verifier=reward.correctness.model_dump(mode="json") if reward else _IN_SOURCES,
+        verifier=reward.correctness.model_dump(mode="json") if reward else IN_SOURCES,
         length_unit="words",
         benches=[compared_bench(bench) for bench in benches],
         filters=[tally for tally in tallies if tally.name not in _SILENT],
@@ -107,21 +107,13 @@ def _card(
     )
 
 
-def _verdict(
-    rows: Sequence[RawTrace], sources: Sequence[Responses], reward: Reward | None
-) -> Verdict:
-    """The verdicts in the files, or a verifier's."""
-    values = [value for source in sources for value in source.verdicts]
-    if reward:
-        with Scorer(reward) as scorer:
-            scores = verdicts(rows, scorer.verify, lambda done, total: None)
-            values = [score.value if score else None for score in scores]
+def _verdict(rows: Sequence[RawTrace], reward: Reward) -> Verdict:
+    """The verdicts of a verifier."""
+    with Scorer(reward) as scorer:
+        scores = list(verdicts(rows, scorer.verify, lambda done, total: None))
 
     found: Mapping[str, float | None]
-    found = {row.place: value for row, value in zip(rows, values, strict=True)}
+    found = {
+        row.place: score.value if score else None for row, score in zip(rows, scores, strict=True)
+    }
     return lambda row: found[row.place]
-
-
-def _source(source: Responses) -> Source:
-    file = str(source.file)
-    return Source(file, "responses", source.filtered.tally.before, identity_of(file))

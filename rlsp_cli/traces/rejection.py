@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rlsp_cli.data.problem import start_in
 from rlsp_cli.data.raw_trace import RawTrace
+from rlsp_cli.errors import DataError
 from rlsp_cli.evals.samplers import Request, Response, Sampler
 from rlsp_cli.recipe.data import Data
 from rlsp_cli.rewards.thinking import whole
@@ -54,6 +56,7 @@ class RejectionSampler:
         Responses are written into the folder `drafts` as they come, in a file for these rows and
         settings, so that an interrupted call resumes.
         """
+        self._refuse_unknown_column(rows)
         # Without a reference nothing can be rejected, so sampling would be wasted.
         asked = [row for row in rows if row.answer is not None]
         faults = [("no reference answer", row.place) for row in rows if row.answer is None]
@@ -76,7 +79,9 @@ class RejectionSampler:
         if response.turns is not None:
             question = self.data.ask(row.problem)
             columns["messages"] = _messages(question, self.prompt(row.problem), response.turns)
-        text, length = response.text.strip(), response.num_tokens or 0
+        begun = self._start(row)
+        text = whole(self.prompt(row.problem), begun) + response.text if begun else response.text
+        text, length = text.strip(), response.num_tokens or 0
         return replace(row, id=f"{row.id}-{number}", solution=text, length=length, metadata=columns)
 
     def _fault(self, response: Response) -> str | None:
@@ -117,10 +122,22 @@ class RejectionSampler:
         return [list(map(found.__getitem__, several)) for several in numbers]
 
     def _request(self, row: RawTrace, prompt: str, index: int) -> Request:
-        return Request(row.id, prompt, index, system=self.data.system, metadata=row.metadata)
+        system, columns = self.data.system, row.metadata
+        return Request(row.id, prompt, index, self._start(row), system, metadata=columns)
+
+    def _refuse_unknown_column(self, rows: Sequence[RawTrace]) -> None:
+        """DataError for a column of starts that no row has."""
+        column = self.sampling.start
+        if column is not None and not any(column in row.metadata for row in rows):
+            raise DataError(
+                f"sample.start: no row has the column {column!r}; name one that rows have"
+            )
+
+    def _start(self, row: RawTrace) -> str:
+        return start_in(row.metadata, self.sampling.start, row.place)
 
     def _draft_file(self, rows: Sequence[RawTrace]) -> Path:
-        prompts = [[row.id, self.prompt(row.problem)] for row in rows]
+        prompts = [[row.id, self.prompt(row.problem), self._start(row)] for row in rows]
         asked = json.dumps([self.sampling.model_dump(), prompts, self.seed])
         digest = hashlib.sha256(asked.encode()).hexdigest()
         return self.drafts / f"drawn-{digest[:_DIGEST_SHOWN]}.jsonl"

@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rlsp_cli.data import Problem, Row, jsonl_rows, recipe_problems
+from rlsp_cli.data import PARENT, Problem, Row, jsonl_rows, recipe_problems
 from rlsp_cli.data.raw_trace import RawTrace
 from rlsp_cli.errors import DataError
 from rlsp_cli.recipe.load import load_recipe
 from rlsp_cli.rewards.registry import resolve_options
 from rlsp_cli.runs.paths import RunPaths
+from rlsp_cli.traces.card import Source
+from rlsp_cli.traces.output import identity_of
+from rlsp_cli.traces.pairing import Verdict
 from rlsp_cli.traces.tally import Filtered, tally
 from rlsp_cli.traces.verdict import verdict_of
+
+IN_SOURCES = {"use": "the verdicts in the sources"}
+"""What a card says of verdicts that no verifier has given anew."""
 
 Problems = Mapping[str, Problem]
 
@@ -23,9 +29,27 @@ class Responses(NamedTuple):
     filtered: Filtered
     verdicts: Sequence[float | None]
 
+    @property
+    def source(self) -> Source:
+        """What a card says of the file."""
+        name = str(self.file)
+        return Source(name, "responses", self.filtered.tally.before, identity_of(name))
+
+
+def verdicts_in(sources: Sequence[Responses]) -> Verdict:
+    """The verdicts that the files have."""
+    found = {
+        row.place: value
+        for source in sources
+        for row, value in zip(source.filtered.rows, source.verdicts, strict=True)
+    }
+    return lambda row: found[row.place]
+
 
 def read_responses(source: Path) -> Responses:
     """The responses of a file, or of a run's rollouts; those that were cut off are left out.
+
+    They have the other columns of their problem, as far as the file has these.
 
     DataError if there is no such file, or it has no rows.
     """
@@ -62,7 +86,15 @@ def _response(row: Row, name: str, problems: Problems) -> RawTrace:
         problem=problem,
         solution=row.text("response"),
         answer=row.text(reference) if reference else None,
+        metadata=_columns(row),
     )
+
+
+def _columns(row: Row) -> Mapping[str, Any]:
+    """The problem's other columns, and its id as the parent of what is made of the response."""
+    columns = row.columns.get("metadata")
+    parent = {PARENT: str(row.columns["id"])} if row.columns.get("id") is not None else {}
+    return {**parent, **(columns if isinstance(columns, Mapping) else {})}
 
 
 def _problem(row: Row, problems: Problems) -> str:

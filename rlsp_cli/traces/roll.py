@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -197,11 +197,9 @@ class _Rolling:
 
         requests = []
         for row, (problem, prompt) in enumerate(zip(asked, prompts, strict=True)):
-            system = job.recipe.data.system
-            columns = problem.metadata
-            requests.append(
-                Request(problem.id, prompt, row % count, system=system, metadata=columns)
-            )
+            system, columns = job.recipe.data.system, problem.metadata
+            request = Request(problem.id, prompt, row % count, problem.start, system)
+            requests.append(replace(request, metadata=columns))
 
         for row, response in self.sampler.answer(requests, self._decoding(number), set(found)):
             # Written as they come: a kill loses at most what is being decoded.
@@ -236,7 +234,8 @@ class _Rolling:
 
         digest = hashlib.sha256(json.dumps(asked).encode())
         for problem in self.problems:
-            line = json.dumps([problem.id, self.prompt(problem.problem)])
+            begun = [problem.start] if problem.start else []
+            line = json.dumps([problem.id, self.prompt(problem.problem), *begun])
             digest.update(line.encode())
         return digest.hexdigest()[:_DIGEST_SHOWN]
 

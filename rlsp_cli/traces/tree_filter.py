@@ -34,6 +34,8 @@ def refuse_search(
         raise UsageError("sample.samples: a search grows one tree for each problem; leave it out")
     if sample.continuation is not None:
         raise UsageError("sample.continuation: a search grows replies of one turn; leave it out")
+    if sample.start is not None:
+        raise UsageError("sample.start: a search grows replies from nothing; leave it out")
     if has_selector and search.write in ("pairs", "values"):
         raise UsageError(f"--select: chooses among traces, not {search.write}; leave it out")
 
