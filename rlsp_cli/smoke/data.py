@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_cli.preflight import data_on_hub
+from rlsp_cli.recipe.rows import Prompts
 from rlsp_cli.recipe.schema import Recipe
 from rlsp_cli.runs.stream import write_rows
 from rlsp_cli.smoke.standin import StandIn
@@ -47,7 +48,7 @@ def _heldout(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Problems to evaluate: the first to train on, or made ones."""
     prompts = _sources(data["prompts"])
     if prompts:
-        return {key: value for key, value in prompts[0].items() if key != "weight"}
+        return {key: prompts[0][key] for key in Prompts.model_fields}
     heldout: dict[str, Any] = {"problem": "problem", "answer": "answer", "id": "id"}
     _stand_in(heldout, "heldout", folder / "heldout.jsonl")
     return heldout
