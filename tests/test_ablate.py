@@ -17,6 +17,7 @@ from rlsp_cli.ablate.report import summarise_ablation
 from rlsp_cli.ablate.write import write_report
 from rlsp_cli.errors import RecipeError, UsageError
 from rlsp_cli.runs.stream import append_rows, read_json, write_json
+from tests.conftest import rlsp
 
 ALPHA, SCALE = "reward.alpha=0.8,1.0", "reward.exploration.scale=10,100"
 
@@ -45,6 +46,12 @@ def test_values_are_yaml_and_commas_inside_of_them_separate_nothing() -> None:
     (factor,) = read_factors(["a=1e-5,'x, y',yes"])
     assert factor.values == (1e-5, "x, y", "yes")
     assert list(factor.overrides) == ["a=1e-05", 'a="x, y"', 'a="yes"']
+
+
+def test_a_plan_of_what_cannot_be_resumed_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:
+    over = ("--over", "reward.alpha=0.8,1.0", "--dry-run", "--resume", "--out", tmp_path / "no")
+    done = rlsp("ablate", tiny_recipe, *over, check=False)
+    assert done.returncode == 2 and "no ablation here" in done.stderr
 
 
 @pytest.mark.parametrize(

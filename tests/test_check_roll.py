@@ -40,6 +40,13 @@ def test_replies_are_sampled_by_groups_and_scored_as_in_ppo(tiny_recipe: Path, m
 
 
 @pytest.mark.integration
+def test_few_problems_get_more_replies_each(tiny_recipe: Path, model: Path) -> None:
+    done = check(tiny_recipe, model, 6, "data.prompts.rows=2", "sft=null", "--json")
+    replies = json.loads(done.stdout)["data"]["roll"]["replies"]
+    assert [one["id"] for one in replies] == ["train-0"] * 3 + ["train-1"] * 3
+
+
+@pytest.mark.integration
 def test_replies_that_are_cut_off_fail_unless_sft_comes_first(
     tiny_recipe: Path, model: Path
 ) -> None:

@@ -119,12 +119,20 @@ def test_a_wrong_column_of_answers_is_seen_by_solutions_or_by_its_length(
     folder: Path, column: str
 ) -> None:
     found = look(folder, f"data.prompts.answer={column}")
-    assert found["references are answers"].state == "failed"
-    assert column in (found["references are answers"].cause or "")
+    assert found["the column of references"].state == "failed"
+    assert column in (found["the column of references"].cause or "")
 
 
 def test_a_column_that_is_the_same_in_every_row_is_no_column_of_answers(folder: Path) -> None:
     assert "gold is right" in failed(folder, "data.prompts.answer=same")
+
+
+def test_one_problem_is_too_few(folder: Path) -> None:
+    file = folder / "prompts.jsonl"
+    file.write_text(file.read_text().splitlines()[0] + "\n")
+    found = look(folder)["gold is right"]
+    assert found.state == "failed" and "there is one problem" in found.found
+    assert "too few" in (found.cause or "")
 
 
 def test_a_form_that_nothing_asks_for_is_seen_and_asking_mends_it(folder: Path) -> None:

@@ -71,12 +71,12 @@ def ablate(
     from rlsp_cli.ablate.workflow import run_ablation, tasks_runner
 
     design = read_design(recipe, overrides or [], over, seeds)
+    name = design.recipe.name
+    found = paths_to_resume(name, out) if resume else None
     if dry_run:
         _show_plan(design, json)
         return
 
-    name = design.recipe.name
-    found = paths_to_resume(name, out) if resume else None
     for note in check_arms(design, found):
         _say(note)
 

@@ -36,9 +36,8 @@ def audit_cases(recipe: Recipe, problems: int) -> list[Case]:
     for row, answer in rows[:problems]:
         wrong = next((other for _, other in rows if other != answer), None)
         if wrong is None:
-            raise DataError(
-                f"{source.source}: all references are {answer!r}, so none is a wrong answer"
-            )
+            same = "there is one problem" if len(rows) == 1 else f"all references are {answer!r}"
+            raise DataError(f"{source.source}: {same}, so no other reference is a wrong answer")
 
         sample = Sample(row.problem, "", answer, row.id, row.metadata, max_tokens=limit)
         found.append(Case(row.problem, answer, wrong, sample))

@@ -51,7 +51,8 @@ def look_at_made_replies(recipe: Recipe, count: TokenCount) -> Iterator[Checked]
     try:
         made = score_made_replies(_without_servers(recipe), count)
     except DataError as error:
-        yield GOLD_RIGHT.failed(str(error), "data.prompts.answer names the wrong column")
+        cause = "data.prompts.answer names the wrong column, or the data are too few"
+        yield GOLD_RIGHT.failed(str(error), cause)
         return
 
     yield _gold(recipe, made)

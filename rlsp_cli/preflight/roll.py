@@ -1,5 +1,6 @@
 """`rlsp check --roll N`: what the recipe's own model answers before any training."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -112,8 +113,9 @@ def _replies(recipe: Recipe, ppo: Ppo, number: int) -> list[Reply]:
 
 def _asked(recipe: Recipe, ppo: Ppo, number: int) -> Iterator[Problem]:
     """The problem of each reply: some replies to a problem, as to see whether they differ."""
-    group = max(2, min(ppo.samples_per_prompt, _GROUP))
-    repeated = (one for one in recipe_problems(recipe) for _ in range(group))
+    problems = list(islice(recipe_problems(recipe), number))
+    group = max(2, min(ppo.samples_per_prompt, _GROUP), math.ceil(number / len(problems)))
+    repeated = (one for one in problems for _ in range(group))
     return islice(repeated, number)
 
 

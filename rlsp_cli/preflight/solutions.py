@@ -11,7 +11,9 @@ from rlsp_cli.rewards.sample import Sample, is_right
 from rlsp_cli.rewards.scorer import Scorer
 from rlsp_cli.terminal import printable
 
-REFERENCES = Check("references are answers", "the column of answers has what a reply has to state")
+REFERENCES = Check(
+    "the column of references", "the column of answers has what a reply has to state"
+)
 _ROWS = 32
 _ENOUGH = 8
 """Solutions from which all being wrong is no accident: some are written to give up."""
