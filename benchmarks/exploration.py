@@ -121,7 +121,8 @@ def _train_and_evaluate(folder: Path, seed: int, recipe: str, model: Path) -> No
 def run_rlsp(*arguments: str, out: Path) -> None:
     # A stage that was interrupted goes on from its last checkpoint.
     resume = ["--resume"] if out.exists() else []
-    subprocess.run([_RLSP, *arguments, "--out", out, *resume], check=True)
+    # The output of a benchmark is its table.
+    subprocess.run([_RLSP, *arguments, "--out", out, *resume], check=True, stdout=sys.stderr)
 
 
 def _per_seed(arms: dict[str, list[Arm]]) -> str:

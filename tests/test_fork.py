@@ -55,6 +55,20 @@ def test_a_final_model_is_taken_without_optimisers_and_that_is_said(
     assert job["data"]["inputs"]["model"] == str(tiny_run / "run/ppo/checkpoints/final")
 
 
+def test_a_dry_run_prints_the_stages_that_a_fork_would_train(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    words = ["run", tiny_run / "tiny.yaml", "--from", f"{tiny_run / 'run'}@2", "--dry-run"]
+    done = rlsp(*words, "--out", tmp_path / "fork")
+    assert "/ppo/job.json" in done.stdout and "/sft/job.json" not in done.stdout
+
+
+def test_a_section_that_is_left_out_is_named_once(tiny_run: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        fitted(find_fork(f"{tiny_run / 'run'}@2"), load_checked(tiny_run / "tiny.yaml", "sft=null"))
+    assert "sft made the model" in str(refused.value) and "sft." not in str(refused.value)
+
+
 def test_another_critic_leaves_the_optimisers_behind(tiny_run: Path) -> None:
     recipe = load_checked(tiny_run / "tiny.yaml", "ppo.critic=value_head")
     fork = fitted(find_fork(f"{tiny_run / 'run'}@2"), recipe)

@@ -324,7 +324,9 @@ def test_a_packed_run_is_run_again_elsewhere_only_when_agreed_with_equal_numbers
     asked = rlsp("reproduce", tmp_path / "a.zip", "--out", "again", cwd=elsewhere, check=False)
     assert asked.returncode == 2 and "nothing was run" in asked.stderr
     assert "plugins/own/mine.py" in asked.stdout
-    assert list(elsewhere.iterdir()) == []
+    wrong = rlsp("reproduce", tmp_path / "a.zip", "ppo.step=1", cwd=elsewhere, check=False)
+    assert wrong.returncode == 3 and 'unknown key "step" in ppo' in wrong.stderr
+    assert wrong.stdout == "" and list(elsewhere.iterdir()) == []
 
     done = rlsp("reproduce", tmp_path / "a.zip", "--out", "again", "--yes", cwd=elsewhere)
     assert (elsewhere / "ran.txt").exists()

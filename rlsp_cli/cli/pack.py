@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,15 +68,16 @@ def reproduce(
 ) -> None:
     """Run a packed run again, and compare the numbers.
 
-    What differs here from where it was packed is shown first. FOLDER gets `archive`, the unpacked
-    file, and `run`, the new run. Plugins of an archive are
-    code: nothing of it runs before you have seen their names and agreed.
+    What differs here from where it was packed is shown first. FOLDER gets
+    `archive`, the unpacked file, and `run`, the new run. Plugins of an archive
+    are code: nothing of it runs before you have seen their names and agreed.
 
     Example: rlsp reproduce quickstart.rlsp.zip --out again
 
     Example: rlsp reproduce math.rlsp.zip data.prompts.source=./math.jsonl --yes
     """
     from rlsp_cli.pack import differences, local_recipe, open_archive
+    from rlsp_cli.recipe.load import resolve_recipe
     from rlsp_cli.runs.run import free_folder
 
     found = open_archive(archive)
@@ -83,6 +85,7 @@ def reproduce(
         free_folder(found.index.name, out)  # refused now, and not after the differences are read
 
     recipe = local_recipe(found, Path("archive"), overrides or [])
+    resolve_recipe(deepcopy(recipe))  # without its plugins, whose code nobody has agreed to yet
     facts = differences(found, recipe)
     if not json:
         _print_differences(found, facts, recipe)

@@ -80,12 +80,13 @@ def run(
     picked = pick_stages(loaded, stage or [])
 
     # Only what will start is inspected: data of a finished stage may be gone by now.
-    to_start = () if dry_run else picked
+    # A fork with the trainer's state has its SFT behind it.
+    to_start = picked
     if resume:
         to_start = unfinished(loaded, picked, out)
     elif fork is not None and fork.has_state:
-        to_start = tuple(stage for stage in to_start if stage != "sft")
-    for note in inspect_recipe(loaded, path, to_start, ask_hub=True):
+        to_start = tuple(stage for stage in picked if stage != "sft")
+    for note in inspect_recipe(loaded, path, () if dry_run else to_start, ask_hub=True):
         print(note, file=sys.stderr)
 
     start = Start(out, resume, allow_changes, source=path, fork=fork)
@@ -95,7 +96,7 @@ def run(
             "--dry-run, or add rounds=null for round 0 alone"
         )
     if dry_run:
-        for command in plan_recipe(loaded, picked, start):
+        for command in plan_recipe(loaded, to_start, start):
             print(command)
         return
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,12 +165,21 @@ def _known(run: Run) -> str:
 
 
 def _different(before: Recipe, after: Recipe, keys: tuple[str, ...]) -> Iterator[str]:
-    """The leaves below these keys in which two recipes differ."""
+    """The leaves below these keys in which two recipes differ; a section that one has not, whole."""
     old, new = (flat(recipe.model_dump(mode="json")) for recipe in (before, after))
+    found = []
     for key in {**old, **new}:
         is_meant = any(key == one or key.startswith(f"{one}.") for one in keys)
         if is_meant and old.get(key) != new.get(key):
-            yield key
+            found.append(_none_of(key, old) or _none_of(key, new) or key)
+    yield from dict.fromkeys(found)
+
+
+def _none_of(key: str, recipe: Mapping[str, Any]) -> str | None:
+    """The section around a leaf that is null in a flat recipe."""
+    parts = key.split(".")
+    around = (".".join(parts[:length]) for length in range(1, len(parts)))
+    return next((name for name in around if name in recipe), None)
 
 
 def _take_over(source: Path, target: Path) -> None:
