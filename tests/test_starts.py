@@ -350,7 +350,7 @@ def test_a_response_is_cut_after_a_step_and_says_whether_it_was_right(tmp_path: 
     assert reasons == {
         "read": ["response cut off"],
         "verdict": ["only partly right"],
-        "cut": ["a single step"],
+        "cut": ["a single step by=lines"],
         "per problem": [],
     }
     assert (tmp_path / "starts.card.md").exists()

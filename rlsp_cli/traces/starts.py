@@ -87,7 +87,7 @@ def cut_off(rows: Sequence[RawTrace], verdict: Verdict, settings: StartSettings)
     for row in rows:
         beginnings = list(_beginnings(row.solution, settings.by))
         if not beginnings:
-            faults.append(("a single step", row.place))
+            faults.append((f"a single step by={settings.by}", row.place))
             continue
         start = Random(f"{settings.seed}:{row.id}").choice(beginnings)
         own = {field.name: getattr(row, field.name) for field in fields(RawTrace)}
