@@ -8,8 +8,10 @@ import pytest
 
 from rlsp_cli.backends.local.prompt_facts import prompt_facts
 from rlsp_cli.backends.local.tiny_model import write_tiny_model
+from rlsp_cli.cli.smoke import smoke as smoke_command
 from rlsp_cli.engine.checkpoint import save_model
 from rlsp_cli.engine.model import load_tokenizer, new_model
+from rlsp_cli.errors import UsageError
 from rlsp_cli.preflight import (
     Check,
     look_at_prompts,
@@ -193,3 +195,13 @@ def test_batches_that_leave_the_policy_untrained_are_found(tmp_path: Path) -> No
     for override in ("ppo.critic_warmup_steps=4", "ppo.train_batch=7"):
         (found,) = look_at_batches(recipe_of(tmp_path, override))
         assert found.state == "failed", override
+
+
+def test_a_recipe_without_stages_is_refused_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "none.yaml").write_text("schema_version: 1\nname: none\n")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(UsageError, match="no stage to try"):
+        smoke_command(str(tmp_path / "none.yaml"))
+    assert [path.name for path in tmp_path.iterdir()] == ["none.yaml"]

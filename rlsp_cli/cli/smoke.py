@@ -44,6 +44,8 @@ def smoke(
     from rlsp_cli.smoke import smoke_recipe
 
     loaded, path = read_recipe(recipe, overrides or [])
+    if not stages_of(loaded):
+        raise UsageError(f"{path}: no stage to try; add `sft`, `ppo` or `eval`")
     for note in inspect_recipe(loaded, path, stages_of(loaded)):
         print(note, file=sys.stderr)
     if out is not None and out.exists() and any(out.iterdir()):
